@@ -1,0 +1,3 @@
+"""Diffusion models on the command line."""
+
+__version__ = "0.1.0"

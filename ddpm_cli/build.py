@@ -1,0 +1,198 @@
+"""From a configuration to the objects it names: data, schedule, network, denoiser, levels, steps.
+
+Devices and number formats are chosen here and nowhere else.
+"""
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ddpm_cli import catalog
+from ddpm_cli.config import Config
+from ddpm_cli.data.images import ImageSet
+from ddpm_cli.diffusion.denoiser import Denoise, Denoiser
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.walk import Step
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoint import DataInfo, Header
+from ddpm_cli.knobs import Index
+
+
+class Compute(NamedTuple):
+    """Where and in which number format to compute."""
+
+    device: torch.device
+    dtype: torch.dtype
+    compile: bool
+
+    @property
+    def state_dtype(self) -> torch.dtype:
+        """Number format of a walk's state: float64, or float32 where there is nothing wider."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context of forward passes on float32 weights."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def place(self, network: nn.Module, *, cast: bool = False) -> nn.Module:
+        """Move a network to the device in channels-last memory, weights cast if asked for."""
+        network = network.to(self.device, memory_format=torch.channels_last)
+        return network.to(self.dtype) if cast else network
+
+    def run(self, module: nn.Module) -> nn.Module:
+        """The module as it should be called: compiled if asked for."""
+        compiled: nn.Module = torch.compile(module) if self.compile else module
+        return compiled
+
+
+def compute(
+    *,
+    device: str = "auto",
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    threads: Index = 0,
+    compile: bool = False,
+) -> Compute:
+    """Choose the device and the number format; threads = 0 keeps torch's choice.
+
+    auto: cuda, else mps, else cpu; bfloat16 where the hardware multiplies it fast.
+    """
+    chosen = _device(device)
+    if threads:
+        torch.set_num_threads(threads)
+    if chosen.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    if dtype == "auto":
+        dtype = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
+    return Compute(chosen, getattr(torch, dtype), compile)
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name if this machine has it."""
+    if name == "auto":
+        accelerator = "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else accelerator)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"compute.device: no device is named {name!r}; give auto, cpu, cuda, "
+                          "cuda:1 or mps")  # fmt: skip
+    missing = device.type == "mps" and not torch.backends.mps.is_available()
+    if device.type == "cuda":
+        missing = (device.index or 0) >= torch.cuda.device_count()
+    if missing:
+        raise Refusal(f"compute.device: {name} is not there", "use --device cpu or auto")
+    return device
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is the fast number format of the device."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "mps" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+
+
+def _made(table: str, settings: dict[str, Any], *arguments: Any, **more: Any) -> Any:
+    """Call the component that a table names with its knobs."""
+    function, knobs = _component(table, settings)
+    try:
+        return function(*arguments, **knobs, **more)
+    except ValueError as error:
+        raise ConfigError(f"{table}.{settings['name']}: {error}") from None
+
+
+def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+    knobs = {key: value for key, value in settings.items() if key != "name"}
+    return catalog.load(catalog.find(table, settings["name"])), knobs
+
+
+def images(config: Config, split: str) -> ImageSet:
+    """The data set of a configuration."""
+    found: ImageSet = _made("data", config["data"], split)
+    return found
+
+
+def data_info(found: ImageSet) -> DataInfo:
+    """What a checkpoint keeps of its data."""
+    shares = found.frequencies()
+    return DataInfo(found.shape, found.classes, tuple(shares) if shares else None)
+
+
+def schedule(config: Config) -> Schedule:
+    """The noise schedule of a configuration."""
+    made: Schedule = _made("schedule", config["schedule"])
+    return made
+
+
+def network(config: Config, info: DataInfo) -> nn.Module:
+    """A network with fresh weights, on the current default device."""
+    channels, *size = info.shape
+    made: nn.Module = _made("network", config["network"], channels, tuple(size))
+    return made
+
+
+def denoiser(config: Config, network: nn.Module) -> Denoiser:
+    """The denoiser of a configuration around a network."""
+    label, _ = _component("label", {"name": "index"} | config.get("label", {}))
+    parameterization, _ = _component("parameterization", config["parameterization"])
+    learned = bool(config["network"].get("learned_variance"))
+    return Denoiser(network, schedule(config), parameterization, label, learned_range=learned)
+
+
+def loss(config: Config) -> Callable[..., Tensor]:
+    """The training objective of a configuration."""
+    function, knobs = _component("loss", config["loss"])
+    return partial(function, **knobs)
+
+
+def draw(config: Config) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The distribution of training times of a configuration."""
+    function, knobs = _component("draw", config["draw"])
+    return partial(function, **knobs)
+
+
+def levels(config: Config, process: Schedule) -> Tensor:
+    """The noise levels that a configuration walks along."""
+    made: Tensor = _made("levels", config["levels"], process)
+    return made
+
+
+def predictor(config: Config) -> Step:
+    """The step that a configuration samples with."""
+    function, knobs = _component("sampler", config["sampler"])
+    step: Step = partial(function, **knobs)
+    return step
+
+
+def wrapped(config: Config, denoise: Denoise) -> Denoise:
+    """A denoiser inside the wrappers of a configuration, the first innermost."""
+    for settings in config["wrappers"]:
+        denoise = _made("wrappers", settings, denoise)
+    return denoise
+
+
+def restored(header: Header, weights: dict[str, Tensor], compute: Compute) -> Denoiser:
+    """The denoiser of a model checkpoint, weights in the number format of the device."""
+    with torch.device("meta"):
+        made = network(header.config, header.data)
+    made = made.to_empty(device=compute.device)
+    try:
+        made.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise Refusal(f"the weights do not fit their own configuration: {first}") from None
+    made = compute.place(made.eval().requires_grad_(False), cast=True)
+    return denoiser(header.config, compute.run(made))

@@ -1,0 +1,138 @@
+"""The `ddpm` command: its verbs, and the one place where faults become messages and exit codes."""
+
+import traceback
+from collections.abc import Callable, Sequence
+
+import click
+
+from ddpm_cli import __version__, console, signals
+from ddpm_cli.commands import presets, sample, schedule, train
+from ddpm_cli.errors import ConfigError, nearest, one_line
+
+_PROBLEM_LIMIT = 6  # problems shown at once
+
+_EPILOG = """\b
+Environment:
+  DDPM_MODEL DDPM_PRESET DDPM_SEED DDPM_BATCH DDPM_DEVICE DDPM_DTYPE
+  stand for the options of the same name; DDPM_SET holds what --set would,
+  separated by semicolons. Options win over the environment.
+
+\b
+Completion of commands, options, presets and components:
+  bash  eval "$(_DDPM_COMPLETE=bash_source ddpm)"    in ~/.bashrc
+  zsh   eval "$(_DDPM_COMPLETE=zsh_source ddpm)"     in ~/.zshrc
+  fish  _DDPM_COMPLETE=fish_source ddpm | source     in ~/.config/fish/config.fish
+
+\b
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 some inputs failed,
+130 stopped by Ctrl-C, 143 stopped by SIGTERM."""
+
+
+@click.group(
+    epilog=_EPILOG,
+    invoke_without_command=True,
+    context_settings={"max_content_width": 99},
+)
+@click.help_option("-h", "--help")
+@click.version_option(__version__, "-V", "--version", prog_name="ddpm")
+@click.pass_context
+def ddpm(ctx: click.Context) -> None:
+    """Train diffusion models, sample from them, and edit and measure images with them."""
+    if ctx.invoked_subcommand is None:
+        console.result(ctx.get_help())
+
+
+for _module in (train, sample, presets, schedule):
+    ddpm.add_command(_module.command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    signals.install()
+    console.occupy_closed_streams()
+    console.set_verbosity(0)
+    code = _attempt(lambda: ddpm.main(args=arguments, prog_name="ddpm", standalone_mode=False))
+    lost = _attempt(console.finish)
+    # A command that was asked to stop returns after saving; its exit code says so.
+    return code or lost or signals.exit_code()
+
+
+def _attempt(action: Callable[[], object]) -> int:
+    try:
+        outcome = action()
+    except BaseException as error:  # noqa: BLE001 - the one place that may not let go of any
+        code, lines = explain(error)
+        if console.verbosity() >= 2 and not isinstance(error, (click.UsageError, SystemExit)):
+            lines = ["".join(traceback.format_exception(error)).rstrip(), *lines]
+        if lines:
+            console.error("\n".join(lines))
+        return code
+    return outcome if isinstance(outcome, int) else 0
+
+
+def explain(error: BaseException) -> tuple[int, list[str]]:
+    """Return the exit code of a fault, and the lines that tell the user what it is."""
+    if isinstance(error, SystemExit):
+        return (error.code if isinstance(error.code, int) else int(error.code is not None)), []
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return 130, []
+    if isinstance(error, BrokenPipeError):
+        return 141, []
+    if isinstance(error, ConfigError):
+        return error.exit_code, _problems(error)
+    if isinstance(error, click.UsageError):
+        return error.exit_code, _usage(error)
+    if isinstance(error, click.ClickException):
+        return error.exit_code, f"Error: {error.format_message()}".splitlines()
+    return 1, _failure(error)
+
+
+def _problems(error: ConfigError) -> list[str]:
+    shown = [f"Error: {problem}" for problem in error.problems[:_PROBLEM_LIMIT]]
+    more = len(error.problems) - len(shown)
+    return [*shown, f"... and {more} more like these"] if more else shown
+
+
+def _usage(error: click.UsageError) -> list[str]:
+    message = one_line(" ".join(error.format_message().split()))
+    ctx = error.ctx
+    if ctx is None:
+        return [f"Error: {message}"]
+    if isinstance(ctx.command, click.Group) and message.startswith("No such command"):
+        message += _suggestion(message, ctx.command)
+    return [f"Error: {message}", f"Try '{ctx.command_path} --help' for help."]
+
+
+def _suggestion(message: str, group: click.Group) -> str:
+    """Suggest a command, which older releases of Click do for options only."""
+    if "Did you mean" in message:
+        return ""
+    fix = nearest(message.split("'")[1], group.commands)
+    return f" {fix[0].upper()}{fix[1:]}"
+
+
+def _failure(error: BaseException) -> list[str]:
+    """Describe a fault that no command foresaw: of the system, of an input, or of ddpm."""
+    kind, text = type(error).__name__, one_line(str(error))
+    if isinstance(error, OSError):
+        place = f"{error.filename!s}: " if error.filename is not None else ""
+        return [f"Error: {one_line(place)}{error.strerror or text or kind}"]
+    if isinstance(error, MemoryError) or _is_torch_memory_error(kind, text):
+        return ["Error: out of memory", "lower --batch, or choose a smaller model"]
+    if isinstance(error, UnicodeError):
+        return [f"Error: text in an unexpected encoding: {text}"]
+    if isinstance(error, RecursionError):
+        return ["Error: the input is nested too deeply"]
+    if isinstance(error, ImportError):
+        return [f"Error: {text}", "the installation is incomplete: pip install ddpm-cli"]
+    if kind == "SafetensorError":
+        return [f"Error: the model file is corrupt: {text}"]
+    return [
+        f"Error: internal: {kind}: {text}",
+        "this is a fault in ddpm: run it again with -vv and report the traceback",
+    ]
+
+
+def _is_torch_memory_error(kind: str, text: str) -> bool:
+    """Tell whether torch ran out of memory, without importing it."""
+    return kind == "OutOfMemoryError" or "DefaultCPUAllocator: can't allocate" in text

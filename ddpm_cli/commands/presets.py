@@ -1,0 +1,44 @@
+"""`ddpm presets`: list the named configurations, or print one of them in full."""
+
+import click
+
+from ddpm_cli import completion, config, console, options, presets
+
+
+@click.command(
+    "presets",
+    epilog=options.examples(
+        "ddpm presets",
+        "ddpm presets --json",
+        "ddpm presets mnist > my.toml  # a start for ddpm train --config my.toml",
+    ),
+)
+@click.argument("name", required=False, shell_complete=completion.preset_names)
+@options.json_lines
+@options.common
+def command(name: str | None, as_json: bool) -> None:
+    """List the presets, or print preset NAME in full.
+
+    A preset is printed as a complete TOML configuration. Presets are looked for in the
+    folder presets here, in the user's configuration folder and in the package, in this
+    order. One preset may start from another: extends = "mnist".
+    """
+    if name is not None:
+        _print_one(name, as_json)
+        return
+    found = presets.list_presets()
+    width = max((len(name) for name, _, _ in found), default=0)
+    for preset, summary, where in found:
+        if as_json:
+            console.json_line({"name": preset, "summary": summary, "where": where})
+        else:
+            origin = "" if where == "packaged" else f"  [{where}]"
+            console.result(f"{preset:{width}}  {summary}{origin}".rstrip())
+
+
+def _print_one(name: str, as_json: bool) -> None:
+    resolved = config.resolve(presets.layers(name))
+    if as_json:
+        console.json_line(resolved)
+    else:
+        console.result(config.dump_toml(resolved).rstrip("\n"))

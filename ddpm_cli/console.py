@@ -1,0 +1,210 @@
+"""What the user sees: results on stdout, everything else on stderr, and progress.
+
+Only the first process of a torchrun group talks; broken pipes, full disks and closed
+or ASCII-only streams never stop the work that is reported on.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ddpm_cli.errors import Refusal, one_line
+
+_PLAIN_INTERVAL = 30.0  # seconds between two progress lines when stderr is no terminal
+
+
+class _Settings:
+    """Per-process state: how much to say, and what went wrong with stdout."""
+
+    verbosity = 0
+    lost: OSError | None = None
+
+
+def occupy_closed_streams() -> None:
+    """Open what the caller closed of stdin, stdout and stderr onto nothing.
+
+    A file opened later would get the free number, and with it whatever a library prints.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def set_verbosity(level: int) -> None:
+    """Choose how much is said: -1 only warnings, 0 normal, 1 details, 2 tracebacks."""
+    _Settings.verbosity = level
+
+
+def verbosity() -> int:
+    """Return the level chosen by -q and -v."""
+    return _Settings.verbosity
+
+
+def say(message: str) -> None:
+    """Tell the user something on stderr, unless -q was given."""
+    if _Settings.verbosity >= 0:
+        _write_stderr(message)
+
+
+def detail(message: str) -> None:
+    """Tell the user something on stderr that only -v asks for."""
+    if _Settings.verbosity >= 1:
+        _write_stderr(message)
+
+
+def warn(message: str) -> None:
+    """Warn the user on stderr, also with -q."""
+    _write_stderr(f"Warning: {one_line(message)}")
+
+
+def error(message: str) -> None:
+    """Print the lines of an error on stderr, from every process of a group."""
+    _write_stderr(message, every_rank=True)
+
+
+def result(text: str) -> None:
+    """Print a result on stdout; the work goes on when nobody reads it any more."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    # Undecodable bytes of a path are written as they are, foreign letters as escapes.
+    errors = "surrogateescape" if _encodable(text, encoding) else "backslashreplace"
+    binary((text + "\n").encode(encoding, errors))
+
+
+def json_line(values: Mapping[str, Any]) -> None:
+    """Print a result on stdout as one JSON object on one line."""
+    result(json.dumps(values, ensure_ascii=True, allow_nan=False))
+
+
+def binary(data: bytes) -> None:
+    """Write bytes to stdout; a closed pipe is silent, other faults are kept for `finish`."""
+    if sys.stdout is None or _Settings.lost is not None:
+        return
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        _Settings.lost = error
+
+
+def refuse_binary_terminal() -> None:
+    """Refuse `-o -` when stdout is a terminal, before any work is done."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        raise Refusal("-o -: stdout is a terminal", "redirect it: ddpm ... -o - > image.png")
+
+
+def finish() -> None:
+    """Flush stdout at the end of the process, and raise what went wrong with it."""
+    if sys.stdout is None:
+        return
+    try:
+        if _Settings.lost is None:
+            sys.stdout.flush()
+    except OSError as error:
+        _Settings.lost = error
+    lost, _Settings.lost = _Settings.lost, None
+    if lost is None:
+        return
+    # The interpreter flushes stdout once more on exit: give it a place that accepts it.
+    with Path(os.devnull).open("wb") as sink:
+        os.dup2(sink.fileno(), 1)
+    if not isinstance(lost, BrokenPipeError):
+        raise Refusal(f"stdout: {lost.strerror or lost}")
+
+
+def progress(total: int | None, unit: str, quiet: bool = False, done: int = 0) -> "Progress":
+    """Start a progress display of `total` units: a bar, or a line every 30 s off a terminal.
+
+    done: the units finished before, when work goes on where it stopped.
+    """
+    shown = not quiet and _Settings.verbosity >= 0 and _first_rank()
+    return Progress(total, unit, shown, done)
+
+
+class Progress:
+    """A progress display: `advance` it, and use it as a context manager to close it."""
+
+    def __init__(self, total: int | None, unit: str, shown: bool, done: int = 0) -> None:
+        self.total, self.unit, self.done = total, unit, done
+        self._shown = shown
+        self._last = time.monotonic()
+        self._bar = _bar(total, unit, done) if shown and _interactive() else None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count finished units; `note` is shown behind the numbers ("loss 0.031")."""
+        self.done += count
+        if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(count)
+        elif self._shown and time.monotonic() - self._last >= _PLAIN_INTERVAL:
+            self._last = time.monotonic()
+            total = f"/{self.total}" if self.total is not None else ""
+            _write_stderr(f"{self.done}{total} {self.unit}" + (f", {note}" if note else ""))
+
+    def say(self, message: str) -> None:
+        """Tell the user something above the bar."""
+        if self._bar is not None:
+            self._bar.clear()
+        say(message)
+
+    def close(self) -> None:
+        """Remove the bar from the terminal."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _bar(total: int | None, unit: str, done: int) -> Any:
+    from tqdm import tqdm  # imported late: only a terminal needs it
+
+    tqdm.monitor_interval = 0  # no thread beside forked data workers
+    plain = not _encodable("\u2588", getattr(sys.stderr, "encoding", None) or "ascii")
+    return tqdm(
+        total=total,
+        initial=done,
+        unit=f" {unit}",
+        file=sys.stderr,
+        dynamic_ncols=True,
+        ascii=plain,
+        leave=False,
+    )
+
+
+def _interactive() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _first_rank() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _encodable(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding, "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _write_stderr(message: str, every_rank: bool = False) -> None:
+    if sys.stderr is None or not (every_rank or _first_rank()):
+        return
+    try:
+        sys.stderr.write(message + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody can be told that nobody can be told
+    except UnicodeEncodeError:
+        sys.stderr.write(message.encode("ascii", "backslashreplace").decode() + "\n")

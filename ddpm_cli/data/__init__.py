@@ -1,0 +1,1 @@
+"""Image sets to train on and to compare with."""

@@ -1,0 +1,160 @@
+"""Where image files come from: a folder tree or a zip archive, listed in one fixed order."""
+
+import io
+import os
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol
+
+from ddpm_cli.errors import Refusal
+from ddpm_cli.files.images import BYTE_LIMIT
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+
+
+class Files(Protocol):
+    """Image files with a name each: relative, with forward slashes, sorted."""
+
+    root: Path
+    names: tuple[str, ...]
+
+    def open(self, name: str) -> BinaryIO:
+        """Open one file; the caller closes it."""
+        ...
+
+    def place(self, name: str) -> str:
+        """Say where one file is, for messages."""
+        ...
+
+
+class Folder:
+    """The image files below a folder.
+
+    Hidden files are skipped. Links are followed, but no folder is entered twice, so loops end.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """List the files below root."""
+        self.root = root
+        try:
+            if not stat.S_ISDIR(root.stat().st_mode):
+                fix = "give its folder, or set data.name=archive for a zip file"
+                raise Refusal(f"{root}: not a folder; {fix}")
+            self.names = tuple(sorted(_walk(root)))
+        except (OSError, ValueError) as error:
+            raise _unreadable(root, error) from error
+        _refuse_none(self.names, root)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open one file; the caller closes it."""
+        return (self.root / name).open("rb")
+
+    def place(self, name: str) -> str:
+        """Say where one file is, for messages."""
+        return str(self.root / name)
+
+
+class Archive:
+    """The image files in a zip archive, which is read in place and never unpacked.
+
+    It can be sent or forked to worker processes: each opens the archive for itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """List the entries of the archive."""
+        self.root = path
+        self._process = 0
+        self._zip: zipfile.ZipFile | None = None
+        try:
+            if path.is_dir():
+                raise Refusal(f"{path}: not a zip file; set data.name=folder for a folder")
+            entries = self._opened().infolist()
+        except Refusal:
+            raise
+        except Exception as error:  # zipfile raises struct.error, ValueError, ... on damage
+            raise _unreadable(path, error) from error
+        self._entries = {entry.filename: entry for entry in entries if _wanted(entry.filename)}
+        self.names = tuple(sorted(self._entries))
+        _refuse_none(self.names, path)
+
+    def open(self, name: str) -> BinaryIO:
+        """Unpack one entry into memory, up to the limit of an image file."""
+        entry = self._entries[name]
+        if entry.file_size > BYTE_LIMIT:
+            limit = f"the limit for an image file is {BYTE_LIMIT}"
+            raise Refusal(f"{self.place(name)}: it unpacks to {entry.file_size} bytes; {limit}")
+        try:
+            return io.BytesIO(self._opened().read(entry))
+        except Exception as error:  # whatever the decompressors raise
+            raise _unreadable(self.place(name), error) from error
+
+    def place(self, name: str) -> str:
+        """Say where one entry is, for messages."""
+        return f"{self.root}/{name}"
+
+    def _opened(self) -> zipfile.ZipFile:
+        """Open the archive once a process: a forked handle would share its position."""
+        if self._zip is None or self._process != os.getpid():
+            self._zip, self._process = zipfile.ZipFile(self.root), os.getpid()
+        return self._zip
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_zip": None}
+
+
+def _wanted(name: str) -> bool:
+    """Tell an image from its name: known ending, nothing hidden on the way, no macOS fork."""
+    parts = PurePosixPath(name).parts
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return name.lower().endswith(SUFFIXES) and not hidden
+
+
+def _walk(root: Path) -> list[str]:
+    """List the image files below root, relative to it."""
+    names: list[str] = []
+    home = root.resolve()
+    entered = {_identity(root.stat())}
+    pending = [(root, "")]
+    while pending:
+        folder, prefix = pending.pop()
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            name, status = prefix + entry.name, _status(entry)
+            if status is None or not stat.S_ISDIR(status.st_mode):
+                # reading a broken link will name it; a pipe could block for ever
+                if _wanted(name) and (status is None or stat.S_ISREG(status.st_mode)):
+                    names.append(name)
+            elif not entry.name.startswith(".") and _is_new(entry, home, entered):
+                entered.add(_identity(status))
+                pending.append((folder / entry.name, f"{name}/"))
+    return names
+
+
+def _is_new(entry: os.DirEntry[str], home: Path, entered: set[tuple[int, int]]) -> bool:
+    """Tell whether to enter a folder; what a link finds below root has a name of its own."""
+    if _identity(entry.stat()) in entered:
+        return False
+    return not (entry.is_symlink() and Path(entry.path).resolve().is_relative_to(home))
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat()
+    except OSError:
+        return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _refuse_none(names: tuple[str, ...], place: Path) -> None:
+    if not names:
+        raise Refusal(f"{place}: no images in it", f"File names must end in {' '.join(SUFFIXES)}")
+
+
+def _unreadable(place: str | Path, error: Exception) -> Refusal:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return Refusal(f"{place}: {reason or 'damaged archive'}")

@@ -1,0 +1,67 @@
+"""Decide from the names of image files which are for training and what class each has."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from ddpm_cli.data.sources import Files
+from ddpm_cli.errors import Refusal
+
+Split = Literal["train", "test"]
+Labels = Literal["folders", "none"]
+
+
+class Arrangement(NamedTuple):
+    """The files of one split, the number of each one's class, and the names of the classes."""
+
+    names: list[str]
+    labels: list[int]
+    classes: tuple[str, ...] | None
+
+
+def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arrangement:
+    """Choose the files of a split and number their classes, the first folders of their names.
+
+    Two folders named train and test are the splits. Otherwise the share `holdout` of the files,
+    those with the lowest SHA-256 of their name, is for test: no machine and no order matters.
+    """
+    inner = dict(zip(files.names, _without_common_folders(files.names), strict=True))
+    if {name.partition("/")[0] for name in inner.values()} == {"train", "test"}:
+        chosen = [name for name in inner if inner[name].startswith(f"{split}/")]
+        inner = {name: rest.partition("/")[2] for name, rest in inner.items()}
+    else:
+        held = _held_out(list(inner.values()), holdout)
+        chosen = [name for name in inner if (inner[name] in held) == (split == "test")]
+    if not chosen:
+        what = f"{files.root}: none of its {len(inner)} images is for {split}"
+        raise Refusal(what, f"Change data.holdout (now {holdout}), the share that is for test.")
+    classes = _classes(files, inner) if labels == "folders" else ()
+    numbers = {label: number for number, label in enumerate(classes)}
+    found = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]
+    return Arrangement(chosen, found, classes or None)
+
+
+def _without_common_folders(names: Sequence[str]) -> list[str]:
+    """Drop the folders that all names start with: they tell no classes apart."""
+    parts = [name.split("/") for name in names]
+    shortest = min(map(len, parts)) - 1
+    common = 0
+    while common < shortest and len({part[common] for part in parts}) == 1:
+        common += 1
+    return ["/".join(part[common:]) for part in parts]
+
+
+def _held_out(names: list[str], share: float) -> set[str]:
+    ranked = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
+    return set(ranked[: int(len(names) * share + 0.5)])
+
+
+def _classes(files: Files, inner: dict[str, str]) -> tuple[str, ...]:
+    loose = [name for name, rest in inner.items() if "/" not in rest]
+    if len(loose) == len(inner):
+        return ()
+    if loose:
+        fix = "Move it into one of them, or add --set data.labels=none."
+        raise Refusal(f"{files.place(loose[0])}: it lies beside the class folders", fix)
+    return tuple(sorted({rest.partition("/")[0] for rest in inner.values()}))

@@ -1,0 +1,98 @@
+"""A network, its schedule and its parameterization as one function from noisy to clean."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ddpm_cli.diffusion.parameterizations import Coefficients
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.shapes import column
+
+Parameterization = Callable[[Tensor, Schedule], Coefficients]
+Label = Callable[[Tensor, Schedule], Tensor]
+
+
+class Prediction(NamedTuple):
+    """What is known about the clean image at one noise level; each tensor is shaped like x.
+
+    x0: the expected clean image.
+    range: the learned variance channel in [-1, 1] (Nichol 2021, eq. 15).
+    covariance: the diagonal of Var[x0 given x] (Bao 2022).
+    score: an additional score, a gradient with respect to x, that guides the walk.
+    """
+
+    x0: Tensor
+    range: Tensor | None = None
+    covariance: Tensor | None = None
+    score: Tensor | None = None
+
+    def guided(self, t: float) -> Tensor:
+        """x0 + t^2 * score: the mean whose score is the guided one, by Tweedie's formula.
+
+        It is the eps-shift of guided DDIM (Dhariwal 2021, algorithm 2) in sigma-space.
+        """
+        return self.x0 if self.score is None else self.x0 + t**2 * self.score
+
+
+class Denoise(Protocol):
+    """A function (x [B, ...], sigma [] or [B]) -> Prediction that knows its schedule."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The process that the network was trained on."""
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
+        """Predict the clean image of the noisy x."""
+
+
+class Wrapped:
+    """A denoiser seen through another function, which keeps its schedule."""
+
+    def __init__(self, inner: Denoise, call: Callable[[Tensor, Tensor], Prediction]) -> None:
+        self.schedule = inner.schedule
+        self._call = call
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
+        """Predict the clean image of the noisy x."""
+        return self._call(x, sigma)
+
+
+class Denoiser(nn.Module):
+    """x0 = skip * x + out * network(scale * x, label).
+
+    `learned_range` says that the network's second half of channels is the variance channel.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        parameterization: Parameterization,
+        label: Label,
+        *,
+        learned_range: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.schedule = schedule
+        self.parameterization = parameterization
+        self.label = label
+        self.learned_range = learned_range
+
+    def forward(self, x: Tensor, sigma: Tensor, **condition: Any) -> Prediction:
+        """Predict the clean image of x [B, ...] at the level sigma ([] or [B])."""
+        sigma = torch.as_tensor(sigma, dtype=torch.float64, device="cpu")
+        skip, out, scale = self.parameterization(sigma, self.schedule)
+        label = self.label(sigma, self.schedule).expand(len(x)).to(x.device)
+        output = self.network(column(scale, x) * x, label, **condition)
+        channel = None
+        if self.learned_range:
+            output, channel = output.chunk(2, dim=1)
+            channel = channel.to(x.dtype)
+        return Prediction(column(skip, x) * x + column(out, x) * output.to(x.dtype), channel)
+
+    def bind(self, **condition: Any) -> Wrapped:
+        """The same denoiser with its conditions (class labels, images) fixed."""
+        return Wrapped(self, lambda x, sigma: self(x, sigma, **condition))

@@ -1,0 +1,96 @@
+"""Lists of noise levels for a walk: (schedule, *, knobs) -> float64 [n + 1], the last one 0.
+
+Spacings of a discrete process choose among its trained levels; duplicates are dropped, so the
+list is strictly decreasing.  On a continuous process they are the same rules for real times.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.knobs import Count, Index, NonNegative, Positive
+
+
+def trailing(schedule: Schedule, *, count: Count = 50) -> Tensor:
+    """Evenly spaced indices that include the noisiest, T-1, not index 0 (Lin 2024, table 2)."""
+    steps, count = _size(schedule, count)
+    descending = (steps - torch.arange(count, dtype=torch.float64) * steps / count).round() - 1
+    return _at(schedule, descending)
+
+
+def leading(schedule: Schedule, *, count: Count = 50, offset: Index = 0) -> Tensor:
+    """Multiples of T // count from index 0 up, shifted by offset; DDIM's and diffusers' habit."""
+    steps, count = _size(schedule, count)
+    ascending = torch.arange(count, dtype=torch.float64) * (steps // count) + offset
+    return _at(schedule, ascending.flip(0))
+
+
+def linspace(schedule: Schedule, *, count: Count = 50) -> Tensor:
+    """Evenly spaced indices that include both ends, 0 and T-1 (Nichol 2021)."""
+    steps, count = _size(schedule, count)
+    return _at(schedule, torch.linspace(steps - 1, 0, count, dtype=torch.float64).round())
+
+
+def quadratic(schedule: Schedule, *, count: Count = 50, reach: Positive = 0.8) -> Tensor:
+    """Squares of evenly spaced roots up to reach * T: more of the low levels (Song 2021, D.2)."""
+    steps, count = _size(schedule, count)
+    top = math.sqrt(min(reach * steps, steps - 1))
+    return _at(schedule, (torch.linspace(0, top, count, dtype=torch.float64) ** 2).floor().flip(0))
+
+
+def karras(
+    schedule: Schedule,
+    *,
+    count: Count = 50,
+    rho: Positive = 7.0,
+    low: NonNegative = 0.002,
+    high: Positive = 80.0,
+) -> Tensor:
+    """Levels evenly spaced in sigma^(1 / rho), within the range of the schedule.
+
+    sigma_i = (high^(1/rho) + i / (n - 1) (low^(1/rho) - high^(1/rho)))^rho (Karras 2022, eq. 5).
+    """
+    bottom, top = (float(schedule.sigma(torch.tensor(t, dtype=torch.float64))) for t in (0.0, 1.0))
+    low, high = max(low, bottom), min(high, top)
+    ramp = torch.linspace(high ** (1 / rho), low ** (1 / rho), count, dtype=torch.float64)
+    return _closed(ramp**rho)
+
+
+def explicit(
+    schedule: Schedule, *, timesteps: list[int] | None = None, sigmas: list[float] | None = None
+) -> Tensor:
+    """The levels themselves, as indices 0..T-1 of the trained table or as sigmas."""
+    if (timesteps is None) == (sigmas is None):
+        raise ValueError("explicit levels need either timesteps or sigmas")
+    if sigmas is not None:
+        return _closed(torch.tensor(sorted(sigmas, reverse=True), dtype=torch.float64))
+    steps, _ = _size(schedule, 1)
+    if min(timesteps or [0]) < 0 or max(timesteps or [0]) >= steps:
+        raise ValueError(f"timesteps must lie between 0 and {steps - 1}")
+    return _at(schedule, torch.tensor(sorted(timesteps or [], reverse=True), dtype=torch.float64))
+
+
+def _size(schedule: Schedule, count: int) -> tuple[int, int]:
+    """The number of levels to choose from, and `count` if that many can be chosen."""
+    if schedule.steps is not None and count > schedule.steps:
+        raise ValueError(
+            f"{count} steps asked for, but the model was trained with {schedule.steps}; "
+            f"use at most {schedule.steps}"
+        )
+    return schedule.steps or 1000, count
+
+
+def _at(schedule: Schedule, descending: Tensor) -> Tensor:
+    """Levels at the indices 0..T-1 of the trained table."""
+    steps = schedule.steps or 1000
+    return _closed(schedule.sigma((descending.clamp(0, steps - 1) + 1) / steps))
+
+
+def _closed(descending: Tensor) -> Tensor:
+    """Drop repeated and non-positive levels and end at 0."""
+    unique = torch.unique_consecutive(descending[descending > 0])
+    if not len(unique):
+        raise ValueError("no positive noise level is left to start from")
+    return torch.cat([unique, torch.zeros(1, dtype=torch.float64)])

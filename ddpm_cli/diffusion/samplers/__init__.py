@@ -1,0 +1,1 @@
+"""Samplers: steps from a noise level t to a level s; each is one function (see walk.Step)."""

@@ -1,0 +1,13 @@
+"""The one place where a noise level is broadcast against data of any shape."""
+
+import torch
+from torch import Tensor
+
+
+def column(level: Tensor | float, like: Tensor) -> Tensor:
+    """Return `level` (a number or [B]) in the dtype and device of `like`, shaped [B, 1, ...].
+
+    A single level stays a 0-dimensional tensor, which broadcasts by itself.
+    """
+    level = torch.as_tensor(level).to(device=like.device, dtype=like.dtype)
+    return level if level.ndim == 0 else level.reshape(-1, *[1] * (like.ndim - 1))

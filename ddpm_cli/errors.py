@@ -1,0 +1,63 @@
+"""The failures a user can cause: each is one `Error: FILE or KEY: what` line with its fix."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import click
+
+
+class Refusal(click.ClickException):
+    """A run cannot go on (exit 1): bad data, corrupt file, full disk, busy folder, no device.
+
+    `what` names the file or key first; up to two `hints` say why and what to do.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *hints: str) -> None:
+        super().__init__("\n".join([one_line(what), *map(one_line, hints)]))
+
+
+class ConfigError(click.UsageError):
+    """Settings are wrong (exit 2): every problem found is one line, `KEY: what; fix`."""
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = tuple(map(one_line, problems))
+        super().__init__("\n".join(self.problems))
+
+
+class PartialFailure(click.ClickException):
+    """Some inputs of a batch failed and the rest was written (exit 3)."""
+
+    exit_code = 3
+
+    def __init__(self, what: str, *hints: str) -> None:
+        super().__init__("\n".join([one_line(what), *map(one_line, hints)]))
+
+
+def missing_extra(package: str, extra: str) -> Refusal:
+    """Return the refusal of a feature whose optional package is not installed."""
+    return Refusal(f"{package} is not installed", f"type: pip install 'ddpm-cli[{extra}]'")
+
+
+def one_line(text: str) -> str:
+    """Escape what a terminal cannot show, so that a file name never breaks a message.
+
+    Newlines, control characters and undecodable bytes become backslash escapes.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in text
+    )
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Say which of the choices was meant, or list them: the fix part of a message."""
+    legal = sorted(choices)
+    found = get_close_matches(name, legal, n=1, cutoff=0.5)
+    if found:
+        return f"did you mean {found[0]}?"
+    if not legal:
+        return "there is none to choose from"
+    shown = ", ".join(legal[:12]) + (", ..." if len(legal) > 12 else "")
+    return f"choose from {shown}"

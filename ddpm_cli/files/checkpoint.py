@@ -1,0 +1,145 @@
+"""Checkpoints: one safetensors file whose header holds everything needed to use the weights.
+
+The file's only metadata entry is a JSON object with a format number, the resolved configuration,
+what the data looked like, the step and a SHA-256 over all of it and the tensors.
+"""
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors import torch as safetensors
+from torch import Tensor
+
+from ddpm_cli import __version__
+from ddpm_cli.config import Config, from_json
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import atomic
+
+FORMAT = 1
+ENTRY = "ddpm"
+_CHUNK = 1 << 22
+
+
+class DataInfo(NamedTuple):
+    """What a network was trained on: enough to sample without the data."""
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] | None = None
+    frequencies: tuple[float, ...] | None = None
+
+
+class Header(NamedTuple):
+    """The header of a checkpoint; `kind` is "model" (weights to use) or "state" (to resume)."""
+
+    kind: str
+    config: Config
+    data: DataInfo
+    step: int
+    threads: int = 0
+    hash: str = ""
+    version: str = __version__
+
+
+def save(path: Path, tensors: dict[str, Tensor], header: Header) -> Header:
+    """Write tensors and header in one atomic move; return the header with its hash.
+
+    Equal tensors and settings give equal bytes: no time, host or path is in the file.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    fields = _fields(header)
+    plain = safetensors.save(tensors)
+    digest = _seed(fields)
+    digest.update(memoryview(plain)[8 + struct.unpack("<Q", plain[:8])[0] :])
+    fields["hash"] = digest.hexdigest()
+    entry = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    atomic.write(path, safetensors.save(tensors, {ENTRY: entry}))
+    return header._replace(hash=fields["hash"])
+
+
+def read_header(path: Path) -> Header:
+    """Read the header alone; nothing of the tensors is loaded."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise _corrupt(path, error) from None
+    if ENTRY not in metadata:
+        why = "it is a safetensors file of another program"
+        raise Refusal(f"{path}: no ddpm checkpoint: {why}")
+    try:
+        fields = json.loads(metadata[ENTRY])
+        number = fields["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _corrupt(path, "its header is no ddpm header") from None
+    if not isinstance(number, int) or number > FORMAT:
+        fix = "update ddpm: pip install -U ddpm-cli"
+        raise Refusal(f"{path}: written by a newer ddpm (format {number})", fix)
+    return _parse(path, fields)
+
+
+def load(path: Path, device: str = "cpu") -> tuple[Header, dict[str, Tensor]]:
+    """Read header and tensors straight onto a device, and verify hash and finiteness."""
+    header = read_header(path)
+    if _digest(path) != header.hash:
+        raise _corrupt(path, "its contents do not match their checksum")
+    try:
+        tensors = safetensors.load_file(path, device=device)
+    except SafetensorError as error:
+        raise _corrupt(path, error) from None
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise _corrupt(path, f"{name} has values that are not finite")
+    return header, tensors
+
+
+def _fields(header: Header) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "kind": header.kind,
+        "config": header.config,
+        "data": header.data._asdict(),
+        "step": header.step,
+        "threads": header.threads,
+        "version": header.version,
+    }
+
+
+def _parse(path: Path, fields: dict[str, Any]) -> Header:
+    try:
+        data = fields["data"]
+        info = DataInfo(*(tuple(data[key]) if data[key] else None for key in DataInfo._fields))
+        config = from_json(json.dumps(fields["config"]), str(path))
+        kind, digest, version = (str(fields[key]) for key in ("kind", "hash", "version"))
+        numbers = (int(fields["step"]), int(fields["threads"]))
+    except (KeyError, TypeError, ValueError):
+        raise _corrupt(path, "its header misses entries") from None
+    except ConfigError as error:
+        raise _corrupt(path, error.problems[0]) from None
+    return Header(kind, config, info, *numbers, digest, version)
+
+
+def _seed(fields: dict[str, Any]) -> "hashlib._Hash":
+    """Start a digest with the header's own contents."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        entry = json.loads(file.read(length))["__metadata__"][ENTRY]
+        fields = json.loads(entry)
+        fields.pop("hash", None)
+        digest = _seed(fields)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _corrupt(path: Path, why: object) -> Refusal:
+    return Refusal(f"{path}: corrupt: {why}")

@@ -1,0 +1,49 @@
+"""Which checkpoint -m means: a file, a run folder, the name of a run or of a bundled model."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ddpm_cli.errors import Refusal, nearest
+from ddpm_cli.files.run import newest_run
+
+BUNDLED = Path(__file__).parent.parent / "assets"
+RUNS = Path("runs")
+
+
+class Found(NamedTuple):
+    """A checkpoint file and the name by which -m finds it again."""
+
+    path: Path
+    name: str
+
+
+def find(model: str | None, default: str = "mnist") -> Found:
+    """The checkpoint that -m names; without it the newest run in ./runs, else the bundled one."""
+    if model is None:
+        newest = newest_run(RUNS)
+        return Found(newest, str(newest.parent)) if newest else _bundled(default)
+    path = Path(model)
+    if path.is_dir() and (path / "model.safetensors").exists():
+        return Found(path / "model.safetensors", model)
+    if path.is_file():
+        return Found(path, model)
+    if (RUNS / model / "model.safetensors").is_file():
+        return Found(RUNS / model / "model.safetensors", model)
+    if model in bundled():
+        return _bundled(model)
+    if path.is_dir():
+        raise Refusal(f"{model}: no model.safetensors is in this folder", "train one with -o")
+    runs = [path.parent.name for path in RUNS.glob("*/model.safetensors")]
+    raise Refusal(f"{model}: no such file, run or bundled model", nearest(model, runs + bundled()))
+
+
+def bundled() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
+
+
+def _bundled(name: str) -> Found:
+    path = BUNDLED / f"{name}.safetensors"
+    if not path.exists():
+        raise Refusal("no model: none is given, trained in ./runs or bundled", "ddpm train first")
+    return Found(path, name)

@@ -1,0 +1,152 @@
+"""The folder of a training run: its lock, its configuration, metrics, states and model.
+
+runs/NAME/{config.toml, model.safetensors, state.safetensors, state.previous.safetensors,
+metrics.jsonl, samples/}
+"""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.config import Config, differences, dump_toml
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import atomic
+from ddpm_cli.files.checkpoint import Header, load, save
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# What may change when a run goes on: none of it alters what a step computes.
+FREE = {
+    "summary",
+    "compute.compile",
+    "compute.device",
+    "compute.threads",
+    "train.log_every",
+    "train.measure_every",
+    "train.minutes",
+    "train.save_every",
+    "train.sheet_every",
+    "train.workers",
+}
+SAMPLING = ("sampler", "corrector", "levels", "wrappers", "edits", "constraints")
+
+
+class Run:
+    """An open run folder, as a context manager; only the process that `leads` writes in it."""
+
+    def __init__(self, folder: Path, leads: bool = True) -> None:
+        self.folder = folder
+        self.model = folder / "model.safetensors"
+        self.newest = folder / "state.safetensors"
+        self.previous = folder / "state.previous.safetensors"
+        self.metrics = folder / "metrics.jsonl"
+        self._lock: BinaryIO | None = None
+        if leads:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(folder)
+            for stale in folder.glob(".*.tmp*"):
+                stale.unlink(missing_ok=True)
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def restore(self) -> tuple[Header, dict[str, Tensor]] | None:
+        """The newest readable state, or None if the run has not begun.
+
+        A damaged newest state falls back to the one before; if all are damaged, refuse.
+        """
+        present = [path for path in (self.newest, self.previous) if path.exists()]
+        for path in present:
+            try:
+                return load(path)
+            except Refusal as problem:
+                console.warn(f"{problem.message}; skipping it")
+        if present or self.metrics.exists() or self.model.exists():
+            why = "it holds a run, but no readable state.safetensors to go on from"
+            raise Refusal(f"{self.folder}: {why}", "give another -o, or --force to start over")
+        return None
+
+    def start_over(self) -> None:
+        """Remove what an earlier run left."""
+        for path in (self.newest, self.previous, self.metrics, self.model):
+            path.unlink(missing_ok=True)
+
+    def begin(self, config: Config, step: int) -> None:
+        """Write the configuration, and cut metrics of steps that will be run again."""
+        atomic.write(self.folder / "config.toml", dump_toml(config).encode())
+        if self.metrics.exists():
+            kept = [line for line in self._lines() if line["step"] <= step]
+            text = "".join(json.dumps(line) + "\n" for line in kept)
+            atomic.write(self.metrics, text.encode())
+
+    def log(self, values: Mapping[str, float]) -> None:
+        """Append one line to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(values)) + "\n")
+
+    def save_state(self, tensors: dict[str, Tensor], header: Header) -> None:
+        """Write a state; the one before stays as a fallback."""
+        if self.newest.exists():
+            self.newest.replace(self.previous)
+        save(self.newest, tensors, header)
+
+    def _lines(self) -> list[dict[str, float]]:
+        """The whole lines of metrics.jsonl; a torn last line is dropped."""
+        found = []
+        for line in self.metrics.read_text("utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return [line for line in found if isinstance(line, dict) and "step" in line]
+
+
+def _locked(folder: Path) -> BinaryIO:
+    """Hold the folder for this process; the lock dies with its owner."""
+    lock = (folder / "run.lock").open("ab")
+    if fcntl is None:
+        return lock
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise Refusal(f"{folder}: in use by another run", "give another -o") from None
+        console.warn(f"{folder}: this file system has no locks: start no second run in it")
+        return (folder / "run.lock").open("ab")
+    return lock
+
+
+def refuse_changes(folder: Path, old: Config, new: Config) -> None:
+    """Refuse to go on with settings that would make it another run."""
+    changed = [
+        (key, was, now)
+        for key, was, now in differences(old, new)
+        if key not in FREE
+        and key.split(".")[0] not in SAMPLING
+        and not (key == "train.steps" and now > was)
+    ]
+    if changed:
+        fix = "give another -o, or --force to start over"
+        raise ConfigError(
+            *(f"{key}: {folder} was trained with {was!r}, not {now!r}; {fix}"
+              for key, was, now in changed)
+        )  # fmt: skip
+
+
+def newest_run(root: Path) -> Path | None:
+    """The model of the run under `root` that was saved last."""
+    found = list(root.glob("*/model.safetensors"))
+    return max(found, key=os.path.getmtime) if found else None

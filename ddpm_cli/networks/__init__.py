@@ -1,0 +1,1 @@
+"""Networks: (x [B, C, H, W], label [B], classes [B] or None) -> [B, C or 2 C, H, W]."""

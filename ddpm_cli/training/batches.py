@@ -1,0 +1,91 @@
+"""Which images a step sees and how they are changed: functions of (seed, step, position)."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ddpm_cli.diffusion.rng import Rng, keyed
+
+
+class Images(Protocol):
+    """A set of images indexed by positions; see data.images.ImageSet."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Pixels uint8 [B, C, H, W] and labels int64 [B] or None."""
+
+
+class Share(NamedTuple):
+    """The part of each batch that one process of a data-parallel group computes."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    def of(self, batch: int) -> slice:
+        """Positions within a batch; the batch must divide by the number of processes."""
+        size = batch // self.ranks
+        return slice(self.rank * size, (self.rank + 1) * size)
+
+
+def order(images: int, seed: int, step: int, batch: int) -> Tensor:
+    """Image numbers [batch] of a step: each epoch is its own permutation, without gaps."""
+    positions = torch.arange(step * batch, (step + 1) * batch)
+    epochs = positions // images
+    rows = [
+        _permutation(images, keyed(seed, "epoch", int(epoch)))[positions[epochs == epoch] % images]
+        for epoch in epochs.unique()
+    ]
+    return torch.cat(rows)
+
+
+@lru_cache(maxsize=2)
+def _permutation(images: int, seed: int) -> Tensor:
+    return torch.randperm(images, generator=torch.Generator().manual_seed(seed))
+
+
+class _Order:
+    """The image numbers of every step from `first` on, as a sampler of a DataLoader."""
+
+    def __init__(self, count: int, seed: int, steps: range, batch: int, share: Share) -> None:
+        self._settings = (count, seed, steps, batch, share)
+
+    def __len__(self) -> int:
+        return len(self._settings[2])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        count, seed, steps, batch, share = self._settings
+        for step in steps:
+            yield order(count, seed, step, batch)[share.of(batch)]
+
+
+def batches(
+    images: Images, *, seed: int, steps: range, batch: int, share: Share, workers: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Pixels and labels of each step, read ahead by worker processes if there are any."""
+    sampler: Any = _Order(len(images), seed, steps, batch, share)
+    source: Any = images
+    return iter(DataLoader(source, sampler=sampler, batch_size=None, num_workers=workers))
+
+
+def image_rng(seed: int, step: int, batch: int, share: Share) -> Rng:
+    """One generator an image of a step, the same however the batch is shared out."""
+    positions = range(batch)[share.of(batch)]
+    return Rng([keyed(seed, "image", step, position) for position in positions])
+
+
+def prepare(
+    pixels: Tensor, labels: Tensor | None, rng: Rng, *, flip: bool, drop_class: float, null: int
+) -> tuple[Tensor, Tensor | None]:
+    """Scale pixels to [-1, 1]; flip half of the images; give some the null class."""
+    x0 = pixels.float() / 127.5 - 1
+    chance = rng.uniform(2)
+    if flip:
+        x0 = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), x0.flip(-1), x0)
+    if labels is not None:
+        labels = torch.where(chance[:, 1] < drop_class, null, labels)
+    return x0, labels

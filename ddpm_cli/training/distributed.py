@@ -1,0 +1,67 @@
+"""Data-parallel training under torchrun; one process needs none of it."""
+
+import os
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ddpm_cli.training.batches import Share
+
+
+class Group(NamedTuple):
+    """This process's place among the processes that torchrun started."""
+
+    rank: int
+    ranks: int
+    local_rank: int
+
+    @property
+    def share(self) -> Share:
+        """The part of each batch that this process computes."""
+        return Share(self.rank, self.ranks)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+
+def group() -> Group:
+    """Read the place of this process from the environment that torchrun sets."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    rank, ranks, local = (int(os.environ.get(name, default)) for name, default in
+                          zip(names, ("0", "1", "0"), strict=True))  # fmt: skip
+    return Group(rank, ranks, local)
+
+
+def start(place: Group, device: torch.device) -> None:
+    """Join the group: NCCL between CUDA devices, gloo otherwise."""
+    if place.ranks > 1:
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend)
+
+
+def stop(place: Group) -> None:
+    """Leave the group."""
+    if place.ranks > 1 and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def parallel(module: nn.Module, place: Group, device: torch.device) -> nn.Module:
+    """Average gradients over the group, for a module whose forward is the loss."""
+    if place.ranks == 1:
+        return module
+    devices = [device.index] if device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(module, device_ids=devices)
+
+
+def agreed(place: Group, flag: bool) -> bool:
+    """Whether any process of the group raises the flag: all take the same branch."""
+    if place.ranks == 1:
+        return flag
+    raised = torch.tensor(int(flag), dtype=torch.int32)
+    if torch.distributed.get_backend() == "nccl":
+        raised = raised.cuda()
+    torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX)
+    return bool(raised)

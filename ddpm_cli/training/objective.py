@@ -1,0 +1,24 @@
+"""The loss of a batch as a module, so that data-parallel training can wrap it."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.rng import Rng
+
+Loss = Callable[..., Tensor]
+
+
+class Objective(nn.Module):
+    """Holds the denoiser and the loss; forward returns the loss of each image."""
+
+    def __init__(self, denoiser: Denoiser, loss: Loss) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self._loss = loss
+
+    def forward(self, x0: Tensor, t: Tensor, rng: Rng, classes: Tensor | None) -> Tensor:
+        """x0 [B, ...] in [-1, 1], times t [B], class labels [B] or None -> losses [B]."""
+        condition = {} if classes is None else {"classes": classes}
+        return self._loss(self.denoiser, x0, t, rng, **condition)

@@ -1,0 +1,98 @@
+"""Everything a training run carries from step to step, and how it is written and restored."""
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+class State:
+    """A network, its moving average, its optimizer and the number of finished steps.
+
+    Data order, noise and dropout depend on (seed, step, position) alone, so no generator has a
+    state to keep.
+    """
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.network = network
+        self.average = copy.deepcopy(network).eval().requires_grad_(False)
+        self.optimizer = optimizer
+        self.step = 0
+        self.window = Window()
+
+    def update_average(self, decay: float) -> None:
+        """average = decay * average + (1 - decay) * weights."""
+        average, weights = list(self.average.parameters()), list(self.network.parameters())
+        torch._foreach_lerp_(average, [w.detach() for w in weights], 1 - decay)
+        for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            kept.copy_(now)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that must be written to go on bit for bit."""
+        found = {f"weights.{k}": v for k, v in self.network.state_dict().items()}
+        found |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for name, parameter in self._trained():
+            slots = self.optimizer.state[parameter]
+            found |= {f"optimizer.{name}.{slot}": slots[slot] for slot in slots}
+        return found | {"window": self.window.sums}
+
+    def load(self, tensors: dict[str, Tensor], step: int) -> None:
+        """Take over what `tensors` returned after `step` steps."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            cut = len(prefix)
+            return {k[cut:]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.network.load_state_dict(part("weights."))
+        self.average.load_state_dict(part("average."))
+        for name, parameter in self._trained():
+            self.optimizer.state[parameter] = {
+                slot: _placed(slot, value, parameter)
+                for slot, value in part(f"optimizer.{name}.").items()
+            }
+        self.window.sums = tensors["window"].cpu()
+        self.step = step
+
+    def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return (item for item in self.network.named_parameters() if item[1].requires_grad)
+
+
+def _placed(slot: str, value: Tensor, parameter: Tensor) -> Tensor:
+    """Moments lie in memory as their parameter does, which the fused optimizer asks for."""
+    if slot == "step":
+        return value.to(parameter.device)
+    return torch.empty_like(parameter).copy_(value)
+
+
+class Window:
+    """Sums since the last line of metrics: the loss by quartile of t, and gradient norms."""
+
+    def __init__(self) -> None:
+        self.sums = torch.zeros(10, dtype=torch.float64)
+
+    def add(self, t: Tensor, losses: Tensor, norm: Tensor) -> None:
+        """Count a batch: times [B], losses [B], the gradient's norm."""
+        quartile = (t.cpu() * 4).long().clamp(0, 3)
+        losses = losses.detach().double().cpu()
+        self.sums[:4].index_add_(0, quartile, losses)
+        self.sums[4:8] += torch.bincount(quartile, minlength=4)
+        self.sums[8] += norm.detach().double().cpu()
+        self.sums[9] += 1
+
+    def finite(self) -> bool:
+        """Whether every loss and gradient since the last line was finite."""
+        return bool(torch.isfinite(self.sums).all())
+
+    def summary(self) -> dict[str, float]:
+        """Mean loss, mean loss by quartile of t (q1 the cleanest) and mean gradient norm."""
+        count = self.sums[4:8]
+        values = {"loss": float(self.sums[:4].sum() / count.sum())}
+        for number in range(4):
+            if count[number] > 0:
+                values[f"loss_q{number + 1}"] = float(self.sums[number] / count[number])
+        return values | {"grad_norm": float(self.sums[8] / self.sums[9])}
+
+    def clear(self) -> None:
+        """Start the next line."""
+        self.sums.zero_()

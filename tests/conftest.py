@@ -1,0 +1,69 @@
+"""A small package of components, so that these tests hold whatever the real ones are."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from ddpm_cli import catalog
+
+FILES = {
+    "data/sets.py": "def mnist(split, *, path: str = ''): 'Digits.'",
+    "diffusion/schedules.py": """
+        from ddpm_cli.knobs import Count, Positive
+        class Table: "A type, no component."
+        def _helper(): "No component."
+        def cosine(*, steps: Count = 1000): "Squared cosine."
+        def linear(*, steps: Count = 1000, first: Positive = 1e-4): "Rising linearly (eq. 3)."
+    """,
+    "networks/unet.py": '''
+        LEVELS = (1, 2)
+        class unet:
+            """U-Net.  It has skips."""
+            def __init__(self, channels, *, width: Count = 64, multipliers: list[Count] = LEVELS,
+                         norm: Literal["group", "pixel"] = "group", classes: Index = 0,
+                         dropout: Fraction = 0.0, scale: bool = False) -> None: ...
+    ''',
+    "diffusion/parameterizations.py": "def v(sigma): 'Velocity.'\ndef eps(sigma): 'Noise.'",
+    "diffusion/labels.py": "def index(sigma, *, scale: float = 1.0): 'The index.'",
+    "diffusion/draws.py": "def low_discrepancy(n): 'Even times.'",
+    "diffusion/losses.py": "def simple(x0): 'Mean squared error.'",
+    "diffusion/samplers/ddim.py": "def ddim(x, *, eta: NonNegative = 0.0): 'DDIM. Song 2021.'",
+    "diffusion/samplers/heun.py": "def heun(x): 'Heun.'",
+    "diffusion/correctors.py": "def langevin(x, *, snr: Positive | None = 0.16): 'Langevin.'",
+    "diffusion/levels.py": "def trailing(n, *, count: Count = 50): 'Trailing.'",
+    "diffusion/wrappers.py": """
+        from typing import Annotated
+        def clamp(d, *, limit: Annotated[float, Range(0, 9, open_low=True)] = 1.0): "Clamp."
+        def cfg(d, *, scale: float = 1.0): "Guide."
+    """,
+    "training/loop.py": """
+        def helper(*, device: "torch.device" = None): ...
+        def train(x, *, steps: Count = 5000, lr: Positive = 1e-3, note: str = ""): "Train."
+    """,
+    "build.py": "def compute(*, device: str = 'auto', dtype: str = 'float32'): 'Where.'",
+}
+
+
+@pytest.fixture
+def components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Put the catalog on a folder of made-up components."""
+    root = tmp_path / "package"
+    for name, source in FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(source), encoding="utf-8")
+    monkeypatch.setattr(catalog, "ROOT", root)
+    catalog._components.cache_clear()
+    yield root
+    catalog._components.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in ("MODEL", "PRESET", "SEED", "BATCH", "DEVICE", "DTYPE", "SET"):
+        monkeypatch.delenv(f"DDPM_{name}", raising=False)
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
