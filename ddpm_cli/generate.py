@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli import build
+from ddpm_cli import build, signals
 from ddpm_cli.build import Compute
 from ddpm_cli.config import Config
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction
@@ -53,6 +53,16 @@ def chunks(
         like = torch.empty(shape, dtype=compute.state_dtype, device=compute.device)
         x = start(denoise, levels, like, rng)
         yield Chunk(own, labels, walk(denoise, x, levels, rng, predictor=step))
+
+
+def last(states: Iterator[State]) -> State | None:
+    """Walk to the end, or return None as soon as the process is asked to stop."""
+    final = None
+    for state in states:
+        if signals.requested():
+            return None
+        final = state
+    return final
 
 
 def class_of(seed: int, info: DataInfo) -> int:

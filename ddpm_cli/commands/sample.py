@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import __version__, console, options, signals
+from ddpm_cli import __version__, console, options
 from ddpm_cli import config as configuration
 from ddpm_cli.config import Config, Layer
 from ddpm_cli.errors import ConfigError, nearest
@@ -31,13 +31,19 @@ BATCH = 64  # larger batches page-fault their way out of the caches
     ),
 )
 @options.count(1)
-@options.output("PNG, folder/, file with {seed} in its name, .npz, .npy or - for stdout; "
-                "by default samples.png.")  # fmt: skip
+@options.output(
+    "PNG, folder/, file with {seed} in its name, .npz, .npy or - for stdout; "
+    "by default samples.png."
+)
 @options.model("Model to sample from.")
 @options.component("sampler", "--sampler", help="Step from a noise level to the next.")
 @click.option("--steps", type=click.IntRange(min=1), help="Moves from noise to image.")
-@click.option("--calls", type=click.IntRange(min=1), help="As many steps as cost N network calls.",
-              metavar="N")  # fmt: skip
+@click.option(
+    "--calls",
+    type=click.IntRange(min=1),
+    help="As many steps as cost N network calls.",
+    metavar="N",
+)
 @click.option("--class", "label", metavar="NAME", help="Class name or number, or none.")
 @options.seed()
 @options.seeds
@@ -52,10 +58,22 @@ BATCH = 64  # larger batches page-fault their way out of the caches
 @options.common
 @click.pass_context
 def command(
-    ctx: click.Context, /, count: int, output: str | None, model: str | None, calls: int | None,
-    label: str | None, seed: int, seeds: list[int] | None, batch: int | None,
-    skip_existing: bool, force: bool, dry_run: bool, as_json: bool, **_: Any,
-) -> None:  # fmt: skip
+    ctx: click.Context,
+    /,
+    count: int,
+    output: str | None,
+    model: str | None,
+    calls: int | None,
+    label: str | None,
+    seed: int,
+    seeds: list[int] | None,
+    batch: int | None,
+    skip_existing: bool,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    **_: Any,
+) -> None:
     """Draw images from a model.
 
     Several images make one sheet, or one file each if -o is a folder or has {seed} in it. An
@@ -84,9 +102,12 @@ def command(
         console.result(configuration.dump_toml(config).rstrip("\n"))
         return
     target = outputs.open_output(
-        output or "samples.png", len(wanted), header.data.shape,
-        force=force, skip_existing=skip_existing,
-    )  # fmt: skip
+        output or "samples.png",
+        len(wanted),
+        header.data.shape,
+        force=force,
+        skip_existing=skip_existing,
+    )
     with target:
         left = target.missing(wanted)
         classes = _classes(label, left, config, header.data)
@@ -119,9 +140,13 @@ def _classes(
 
 
 def provenance(
-    model: str, header: "Header", config: Config, compute: "Compute", batch: int,
+    model: str,
+    header: "Header",
+    config: Config,
+    compute: "Compute",
+    batch: int,
     label: str | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What an image must carry so that the same one can be made again."""
     import torch
 
@@ -141,19 +166,26 @@ def provenance(
 
 
 def _draw(
-    made: "Iterator[Chunk]", target: "Output", record: dict[str, Any],
-    names: tuple[str, ...] | None, total: int, as_json: bool,
-) -> None:  # fmt: skip
+    made: "Iterator[Chunk]",
+    target: "Output",
+    record: dict[str, Any],
+    names: tuple[str, ...] | None,
+    total: int,
+    as_json: bool,
+) -> None:
     """Walk chunk by chunk, and hand each finished one to the output."""
     from ddpm_cli.files.images import to_uint8
+    from ddpm_cli.generate import last
 
     with console.progress(total, "images") as bar:
         for chunk in made:
-            for last in chunk.states:
-                if signals.requested():
-                    return
-            labels = chunk.classes and [_name(number, names) for number in chunk.classes]
-            paths = target.add(chunk.seeds, labels, to_uint8(last.x.cpu()), record)
+            state = last(chunk.states)
+            if state is None:
+                return
+            labels = None
+            if chunk.classes is not None:
+                labels = [_name(number, names) for number in chunk.classes]
+            paths = target.add(chunk.seeds, labels, to_uint8(state.x.cpu()), record)
             _report(paths, as_json, chunk.seeds, labels)
             bar.advance(len(chunk.seeds))
         _report(target.finish(), as_json)
@@ -167,7 +199,10 @@ def _name(number: int, names: tuple[str, ...] | None) -> str:
 
 
 def _report(
-    paths: list[Path], as_json: bool, seeds: Sequence[int] = (), labels: Sequence[str] | None = None
+    paths: list[Path],
+    as_json: bool,
+    seeds: Sequence[int] = (),
+    labels: Sequence[str] | None = None,
 ) -> None:
     """Print the paths that were written, one a line."""
     for row, path in enumerate(paths):

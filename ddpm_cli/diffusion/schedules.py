@@ -1,7 +1,7 @@
 """Noise schedules: which noise levels a process visits and at which input scale.
 
-Every Gaussian process is written as x = x0 + sigma * eps with sigma = sigma_t / alpha_t; a schedule
-maps the time t in [0, 1] to sigma and back, and knows the native scale alpha(sigma).
+Every Gaussian process is written as x = x0 + sigma * eps with sigma = sigma_t / alpha_t; a
+schedule maps the time t in [0, 1] to sigma and back, and knows the native scale alpha(sigma).
 """
 
 import math

@@ -12,15 +12,14 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
-from ddpm_cli.diffusion.rng import Rng
 
 
 class Move(NamedTuple):
-    """One move of a walk, from the level t to the level s = levels[index + 1]."""
+    """One move of a walk, from the level t to the level s = levels[number + 1]."""
 
     t: Tensor
     s: Tensor
-    index: int
+    number: int
     levels: Tensor
 
 
@@ -64,9 +63,7 @@ def start(denoise: Denoise, levels: Tensor, like: Tensor, rng: Draws) -> Tensor:
     return rng.normal(like) * float(denoise.schedule.prior(levels[0]))
 
 
-def renoise(
-    denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited]
-) -> Tensor:
+def renoise(denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited]) -> Tensor:
     """A level up: x_s = x_t + sqrt(s^2 - t^2) z, the forward process itself."""
     return x + float((move.s**2 - move.t**2).sqrt()) * rng.normal(x)
 

@@ -112,7 +112,10 @@ def _fields(header: Header) -> dict[str, Any]:
 def _parse(path: Path, fields: dict[str, Any]) -> Header:
     try:
         data = fields["data"]
-        info = DataInfo(*(tuple(data[key]) if data[key] else None for key in DataInfo._fields))
+        classes, shares = data["classes"], data["frequencies"]
+        info = DataInfo(
+            tuple(data["shape"]), tuple(classes) if classes else None, tuple(shares or ()) or None
+        )
         config = from_json(json.dumps(fields["config"]), str(path))
         kind, digest, version = (str(fields[key]) for key in ("kind", "hash", "version"))
         numbers = (int(fields["step"]), int(fields["threads"]))

@@ -67,7 +67,9 @@ def open_output(
     if path.suffix in (".npz", ".npy"):
         _refuse_too_large(path, count * int(np.prod(shape)))
         return _Array(path, count, shape)
-    raise ConfigError(f"-o {place}: unknown ending {path.suffix}; use .png, .npz, .npy or a folder")
+    raise ConfigError(
+        f"-o {place}: unknown ending {path.suffix}; use .png, .npz, .npy or a folder"
+    )
 
 
 class _Files:
@@ -121,8 +123,10 @@ class _Sheet:
 
     def __init__(self, path: Path | None, count: int) -> None:
         if count > SHEET_LIMIT:
-            raise Refusal(f"{count} images do not fit on one sheet (at most {SHEET_LIMIT})",
-                          "give -o a folder or an .npz file")  # fmt: skip
+            raise Refusal(
+                f"{count} images do not fit on one sheet (at most {SHEET_LIMIT})",
+                "give -o a folder or an .npz file",
+            )
         self._path, self._made = path, list[Tensor]()
         self._seeds, self._classes = list[int](), list[str]()
         self._record: Record = {}

@@ -141,9 +141,11 @@ def refuse_changes(folder: Path, old: Config, new: Config) -> None:
     if changed:
         fix = "give another -o, or --force to start over"
         raise ConfigError(
-            *(f"{key}: {folder} was trained with {was!r}, not {now!r}; {fix}"
-              for key, was, now in changed)
-        )  # fmt: skip
+            *(
+                f"{key}: {folder} was trained with {was!r}, not {now!r}; {fix}"
+                for key, was, now in changed
+            )
+        )
 
 
 def newest_run(root: Path) -> Path | None:

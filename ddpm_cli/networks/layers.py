@@ -68,7 +68,7 @@ class _Join(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        return tuple(dense(part) for part in gradients[0].split(ctx.split, dim=1))
+        return tuple(dense(part) for part in torch.split(gradients[0], ctx.split, dim=1))
 
 
 def join(first: Tensor, second: Tensor) -> Tensor:
@@ -126,8 +126,8 @@ class ResBlock(nn.Module):
             h = torch.addcmul(shift, self.norm2(h), 1 + scale)
         else:
             h = self.norm2(h + shift)
-        skip: Tensor = self.skip(x)
-        return skip + self.conv2(self.dropout(F.silu(h)))
+        out: Tensor = self.skip(x) + self.conv2(self.dropout(F.silu(h)))
+        return out
 
 
 def halve(x: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ def halve(x: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Self-attention over all pixels with a residual connection (Ho 2020; heads: Dhariwal 2021)."""
+    """Self-attention over all pixels with a residual connection (Ho 2020, appendix B)."""
 
     def __init__(self, width: int, *, heads: int, norm: str, groups: int) -> None:
         super().__init__()
@@ -155,7 +155,8 @@ class Attention(nn.Module):
         )
         mixed = attend(query, key, value).transpose(1, 2).reshape(batch, high * wide, width)
         out: Tensor = self.project(mixed)
-        return x + out.reshape(batch, high, wide, width).permute(0, 3, 1, 2)
+        residual = out.reshape(batch, high, wide, width).permute(0, 3, 1, 2)
+        return x + residual
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -166,5 +167,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     if query.device.type != "cpu" or not torch.is_grad_enabled() or query.shape[2] > 1024:
         return F.scaled_dot_product_attention(query, key, value)
-    weight = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-    return weight.softmax(dim=-1) @ value
+    weight = (query * float(query.shape[-1]) ** -0.5) @ key.transpose(-2, -1)
+    out: Tensor = weight.softmax(dim=-1) @ value
+    return out

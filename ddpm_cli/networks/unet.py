@@ -1,5 +1,6 @@
 """One U-Net whose knobs reach from a small MNIST model to DDPM's CIFAR-10 net and ADM."""
 
+import math
 from typing import Literal
 
 import torch
@@ -58,17 +59,22 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
 
         def block(width_in: int, width_out: int, resample: str = "") -> ResBlock:
             return ResBlock(
-                width_in, width_out, embedding, dropout=dropout, scale_shift=scale_shift,
-                norm=norm, groups=groups, resample=resample,
-            )  # fmt: skip
+                width_in,
+                width_out,
+                embedding,
+                dropout=dropout,
+                scale_shift=scale_shift,
+                norm=norm,
+                groups=groups,
+                resample=resample,
+            )
 
         def attend(width_at: int) -> Attention:
             count = max(1, width_at // head_width) if head_width else heads
             return Attention(width_at, heads=count, norm=norm, groups=groups)
 
-        def at(level: int) -> int:
-            """Resolution at a level, for the choice of attention."""
-            return -(-size[0] // (patch * 2**level))
+        # Resolution at each level, for the choice of attention.
+        at = [math.ceil(size[0] / (patch * 2**level)) for level in range(len(multipliers))]
 
         top = len(multipliers) - 1
         self.stem = nn.Conv2d(channels * patch**2, width, 3, padding=1)
@@ -77,7 +83,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             for _ in range(blocks):
                 parts: list[nn.Module] = [block(now, width * multiplier)]
                 now = width * multiplier
-                if at(level) in attention:
+                if at[level] in attention:
                     parts.append(attend(now))
                 self.down.append(Stage(parts))
                 skips.append(now)
@@ -92,7 +98,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             for number in range(blocks + 1):
                 parts = [block(now + skips.pop(), width * multiplier)]
                 now = width * multiplier
-                if at(level) in attention:
+                if at[level] in attention:
                     parts.append(attend(now))
                 if level and number == blocks:
                     parts.append(block(now, now, "up") if resample_blocks else Upsample(now))
@@ -101,7 +107,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         self.out = zero(nn.Conv2d(now, outputs * patch**2, 3, padding=1))
 
     def forward(self, x: Tensor, label: Tensor, classes: Tensor | None = None) -> Tensor:
-        """x [B, C, H, W], noise label [B], classes [B] (None: the null class) -> [B, out, H, W]."""
+        """x [B, C, H, W], noise label [B], classes [B] (None: null class) -> [B, out, H, W]."""
         dtype = self.stem.weight.dtype
         embedding = self.embed(sinusoid(label, self.width).to(dtype))
         if self.class_embed is not None:
@@ -131,9 +137,7 @@ class Stage(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(parts)
 
-    def forward(
-        self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """Run x [B, C, H, W] through the parts; `size` is what an upsampling part must reach."""
         for part in self.parts:
             if isinstance(part, ResBlock):

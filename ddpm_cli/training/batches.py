@@ -38,7 +38,7 @@ def order(images: int, seed: int, step: int, batch: int) -> Tensor:
     epochs = positions // images
     rows = [
         _permutation(images, keyed(seed, "epoch", int(epoch)))[positions[epochs == epoch] % images]
-        for epoch in epochs.unique()
+        for epoch in torch.unique(epochs)
     ]
     return torch.cat(rows)
 
@@ -64,12 +64,21 @@ class _Order:
 
 
 def batches(
-    images: Images, *, seed: int, steps: range, batch: int, share: Share, workers: int
+    images: Images,
+    *,
+    seed: int,
+    steps: range,
+    batch: int,
+    share: Share,
+    workers: int,
+    pin: bool,
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Pixels and labels of each step, read ahead by worker processes if there are any."""
     sampler: Any = _Order(len(images), seed, steps, batch, share)
     source: Any = images
-    return iter(DataLoader(source, sampler=sampler, batch_size=None, num_workers=workers))
+    return iter(
+        DataLoader(source, sampler=sampler, batch_size=None, num_workers=workers, pin_memory=pin)
+    )
 
 
 def image_rng(seed: int, step: int, batch: int, share: Share) -> Rng:
@@ -83,7 +92,7 @@ def prepare(
 ) -> tuple[Tensor, Tensor | None]:
     """Scale pixels to [-1, 1]; flip half of the images; give some the null class."""
     x0 = pixels.float() / 127.5 - 1
-    chance = rng.uniform(2)
+    chance = rng.uniform(2).to(pixels.device)
     if flip:
         x0 = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), x0.flip(-1), x0)
     if labels is not None:

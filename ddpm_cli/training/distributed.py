@@ -30,8 +30,10 @@ class Group(NamedTuple):
 def group() -> Group:
     """Read the place of this process from the environment that torchrun sets."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    rank, ranks, local = (int(os.environ.get(name, default)) for name, default in
-                          zip(names, ("0", "1", "0"), strict=True))  # fmt: skip
+    rank, ranks, local = (
+        int(os.environ.get(name, default))
+        for name, default in zip(names, ("0", "1", "0"), strict=True)
+    )
     return Group(rank, ranks, local)
 
 

@@ -26,6 +26,7 @@ class NotFinite(ArithmeticError):
 class Setting(NamedTuple):
     """What a run trains with and on; `objective` is the module whose forward is the loss.
 
+    classes: how many the network takes, 0 for none; the label behind the last is the null class.
     measure: held-out loss of the averaged weights; autocast: the context of forward passes.
     """
 
@@ -33,10 +34,10 @@ class Setting(NamedTuple):
     schedule: Schedule
     draw: Draw
     images: Images
-    null_class: int
+    classes: int
     device: torch.device
     autocast: Callable[[], AbstractContextManager[None]]
-    measure: Callable[[State], float]
+    measure: Callable[[], float]
     share: Share = Share()
 
 
@@ -91,10 +92,15 @@ def train(
     began = logged = time.monotonic()
     network, share = state.network, setting.share
     source = batches(
-        setting.images, seed=seed, steps=range(state.step, steps), batch=batch, share=share,
+        setting.images,
+        seed=seed,
+        steps=range(state.step, steps),
+        batch=batch,
+        share=share,
         workers=workers,
-    )  # fmt: skip
-    note = ""
+        pin=setting.device.type == "cuda",
+    )
+    note, counted = "", state.step
     for pixels, labels in source:
         step = state.step
         for group in state.optimizer.param_groups:
@@ -103,15 +109,17 @@ def train(
         torch.manual_seed(keyed(seed, "dropout", step, share.rank))
         rng = image_rng(seed, step, batch, share)
         x0, classes = prepare(
-            pixels, labels, rng, flip=flip, drop_class=drop_class, null=setting.null_class
+            pixels.to(setting.device, non_blocking=True),
+            labels.to(setting.device, non_blocking=True) if labels is not None else None,
+            rng,
+            flip=flip,
+            drop_class=drop_class,
+            null=setting.classes,
         )
         t, weight = setting.draw(setting.schedule, batch, Rng([keyed(seed, "time", step)]))
         t, weight = t[share.of(batch)], weight[share.of(batch)]
         with setting.autocast():
-            losses = setting.objective(
-                x0.to(setting.device, non_blocking=True), t, rng,
-                None if classes is None else classes.to(setting.device, non_blocking=True),
-            )  # fmt: skip
+            losses = setting.objective(x0, t, rng, classes if setting.classes else None)
         (losses * weight.to(losses)).mean().backward()
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
         state.optimizer.step()
@@ -122,22 +130,26 @@ def train(
 
         last, stop = step == steps, journal.stopping()
         stop = stop or bool(minutes and time.monotonic() - began >= 60 * minutes)
-        if step % log_every == 0 or last or stop or step % save_every == 0:
+        logging = step % log_every == 0 or last
+        saving = step % save_every == 0 or last or stop
+        if logging or saving:
+            state.window.gather(share.ranks)
             if not state.window.finite():
                 raise NotFinite(f"step {step}: non-finite loss or gradient")
-        if step % log_every == 0 or last:
-            now = time.monotonic()
+        if logging:
             values = {"step": float(step), "lr": lr * rate(step - 1, steps, warmup, decay)}
             values |= state.window.summary()
-            values["images_per_second"] = float(state.window.sums[9]) * batch / (now - logged)
+            elapsed = time.monotonic() - logged
+            values["images_per_second"] = (step - counted) * batch / elapsed
             if step % measure_every < log_every or last:
-                values["held_out"] = setting.measure(state)
+                values["held_out"] = setting.measure()
             state.window.clear()
             journal.log(values)
-            note, logged = f"loss {values['loss']:.4f}", time.monotonic()
+            note, logged, counted = f"loss {values['loss']:.4f}", time.monotonic(), step
         journal.advance(note)
-        if step % save_every == 0 or last or stop:
+        if saving:
             journal.save(state)
+            state.window.keep(share.rank)
         if step % sheet_every == 0 or last:
             journal.sheet(state)
         if stop:
@@ -164,17 +176,16 @@ def average_decay(step: int, ema: float) -> float:
 
 @torch.no_grad()
 def held_out_loss(
-    objective: Objective, setting_draw: Draw, schedule: Schedule, pixels: Tensor,
-    labels: Tensor | None, device: torch.device, batch: int = 128,
-) -> float:  # fmt: skip
+    objective: Objective, draw: Draw, pixels: Tensor, labels: Tensor | None, device: torch.device
+) -> float:
     """Mean loss over fixed images at fixed times with fixed noise: comparable over a whole run."""
     total = 0.0
-    for first in range(0, len(pixels), batch):
-        rows = slice(first, first + batch)
+    for first in range(0, len(pixels), 128):
+        rows = slice(first, first + 128)
         x0 = (pixels[rows].float() / 127.5 - 1).to(device)
         rng = Rng([keyed("held out", first + row) for row in range(len(x0))])
-        t, weight = setting_draw(schedule, len(x0), Rng([keyed("held out time", first)]))
-        classes = None if labels is None else labels[rows].to(device)
-        losses = objective(x0, t, rng, classes)
+        time_rng = Rng([keyed("held out time", first)])
+        t, weight = draw(objective.denoiser.schedule, len(x0), time_rng)
+        losses = objective(x0, t, rng, None if labels is None else labels[rows].to(device))
         total += float((losses.double() * weight.to(losses)).sum())
     return total / len(pixels)

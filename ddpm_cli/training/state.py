@@ -19,12 +19,13 @@ class State:
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
         self.optimizer = optimizer
         self.step = 0
-        self.window = Window()
+        self.window = Window(next(network.parameters()).device)
 
     def update_average(self, decay: float) -> None:
         """average = decay * average + (1 - decay) * weights."""
-        average, weights = list(self.average.parameters()), list(self.network.parameters())
-        torch._foreach_lerp_(average, [w.detach() for w in weights], 1 - decay)
+        average = [parameter.detach() for parameter in self.average.parameters()]
+        weights = [parameter.detach() for parameter in self.network.parameters()]
+        torch._foreach_lerp_(average, weights, 1 - decay)
         for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
             kept.copy_(now)
 
@@ -51,7 +52,7 @@ class State:
                 slot: _placed(slot, value, parameter)
                 for slot, value in part(f"optimizer.{name}.").items()
             }
-        self.window.sums = tensors["window"].cpu()
+        self.window.sums.copy_(tensors["window"])
         self.step = step
 
     def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -66,19 +67,32 @@ def _placed(slot: str, value: Tensor, parameter: Tensor) -> Tensor:
 
 
 class Window:
-    """Sums since the last line of metrics: the loss by quartile of t, and gradient norms."""
+    """Sums since the last line of metrics: the loss by quartile of t, and gradient norms.
 
-    def __init__(self) -> None:
-        self.sums = torch.zeros(10, dtype=torch.float64)
+    They stay on the device, so that a step needs no synchronization with it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self.sums = torch.zeros(10, dtype=dtype, device=device)
 
     def add(self, t: Tensor, losses: Tensor, norm: Tensor) -> None:
         """Count a batch: times [B], losses [B], the gradient's norm."""
-        quartile = (t.cpu() * 4).long().clamp(0, 3)
-        losses = losses.detach().double().cpu()
-        self.sums[:4].index_add_(0, quartile, losses)
-        self.sums[4:8] += torch.bincount(quartile, minlength=4)
-        self.sums[8] += norm.detach().double().cpu()
+        quartile = (t * 4).long().clamp(0, 3).to(self.sums.device, non_blocking=True)
+        self.sums[:4].index_add_(0, quartile, losses.detach().to(self.sums))
+        self.sums[4:8].index_add_(0, quartile, torch.ones_like(losses).to(self.sums))
+        self.sums[8] += norm.detach().to(self.sums)
         self.sums[9] += 1
+
+    def gather(self, ranks: int) -> None:
+        """Add up the sums of all processes, in each of them."""
+        if ranks > 1:
+            torch.distributed.all_reduce(self.sums)
+
+    def keep(self, rank: int) -> None:
+        """After `gather`, leave the sums with the first process alone."""
+        if rank:
+            self.clear()
 
     def finite(self) -> bool:
         """Whether every loss and gradient since the last line was finite."""
@@ -86,12 +100,12 @@ class Window:
 
     def summary(self) -> dict[str, float]:
         """Mean loss, mean loss by quartile of t (q1 the cleanest) and mean gradient norm."""
-        count = self.sums[4:8]
-        values = {"loss": float(self.sums[:4].sum() / count.sum())}
+        sums = self.sums.tolist()
+        values = {"loss": sum(sums[:4]) / sum(sums[4:8])}
         for number in range(4):
-            if count[number] > 0:
-                values[f"loss_q{number + 1}"] = float(self.sums[number] / count[number])
-        return values | {"grad_norm": float(self.sums[8] / self.sums[9])}
+            if sums[4 + number] > 0:
+                values[f"loss_q{number + 1}"] = sums[number] / sums[4 + number]
+        return values | {"grad_norm": sums[8] / sums[9]}
 
     def clear(self) -> None:
         """Start the next line."""

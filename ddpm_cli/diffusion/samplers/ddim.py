@@ -8,7 +8,12 @@ from ddpm_cli.knobs import NonNegative
 
 
 def ddim(
-    denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited], *,
+    denoise: Denoise,
+    x: Tensor,
+    move: Move,
+    rng: Draws,
+    past: list[Visited],
+    *,
     eta: NonNegative = 0.0,
 ) -> Tensor:
     """DDIM: deterministic at eta 0, ancestral at eta 1.

@@ -11,7 +11,12 @@ from ddpm_cli.diffusion.walk import Draws, Move, Visited
 
 
 def ddpm(
-    denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited], *,
+    denoise: Denoise,
+    x: Tensor,
+    move: Move,
+    rng: Draws,
+    past: list[Visited],
+    *,
     variance: Literal["small", "large", "learned"] = "small",
 ) -> Tensor:
     """Ancestral sampling with a small (posterior), large (beta) or learned variance.
@@ -29,9 +34,7 @@ def ddpm(
     return mean if s == 0 else mean + (log_variance / 2).exp() * rng.normal(x)
 
 
-def _log_variance(
-    prediction: Prediction, move: Move, shrink: float, variance: str
-) -> Tensor:
+def _log_variance(prediction: Prediction, move: Move, shrink: float, variance: str) -> Tensor:
     """Log of the reverse variance of x_s, in sigma-space (native scale divided by alpha_s^2).
 
     small: s^2 (1 - s^2 / t^2), the posterior's; large: (alpha_t / alpha_s)^2 (t^2 - s^2), beta;

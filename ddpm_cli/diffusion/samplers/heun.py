@@ -6,9 +6,7 @@ from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.walk import Draws, Move, Visited
 
 
-def heun(
-    denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited]
-) -> Tensor:
+def heun(denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited]) -> Tensor:
     """Heun's second-order ODE step, two calls a move but one for the last.
 
     d = (x - x0) / t, y = x + (s - t) d, then the mean of both slopes (Karras 2022, algorithm 1).

@@ -1,0 +1,123 @@
+"""`ddpm info`: what a model or an image is, and how to make it again."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ddpm_cli import config as configuration
+from ddpm_cli import console, options
+from ddpm_cli.errors import ConfigError, Refusal
+
+
+@click.command(
+    "info",
+    epilog=options.examples(
+        "ddpm info",
+        "ddpm info runs/mnist",
+        "ddpm info runs/mnist --toml > again.toml",
+        "ddpm info digits.png",
+        "ddpm info digits.png --command",
+    ),
+)
+@click.argument("target", required=False)
+@click.option(
+    "--command", "as_command", is_flag=True, help="Print the command that re-creates the image."
+)
+@click.option("--toml", "as_toml", is_flag=True, help="Print the model's full configuration.")
+@options.json_lines
+@options.common
+def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) -> None:
+    """Show what TARGET is: an image made by ddpm, a checkpoint, a run folder or a model's name.
+
+    Without TARGET: the model that ddpm sample would use. - reads one PNG from standard input.
+    """
+    if target == "-" or (target or "").lower().endswith(".png"):
+        record = _record(target or "-")
+        if as_command:
+            console.result(shlex.join(replay(record, target or "-")))
+        else:
+            _show(record, as_json)
+        return
+    if as_command:
+        raise ConfigError("--command: only for an image that ddpm made; name a .png")
+    header, facts = _model(target)
+    if as_toml:
+        console.result(configuration.dump_toml(header).rstrip("\n"))
+    else:
+        _show(facts, as_json)
+
+
+def _record(target: str) -> dict[str, Any]:
+    """What a PNG says about its own making."""
+    from ddpm_cli.files.images import read_metadata
+
+    record = read_metadata(sys.stdin.buffer if target == "-" else Path(target))
+    if not record:
+        raise Refusal(f"{target}: no ddpm made this image, or its metadata was stripped")
+    return record
+
+
+def replay(record: Mapping[str, Any], target: str) -> list[str]:
+    """The words of the command that makes an image again, with the settings it was made with.
+
+    Same model, settings, batch, threads and device give the same bytes.
+    """
+    try:
+        words = ["ddpm", str(record["command"]), "-m", str(record["model"])]
+        words += ["--seeds", str(record["seeds"])]
+        if record["class"] is not None:
+            words += ["--class", str(record["class"])]
+        words += ["--batch", str(record["batch"]), "--dtype", str(record["dtype"])]
+        words += ["--device", str(record["device"])]
+        words += ["--set", f"compute.threads={record['threads']}"]
+        for table, value in record["settings"].items():
+            words += ["--set", f"{table}={configuration.toml_value(value)}"]
+    except (KeyError, TypeError, AttributeError):
+        raise Refusal(f"{target}: its ddpm entry is incomplete") from None
+    return [*words, "-o", target]
+
+
+def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Configuration and facts of a checkpoint."""
+    import torch
+
+    from ddpm_cli import build
+    from ddpm_cli.files import checkpoint, models
+
+    found = models.find(target)
+    header = checkpoint.read_header(found.path)
+    with torch.device("meta"):
+        network = build.network(header.config, header.data)
+    facts: dict[str, Any] = {
+        "file": str(found.path),
+        "hash": header.hash,
+        "version": header.version,
+        "kind": header.kind,
+        "summary": header.config.get("summary", ""),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "step": header.step,
+        "images_seen": header.step * header.config["train"]["batch"],
+        "shape": list(header.data.shape),
+        "classes": list(header.data.classes or ()),
+    }
+    for table in ("data", "schedule", "network", "parameterization", "loss", "sampler", "levels"):
+        facts[table] = header.config[table]
+    return header.config, facts
+
+
+def _show(facts: Mapping[str, Any], as_json: bool) -> None:
+    """Print facts one a line, or as one JSON object."""
+    if as_json:
+        console.json_line(facts)
+        return
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            value = configuration.toml_value(value)
+        elif isinstance(value, list):
+            value = " ".join(map(str, value))
+        console.result(f"{key:{width}}  {value if value is not None else 'none'}")

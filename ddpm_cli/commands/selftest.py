@@ -1,0 +1,111 @@
+"""`ddpm selftest`: is this installation sound?"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ddpm_cli import config as configuration
+from ddpm_cli import console, options
+from ddpm_cli.errors import Refusal
+
+if TYPE_CHECKING:
+    from ddpm_cli.build import Compute
+    from ddpm_cli.evaluation.oracles import Verdict
+
+
+@click.command(
+    "selftest",
+    epilog=options.examples("ddpm selftest", "ddpm selftest --device cpu --dtype float32 --json"),
+)
+@options.hardware
+@options.json_lines
+@options.common
+@click.pass_context
+def command(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
+    """Compare this installation with closed-form results, in under 30 seconds.
+
+    Checks schedules, samplers and losses against exact values, the arithmetic of the device,
+    that an image does not depend on its batch, and that checkpoints survive a round trip.
+    """
+    from ddpm_cli import build
+
+    config = configuration.resolve(options.layers(ctx))
+    compute = build.compute(**config["compute"])
+    dtype = str(compute.dtype).removeprefix("torch.")
+    console.say(f"device {compute.device}, networks in {dtype}")
+    failed = []
+    for name, summary, verdict in _verdicts(compute):
+        if not verdict.holds:
+            failed.append(name)
+        if as_json:
+            console.json_line({"check": name, "holds": verdict.holds, **verdict._asdict()})
+            continue
+        word = "ok    " if verdict.holds else "FAILED"
+        figures = f"{verdict.measured:.6g}, exact {verdict.exact:.6g} +- {verdict.tolerance:g}"
+        console.result(f"{word}  {name}: {figures}\n        {summary}")
+    if failed:
+        raise Refusal(
+            f"selftest: {', '.join(failed)} failed", "reinstall torch, or try --device cpu"
+        )
+
+
+def _verdicts(compute: "Compute") -> "Iterator[tuple[str, str, Verdict]]":
+    """Every check: its name, what it measures, and how it came out."""
+    from ddpm_cli.evaluation.oracles import ORACLES
+
+    for oracle in ORACLES:
+        summary = (oracle.__doc__ or "").split("\n")[0]
+        yield oracle.__name__, summary, oracle(compute.device, compute.dtype)
+    for check in (_batch_independence, _checkpoint):
+        yield check.__name__[1:], (check.__doc__ or "").split("\n")[0], check(compute)
+
+
+def _config() -> configuration.Config:
+    """A network small enough to run anywhere."""
+    network = {"name": "unet", "width": 16, "blocks": 1, "patch": 2, "classes": 10}
+    levels = {"name": "trailing", "count": 5}
+    layer = configuration.Layer("selftest", {"network": network, "levels": levels})
+    return configuration.resolve([layer])
+
+
+def _batch_independence(compute: "Compute") -> "Verdict":
+    """Largest difference, in 8-bit levels, between an image alone and the same in a batch."""
+    import torch
+
+    from ddpm_cli import build, generate
+    from ddpm_cli.evaluation.oracles import Verdict
+    from ddpm_cli.files.checkpoint import DataInfo
+    from ddpm_cli.files.images import to_uint8
+
+    config, info = _config(), DataInfo((1, 28, 28))
+    single = compute._replace(dtype=torch.float32)  # 16-bit kernels round by batch shape
+    torch.manual_seed(0)
+    network = build.network(config, info)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    denoiser = build.denoiser(config, single.place(network.eval(), cast=True))
+    made = []
+    for seeds in ([3], list(range(8))):
+        (chunk,) = generate.chunks(denoiser, config, info, single, seeds, seeds, len(seeds))
+        *_, final = chunk.states
+        made.append(to_uint8(final.x.cpu()).int())
+    return Verdict(float((made[0][0] - made[1][3]).abs().max()), 0, 1)
+
+
+def _checkpoint(compute: "Compute") -> "Verdict":
+    """Largest difference between weights and what a checkpoint gives back."""
+    from ddpm_cli import build
+    from ddpm_cli.evaluation.oracles import Verdict
+    from ddpm_cli.files.checkpoint import DataInfo, Header, load, save
+
+    config, info = _config(), DataInfo((1, 28, 28))
+    weights = build.network(config, info).state_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        save(path, weights, Header("model", config, info, step=0))
+        _, found = load(path, str(compute.device))
+    worst = max(float((found[name].cpu() - weights[name]).abs().max()) for name in weights)
+    return Verdict(worst, 0, 0)

@@ -1,0 +1,152 @@
+"""Quantities with a known exact value, computed by the same code that trains and samples.
+
+Each oracle is a function of the device and the number format that returns what it measured and
+what is right.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ddpm_cli.diffusion import labels, levels, losses, parameterizations, schedules
+from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.samplers.ddim import ddim
+from ddpm_cli.diffusion.samplers.ddpm import ddpm
+from ddpm_cli.diffusion.samplers.heun import heun
+from ddpm_cli.diffusion.walk import Step, start, walk
+
+
+class Verdict(NamedTuple):
+    """A measured figure beside the right one, and how far apart they may lie."""
+
+    measured: float
+    exact: float
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the measured figure is close enough."""
+        return abs(self.measured - self.exact) <= self.tolerance
+
+
+Oracle = Callable[[torch.device, torch.dtype], Verdict]
+
+
+class _Gaussian(nn.Module):
+    """The exact network for data N(0, 1) under v-prediction of a variance-preserving process.
+
+    E[x0 given x] = alpha * x in native scale, so v = alpha * eps - sigma * x0 vanishes.
+    """
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """Return v = 0."""
+        return torch.zeros_like(x)
+
+
+def _deviation(step: Step, count: int, spacing: Callable[..., Tensor] = levels.leading) -> Tensor:
+    """Factor by which a deterministic walk scales its start, in native scale."""
+    schedule = schedules.linear()
+    denoise = Denoiser(_Gaussian(), schedule, parameterizations.v, labels.index)
+    along = spacing(schedule, count=count)
+    x = torch.ones(1, 1, dtype=torch.float64) * schedule.prior(along[0])
+    *_, last = walk(denoise, x, along, Rng([0]), predictor=step)
+    return last.x[0, 0]
+
+
+def linear_schedule(device: torch.device, dtype: torch.dtype) -> Verdict:
+    """abar at T = 1000 of the linear schedule (Ho 2020)."""
+    schedule = schedules.linear()
+    alpha = schedule.alpha(schedule.sigma(torch.tensor(1.0, dtype=torch.float64)))
+    return Verdict(float(alpha**2), 4.035829765e-05, 1e-12)
+
+
+def ddim_on_gaussian(device: torch.device, dtype: torch.dtype) -> Verdict:
+    """Variance that 10 DDIM steps leave of N(0, 1) data: the product of cos^2 of the angles."""
+    return Verdict(float(_deviation(ddim, 10) ** 2), 0.6917, 5e-5)
+
+
+def heun_order(device: torch.device, dtype: torch.dtype) -> Verdict:
+    """Order of Heun's method: log2 of the error's fall when the steps are doubled."""
+    errors = [abs(float(_deviation(heun, count, levels.karras)) - 1) for count in (40, 80)]
+    return Verdict(math.log2(errors[0] / errors[1]), 2, 0.25)
+
+
+def ancestral_variance(device: torch.device, dtype: torch.dtype) -> Verdict:
+    """Variance of 1000 ancestral steps with the posterior's variance on N(0, 1) data."""
+    schedule = schedules.linear()
+    denoise = Denoiser(_Gaussian(), schedule, parameterizations.v, labels.index)
+    along, rng = levels.trailing(schedule, count=1000), Rng([0])
+    x = start(denoise, along, torch.empty(1, 200_000, dtype=torch.float64), rng)
+    *_, last = walk(denoise, x, along, rng, predictor=partial(ddpm, variance="small"))
+    return Verdict(float(last.x.var()), 0.99107, 0.014)
+
+
+class _TwoPoints(nn.Module):
+    """The exact eps-network for data that is -0.5 or 0.5 with equal chance."""
+
+    def __init__(self, schedule: schedules.Schedule) -> None:
+        super().__init__()
+        self._schedule = schedule
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """x [B, 1] in native scale, index [B] -> eps [B, 1]."""
+        sigma = self._schedule.sigma((label.double() + 1) / (self._schedule.steps or 1))
+        alpha = self._schedule.alpha(sigma)[:, None]
+        deviation = alpha * sigma[:, None]
+        x0 = 0.5 * torch.tanh(0.5 * alpha * x / deviation**2)
+        return (x - alpha * x0) / deviation
+
+
+def bayes_loss(device: torch.device, dtype: torch.dtype) -> Verdict:
+    """L_simple of the exact network on the two-point toy, which no network can beat."""
+    schedule = schedules.linear()
+    denoise = Denoiser(_TwoPoints(schedule), schedule, parameterizations.eps, labels.index)
+    t = (torch.arange(1000, dtype=torch.float64) + 1) / 1000
+    x0 = torch.where(torch.arange(100_000) % 2 == 0, 0.5, -0.5).double()[:, None]
+    rng = _Shared(0)
+    loss = losses.simple(denoise, x0, t.repeat(100), rng)  # type: ignore[arg-type]
+    return Verdict(float(loss.mean()), 0.092868, 0.004)
+
+
+class _Shared:
+    """One generator for a whole batch of numbers that need no seeds of their own."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Unit normals like `like`."""
+        return torch.randn(like.shape, generator=self._generator, dtype=like.dtype)
+
+
+def convolution(device: torch.device, dtype: torch.dtype) -> Verdict:
+    """Relative error of a 3x3 convolution in the number format in use, against float64."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(8, 64, 14, 14, generator=generator)
+    weight = torch.randn(64, 64, 3, 3, generator=generator) / 24
+    exact = F.conv2d(x.double(), weight.double(), padding=1)
+    last = torch.channels_last
+    found = F.conv2d(
+        x.to(device, dtype, memory_format=last),
+        weight.to(device, dtype, memory_format=last),
+        padding=1,
+    )
+    error = (found.double().cpu() - exact).norm() / exact.norm()
+    # TF32, which CUDA uses for float32 here, keeps 10 bits of the factors, bfloat16 7.
+    return Verdict(float(error), 0, 1e-2 if dtype == torch.bfloat16 else 2e-3)
+
+
+ORACLES: tuple[Oracle, ...] = (
+    linear_schedule,
+    ddim_on_gaussian,
+    heun_order,
+    ancestral_variance,
+    bayes_loss,
+    convolution,
+)

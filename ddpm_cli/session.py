@@ -1,0 +1,151 @@
+"""A training session: from a configuration and a run folder to everything the loop asks for."""
+
+import torch
+from torch import nn
+
+from ddpm_cli import build, console, generate, signals
+from ddpm_cli.build import Compute
+from ddpm_cli.config import Config
+from ddpm_cli.data.images import ImageSet
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files import atomic, images
+from ddpm_cli.files.checkpoint import DataInfo, Header, save
+from ddpm_cli.files.run import Run
+from ddpm_cli.training import distributed
+from ddpm_cli.training.distributed import Group
+from ddpm_cli.training.loop import Setting, held_out_loss
+from ddpm_cli.training.objective import Objective
+from ddpm_cli.training.state import State
+
+HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
+SHEET = 64  # images on a sample sheet
+
+
+def check(config: Config, info: DataInfo, place: Group) -> None:
+    """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
+    asked, have = config["network"].get("classes", 0), len(info.classes or ())
+    if asked and asked != have:
+        raise ConfigError(
+            f"network.classes: {asked} asked for, but the data has {have}; "
+            f"--set network.classes={have}"
+        )
+    if config["train"]["batch"] % place.ranks:
+        raise ConfigError(
+            f"train.batch: {config['train']['batch']} images do not divide among "
+            f"{place.ranks} processes; give a multiple"
+        )
+
+
+def compute(config: Config, header: Header | None, place: Group) -> Compute:
+    """The device of this process; a run goes on with the number of threads it began with."""
+    settings = dict(config["compute"])
+    if header and not settings["threads"] and header.threads:
+        settings["threads"] = header.threads
+        if header.threads > torch.get_num_threads():
+            console.warn(
+                f"the run began with {header.threads} threads, this machine has "
+                f"{torch.get_num_threads()}: results will differ in the last bits"
+            )
+    chosen = build.compute(**settings)
+    if chosen.device.type == "cuda" and place.ranks > 1:
+        torch.cuda.set_device(place.local_rank)
+        chosen = chosen._replace(device=torch.device("cuda", place.local_rank))
+    console.say(f"computing on {chosen.device} in {str(chosen.dtype).removeprefix('torch.')}")
+    return chosen
+
+
+def setting(
+    config: Config, compute: Compute, place: Group, state: State, data: ImageSet, test: ImageSet
+) -> Setting:
+    """What the loop trains with: the objective around the state's network, data and devices."""
+    classes = config["network"].get("classes", 0)
+    denoiser = build.denoiser(config, state.network)
+    loss, draw = build.loss(config), build.draw(config)
+    objective = Objective(denoiser, loss)
+    averaged = Objective(build.denoiser(config, state.average), loss)
+    pixels, labels = test[torch.arange(min(HELD_OUT, len(test)))]
+
+    def measure() -> float:
+        with compute.autocast():
+            return held_out_loss(
+                averaged, draw, pixels, labels if classes else None, compute.device
+            )
+
+    return Setting(
+        objective=distributed.parallel(compute.run(objective), place, compute.device),
+        schedule=denoiser.schedule,
+        draw=draw,
+        images=data,
+        classes=classes,
+        device=compute.device,
+        autocast=compute.autocast,
+        measure=measure,
+        share=place.share,
+    )
+
+
+def state(network: nn.Module, compute: Compute) -> State:
+    """A network on its device with a fresh optimizer, fused where torch has the kernel."""
+    fused = compute.device.type in ("cpu", "cuda")
+    return State(network, torch.optim.AdamW(network.parameters(), fused=fused))
+
+
+class Journal:
+    """Writes what a run leaves behind, and passes on the wish to stop."""
+
+    def __init__(
+        self,
+        run: Run,
+        config: Config,
+        info: DataInfo,
+        compute: Compute,
+        place: Group,
+        *,
+        as_json: bool,
+        done: int,
+    ) -> None:
+        self._run, self._config, self._info, self._compute = run, config, info, compute
+        self._place, self._as_json = place, as_json
+        self.bar = console.progress(config["train"]["steps"], "steps", done=done)
+
+    def log(self, values: dict[str, float]) -> None:
+        """Keep one line of metrics, and print it if stdout should have it."""
+        if self._place.leads:
+            self._run.log(values)
+            if self._as_json:
+                console.json_line(values)
+
+    def save(self, state: State) -> None:
+        """Write the state to go on from and the model to sample from."""
+        if not self._place.leads:
+            return
+        header = Header("state", self._config, self._info, state.step, torch.get_num_threads())
+        self._run.save_state(state.tensors(), header)
+        model = header._replace(kind="model", threads=0)
+        save(self._run.model, state.average.state_dict(), model)
+
+    def sheet(self, state: State) -> None:
+        """Draw a sheet of samples with the run's own sampler."""
+        if not self._place.leads:
+            return
+        denoiser = build.denoiser(self._config, state.average)
+        seeds = range(SHEET)
+        classes = generate.classes_for(seeds, self._config, self._info)
+        with self._compute.autocast():
+            (chunk,) = generate.chunks(
+                denoiser, self._config, self._info, self._compute, seeds, classes, SHEET
+            )
+            final = generate.last(chunk.states)
+        if final is not None:
+            png = images.encode_png(images.sheet(images.to_uint8(final.x.cpu())))
+            folder = self._run.folder / "samples"
+            folder.mkdir(exist_ok=True)
+            atomic.write(folder / f"step-{state.step:07d}.png", png)
+
+    def advance(self, note: str) -> None:
+        """Count a step."""
+        self.bar.advance(note=note)
+
+    def stopping(self) -> bool:
+        """Whether any process of the run was asked to stop."""
+        return distributed.agreed(self._place, signals.requested() is not None)
