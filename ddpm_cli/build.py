@@ -8,6 +8,7 @@ import ctypes
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -189,8 +190,7 @@ def levels(config: Config, process: Schedule) -> Tensor:
 
 def predictor(config: Config) -> Step:
     """The step that a configuration samples with."""
-    function, knobs = _component("sampler", config["sampler"])
-    step: Step = partial(function, **knobs)
+    step: Step = partial(_made, "sampler", config["sampler"])
     return step
 
 
@@ -201,15 +201,27 @@ def wrapped(config: Config, denoise: Denoise) -> Denoise:
     return denoise
 
 
-def restored(header: Header, weights: dict[str, Tensor], compute: Compute) -> Denoiser:
-    """The denoiser of a model checkpoint, weights in the number format of the device."""
-    with torch.device("meta"):
-        made = network(header.config, header.data)
-    made = made.to_empty(device=compute.device)
+def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Denoiser:
+    """The denoiser of the checkpoint `path`, weights in the number format of the device."""
+    if header.kind != "model":
+        raise Refusal(
+            f"{path}: a {header.kind} to go on training from", "give a model.safetensors"
+        )
+    made = outline(header, path)
     try:
-        made.load_state_dict(weights)
+        made.load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()
-        raise Refusal(f"the weights do not fit their own configuration: {first}") from None
+        first = str(error).splitlines()[:2][-1].strip()
+        raise Refusal(f"{path}: corrupt: the weights do not fit their network: {first}") from None
     made = compute.place(made.eval().requires_grad_(False), cast=True)
     return denoiser(header.config, compute.run(made))
+
+
+def outline(header: Header, path: Path) -> nn.Module:
+    """The network of the checkpoint `path` without weights, which takes no memory."""
+    try:
+        with torch.device("meta"):
+            return network(header.config, header.data)
+    except (ConfigError, ValueError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise Refusal(f"{path}: corrupt: no network can be built from it: {why}") from None

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from ddpm_cli import build, signals
 from ddpm_cli.build import Compute
-from ddpm_cli.config import Config
+from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import State, start, walk
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files import checkpoint, models
 from ddpm_cli.files.checkpoint import DataInfo
 
 
@@ -55,6 +56,38 @@ def chunks(
         yield Chunk(own, labels, walk(denoise, x, levels, rng, predictor=step))
 
 
+class Model(NamedTuple):
+    """A checkpoint ready to be used from Python."""
+
+    config: Config
+    info: DataInfo
+    compute: Compute
+    denoiser: Denoiser
+
+    def sample(
+        self, seeds: Sequence[int], classes: Sequence[int] | None = None, batch: int = 64
+    ) -> Tensor:
+        """Images float32 [N, C, H, W] in [-1, 1], drawn with the model's own sampler."""
+        if classes is None:
+            classes = classes_for(seeds, self.config, self.info)
+        made = []
+        for chunk in chunks(
+            self.denoiser, self.config, self.info, self.compute, seeds, classes, batch
+        ):
+            *_, final = chunk.states
+            made.append(final.x.float().cpu())
+        return torch.cat(made)
+
+
+def load(model: str | None, **compute: str) -> Model:
+    """The model that -m names, on its device."""
+    path = models.find(model).path
+    header, weights = checkpoint.load(path)
+    config = resolve([Layer("the checkpoint", header.config), Layer("load", {"compute": compute})])
+    chosen = build.compute(**config["compute"])
+    return Model(config, header.data, chosen, build.restored(header, weights, chosen, path))
+
+
 def last(states: Iterator[State]) -> State | None:
     """Walk to the end, or return None as soon as the process is asked to stop."""
     final = None
@@ -65,9 +98,9 @@ def last(states: Iterator[State]) -> State | None:
     return final
 
 
-def class_of(seed: int, info: DataInfo) -> int:
+def class_of(seed: int, classes: int, info: DataInfo) -> int:
     """The class an image gets when none is asked for: drawn from its seed by data frequency."""
-    shares = info.frequencies or ()
+    shares = info.frequencies or (1 / classes,) * classes
     drawn = float(Rng([keyed(seed, "class")]).uniform(1)[0, 0])
     bounds = torch.tensor(shares, dtype=torch.float64).cumsum(0).tolist()
     return min(bisect_left(bounds, drawn), len(shares) - 1)
@@ -75,9 +108,10 @@ def class_of(seed: int, info: DataInfo) -> int:
 
 def classes_for(seeds: Sequence[int], config: Config, info: DataInfo) -> list[int] | None:
     """A class for each seed if the network takes classes, else None."""
-    if not config["network"].get("classes"):
+    classes = config["network"].get("classes")
+    if not classes:
         return None
-    return [class_of(seed, info) for seed in seeds]
+    return [class_of(seed, classes, info) for seed in seeds]
 
 
 class _Counting:

@@ -19,7 +19,7 @@ SEEDS_LIMIT = 10**6  # seeds in one --seeds list
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # Which key of the configuration an option of this name sets, in every command.
-_KEYS = {"device": "compute.device", "dtype": "compute.dtype"}
+_KEYS = {"device": "compute.device", "dtype": "compute.dtype", "compile": "compute.compile"}
 
 
 def examples(*lines: str) -> str:
@@ -139,7 +139,12 @@ def settings(command: _Command) -> _Command:
 
 
 def hardware(command: _Command) -> _Command:
-    """Add --device and --dtype, which `layers` reads."""
+    """Add --device, --dtype and --compile, which `layers` reads."""
+    command = click.option(
+        "--compile",
+        is_flag=True,
+        help="Compile the network first: minutes to start, then faster; needs a C++ compiler.",
+    )(command)
     command = click.option(
         "--dtype",
         metavar="NAME",

@@ -1,15 +1,17 @@
 """A training session: from a configuration and a run folder to everything the loop asks for."""
 
+from pathlib import Path
+
 import torch
-from torch import nn
+from torch import Tensor
 
 from ddpm_cli import build, console, generate, signals
 from ddpm_cli.build import Compute
 from ddpm_cli.config import Config
 from ddpm_cli.data.images import ImageSet
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic, images
-from ddpm_cli.files.checkpoint import DataInfo, Header, save
+from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.run import Run
 from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
@@ -36,22 +38,22 @@ def check(config: Config, info: DataInfo, place: Group) -> None:
         )
 
 
-def compute(config: Config, header: Header | None, place: Group) -> Compute:
-    """The device of this process; a run goes on with the number of threads it began with."""
-    settings = dict(config["compute"])
-    if header and not settings["threads"] and header.threads:
-        settings["threads"] = header.threads
-        if header.threads > torch.get_num_threads():
-            console.warn(
-                f"the run began with {header.threads} threads, this machine has "
-                f"{torch.get_num_threads()}: results will differ in the last bits"
-            )
-    chosen = build.compute(**settings)
-    if chosen.device.type == "cuda" and place.ranks > 1:
-        torch.cuda.set_device(place.local_rank)
-        chosen = chosen._replace(device=torch.device("cuda", place.local_rank))
-    console.say(f"computing on {chosen.device} in {str(chosen.dtype).removeprefix('torch.')}")
-    return chosen
+def compute(config: Config, place: Group) -> Compute:
+    """The device of this process and its number format."""
+    chosen = build.compute(**config["compute"])
+    return chosen._replace(device=distributed.own(chosen.device, place))
+
+
+def keep_threads(config: Config, header: Header) -> None:
+    """Go on with the number of threads that a run began with, as results depend on it."""
+    if config["compute"]["threads"] or not header.threads:
+        return
+    if header.threads > torch.get_num_threads():
+        console.warn(
+            f"the run began with {header.threads} threads, this machine has "
+            f"{torch.get_num_threads()}: results will differ in the last bits"
+        )
+    torch.set_num_threads(header.threads)
 
 
 def setting(
@@ -59,7 +61,7 @@ def setting(
 ) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
     classes = config["network"].get("classes", 0)
-    denoiser = build.denoiser(config, state.network)
+    denoiser = build.denoiser(config, compute.run(state.network))
     loss, draw = build.loss(config), build.draw(config)
     objective = Objective(denoiser, loss)
     averaged = Objective(build.denoiser(config, state.average), loss)
@@ -72,7 +74,7 @@ def setting(
             )
 
     return Setting(
-        objective=distributed.parallel(compute.run(objective), place, compute.device),
+        objective=distributed.parallel(objective, place, compute.device),
         schedule=denoiser.schedule,
         draw=draw,
         images=data,
@@ -84,10 +86,22 @@ def setting(
     )
 
 
-def state(network: nn.Module, compute: Compute) -> State:
+def state(config: Config, info: DataInfo, compute: Compute) -> State:
     """A network on its device with a fresh optimizer, fused where torch has the kernel."""
+    torch.manual_seed(config["train"]["seed"])
+    network = compute.place(build.network(config, info))
     fused = compute.device.type in ("cpu", "cuda")
     return State(network, torch.optim.AdamW(network.parameters(), fused=fused))
+
+
+def take_over(state: State, header: Header, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Go on from what an earlier session saved."""
+    try:
+        state.load(tensors, header.step)
+    except (KeyError, RuntimeError) as error:
+        why = str(error).splitlines()[-1].strip()
+        raise Refusal(f"{folder}: its state does not fit its own configuration: {why}") from None
+    console.say(f"{folder}: going on from step {state.step}")
 
 
 class Journal:
@@ -117,12 +131,10 @@ class Journal:
 
     def save(self, state: State) -> None:
         """Write the state to go on from and the model to sample from."""
-        if not self._place.leads:
-            return
-        header = Header("state", self._config, self._info, state.step, torch.get_num_threads())
-        self._run.save_state(state.tensors(), header)
-        model = header._replace(kind="model", threads=0)
-        save(self._run.model, state.average.state_dict(), model)
+        if self._place.leads:
+            threads = torch.get_num_threads()
+            header = Header("state", self._config, self._info, state.step, threads)
+            self._run.save(state.tensors(), header)
 
     def sheet(self, state: State) -> None:
         """Draw a sheet of samples with the run's own sampler."""
@@ -138,9 +150,8 @@ class Journal:
             final = generate.last(chunk.states)
         if final is not None:
             png = images.encode_png(images.sheet(images.to_uint8(final.x.cpu())))
-            folder = self._run.folder / "samples"
-            folder.mkdir(exist_ok=True)
-            atomic.write(folder / f"step-{state.step:07d}.png", png)
+            self._run.samples.mkdir(exist_ok=True)
+            atomic.write(self._run.samples / f"step-{state.step:07d}.png", png)
 
     def advance(self, note: str) -> None:
         """Count a step."""

@@ -1,10 +1,12 @@
 """A small package of components, so that these tests hold whatever the real ones are."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import runs
 
 from ddpm_cli import catalog
 
@@ -67,3 +69,24 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(f"DDPM_{name}", raising=False)
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 48 tiny images, as runs.train takes it."""
+    return runs.digits(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="session")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was never interrupted; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    outcome = runs.train(data, folder)
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))

@@ -83,15 +83,12 @@ def replay(record: Mapping[str, Any], target: str) -> list[str]:
 
 def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and facts of a checkpoint."""
-    import torch
-
     from ddpm_cli import build
     from ddpm_cli.files import checkpoint, models
 
     found = models.find(target)
-    header = checkpoint.read_header(found.path)
-    with torch.device("meta"):
-        network = build.network(header.config, header.data)
+    header = checkpoint.read_header(found.path, verify=True)
+    network = build.outline(header, found.path)
     facts: dict[str, Any] = {
         "file": str(found.path),
         "hash": header.hash,

@@ -1,6 +1,7 @@
 """`ddpm sample`: draw images from a model."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,12 @@ import click
 from ddpm_cli import __version__, console, options
 from ddpm_cli import config as configuration
 from ddpm_cli.config import Config, Layer
-from ddpm_cli.errors import ConfigError, nearest
+from ddpm_cli.errors import ConfigError, Refusal, nearest
 
 if TYPE_CHECKING:
     from ddpm_cli.build import Compute
     from ddpm_cli.files.checkpoint import DataInfo, Header
-    from ddpm_cli.files.outputs import Output
+    from ddpm_cli.files.outputs import Names, Output
     from ddpm_cli.generate import Chunk
 
 BATCH = 64  # larger batches page-fault their way out of the caches
@@ -83,6 +84,7 @@ def command(
     from ddpm_cli import build, generate
     from ddpm_cli.files import models, outputs
     from ddpm_cli.files.checkpoint import load
+    from ddpm_cli.training import distributed
 
     found = models.find(model)
     if model is None:
@@ -95,29 +97,35 @@ def command(
     process = build.schedule(config)
     if calls is not None:
         config = generate.fit_calls(config, process, calls)
-    wanted = options.image_seeds(seed, count, seeds)
+    count = len(seeds) if seeds else count
     moves, each = generate.plan(config, process)
-    console.say(f"{len(wanted)} images, {moves} steps, {each} network calls an image")
+    console.say(f"{count} images, {moves} steps, {each} network calls an image")
     if dry_run:
         console.result(configuration.dump_toml(config).rstrip("\n"))
         return
+    place = distributed.group()
     target = outputs.open_output(
         output or "samples.png",
-        len(wanted),
+        count,
         header.data.shape,
         force=force,
         skip_existing=skip_existing,
+        ranks=place.ranks,
     )
+    wanted = options.image_seeds(seed, count, seeds)[place.rank :: place.ranks]
+    names = partial(_names, label, config, header.data)
+    names([])  # an unknown class is refused before any work
+    compute = build.compute(**config["compute"])
+    compute = compute._replace(device=distributed.own(compute.device, place))
+    denoiser = build.restored(header, weights, compute, found.path)
     with target:
-        left = target.missing(wanted)
+        left = target.missing(wanted, names)
         classes = _classes(label, left, config, header.data)
-        compute = build.compute(**config["compute"])
-        denoiser = build.restored(header, weights, compute)
         made = generate.chunks(
             denoiser, config, header.data, compute, left, classes, batch or BATCH
         )
         record = provenance(found.name, header, config, compute, batch or BATCH, label)
-        _draw(made, target, record, header.data.classes, len(left), as_json)
+        _draw(made, target, record, names, len(left), as_json)
 
 
 def _classes(
@@ -134,9 +142,20 @@ def _classes(
     names = list(info.classes or map(str, range(taken)))
     if label == "none":  # the null class that label dropout trained
         return [taken] * len(seeds)
-    if label not in names and not (label.isdecimal() and int(label) < taken):
+    if label not in names and label not in map(str, range(taken)):
         raise ConfigError(f"--class: no class is named {label!r}; {nearest(label, names)}")
     return [names.index(label) if label in names else int(label)] * len(seeds)
+
+
+def _names(
+    label: str | None, config: Config, info: "DataInfo", seeds: Sequence[int]
+) -> list[str] | None:
+    """The name of each seed's class; the number behind the last one is the null class."""
+    numbers = _classes(label, seeds, config, info)
+    if numbers is None:
+        return None
+    names = [*(info.classes or map(str, range(config["network"]["classes"]))), "none"]
+    return [names[number] for number in numbers]
 
 
 def provenance(
@@ -157,7 +176,11 @@ def provenance(
         "model": model,
         "hash": header.hash,
         "class": label,
-        "settings": {table: config[table] for table in tables if config.get(table)},
+        "settings": {
+            table: config.get(table, {"name": "none"})
+            for table in tables
+            if table in config or table in header.config
+        },
         "batch": batch,
         "threads": torch.get_num_threads(),
         "device": compute.device.type,
@@ -169,12 +192,15 @@ def _draw(
     made: "Iterator[Chunk]",
     target: "Output",
     record: dict[str, Any],
-    names: tuple[str, ...] | None,
+    names: "Names",
     total: int,
     as_json: bool,
 ) -> None:
     """Walk chunk by chunk, and hand each finished one to the output."""
+    import torch
+
     from ddpm_cli.files.images import to_uint8
+    from ddpm_cli.files.outputs import compact
     from ddpm_cli.generate import last
 
     with console.progress(total, "images") as bar:
@@ -182,20 +208,14 @@ def _draw(
             state = last(chunk.states)
             if state is None:
                 return
-            labels = None
-            if chunk.classes is not None:
-                labels = [_name(number, names) for number in chunk.classes]
+            if not bool(torch.isfinite(state.x).all()):
+                fix = "try --dtype float32, or other settings of the sampler"
+                raise Refusal(f"seeds {compact(chunk.seeds)}: values that are not finite", fix)
+            labels = names(chunk.seeds)
             paths = target.add(chunk.seeds, labels, to_uint8(state.x.cpu()), record)
             _report(paths, as_json, chunk.seeds, labels)
             bar.advance(len(chunk.seeds))
         _report(target.finish(), as_json)
-
-
-def _name(number: int, names: tuple[str, ...] | None) -> str:
-    """The name of a class; the number behind the last one is the null class."""
-    if names is None:
-        return str(number)
-    return names[number] if number < len(names) else "none"
 
 
 def _report(

@@ -1,5 +1,6 @@
 """`ddpm selftest`: is this installation sound?"""
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,9 @@ def command(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
         if not verdict.holds:
             failed.append(name)
         if as_json:
-            console.json_line({"check": name, "holds": verdict.holds, **verdict._asdict()})
+            measured = verdict.measured if math.isfinite(verdict.measured) else None
+            values = {**verdict._asdict(), "measured": measured}
+            console.json_line({"check": name, "holds": verdict.holds, **values})
             continue
         word = "ok    " if verdict.holds else "FAILED"
         figures = f"{verdict.measured:.6g}, exact {verdict.exact:.6g} +- {verdict.tolerance:g}"

@@ -11,7 +11,9 @@ from ddpm_cli.config import Config
 from ddpm_cli.errors import Refusal
 
 if TYPE_CHECKING:
+    from ddpm_cli.build import Compute
     from ddpm_cli.files.run import Run
+    from ddpm_cli.training.distributed import Group
     from ddpm_cli.training.state import State
 
 
@@ -89,50 +91,62 @@ def _plan(config: Config) -> None:
 
 
 def _train(config: Config, folder: Path, force: bool, as_json: bool) -> None:
-    """Open the folder, build everything, run the loop and leave a model."""
-    import torch
-
-    from ddpm_cli import build, session
-    from ddpm_cli.data.images import describe
-    from ddpm_cli.files.run import Run, refuse_changes
+    """Open the folder and train in it, alone or in a group of processes."""
+    from ddpm_cli import session
+    from ddpm_cli.files.run import Run
     from ddpm_cli.training import distributed
-    from ddpm_cli.training.loop import NotFinite, train
+    from ddpm_cli.training.loop import NotFinite
 
     place = distributed.group()
-    with Run(folder, place.leads) as run:
-        if force and place.leads:
-            run.start_over()
-        header, tensors = run.restore() or (None, {})
-        if header:
-            refuse_changes(folder, header.config, config)
-            if header.step >= config["train"]["steps"]:
-                console.say(f"{folder}: finished at step {header.step}; nothing left to do")
-                return
-        data, test = build.images(config, "train"), build.images(config, "test")
-        info = build.data_info(data)
-        session.check(config, info, place)
-        console.say(f"data: {describe(data)}")
-        compute = session.compute(config, header, place)
-        distributed.start(place, compute.device)
-        try:
-            torch.manual_seed(config["train"]["seed"])
-            state = session.state(compute.place(build.network(config, info)), compute)
-            if header:
-                state.load(tensors, header.step)
-                console.say(f"{folder}: going on from step {state.step}")
+    compute = session.compute(config, place)
+    distributed.start(place, compute.device)
+    try:
+        with Run(folder, place.leads) as run:
+            if force and place.leads:
+                run.start_over()
+            distributed.wait(place)
+            _continue(run, config, compute, place, as_json)
+    except NotFinite as problem:
+        fix = "lower train.lr, or use --dtype float32; the last checkpoint is intact"
+        raise Refusal(f"{folder}: {problem}", fix) from None
+    finally:
+        distributed.stop(place)
+
+
+def _continue(
+    run: "Run", config: Config, compute: "Compute", place: "Group", as_json: bool
+) -> None:
+    """Build everything, run the loop from where the run stands, and leave a model."""
+    from ddpm_cli import build, session
+    from ddpm_cli.data.images import describe
+    from ddpm_cli.files.run import refuse_changes
+    from ddpm_cli.training.loop import train
+
+    header, tensors = run.restore() or (None, {})
+    if header:
+        refuse_changes(run.folder, header.config, config)
+        if header.step >= config["train"]["steps"]:
             if place.leads:
-                run.begin(config, state.step)
-            setting = session.setting(config, compute, place, state, data, test)
-            journal = session.Journal(
-                run, config, info, compute, place, as_json=as_json, done=state.step
-            )
-            with journal.bar:
-                train(setting, state, journal, **config["train"])
-        except NotFinite as problem:
-            fix = "lower train.lr, or use --dtype float32; the last checkpoint is intact"
-            raise Refusal(f"{folder}: {problem}", fix) from None
-        finally:
-            distributed.stop(place)
+                run.complete(tensors, header)
+                console.result(str(run.model))
+            console.say(f"{run.folder}: finished at step {header.step}; nothing left to do")
+            return
+        session.keep_threads(config, header)
+    data, test = build.images(config, "train"), build.images(config, "test")
+    info = build.data_info(data)
+    session.check(config, info, place)
+    dtype = str(compute.dtype).removeprefix("torch.")
+    console.say(f"data: {describe(data)}; computing on {compute.device} in {dtype}")
+    state = session.state(config, info, compute)
+    if header:
+        session.take_over(state, header, tensors, run.folder)
+    if place.leads:
+        run.begin(config, state.step)
+    setting = session.setting(config, compute, place, state, data, test)
+    journal = session.Journal(run, config, info, compute, place, as_json=as_json, done=state.step)
+    with journal.bar:
+        train(setting, state, journal, **config["train"])
+    if place.leads:
         _farewell(run, state, config)
 
 

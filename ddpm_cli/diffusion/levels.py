@@ -52,8 +52,10 @@ def karras(
 
     sigma_i = (high^(1/rho) + i / (n - 1) (low^(1/rho) - high^(1/rho)))^rho (Karras 2022, eq. 5).
     """
-    bottom, top = (float(schedule.sigma(torch.tensor(t, dtype=torch.float64))) for t in (0.0, 1.0))
+    bottom, top = _ends(schedule)
     low, high = max(low, bottom), min(high, top)
+    if low > high:
+        raise ValueError(f"low {low:g} is above high {high:g}")
     ramp = torch.linspace(high ** (1 / rho), low ** (1 / rho), count, dtype=torch.float64)
     return _closed(ramp**rho)
 
@@ -61,11 +63,12 @@ def karras(
 def explicit(
     schedule: Schedule, *, timesteps: list[int] | None = None, sigmas: list[float] | None = None
 ) -> Tensor:
-    """The levels themselves, as indices 0..T-1 of the trained table or as sigmas."""
+    """The levels themselves, as indices 0..T-1 of the trained table or as sigmas in its range."""
     if (timesteps is None) == (sigmas is None):
         raise ValueError("explicit levels need either timesteps or sigmas")
     if sigmas is not None:
-        return _closed(torch.tensor(sorted(sigmas, reverse=True), dtype=torch.float64))
+        chosen = torch.tensor(sorted(sigmas, reverse=True), dtype=torch.float64)
+        return _closed(chosen[chosen > 0].clamp(*_ends(schedule)))
     steps, _ = _size(schedule, 1)
     if min(timesteps or [0]) < 0 or max(timesteps or [0]) >= steps:
         raise ValueError(f"timesteps must lie between 0 and {steps - 1}")
@@ -80,6 +83,12 @@ def _size(schedule: Schedule, count: int) -> tuple[int, int]:
             f"use at most {schedule.steps}"
         )
     return schedule.steps or 1000, count
+
+
+def _ends(schedule: Schedule) -> tuple[float, float]:
+    """The lowest and the highest level of the process."""
+    low, high = schedule.sigma(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
+    return low, high
 
 
 def _at(schedule: Schedule, descending: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def _write(path: Path, data: Content, replace: bool) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _refuse_special(path: Path) -> None:
@@ -136,7 +136,7 @@ def _claim_and_replace(temporary: Path, path: Path) -> None:
         raise
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name durable, where folders can be opened and synced."""
     if os.name == "nt":
         return
@@ -145,6 +145,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
-            raise
+            raise OSError(error.errno, error.strerror, str(folder)) from error
     finally:
         os.close(descriptor)

@@ -22,6 +22,7 @@ from ddpm_cli.files import atomic
 
 FORMAT = 1
 ENTRY = "ddpm"
+SIDE_LIMIT = 2**16  # pixels or channels: more than any network takes
 _CHUNK = 1 << 22
 
 
@@ -52,17 +53,18 @@ def save(path: Path, tensors: dict[str, Tensor], header: Header) -> Header:
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     fields = _fields(header)
-    plain = safetensors.save(tensors)
-    digest = _seed(fields)
-    digest.update(memoryview(plain)[8 + struct.unpack("<Q", plain[:8])[0] :])
+    plain = memoryview(safetensors.save(tensors))
+    start = 8 + struct.unpack("<Q", plain[:8])[0]
+    digest = _seed(fields, json.loads(bytes(plain[8:start])))
+    digest.update(plain[start:])
     fields["hash"] = digest.hexdigest()
     entry = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     atomic.write(path, safetensors.save(tensors, {ENTRY: entry}))
     return header._replace(hash=fields["hash"])
 
 
-def read_header(path: Path) -> Header:
-    """Read the header alone; nothing of the tensors is loaded."""
+def read_header(path: Path, *, verify: bool = False) -> Header:
+    """Read the header alone; to `verify` its checksum the tensors are read, but not kept."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -76,17 +78,20 @@ def read_header(path: Path) -> Header:
         number = fields["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _corrupt(path, "its header is no ddpm header") from None
-    if not isinstance(number, int) or number > FORMAT:
+    if not isinstance(number, int) or number < 1:
+        raise _corrupt(path, "its header has no format number")
+    if number > FORMAT:
         fix = "update ddpm: pip install -U ddpm-cli"
         raise Refusal(f"{path}: written by a newer ddpm (format {number})", fix)
-    return _parse(path, fields)
+    header = _parse(path, fields)
+    if verify and _digest(path) != header.hash:
+        raise _corrupt(path, "its contents do not match their checksum")
+    return header
 
 
 def load(path: Path, device: str = "cpu") -> tuple[Header, dict[str, Tensor]]:
     """Read header and tensors straight onto a device, and verify hash and finiteness."""
-    header = read_header(path)
-    if _digest(path) != header.hash:
-        raise _corrupt(path, "its contents do not match their checksum")
+    header = read_header(path, verify=True)
     try:
         tensors = safetensors.load_file(path, device=device)
     except SafetensorError as error:
@@ -114,31 +119,35 @@ def _parse(path: Path, fields: dict[str, Any]) -> Header:
         data = fields["data"]
         classes, shares = data["classes"], data["frequencies"]
         info = DataInfo(
-            tuple(data["shape"]), tuple(classes) if classes else None, tuple(shares or ()) or None
+            tuple(map(int, data["shape"])),
+            tuple(map(str, classes)) if classes else None,
+            tuple(map(float, shares)) if shares else None,
         )
+        if not info.shape or not all(0 < side <= SIDE_LIMIT for side in info.shape):
+            raise ValueError
         config = from_json(json.dumps(fields["config"]), str(path))
         kind, digest, version = (str(fields[key]) for key in ("kind", "hash", "version"))
         numbers = (int(fields["step"]), int(fields["threads"]))
-    except (KeyError, TypeError, ValueError):
-        raise _corrupt(path, "its header misses entries") from None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise _corrupt(path, "its header has missing or wrong entries") from None
     except ConfigError as error:
         raise _corrupt(path, error.problems[0]) from None
     return Header(kind, config, info, *numbers, digest, version)
 
 
-def _seed(fields: dict[str, Any]) -> "hashlib._Hash":
-    """Start a digest with the header's own contents."""
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+def _seed(fields: dict[str, Any], layout: dict[str, Any]) -> "hashlib._Hash":
+    """Start a digest with the header: its own entries, and the name and place of each tensor."""
+    text = json.dumps([fields, layout], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode())
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        entry = json.loads(file.read(length))["__metadata__"][ENTRY]
-        fields = json.loads(entry)
+        layout = json.loads(file.read(length))
+        fields = json.loads(layout.pop("__metadata__")[ENTRY])
         fields.pop("hash", None)
-        digest = _seed(fields)
+        digest = _seed(fields, layout)
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

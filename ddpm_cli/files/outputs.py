@@ -2,10 +2,12 @@
 
 import io
 import json
+import math
 import shutil
 import string
+import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +23,10 @@ from ddpm_cli.files import atomic, images
 FIELDS = ("seed", "class")
 SHEET_LIMIT = 4096  # images on one sheet
 
+LEAST = 512  # bytes of the smallest PNG with its metadata
+
 Record = Mapping[str, Any]
+Names = Callable[[Sequence[int]], Sequence[str] | None]
 
 
 class Output(Protocol):
@@ -31,8 +36,8 @@ class Output(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def missing(self, seeds: Sequence[int]) -> Sequence[int]:
-        """The seeds whose images are still wanted."""
+    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
+        """The seeds whose images are still wanted; `names` gives the classes of seeds."""
 
     def add(
         self, seeds: Sequence[int], classes: Sequence[str] | None, made: Tensor, record: Record
@@ -44,32 +49,42 @@ class Output(Protocol):
 
 
 def open_output(
-    place: str, count: int, shape: tuple[int, ...], *, force: bool, skip_existing: bool
+    place: str,
+    count: int,
+    shape: tuple[int, ...],
+    *,
+    force: bool,
+    skip_existing: bool,
+    ranks: int = 1,
 ) -> Output:
     """The output that `place` asks for, checked before any work is done.
 
     "-", x.png (a sheet if there are several), x.npz, x.npy, a folder, or a name with {seed}.
+    Several processes (`ranks`) need one that has a file for each image.
     """
+    path, fields = Path(place), _fields(place)
+    is_folder = path.is_dir() or place.endswith("/") or not path.suffix
+    if place != "-" and ("seed" in fields or is_folder):
+        _refuse_too_large(path, count * LEAST)
+        template = place if "seed" in fields else str(path / "{seed}.png")
+        return _Files(template, force, skip_existing)
+    fix = "give a folder or a name with {seed}"
+    if ranks > 1:
+        raise ConfigError(f"-o {place}: {ranks} processes cannot write one file; {fix}")
+    if skip_existing:
+        raise ConfigError(f"--skip-existing: only for many files; {fix}")
     if place == "-":
         console.refuse_binary_terminal()
-        return _Sheet(None, count)
-    path, fields = Path(place), _fields(place)
-    if "seed" in fields:
-        return _Files(place, force, skip_existing)
-    if path.is_dir() or place.endswith("/") or not path.suffix:
-        return _Files(str(path / "{seed}.png"), force, skip_existing)
-    if skip_existing:
-        raise ConfigError("--skip-existing: only for a folder or a name with {seed}")
+        return _Sheet(None, count, force)
+    if path.suffix not in (".png", ".npz", ".npy"):
+        raise ConfigError(f"-o {place}: unknown ending; use .png, .npz, .npy or a folder")
     if path.exists() and not force:
         raise Refusal(f"{path}: exists already", "use --force to replace it, or another -o")
     if path.suffix == ".png":
-        return _Sheet(path, count)
-    if path.suffix in (".npz", ".npy"):
-        _refuse_too_large(path, count * int(np.prod(shape)))
-        return _Array(path, count, shape)
-    raise ConfigError(
-        f"-o {place}: unknown ending {path.suffix}; use .png, .npz, .npy or a folder"
-    )
+        _refuse_too_large(path, LEAST * (count > SHEET_LIMIT) * count)
+        return _Sheet(path, count, force)
+    _refuse_too_large(path, 2 * count * math.prod(shape))
+    return _Array(path, count, shape, force)
 
 
 class _Files:
@@ -79,20 +94,27 @@ class _Files:
         self._template, self._force, self._skip = template, force, skip_existing
 
     def __enter__(self) -> "_Files":
+        folder = Path(self._template).parent
+        if not _fields(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Files are whole as soon as they have their name."""
 
-    def missing(self, seeds: Sequence[int]) -> Sequence[int]:
+    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
         """All seeds, or those without a file; a file in the way is refused."""
-        if self._force or "class" in _fields(self._template):
+        if self._force:
             return seeds
-        left = [seed for seed in seeds if not self._path(seed, "").exists()]
-        if len(left) < len(seeds) and not self._skip:
-            taken = next(self._path(s, "") for s in seeds if self._path(s, "").exists())
-            fix = "use --skip-existing to fill up, or --force to replace"
-            raise Refusal(f"{taken}: exists already", fix)
+        labels = names(seeds) if "class" in _fields(self._template) else None
+        left = []
+        for row, seed in enumerate(seeds):
+            path = self._path(seed, labels[row] if labels else "none")
+            if not path.exists():
+                left.append(seed)
+            elif not self._skip:
+                fix = "use --skip-existing to fill up, or --force to replace"
+                raise Refusal(f"{path}: exists already", fix)
         return left
 
     def add(
@@ -121,23 +143,25 @@ class _Files:
 class _Sheet:
     """One PNG with all images, to a file or to stdout."""
 
-    def __init__(self, path: Path | None, count: int) -> None:
+    def __init__(self, path: Path | None, count: int, force: bool) -> None:
         if count > SHEET_LIMIT:
             raise Refusal(
                 f"{count} images do not fit on one sheet (at most {SHEET_LIMIT})",
                 "give -o a folder or an .npz file",
             )
-        self._path, self._made = path, list[Tensor]()
+        self._path, self._force, self._made = path, force, list[Tensor]()
         self._seeds, self._classes = list[int](), list[str]()
         self._record: Record = {}
 
     def __enter__(self) -> "_Sheet":
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         """An unfinished sheet is not written."""
 
-    def missing(self, seeds: Sequence[int]) -> Sequence[int]:
+    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
         """All of them: a sheet is made in one go."""
         return seeds
 
@@ -160,31 +184,30 @@ class _Sheet:
         if self._path is None:
             console.binary(data)
             return []
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(self._path, data)
+        atomic.write(self._path, data, replace=self._force)
         return [self._path]
 
 
 class _Array:
     """A .npy file of images uint8 [N, C, H, W], or an .npz that has seeds and labels as well."""
 
-    def __init__(self, path: Path, count: int, shape: tuple[int, ...]) -> None:
-        self._path, self._shape = path, (count, *shape)
+    def __init__(self, path: Path, count: int, shape: tuple[int, ...], force: bool) -> None:
+        self._path, self._shape, self._force = path, (count, *shape), force
         self._seeds, self._classes = list[int](), list[str]()
         self._record: Record = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Pixels wait on the disk that will hold the result, so memory does not grow with n.
-        self._pixels = (path.parent / f".{path.name}.pixels.tmp").open("w+b")
 
     def __enter__(self) -> "_Array":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Pixels wait on the disk that will hold the result, so memory does not grow with n; the
+        # file has no name, so that nothing is left of it whatever happens.
+        self._pixels = tempfile.TemporaryFile(dir=self._path.parent)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Remove the pixels that were held back."""
         self._pixels.close()
-        Path(self._pixels.name).unlink(missing_ok=True)
 
-    def missing(self, seeds: Sequence[int]) -> Sequence[int]:
+    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
         """All of them: the file is made in one go."""
         return seeds
 
@@ -192,7 +215,7 @@ class _Array:
         self, seeds: Sequence[int], classes: Sequence[str] | None, made: Tensor, record: Record
     ) -> list[Path]:
         """Append the pixels."""
-        self._pixels.write(made.contiguous().numpy().tobytes())
+        self._pixels.write(made.contiguous().numpy().data)
         self._seeds += seeds
         self._classes += classes or ()
         self._record = record
@@ -200,7 +223,7 @@ class _Array:
 
     def finish(self) -> list[Path]:
         """Write the array file from the pixels."""
-        atomic.write(self._path, self._fill)
+        atomic.write(self._path, self._fill, replace=self._force)
         return [self._path]
 
     def _fill(self, file: Any) -> None:
@@ -256,5 +279,5 @@ def _refuse_too_large(path: Path, needed: int) -> None:
     """Refuse what cannot fit on the disk before an hour of work."""
     place = next(p for p in path.absolute().parents if p.exists())
     free = shutil.disk_usage(place).free
-    if 2 * needed > free:
-        raise Refusal(f"{path}: needs {2 * needed:,} bytes, {free:,} are free")
+    if needed > free:
+        raise Refusal(f"{path}: needs {needed:,} bytes, {free:,} are free", "ask for fewer images")

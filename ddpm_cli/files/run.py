@@ -18,7 +18,7 @@ from ddpm_cli import console
 from ddpm_cli.config import Config, differences, dump_toml
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
-from ddpm_cli.files.checkpoint import Header, load, save
+from ddpm_cli.files.checkpoint import Header, load, read_header, save
 
 try:
     import fcntl
@@ -38,6 +38,7 @@ FREE = {
     "train.sheet_every",
     "train.workers",
 }
+AVERAGE = "average."  # names of the averaged weights in a state start so
 SAMPLING = ("sampler", "corrector", "levels", "wrappers", "edits", "constraints")
 
 
@@ -50,11 +51,14 @@ class Run:
         self.newest = folder / "state.safetensors"
         self.previous = folder / "state.previous.safetensors"
         self.metrics = folder / "metrics.jsonl"
+        self.samples = folder / "samples"
+        self._coming = folder / ".state.tmp"
+        self._newest_is_whole = True
         self._lock: BinaryIO | None = None
         if leads:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder)
-            for stale in folder.glob(".*.tmp*"):
+            for stale in (*folder.glob(".*.tmp*"), *self.samples.glob(".*.tmp*")):
                 stale.unlink(missing_ok=True)
 
     def __enter__(self) -> "Run":
@@ -65,17 +69,22 @@ class Run:
             self._lock.close()
 
     def restore(self) -> tuple[Header, dict[str, Tensor]] | None:
-        """The newest readable state, or None if the run has not begun.
+        """The newest readable state, or None if none was ever saved.
 
         A damaged newest state falls back to the one before; if all are damaged, refuse.
         """
         present = [path for path in (self.newest, self.previous) if path.exists()]
         for path in present:
             try:
-                return load(path)
+                header, tensors = load(path)
+                if header.kind != "state":
+                    raise Refusal(f"{path}: a {header.kind}, and no state to go on from")
             except Refusal as problem:
                 console.warn(f"{problem.message}; skipping it")
-        if present or self.metrics.exists() or self.model.exists():
+                self._newest_is_whole = False
+            else:
+                return header, tensors
+        if present or self.model.exists():
             why = "it holds a run, but no readable state.safetensors to go on from"
             raise Refusal(f"{self.folder}: {why}", "give another -o, or --force to start over")
         return None
@@ -98,11 +107,38 @@ class Run:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(values)) + "\n")
 
-    def save_state(self, tensors: dict[str, Tensor], header: Header) -> None:
-        """Write a state; the one before stays as a fallback."""
-        if self.newest.exists():
-            self.newest.replace(self.previous)
-        save(self.newest, tensors, header)
+    def save(self, tensors: dict[str, Tensor], header: Header) -> None:
+        """Write a state, and then the model in it; the state before stays as a fallback.
+
+        The files change their names only when the new state is whole on the disk, so at any
+        moment there is one to go on from.
+        """
+        try:
+            save(self._coming, tensors, header)
+            if self._newest_is_whole and self.newest.exists():
+                self.newest.replace(self.previous)
+            self._coming.replace(self.newest)
+        finally:
+            with contextlib.suppress(OSError):
+                self._coming.unlink(missing_ok=True)
+        self._newest_is_whole = True
+        atomic.sync_folder(self.folder)
+        self._publish(tensors, header)
+
+    def complete(self, tensors: dict[str, Tensor], header: Header) -> None:
+        """Write the model of a state unless it is there: a kill may have come in between."""
+        try:
+            there = read_header(self.model, verify=True)
+        except (Refusal, OSError):
+            there = None
+        if there is None or (there.kind, there.step) != ("model", header.step):
+            self._publish(tensors, header)
+
+    def _publish(self, tensors: dict[str, Tensor], header: Header) -> None:
+        """Write the averaged weights as the model to sample from."""
+        cut = len(AVERAGE)
+        average = {k[cut:]: value for k, value in tensors.items() if k.startswith(AVERAGE)}
+        save(self.model, average, header._replace(kind="model", threads=0))
 
     def _lines(self) -> list[dict[str, float]]:
         """The whole lines of metrics.jsonl; a torn last line is dropped."""
@@ -110,7 +146,11 @@ class Run:
         for line in self.metrics.read_text("utf-8", errors="replace").splitlines():
             with contextlib.suppress(ValueError):
                 found.append(json.loads(line))
-        return [line for line in found if isinstance(line, dict) and "step" in line]
+        return [
+            line
+            for line in found
+            if isinstance(line, dict) and isinstance(line.get("step"), (int, float))
+        ]
 
 
 def _locked(folder: Path) -> BinaryIO:

@@ -40,9 +40,15 @@ class PixelNorm(nn.LayerNorm):
 
 
 def normalization(kind: str, channels: int, groups: int) -> nn.Module:
-    """The norm layer `kind` ("group" or "pixel"); groups shrink to a divisor of the channels."""
+    """The norm layer `kind` ("group" or "pixel"); groups shrink to a divisor of the channels.
+
+    With fewer channels than groups they are of four channels each: a group of a single channel
+    would remove the noise level that is added to it.
+    """
     if kind == "pixel":
         return PixelNorm(channels, eps=1e-5)
+    if groups > channels:
+        groups = max(1, channels // 4)
     return GroupNorm(math.gcd(groups, channels), channels, eps=1e-5)
 
 

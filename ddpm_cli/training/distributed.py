@@ -44,6 +44,20 @@ def start(place: Group, device: torch.device) -> None:
         torch.distributed.init_process_group(backend)
 
 
+def wait(place: Group) -> None:
+    """Let no process go on before all have come here."""
+    if place.ranks > 1:
+        torch.distributed.barrier()
+
+
+def own(device: torch.device, place: Group) -> torch.device:
+    """The device of this process: on CUDA each has its own."""
+    if device.type != "cuda" or place.ranks == 1:
+        return device
+    torch.cuda.set_device(place.local_rank)
+    return torch.device("cuda", place.local_rank)
+
+
 def stop(place: Group) -> None:
     """Leave the group."""
     if place.ranks > 1 and torch.distributed.is_initialized():

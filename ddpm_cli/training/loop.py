@@ -20,7 +20,7 @@ Draw = Callable[[Schedule, int, Rng], tuple[Tensor, Tensor]]
 
 
 class NotFinite(ArithmeticError):
-    """The loss or the gradient became NaN or infinite."""
+    """The loss, the gradient or the weights became NaN or infinite."""
 
 
 class Setting(NamedTuple):
@@ -134,8 +134,8 @@ def train(
         saving = step % save_every == 0 or last or stop
         if logging or saving:
             state.window.gather(share.ranks)
-            if not state.window.finite():
-                raise NotFinite(f"step {step}: non-finite loss or gradient")
+            if not state.window.finite() or (saving and not state.finite()):
+                raise NotFinite(f"step {step}: non-finite loss, gradient or weights")
         if logging:
             values = {"step": float(step), "lr": lr * rate(step - 1, steps, warmup, decay)}
             values |= state.window.summary()
@@ -143,6 +143,8 @@ def train(
             values["images_per_second"] = (step - counted) * batch / elapsed
             if step % measure_every < log_every or last:
                 values["held_out"] = setting.measure()
+            if not all(map(math.isfinite, values.values())):
+                raise NotFinite(f"step {step}: non-finite held-out loss")
             state.window.clear()
             journal.log(values)
             note, logged, counted = f"loss {values['loss']:.4f}", time.monotonic(), step

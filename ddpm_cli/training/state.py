@@ -38,6 +38,14 @@ class State:
             found |= {f"optimizer.{name}.{slot}": slots[slot] for slot in slots}
         return found | {"window": self.window.sums}
 
+    def finite(self) -> bool:
+        """Whether all that would be written is finite."""
+        return all(
+            bool(torch.isfinite(tensor).all())
+            for tensor in self.tensors().values()
+            if tensor.is_floating_point()
+        )
+
     def load(self, tensors: dict[str, Tensor], step: int) -> None:
         """Take over what `tensors` returned after `step` steps."""
 

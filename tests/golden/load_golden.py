@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from golden.analytic_model import Mixture
 from safetensors.torch import load_file
 from torch import Tensor
-
-from golden.analytic_model import Mixture
 
 FOLDER = Path(__file__).parent
 

@@ -1,0 +1,150 @@
+"""Exact denoisers and recorded noise: what the tests of the diffusion core walk with."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+
+import torch
+from golden.analytic_model import Mixture
+from torch import Tensor, nn
+
+from ddpm_cli.diffusion import parameterizations
+from ddpm_cli.diffusion.denoiser import Denoise, Denoiser
+from ddpm_cli.diffusion.labels import index
+from ddpm_cli.diffusion.schedules import Schedule, Table, cosine, linear
+from ddpm_cli.diffusion.walk import State, Step, start, walk
+
+Scale = Callable[[Tensor], tuple[Tensor, Tensor]]
+Channel = Callable[[Tensor], Tensor]  # the learned-variance channel of a state
+
+
+class Exact(nn.Module):
+    """The network whose output, eps, x0 or v of a mixture, is exact at (alpha, sigma)."""
+
+    def __init__(
+        self, mixture: Mixture, target: str, scale: Scale, channel: Channel | None
+    ) -> None:
+        super().__init__()
+        self.mixture, self.target, self.scale, self.channel = mixture, target, scale, channel
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        out = getattr(self.mixture, self.target)(x, *self.scale(label))
+        return torch.cat([out, self.channel(x)], dim=1) if self.channel else out
+
+
+def by_index(
+    mixture: Mixture,
+    schedule: Schedule,
+    abar: Tensor,
+    target: str = "eps",
+    channel: Channel | None = None,
+) -> Denoiser:
+    """A denoiser whose network looks its level up in a table of its own, by the label."""
+
+    def scale(label: Tensor) -> tuple[Tensor, Tensor]:
+        assert label.dtype == torch.float32
+        assert torch.equal(label, label.round()), "a trained level has a whole number as label"
+        found = abar[label.long()]
+        return found.sqrt(), (1 - found).sqrt()
+
+    parameterization = getattr(parameterizations, target)
+    network = Exact(mixture, target, scale, channel)
+    return Denoiser(network, schedule, parameterization, index, learned_range=channel is not None)
+
+
+@cache
+def process(name: str) -> tuple[Table, Tensor]:
+    """A schedule, and its table of abar computed apart from it."""
+    if name == "linear":
+        betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+        return linear(), (1 - betas).cumprod(0)
+    u = torch.linspace(0, 1, 1001, dtype=torch.float64)
+    f = torch.cos((u + 0.008) / 1.008 * torch.pi / 2).square()
+    return cosine(), (1 - (1 - f[1:] / f[:-1]).clamp(max=0.999)).cumprod(0)
+
+
+def by_sigma(
+    mixture: Mixture, schedule: Schedule, target: str = "eps", channel: Channel | None = None
+) -> Denoiser:
+    """A denoiser that is exact at every level: the label is sigma itself, in float64."""
+
+    def scale(sigma: Tensor) -> tuple[Tensor, Tensor]:
+        alpha = schedule.alpha(sigma)
+        return alpha, sigma * alpha
+
+    return Denoiser(
+        Exact(mixture, target, scale, channel),
+        schedule,
+        getattr(parameterizations, target),
+        lambda sigma, schedule: sigma,
+        learned_range=channel is not None,
+    )
+
+
+def gaussian(mean: float, variance: float) -> Mixture:
+    """One-dimensional normal data."""
+    return Mixture([1.0], [[mean]], [[variance]])
+
+
+class Recorded:
+    """Noise from a list of recorded draws."""
+
+    def __init__(self, draws: Iterable[Tensor]) -> None:
+        self.draws = iter(draws)
+
+    def normal(self, like: Tensor) -> Tensor:
+        return next(self.draws).to(like.dtype)
+
+
+class Fresh:
+    """Normal noise in float64 from one generator, fast for thousands of one-pixel images."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def normal(self, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=self.generator, dtype=torch.float64)
+
+
+class Impulses:
+    """At call k, 1 for row k + 2 and 0 for all others: the response of a walk to each draw."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def normal(self, like: Tensor) -> Tensor:
+        noise = torch.zeros_like(like)
+        noise[self.calls + 2] = 1
+        self.calls += 1
+        return noise
+
+
+def moments(
+    denoise: Denoise, levels: Tensor, step: Step, mean: float, variance: float
+) -> tuple[float, float]:
+    """Exact mean and variance after a walk that is affine in the state and in its noise.
+
+    The start has the mean and variance of the noised data N(mean, variance); row 0 of the batch
+    starts at the mean, row 1 next to it, the others answer to one draw each.
+    """
+    x = torch.full((len(levels) + 2, 1), mean, dtype=torch.float64)
+    x[1] += 1
+    *_, last = walk(denoise, x, levels, Impulses(), predictor=step)
+    answer = (last.x - last.x[0]).flatten()
+    spread = answer[1] ** 2 * (variance + levels[0] ** 2) + answer[2:].square().sum()
+    return float(last.x[0]), float(spread)
+
+
+def states(
+    denoise: Denoise, unit: Tensor, levels: Tensor, noise: Iterable[Tensor], step: Step
+) -> Iterator[State]:
+    """A walk from the unit normals `unit`, with recorded noise."""
+    x = start(denoise, levels, unit, Recorded([unit]))
+    return walk(denoise, x, levels, Recorded(noise), predictor=step)
+
+
+def zero_terminal(steps: int = 1000) -> Table:
+    """The linear schedule rescaled so that alpha(T) = 0 (Lin 2024, algorithm 1)."""
+    root = (1 - torch.linspace(1e-4, 0.02, steps, dtype=torch.float64)).cumprod(0).sqrt()
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    abar = root**2
+    return Table(1 - torch.cat([abar[:1], abar[1:] / abar[:-1]]))

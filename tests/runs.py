@@ -1,0 +1,155 @@
+"""Tiny data sets, trainings of a second, and commands run within this process."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import cli, session, signals
+from ddpm_cli.files import checkpoint
+
+NETWORK = (
+    'network={name="unet", width=8, multipliers=[1, 2], blocks=1, attention=[], patch=2, '
+    'classes=10, norm="pixel", dropout=0.1}'
+)
+STEPS = 12
+SETTINGS = (
+    "--preset", "tiny", "--set", NETWORK, "--steps", STEPS, "--batch", 8,
+    "--dtype", "float32", "--device", "cpu", "--set", "levels.count=4",
+    "--set", "train.log_every=5", "--set", "train.save_every=4", "--set", "train.warmup=2",
+    "--set", "train.flip=true", "--set", "train.drop_class=0.3",
+)  # fmt: skip
+
+
+class Outcome(NamedTuple):
+    """How a command ended and what it wrote."""
+
+    code: int
+    binary: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        return self.binary.decode()
+
+
+def ddpm(*words: object) -> Outcome:
+    """Run `ddpm WORDS` in this process, as the shell would."""
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    before = {number: signal.getsignal(number) for number in signals.HANDLED}
+    threads = torch.get_num_threads()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = cli.main([str(word) for word in words])
+            out.flush()
+            err.flush()
+    finally:
+        torch.set_num_threads(threads)
+        signals._received.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return Outcome(code, out.buffer.getvalue(), err.buffer.getvalue().decode())
+
+
+def train(data: Path, folder: Path, *words: object) -> Outcome:
+    """Train the tiny network on a data set of `digits`."""
+    return ddpm("train", *SETTINGS, "--set", f"data.path={data}", "-o", folder, *words)
+
+
+def digits(folder: Path) -> Path:
+    """Write IDX files of 48 + 16 images 8x8 in four classes: a bright quarter each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(0)
+    for part, count in (("train", 48), ("t10k", 16)):
+        labels = torch.arange(count) % 4
+        images = torch.zeros(count, 8, 8)
+        for image, label in zip(images, labels, strict=True):
+            top, left = int(label) // 2 * 4, int(label) % 2 * 4
+            quarter = torch.randint(150, 256, (4, 4), generator=generator)
+            image[top : top + 4, left : left + 4] = quarter
+        _idx(folder / f"{part}-images-idx3-ubyte", images)
+        _idx(folder / f"{part}-labels-idx1-ubyte", labels)
+    return folder
+
+
+def _idx(path: Path, values: Tensor) -> None:
+    head = struct.pack(f">HBB{values.dim()}I", 0, 8, values.dim(), *values.shape)
+    path.write_bytes(head + values.to(torch.uint8).numpy().tobytes())
+
+
+class Result(NamedTuple):
+    """All of a run that must not depend on how often it was interrupted."""
+
+    step: int
+    state: dict[str, Tensor]
+    model: dict[str, Tensor]
+    losses: list[dict[str, Any]]
+
+
+def result(folder: Path) -> Result:
+    """Read what a run left behind."""
+    header, state = checkpoint.load(folder / "state.safetensors")
+    model_header, model = checkpoint.load(folder / "model.safetensors")
+    assert (header.kind, model_header.kind) == ("state", "model")
+    assert header.step == model_header.step
+    return Result(header.step, state, model, metrics(folder))
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without the clock."""
+    path = folder / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+
+
+def assert_same(found: Result, expected: Result) -> None:
+    """Two runs ended in the same bits and logged the same numbers, each step once."""
+    assert found.step == expected.step
+    assert found.losses == expected.losses
+    for mine, theirs in ((found.state, expected.state), (found.model, expected.model)):
+        assert mine.keys() == theirs.keys()
+        assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, but for the lock."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "run.lock"
+    }
+
+
+@contextlib.contextmanager
+def signal_after(steps: int, number: signal.Signals, times: int = 1) -> Iterator[None]:
+    """Send this process a signal when a training has counted so many steps."""
+    real, count = session.Journal.advance, 0
+
+    def advance(self: session.Journal, note: str) -> None:
+        nonlocal count
+        count += 1
+        real(self, note)
+        if count == steps:
+            for _ in range(times):
+                os.kill(os.getpid(), number)
+
+    session.Journal.advance = advance  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        session.Journal.advance = real  # type: ignore[method-assign]
+
+
+def flip_bit(path: Path, position: int) -> None:
+    """Damage one bit of a file; negative positions count from its end."""
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)

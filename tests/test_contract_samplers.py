@@ -1,0 +1,182 @@
+"""What every sampler of the catalog must do, whatever it computes inside."""
+
+import math
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from exact import Fresh, by_sigma, gaussian, moments, zero_terminal
+from golden.analytic_model import Mixture
+from torch import Tensor
+
+from ddpm_cli import catalog
+from ddpm_cli.diffusion.levels import explicit, trailing
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules import Schedule, Table, linear
+from ddpm_cli.diffusion.walk import Draws, Step, start, walk
+
+IMAGES = Mixture(
+    [0.4, 0.6],
+    [[0.5, -0.3, 0.8, 0.1], [-0.6, 0.4, 0.0, -0.7]],
+    [[0.02, 0.05, 0.01, 0.1], [0.04, 0.03, 0.09, 0.02]],
+    shape=(1, 2, 2),
+)
+
+
+class Declared(NamedTuple):
+    """The order of convergence of a sampler and the settings it is tested with.
+
+    Deterministic samplers converge to the probability-flow ODE; of the others it is the standard
+    deviation that converges.
+    """
+
+    order: int
+    settings: tuple[dict[str, Any], ...]
+
+
+SAMPLERS = {
+    "ddim": Declared(1, ({"eta": 0.0}, {"eta": 0.5}, {"eta": 1.0})),
+    "ddpm": Declared(1, tuple({"variance": v} for v in ("small", "large", "learned"))),
+    "heun": Declared(2, ({},)),
+}
+CASES = [
+    pytest.param(name, settings, id="-".join([name, *map(str, settings.values())]))
+    for name, declared in SAMPLERS.items()
+    for settings in declared.settings
+]
+every_sampler = pytest.mark.parametrize(("name", "settings"), CASES)
+# Knobs of level lists that have no default.
+LEVELS: dict[str, dict[str, Any]] = {"explicit": {"timesteps": [0, 1, 250, 500, 999]}}
+
+
+def test_every_sampler_declares_its_order() -> None:
+    assert sorted(SAMPLERS) == catalog.names("sampler")
+
+
+def load(kind: str, name: str, **settings: Any) -> Any:
+    return partial(catalog.load(catalog.find(kind, name)), **settings)
+
+
+def sample(
+    mixture: Mixture,
+    schedule: Schedule,
+    levels: Tensor,
+    rng: Draws,
+    step: Step,
+    like: Tensor,
+    target: str = "eps",
+) -> Tensor:
+    """The last state of a walk from the prior."""
+    denoise = by_sigma(mixture, schedule, target, torch.tanh)
+    x = start(denoise, levels, like, rng)
+    *_, last = walk(denoise, x, levels, rng, predictor=step)
+    return last.x
+
+
+@every_sampler
+def test_reaches_the_mean_and_deviation_of_normal_data(name: str, settings: Any) -> None:
+    step, like = load("sampler", name, **settings), torch.empty(10_000, 1).double()
+    levels = trailing(linear(), count=200)
+    got = sample(gaussian(0.4, 0.09), linear(), levels, Fresh(), step, like)
+    # Four standard errors; 200 steps of the small variance lose 4 % of the deviation.
+    assert float(got.mean()) == pytest.approx(0.4, abs=4 * 0.3 / math.sqrt(len(like)) + 1e-3)
+    assert float(got.std()) == pytest.approx(0.3, rel=0.06)
+
+
+@every_sampler
+def test_reaches_the_weights_of_a_mixture(name: str, settings: Any) -> None:
+    step, like = load("sampler", name, **settings), torch.empty(10_000, 1).double()
+    mixture = Mixture([0.3, 0.7], [[-0.8], [0.5]], [[0.01], [0.01]])
+    levels = trailing(linear(), count=100)
+    got = sample(mixture, linear(), levels, Fresh(), step, like)
+    assert float((got < -0.15).double().mean()) == pytest.approx(0.3, abs=0.02)
+    low, high = got[got < -0.15], got[got > -0.15]
+    assert float(low.mean()) == pytest.approx(-0.8, abs=0.01)
+    assert float(high.mean()) == pytest.approx(0.5, abs=0.01)
+
+
+@every_sampler
+def test_converges_with_its_declared_order(name: str, settings: Any) -> None:
+    """Halving the steps in log sigma from 8 to 0.2 divides the error by 2^order."""
+    step = load("sampler", name, **settings)
+    denoise = by_sigma(gaussian(0.4, 0.25), linear(), channel=torch.zeros_like)
+    errors = []
+    for count in (64, 128, 256):
+        levels = torch.logspace(math.log10(8), math.log10(0.2), count + 1, dtype=torch.float64)
+        mean, variance = moments(denoise, levels, step, 0.4, 0.25)
+        assert mean == pytest.approx(0.4, abs=1e-9)
+        errors.append(abs(math.sqrt(variance) - math.sqrt(0.25 + 0.2**2)))
+    for coarse, fine in pairwise(errors):
+        assert math.log2(coarse / fine) == pytest.approx(SAMPLERS[name].order, abs=0.15)
+
+
+@every_sampler
+def test_image_is_the_same_alone_and_in_a_batch(name: str, settings: Any) -> None:
+    step, levels = load("sampler", name, **settings), trailing(linear(), count=10)
+    shape = IMAGES.shape
+    batch = sample(IMAGES, linear(), levels, Rng([7, 8, 9]), step, torch.empty(3, *shape).double())
+    for row, seed in enumerate([7, 8, 9]):
+        alone = sample(
+            IMAGES, linear(), levels, Rng([seed]), step, torch.empty(1, *shape).double()
+        )
+        assert torch.allclose(alone[0], batch[row], rtol=0, atol=1e-12)
+    assert (batch[0] - batch[1]).abs().max() > 0.01, "seeds make different images"
+
+
+@every_sampler
+def test_float32_state_is_as_good_as_float64(name: str, settings: Any) -> None:
+    step, levels = load("sampler", name, **settings), trailing(linear(), count=50)
+    wide, narrow = (
+        sample(
+            IMAGES, linear(), levels, Rng(range(8)), step, torch.empty(8, *IMAGES.shape, dtype=d)
+        )
+        for d in (torch.float64, torch.float32)
+    )
+    assert narrow.dtype == torch.float32
+    assert wide.dtype == torch.float64
+    assert torch.allclose(narrow.double(), wide, rtol=0, atol=1e-4)
+
+
+def schedules() -> dict[str, Table]:
+    """Every schedule of the catalog, and one whose last alpha is 0."""
+    found = {name: load("schedule", name)() for name in catalog.names("schedule")}
+    return {**found, "zero-terminal": zero_terminal()}
+
+
+@every_sampler
+@pytest.mark.parametrize("rule", catalog.names("levels"))
+@pytest.mark.parametrize("schedule", list(schedules()))
+def test_is_never_nan_on_any_schedule(name: str, settings: Any, rule: str, schedule: str) -> None:
+    """No schedule, parameterization or level list, alpha(T) = 0 included, ends in NaN."""
+    process = schedules()[schedule]
+    levels = load("levels", rule, **LEVELS.get(rule, {"count": 10}))(process)
+    step, like = load("sampler", name, **settings), torch.empty(4, *IMAGES.shape).double()
+    results = [
+        sample(IMAGES, process, levels, Rng(range(4)), step, like, target.replace("-", "_"))
+        for target in catalog.names("parameterization")
+    ]
+    for got in results:
+        assert got.isfinite().all()
+        assert torch.allclose(got, results[0], rtol=1e-6, atol=1e-6), "whatever is predicted"
+        # A second-order step from sigma = 20,000 to 200 overshoots; first-order ones cannot.
+        assert SAMPLERS[name].order > 1 or got.abs().max() < 3
+
+
+@every_sampler
+def test_makes_no_noise_that_it_does_not_use(name: str, settings: Any) -> None:
+    """The last move ends at the clean image; a deterministic sampler draws nothing at all."""
+
+    class Counted(Fresh):
+        calls = 0
+
+        def normal(self, like: Tensor) -> Tensor:
+            self.calls += 1
+            return super().normal(like)
+
+    rng, step = Counted(), load("sampler", name, **settings)
+    levels = explicit(linear(), timesteps=[900, 500, 100])
+    sample(IMAGES, linear(), levels, rng, step, torch.empty(1, *IMAGES.shape).double())
+    deterministic = name == "heun" or settings.get("eta") == 0
+    assert rng.calls == (1 if deterministic else 3), "the start, and every move but the last"

@@ -1,0 +1,102 @@
+"""Walks in sigma-space against edm's and k-diffusion's samplers."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from exact import by_sigma, states
+from golden.load_golden import Case, Golden
+from torch import Tensor
+
+from ddpm_cli.diffusion.levels import explicit, karras
+from ddpm_cli.diffusion.samplers.ddim import ddim
+from ddpm_cli.diffusion.samplers.heun import heun
+from ddpm_cli.diffusion.walk import Step
+
+GOLDEN = Golden("samplers_edm_kdiffusion")
+LATER = {
+    **dict.fromkeys(GOLDEN.select("edm_churn_", "k_euler_s_churn"), "churn"),
+    **dict.fromkeys(GOLDEN.select("k_dpmpp_"), "DPM-Solver++"),
+    **dict.fromkeys(GOLDEN.select("ablation_heun_iddpm_"), "its levels"),
+}
+OTHER_VARIABLE = GOLDEN.select(
+    "ablation_euler_vp_", "ablation_heun_vp_", "ablation_euler_ve_", "ablation_heun_ve_"
+)
+EXCLUDED = {
+    **dict.fromkeys(OTHER_VARIABLE, "integrates another variable than sigma-space"),
+    **dict.fromkeys(GOLDEN.select("k_lms_", "k_dpm_2_"), "not offered"),
+}
+HEUN = ("edm_heun_", "ablation_heun_edm_", "k_heun_")
+# Euler's method is DDIM at eta 0; the ancestral one at eta 1.
+EULER = ("ablation_euler_edm_", "ablation_euler_iddpm_", "k_euler_")
+COVERED = GOLDEN.select(*HEUN, *EULER, without=(*LATER, *EXCLUDED))
+
+
+def test_every_case_is_accounted_for() -> None:
+    assert sorted([*COVERED, *LATER, *EXCLUDED]) == sorted(GOLDEN.cases)
+
+
+class Exploding:
+    """The process x0 + sigma * eps itself: alpha is 1, and so is sigma's range."""
+
+    steps = None
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return 1e3 * t
+
+    def time(self, sigma: Tensor) -> Tensor:
+        return sigma / 1e3
+
+    def alpha(self, sigma: Tensor) -> Tensor:
+        return torch.ones_like(sigma)
+
+    def prior(self, sigma: Tensor) -> Tensor:
+        return sigma
+
+
+def levels(case: Case) -> Tensor:
+    params, schedule = case.params, Exploding()
+    if case.id.startswith("k_"):
+        return karras(schedule, count=10, low=0.02, high=60.0)
+    if "_iddpm_" in case.id:
+        twin = GOLDEN["ablation_euler_iddpm_linear_none_g2"]
+        return explicit(schedule, sigmas=twin.values["sigma_calls"])
+    low, high, rho = (
+        params.get(k, d) for k, d in (("sigma_min", 0.002), ("sigma_max", 80), ("rho", 7))
+    )
+    return karras(schedule, count=params["num_steps"], low=low, high=high, rho=rho)
+
+
+def step(case: Case) -> Step:
+    if case.id.startswith(HEUN):
+        return heun
+    ancestral = "ancestral" in case.id
+    return partial(ddim, eta=case.params.get("eta", 1.0) if ancestral else 0.0)
+
+
+@pytest.mark.parametrize("target", ["eps", "x0", "v"])
+@pytest.mark.parametrize("key", COVERED)
+def test_walk(key: str, target: str) -> None:
+    case = GOLDEN[key]
+    denoise = by_sigma(case.mixture, Exploding(), target)
+    path = levels(case)
+    noise = case.inputs.get("noise", ())
+    visited = list(states(denoise, case.inputs["x_T"], path, noise, step(case)))
+    first = case.inputs["x_T"] * path[0]
+    got = torch.stack([first, *(state.x for state in visited)])
+    assert case.excess("traj", got[case.params["kept_states"]]) <= 0
+
+
+@pytest.mark.parametrize("key", [k for k in COVERED if GOLDEN[k].values.get("sigma_calls")])
+def test_network_is_called_at_the_same_levels(key: str) -> None:
+    case = GOLDEN[key]
+    called: list[float] = []
+    denoise = by_sigma(case.mixture, Exploding())
+    denoise.register_forward_pre_hook(lambda module, arguments: called.append(float(arguments[1])))
+    list(
+        states(denoise, case.inputs["x_T"], levels(case), case.inputs.get("noise", ()), step(case))
+    )
+    want = case.values["sigma_calls"]
+    assert len(called) == case.values["nfe"]
+    assert all(map(partial(math.isclose, rel_tol=1e-12), called, want))

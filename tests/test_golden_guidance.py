@@ -1,0 +1,60 @@
+"""Guided walks against guided-diffusion: how a score enters DDPM and DDIM."""
+
+from functools import partial
+
+import pytest
+import torch
+from exact import by_index, process, states
+from golden.load_golden import Case, Golden
+from torch import Tensor
+
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
+from ddpm_cli.diffusion.levels import leading, linspace
+from ddpm_cli.diffusion.samplers.ddim import ddim
+from ddpm_cli.diffusion.samplers.ddpm import ddpm
+from ddpm_cli.diffusion.wrappers import clamp
+
+GOLDEN = Golden("guidance")
+COVERED = GOLDEN.select("classifier_ddpm_", "classifier_ddim_")
+LATER = {
+    **dict.fromkeys(GOLDEN.select("cfg_ddim_", "rescale_noise_cfg"), "classifier-free guidance"),
+    **dict.fromkeys(GOLDEN.select("dpmsolver_"), "DPM-Solver++"),
+    **dict.fromkeys(GOLDEN.select("dynamic_threshold_"), "dynamic thresholding"),
+    **dict.fromkeys(GOLDEN.select("one_step_"), "one step of the classifier wrapper"),
+}
+VARIANCES = {"fixed_small": "small", "learned_range": "learned"}
+
+
+def test_every_case_is_accounted_for() -> None:
+    assert sorted([*COVERED, *LATER]) == sorted(GOLDEN.cases)
+
+
+def guided(denoise: Denoise, case: Case) -> Denoise:
+    """The exact classifier's gradient with respect to x, which is alpha times the native one."""
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        alpha = denoise.schedule.alpha(sigma)
+        gradient = case.mixture.class_score(alpha * x, alpha, alpha * sigma, case.inputs["labels"])
+        scale = case.params["classifier_scale"] * alpha
+        return denoise(x, sigma)._replace(score=scale * gradient)
+
+    return Wrapped(denoise, call)
+
+
+@pytest.mark.parametrize("key", COVERED)
+def test_walk(key: str) -> None:
+    case = GOLDEN[key]
+    schedule, abar = process(case.params["beta_schedule"])
+    variance = VARIANCES[case.params["var_type"]]
+    channel = torch.tanh if variance == "learned" else None
+    denoise: Denoise = by_index(case.mixture, schedule, abar, channel=channel)
+    if case.params["clip_denoised"]:
+        denoise = clamp(denoise)
+    if key.startswith("classifier_ddim"):
+        path, step = leading(schedule, count=10), partial(ddim, eta=case.params["eta"])
+    else:
+        path, step = linspace(schedule, count=10), partial(ddpm, variance=variance)
+    noise = case.inputs["noise"]
+    visited = list(states(guided(denoise, case), case.inputs["x_T"], path, noise, step))
+    native = torch.stack([schedule.alpha(state.sigma) * state.x for state in visited])
+    assert case.excess("traj", native[case.params["kept_steps"]]) <= 0

@@ -1,0 +1,207 @@
+"""Schedules and level lists against other projects' tables."""
+
+import math
+
+import pytest
+import torch
+from exact import zero_terminal
+from golden.load_golden import Case, Golden
+from torch import Tensor
+
+from ddpm_cli.diffusion.levels import explicit, karras, leading, linspace, quadratic, trailing
+from ddpm_cli.diffusion.schedules import Table, cosine, linear
+
+GOLDEN = Golden("schedules")
+LATER = {
+    "betas_ddimrepo_quad_T1000": "scaled-linear schedule",
+    "betas_ddimrepo_const_T1000": "schedules of a sweep",
+    "betas_ddimrepo_jsd_T1000": "schedules of a sweep",
+    "betas_ddimrepo_sigmoid_T1000": "sigmoid schedule",
+    "betas_diffusers_scaled_linear": "scaled-linear schedule",
+    "betas_diffusers_sigmoid": "sigmoid schedule",
+    "sde_vp": "continuous schedules",
+    "sde_subvp": "continuous schedules",
+    "sde_ve": "continuous schedules",
+    "kdiff_other_sigmas": "exponential and polyexponential levels",
+    "ncsn_geometric": "geometric schedule",
+    "respace_errors": "levels in sections",
+    "analytic_dpm_steps_T1000_S10": "Analytic-DPM",
+    "analytic_dpm_steps_T1000_S25": "Analytic-DPM",
+}
+EXCLUDED = {
+    "diffusers_spacing_linspace_off0_T1000_S1": "visits index 0 only, where nothing is noisy",
+}
+SELECTED = {
+    "tables": GOLDEN.select("betas_linear_", "betas_cosine_"),
+    "betas": [
+        "betas_ddimrepo_linear_T1000",
+        "betas_diffusers_linear",
+        "betas_diffusers_squaredcos_cap_v2",
+    ],
+    "zero": ["betas_diffusers_zero_terminal_snr"],
+    "respaced": GOLDEN.select("respace_T"),
+    "karras": GOLDEN.select("edm_sigmas_"),
+    "ddim": GOLDEN.select("ddim_steps_"),
+    "final": ["diffusers_final_alpha"],
+    "diffusers": GOLDEN.select("diffusers_spacing_", without=tuple(EXCLUDED)),
+}
+
+
+def test_every_case_is_accounted_for() -> None:
+    covered = [key for keys in SELECTED.values() for key in keys]
+    assert sorted([*covered, *LATER, *EXCLUDED]) == sorted(GOLDEN.cases)
+
+
+def table(case: Case) -> Table:
+    made = cosine if "cos" in case.id else linear
+    return made(steps=case.params.get("T", 1000))
+
+
+def abar(schedule: Table, sigma: Tensor) -> Tensor:
+    return schedule.alpha(sigma) ** 2
+
+
+def trained(schedule: Table) -> Tensor:
+    """All levels of a table, the least noisy first."""
+    return explicit(schedule, timesteps=list(range(schedule.steps or 0)))[:-1].flip(0)
+
+
+def posterior(schedule: Table, t: Tensor, s: Tensor) -> dict[str, Tensor]:
+    """The coefficients that improved-diffusion tabulates, from levels t and the next s."""
+    share, native = (s / t) ** 2, schedule.alpha(s)
+    variance = native**2 * s**2 * (1 - share)
+    return {
+        "posterior_variance": variance,
+        "posterior_log_variance_clipped": torch.cat([variance[1:2], variance[1:]]).log(),
+        "posterior_mean_coef1": native * (1 - share),
+        "posterior_mean_coef2": share * native / schedule.alpha(t),
+    }
+
+
+def indices(schedule: Table, levels: Tensor) -> list[int]:
+    """The indices 0..T-1 of a level list without its final 0."""
+    assert levels[-1] == 0
+    exact = schedule.time(levels[:-1]) * (schedule.steps or 0) - 1
+    assert torch.allclose(exact, exact.round(), rtol=0, atol=1e-6)
+    return [int(value) for value in exact.round()]
+
+
+@pytest.mark.parametrize("key", SELECTED["tables"])
+def test_tables(key: str) -> None:
+    case = GOLDEN[key]
+    schedule = table(case)
+    sigma = trained(schedule)
+    signal = abar(schedule, sigma)
+    before = torch.cat([torch.zeros(1).double(), sigma[:-1]])
+    got = {
+        "betas": schedule.betas(),
+        "alphas_cumprod": signal,
+        "alphas_cumprod_prev": abar(schedule, before),
+        "alphas_cumprod_next": torch.cat([signal[1:], torch.zeros(1).double()]),
+        **posterior(schedule, sigma, before),
+    }
+    for name in case.outputs:
+        assert case.excess(name, got[name][case.inputs["index"]]) <= 0, name
+    assert math.isclose(float(signal[-1]), case.values["alphas_cumprod_last"], rel_tol=1e-10)
+
+
+@pytest.mark.parametrize("key", SELECTED["betas"])
+def test_tables_of_other_projects(key: str) -> None:
+    case = GOLDEN[key]
+    schedule = table(case)
+    got = {"betas": schedule.betas(), "alphas_cumprod": abar(schedule, trained(schedule))}
+    for name, want in case.outputs.items():
+        picked = got[name][case.inputs["index"]].to(want.dtype)
+        assert case.excess(name, picked) <= 0, name
+
+
+def test_table_without_terminal_signal() -> None:
+    case = GOLDEN["betas_diffusers_zero_terminal_snr"]
+    schedule = zero_terminal()
+    got = {"betas": schedule.betas(), "alphas_cumprod": abar(schedule, trained(schedule))}
+    for name, want in case.outputs.items():
+        assert got[name].isfinite().all()
+        # The last beta is 1 - 2.4e-4: only sigma = infinity itself is replaced, by 1e6.
+        size = slice(-1) if name == "betas" else slice(None)
+        picked = got[name][case.inputs["index"]].to(want.dtype)
+        assert case.excess(name, picked[size], want[size]) <= 0, name
+    assert schedule.sigma(torch.tensor(1.0)) == pytest.approx(1e6)
+
+
+@pytest.mark.parametrize("key", SELECTED["respaced"])
+def test_respaced_processes(key: str) -> None:
+    """The peer rebuilds betas for a subset of steps; here the levels alone say the same."""
+    case = GOLDEN[key]
+    schedule, sections = linear(steps=case.params["T"]), case.params["section_counts"]
+    if "," in sections:
+        levels = explicit(schedule, timesteps=case.values["timesteps"])
+    else:
+        rule = leading if sections.startswith("ddim") else linspace
+        levels = rule(schedule, count=int(sections.removeprefix("ddim")))
+    assert indices(schedule, levels) == case.values["timesteps"][::-1]
+    t, s = levels[:-1].flip(0), levels[1:].flip(0)
+    got = {
+        "new_betas": 1 - abar(schedule, t) / abar(schedule, s),
+        **posterior(schedule, t, s),
+    }
+    for name in case.outputs:
+        assert case.excess(name, got[name]) <= 0, name
+
+
+class Range:
+    """A process with alpha = 1 between two levels."""
+
+    steps = None
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self.low + t * (self.high - self.low)
+
+
+@pytest.mark.parametrize("key", SELECTED["karras"])
+def test_karras_levels(key: str) -> None:
+    case = GOLDEN[key]
+    low, high = case.params["sigma_min"], case.params["sigma_max"]
+    knobs = {"count": case.params["num_steps"], "rho": case.params["rho"]}
+    got = karras(Range(1e-9, 1e9), low=low, high=high, **knobs)
+    assert case.excess("sigmas", got) <= 0
+    assert torch.equal(karras(Range(low, high), low=1e-9, high=1e9, **knobs), got), "clamped"
+
+
+@pytest.mark.parametrize("key", SELECTED["ddim"])
+def test_levels_of_ddim(key: str) -> None:
+    case = GOLDEN[key]
+    schedule, count = linear(), case.params["S"]
+    uniform = case.values["uniform"]
+    assert indices(schedule, leading(schedule, count=count)) == uniform[:count][::-1]
+    assert indices(schedule, explicit(schedule, timesteps=uniform)) == uniform[::-1]
+    quad = sorted(set(case.values["quad"]), reverse=True)
+    assert indices(schedule, quadratic(schedule, count=count)) == quad
+
+
+@pytest.mark.parametrize("key", SELECTED["diffusers"])
+def test_levels_of_diffusers(key: str) -> None:
+    case = GOLDEN[key]
+    schedule, count = linear(), case.params["num_inference_steps"]
+    levels = {
+        "leading": lambda: leading(schedule, count=count, offset=case.params["steps_offset"]),
+        "linspace": lambda: linspace(schedule, count=count),
+        "trailing": lambda: trailing(schedule, count=count),
+    }[case.params["timestep_spacing"]]()
+    assert indices(schedule, levels) == case.values["ddpm"] == case.values["ddim"]
+
+
+def test_one_step_of_linspace_starts_at_the_noisiest_level() -> None:
+    assert indices(linear(), linspace(linear(), count=1)) == [999]
+
+
+def test_signal_at_the_end_of_a_walk() -> None:
+    """diffusers ends at abar = 1 or at the first entry: a walk to level 0, or to that entry."""
+    case = GOLDEN["diffusers_final_alpha"]
+    ends = abar(linear(), torch.cat([torch.zeros(1).double(), trained(linear())[:1]]))
+    want = [
+        case.values[f"final_alpha_cumprod_set_alpha_to_one_{end}"] for end in ("true", "false")
+    ]
+    assert ends.tolist() == pytest.approx(want, rel=case.tolerance["rtol"])

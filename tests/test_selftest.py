@@ -1,0 +1,39 @@
+"""`ddpm selftest` passes here, and fails when anything it measures is wrong."""
+
+import json
+
+import pytest
+import torch
+from runs import ddpm
+
+from ddpm_cli.evaluation import oracles
+from ddpm_cli.evaluation.oracles import Verdict
+
+
+def test_it_passes() -> None:
+    outcome = ddpm("selftest", "--json", "--device", "cpu", "--dtype", "float32")
+    assert outcome.code == 0, outcome.err
+    lines = [json.loads(line) for line in outcome.out.splitlines()]
+    assert len(lines) >= 8
+    for line in lines:
+        assert set(line) == {"check", "holds", "measured", "exact", "tolerance"}
+        assert line["holds"] is True
+    assert {"batch_independence", "checkpoint", "bayes_loss"} <= {line["check"] for line in lines}
+
+
+@pytest.mark.parametrize("value", [1.1, float("nan"), float("inf")])
+def test_a_wrong_result_fails(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(device: torch.device, dtype: torch.dtype) -> Verdict:
+        """A figure that is off."""
+        return Verdict(value, 1, 0.05)
+
+    monkeypatch.setattr(oracles, "ORACLES", (oracles.linear_schedule, wrong))
+    for words in ([], ["--json"]):
+        outcome = ddpm("selftest", "--device", "cpu", *words)
+        assert outcome.code == 1
+        assert "Error: selftest: wrong failed" in outcome.err
+    assert "ok      linear_schedule" in ddpm("selftest", "--device", "cpu").out
+
+
+def test_an_unknown_device_is_refused() -> None:
+    assert ddpm("selftest", "--device", "abacus").code == 2

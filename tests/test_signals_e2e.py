@@ -1,0 +1,118 @@
+"""Real processes, really killed: the exit code, what is on the disk, and the exact resume."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import runs
+from runs import SETTINGS, assert_same, result, signal_after, train
+
+import ddpm_cli
+from ddpm_cli.files import checkpoint
+from ddpm_cli.files.images import open_image
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(ddpm_cli.__file__).parent.parent)}
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ddpm_cli", *map(str, words)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+    )  # fmt: skip
+
+
+def training(data: Path, folder: Path, *words: object) -> subprocess.Popen[str]:
+    return start("train", *SETTINGS, "--set", f"data.path={data}", "-o", folder, *words)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    for _ in range(2000):
+        if path.exists():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    raise AssertionError(f"{path} did not come")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_one_signal_saves(number: signal.Signals, code: int, data: Path, tmp_path: Path) -> None:
+    with signal_after(3, number):
+        outcome = train(data, tmp_path / "run")
+    assert outcome.code == code
+    assert outcome.out == f"{tmp_path / 'run' / 'model.safetensors'}\n"
+    assert result(tmp_path / "run").step == 4
+
+
+def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
+    with signal_after(6, signal.SIGTERM, times=2):
+        outcome = train(data, tmp_path / "run")
+    assert outcome.code == 143
+    assert outcome.out == ""
+    assert result(tmp_path / "run").step == 4  # the last periodic checkpoint
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_signal_while_a_process_trains(data: Path, tmp_path: Path) -> None:
+    with training(data, tmp_path / "run", "--steps", 10**6) as process:
+        wait_for(tmp_path / "run" / "metrics.jsonl", process)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert out == f"{tmp_path / 'run' / 'model.safetensors'}\n"
+    assert f"saved at step {result(tmp_path / 'run').step} of 1000000" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.3, 0.8, 1.5, 2.5])
+def test_a_signal_during_start_up(delay: float, data: Path, tmp_path: Path) -> None:
+    with training(data, tmp_path / "run", "--steps", 10**6) as process:
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT), err
+    assert "Traceback" not in err or process.returncode < 0
+    for path in (tmp_path / "run").glob("*.safetensors"):
+        checkpoint.load(path)
+
+
+@pytest.mark.slow
+def test_kill_at_random_moments(data: Path, finished: Path, tmp_path: Path) -> None:
+    delays = (2.0, 0.5, 3.0, 2.2, 2.6, 1.0, 2.4, 3.4)
+    for delay in delays:
+        with training(data, tmp_path / "run", "--set", "train.save_every=1") as process:
+            time.sleep(delay)
+            process.kill()
+        for path in (tmp_path / "run").glob("*.safetensors"):
+            checkpoint.load(path)
+    outcome = train(data, tmp_path / "run", "--set", "train.save_every=1")
+    assert outcome.code == 0, outcome.err
+    assert_same(result(tmp_path / "run"), result(finished))
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_while_a_process_samples(
+    number: signal.Signals, finished: Path, tmp_path: Path
+) -> None:
+    words = ["-m", finished, "-n", 10**5, "--batch", 4, "-o", tmp_path / "out/"]
+    with start("sample", *words) as process:
+        wait_for(tmp_path / "out" / "000009.png", process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    killed = number == signal.SIGKILL
+    assert process.returncode == (-number if killed else 128 + number), err
+    made = sorted((tmp_path / "out").glob("*.png"))
+    for path in made:
+        open_image(path)
+    if not killed:
+        assert [str(path) for path in made] == out.splitlines()
+        assert not list((tmp_path / "out").glob(".*"))
+    more = ["sample", "-m", finished, "-n", len(made) + 2, "-o", tmp_path / "out/"]
+    assert runs.ddpm(*more, "--skip-existing").code == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == len(made) + 2
