@@ -212,9 +212,7 @@ class TestRefusals:
     def test_one_file_for_several_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for place in ("a.png", "-", "a.npz"):
             with pytest.raises(ConfigError, match="2 processes cannot write one file"):
-                outputs.open_output(
-                    place, 4, (1, 8, 8), force=False, skip_existing=False, ranks=2
-                )
+                outputs.open_output(place, 4, (1, 8, 8), force=False, skip_existing=False, ranks=2)
 
 
 @pytest.mark.parametrize(

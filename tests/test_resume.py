@@ -127,7 +127,9 @@ class TestAgain:
         assert [line["step"] for line in metrics(run)] == [2]
         assert not (run / STATES[1]).exists()
 
-    def test_an_empty_folder_is_a_new_run(self, data: Path, finished: Path, tmp_path: Path) -> None:
+    def test_an_empty_folder_is_a_new_run(
+        self, data: Path, finished: Path, tmp_path: Path
+    ) -> None:
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "notes.txt").write_text("mine")
         assert train(data, tmp_path / "run").code == 0

@@ -236,7 +236,7 @@ def _torchrun(ranks: int, *words: str) -> subprocess.CompletedProcess[str]:
     package = Path(signals.__file__).parent.parent
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(package)}
     return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}",
-         "--master-port=0", "-m", "ddpm_cli", *words],
+        [sys.executable, "-m", "torch.distributed.run", "--standalone",
+         f"--nproc-per-node={ranks}", "-m", "ddpm_cli", *words],
         capture_output=True, text=True, env=environment, timeout=300, check=False,
     )  # fmt: skip

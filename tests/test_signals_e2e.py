@@ -1,5 +1,6 @@
 """Real processes, really killed: the exit code, what is on the disk, and the exact resume."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -29,12 +30,14 @@ def training(data: Path, folder: Path, *words: object) -> subprocess.Popen[str]:
     return start("train", *SETTINGS, "--set", f"data.path={data}", "-o", folder, *words)
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    for _ in range(2000):
-        if path.exists():
-            return
+def wait_for(path: Path, process: subprocess.Popen[str], older: int = 0) -> None:
+    """Wait until the file is there, changed later than the time `older` in nanoseconds."""
+    for _ in range(20_000):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime_ns > older:
+                return
         assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+        time.sleep(0.002)
     raise AssertionError(f"{path} did not come")
 
 
@@ -82,13 +85,17 @@ def test_a_signal_during_start_up(delay: float, data: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_kill_at_random_moments(data: Path, finished: Path, tmp_path: Path) -> None:
-    delays = (2.0, 0.5, 3.0, 2.2, 2.6, 1.0, 2.4, 3.4)
-    for delay in delays:
+    newest = tmp_path / "run" / "state.safetensors"
+    for delay in (0, 0.003, 0.01, 0.02, 0.03, 0.005):  # seconds after the first save
+        before = newest.stat().st_mtime_ns if newest.exists() else 0
         with training(data, tmp_path / "run", "--set", "train.save_every=1") as process:
+            wait_for(newest, process, before)
             time.sleep(delay)
             process.kill()
         for path in (tmp_path / "run").glob("*.safetensors"):
             checkpoint.load(path)
+        if checkpoint.read_header(newest).step == runs.STEPS:
+            break
     outcome = train(data, tmp_path / "run", "--set", "train.save_every=1")
     assert outcome.code == 0, outcome.err
     assert_same(result(tmp_path / "run"), result(finished))
