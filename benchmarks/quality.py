@@ -17,7 +17,7 @@ from score_digits import Scorer, load, training_digits
 from ddpm_cli.files.checkpoint import read_header
 
 PROGRAM = [sys.executable, "-m", "ddpm_cli"]
-RECORD = "curve.jsonl"  # in the run's folder: what earlier sessions of this script measured
+RECORD = "curve.jsonl"  # in the run's folder: what earlier calls of this script measured
 
 SAMPLERS = {
     "ddim, eta 0": ("ddim", {"eta": 0.0}),
@@ -70,7 +70,7 @@ def curve(
     calls: int,
     options: tuple[str, ...],
 ) -> list[dict[str, Any]]:
-    """Train in sessions of `every` minutes until the run is finished or has had `until` minutes.
+    """Train for `every` minutes at a time until the run is finished or has had `until` minutes.
 
     Only the time of `ddpm train` counts, from its start to its end.
     """
@@ -142,7 +142,7 @@ def report(rows: list[dict[str, Any]], ranked: bool) -> None:
     show_default=True,
     help="Folder of the run; an unfinished one goes on.",
 )
-@click.option("--every", type=float, default=5.0, show_default=True, help="Minutes a session.")
+@click.option("--every", type=float, default=5.0, show_default=True, help="Minutes at a time.")
 @click.option("--until", type=float, default=60.0, show_default=True, help="Minutes in all.")
 @click.option("--samplers", is_flag=True, help="Train nothing: rank samplers on --model.")
 @click.option("-m", "--model", help="Model to rank samplers on: a file, a run or a name.")
@@ -164,7 +164,7 @@ def main(
 ) -> None:
     """Print Frechet distance and class agreement against minutes of training.
 
-    The model is trained in sessions, and after each one the preset's sampler draws images of
+    The model is trained a few minutes at a time, and each time the preset's sampler draws images of
     seeds 0 and up with at most --calls network calls. Options of ddpm train may follow after --,
     for example -- --set train.lr=1e-3.
     """

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ddpm_cli import build, presets, session
+from ddpm_cli import build, presets, trainer
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.loop import train
@@ -115,8 +115,8 @@ def ours(name: str, remark: str, config: Config, compute: build.Compute) -> Cont
     """A network of this project, trained by the loop of `ddpm train` with all that it does."""
     data, test = build.images(config, "train"), build.images(config, "test")
     info = build.data_info(data)
-    state = session.state(config, info, compute)
-    setting = session.setting(config, compute, Group(0, 1, 0), state, data, test)
+    state = trainer.state(config, info, compute)
+    setting = trainer.setting(config, compute, Group(0, 1, 0), state, data, test)
     network = build.network(config, info).eval().requires_grad_(False)
     sampling = compute.run(compute.place(network, cast=True))
     batch, classes = config["train"]["batch"], config["network"]["classes"]

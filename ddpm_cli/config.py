@@ -19,6 +19,8 @@ from ddpm_cli.errors import ConfigError, nearest
 Config = dict[str, Any]
 
 ARRAYS = ("wrappers", "edits", "constraints")  # ordered parts: arrays of tables
+# What is chosen when sampling; all else is what a model was trained as.
+SAMPLING = ("sampler", "corrector", "levels", "wrappers", "edits", "constraints")
 OPTIONAL = ("label", "corrector")  # absent, or `name = "none"`: not used
 TABLES = (*(kind for kind in catalog.KINDS if kind not in ARRAYS), *ARRAYS, *catalog.FIXED)
 DEFAULTS: Mapping[str, Any] = {
@@ -289,11 +291,6 @@ def toml_value(value: Any) -> str:
     if isinstance(value, str):  # a JSON string is a TOML string, but for the DEL character
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return json.dumps(value)
-
-
-def to_json(config: Config) -> str:
-    """Write a configuration for the header of a checkpoint."""
-    return json.dumps(config, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 def from_json(text: str, source: str) -> Config:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli import cli, session, signals
+from ddpm_cli import cli, signals, trainer
 from ddpm_cli.files import checkpoint
 
 NETWORK = (
@@ -131,9 +131,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 @contextlib.contextmanager
 def signal_after(steps: int, number: signal.Signals, times: int = 1) -> Iterator[None]:
     """Send this process a signal when a training has counted so many steps."""
-    real, count = session.Journal.advance, 0
+    real, count = trainer.Journal.advance, 0
 
-    def advance(self: session.Journal, note: str) -> None:
+    def advance(self: trainer.Journal, note: str) -> None:
         nonlocal count
         count += 1
         real(self, note)
@@ -141,11 +141,11 @@ def signal_after(steps: int, number: signal.Signals, times: int = 1) -> Iterator
             for _ in range(times):
                 os.kill(os.getpid(), number)
 
-    session.Journal.advance = advance  # type: ignore[method-assign]
+    trainer.Journal.advance = advance  # type: ignore[method-assign]
     try:
         yield
     finally:
-        session.Journal.advance = real  # type: ignore[method-assign]
+        trainer.Journal.advance = real  # type: ignore[method-assign]
 
 
 def flip_bit(path: Path, position: int) -> None:

@@ -352,7 +352,7 @@ def test_images_of_others_have_no_metadata() -> None:
     assert images.read_metadata(saved(smooth(), "JPEG", comment=b"ddpm")) == {}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', "[" * 100_000, "null"])
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, "null"])
 def test_a_damaged_entry_is_refused(text: str) -> None:
     info = PngInfo()
     info.add_text("ddpm", text)

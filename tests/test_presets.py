@@ -113,6 +113,25 @@ def test_packaged_preset_resolves(name: str) -> None:
     assert config.resolve([config.Layer(name, again)]) == found
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "millions"),
+    [("cifar10", (3, 32, 32), 35.7), ("mnist", (1, 28, 28), 2.60), ("tiny", (1, 28, 28), 0.169)],
+)
+def test_networks_have_the_published_size(
+    name: str, shape: tuple[int, ...], millions: float
+) -> None:
+    """35.7 M is DDPM's CIFAR-10 model (Ho 2020, appendix B); the others are this project's own."""
+    import torch
+
+    from ddpm_cli import build
+    from ddpm_cli.files.checkpoint import DataInfo
+
+    with torch.device("meta"):
+        network = build.network(config.resolve(presets.layers(name)), DataInfo(shape))
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == pytest.approx(millions * 1e6, rel=0.01)
+
+
 class TestCommand:
     def test_list(self, local: Path, tmp_path: Path) -> None:
         (local / "mine.toml").write_text("summary = 'my own'")

@@ -47,6 +47,15 @@ def apart(first: Tensor, second: Tensor) -> int:
     return int((first.int() - second.int()).abs().max())
 
 
+class TestSettings:
+    @pytest.mark.parametrize("change", ["network.width=16", "schedule.steps=500", "train.lr=1.0"])
+    def test_what_the_model_was_trained_as_is_fixed(self, change: str) -> None:
+        outcome = ddpm("sample", "--set", change, "-o", "x.png")
+        assert outcome.code == 2
+        assert outcome.err.startswith(f"Error: {change.split('=')[0]}: ")
+        assert not Path("x.png").exists()
+
+
 class TestSeeds:
     def test_noise_is_identical_alone_and_in_any_batch(self) -> None:
         like = torch.empty(64, 1, 8, 8)

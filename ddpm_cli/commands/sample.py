@@ -9,7 +9,7 @@ import click
 
 from ddpm_cli import __version__, console, options
 from ddpm_cli import config as configuration
-from ddpm_cli.config import Config, Layer
+from ddpm_cli.config import SAMPLING, Config, Layer
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ BATCH = 64  # larger batches page-fault their way out of the caches
         "ddpm sample -n 64 --sampler ddim --steps 20 --set sampler.eta=0.5 -o ddim.png",
         "ddpm sample --class 7 --seeds 0-9,40 -o sevens/",
         "ddpm sample -n 10000 -o digits.npz --batch 128",
-        "ddpm sample -n 1 -o - | ddpm info -",
+        "ddpm sample --seed 5 -o - > five.png",
     ),
 )
 @options.count(1)
@@ -83,22 +83,16 @@ def command(
     """
     from ddpm_cli import build, generate
     from ddpm_cli.files import models, outputs
-    from ddpm_cli.files.checkpoint import load
+    from ddpm_cli.files.checkpoint import load, read_header
     from ddpm_cli.training import distributed
 
     found = models.find(model)
     if model is None:
         console.say(f"model: {found.name}")
-    header, weights = load(found.path)
-    keys = {"sampler": "sampler.name", "steps": "levels.count"}
-    config = configuration.resolve(
-        options.layers(ctx, keys, Layer(str(found.path), header.config))
-    )
-    process = build.schedule(config)
-    if calls is not None:
-        config = generate.fit_calls(config, process, calls)
+    header = read_header(found.path)
+    config = _resolved(ctx, Layer(str(found.path), header.config), calls)
     count = len(seeds) if seeds else count
-    moves, each = generate.plan(config, process)
+    moves, each = generate.plan(config, build.schedule(config))
     console.say(f"{count} images, {moves} steps, {each} network calls an image")
     if dry_run:
         console.result(configuration.dump_toml(config).rstrip("\n"))
@@ -117,6 +111,7 @@ def command(
     names([])  # an unknown class is refused before any work
     compute = build.compute(**config["compute"])
     compute = compute._replace(device=distributed.own(compute.device, place))
+    header, weights = load(found.path, str(compute.device))
     denoiser = build.restored(header, weights, compute, found.path)
     with target:
         left = target.missing(wanted, names)
@@ -126,6 +121,22 @@ def command(
         )
         record = provenance(found.name, header, config, compute, batch or BATCH, label)
         _draw(made, target, record, names, len(left), as_json)
+
+
+def _resolved(ctx: click.Context, trained: Layer, calls: int | None) -> Config:
+    """The checkpoint's configuration with other ways to walk; what it was trained as is fixed."""
+    from ddpm_cli import build, generate
+
+    keys = {"sampler": "sampler.name", "steps": "levels.count"}
+    config = configuration.resolve(options.layers(ctx, keys, trained))
+    changed = [
+        f"{key}: {now!r} asked for, but the model was trained with {was!r}; leave it out"
+        for key, was, now in configuration.differences(dict(trained.values), config)
+        if key.split(".")[0] not in (*SAMPLING, "compute", "summary")
+    ]
+    if changed:
+        raise ConfigError(*changed)
+    return config if calls is None else generate.fit_calls(config, build.schedule(config), calls)
 
 
 def _classes(
@@ -169,7 +180,6 @@ def provenance(
     """What an image must carry so that the same one can be made again."""
     import torch
 
-    tables = ("sampler", "corrector", "levels", "wrappers", "edits", "constraints")
     return {
         "version": __version__,
         "command": "sample",
@@ -178,7 +188,7 @@ def provenance(
         "class": label,
         "settings": {
             table: config.get(table, {"name": "none"})
-            for table in tables
+            for table in SAMPLING
             if table in config or table in header.config
         },
         "batch": batch,

@@ -78,12 +78,16 @@ def _plan(config: Config) -> None:
 
     from ddpm_cli import build
 
-    info = build.data_info(build.images(config, "train"))
+    console.result(configuration.dump_toml(config).rstrip("\n"))
+    try:
+        info = build.data_info(build.images(config, "train"))
+    except Refusal as missing:
+        console.warn(f"{missing.message}; the cost of training depends on the data")
+        return
     with torch.device("meta"):
         network = build.network(config, info)
     count = sum(p.numel() for p in network.parameters())
     settings = config["train"]
-    console.result(configuration.dump_toml(config).rstrip("\n"))
     console.say(
         f"{count / 1e6:.2f} M parameters, {settings['steps']} steps of {settings['batch']} images"
     )
@@ -92,13 +96,13 @@ def _plan(config: Config) -> None:
 
 def _train(config: Config, folder: Path, force: bool, as_json: bool) -> None:
     """Open the folder and train in it, alone or in a group of processes."""
-    from ddpm_cli import session
+    from ddpm_cli import trainer
     from ddpm_cli.files.run import Run
     from ddpm_cli.training import distributed
     from ddpm_cli.training.loop import NotFinite
 
     place = distributed.group()
-    compute = session.compute(config, place)
+    compute = trainer.compute(config, place)
     distributed.start(place, compute.device)
     try:
         with Run(folder, place.leads) as run:
@@ -117,7 +121,7 @@ def _continue(
     run: "Run", config: Config, compute: "Compute", place: "Group", as_json: bool
 ) -> None:
     """Build everything, run the loop from where the run stands, and leave a model."""
-    from ddpm_cli import build, session
+    from ddpm_cli import build, trainer
     from ddpm_cli.data.images import describe
     from ddpm_cli.files.run import refuse_changes
     from ddpm_cli.training.loop import train
@@ -131,19 +135,19 @@ def _continue(
                 console.result(str(run.model))
             console.say(f"{run.folder}: finished at step {header.step}; nothing left to do")
             return
-        session.keep_threads(config, header)
+        trainer.keep_threads(config, header)
     data, test = build.images(config, "train"), build.images(config, "test")
     info = build.data_info(data)
-    session.check(config, info, place)
+    trainer.check(config, info, place)
     dtype = str(compute.dtype).removeprefix("torch.")
     console.say(f"data: {describe(data)}; computing on {compute.device} in {dtype}")
-    state = session.state(config, info, compute)
+    state = trainer.state(config, info, compute)
     if header:
-        session.take_over(state, header, tensors, run.folder)
+        trainer.take_over(state, header, tensors, run.folder)
     if place.leads:
         run.begin(config, state.step)
-    setting = session.setting(config, compute, place, state, data, test)
-    journal = session.Journal(run, config, info, compute, place, as_json=as_json, done=state.step)
+    setting = trainer.setting(config, compute, place, state, data, test)
+    journal = trainer.Journal(run, config, info, compute, place, as_json=as_json, done=state.step)
     with journal.bar:
         train(setting, state, journal, **config["train"])
     if place.leads:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.config import Config, differences, dump_toml
+from ddpm_cli.config import SAMPLING, Config, differences, dump_toml
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoint import Header, load, read_header, save
@@ -39,7 +39,6 @@ FREE = {
     "train.workers",
 }
 AVERAGE = "average."  # names of the averaged weights in a state start so
-SAMPLING = ("sampler", "corrector", "levels", "wrappers", "edits", "constraints")
 
 
 class Run:

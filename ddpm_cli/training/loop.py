@@ -87,7 +87,7 @@ def train(
     """Minimize the loss with AdamW for `steps` steps, from wherever the state stands.
 
     Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only
-    ends this session of the run. beta1 is 0.9 (Loshchilov 2019).
+    ends this call of the command. beta1 is 0.9 (Loshchilov 2019).
     """
     began = logged = time.monotonic()
     network, share = state.network, setting.share

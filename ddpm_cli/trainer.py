@@ -1,4 +1,4 @@
-"""A training session: from a configuration and a run folder to everything the loop asks for."""
+"""A training run: from a configuration and a folder to everything that the loop asks for."""
 
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def state(config: Config, info: DataInfo, compute: Compute) -> State:
 
 
 def take_over(state: State, header: Header, tensors: dict[str, Tensor], folder: Path) -> None:
-    """Go on from what an earlier session saved."""
+    """Go on from what an earlier run of the command saved."""
     try:
         state.load(tensors, header.step)
     except (KeyError, RuntimeError) as error:
