@@ -164,7 +164,7 @@ def main(
 ) -> None:
     """Print Frechet distance and class agreement against minutes of training.
 
-    The model is trained a few minutes at a time, and each time the preset's sampler draws images of
+    The model is trained a few minutes at a time, and then the preset's sampler draws images of
     seeds 0 and up with at most --calls network calls. Options of ddpm train may follow after --,
     for example -- --set train.lr=1e-3.
     """

@@ -15,7 +15,6 @@ from ddpm_cli.networks.layers import (
     ResBlock,
     attend,
     halve,
-    join,
     normalization,
     sinusoid,
 )
@@ -214,19 +213,6 @@ def test_groups_shrink_to_a_divisor_of_the_channels() -> None:
 def test_narrow_groups_do_not_hide_the_noise_level(channels: int) -> None:
     norm = normalization("group", channels, 32)
     assert norm.num_channels // norm.num_groups >= 4
-
-
-def test_join_and_its_gradient_are_those_of_cat() -> None:
-    first, second = images(2, 3, 4), images(2, 5, 4)
-    target = images(2, 8, 4)
-    results = []
-    for function in (join, lambda a, b: torch.cat([a, b], dim=1)):
-        a, b = first.clone().requires_grad_(), second.clone().requires_grad_()
-        out = function(a, b)
-        (out * target).square().sum().backward()
-        results.append((out, a.grad, b.grad))
-    for got, want in zip(*results, strict=True):
-        assert torch.equal(got, want)
 
 
 @pytest.mark.parametrize("heads", [1, 4])

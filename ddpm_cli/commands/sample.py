@@ -189,7 +189,7 @@ def provenance(
         "settings": {
             table: config.get(table, {"name": "none"})
             for table in SAMPLING
-            if table in config or table in header.config
+            if config.get(table) or header.config.get(table)
         },
         "batch": batch,
         "threads": torch.get_num_threads(),

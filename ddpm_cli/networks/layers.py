@@ -1,7 +1,6 @@
 """Building blocks of the networks, laid out for channels-last memory and 16-bit matrix units."""
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -62,25 +61,6 @@ def zero(module: nn.Module) -> nn.Module:
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest-neighbour upsampling to the size of the skip it will meet (odd sizes too)."""
     return F.interpolate(x, size=size, mode="nearest")
-
-
-class _Join(torch.autograd.Function):
-    """Concatenation whose gradients are dense: strided slices slow the kernels behind them."""
-
-    @staticmethod
-    def forward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
-        ctx.split = [first.shape[1], second.shape[1]]
-        return torch.cat([first, second], dim=1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        return tuple(dense(part) for part in torch.split(gradients[0], ctx.split, dim=1))
-
-
-def join(first: Tensor, second: Tensor) -> Tensor:
-    """Concatenate two images [B, C, H, W] along their channels."""
-    out: Tensor = _Join.apply(first, second)
-    return out
 
 
 def dense(x: Tensor) -> Tensor:

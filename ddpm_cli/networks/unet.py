@@ -12,7 +12,6 @@ from ddpm_cli.networks.layers import (
     Attention,
     ResBlock,
     dense,
-    join,
     normalization,
     resize,
     sinusoid,
@@ -125,7 +124,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         for stage in self.up:
             skip = skips.pop()
             size = skips[-1].shape[-2:] if skips else None
-            h = stage(join(h, skip), embedding, size)
+            h = stage(torch.cat([h, skip], dim=1), embedding, size)
         h = self.out(self.head(h))
         return _unfold(h, self.patch)[..., :height, :width]
 
