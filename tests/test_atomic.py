@@ -7,40 +7,17 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pytest
+from faults import failing
 
 from ddpm_cli.files import atomic
 
 OLD, NEW = b"old" * 1000, b"new" * 50_000
-
-
-@contextmanager
-def failing(at: int, for_ever: bool, code: int) -> Iterator[list[str]]:
-    """Let file operation number `at` (from 0) fail, and maybe all later ones; list all calls."""
-    calls: list[str] = []
-
-    def wrap(name: str) -> Callable[..., Any]:
-        real = getattr(os, name)
-
-        def call(*args: Any, **options: Any) -> Any:
-            calls.append(name)
-            if len(calls) - 1 == at or (for_ever and len(calls) > at):
-                raise OSError(code, os.strerror(code), str(args[0]))
-            return real(*args, **options)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("open", "fsync", "replace", "link"):
-            patch.setattr(os, name, wrap(name))
-        yield calls
 
 
 @pytest.mark.parametrize("replace", [True, False])

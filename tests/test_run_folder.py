@@ -1,49 +1,23 @@
 """The folder of a run: one owner at a time, and whole files whatever fails."""
 
-import contextlib
 import errno
 import fcntl
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 import runs
 import torch
+from faults import failing
 from runs import contents, train
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import checkpoint
 from ddpm_cli.files.run import Run
-
-NAMES = ("open", "fsync", "replace", "link")
-
-
-@contextlib.contextmanager
-def failing(at: int, for_ever: bool, code: int) -> Iterator[list[str]]:
-    """Let file operation number `at` (from 0) fail, and maybe all later ones; list all calls."""
-    calls: list[str] = []
-
-    def wrap(name: str) -> Callable[..., Any]:
-        real = getattr(os, name)
-
-        def call(*args: Any, **options: Any) -> Any:
-            calls.append(name)
-            if len(calls) - 1 == at or (for_ever and len(calls) > at):
-                raise OSError(code, os.strerror(code), str(args[0]))
-            return real(*args, **options)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in NAMES:
-            patch.setattr(os, name, wrap(name))
-        yield calls
 
 
 def loadable(folder: Path) -> list[int]:
