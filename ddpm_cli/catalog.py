@@ -91,6 +91,11 @@ def names(kind: str) -> list[str]:
     return sorted(_components(kind))
 
 
+def exists(kind: str) -> bool:
+    """Tell whether a kind has components at all, by its files alone."""
+    return any((ROOT / place).exists() for place in KINDS[kind])
+
+
 def find(kind: str, name: str) -> Component:
     """Return a component by name, hyphens and underscores being equal."""
     components = _components(kind)

@@ -37,7 +37,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 some inputs fail
 @click.version_option(__version__, "-V", "--version", prog_name="ddpm")
 @click.pass_context
 def ddpm(ctx: click.Context) -> None:
-    """Train diffusion models, sample from them, and edit and measure images with them."""
+    """Train diffusion models and sample from them."""
     if ctx.invoked_subcommand is None:
         console.result(ctx.get_help())
 

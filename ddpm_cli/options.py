@@ -184,7 +184,7 @@ def force(help: str = "Replace files that exist.") -> Callable[[_Command], _Comm
 
 def list_kinds(command: _Command) -> _Command:
     """Add the eager --list KIND option, which prints the components of a kind and exits."""
-    kinds = [*catalog.KINDS, *catalog.FIXED]
+    kinds = [*filter(catalog.exists, catalog.KINDS), *catalog.FIXED]
     return click.option(
         "--list",
         type=click.Choice(kinds),

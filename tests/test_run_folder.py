@@ -173,3 +173,24 @@ def test_equal_runs_give_equal_bytes(data: Path, finished: Path, tmp_path: Path)
     mine, theirs = contents(tmp_path / "elsewhere"), contents(finished)
     assert mine.pop("metrics.jsonl") != b""
     assert mine == {name: data for name, data in theirs.items() if name != "metrics.jsonl"}
+
+
+def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
+    words = ["--set", "data.name=folder", "--set", f"data.path={tmp_path}/none"]
+    outcome = runs.ddpm("train", "--preset", "tiny", *words, "-o", tmp_path / "run")
+    assert outcome.code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_preset_has_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found: list[Path] = []
+    monkeypatch.setattr(
+        "ddpm_cli.commands.train._train", lambda config, folder, *_: found.append(folder)
+    )
+    (tmp_path / "mine.toml").write_text("train = { steps = 5 }")
+    for words in ([], ["--config", "mine.toml"], ["--preset", "tiny"], ["-o", "here"]):
+        assert runs.ddpm("train", *words).code == 0
+    assert found == [Path("runs/custom"), Path("runs/mine"), Path("runs/tiny"), Path("here")]

@@ -17,6 +17,7 @@ from torch import Tensor
 from ddpm_cli import generate, signals
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.walk import State
+from ddpm_cli.files import models
 from ddpm_cli.files.images import open_image, read_metadata
 
 # Float sums are ordered by the shape of the batch, which moves values by about 1e-6; where one
@@ -45,6 +46,21 @@ def pixels(*words: object) -> Tensor:
 def apart(first: Tensor, second: Tensor) -> int:
     """The largest difference of two pixels, in levels."""
     return int((first.int() - second.int()).abs().max())
+
+
+def test_a_bundled_name_means_the_same_whatever_was_trained_here(
+    finished: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mnist").symlink_to(finished)
+    assert models.find("mnist").path == models.BUNDLED / "mnist.safetensors"
+    assert models.find("runs/mnist").path == Path("runs/mnist/model.safetensors")
+    assert models.find(None).name == "runs/mnist"
+
+
+def test_several_images_never_share_a_name() -> None:
+    outcome = ddpm("sample", "-n", 3, "-o", "{class}.png")
+    assert (outcome.code, "add {seed}" in outcome.err) == (2, True)
 
 
 class TestSettings:

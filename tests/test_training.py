@@ -27,7 +27,8 @@ class TestLearning:
             found = [line[key] for line in lines]
             assert found == sorted(found, reverse=True)
             assert found[-1] < 0.9 * found[0]
-        assert outcome.out.splitlines()[-1] == str(tmp_path / "run" / "model.safetensors")
+        last = json.loads(outcome.out.splitlines()[-1])
+        assert last == {"path": str(tmp_path / "run" / "model.safetensors")}
 
     def test_the_last_lines_say_what_to_type(self, data: Path, tmp_path: Path) -> None:
         outcome = train(data, tmp_path / "run", "--steps", 2)

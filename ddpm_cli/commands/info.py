@@ -117,4 +117,6 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
             value = configuration.toml_value(value)
         elif isinstance(value, list):
             value = " ".join(map(str, value))
-        console.result(f"{key:{width}}  {value if value is not None else 'none'}")
+        elif value is None:
+            value = "drawn from the seed" if key == "class" else "none"
+        console.result(f"{key:{width}}  {value}")

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
         "ddpm train --preset cifar10 --dry-run > cifar10.toml",
     ),
 )
-@options.output("Folder of the run; by default runs/PRESET.")
+@options.output(
+    "Folder of the run; by default runs/ with the name of the preset or file, or runs/custom."
+)
 @options.settings
 @click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps in all.")
 @options.batch("Images a step, over all processes.")
@@ -46,6 +48,7 @@ def command(
     /,
     output: str | None,
     preset: str | None,
+    config_file: Path | None,
     force: bool,
     dry_run: bool,
     as_json: bool,
@@ -65,7 +68,8 @@ def command(
         "seed": "train.seed",
     }
     config = configuration.resolve(options.layers(ctx, keys))
-    folder = Path(output) if output else Path("runs") / (preset or config["data"]["name"])
+    name = preset or (config_file.stem if config_file else "custom")
+    folder = Path(output) if output else Path("runs") / name
     if dry_run:
         _plan(config)
         return
@@ -82,7 +86,7 @@ def _plan(config: Config) -> None:
     try:
         info = build.data_info(build.images(config, "train"))
     except Refusal as missing:
-        console.warn(f"{missing.message}; the cost of training depends on the data")
+        console.warn(f"{missing.message.splitlines()[0]}: no plan without the data")
         return
     with torch.device("meta"):
         network = build.network(config, info)
@@ -151,15 +155,18 @@ def _continue(
     with journal.bar:
         train(setting, state, journal, **config["train"])
     if place.leads:
-        _farewell(run, state, config)
+        _farewell(run, state, config, as_json)
 
 
-def _farewell(run: "Run", state: "State", config: Config) -> None:
+def _farewell(run: "Run", state: "State", config: Config, as_json: bool) -> None:
     """Say what is there now and what to type next."""
     if state.step < config["train"]["steps"]:
         console.say(
             f"{run.folder}: saved at step {state.step} of {config['train']['steps']}; "
             "the same command goes on from there"
         )
-    console.result(str(run.model))
+    if as_json:
+        console.json_line({"path": str(run.model)})
+    else:
+        console.result(str(run.model))
     console.say(f"try: ddpm sample -m {run.folder} -n 64 -o {run.folder.name}.png")

@@ -27,10 +27,11 @@ def find(model: str | None, default: str = "mnist") -> Found:
         return Found(path / "model.safetensors", model)
     if path.is_file():
         return Found(path, model)
-    if (RUNS / model / "model.safetensors").is_file():
-        return Found(RUNS / model / "model.safetensors", model)
+    # A bundled name means the same everywhere, whatever was trained here: runs/mnist is a path.
     if model in bundled():
         return _bundled(model)
+    if (RUNS / model / "model.safetensors").is_file():
+        return Found(RUNS / model / "model.safetensors", model)
     if path.is_dir():
         raise Refusal(f"{model}: no model.safetensors is in this folder", "train one with -o")
     runs = [path.parent.name for path in RUNS.glob("*/model.safetensors")]

@@ -63,6 +63,8 @@ def open_output(
     Several processes (`ranks`) need one that has a file for each image.
     """
     path, fields = Path(place), _fields(place)
+    if fields == {"class"}:
+        raise ConfigError(f"-o {place}: several images would share a name; add {{seed}}")
     is_folder = path.is_dir() or place.endswith("/") or not path.suffix
     if place != "-" and ("seed" in fields or is_folder):
         _refuse_too_large(path, count * LEAST)
@@ -267,9 +269,12 @@ def compact(seeds: Sequence[int]) -> str:
 def _fields(template: str) -> set[str]:
     """The {fields} of a file name; unknown ones are refused."""
     try:
-        found = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        parsed = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
         raise ConfigError(f"-o {template}: {error}") from None
+    if any(form or conversion for _, _, form, conversion in parsed):
+        raise ConfigError(f"-o {template}: write {{seed}} and {{class}} as they are")
+    found = {name or "" for _, name, _, _ in parsed}
     if unknown := found - set(FIELDS):
         raise ConfigError(f"-o {template}: no field {{{min(unknown)}}}; use {{seed}} or {{class}}")
     return found

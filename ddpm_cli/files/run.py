@@ -38,6 +38,7 @@ FREE = {
     "train.sheet_every",
     "train.workers",
 }
+LOCK = "run.lock"
 AVERAGE = "average."  # names of the averaged weights in a state start so
 
 
@@ -65,6 +66,10 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
+            with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
+                if [path.name for path in self.folder.iterdir()] == [LOCK]:
+                    (self.folder / LOCK).unlink()
+                    self.folder.rmdir()
             self._lock.close()
 
     def restore(self) -> tuple[Header, dict[str, Tensor]] | None:
@@ -154,7 +159,7 @@ class Run:
 
 def _locked(folder: Path) -> BinaryIO:
     """Hold the folder for this process; the lock dies with its owner."""
-    lock = (folder / "run.lock").open("ab")
+    lock = (folder / LOCK).open("ab")
     if fcntl is None:
         return lock
     try:
@@ -164,7 +169,7 @@ def _locked(folder: Path) -> BinaryIO:
         if error.errno in (errno.EAGAIN, errno.EACCES):
             raise Refusal(f"{folder}: in use by another run", "give another -o") from None
         console.warn(f"{folder}: this file system has no locks: start no second run in it")
-        return (folder / "run.lock").open("ab")
+        return (folder / LOCK).open("ab")
     return lock
 
 

@@ -137,7 +137,10 @@ def train(
             if not state.window.finite() or (saving and not state.finite()):
                 raise NotFinite(f"step {step}: non-finite loss, gradient or weights")
         if logging:
-            values = {"step": float(step), "lr": lr * rate(step - 1, steps, warmup, decay)}
+            values: dict[str, float] = {
+                "step": step,
+                "lr": lr * rate(step - 1, steps, warmup, decay),
+            }
             values |= state.window.summary()
             elapsed = time.monotonic() - logged
             values["images_per_second"] = (step - counted) * batch / elapsed
