@@ -14,8 +14,7 @@ PIECES = st.sampled_from(["{seed}", "{class}", "{", "}", "{{", "}}", "!r", ":>9"
 def test_any_text_is_a_name_or_a_refusal(template: str) -> None:
     try:
         fields = outputs._fields(template)
-    except ConfigError as refused:
-        assert refused.problems[0].startswith("-o ")
+    except ConfigError:
         return
     assert fields <= set(outputs.FIELDS)
     name = template.format_map({"seed": "000007", "class": "seven"})
