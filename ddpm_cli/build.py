@@ -123,13 +123,22 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
     return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
 
 
-def _made(table: str, settings: dict[str, Any], *arguments: Any, **more: Any) -> Any:
+def _made(table: str, settings: dict[str, Any], *arguments: Any) -> Any:
     """Call the component that a table names with its knobs."""
+    return _maker(table, settings)(*arguments)
+
+
+def _maker(table: str, settings: dict[str, Any]) -> Callable[..., Any]:
+    """The component that a table names, its knobs bound and its complaints naming the table."""
     function, knobs = _component(table, settings)
-    try:
-        return function(*arguments, **knobs, **more)
-    except ValueError as error:
-        raise ConfigError(f"{table}.{settings['name']}: {error}") from None
+
+    def make(*arguments: Any) -> Any:
+        try:
+            return function(*arguments, **knobs)
+        except ValueError as error:
+            raise ConfigError(f"{table}.{settings['name']}: {error}") from None
+
+    return make
 
 
 def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -190,7 +199,7 @@ def levels(config: Config, process: Schedule) -> Tensor:
 
 def predictor(config: Config) -> Step:
     """The step that a configuration samples with."""
-    step: Step = partial(_made, "sampler", config["sampler"])
+    step: Step = _maker("sampler", config["sampler"])
     return step
 
 
