@@ -160,8 +160,21 @@ def data_info(found: ImageSet) -> DataInfo:
 
 def schedule(config: Config) -> Schedule:
     """The noise schedule of a configuration."""
-    made: Schedule = _made("schedule", config["schedule"])
+    made: Schedule = _made("schedule", inlined(config)["schedule"])
     return made
+
+
+def inlined(config: Config) -> Config:
+    """The configuration with the numbers of its schedule's file in the file's place."""
+    settings = config["schedule"]
+    if not settings.get("file"):
+        return config
+    path = Path(settings["file"])
+    try:
+        values = [float(line) for line in path.read_text("utf-8").split()]
+    except (ValueError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path}: {error}", "give a text file with one number a line") from None
+    return config | {"schedule": settings | {"file": "", "values": values}}
 
 
 def network(config: Config, info: DataInfo) -> nn.Module:
@@ -173,10 +186,15 @@ def network(config: Config, info: DataInfo) -> nn.Module:
 
 def denoiser(config: Config, network: nn.Module) -> Denoiser:
     """The denoiser of a configuration around a network."""
-    label, _ = _component("label", {"name": "index"} | config.get("label", {}))
-    parameterization, _ = _component("parameterization", config["parameterization"])
-    learned = bool(config["network"].get("learned_variance"))
-    return Denoiser(network, schedule(config), parameterization, label, learned_range=learned)
+    settings = config["parameterization"]
+    usual = {"name": "log-sigma" if settings["name"] == "edm" else "index"}
+    return Denoiser(
+        network,
+        schedule(config),
+        _maker("parameterization", settings),
+        _maker("label", config.get("label", usual)),
+        learned_range=bool(config["network"].get("learned_variance")),
+    )
 
 
 def loss(config: Config) -> Callable[..., Tensor]:
@@ -186,8 +204,11 @@ def loss(config: Config) -> Callable[..., Tensor]:
 
 
 def draw(config: Config) -> Callable[..., tuple[Tensor, Tensor]]:
-    """The distribution of training times of a configuration."""
+    """The distribution of training times of a configuration; a class is one with a memory."""
     function, knobs = _component("draw", config["draw"])
+    if isinstance(function, type):
+        made: Callable[..., tuple[Tensor, Tensor]] = function(**knobs)
+        return made
     return partial(function, **knobs)
 
 
@@ -216,14 +237,15 @@ def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path:
         raise Refusal(
             f"{path}: a {header.kind} to go on training from", "give a model.safetensors"
         )
-    made = outline(header, path)
+    made = denoiser(header.config, outline(header, path))
     try:
-        made.load_state_dict(weights, assign=True)
+        made.load_weights(weights, assign=True)
     except RuntimeError as error:
         first = str(error).splitlines()[:2][-1].strip()
         raise Refusal(f"{path}: corrupt: the weights do not fit their network: {first}") from None
-    made = compute.place(made.eval().requires_grad_(False), cast=True)
-    return denoiser(header.config, compute.run(made))
+    made.eval().requires_grad_(False)
+    made.network = compute.run(compute.place(made.network, cast=True))
+    return made
 
 
 def outline(header: Header, path: Path) -> nn.Module:

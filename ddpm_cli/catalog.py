@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent
 # A table whose files do not exist has no components.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "data": ("data/sets.py",),
-    "schedule": ("diffusion/schedules.py",),
+    "schedule": ("diffusion/schedules.py", "diffusion/processes.py", "diffusion/learned.py"),
     "network": ("networks/unet.py", "networks/mlp.py"),
     "parameterization": ("diffusion/parameterizations.py",),
     "label": ("diffusion/labels.py",),

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddpm_cli import build, console, generate, signals
 from ddpm_cli.build import Compute
 from ddpm_cli.config import Config
 from ddpm_cli.data.images import ImageSet
+from ddpm_cli.diffusion.draws import uniform
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic, images
 from ddpm_cli.files.checkpoint import DataInfo, Header
@@ -17,7 +18,7 @@ from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.loop import Setting, held_out_loss
 from ddpm_cli.training.objective import Objective
-from ddpm_cli.training.state import State
+from ddpm_cli.training.state import Draw, Remembering, State
 
 HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
 SHEET = 64  # images on a sample sheet
@@ -61,10 +62,11 @@ def setting(
 ) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
     classes = config["network"].get("classes", 0)
-    denoiser = build.denoiser(config, compute.run(state.network))
-    loss, draw = build.loss(config), build.draw(config)
-    objective = Objective(denoiser, loss)
-    averaged = Objective(build.denoiser(config, state.average), loss)
+    loss = build.loss(config)
+    compute.run(state.denoiser.network)
+    objective, averaged = Objective(state.denoiser, loss), Objective(state.average, loss)
+    # A draw that learns would measure something else at every step.
+    draw: Draw = uniform if isinstance(state.draw, Remembering) else state.draw
     pixels, labels = test[torch.arange(min(HELD_OUT, len(test)))]
 
     def measure() -> float:
@@ -75,8 +77,7 @@ def setting(
 
     return Setting(
         objective=distributed.parallel(objective, place, compute.device),
-        schedule=denoiser.schedule,
-        draw=draw,
+        schedule=state.denoiser.schedule,
         images=data,
         classes=classes,
         device=compute.device,
@@ -87,11 +88,14 @@ def setting(
 
 
 def state(config: Config, info: DataInfo, compute: Compute) -> State:
-    """A network on its device with a fresh optimizer, fused where torch has the kernel."""
+    """A denoiser on its device with a fresh optimizer, fused where torch has the kernel."""
     torch.manual_seed(config["train"]["seed"])
-    network = compute.place(build.network(config, info))
+    denoiser = build.denoiser(config, compute.place(build.network(config, info)))
+    if isinstance(denoiser.schedule, nn.Module):
+        denoiser.schedule.to(compute.device)
     fused = compute.device.type in ("cpu", "cuda")
-    return State(network, torch.optim.AdamW(network.parameters(), fused=fused))
+    optimizer = torch.optim.AdamW(denoiser.parameters(), fused=fused)
+    return State(denoiser, optimizer, build.draw(config))
 
 
 def take_over(state: State, header: Header, tensors: dict[str, Tensor], folder: Path) -> None:
@@ -140,12 +144,11 @@ class Journal:
         """Draw a sheet of samples with the run's own sampler."""
         if not self._place.leads:
             return
-        denoiser = build.denoiser(self._config, state.average)
         seeds = range(SHEET)
         classes = generate.classes_for(seeds, self._config, self._info)
         with self._compute.autocast():
             (chunk,) = generate.chunks(
-                denoiser, self._config, self._info, self._compute, seeds, classes, SHEET
+                state.average, self._config, self._info, self._compute, seeds, classes, SHEET
             )
             final = generate.last(chunk.states)
         if final is not None:

@@ -7,6 +7,7 @@ import torch
 from golden.analytic_model import Mixture
 from torch import Tensor, nn
 
+from ddpm_cli import catalog
 from ddpm_cli.diffusion import parameterizations
 from ddpm_cli.diffusion.denoiser import Denoise, Denoiser
 from ddpm_cli.diffusion.labels import index
@@ -18,7 +19,7 @@ Channel = Callable[[Tensor], Tensor]  # the learned-variance channel of a state
 
 
 class Exact(nn.Module):
-    """The network whose output, eps, x0 or v of a mixture, is exact at (alpha, sigma)."""
+    """The network whose output, eps, x0, v or score of a mixture, is exact at (alpha, sigma)."""
 
     def __init__(
         self, mixture: Mixture, target: str, scale: Scale, channel: Channel | None
@@ -71,13 +72,39 @@ def by_sigma(
         alpha = schedule.alpha(sigma)
         return alpha, sigma * alpha
 
+    network: nn.Module = Exact(mixture, target, scale, channel)
+    if target in ("mu", "edm"):
+        network = Rescaled(mixture, schedule, target)
     return Denoiser(
-        Exact(mixture, target, scale, channel),
+        network,
         schedule,
         getattr(parameterizations, target),
         lambda sigma, schedule: sigma,
-        learned_range=channel is not None,
+        learned_range=channel is not None and isinstance(network, Exact),
     )
+
+
+class Rescaled(nn.Module):
+    """The network whose output is what edm or mu define, found from the exact clean image."""
+
+    def __init__(self, mixture: Mixture, schedule: Schedule, target: str) -> None:
+        super().__init__()
+        self.mixture, self.schedule, self.target = mixture, schedule, target
+
+    def forward(self, scaled: Tensor, sigma: Tensor) -> Tensor:
+        like = (-1, *[1] * (scaled.ndim - 1))
+        t, half = sigma.reshape(like), 0.5
+        x = scaled * (t**2 + half**2).sqrt()
+        if self.target == "mu":
+            x = scaled / self.schedule.alpha(t)
+        x0 = self.mixture.x0(x, 1.0, sigma)
+        if self.target == "edm":
+            return ((t**2 + half**2) * x0 - half**2 * x) / (t * half * (t**2 + half**2).sqrt())
+        steps = self.schedule.steps or 0
+        number = (self.schedule.time(sigma) * steps).round()
+        before = self.schedule.sigma((number - 1).clamp(min=1) / steps)
+        s = torch.where(number > 1, before, 0.0).reshape(like)
+        return self.schedule.alpha(s) * (x0 + (s / t) ** 2 * (x - x0))
 
 
 def gaussian(mean: float, variance: float) -> Mixture:
@@ -142,9 +169,16 @@ def states(
     return walk(denoise, x, levels, Recorded(noise), predictor=step)
 
 
-def zero_terminal(steps: int = 1000) -> Table:
-    """The linear schedule rescaled so that alpha(T) = 0 (Lin 2024, algorithm 1)."""
-    root = (1 - torch.linspace(1e-4, 0.02, steps, dtype=torch.float64)).cumprod(0).sqrt()
-    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-    abar = root**2
-    return Table(1 - torch.cat([abar[:1], abar[1:] / abar[:-1]]))
+def schedules() -> dict[str, Schedule]:
+    """Every schedule of the catalog, continuous and discrete, and one whose last alpha is 0."""
+    needed = {"table": {"values": [1e-3 * (i + 1) for i in range(100)]}}
+    found = {}
+    for name in catalog.names("schedule"):
+        component = catalog.find("schedule", name)
+        make, own = catalog.load(component), needed.get(name, {})
+        found[name] = make(**own)
+        if "continuous" in component.knobs:
+            found[f"{name}, continuous"] = make(**own, continuous=True)
+        elif found[name].steps is None:
+            found[f"{name}, T = 100"] = make(**own, steps=100)
+    return {**found, "zero-terminal": linear(zero_terminal=True)}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from exact import by_sigma, zero_terminal
+from exact import by_sigma, schedules
 from golden.analytic_model import Mixture
 from torch import Tensor
 
@@ -14,52 +14,78 @@ from ddpm_cli.diffusion import parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction, Wrapped
 from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.levels import explicit, karras, leading, trailing
-from ddpm_cli.diffusion.schedules import Table, cosine, linear
+from ddpm_cli.diffusion.processes import vp
+from ddpm_cli.diffusion.rates import rate
+from ddpm_cli.diffusion.schedules import Schedule, Table, cosine, linear
 from ddpm_cli.diffusion.wrappers import clamp
 
 MIXTURE = Mixture([0.4, 0.6], [[0.5, -0.3], [-0.6, 0.4]], [[0.02, 0.05], [0.04, 0.03]])
 # Knobs of level lists that have no default.
 LEVELS: dict[str, dict[str, Any]] = {"explicit": {"timesteps": [0, 3, 11, 19]}}
-TARGETS = {"eps": "eps", "x0": "x0", "v": "v"}
 
 
 def load(kind: str, name: str, **settings: Any) -> Any:
     return partial(catalog.load(catalog.find(kind, name)), **settings)
 
 
+PROCESSES = schedules()
 TABLES = {
-    **{name: load("schedule", name)() for name in catalog.names("schedule")},
-    "zero-terminal": zero_terminal(),
+    **{k: v for k, v in PROCESSES.items() if isinstance(v, Table) and v.steps},
     "T = 4000": cosine(steps=4000),
     "T = 40": linear(steps=40),
     "T = 2": cosine(steps=2),
     "T = 1": cosine(steps=1),
 }
 every_table = pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+every_process = pytest.mark.parametrize("process", PROCESSES.values(), ids=list(PROCESSES))
 every_rule = pytest.mark.parametrize("rule", catalog.names("levels"))
 
 
-def entries(table: Table) -> tuple[Tensor, Tensor]:
-    """The times and levels of a table."""
-    t = torch.arange(1, (table.steps or 0) + 1, dtype=torch.float64) / (table.steps or 1)
-    return t, table.sigma(t)
+def entries(process: Schedule) -> tuple[Tensor, Tensor]:
+    """The times and levels of a table, or a hundred of a continuous process."""
+    steps = process.steps or 100
+    t = torch.arange(1, steps + 1, dtype=torch.float64) / steps
+    with torch.no_grad():
+        return t, process.sigma(t)
 
 
-@every_table
-def test_levels_rise_with_time_and_are_finite(table: Table) -> None:
-    _, sigma = entries(table)
+@every_process
+def test_levels_rise_with_time_and_are_finite(process: Schedule) -> None:
+    _, sigma = entries(process)
     assert sigma.dtype == torch.float64
     assert sigma.isfinite().all()
     assert (sigma.diff() > 0).all()
     assert sigma[0] > 0
 
 
-@every_table
-def test_time_is_the_inverse_of_sigma(table: Table) -> None:
-    t, sigma = entries(table)
-    assert torch.allclose(table.time(sigma), t, rtol=0, atol=1e-9)
+@every_process
+def test_time_is_the_inverse_of_sigma(process: Schedule) -> None:
+    t, sigma = entries(process)
+    assert torch.allclose(process.time(sigma), t, rtol=0, atol=1e-9)
     between = torch.linspace(1 / len(t), 1, 777, dtype=torch.float64)
-    assert torch.allclose(table.time(table.sigma(between)), between, rtol=0, atol=1e-9)
+    assert torch.allclose(process.time(process.sigma(between)), between, rtol=0, atol=1e-9)
+
+
+@every_process
+def test_rate_is_the_slope_of_the_log_signal_to_noise_ratio(process: Schedule) -> None:
+    t = torch.tensor([0.3033, 0.5055, 0.9011], dtype=torch.float64)
+    step = 1e-6
+    with torch.no_grad():
+        rise = process.sigma(t + step).log() - process.sigma(t - step).log()
+    got = rate(process, t).detach()
+    assert torch.allclose(got, rise / step, rtol=1e-6)
+    assert (got > 0).all()
+
+
+@every_process
+def test_prior_is_that_of_unit_data_or_of_pure_noise(process: Schedule) -> None:
+    _, sigma = entries(process)
+    prior = process.prior(sigma)
+    assert (prior >= sigma).all()
+    # sub-VP's is exact at the last time alone, where x is a unit normal in the native scale.
+    assert (prior <= 1 + sigma).all()
+    if sigma[-1] > 100:
+        assert float(prior[-1] / sigma[-1]) == pytest.approx(1, abs=1e-4)
 
 
 @every_table
@@ -103,35 +129,55 @@ def test_label_is_the_index_in_float32(table: Table) -> None:
     assert torch.equal(label, torch.arange(len(sigma), dtype=torch.float32))
 
 
+LABELS = {
+    "index": lambda t, sigma: 1000 * t - 1,
+    "time": lambda t, sigma: 999 * t,
+    "log-sigma": lambda t, sigma: sigma.log() / 4,
+    "log-snr": lambda t, sigma: -2 * sigma.log(),
+    "sigma": lambda t, sigma: sigma,
+}
+
+
+@pytest.mark.parametrize("name", catalog.names("label"))
+def test_labels_of_a_continuous_process(name: str) -> None:
+    t = torch.linspace(0.01, 1, 7, dtype=torch.float64)
+    process = vp()
+    label = load("label", name)(process.sigma(t), process)
+    assert label.dtype == torch.float32
+    assert torch.allclose(label.double(), LABELS[name](t, process.sigma(t)), rtol=1e-6)
+
+
 def test_schedules_with_too_few_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="steps 20 is too few: beta would reach 1"):
         linear(steps=20)
 
 
-@every_table
+@every_process
 @pytest.mark.parametrize("name", catalog.names("parameterization"))
-def test_every_exact_prediction_is_the_same_clean_image(table: Table, name: str) -> None:
+def test_every_exact_prediction_is_the_same_clean_image(process: Schedule, name: str) -> None:
     """Also: `skip` and `out` take the clean image back to what the network predicts."""
-    _, sigma = entries(table)
+    if name == "mu" and process.steps is None:
+        pytest.skip("mu needs a discrete schedule")
+    _, sigma = entries(process)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(len(sigma), 2, generator=generator, dtype=torch.float64)
     x = 0.3 + sigma[:, None] * noise
     want = MIXTURE.x0(x, 1.0, sigma)
-    target = TARGETS[name]
-    got = by_sigma(MIXTURE, table, target)(x, sigma).x0
+    denoise = by_sigma(MIXTURE, process, name)
+    got = denoise(x, sigma).x0
     assert torch.allclose(got, want, rtol=0, atol=1e-9)
 
-    alpha = table.alpha(sigma)
-    skip, out, scale = load("parameterization", name)(sigma, table)
-    native = scale[:, None] * x
-    output = getattr(MIXTURE, target)(native, alpha, alpha * sigma)
+    skip, out, scale = load("parameterization", name)(sigma, process)
+    output = denoise.network(scale[:, None] * x, sigma)
     back = (want - skip[:, None] * x) / out[:, None]
-    # At sigma = 0.01 the noise is a hundredth of x: rounding counts a hundredfold.
-    assert torch.allclose(back, output, rtol=0, atol=1e-9)
+    # Where little noise is left it is a small part of x, and rounding counts that much more.
+    lost = 1e-13 * (1 + x.abs()) / out.abs()[:, None]
+    assert ((back - output).abs() <= 1e-9 + lost).all()
 
 
-def test_every_parameterization_is_tested() -> None:
-    assert sorted(TARGETS) == catalog.names("parameterization")
+def test_mu_needs_an_index_below() -> None:
+    with pytest.raises(ValueError, match="discrete schedule"):
+        parameterizations.mu(torch.ones(1).double(), vp())
 
 
 def test_denoiser_takes_one_level_or_one_each() -> None:

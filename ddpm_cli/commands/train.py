@@ -67,7 +67,9 @@ def command(
         "minutes": "train.minutes",
         "seed": "train.seed",
     }
-    config = configuration.resolve(options.layers(ctx, keys))
+    from ddpm_cli import build
+
+    config = build.inlined(configuration.resolve(options.layers(ctx, keys)))
     name = preset or (config_file.stem if config_file else "custom")
     folder = Path(output) if output else Path("runs") / name
     if dry_run:

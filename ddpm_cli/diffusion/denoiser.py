@@ -10,6 +10,8 @@ from ddpm_cli.diffusion.parameterizations import Coefficients
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 
+_NETWORK = "network."  # the prefix that checkpoints leave out
+
 Parameterization = Callable[[Tensor, Schedule], Coefficients]
 Label = Callable[[Tensor, Schedule], Tensor]
 
@@ -92,6 +94,18 @@ class Denoiser(nn.Module):
             output, channel = output.chunk(2, dim=1)
             channel = channel.to(x.dtype)
         return Prediction(column(skip, x) * x + column(out, x) * output.to(x.dtype), channel)
+
+    def weights(self) -> dict[str, Tensor]:
+        """All trained tensors: the network's by their own names, a learned schedule's after it."""
+        return {name.removeprefix(_NETWORK): value for name, value in self.state_dict().items()}
+
+    def load_weights(self, tensors: dict[str, Tensor], *, assign: bool = False) -> None:
+        """Take over what `weights` gave; RuntimeError if it belongs to another network."""
+        own = self.state_dict()
+        named = {
+            name if name in own else _NETWORK + name: value for name, value in tensors.items()
+        }
+        self.load_state_dict(named, assign=assign)
 
     def bind(self, **condition: Any) -> Wrapped:
         """The same denoiser with its conditions (class labels, images) fixed."""

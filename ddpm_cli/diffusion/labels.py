@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.knobs import Positive
 
 
 def index(sigma: Tensor, schedule: Schedule) -> Tensor:
@@ -15,3 +16,23 @@ def index(sigma: Tensor, schedule: Schedule) -> Tensor:
     Continuous processes are labelled as if they had T = 1000 (Nichol 2021's 0-based index).
     """
     return (schedule.time(sigma) * (schedule.steps or 1000) - 1).to(torch.float32)
+
+
+def time(sigma: Tensor, schedule: Schedule, *, scale: Positive = 999.0) -> Tensor:
+    """The time t in [0, 1] times 999, Score SDE's label of continuous processes."""
+    return (scale * schedule.time(sigma)).to(torch.float32)
+
+
+def log_sigma(sigma: Tensor, schedule: Schedule, *, scale: Positive = 0.25) -> Tensor:
+    """log(sigma) / 4, EDM's c_noise (Karras 2022, table 1)."""
+    return (scale * torch.as_tensor(sigma).log()).to(torch.float32)
+
+
+def log_snr(sigma: Tensor, schedule: Schedule, *, scale: Positive = 1.0) -> Tensor:
+    """The logarithm of the signal-to-noise ratio, -2 log(sigma) (Kingma 2021)."""
+    return (-2 * scale * torch.as_tensor(sigma).log()).to(torch.float32)
+
+
+def sigma(sigma: Tensor, schedule: Schedule) -> Tensor:
+    """The level itself, NCSN++'s label before its logarithm (Song 2021)."""
+    return torch.as_tensor(sigma).to(torch.float32)

@@ -99,7 +99,7 @@ def _at(schedule: Schedule, descending: Tensor) -> Tensor:
 
 def _closed(descending: Tensor) -> Tensor:
     """Drop repeated and non-positive levels and end at 0."""
-    unique = torch.unique_consecutive(descending[descending > 0])
+    unique = torch.unique_consecutive(descending[descending > 0].detach())
     if not len(unique):
         raise ValueError("no positive noise level is left to start from")
     return torch.cat([unique, torch.zeros(1, dtype=torch.float64)])

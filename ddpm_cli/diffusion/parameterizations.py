@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.knobs import Positive
 
 
 class Coefficients(NamedTuple):
@@ -22,9 +23,14 @@ class Coefficients(NamedTuple):
     scale: Tensor
 
 
-def eps(sigma: Tensor, schedule: Schedule) -> Coefficients:
-    """The network predicts the noise: x0 = x - sigma * eps (Ho 2020, eq. 15)."""
-    return Coefficients(torch.ones_like(sigma), -sigma, schedule.alpha(sigma))
+def eps(sigma: Tensor, schedule: Schedule, *, unit_input: bool = False) -> Coefficients:
+    """The network predicts the noise: x0 = x - sigma * eps (Ho 2020, eq. 15).
+
+    unit_input: scale the input to unit variance, 1 / sqrt(1 + sigma^2), where the process does
+    not: variances that explode are hard on a network.
+    """
+    scale = (1 + sigma**2).rsqrt() if unit_input else schedule.alpha(sigma)
+    return Coefficients(torch.ones_like(sigma), -sigma, scale)
 
 
 def x0(sigma: Tensor, schedule: Schedule) -> Coefficients:
@@ -42,3 +48,42 @@ def v(sigma: Tensor, schedule: Schedule) -> Coefficients:
     alpha = schedule.alpha(sigma)
     share = 1 / (1 + sigma**2)
     return Coefficients(share, -sigma * share / alpha, alpha)
+
+
+def score(sigma: Tensor, schedule: Schedule) -> Coefficients:
+    """The network predicts the score of the native state, -eps / sigma_t (Song 2021, eq. 7).
+
+    With sigma_t = alpha * sigma and Tweedie's formula, x0 = x + alpha * sigma^2 * score.
+    """
+    alpha = schedule.alpha(sigma)
+    return Coefficients(torch.ones_like(sigma), alpha * sigma**2, alpha)
+
+
+def mu(sigma: Tensor, schedule: Schedule) -> Coefficients:
+    """The network predicts the mean of q(x_(t-1) given x_t, x0) in native scale (Ho 2020, eq. 7).
+
+    mu = alpha_s (x0 + r (x - x0)) with r = s^2 / sigma^2, s one index below; s = 0 below the
+    first.  Only a discrete process has such an index.
+    """
+    if schedule.steps is None:
+        raise ValueError("mu needs a discrete schedule: it predicts the state one index below")
+    time = schedule.time(sigma)
+    below = schedule.sigma(time - 1 / schedule.steps)
+    # Below the first index lies the clean image; s falls to 0 on the way there.
+    s = below * (time * schedule.steps - 1).clamp(0, 1)
+    ratio = (s / sigma) ** 2
+    return Coefficients(
+        -ratio / (1 - ratio),
+        1 / (schedule.alpha(s) * (1 - ratio)),
+        schedule.alpha(sigma),
+    )
+
+
+def edm(sigma: Tensor, schedule: Schedule, *, sigma_data: Positive = 0.5) -> Coefficients:
+    """EDM's preconditioning: input and target of unit variance at every level (Karras 2022).
+
+    skip = d^2 / (sigma^2 + d^2), out = sigma d / sqrt(sigma^2 + d^2), scale = 1 / sqrt(sigma^2 +
+    d^2), d the standard deviation of the data (table 1).
+    """
+    total = sigma**2 + sigma_data**2
+    return Coefficients(sigma_data**2 / total, sigma * sigma_data * total.rsqrt(), total.rsqrt())

@@ -5,7 +5,7 @@ schedule maps the time t in [0, 1] to sigma and back, and knows the native scale
 """
 
 import math
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -46,9 +46,10 @@ class Table:
     discrete schedule does (Lu 2022, appendix D.2).
     """
 
-    def __init__(self, betas: Tensor) -> None:
+    def __init__(self, betas: Tensor, *, continuous: bool = False) -> None:
+        """Take betas [T]; `continuous` allows every time between the entries in training too."""
         betas = betas.double()
-        self.steps: int | None = len(betas)
+        self.steps: int | None = None if continuous else len(betas)
         self.log_alpha = torch.log1p(-betas).cumsum(0) / 2
         if betas[-1] >= 1:
             before = _sigma_of(self.log_alpha[-2]) if len(betas) > 1 else torch.zeros(())
@@ -60,7 +61,7 @@ class Table:
         count = len(self.log_alpha)
         at = (torch.as_tensor(t, dtype=torch.float64).cpu() * count - 1).clamp(0, count - 1)
         # Times such as 0.3 * 1000 land next to an entry; they mean the entry itself.
-        at = torch.where((at - at.round()).abs() < 1e-9, at.round(), at)
+        at = at + torch.where((at - at.round()).abs() < 1e-9, at.round() - at, 0.0).detach()
         low = at.floor().long().clamp(max=max(count - 2, 0))
         high = (low + 1).clamp(max=count - 1)
         return _sigma_of(torch.lerp(self.log_alpha[low], self.log_alpha[high], at - low))
@@ -99,24 +100,112 @@ def _log_alpha_of(sigma: Tensor) -> Tensor:
     return -torch.log1p(sigma**2) / 2
 
 
-def linear(*, steps: Count = 1000, first: Positive = 1e-4, last: Positive = 0.02) -> Table:
+def linear(
+    *,
+    steps: Count = 1000,
+    first: Positive = 1e-4,
+    last: Positive = 0.02,
+    zero_terminal: bool = False,
+    continuous: bool = False,
+) -> Table:
     """Betas rising linearly, rescaled by 1000 / T for other T.
 
     beta_i = linspace(first * 1000 / T, last * 1000 / T, T) (Ho 2020, section 4; the rescaling
     is Nichol 2021's).
     """
-    scale = 1000 / steps
-    if last * scale >= 1:
-        raise ValueError(f"steps {steps} is too few: beta would reach {last * scale:g}")
-    return Table(torch.linspace(first * scale, last * scale, steps, dtype=torch.float64))
+    low, high = _rescaled(steps, first, last)
+    betas = torch.linspace(low, high, steps, dtype=torch.float64)
+    return Table(_terminated(betas) if zero_terminal else betas, continuous=continuous)
 
 
-def cosine(*, steps: Count = 1000, offset: Positive = 0.008, cap: Positive = 0.999) -> Table:
-    """Squared-cosine cumulative signal, betas capped.
+def scaled_linear(
+    *,
+    steps: Count = 1000,
+    first: Positive = 8.5e-4,
+    last: Positive = 0.012,
+    zero_terminal: bool = False,
+    continuous: bool = False,
+) -> Table:
+    """Square roots of the betas rising linearly, rescaled by 1000 / T for other T.
+
+    beta_i = linspace(sqrt(first), sqrt(last), T)^2, latent diffusion's habit (Rombach 2022).
+    """
+    low, high = _rescaled(steps, first, last)
+    betas = torch.linspace(low**0.5, high**0.5, steps, dtype=torch.float64) ** 2
+    return Table(_terminated(betas) if zero_terminal else betas, continuous=continuous)
+
+
+def sigmoid(
+    *,
+    steps: Count = 1000,
+    first: Positive = 1e-4,
+    last: Positive = 0.02,
+    spread: Positive = 6.0,
+    continuous: bool = False,
+) -> Table:
+    """Betas on a logistic curve, rescaled by 1000 / T for other T.
+
+    beta_i = first + (last - first) * sigmoid(linspace(-spread, spread, T)) (Song 2021's code).
+    """
+    low, high = _rescaled(steps, first, last)
+    curve = torch.linspace(-spread, spread, steps, dtype=torch.float64).sigmoid()
+    return Table(low + (high - low) * curve, continuous=continuous)
+
+
+def cosine(
+    *,
+    steps: Count = 1000,
+    offset: Positive = 0.008,
+    cap: Positive = 0.999,
+    continuous: bool = False,
+) -> Table:
+    """Squared-cosine cumulative signal, betas capped; a cap of 1 ends in pure noise.
 
     abar(u) = cos^2((u + offset) / (1 + offset) * pi / 2), beta_i = min(1 - abar(u_(i+1)) /
     abar(u_i), cap) with u_i = i / T (Nichol 2021, eq. 17).
     """
     u = torch.arange(steps + 1, dtype=torch.float64) / steps
     abar = torch.cos((u + offset) / (1 + offset) * (math.pi / 2)) ** 2
-    return Table((1 - abar[1:] / abar[:-1]).clamp(max=min(cap, 1.0)))
+    return Table((1 - abar[1:] / abar[:-1]).clamp(max=min(cap, 1.0)), continuous=continuous)
+
+
+def table(
+    *,
+    file: str = "",
+    values: list[float] = [],  # noqa: B006  (read, never changed)
+    holds: Literal["beta", "abar", "sigma"] = "beta",
+    continuous: bool = False,
+) -> Table:
+    """A table of your own: betas, cumulative signals abar or levels sigma, least noisy first.
+
+    `file` has one number a line; training keeps the numbers themselves in the checkpoint.
+    """
+    if not values:
+        raise ValueError(f"no values{f' were read from {file}' if file else '; give a file'}")
+    given = torch.tensor(values, dtype=torch.float64)
+    if holds == "beta":
+        betas = given
+    else:
+        abar = given if holds == "abar" else 1 / (1 + given**2)
+        betas = 1 - abar / torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
+    wrong = ((betas <= 0) | (betas > 1)).nonzero()
+    if len(wrong) or bool((betas[:-1] == 1).any()):
+        where = int(wrong[0]) if len(wrong) else int((betas[:-1] == 1).nonzero()[0])
+        raise ValueError(f"entry {where} ({values[where]:g}) does not add noise; check {holds}")
+    return Table(betas, continuous=continuous)
+
+
+def _rescaled(steps: int, first: float, last: float) -> tuple[float, float]:
+    """The ends of a table of betas for T steps: the total noise stays that of T = 1000."""
+    scale = 1000 / steps
+    if max(first, last) * scale >= 1:
+        raise ValueError(f"steps {steps} is too few: beta would reach {last * scale:g}")
+    return first * scale, last * scale
+
+
+def _terminated(betas: Tensor) -> Tensor:
+    """Shift and scale sqrt(abar) so that it ends at 0 (Lin 2024, algorithm 1)."""
+    root = torch.cumprod(1 - betas, 0).sqrt()
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    abar = root**2
+    return 1 - torch.cat([abar[:1], abar[1:] / abar[:-1]])

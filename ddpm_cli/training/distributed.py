@@ -4,7 +4,7 @@ import os
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ddpm_cli.training.batches import Share
 
@@ -81,3 +81,12 @@ def agreed(place: Group, flag: bool) -> bool:
         raised = raised.cuda()
     torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX)
     return bool(raised)
+
+
+def whole(part: Tensor, ranks: int) -> Tensor:
+    """The parts of a batch [B / ranks] of all processes, in their order: [B]."""
+    if ranks == 1:
+        return part
+    parts = [torch.empty_like(part) for _ in range(ranks)]
+    torch.distributed.all_gather(parts, part.contiguous())
+    return torch.cat(parts)

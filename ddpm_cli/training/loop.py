@@ -13,10 +13,9 @@ from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.knobs import Count, Fraction, Index, NonNegative, Positive
 from ddpm_cli.training.batches import Images, Share, batches, image_rng, prepare
+from ddpm_cli.training.distributed import whole
 from ddpm_cli.training.objective import Objective
-from ddpm_cli.training.state import State
-
-Draw = Callable[[Schedule, int, Rng], tuple[Tensor, Tensor]]
+from ddpm_cli.training.state import Draw, Remembering, State
 
 
 class NotFinite(ArithmeticError):
@@ -32,7 +31,6 @@ class Setting(NamedTuple):
 
     objective: torch.nn.Module
     schedule: Schedule
-    draw: Draw
     images: Images
     classes: int
     device: torch.device
@@ -90,7 +88,7 @@ def train(
     ends this call of the command. beta1 is 0.9 (Loshchilov 2019).
     """
     began = logged = time.monotonic()
-    network, share = state.network, setting.share
+    trained, share = list(state.denoiser.parameters()), setting.share
     source = batches(
         setting.images,
         seed=seed,
@@ -116,15 +114,17 @@ def train(
             drop_class=drop_class,
             null=setting.classes,
         )
-        t, weight = setting.draw(setting.schedule, batch, Rng([keyed(seed, "time", step)]))
-        t, weight = t[share.of(batch)], weight[share.of(batch)]
+        times, weights = state.draw(setting.schedule, batch, Rng([keyed(seed, "time", step)]))
+        t, weight = times[share.of(batch)], weights[share.of(batch)]
         with setting.autocast():
             losses = setting.objective(x0, t, rng, classes if setting.classes else None)
         (losses * weight.to(losses)).mean().backward()
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
+        norm = torch.nn.utils.clip_grad_norm_(trained, clip or math.inf)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.update_average(average_decay(step, ema))
+        if isinstance(state.draw, Remembering):
+            state.draw.update(times, whole(losses.detach(), share.ranks))
         state.window.add(t, losses, norm)
         state.step = step = step + 1
 

@@ -1,41 +1,65 @@
 """Everything a training run carries from step to step, and how it is written and restored."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules import Schedule
+
+Draw = Callable[[Schedule, int, Rng], tuple[Tensor, Tensor]]
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A draw of training times that learns from the losses it led to."""
+
+    def update(self, t: Tensor, losses: Tensor) -> None:
+        """Take in the losses [B] at the times [B] of a whole batch."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What must be written to go on."""
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `tensors` returned."""
+
 
 class State:
-    """A network, its moving average, its optimizer and the number of finished steps.
+    """A denoiser, its moving average, its optimizer, its draw and the number of finished steps.
 
     Data order, noise and dropout depend on (seed, step, position) alone, so no generator has a
     state to keep.
     """
 
-    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.network = network
-        self.average = copy.deepcopy(network).eval().requires_grad_(False)
+    def __init__(self, denoiser: Denoiser, optimizer: torch.optim.Optimizer, draw: Draw) -> None:
+        self.denoiser = denoiser
+        self.average = copy.deepcopy(denoiser).eval().requires_grad_(False)
         self.optimizer = optimizer
+        self.draw = draw
         self.step = 0
-        self.window = Window(next(network.parameters()).device)
+        self.window = Window(next(denoiser.network.parameters()).device)
 
     def update_average(self, decay: float) -> None:
         """average = decay * average + (1 - decay) * weights."""
         average = [parameter.detach() for parameter in self.average.parameters()]
-        weights = [parameter.detach() for parameter in self.network.parameters()]
+        weights = [parameter.detach() for parameter in self.denoiser.parameters()]
         torch._foreach_lerp_(average, weights, 1 - decay)
-        for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
+        for kept, now in zip(self.average.buffers(), self.denoiser.buffers(), strict=True):
             kept.copy_(now)
 
     def tensors(self) -> dict[str, Tensor]:
         """All that must be written to go on bit for bit."""
-        found = {f"weights.{k}": v for k, v in self.network.state_dict().items()}
-        found |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        found = {f"weights.{k}": v for k, v in self.denoiser.weights().items()}
+        found |= {f"average.{k}": v for k, v in self.average.weights().items()}
         for name, parameter in self._trained():
             slots = self.optimizer.state[parameter]
             found |= {f"optimizer.{name}.{slot}": slots[slot] for slot in slots}
+        if isinstance(self.draw, Remembering):
+            found |= {f"draw.{k}": v for k, v in self.draw.tensors().items()}
         return found | {"window": self.window.sums}
 
     def finite(self) -> bool:
@@ -53,8 +77,10 @@ class State:
             cut = len(prefix)
             return {k[cut:]: v for k, v in tensors.items() if k.startswith(prefix)}
 
-        self.network.load_state_dict(part("weights."))
-        self.average.load_state_dict(part("average."))
+        self.denoiser.load_weights(part("weights."))
+        self.average.load_weights(part("average."))
+        if isinstance(self.draw, Remembering):
+            self.draw.load(part("draw."))
         for name, parameter in self._trained():
             self.optimizer.state[parameter] = {
                 slot: _placed(slot, value, parameter)
@@ -64,7 +90,11 @@ class State:
         self.step = step
 
     def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
-        return (item for item in self.network.named_parameters() if item[1].requires_grad)
+        """Trained parameters by the names that checkpoints use."""
+        names = dict(zip(self.denoiser.state_dict(), self.denoiser.weights(), strict=True))
+        for name, parameter in self.denoiser.named_parameters():
+            if parameter.requires_grad:
+                yield names[name], parameter
 
 
 def _placed(slot: str, value: Tensor, parameter: Tensor) -> Tensor:
