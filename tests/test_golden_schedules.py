@@ -7,22 +7,15 @@ import torch
 from golden.load_golden import Case, Golden
 from torch import Tensor
 
+from ddpm_cli.diffusion import schedules
 from ddpm_cli.diffusion.levels import explicit, karras, leading, linspace, quadratic, trailing
-from ddpm_cli.diffusion.schedules import Table, cosine, linear
+from ddpm_cli.diffusion.processes import geometric, subvp, ve, vp
+from ddpm_cli.diffusion.rates import rate
+from ddpm_cli.diffusion.schedules import Schedule, Table, cosine, linear
 
 GOLDEN = Golden("schedules")
 LATER = {
-    "betas_ddimrepo_quad_T1000": "scaled-linear schedule",
-    "betas_ddimrepo_const_T1000": "schedules of a sweep",
-    "betas_ddimrepo_jsd_T1000": "schedules of a sweep",
-    "betas_ddimrepo_sigmoid_T1000": "sigmoid schedule",
-    "betas_diffusers_scaled_linear": "scaled-linear schedule",
-    "betas_diffusers_sigmoid": "sigmoid schedule",
-    "sde_vp": "continuous schedules",
-    "sde_subvp": "continuous schedules",
-    "sde_ve": "continuous schedules",
     "kdiff_other_sigmas": "exponential and polyexponential levels",
-    "ncsn_geometric": "geometric schedule",
     "respace_errors": "levels in sections",
     "analytic_dpm_steps_T1000_S10": "Analytic-DPM",
     "analytic_dpm_steps_T1000_S25": "Analytic-DPM",
@@ -36,7 +29,12 @@ SELECTED = {
         "betas_ddimrepo_linear_T1000",
         "betas_diffusers_linear",
         "betas_diffusers_squaredcos_cap_v2",
+        "betas_diffusers_scaled_linear",
+        "betas_diffusers_sigmoid",
+        *GOLDEN.select("betas_ddimrepo_", without=("betas_ddimrepo_linear_T1000",)),
     ],
+    "sde": GOLDEN.select("sde_"),
+    "geometric": ["ncsn_geometric"],
     "zero": ["betas_diffusers_zero_terminal_snr"],
     "respaced": GOLDEN.select("respace_T"),
     "karras": GOLDEN.select("edm_sigmas_"),
@@ -51,8 +49,20 @@ def test_every_case_is_accounted_for() -> None:
     assert sorted([*covered, *LATER, *EXCLUDED]) == sorted(GOLDEN.cases)
 
 
+def own_table(case: Case) -> Table:
+    """The sweep schedules of ermongroup/ddim that have no name here, as a table of values."""
+    last = case.params["beta_end"]
+    kind = case.params["schedule"]
+    values = [last if kind == "const" else 1 / (1000 - i) for i in range(1000)]
+    return schedules.table(values=values)
+
+
 def table(case: Case) -> Table:
-    made = cosine if "cos" in case.id else linear
+    if case.params.get("schedule") in ("const", "jsd"):
+        return own_table(case)
+    if "quad" in case.id or "scaled" in case.id:
+        return schedules.scaled_linear(first=1e-4, last=0.02)
+    made = cosine if "cos" in case.id else schedules.sigmoid if "sigmoid" in case.id else linear
     return made(steps=case.params.get("T", 1000))
 
 
@@ -60,7 +70,7 @@ def abar(schedule: Table, sigma: Tensor) -> Tensor:
     return schedule.alpha(sigma) ** 2
 
 
-def trained(schedule: Table) -> Tensor:
+def trained(schedule: Schedule) -> Tensor:
     """All levels of a table, the least noisy first."""
     return explicit(schedule, timesteps=list(range(schedule.steps or 0)))[:-1].flip(0)
 
@@ -112,6 +122,69 @@ def test_tables_of_other_projects(key: str) -> None:
     for name, want in case.outputs.items():
         picked = got[name][case.inputs["index"]].to(want.dtype)
         assert case.excess(name, picked) <= 0, name
+
+
+PROCESSES = {"sde_vp": vp(low=1e-6), "sde_subvp": subvp(low=1e-6), "sde_ve": ve()}
+
+
+@pytest.mark.parametrize("key", SELECTED["sde"])
+def test_processes_of_score_sde(key: str) -> None:
+    """Marginals, drift and diffusion from sigma and alpha alone; also its discrete versions."""
+    case, process = GOLDEN[key], PROCESSES[key]
+    t = case.inputs["t"].clamp(max=1).requires_grad_()
+    alpha = process.alpha(process.sigma(t))
+    drift = torch.zeros_like(t)
+    if alpha.requires_grad:  # VE's alpha is 1
+        (drift,) = torch.autograd.grad(alpha.log().sum(), t)
+    t = t.detach()
+    sigma = process.sigma(t)
+    std = (alpha * sigma).detach()
+    diffusion = (rate(process, t) * std**2).sqrt()
+    prior = float(process.alpha(process.sigma(t[-1:])) * process.prior(process.sigma(t[-1:])))
+    z = torch.linspace(-2, 2, 6, dtype=torch.float64).reshape(2, 3)
+    got = {
+        "mean_coef": alpha.detach(),
+        "std": std,
+        "drift_at_x1": drift,
+        "diffusion": diffusion,
+        "prior_logp": torch.distributions.Normal(0.0, prior).log_prob(z).sum(1),
+    } | discretized(key, case, drift, diffusion)
+    assert sorted(got) == sorted(case.outputs)
+    for name in case.outputs:
+        assert case.excess(name, got[name]) <= 0, name
+
+
+def discretized(key: str, case: Case, drift: Tensor, diffusion: Tensor) -> dict[str, Tensor]:
+    """One step of the peer's N-step processes, from the discrete schedules of the same kind."""
+    steps = case.params["N"]
+    number = (case.inputs["t"] * (steps - 1)).long()
+    ends = [*range(5), *range(steps - 5, steps)]
+    if key == "sde_vp":
+        beta = linear(steps=steps, first=1e-4, last=0.02).betas()
+        signal = (1 - beta[number]).sqrt() - 1
+        return {
+            "discretize_f_at_x1": signal,
+            "discretize_G": beta[number].sqrt(),
+            "discrete_betas_first5_last5": beta[ends],
+        }
+    if key == "sde_subvp":
+        return {
+            "discretize_f_at_x1": drift / steps,
+            "discretize_G": diffusion / steps**0.5,
+        }
+    levels = trained(geometric(steps=steps, low=0.01, high=50.0))
+    before = torch.cat([torch.zeros(1).double(), levels[:-1]])
+    return {
+        "discretize_f_at_x1": torch.zeros_like(drift),
+        "discretize_G": (levels**2 - before**2)[number].sqrt(),
+        "discrete_sigmas_first5_last5": levels[ends],
+    }
+
+
+def test_geometric_levels() -> None:
+    case = GOLDEN["ncsn_geometric"]
+    got = trained(geometric(steps=case.params["L"], low=0.01, high=1.0)).flip(0)
+    assert case.excess("sigmas", got) <= 0
 
 
 def test_table_without_terminal_signal() -> None:
