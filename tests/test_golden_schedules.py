@@ -121,7 +121,8 @@ def test_tables_of_other_projects(key: str) -> None:
     got = {"betas": schedule.betas(), "alphas_cumprod": abar(schedule, trained(schedule))}
     for name, want in case.outputs.items():
         picked = got[name][case.inputs["index"]].to(want.dtype)
-        assert case.excess(name, picked) <= 0, name
+        # A last beta of 1 stands for sigma = infinity, which is replaced by 1e6.
+        assert case.excess(name, picked[want < 1], want[want < 1]) <= 0, name
 
 
 PROCESSES = {"sde_vp": vp(low=1e-6), "sde_subvp": subvp(low=1e-6), "sde_ve": ve()}
@@ -147,7 +148,7 @@ def test_processes_of_score_sde(key: str) -> None:
         "std": std,
         "drift_at_x1": drift,
         "diffusion": diffusion,
-        "prior_logp": torch.distributions.Normal(0.0, prior).log_prob(z).sum(1),
+        "prior_logp": (-((z / prior) ** 2) / 2 - math.log(prior * math.sqrt(2 * math.pi))).sum(1),
     } | discretized(key, case, drift, diffusion)
     assert sorted(got) == sorted(case.outputs)
     for name in case.outputs:

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ddpm_cli.diffusion.shapes import within
 from ddpm_cli.knobs import Count, Index
 
 _BISECTIONS = 60
@@ -53,7 +54,7 @@ class learned(nn.Module):  # noqa: N801  (a component is named as it is called i
 
     def sigma(self, t: Tensor) -> Tensor:
         """Noise level exp(gamma / 2) at time t, differentiable."""
-        return torch.exp(self.gamma(torch.clamp(_double(t), 1 / (self.steps or 2**30), 1)) / 2)
+        return torch.exp(self.gamma(within(_double(t), 1 / (self.steps or 2**30), 1)) / 2)
 
     @torch.no_grad()
     def time(self, sigma: Tensor) -> Tensor:

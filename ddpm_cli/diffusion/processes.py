@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ddpm_cli.diffusion.shapes import within
 from ddpm_cli.knobs import Count, Index, Positive
 
 Map = Callable[[Tensor], Tensor]
@@ -37,7 +38,7 @@ class Process:
 
     def sigma(self, t: Tensor) -> Tensor:
         """Noise level at time t."""
-        return self._sigma(_double(t).clamp(self._low, 1))
+        return self._sigma(within(_double(t), self._low, 1))
 
     def time(self, sigma: Tensor) -> Tensor:
         """Time of a noise level."""

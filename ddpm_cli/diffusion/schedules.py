@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from ddpm_cli.diffusion.shapes import within
 from ddpm_cli.knobs import Count, Positive
 
 # A table whose last alpha is 0 (zero terminal signal) stands for sigma = infinity; that entry
@@ -59,7 +60,7 @@ class Table:
     def sigma(self, t: Tensor) -> Tensor:
         """Noise level at time t, t clamped to [1 / T, 1]."""
         count = len(self.log_alpha)
-        at = (torch.as_tensor(t, dtype=torch.float64).cpu() * count - 1).clamp(0, count - 1)
+        at = within(torch.as_tensor(t, dtype=torch.float64).cpu() * count - 1, 0, count - 1)
         # Times such as 0.3 * 1000 land next to an entry; they mean the entry itself.
         at = at + torch.where((at - at.round()).abs() < 1e-9, at.round() - at, 0.0).detach()
         low = at.floor().long().clamp(max=max(count - 2, 0))

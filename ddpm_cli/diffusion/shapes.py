@@ -1,4 +1,4 @@
-"""The one place where a noise level is broadcast against data of any shape."""
+"""The one place where a noise level is broadcast against data of any shape, and its bounds."""
 
 import torch
 from torch import Tensor
@@ -11,3 +11,8 @@ def column(level: Tensor | float, like: Tensor) -> Tensor:
     """
     level = torch.as_tensor(level).to(device=like.device, dtype=like.dtype)
     return level if level.ndim == 0 else level.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def within(t: Tensor, low: float, high: float) -> Tensor:
+    """Clamp times to [low, high] and keep their slope, at the ends and beyond, for `rate`."""
+    return t + (t.clamp(low, high) - t).detach()
