@@ -164,6 +164,16 @@ def schedule(config: Config) -> Schedule:
     return made
 
 
+def trained_schedule(config: Config, weights: dict[str, Tensor]) -> Schedule:
+    """The schedule of a checkpoint, which may have been trained with its network."""
+    made = schedule(config)
+    if isinstance(made, nn.Module):
+        own = "schedule."
+        made.load_state_dict({k.removeprefix(own): v for k, v in weights.items() if k[:9] == own})
+        made.requires_grad_(False)
+    return made
+
+
 def inlined(config: Config) -> Config:
     """The configuration with the numbers of its schedule's file in the file's place."""
     settings = config["schedule"]

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import catalog
-from ddpm_cli.diffusion.draws import low_discrepancy, uniform
+from ddpm_cli.diffusion.draws import likelihood, lognormal, low_discrepancy, uniform
+from ddpm_cli.diffusion.processes import edm, ve, vp
+from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import MAX_SEED, Rng, keyed
-from ddpm_cli.diffusion.schedules import cosine
+from ddpm_cli.diffusion.schedules import Schedule, cosine, linear
 
 
 class Fixed:
@@ -28,7 +30,10 @@ class Endless:
     steps = None
 
 
-@pytest.mark.parametrize("name", catalog.names("draw"))
+EVEN = ("uniform", "low-discrepancy")  # draws that prefer no time
+
+
+@pytest.mark.parametrize("name", EVEN)
 def test_times_of_a_table_are_all_reached_equally_often(name: str) -> None:
     draw, steps = catalog.load(catalog.find("draw", name)), 8
     t, weight = draw(cosine(steps=steps), 80_000, Rng([3]))
@@ -41,7 +46,7 @@ def test_times_of_a_table_are_all_reached_equally_often(name: str) -> None:
     assert torch.equal(weight, torch.ones_like(t))
 
 
-@pytest.mark.parametrize("name", catalog.names("draw"))
+@pytest.mark.parametrize("name", EVEN)
 def test_times_of_a_continuous_process_are_never_0(name: str) -> None:
     draw = catalog.load(catalog.find("draw", name))
     t, _ = draw(Endless(), 80_000, Rng([3]))
@@ -70,6 +75,30 @@ def test_draws_repeat_with_their_seed() -> None:
         first, again, other = (draw(cosine(), 16, Rng([seed]))[0] for seed in (5, 5, 6))
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("process", [linear(steps=50), vp(), ve(), vp(steps=50)])
+def test_likelihood_times_are_even_in_log_snr_and_unbiased(process: Schedule) -> None:
+    t, weight = likelihood(process, 40_000, Rng([1]))
+    steps = process.steps or 100_000
+    times = torch.arange(1, steps + 1, dtype=torch.float64) / steps
+    for f in (torch.ones_like, torch.sqrt, lambda t: t**3):
+        want = float(f(times[times > 1e-4]).mean())
+        assert float((weight * f(t)).mean()) == pytest.approx(want, rel=0.1)
+    # Weighted by the likelihood, all times count alike.
+    product = weight * rate(process, t)
+    assert float(product.std() / product.mean()) < 1e-6
+
+
+def test_lognormal_levels() -> None:
+    t, weight = lognormal(edm(), 40_000, Rng([1]), mean=-1.0, std=0.8)
+    log_sigma = edm().sigma(t).log()
+    assert float(log_sigma.mean()) == pytest.approx(-1.0, abs=4 * 0.8 / 200)
+    assert float(log_sigma.std()) == pytest.approx(0.8, rel=0.02)
+    assert torch.equal(weight, torch.ones_like(t))
+    t, _ = lognormal(cosine(steps=20), 500, Rng([1]), std=3.0)
+    assert torch.equal(t * 20, (t * 20).round())
+    assert 0.05 <= t.min() < t.max() <= 1
 
 
 class TestRng:

@@ -86,7 +86,8 @@ def tabulate(schedule: "Schedule", count: int | None) -> list[Row]:
     t = torch.arange(1, length + 1, dtype=torch.float64) / length
     if steps is None:
         t = torch.linspace(0, 1, length, dtype=torch.float64)
-    sigma = schedule.sigma(t)
+    with torch.no_grad():  # a learned schedule is a network
+        sigma = schedule.sigma(t)
     alpha = schedule.alpha(sigma)
     abar = alpha**2
     beta = 1 - abar / torch.cat([torch.ones_like(abar[:1]), abar[:-1]])
@@ -109,11 +110,14 @@ def _schedule(ctx: click.Context, model: str | None) -> "Schedule":
     from ddpm_cli import build
     from ddpm_cli.files import checkpoint, models
 
-    header = None
-    if model is not None:
-        found = models.find(model)
-        header = Layer(found.name, checkpoint.read_header(found.path).config)
-    return build.schedule(config.resolve(options.layers(ctx, header=header)))
+    if model is None:
+        return build.schedule(config.resolve(options.layers(ctx)))
+    found = models.find(model)
+    header, weights = checkpoint.load(found.path)
+    trained = config.resolve(options.layers(ctx, header=Layer(found.name, header.config)))
+    if trained["schedule"] != header.config["schedule"]:
+        return build.schedule(trained)
+    return build.trained_schedule(trained, weights)
 
 
 def _row_count(text: str) -> int | None:
