@@ -28,7 +28,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "parameterization": ("diffusion/parameterizations.py",),
     "label": ("diffusion/labels.py",),
     "draw": ("diffusion/draws.py",),
-    "loss": ("diffusion/losses.py",),
+    "loss": ("diffusion/losses",),
     "sampler": ("diffusion/samplers",),
     "corrector": ("diffusion/correctors.py",),
     "levels": ("diffusion/levels.py",),

@@ -30,7 +30,7 @@ FILES = {
     "diffusion/parameterizations.py": "def v(sigma): 'Velocity.'\ndef eps(sigma): 'Noise.'",
     "diffusion/labels.py": "def index(sigma, *, scale: float = 1.0): 'The index.'",
     "diffusion/draws.py": "def low_discrepancy(n): 'Even times.'",
-    "diffusion/losses.py": "def simple(x0): 'Mean squared error.'",
+    "diffusion/losses/denoising.py": "def simple(x0): 'Mean squared error.'",
     "diffusion/samplers/ddim.py": "def ddim(x, *, eta: NonNegative = 0.0): 'DDIM. Song 2021.'",
     "diffusion/samplers/heun.py": "def heun(x): 'Heun.'",
     "diffusion/correctors.py": "def langevin(x, *, snr: Positive | None = 0.16): 'Langevin.'",

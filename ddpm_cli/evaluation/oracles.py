@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.diffusion import labels, levels, losses, parameterizations, schedules
+from ddpm_cli.diffusion import labels, levels, parameterizations, schedules
 from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.losses.denoising import simple
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers.ddim import ddim
 from ddpm_cli.diffusion.samplers.ddpm import ddpm
@@ -110,7 +111,7 @@ def bayes_loss(device: torch.device, dtype: torch.dtype) -> Verdict:
     t = (torch.arange(1000, dtype=torch.float64) + 1) / 1000
     x0 = torch.where(torch.arange(100_000) % 2 == 0, 0.5, -0.5).double()[:, None]
     rng = _Shared(0)
-    loss = losses.simple(denoise, x0, t.repeat(100), rng)  # type: ignore[arg-type]
+    loss = simple(denoise, x0, t.repeat(100), rng)  # type: ignore[arg-type]
     return Verdict(float(loss.mean()), 0.092868, 0.004)
 
 

@@ -1,0 +1,87 @@
+"""Objectives that are weighted squared errors of the denoised image.
+
+SNR = 1 / sigma^2 throughout, and the error of eps is the error of x0 divided by sigma.
+"""
+
+from torch import Tensor
+
+from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.losses.noised import Noised
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.knobs import NonNegative, Positive
+
+
+def simple(denoise: Denoiser, x0: Tensor, t: Tensor, rng: Rng, **condition: object) -> Tensor:
+    """Mean squared error of the network's own output: L_simple, the v-loss, the x0-loss.
+
+    The output that would be exact is (x0 - skip * x) / out, so the error in output space is the
+    error of x0 divided by `out` (Ho 2020, eq. 14 for eps; Salimans 2022, eq. 13 for v).
+    """
+    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition)
+    return seen.error(denoise.parameterization(seen.sigma, denoise.schedule).out)
+
+
+def p2(
+    denoise: Denoiser,
+    x0: Tensor,
+    t: Tensor,
+    rng: Rng,
+    *,
+    k: Positive = 1.0,
+    gamma: NonNegative = 1.0,
+    **condition: object,
+) -> Tensor:
+    """Squared error of eps, less where the image is nearly clean: 1 / (k + SNR)^gamma.
+
+    Choi 2022, eq. 8.
+    """
+    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition)
+    loss = seen.error(seen.sigma)
+    return column((k + seen.sigma**-2) ** -gamma, loss) * loss
+
+
+def min_snr(
+    denoise: Denoiser,
+    x0: Tensor,
+    t: Tensor,
+    rng: Rng,
+    *,
+    gamma: Positive = 5.0,
+    **condition: object,
+) -> Tensor:
+    """Squared error of x0 weighted by min(SNR, gamma), whatever the network predicts.
+
+    It is the error of eps times min(1, gamma * sigma^2) (Hang 2023, section 3.4).
+    """
+    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition)
+    loss = seen.error(seen.sigma)
+    return column((gamma * seen.sigma**2).clamp(max=1), loss) * loss
+
+
+def edm(
+    denoise: Denoiser,
+    x0: Tensor,
+    t: Tensor,
+    rng: Rng,
+    *,
+    sigma_data: Positive = 0.5,
+    **condition: object,
+) -> Tensor:
+    """Squared error of x0 weighted by (sigma^2 + d^2) / (sigma d)^2, d = sigma_data.
+
+    With EDM's parameterization it is the error of the network's own output (Karras 2022, table
+    1).
+    """
+    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition)
+    return seen.error(seen.sigma * sigma_data / (seen.sigma**2 + sigma_data**2).sqrt())
+
+
+def dsm(denoise: Denoiser, x0: Tensor, t: Tensor, rng: Rng, **condition: object) -> Tensor:
+    """Denoising score matching weighted by the variance of the noise.
+
+    sigma^2 ||score + eps / sigma||^2 / d with score = (E[x0 given x] - x) / sigma^2, which is
+    the error of eps (Vincent 2011; Song 2019, eq. 5 and 6).
+    """
+    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition)
+    return seen.error(seen.sigma)
