@@ -43,7 +43,7 @@ class Case:
         want = self.outputs[name] if want is None else want
         assert got.shape == want.shape
         slack = self.tolerance["atol"] + self.tolerance["rtol"] * want.abs()
-        return float(((got - want).abs() - slack).max())
+        return float(((got - want).detach().abs() - slack).max())
 
 
 class Golden:
