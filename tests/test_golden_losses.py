@@ -19,7 +19,6 @@ from ddpm_cli.diffusion.variational import Reverse
 
 GOLDEN = Golden("losses")
 MEANS = {"eps": "eps", "x0": "x0", "xprev": "mu"}
-TRAINING = [key for key in GOLDEN.select("training_") if "xprev" not in key]
 
 
 class Answer(nn.Module):
@@ -82,7 +81,7 @@ def as_range(case: Case, schedule: Table) -> Tensor:
     return 2 * (channel - 4 - small) / width - 1
 
 
-@pytest.mark.parametrize("key", TRAINING)
+@pytest.mark.parametrize("key", GOLDEN.select("training_"))
 def test_losses_and_gradients(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = GOLDEN[key]
     monkeypatch.setattr(variational, "discretized_normal", peers_decoder)

@@ -3,10 +3,13 @@
 SNR = 1 / sigma^2 throughout, and the error of eps is the error of x0 divided by sigma.
 """
 
+from typing import Literal
+
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.losses.noised import Noised
+from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.knobs import NonNegative, Positive
@@ -77,11 +80,21 @@ def edm(
     return seen.error(seen.sigma * sigma_data / (seen.sigma**2 + sigma_data**2).sqrt())
 
 
-def dsm(denoise: Denoiser, x0: Tensor, t: Tensor, rng: Rng, **condition: object) -> Tensor:
-    """Denoising score matching weighted by the variance of the noise.
+def dsm(
+    denoise: Denoiser,
+    x0: Tensor,
+    t: Tensor,
+    rng: Rng,
+    *,
+    weighting: Literal["noise", "likelihood"] = "noise",
+    **condition: object,
+) -> Tensor:
+    """Denoising score matching, weighted by the noise's variance or by the likelihood's g^2.
 
-    sigma^2 ||score + eps / sigma||^2 / d with score = (E[x0 given x] - x) / sigma^2, which is
-    the error of eps (Vincent 2011; Song 2019, eq. 5 and 6).
+    With score = (E[x0 given x] - x) / sigma^2 the squared error ||score + eps / sigma||^2 / d
+    times sigma^2 is the error of eps (Vincent 2011; Song 2019, eq. 5 and 6); times g^2 it is
+    gamma'(t) times that (Song 2021b, eq. 8).
     """
     seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition)
-    return seen.error(seen.sigma)
+    loss = seen.error(seen.sigma)
+    return loss if weighting == "noise" else column(rate(denoise.schedule, t), loss) * loss
