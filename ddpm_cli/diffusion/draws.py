@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.knobs import Positive
+from ddpm_cli.knobs import Count, Fraction, Positive
 
 
 def uniform(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
@@ -52,6 +52,56 @@ def likelihood(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
     shares = shares / shares.sum()
     row = torch.searchsorted(shares.cumsum(0), u).clamp(max=schedule.steps - 1)
     return times[row], 1 / (schedule.steps * shares[row])
+
+
+class loss_second_moment:  # noqa: N801  (a component is named as it is called in a config)
+    """Times in proportion to the root of the mean squared loss that they led to before.
+
+    p_i = (1 - uniform) sqrt(E[L_i^2]) / sum + uniform / T over the last `history` losses of each
+    time, once every time has that many; until then uniform (Nichol 2021, eq. 18).
+    """
+
+    def __init__(self, *, history: Count = 10, uniform: Fraction = 0.001) -> None:
+        self._history, self._uniform = history, uniform
+        self._losses = torch.zeros(0, history, dtype=torch.float64)  # [T, history], oldest first
+        self._counts = torch.zeros(0, dtype=torch.int64)
+
+    def __call__(self, schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Draw n times of a discrete schedule, with 1 / (T p) as their weight."""
+        count = schedule.steps
+        if count is None:
+            raise ValueError("a discrete schedule is needed: set its steps")
+        if not len(self._counts):
+            self._losses = self._losses.new_zeros(count, self._history)
+            self._counts = self._counts.new_zeros(count)
+        shares = self.shares()
+        row = torch.searchsorted(shares.cumsum(0), rng.uniform(n)[0].double(), right=True)
+        row = row.clamp(max=count - 1)
+        return (row + 1) / torch.tensor(count, dtype=torch.float64), 1 / (count * shares[row])
+
+    def shares(self) -> Tensor:
+        """Probability of each time, shape [T]."""
+        count = len(self._counts)
+        even = torch.full((count,), 1 / count, dtype=torch.float64)
+        size = self._losses.square().mean(1).sqrt()
+        if bool((self._counts < self._history).any()) or not float(size.sum()) > 0:
+            return even
+        return (1 - self._uniform) * size / size.sum() + self._uniform * even
+
+    def update(self, t: Tensor, losses: Tensor) -> None:
+        """Remember the losses [B] at the times [B], in their order."""
+        rows = (t * len(self._counts)).round().long() - 1
+        for row, loss in zip(rows.tolist(), losses.double().tolist(), strict=True):
+            self._losses[row] = torch.cat([self._losses[row, 1:], torch.tensor([loss]).double()])
+            self._counts[row] += 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What must be kept to go on."""
+        return {"losses": self._losses, "counts": self._counts}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `tensors` returned."""
+        self._losses, self._counts = tensors["losses"].clone(), tensors["counts"].clone()
 
 
 def _times(schedule: Schedule, u: Tensor) -> tuple[Tensor, Tensor]:
