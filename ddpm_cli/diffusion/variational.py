@@ -117,6 +117,18 @@ def prior_bits(schedule: Schedule, x0: Tensor) -> Tensor:
     return per_dimension(normal_kl(x0 / column(sigma, x0), column(ratio, x0)))
 
 
+def reconstruction_bits(x0: Tensor, x: Tensor, sigma: Tensor, bits: int = 8) -> Tensor:
+    """Cost of x0 given x = x0 + sigma * eps in bits per dimension, shape [B].
+
+    The 2^bits levels v from -1 to 1 have the odds exp(-(x - v)^2 / (2 sigma^2)) (Kingma 2021,
+    eq. 11 and appendix A).
+    """
+    levels = torch.linspace(-1, 1, 2**bits, dtype=x0.dtype, device=x0.device)
+    unit = column(sigma, x0)
+    odds = -(((x[..., None] - levels) / unit) ** 2) / 2
+    return per_dimension(odds.logsumexp(-1) + ((x - x0) / unit) ** 2 / 2)
+
+
 def per_dimension(nats: Tensor) -> Tensor:
     """Nats of each element [B, ...] as mean bits an element [B]."""
     return nats.flatten(1).mean(1) / math.log(2)
