@@ -91,8 +91,8 @@ class loss_second_moment:  # noqa: N801  (a component is named as it is called i
     def update(self, t: Tensor, losses: Tensor) -> None:
         """Remember the losses [B] at the times [B], in their order."""
         rows = (t * len(self._counts)).round().long() - 1
-        for row, loss in zip(rows.tolist(), losses.double().tolist(), strict=True):
-            self._losses[row] = torch.cat([self._losses[row, 1:], torch.tensor([loss]).double()])
+        for row, loss in zip(rows.tolist(), losses.detach().cpu().double(), strict=True):
+            self._losses[row] = torch.cat([self._losses[row, 1:], loss[None]])
             self._counts[row] += 1
 
     def tensors(self) -> dict[str, Tensor]:
