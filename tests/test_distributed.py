@@ -67,6 +67,27 @@ def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path) -> None
     runs.assert_same(result(tmp_path / "two"), two)
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ("schedule={name='learned', width=8}", "parameterization.name='eps'", "loss.name='vdm'"),
+        ("schedule.steps=2", "levels.count=2", "draw={name='loss-second-moment', history=4}"),
+    ],
+    ids=["learned schedule", "draw with a memory"],
+)
+def test_what_is_learned_beside_the_network_is_shared(
+    chosen: Sequence[str], data: Path, tmp_path: Path
+) -> None:
+    words = [word for setting in chosen for word in ("--set", setting)]
+    done = torchrun(command(data, tmp_path / "two", *words))
+    assert done.returncode == 0, done.stderr
+    whole = ("--set", "network.dropout=0.0")
+    assert runs.train(data, tmp_path / "one", *whole, *words).code == 0
+    two, one = result(tmp_path / "two").state, result(tmp_path / "one").state
+    for name in (n for n in one if n.startswith(("weights.schedule.", "draw."))):
+        assert torch.allclose(two[name].double(), one[name].double(), rtol=2e-2, atol=2e-3), name
+
+
 def test_a_batch_that_does_not_divide_is_refused(data: Path, tmp_path: Path) -> None:
     done = torchrun(command(data, tmp_path / "run", "--batch", 7))
     assert done.returncode != 0

@@ -31,6 +31,23 @@ def test_resume_is_exact(stop: int, data: Path, finished: Path, tmp_path: Path) 
     assert_same(result(tmp_path / "run"), result(finished))
 
 
+def test_a_draw_goes_on_with_what_it_remembers(data: Path, tmp_path: Path) -> None:
+    """Ten steps, eight images each, at two times: the draw prefers one from the third step on."""
+    chosen = (
+        "--set", "draw={name='loss-second-moment', history=4}", "--set", "schedule.steps=2",
+        "--set", "levels.count=2", "--set", "loss.name='simple'",
+    )  # fmt: skip
+    assert train(data, tmp_path / "whole", *chosen).code == 0
+    with signal_after(7, signal.SIGTERM):
+        assert train(data, tmp_path / "parts", *chosen).code == 143
+    assert train(data, tmp_path / "parts", *chosen).code == 0
+    whole = result(tmp_path / "whole")
+    assert_same(result(tmp_path / "parts"), whole)
+    counts = whole.state["draw.counts"]
+    assert int(counts.sum()) == 8 * runs.STEPS
+    assert (whole.state["draw.losses"] > 0).all()
+
+
 def test_stopping_at_every_step_is_exact(data: Path, finished: Path, tmp_path: Path) -> None:
     for step in range(1, runs.STEPS + 1):
         with signal_after(0, signal.SIGINT):
