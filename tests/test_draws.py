@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import catalog
-from ddpm_cli.diffusion.draws import likelihood, lognormal, low_discrepancy, uniform
+from ddpm_cli.diffusion.draws import (
+    likelihood,
+    lognormal,
+    loss_second_moment,
+    low_discrepancy,
+    uniform,
+)
 from ddpm_cli.diffusion.processes import edm, ve, vp
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import MAX_SEED, Rng, keyed
@@ -99,6 +105,49 @@ def test_lognormal_levels() -> None:
     t, _ = lognormal(cosine(steps=20), 500, Rng([1]), std=3.0)
     assert torch.equal(t * 20, (t * 20).round())
     assert 0.05 <= t.min() < t.max() <= 1
+
+
+class TestMemory:
+    """The draw in proportion to the size of the losses."""
+
+    def taught(self) -> loss_second_moment:
+        draw = loss_second_moment(history=2, uniform=0.1)
+        draw(linear(steps=50), 1, Rng([0]))
+        times = torch.arange(1, 51, dtype=torch.float64) / 50
+        for scale in (9.0, 1.0, 2.0):  # the first is forgotten
+            draw.update(times, scale * times)
+        return draw
+
+    def test_times_come_in_proportion_to_their_losses_and_unbiased(self) -> None:
+        draw, n = self.taught(), 200_000
+        t, weight = draw(linear(steps=50), n, Rng([1]))
+        counts = torch.bincount((t * 50).round().long() - 1, minlength=50) / n
+        sizes = torch.arange(1, 51, dtype=torch.float64)
+        want = 0.9 * sizes / sizes.sum() + 0.1 / 50
+        assert torch.allclose(draw.shares(), want)
+        assert torch.allclose(counts.double(), want, atol=4 * math.sqrt(0.04 / n))
+        assert float((weight * t**2).mean()) == pytest.approx(0.3434, rel=0.01)
+
+    def test_uniform_until_every_time_is_known(self) -> None:
+        draw = loss_second_moment(history=1)
+        _, weight = draw(linear(steps=50), 100, Rng([1]))
+        draw.update(torch.arange(1, 50).double() / 50, torch.arange(49.0))
+        assert torch.equal(weight, torch.ones(100).double())
+        assert torch.allclose(draw.shares() * 50, torch.ones(50).double())
+
+    def test_resumes(self) -> None:
+        draw, other = self.taught(), loss_second_moment(history=2, uniform=0.1)
+        other.load(draw.tensors())
+        for a, b in zip(
+            draw(linear(steps=50), 9, Rng([4])), other(linear(steps=50), 9, Rng([4])), strict=True
+        ):
+            assert torch.equal(a, b)
+        other.update(torch.tensor([1.0]), torch.tensor([7.0]))
+        assert not torch.equal(other.shares(), draw.shares()), "the copy has a memory of its own"
+
+    def test_continuous_process_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="set its steps"):
+            loss_second_moment()(vp(), 4, Rng([0]))
 
 
 class TestRng:
