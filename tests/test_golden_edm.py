@@ -11,13 +11,15 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.levels import explicit, karras
 from ddpm_cli.diffusion.samplers.ddim import ddim
+from ddpm_cli.diffusion.samplers.dpm_solver_multi import dpm_solver_pp_multi
+from ddpm_cli.diffusion.samplers.dpm_solver_sde import dpm_solver_pp_sde
+from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_pp_single
 from ddpm_cli.diffusion.samplers.heun import heun
 from ddpm_cli.diffusion.walk import Step
 
 GOLDEN = Golden("samplers_edm_kdiffusion")
 LATER = {
     **dict.fromkeys(GOLDEN.select("edm_churn_", "k_euler_s_churn"), "churn"),
-    **dict.fromkeys(GOLDEN.select("k_dpmpp_"), "DPM-Solver++"),
     **dict.fromkeys(GOLDEN.select("ablation_heun_iddpm_"), "its levels"),
 }
 OTHER_VARIABLE = GOLDEN.select(
@@ -30,7 +32,22 @@ EXCLUDED = {
 HEUN = ("edm_heun_", "ablation_heun_edm_", "k_heun_")
 # Euler's method is DDIM at eta 0; the ancestral one at eta 1.
 EULER = ("ablation_euler_edm_", "ablation_euler_iddpm_", "k_euler_")
-COVERED = GOLDEN.select(*HEUN, *EULER, without=(*LATER, *EXCLUDED))
+# k-diffusion never lowers the order at the end.
+DPM = {
+    "k_dpmpp_2m__": partial(dpm_solver_pp_multi, lower_order_final=0),
+    "k_dpmpp_2m_sde_": partial(dpm_solver_pp_multi, lower_order_final=0, eta=1.0),
+    "k_dpmpp_3m_sde_": partial(
+        dpm_solver_pp_multi,
+        order=3,
+        solver="taylor",
+        third="released",
+        lower_order_final=0,
+        eta=1.0,
+    ),
+    "k_dpmpp_2s_ancestral_": partial(dpm_solver_pp_single, eta=1.0),
+    "k_dpmpp_sde_": dpm_solver_pp_sde,
+}
+COVERED = GOLDEN.select(*HEUN, *EULER, *DPM, without=(*LATER, *EXCLUDED))
 
 
 def test_every_case_is_accounted_for() -> None:
@@ -71,6 +88,12 @@ def levels(case: Case) -> Tensor:
 def step(case: Case) -> Step:
     if case.id.startswith(HEUN):
         return heun
+    for prefix, solver in DPM.items():
+        if case.id.startswith(prefix):
+            knobs = {"eta": case.params["eta"]} if "eta" in case.params else {}
+            if case.params.get("solver_type") == "heun":
+                knobs["solver"] = "taylor"
+            return partial(solver, **knobs)
     ancestral = "ancestral" in case.id
     return partial(ddim, eta=case.params.get("eta", 1.0) if ancestral else 0.0)
 

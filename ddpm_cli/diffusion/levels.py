@@ -52,12 +52,21 @@ def karras(
 
     sigma_i = (high^(1/rho) + i / (n - 1) (low^(1/rho) - high^(1/rho)))^rho (Karras 2022, eq. 5).
     """
-    bottom, top = _ends(schedule)
-    low, high = max(low, bottom), min(high, top)
-    if low > high:
-        raise ValueError(f"low {low:g} is above high {high:g}")
+    low, high = _clamped(schedule, low, high)
     ramp = torch.linspace(high ** (1 / rho), low ** (1 / rho), count, dtype=torch.float64)
     return _closed(ramp**rho)
+
+
+def logsnr(
+    schedule: Schedule, *, count: Count = 50, low: Positive = 0.002, high: Positive = 160.0
+) -> Tensor:
+    """Levels evenly spaced in log sigma, within the range of the schedule (Lu 2022, section 4).
+
+    The levels lie between the trained ones.  `high` cuts the top off schedules such as the
+    cosine, whose last level of 20,291 would take a third of the steps and tell nothing.
+    """
+    low, high = _clamped(schedule, low, high)
+    return _closed(torch.linspace(math.log(high), math.log(low), count, dtype=torch.float64).exp())
 
 
 def explicit(
@@ -88,6 +97,15 @@ def _size(schedule: Schedule, count: int) -> tuple[int, int]:
 def _ends(schedule: Schedule) -> tuple[float, float]:
     """The lowest and the highest level of the process."""
     low, high = schedule.sigma(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
+    return low, high
+
+
+def _clamped(schedule: Schedule, low: float, high: float) -> tuple[float, float]:
+    """The ends low and high, moved into the range of the process."""
+    bottom, top = _ends(schedule)
+    low, high = max(low, bottom), min(high, top)
+    if low > high:
+        raise ValueError(f"low {low:g} is above high {high:g}")
     return low, high
 
 
