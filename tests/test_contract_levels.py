@@ -13,7 +13,7 @@ from ddpm_cli import catalog
 from ddpm_cli.diffusion import parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction, Wrapped
 from ddpm_cli.diffusion.labels import index
-from ddpm_cli.diffusion.levels import explicit, karras, leading, trailing
+from ddpm_cli.diffusion.levels import explicit, karras, leading, logsnr, trailing
 from ddpm_cli.diffusion.processes import vp
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.schedules import Schedule, Table, cosine, linear
@@ -22,6 +22,7 @@ from ddpm_cli.diffusion.wrappers import clamp
 MIXTURE = Mixture([0.4, 0.6], [[0.5, -0.3], [-0.6, 0.4]], [[0.02, 0.05], [0.04, 0.03]])
 # Knobs of level lists that have no default.
 LEVELS: dict[str, dict[str, Any]] = {"explicit": {"timesteps": [0, 3, 11, 19]}}
+FREE = {"explicit", "karras", "logsnr"}  # levels that lie between the trained ones
 
 
 def load(kind: str, name: str, **settings: Any) -> Any:
@@ -224,7 +225,7 @@ def test_levels_fall_to_0_within_the_range(rule: str, table: Table) -> None:
         assert levels[0] <= sigma[-1] * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("rule", sorted(set(catalog.names("levels")) - {"explicit", "karras"}))
+@pytest.mark.parametrize("rule", sorted(set(catalog.names("levels")) - FREE))
 def test_more_levels_than_the_model_has_are_refused(rule: str) -> None:
     with pytest.raises(ValueError, match=r"41 steps asked for, but .* trained with 40; use at mo"):
         load("levels", rule, count=41)(linear(steps=40))
@@ -269,9 +270,20 @@ def test_levels_beyond_the_schedule_are_its_ends() -> None:
     assert ends[[0, 2]].tolist() == [want[0], want[2]]
 
 
-def test_karras_levels_the_wrong_way_round_are_refused() -> None:
-    with pytest.raises(ValueError, match="low"):
-        karras(linear(), low=10.0, high=1.0)
+@pytest.mark.parametrize("rule", [karras, logsnr])
+def test_levels_the_wrong_way_round_are_refused(rule: Any) -> None:
+    with pytest.raises(ValueError, match="low 10 is above high 1"):
+        rule(linear(), low=10.0, high=1.0)
+
+
+def test_log_snr_falls_in_equal_steps_between_the_trained_levels() -> None:
+    _, sigma = entries(cosine())
+    levels = logsnr(cosine(), count=9)
+    steps = levels[:-1].log().diff()
+    assert torch.allclose(steps, steps[0].expand(8), rtol=1e-12)
+    assert levels[[0, -2]].tolist() == pytest.approx([160, float(sigma[0])], rel=1e-12)
+    levels = logsnr(cosine(), count=2, low=0.1, high=1e9)
+    assert levels.tolist() == pytest.approx([float(sigma[-1]), 0.1, 0], rel=1e-12)
 
 
 def test_leading_offset_shifts_every_index() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.levels import explicit, karras
+from ddpm_cli.diffusion.processes import vp
 from ddpm_cli.diffusion.samplers.ddim import ddim
 from ddpm_cli.diffusion.samplers.dpm_solver_multi import dpm_solver_multi, dpm_solver_pp_multi
 from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_pp_single, dpm_solver_single
@@ -36,25 +37,7 @@ CONVERGED = GOLDEN.select("converged_")
 ORDERS = GOLDEN.select("orders_singlestep_")
 
 
-class VariancePreserving:
-    """The continuous process of log alpha = -t^2 (20 - 0.1) / 4 - 0.1 t / 2."""
-
-    steps = None
-
-    def sigma(self, t: Tensor) -> Tensor:
-        return torch.expm1(t**2 * 9.95 + t * 0.1).sqrt()
-
-    def time(self, sigma: Tensor) -> Tensor:
-        return ((0.01 + 4 * 9.95 * torch.log1p(sigma**2)).sqrt() - 0.1) / (2 * 9.95)
-
-    def alpha(self, sigma: Tensor) -> Tensor:
-        return (1 + sigma**2).rsqrt()
-
-    def prior(self, sigma: Tensor) -> Tensor:
-        return 1 / self.alpha(sigma)
-
-
-SCHEDULES = {"linear": VariancePreserving(), "discrete": linear()}
+SCHEDULES = {"linear": vp(), "discrete": linear()}
 
 
 def spaced(schedule: Schedule, skip: str, start: float, end: float, count: int) -> Tensor:

@@ -46,14 +46,14 @@ class Target(NamedTuple):
 
 
 def _eps(t: float, s: float, eta: float) -> Integrator:
-    """x_s = x - (1 + eta) s sum_k (...) + sqrt(eta (t^2 - s^2)) z (Lu 2022, eq. 3.4)."""
+    """x_s = x - (1 + eta) s sum_k (...) + sqrt(eta (t^2 - s^2)) z (Lu 2022b, section 5)."""
     return Integrator(math.log(t / s), 1, (1 + eta) * s, math.sqrt(eta * (t**2 - s**2)))
 
 
 def _x0(t: float, s: float, eta: float) -> Integrator:
-    """x_s = e^z x - sum_k (...) + s sqrt(1 - e^(-2 eta h)) z, z = -(1 + eta) h (Lu 2022b, eq. 8).
+    """x_s = e^z x - sum_k (...) + s sqrt(1 - e^(-2 eta h)) z, z = -(1 + eta) h.
 
-    h = log(t / s).
+    h = log(t / s) (Lu 2022b, section 5).
     """
     h = math.log(t / s)
     z = -(1 + eta) * h

@@ -33,7 +33,7 @@ def dpm_solver_multi(
     """Multistep DPM-Solver, which expands eps; eta 1 is SDE-DPM-Solver.
 
     x_s = x - s (phi_1 eps + phi_2 eps' + phi_3 eps'') with phi of h = log(t / s); the midpoint
-    solver of order 2 takes phi_1 / 2 for phi_2 (Lu 2022, appendix B.5).  `third` and
+    solver of order 2 takes phi_1 / 2 for phi_2 (Lu 2022, section 3).  `third` and
     `lower_order_final` are those of dpm-solver-pp-multi.
     """
     knobs = (order, solver, third, eta, lower_order_final)

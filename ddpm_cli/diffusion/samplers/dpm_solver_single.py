@@ -28,7 +28,7 @@ def dpm_solver_single(
     """Singlestep DPM-Solver-1, 2 and 3, which expand eps.
 
     x_s = x - s (phi_1 eps + phi_2 eps' + ...) with phi of h = log(t / s) and eps' from the levels
-    at the shares r1 (and r2) of h (Lu 2022, algorithms 1, 2, 4, 5).  Knobs as in
+    at the shares r1 (and r2) of h (Lu 2022, algorithms 1 and 2).  Knobs as in
     dpm-solver-pp-single.
     """
     t = float(move.t)

@@ -29,7 +29,7 @@ def unipc(
     """UniPC: multistep predictor, corrected one call later when the new prediction is known.
 
     x_s = DPM-Solver-1's x_s - B(h) sum_m rho_m D_m, D_m = (x0_m - x0) / r_m; the corrector adds
-    the prediction at s itself as r = 1 (Zhao 2023, algorithms 5 to 8).  scale: B(h) = h (bh1) or
+    the prediction at s itself as r = 1 (Zhao 2023, algorithms 1 and 2).  scale: B(h) = h (bh1) or
     e^h - 1 (bh2), which matters to the predictor of order 2 and the corrector of order 1.
     lower_order_final: walks of fewer moves end on orders 2 and 1 (0: none do).
     """
@@ -95,7 +95,7 @@ def _differences(
 
 
 def _weights(z: float, shares: list[float], scale: Scale) -> list[float]:
-    """B rho, the solution of sum_m rho_m r_m^(k-1) = k! phi_(k+1) / B (Zhao 2023, eq. 10).
+    """B rho, the solution of sum_m rho_m r_m^(k-1) = k! phi_(k+1) / B (Zhao 2023, theorem 3.1).
 
     One weight alone is B / 2, whatever r; B cancels from more.
     """
