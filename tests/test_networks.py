@@ -1,22 +1,14 @@
-"""The U-Net and its layers."""
+"""The U-Net."""
 
-import math
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+from probes import images, lively
 from torch import Tensor, nn
 
 from ddpm_cli.networks.layers import (
     Attention,
-    GroupNorm,
-    PixelNorm,
-    ResBlock,
-    attend,
-    halve,
-    normalization,
-    sinusoid,
 )
 from ddpm_cli.networks.unet import unet
 
@@ -40,14 +32,22 @@ IMAGENET = {
     "classes": 1000,
 }
 
-
-def lively(module: nn.Module) -> nn.Module:
-    """Fill the layers that start at 0, without which most of a network has no effect."""
-    generator = torch.Generator().manual_seed(1)
-    for parameter in module.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.1, generator=generator)
-    return module.eval()
+SONG = {
+    "resample_blocks": True,
+    "project_resampled": True,
+    "decoder_attention": "last",
+    "rescale": True,
+    "embedding": "fourier",
+    "fir": True,
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "adm": {"resample_blocks": True, "scale_shift": True, "head_width": 4},
+    "ddpm": {"embedding": "endpoint", "same_padding": True, "epsilon": 1e-6},
+    "fir": {"fir": True, "progressive_input": "sum"},
+    "ncsn++": SONG | {"progressive_input": "residual"},
+    "input skip": SONG | {"progressive_input": "sum"},
+}
 
 
 def make(size: int = 8, channels: int = 1, **knobs: Any) -> unet:
@@ -55,10 +55,6 @@ def make(size: int = 8, channels: int = 1, **knobs: Any) -> unet:
     made = lively(unet(channels, (size, size), **SMALL | knobs))
     assert isinstance(made, unet)
     return made
-
-
-def images(count: int, channels: int, size: int) -> Tensor:
-    return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(size))
 
 
 @pytest.mark.parametrize(
@@ -70,11 +66,11 @@ def images(count: int, channels: int, size: int) -> Tensor:
         for multipliers in ([1], [1, 2], [1, 1, 2])
     ],
 )
-@pytest.mark.parametrize("resample", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_output_has_the_size_of_the_input(
-    size: int, patch: int, multipliers: list[int], resample: bool
+    size: int, patch: int, multipliers: list[int], family: str
 ) -> None:
-    network = make(size, patch=patch, multipliers=multipliers, resample_blocks=resample)
+    network = make(size, patch=patch, multipliers=multipliers, **FAMILIES[family])
     out = network(images(2, 1, size), torch.tensor([3.0, 900.0]))
     assert out.shape == (2, 1, size, size)
     assert out.isfinite().all()
@@ -122,8 +118,9 @@ def test_label_and_class_change_the_output(scale_shift: bool) -> None:
     assert (run(3, None) - run(3, 9)).abs().max() > 1e-4
 
 
-def test_fresh_network_predicts_0() -> None:
-    network = unet(1, (8, 8), **SMALL)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fresh_network_predicts_0(family: str) -> None:
+    network = unet(1, (8, 8), **SMALL | FAMILIES[family])
     assert not network(images(1, 1, 8), torch.zeros(1)).any()
 
 
@@ -175,108 +172,10 @@ def test_published_networks_have_their_size(
     assert count / 1e6 == pytest.approx(millions, rel=0.01)
 
 
-@pytest.mark.parametrize("last", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_group_norm_is_torchs(last: bool, dtype: torch.dtype) -> None:
-    x = images(2, 12, 5).to(dtype)
-    x = x.to(memory_format=torch.channels_last) if last else x
-    made, reference = GroupNorm(4, 12).to(dtype), nn.GroupNorm(4, 12).to(dtype)
-    for module in (made, reference):
-        module.weight.data = torch.linspace(-1, 2, 12, dtype=dtype)
-        module.bias.data = torch.linspace(1, 3, 12, dtype=dtype)
-    got = made(x)
-    assert torch.allclose(got, reference(x.contiguous()), atol=1e-6)
-    assert got.is_contiguous(memory_format=torch.channels_last) == last
-
-
-def test_pixel_norm_normalizes_each_pixel() -> None:
-    x = images(2, 12, 5).to(memory_format=torch.channels_last)
-    norm = PixelNorm(12, eps=1e-5)
-    norm.weight.data = torch.linspace(-1, 2, 12)
-    norm.bias.data = torch.linspace(1, 3, 12)
-    centred = x - x.mean(1, keepdim=True)
-    unit = centred / (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()
-    want = unit * norm.weight[:, None, None] + norm.bias[:, None, None]
-    got = norm(x)
-    assert torch.allclose(got, want, atol=1e-5)
-    assert got.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_groups_shrink_to_a_divisor_of_the_channels() -> None:
-    assert normalization("group", 48, 32).num_groups == 16
-    assert normalization("group", 7, 32).num_groups == 1
-    assert normalization("group", 64, 32).num_groups == 32
-    assert normalization("group", 32, 32).num_groups == 32, "as in published checkpoints"
-
-
-@pytest.mark.parametrize("channels", [4, 8, 16, 24])
-def test_narrow_groups_do_not_hide_the_noise_level(channels: int) -> None:
-    norm = normalization("group", channels, 32)
-    assert norm.num_channels // norm.num_groups >= 4
-
-
-@pytest.mark.parametrize("heads", [1, 4])
-def test_plain_attention_is_the_fused_one(heads: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    parts = torch.randn(3, 2, heads, 20, 6, generator=generator, dtype=torch.float64)
-    grads = []
-    for function in (attend, F.scaled_dot_product_attention):
-        inputs = [part.clone().requires_grad_() for part in parts]
-        out = function(*inputs)
-        out.square().sum().backward()
-        grads.append([out, *(part.grad for part in inputs)])
-    for got, want in zip(*grads, strict=True):
-        assert torch.allclose(got, want, rtol=0, atol=1e-12)
-    with torch.no_grad():
-        assert torch.allclose(attend(*parts), grads[0][0], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("scale_shift", [False, True])
-def test_embedding_enters_a_block_as_published(scale_shift: bool) -> None:
-    torch.manual_seed(0)
-    block = lively(
-        ResBlock(8, 16, 6, dropout=0.5, scale_shift=scale_shift, norm="group", groups=4)
-    )
-    x, embedding = images(2, 8, 4), torch.randn(2, 6)
-    h = block.conv1(F.silu(block.norm1(x)))
-    shift = block.embed(embedding)[:, :, None, None]
-    if scale_shift:
-        h = block.norm2(h) * (1 + shift[:, :16]) + shift[:, 16:]
-    else:
-        h = block.norm2(h + shift)
-    want = block.skip(x) + block.conv2(F.silu(h))
-    assert torch.allclose(block(x, embedding), want, atol=1e-6)
-
-
-def test_attention_moves_information_between_all_pixels() -> None:
-    torch.manual_seed(0)
-    layer = lively(Attention(8, heads=2, norm="pixel", groups=4))
-    x = images(1, 8, 5).requires_grad_()
-    layer(x)[0, :, 0, 0].sum().backward()
-    assert (x.grad[0].abs().sum(0) > 0).all()
-
-
 def test_output_is_channels_last() -> None:
     network = make(8, 3, attention=[4]).to(memory_format=torch.channels_last)
     out = network(images(2, 3, 8), torch.zeros(2))
     assert out.is_contiguous(memory_format=torch.channels_last)
-
-
-@pytest.mark.parametrize("width", [8, 7])
-def test_sinusoid(width: int) -> None:
-    """Cosines, then sines, of label / 10000^(i / half); an odd width ends in 0."""
-    got = sinusoid(torch.tensor([0.0, 3.5, 999.0], dtype=torch.float64), width)
-    assert got.shape == (3, width)
-    half = width // 2
-    for row, label in enumerate((0.0, 3.5, 999.0)):
-        angles = [label / 10000 ** (i / half) for i in range(half)]
-        want = [*map(math.cos, angles), *map(math.sin, angles), *([0.0] * (width % 2))]
-        assert got[row].tolist() == pytest.approx(want, abs=1e-12)
-
-
-def test_halving_averages_an_odd_edge_alone() -> None:
-    x = torch.arange(9.0).reshape(1, 1, 3, 3)
-    assert halve(x).tolist() == [[[[2.0, 3.5], [6.5, 8.0]]]]
 
 
 def test_weights_may_be_narrower_than_the_input() -> None:
@@ -285,3 +184,46 @@ def test_weights_may_be_narrower_than_the_input() -> None:
     x, label = images(1, 1, 8), torch.tensor([999.0])
     assert torch.allclose(network(x.double(), label), network(x, label), atol=1e-6)
     assert network.bfloat16()(x, label).dtype == torch.bfloat16
+
+
+def test_fourier_frequencies_stay_exact_in_a_16_bit_network() -> None:
+    network = make(8, embedding="fourier")
+    exact = network.fourier.frequencies.clone()
+    network = network.bfloat16()
+    assert torch.equal(network.fourier.frequencies, exact)
+    assert network(images(1, 1, 8), torch.zeros(1)).dtype == torch.bfloat16
+
+
+def test_fourier_network_loads_over_an_outline() -> None:
+    network = make(8, embedding="fourier")
+    with torch.device("meta"):
+        outline = unet(1, (8, 8), **SMALL | {"embedding": "fourier"})
+    outline.load_state_dict(network.state_dict(), assign=True)
+    x, label = images(1, 1, 8), torch.tensor([0.7])
+    assert torch.equal(outline.eval()(x, label), network(x, label))
+
+
+def test_decoder_may_attend_once_a_resolution() -> None:
+    knobs = SMALL | {"blocks": 2, "attention": [28, 14]}
+    last = unet(1, (28, 28), **knobs | {"decoder_attention": "last"})
+    assert attentions(last) == 1 + 4 + 2
+    attends = [any(isinstance(p, Attention) for p in stage.parts) for stage in last.up]
+    assert attends == [False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize("kind", ["sum", "residual"])
+def test_input_reaches_every_level(kind: str) -> None:
+    """With the encoder's own path cut after the stem, the image still arrives below."""
+    network = make(16, multipliers=[1, 1, 2], progressive_input=kind)
+    nn.init.zeros_(network.stem.weight)
+    x, label = images(1, 1, 16), torch.tensor([3.0])
+    assert (network(x, label) - network(-x, label)).abs().max() > 1e-4
+    without = make(16, multipliers=[1, 1, 2])
+    nn.init.zeros_(without.stem.weight)
+    assert torch.equal(without(x, label), without(-x, label))
+
+
+def test_default_network_has_the_names_of_format_1() -> None:
+    """Renaming a module would orphan every checkpoint."""
+    names = {name.split(".")[0] for name in make(8, classes=3).state_dict()}
+    assert names == {"embed", "class_embed", "stem", "down", "middle", "up", "head", "out"}

@@ -1,19 +1,59 @@
 """Building blocks of the networks, laid out for channels-last memory and 16-bit matrix units."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ddpm_cli.networks.resampling import enlarge, shrink
 
-def sinusoid(label: Tensor, width: int, period: float = 10000.0) -> Tensor:
-    """Sinusoidal features [B, width] of labels [B], in float32 or wider (Vaswani 2017)."""
+
+def sinusoid(
+    label: Tensor, width: int, period: float = 10000.0, *, endpoint: bool = False
+) -> Tensor:
+    """Sinusoidal features [B, width] of labels [B], in float32 or wider (Vaswani 2017).
+
+    The frequencies are period^(-i / half) as in ADM, or period^(-i / (half - 1)), which ends at
+    1 / period, as in DDPM, DDPM++ and EDM (`endpoint`).
+    """
     half = width // 2
-    ladder = torch.arange(half, dtype=label.dtype, device=label.device) / half
+    ladder = torch.arange(half, dtype=label.dtype, device=label.device)
+    ladder = ladder / max(half - endpoint, 1)
     angles = label[:, None] * torch.exp(-math.log(period) * ladder)
     features = torch.cat([angles.cos(), angles.sin()], dim=1)
     return F.pad(features, (0, width - 2 * half))
+
+
+class Fourier(nn.Module):
+    """Random Fourier features of the label: cosines, then sines, of 2 pi f label.
+
+    The frequencies f are normal with standard deviation `scale`, drawn once and kept in the
+    checkpoint (Tancik 2020; Song 2021, appendix H.1).
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, scale: float) -> None:
+        super().__init__()
+        # Not torch's global generator: the same frequencies whatever was drawn before.
+        drawn = torch.randn(
+            width // 2, generator=torch.Generator("cpu").manual_seed(0), device="cpu"
+        )
+        self.register_buffer("frequencies", (drawn * scale).to(torch.get_default_device()))
+
+    def forward(self, label: Tensor) -> Tensor:
+        """Labels [B] -> [B, width]."""
+        angles = label[:, None] * (2 * math.pi * self.frequencies.to(label.dtype))
+        return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Fourier":
+        # A 16-bit frequency would turn the highest angles by half a radian.
+        exact = self.frequencies
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.frequencies = exact.to(self.frequencies.device)
+        return self
 
 
 class GroupNorm(nn.GroupNorm):
@@ -38,17 +78,17 @@ class PixelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def normalization(kind: str, channels: int, groups: int) -> nn.Module:
+def normalization(kind: str, channels: int, groups: int, epsilon: float = 1e-5) -> nn.Module:
     """The norm layer `kind` ("group" or "pixel"); groups shrink to a divisor of the channels.
 
     With fewer channels than groups they are of four channels each: a group of a single channel
     would remove the noise level that is added to it.
     """
     if kind == "pixel":
-        return PixelNorm(channels, eps=1e-5)
+        return PixelNorm(channels, eps=epsilon)
     if groups > channels:
         groups = max(1, channels // 4)
-    return GroupNorm(math.gcd(groups, channels), channels, eps=1e-5)
+    return GroupNorm(math.gcd(groups, channels), channels, eps=epsilon)
 
 
 def zero(module: nn.Module) -> nn.Module:
@@ -56,11 +96,6 @@ def zero(module: nn.Module) -> nn.Module:
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
-
-
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest-neighbour upsampling to the size of the skip it will meet (odd sizes too)."""
-    return F.interpolate(x, size=size, mode="nearest")
 
 
 def dense(x: Tensor) -> Tensor:
@@ -72,7 +107,9 @@ class ResBlock(nn.Module):
     """Two convolutions with the time embedding between them (Ho 2020; Dhariwal 2021).
 
     scale_shift: adaptive norm, (1 + scale) * norm(h) + shift, instead of an added embedding.
-    resample: "down" or "up" halves or doubles the image inside the block (BigGAN).
+    resample: "down" or "up" halves or doubles the image inside the block (BigGAN), with a 1x1
+    convolution on the way around it if `project` and a low-pass filter if `fir`.
+    rescale: divide the sum by sqrt(2), which keeps its variance (Song 2021, appendix H.1).
     """
 
     def __init__(
@@ -85,26 +122,31 @@ class ResBlock(nn.Module):
         scale_shift: bool,
         norm: str,
         groups: int,
+        epsilon: float = 1e-5,
         resample: str = "",
+        project: bool = False,
+        fir: bool = False,
+        rescale: bool = False,
     ) -> None:
         super().__init__()
-        self.scale_shift = scale_shift
-        self.resample = resample
-        self.norm1 = normalization(norm, width_in, groups)
+        self.scale_shift, self.rescale = scale_shift, rescale
+        self.resample, self.fir = resample, fir
+        self.norm1 = normalization(norm, width_in, groups, epsilon)
         self.conv1 = nn.Conv2d(width_in, width, 3, padding=1)
         self.embed = nn.Linear(embedding, 2 * width if scale_shift else width)
-        self.norm2 = normalization(norm, width, groups)
+        self.norm2 = normalization(norm, width, groups, epsilon)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zero(nn.Conv2d(width, width, 3, padding=1))
-        self.skip = nn.Conv2d(width_in, width, 1) if width != width_in else nn.Identity()
+        straight = width == width_in and not (resample and project)
+        self.skip = nn.Identity() if straight else nn.Conv2d(width_in, width, 1)
 
     def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """x [B, C, H, W], embedding [B, E] already activated -> [B, width, H', W']."""
         h = F.silu(self.norm1(x))
         if self.resample == "down":
-            h, x = halve(h), halve(x)
+            h, x = shrink(h, self.fir), shrink(x, self.fir)
         elif self.resample == "up" and size is not None:
-            h, x = resize(h, size), resize(x, size)
+            h, x = enlarge(h, size, self.fir), enlarge(x, size, self.fir)
         h = self.conv1(h)
         shift = self.embed(embedding)[:, :, None, None].to(h.dtype)
         if self.scale_shift:
@@ -113,21 +155,25 @@ class ResBlock(nn.Module):
         else:
             h = self.norm2(h + shift)
         out: Tensor = self.skip(x) + self.conv2(self.dropout(F.silu(h)))
-        return out
-
-
-def halve(x: Tensor) -> Tensor:
-    """Mean over 2x2 pixels; an odd last row or column is averaged alone."""
-    return F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
+        return out * 0.5**0.5 if self.rescale else out
 
 
 class Attention(nn.Module):
     """Self-attention over all pixels with a residual connection (Ho 2020, appendix B)."""
 
-    def __init__(self, width: int, *, heads: int, norm: str, groups: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int,
+        norm: str,
+        groups: int,
+        epsilon: float = 1e-5,
+        rescale: bool = False,
+    ) -> None:
         super().__init__()
-        self.heads = heads
-        self.norm = normalization(norm, width, groups)
+        self.heads, self.rescale = heads, rescale
+        self.norm = normalization(norm, width, groups, epsilon)
         self.qkv = nn.Linear(width, 3 * width)
         self.project = zero(nn.Linear(width, width))
 
@@ -142,7 +188,8 @@ class Attention(nn.Module):
         mixed = attend(query, key, value).transpose(1, 2).reshape(batch, high * wide, width)
         out: Tensor = self.project(mixed)
         residual = out.reshape(batch, high, wide, width).permute(0, 3, 1, 2)
-        return x + residual
+        x = x + residual
+        return x * 0.5**0.5 if self.rescale else x
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -1,29 +1,32 @@
-"""One U-Net whose knobs reach from a small MNIST model to DDPM's CIFAR-10 net and ADM."""
+"""One U-Net whose knobs reach from a small MNIST model to DDPM, ADM, DDPM++ and NCSN++."""
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.knobs import Count, Fraction, Index
+from ddpm_cli.knobs import Count, Fraction, Index, Positive
 from ddpm_cli.networks.layers import (
     Attention,
+    Fourier,
     ResBlock,
     dense,
     normalization,
-    resize,
     sinusoid,
     zero,
 )
+from ddpm_cli.networks.resampling import Downsample, Pyramid, Upsample
 
 
 class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
     """U-Net of residual blocks with concatenated skips, attention by resolution, patch stem.
 
     channels, size: of the images.  Ho 2020, appendix B; class conditions, adaptive norm,
-    resampling blocks and heads of fixed width: Dhariwal 2021; learned variance: Nichol 2021.
+    resampling blocks and heads of fixed width: Dhariwal 2021; learned variance: Nichol 2021;
+    Fourier features, fir, rescale, project_resampled, decoder_attention "last" and
+    progressive_input: DDPM++ and NCSN++ (Song 2021, appendix H).
     """
 
     def __init__(
@@ -35,90 +38,99 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         multipliers: list[int] = [1, 2],  # noqa: B006  (read, never changed)
         blocks: Count = 2,
         attention: list[int] = [7],  # noqa: B006
+        decoder_attention: Literal["every", "last"] = "every",
         heads: Index = 1,
         head_width: Index = 0,
         dropout: Fraction = 0.0,
         classes: Index = 0,
         patch: Count = 1,
+        embedding: Literal["sinusoid", "endpoint", "fourier"] = "sinusoid",
+        fourier_scale: Positive = 16.0,
         scale_shift: bool = False,
         resample_blocks: bool = False,
+        project_resampled: bool = False,
+        same_padding: bool = False,
+        fir: bool = False,
+        rescale: bool = False,
+        progressive_input: Literal["none", "sum", "residual"] = "none",
         norm: Literal["group", "pixel"] = "group",
         groups: Count = 32,
+        epsilon: Positive = 1e-5,
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
-        self.patch, self.classes, self.width = patch, classes, width
+        self.patch, self.classes, self.width, self.embedding = patch, classes, width, embedding
         outputs = 2 * channels if learned_variance else channels
-        embedding = 4 * width
+        features, embedded = width, 4 * width
+        if embedding == "fourier":
+            features = 2 * width
+            self.fourier = Fourier(features, fourier_scale)
         self.embed = nn.Sequential(
-            nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+            nn.Linear(features, embedded), nn.SiLU(), nn.Linear(embedded, embedded)
         )
         # The last row is the null class: what label dropout and guidance use.
-        self.class_embed = nn.Embedding(classes + 1, embedding) if classes else None
-
-        def block(width_in: int, width_out: int, resample: str = "") -> ResBlock:
-            return ResBlock(
-                width_in,
-                width_out,
-                embedding,
-                dropout=dropout,
-                scale_shift=scale_shift,
-                norm=norm,
-                groups=groups,
-                resample=resample,
-            )
-
-        def attend(width_at: int) -> Attention:
-            count = max(1, width_at // head_width) if head_width else heads
-            return Attention(width_at, heads=count, norm=norm, groups=groups)
-
+        self.class_embed = nn.Embedding(classes + 1, embedded) if classes else None
+        parts = _Parts(
+            embedded=embedded,
+            dropout=dropout,
+            heads=heads,
+            head_width=head_width,
+            scale_shift=scale_shift,
+            resample_blocks=resample_blocks,
+            project_resampled=project_resampled,
+            same_padding=same_padding,
+            fir=fir,
+            rescale=rescale,
+            norm=norm,
+            groups=groups,
+            epsilon=epsilon,
+        )
         # Resolution at each level, for the choice of attention.
         at = [math.ceil(size[0] / (patch * 2**level)) for level in range(len(multipliers))]
+        widths = [width * multiplier for multiplier in multipliers]
+        top = len(widths) - 1
 
-        top = len(multipliers) - 1
-        self.stem = nn.Conv2d(channels * patch**2, width, 3, padding=1)
+        seen = channels * patch**2  # width of the image beside the encoder
+        self.stem = nn.Conv2d(seen, width, 3, padding=1)
         self.down, skips, now = nn.ModuleList(), [width], width
-        for level, multiplier in enumerate(multipliers):
+        self.pyramid = nn.ModuleDict()
+        for level, wide in enumerate(widths):
             for _ in range(blocks):
-                parts: list[nn.Module] = [block(now, width * multiplier)]
-                now = width * multiplier
-                if at[level] in attention:
-                    parts.append(attend(now))
-                self.down.append(Stage(parts))
+                self.down.append(parts.stage(now, wide, at[level] in attention))
+                now = wide
                 skips.append(now)
+            if level < top and progressive_input != "none":
+                residual = progressive_input == "residual"
+                self.pyramid[str(len(self.down))] = parts.pyramid(seen, now, residual)
+                seen = now if residual else seen
             if level < top:
-                self.down.append(
-                    Stage([block(now, now, "down") if resample_blocks else Downsample(now)])
-                )
+                self.down.append(Stage([parts.down(now)]))
                 skips.append(now)
-        self.middle = Stage([block(now, now), attend(now), block(now, now)])
+        self.middle = Stage([parts.block(now, now), parts.attend(now), parts.block(now, now)])
         self.up = nn.ModuleList()
-        for level, multiplier in reversed(list(enumerate(multipliers))):
+        for level, wide in reversed(list(enumerate(widths))):
             for number in range(blocks + 1):
-                parts = [block(now + skips.pop(), width * multiplier)]
-                now = width * multiplier
-                if at[level] in attention:
-                    parts.append(attend(now))
-                if level and number == blocks:
-                    parts.append(block(now, now, "up") if resample_blocks else Upsample(now))
-                self.up.append(Stage(parts))
-        self.head = nn.Sequential(normalization(norm, now, groups), nn.SiLU())
+                last = number == blocks
+                attends = at[level] in attention and (last or decoder_attention == "every")
+                stage = parts.stage(now + skips.pop(), wide, attends)
+                now = wide
+                if level and last:
+                    stage.parts.append(parts.up(now))
+                self.up.append(stage)
+        self.head = nn.Sequential(normalization(norm, now, groups, epsilon), nn.SiLU())
         self.out = zero(nn.Conv2d(now, outputs * patch**2, 3, padding=1))
 
     def forward(self, x: Tensor, label: Tensor, classes: Tensor | None = None) -> Tensor:
         """x [B, C, H, W], noise label [B], classes [B] (None: null class) -> [B, out, H, W]."""
-        dtype = self.stem.weight.dtype
-        embedding = self.embed(sinusoid(label, self.width).to(dtype))
-        if self.class_embed is not None:
-            if classes is None:
-                classes = torch.full((len(x),), self.classes, device=x.device)
-            embedding = embedding + self.class_embed(classes)
-        embedding = F.silu(embedding)
+        embedding = self._embedded(label, classes)
         height, width = x.shape[-2:]
-        h = self.stem(dense(_fold(x.to(dtype), self.patch)))
+        image = dense(_fold(x.to(self.stem.weight.dtype), self.patch))
+        h = self.stem(image)
         skips = [h]
-        for stage in self.down:
+        for number, stage in enumerate(self.down):
             h = stage(h, embedding)
+            if str(number) in self.pyramid:
+                h, image = self.pyramid[str(number)](h, image)
             skips.append(h)
         h = self.middle(h, embedding)
         for stage in self.up:
@@ -127,6 +139,80 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             h = stage(torch.cat([h, skip], dim=1), embedding, size)
         h = self.out(self.head(h))
         return _unfold(h, self.patch)[..., :height, :width]
+
+    def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
+        """The noise label and the class as one vector [B, 4 width], already activated."""
+        if self.embedding == "fourier":
+            features = self.fourier(label)
+        else:
+            features = sinusoid(label, self.width, endpoint=self.embedding == "endpoint")
+        embedding: Tensor = self.embed(features.to(self.stem.weight.dtype))
+        if self.class_embed is not None:
+            if classes is None:
+                classes = torch.full((len(label),), self.classes, device=label.device)
+            embedding = embedding + self.class_embed(classes)
+        return F.silu(embedding)
+
+
+class _Parts(NamedTuple):
+    """What all parts of a U-Net share, and how each is made from it."""
+
+    embedded: int
+    dropout: float
+    heads: int
+    head_width: int
+    scale_shift: bool
+    resample_blocks: bool
+    project_resampled: bool
+    same_padding: bool
+    fir: bool
+    rescale: bool
+    norm: str
+    groups: int
+    epsilon: float
+
+    def block(self, width_in: int, width: int, resample: str = "") -> ResBlock:
+        return ResBlock(
+            width_in,
+            width,
+            self.embedded,
+            dropout=self.dropout,
+            scale_shift=self.scale_shift,
+            norm=self.norm,
+            groups=self.groups,
+            epsilon=self.epsilon,
+            resample=resample,
+            project=self.project_resampled,
+            fir=self.fir,
+            rescale=self.rescale,
+        )
+
+    def attend(self, width: int) -> Attention:
+        return Attention(
+            width,
+            heads=max(1, width // self.head_width) if self.head_width else self.heads,
+            norm=self.norm,
+            groups=self.groups,
+            epsilon=self.epsilon,
+            rescale=self.rescale,
+        )
+
+    def stage(self, width_in: int, width: int, attends: bool) -> "Stage":
+        block = self.block(width_in, width)
+        return Stage([block, self.attend(width)] if attends else [block])
+
+    def down(self, width: int) -> nn.Module:
+        if self.resample_blocks:
+            return self.block(width, width, "down")
+        return Downsample(width, width, fir=self.fir, same=self.same_padding)
+
+    def up(self, width: int) -> nn.Module:
+        if self.resample_blocks:
+            return self.block(width, width, "up")
+        return Upsample(width, fir=self.fir)
+
+    def pyramid(self, width_in: int, width: int, residual: bool) -> Pyramid:
+        return Pyramid(width_in, width, residual=residual, fir=self.fir, rescale=self.rescale)
 
 
 class Stage(nn.Module):
@@ -146,32 +232,6 @@ class Stage(nn.Module):
             else:
                 x = part(x)
         return x
-
-
-class Downsample(nn.Module):
-    """Strided 3x3 convolution: half the size, rounded up."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, ceil(H / 2), ceil(W / 2)]."""
-        out: Tensor = self.conv(x)
-        return out
-
-
-class Upsample(nn.Module):
-    """Nearest-neighbour upsampling to a given size and a 3x3 convolution."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """[B, C, H, W] -> [B, C, *size]."""
-        out: Tensor = self.conv(resize(x, size))
-        return out
 
 
 def _fold(x: Tensor, patch: int) -> Tensor:

@@ -1,0 +1,111 @@
+"""Halving and doubling images: plainly, by convolutions, and with the filter [1, 3, 3, 1]."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Nearest-neighbour upsampling to the size of the skip it will meet (odd sizes too)."""
+    return F.interpolate(x, size=size, mode="nearest")
+
+
+def halve(x: Tensor) -> Tensor:
+    """Mean over 2x2 pixels; an odd last row or column is averaged alone."""
+    return F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
+
+
+def blur(x: Tensor) -> Tensor:
+    """Filter [1, 2, 1] / 4 along both axes, the outside being 0.
+
+    With the means of `halve` it makes the filter [1, 3, 3, 1] / 8 of Song 2021 (appendix H.1) and
+    Karras 2020, because [1, 3, 3, 1] = [1, 2, 1] * [1, 1]; after `resize` likewise.
+    """
+    return _mean_of_neighbours(_mean_of_neighbours(F.pad(x, (1, 1, 1, 1))))
+
+
+def shrink(x: Tensor, fir: bool) -> Tensor:
+    """Half the size, rounded up, low-pass filtered first if `fir`."""
+    return halve(blur(x) if fir else x)
+
+
+def enlarge(x: Tensor, size: tuple[int, int], fir: bool) -> Tensor:
+    """Twice the size, cut to `size`, low-pass filtered afterwards if `fir`."""
+    return blur(resize(x, size)) if fir else resize(x, size)
+
+
+class Downsample(nn.Module):
+    """3x3 convolution with stride 2: half the size, rounded up.
+
+    fir: low-pass filter first. same: pad only behind the image, as TensorFlow does and so DDPM's
+    own code, not on both sides.
+    """
+
+    def __init__(
+        self, width_in: int, width: int, *, fir: bool = False, same: bool = False
+    ) -> None:
+        super().__init__()
+        self.fir, self.same = fir, same
+        self.conv = nn.Conv2d(width_in, width, 3, stride=2, padding=0 if fir or same else 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, width, ceil(H / 2), ceil(W / 2)]."""
+        if self.fir:
+            x = F.pad(_even(x), (2, 2, 2, 2))
+            for _ in range(3):
+                x = _mean_of_neighbours(x)
+        elif self.same:
+            x = F.pad(_even(x), (0, 1, 0, 1))
+        out: Tensor = self.conv(x)
+        return out
+
+
+class Upsample(nn.Module):
+    """Nearest-neighbour upsampling to a given size and a 3x3 convolution."""
+
+    def __init__(self, width: int, *, fir: bool = False) -> None:
+        super().__init__()
+        self.fir = fir
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """[B, C, H, W] -> [B, C, *size]."""
+        out: Tensor = self.conv(enlarge(x, size, self.fir))
+        return out
+
+
+class Pyramid(nn.Module):
+    """The input image beside the encoder, half the size at each level and added to it.
+
+    residual: the sum becomes the image of the next level, which a filtered, strided convolution
+    has brought to the encoder's width (NCSN++, Song 2021, appendix H.1); otherwise the image is
+    only shrunk, and a 1x1 convolution adds it.
+    """
+
+    def __init__(
+        self, width_in: int, width: int, *, residual: bool, fir: bool, rescale: bool
+    ) -> None:
+        super().__init__()
+        self.residual, self.fir = residual, fir
+        self.gain = 0.5**0.5 if residual and rescale else 1.0
+        self.conv = (
+            Downsample(width_in, width, fir=fir) if residual else nn.Conv2d(width_in, width, 1)
+        )
+
+    def forward(self, h: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """h [B, width, H / 2, W / 2], image [B, C, H, W] -> the sum, the image of this level."""
+        if self.residual:
+            h = (h + self.conv(image)) * self.gain
+            return h, h
+        image = shrink(image, self.fir)
+        return h + self.conv(image), image
+
+
+def _mean_of_neighbours(x: Tensor) -> Tensor:
+    """Mean over 2x2 pixels at every place: one pixel less along both axes."""
+    return F.avg_pool2d(x, 2, stride=1)
+
+
+def _even(x: Tensor) -> Tensor:
+    """Repeat an odd last row or column, so that a stride of 2 keeps it."""
+    rows, columns = x.shape[-2] % 2, x.shape[-1] % 2
+    return F.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x
