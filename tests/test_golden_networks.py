@@ -1,0 +1,167 @@
+"""Networks against the published ones: the same weights give the same numbers."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from golden.load_golden import FOLDER, Golden
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ddpm_cli.networks.unet import unet
+
+GOLDEN = Golden("networks")
+COVERED = ["guided_unet", "diffusers_unet2d"]
+LATER = {
+    "guided_classifier": "a classifier network",
+    "guided_superres": "a network that is given an image",
+    **dict.fromkeys(GOLDEN.select("pipeline_"), "the import of a diffusers pipeline"),
+}
+BLOCK = {
+    "in_layers.0": "norm1",
+    "in_layers.2": "conv1",
+    "emb_layers.1": "embed",
+    "out_layers.0": "norm2",
+    "out_layers.3": "conv2",
+    "skip_connection": "skip",
+    "proj_out": "project",
+    # diffusers
+    "time_emb_proj": "embed",
+    "conv_shortcut": "skip",
+    "group_norm": "norm",
+    "to_out.0": "project",
+}
+
+
+def test_every_case_is_accounted_for() -> None:
+    assert sorted([*COVERED, *LATER]) == sorted(GOLDEN.cases)
+
+
+def adm_name(key: str) -> str:
+    """Our name of a parameter of guided-diffusion's U-Net."""
+    key = re.sub(r"input_blocks\.0\.0", "stem", key)
+    key = re.sub(r"input_blocks\.(\d+)\.(\d)", lambda m: f"down.{int(m[1]) - 1}.parts.{m[2]}", key)
+    key = re.sub(r"output_blocks\.(\d+)\.(\d)", r"up.\1.parts.\2", key)
+    key = re.sub(r"middle_block\.(\d)", r"middle.parts.\1", key)
+    key = re.sub(r"^out\.0", "head.0", re.sub(r"^out\.2", "out", key))
+    key = key.replace("time_embed", "embed").replace("label_emb", "class_embed")
+    return part_name(key)
+
+
+def part_name(key: str) -> str:
+    for theirs, ours in BLOCK.items():
+        key = key.replace(f".{theirs}.", f".{ours}.")
+    return key
+
+
+def adm_weights(theirs: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
+    """Their weights under our names; q, k and v come ordered by head, ours are one by one."""
+    made = {}
+    for key, value in theirs.items():
+        name, value = adm_name(key), value.double()
+        if ".qkv." in name or ".project." in name:
+            value = value.reshape(value.shape[:2] if value.dim() == 3 else value.shape)
+        if ".qkv." in name:
+            heads = len(value) // 3 // config["num_head_channels"]
+            by_head = value.reshape(heads, 3, -1, *value.shape[1:])
+            value = by_head.transpose(0, 1).reshape(value.shape)
+        made[name] = value
+    null = torch.zeros(1, made["class_embed.weight"].shape[1], dtype=torch.float64)
+    made["class_embed.weight"] = torch.cat([made["class_embed.weight"], null])
+    return made
+
+
+def diffusers_name(key: str, blocks: int, levels: int) -> str:
+    """Our name of a parameter of diffusers' UNet2DModel; q, k and v become `qkv.0` to `qkv.2`."""
+
+    def down(match: re.Match[str]) -> str:
+        level, kind, number = int(match[1]), match[2], int(match[3])
+        at = level * (blocks + 1) + (blocks if kind == "downsamplers" else number)
+        return f"down.{at}.parts.{int(kind == 'attentions')}"
+
+    def up(match: re.Match[str]) -> str:
+        level, kind, number = int(match[1]), match[2], int(match[3])
+        at = level * (blocks + 1) + (blocks if kind == "upsamplers" else number)
+        # Behind the block, and behind the attention where there is one (only at level 2 here).
+        place = {"resnets": 0, "attentions": 1, "upsamplers": 1 + (level == levels - 2)}[kind]
+        return f"up.{at}.parts.{place}"
+
+    kinds = r"(resnets|attentions|downsamplers|upsamplers)\.(\d)"
+    key = re.sub(rf"down_blocks\.(\d)\.{kinds}", down, key)
+    key = re.sub(rf"up_blocks\.(\d)\.{kinds}", up, key)
+    key = re.sub(
+        r"mid_block\.(resnets|attentions)\.(\d)",
+        lambda m: f"middle.parts.{1 if m[1] == 'attentions' else 2 * int(m[2])}",
+        key,
+    )
+    for theirs, ours in {
+        "time_embedding.linear_1": "embed.0",
+        "time_embedding.linear_2": "embed.2",
+        "conv_norm_out": "head.0",
+        "conv_in": "stem",
+        "conv_out": "out",
+        ".to_q.": ".qkv.0.",
+        ".to_k.": ".qkv.1.",
+        ".to_v.": ".qkv.2.",
+    }.items():
+        key = key.replace(theirs, ours)
+    return part_name(key)
+
+
+def diffusers_weights(theirs: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
+    """Their weights under our names: sines come first in their time embedding, ours second."""
+    levels = len(config["block_out_channels"])
+    blocks = config["layers_per_block"]
+    named = {diffusers_name(k, blocks, levels): v.double() for k, v in theirs.items()}
+    for query in sorted(name for name in named if ".qkv.0." in name):
+        parts = [named.pop(query.replace(".qkv.0.", f".qkv.{i}.")) for i in range(3)]
+        named[query.replace(".qkv.0.", ".qkv.")] = torch.cat(parts)
+    sines, cosines = named["embed.0.weight"].chunk(2, dim=1)
+    return named | {"embed.0.weight": torch.cat([cosines, sines], dim=1)}
+
+
+def published(key: str) -> unet:
+    """Our network with their weights, every one of which must find its place."""
+    config = GOLDEN[key].params["config"]
+    if key == "guided_unet":
+        knobs: dict[str, Any] = {
+            "width": config["model_channels"],
+            "multipliers": config["channel_mult"],
+            "blocks": config["num_res_blocks"],
+            "attention": [config["image_size"] // at for at in config["attention_resolutions"]],
+            "head_width": config["num_head_channels"],
+            "classes": config["num_classes"],
+            "scale_shift": config["use_scale_shift_norm"],
+            "resample_blocks": config["resblock_updown"],
+            "learned_variance": True,
+        }
+        convert = adm_weights
+    else:
+        knobs = {
+            "width": config["block_out_channels"][0],
+            "multipliers": [1, 1, 1, 1],
+            "blocks": config["layers_per_block"],
+            "attention": [4],
+            "groups": config["norm_num_groups"],
+            "epsilon": config["norm_eps"],
+            "embedding": "endpoint",
+            "same_padding": True,
+        }
+        convert = diffusers_weights
+    network = unet(3, (8, 8), **knobs).double().eval()
+    network.load_state_dict(convert(load_file(FOLDER / f"networks/{key}.safetensors"), config))
+    return network
+
+
+@pytest.mark.parametrize("key", COVERED)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_published_weights_give_published_numbers(key: str, dtype: torch.dtype) -> None:
+    case, network = GOLDEN[key], published(key).to(dtype)
+    label = case.inputs["timesteps"].to(dtype)
+    with torch.no_grad():
+        got = network(case.inputs["x"].to(dtype), label, case.inputs.get("y"))
+    name = str(dtype).replace("torch.", "out_")
+    tolerance = case.tolerance[name]
+    assert float((got - case.outputs[name]).abs().max()) <= tolerance["atol"]
+    assert case.outputs[name].abs().max() > 0.1, "not all 0"
