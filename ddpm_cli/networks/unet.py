@@ -23,10 +23,14 @@ from ddpm_cli.networks.resampling import Downsample, Pyramid, Upsample
 class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
     """U-Net of residual blocks with concatenated skips, attention by resolution, patch stem.
 
-    channels, size: of the images.  Ho 2020, appendix B; class conditions, adaptive norm,
-    resampling blocks and heads of fixed width: Dhariwal 2021; learned variance: Nichol 2021;
-    Fourier features, fir, rescale, project_resampled, decoder_attention "last" and
-    progressive_input: DDPM++ and NCSN++ (Song 2021, appendix H).
+    channels, size: of the images. attention: the resolutions that have it, in the decoder behind
+    every block or only the last. patch: so many pixels a side become channels.
+    embedding: of the label, by sinusoids as in ADM, by sinusoids whose last frequency is 1/10000
+    as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++.
+    scale_shift, resample_blocks: adaptive norm and resampling inside blocks (Dhariwal 2021).
+    project_resampled, fir, rescale, progressive_input: convolutions around resampling blocks,
+    low-pass filters, sums divided by sqrt(2), and the image fed in at each resolution (Song 2021,
+    appendix H). same_padding: DDPM's strided convolutions. Otherwise Ho 2020, appendix B.
     """
 
     def __init__(
