@@ -123,9 +123,15 @@ def reconstruction_bits(x0: Tensor, x: Tensor, sigma: Tensor, bits: int = 8) -> 
     The 2^bits levels v from -1 to 1 have the odds exp(-(x - v)^2 / (2 sigma^2)) (Kingma 2021,
     eq. 11 and appendix A).
     """
-    levels = torch.linspace(-1, 1, 2**bits, dtype=x0.dtype, device=x0.device)
+    last = 2**bits - 1
     unit = column(sigma, x0)
-    odds = -(((x[..., None] - levels) / unit) ** 2) / 2
+    # Levels more than nine deviations away have odds below exp(-40): only those nearer are summed.
+    reach = min(last, math.ceil(9 * float(sigma.detach().max()) * last / 2) + 1)
+    offsets = torch.arange(-reach, reach + 1, dtype=x0.dtype, device=x0.device)
+    nearest = ((x.detach().clamp(-1, 1) + 1) * (last / 2)).round()
+    number = nearest[..., None] + offsets
+    odds = -(((x[..., None] - (number * (2 / last) - 1)) / unit[..., None]) ** 2) / 2
+    odds = odds.masked_fill((number < 0) | (number > last), -math.inf)
     return per_dimension(odds.logsumexp(-1) + ((x - x0) / unit) ** 2 / 2)
 
 
