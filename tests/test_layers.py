@@ -28,7 +28,16 @@ ALLOWED = {
     "training": BASE | {"diffusion", "networks", "data", "files", "console", "signals", "config"},
     "evaluation": BASE | {"diffusion", "networks", "data", "files", "console", "signals"},
 }
-HEAVY = {"torch", "torchvision", "numpy", "PIL", "safetensors", "tqdm", "matplotlib"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "numpy",
+    "PIL",
+    "safetensors",
+    "tqdm",
+    "matplotlib",
+    "torchdiffeq",
+}
 LIGHT_PARTS = {"cli", "commands", "completion", "__main__", "__init__", "options"} | (
     ALLOWED.keys() - {"diffusion", "networks", "data", "files", "training", "evaluation"}
 )
