@@ -21,8 +21,11 @@ from ddpm_cli.diffusion.wrappers import clamp
 
 MIXTURE = Mixture([0.4, 0.6], [[0.5, -0.3], [-0.6, 0.4]], [[0.02, 0.05], [0.04, 0.03]])
 # Knobs of level lists that have no default.
-LEVELS: dict[str, dict[str, Any]] = {"explicit": {"timesteps": [0, 3, 11, 19]}}
-FREE = {"explicit", "karras", "logsnr"}  # levels that lie between the trained ones
+LEVELS: dict[str, dict[str, Any]] = {
+    "explicit": {"timesteps": [0, 3, 11, 19]},
+    "sections": {"counts": [1]},
+}
+FREE = {"karras", "logsnr"}  # levels that lie between the trained ones
 
 
 def load(kind: str, name: str, **settings: Any) -> Any:
@@ -215,7 +218,8 @@ def test_levels_fall_to_0_within_the_range(rule: str, table: Table) -> None:
     for count in {1, min(2, steps), min(10, steps), steps}:
         knobs = {"count": count}
         if rule in LEVELS:
-            knobs = {"timesteps": [t for t in LEVELS[rule]["timesteps"] if t < steps]}
+            ((knob, values),) = LEVELS[rule].items()
+            knobs = {knob: [value for value in values if value < steps or knob == "counts"]}
         levels = load("levels", rule, **knobs)(table)
         assert levels.dtype == torch.float64
         assert (levels.diff() < 0).all()
@@ -225,7 +229,7 @@ def test_levels_fall_to_0_within_the_range(rule: str, table: Table) -> None:
         assert levels[0] <= sigma[-1] * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("rule", sorted(set(catalog.names("levels")) - FREE))
+@pytest.mark.parametrize("rule", sorted(set(catalog.names("levels")) - FREE - {*LEVELS}))
 def test_more_levels_than_the_model_has_are_refused(rule: str) -> None:
     with pytest.raises(ValueError, match=r"41 steps asked for, but .* trained with 40; use at mo"):
         load("levels", rule, count=41)(linear(steps=40))

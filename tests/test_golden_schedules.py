@@ -8,7 +8,16 @@ from golden.load_golden import Case, Golden
 from torch import Tensor
 
 from ddpm_cli.diffusion import schedules
-from ddpm_cli.diffusion.levels import explicit, karras, leading, linspace, quadratic, trailing
+from ddpm_cli.diffusion.levels import (
+    explicit,
+    karras,
+    leading,
+    linspace,
+    quadratic,
+    sections,
+    stride,
+    trailing,
+)
 from ddpm_cli.diffusion.processes import geometric, subvp, ve, vp
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.schedules import Schedule, Table, cosine, linear
@@ -16,7 +25,6 @@ from ddpm_cli.diffusion.schedules import Schedule, Table, cosine, linear
 GOLDEN = Golden("schedules")
 LATER = {
     "kdiff_other_sigmas": "exponential and polyexponential levels",
-    "respace_errors": "levels in sections",
     "analytic_dpm_steps_T1000_S10": "Analytic-DPM",
     "analytic_dpm_steps_T1000_S25": "Analytic-DPM",
 }
@@ -37,6 +45,7 @@ SELECTED = {
     "geometric": ["ncsn_geometric"],
     "zero": ["betas_diffusers_zero_terminal_snr"],
     "respaced": GOLDEN.select("respace_T"),
+    "errors": ["respace_errors"],
     "karras": GOLDEN.select("edm_sigmas_"),
     "ddim": GOLDEN.select("ddim_steps_"),
     "final": ["diffusers_final_alpha"],
@@ -201,16 +210,38 @@ def test_table_without_terminal_signal() -> None:
     assert schedule.sigma(torch.tensor(1.0)) == pytest.approx(1e6)
 
 
+def respaced(schedule: Table, spec: str) -> Tensor:
+    """Levels in improved-diffusion's notation: "10,15,20" or "ddim25"."""
+    if spec.startswith("ddim"):
+        return stride(schedule, count=int(spec.removeprefix("ddim")))
+    return sections(schedule, counts=[int(count) for count in spec.split(",")])
+
+
+def test_respacings_that_cannot_be() -> None:
+    for key, want in GOLDEN["respace_errors"].values.items():
+        steps, spec = key.split(":")
+        schedule = linear(steps=max(int(steps), 21))
+        if want == "ValueError":
+            schedule.steps = int(steps)
+            with pytest.raises(ValueError, match=r"no stride gives 999|20 steps asked for"):
+                respaced(schedule, spec)
+        elif isinstance(want, list):
+            assert indices(schedule, respaced(schedule, spec)) == want[::-1]
+        else:
+            assert len(respaced(schedule, spec)) - 1 == int(want.removeprefix("len "))
+
+
+@pytest.mark.parametrize("spec", ["25", "100", "250"])
+def test_one_section_is_linspace(spec: str) -> None:
+    assert torch.equal(respaced(linear(), spec), linspace(linear(), count=int(spec)))
+
+
 @pytest.mark.parametrize("key", SELECTED["respaced"])
 def test_respaced_processes(key: str) -> None:
     """The peer rebuilds betas for a subset of steps; here the levels alone say the same."""
     case = GOLDEN[key]
-    schedule, sections = linear(steps=case.params["T"]), case.params["section_counts"]
-    if "," in sections:
-        levels = explicit(schedule, timesteps=case.values["timesteps"])
-    else:
-        rule = leading if sections.startswith("ddim") else linspace
-        levels = rule(schedule, count=int(sections.removeprefix("ddim")))
+    schedule, spec = linear(steps=case.params["T"]), case.params["section_counts"]
+    levels = respaced(schedule, spec)
     assert indices(schedule, levels) == case.values["timesteps"][::-1]
     t, s = levels[:-1].flip(0), levels[1:].flip(0)
     got = {

@@ -1,10 +1,13 @@
 """Lists of noise levels for a walk: (schedule, *, knobs) -> float64 [n + 1], the last one 0.
 
 Spacings of a discrete process choose among its trained levels; duplicates are dropped, so the
-list is strictly decreasing.  On a continuous process they are the same rules for real times.
+list is strictly decreasing.  On a continuous process they are the same rules for real times, as
+if it had T = 1000 levels and places between them.
 """
 
 import math
+from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -12,32 +15,66 @@ from torch import Tensor
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.knobs import Count, Index, NonNegative, Positive
 
+SECTIONS = (10, 15, 20)
+
 
 def trailing(schedule: Schedule, *, count: Count = 50) -> Tensor:
     """Evenly spaced indices that include the noisiest, T-1, not index 0 (Lin 2024, table 2)."""
-    steps, count = _size(schedule, count)
-    descending = (steps - torch.arange(count, dtype=torch.float64) * steps / count).round() - 1
-    return _at(schedule, descending)
+    steps = _size(schedule, count)
+    descending = steps - torch.arange(count, dtype=torch.float64) * steps / count
+    return _at(schedule, _whole(schedule, descending) - 1)
 
 
 def leading(schedule: Schedule, *, count: Count = 50, offset: Index = 0) -> Tensor:
     """Multiples of T // count from index 0 up, shifted by offset; DDIM's and diffusers' habit."""
-    steps, count = _size(schedule, count)
-    ascending = torch.arange(count, dtype=torch.float64) * (steps // count) + offset
+    steps = _size(schedule, count)
+    stride = steps / count if schedule.steps is None else steps // count
+    ascending = torch.arange(count, dtype=torch.float64) * stride + offset
     return _at(schedule, ascending.flip(0))
+
+
+def stride(schedule: Schedule, *, count: Count = 50) -> Tensor:
+    """Multiples of the smallest stride that gives count levels (Nichol 2021's code, ddimN)."""
+    steps = _size(schedule, count)
+    step = -(-steps // count)
+    if len(range(0, steps, step)) != count:
+        raise ValueError(f"no stride gives {count} of {steps} levels; use leading or trailing")
+    return _at(schedule, torch.arange(0, steps, step, dtype=torch.float64).flip(0))
+
+
+def sections(schedule: Schedule, *, counts: Sequence[Count] = SECTIONS) -> Tensor:
+    """Equal sections of the process, from its clean end, with so many even steps in each.
+
+    Each section's steps include both of its ends (Nichol 2021, section 4).
+    """
+    steps = _size(schedule, sum(counts))
+    short, longer = divmod(steps, len(counts))
+    first, ascending = 0, []
+    for i, count in enumerate(counts):
+        size = short + (i < longer)
+        if count > size:
+            raise ValueError(f"section {i + 1} has {size} levels, too few for {count} steps")
+        # Strides are summed up as in the original: places such as 49.5 round as they do there.
+        strides = [(size - 1) / max(count - 1, 1)] * (count - 1)
+        places = torch.tensor([*accumulate(strides, initial=0.0)], dtype=torch.float64)
+        ascending.append(first + _whole(schedule, places))
+        first += size
+    return _at(schedule, torch.cat(ascending).flip(0))
 
 
 def linspace(schedule: Schedule, *, count: Count = 50) -> Tensor:
     """Evenly spaced indices that include both ends, 0 and T-1 (Nichol 2021)."""
-    steps, count = _size(schedule, count)
-    return _at(schedule, torch.linspace(steps - 1, 0, count, dtype=torch.float64).round())
+    steps = _size(schedule, count)
+    descending = torch.linspace(steps - 1, 0, count, dtype=torch.float64)
+    return _at(schedule, _whole(schedule, descending))
 
 
 def quadratic(schedule: Schedule, *, count: Count = 50, reach: Positive = 0.8) -> Tensor:
     """Squares of evenly spaced roots up to reach * T: more of the low levels (Song 2021, D.2)."""
-    steps, count = _size(schedule, count)
+    steps = _size(schedule, count)
     top = math.sqrt(min(reach * steps, steps - 1))
-    return _at(schedule, (torch.linspace(0, top, count, dtype=torch.float64) ** 2).floor().flip(0))
+    ascending = torch.linspace(0, top, count, dtype=torch.float64) ** 2
+    return _at(schedule, (ascending if schedule.steps is None else ascending.floor()).flip(0))
 
 
 def karras(
@@ -78,20 +115,25 @@ def explicit(
     if sigmas is not None:
         chosen = torch.tensor(sorted(sigmas, reverse=True), dtype=torch.float64)
         return _closed(chosen[chosen > 0].clamp(*_ends(schedule)))
-    steps, _ = _size(schedule, 1)
+    steps = _size(schedule, 1)
     if min(timesteps or [0]) < 0 or max(timesteps or [0]) >= steps:
         raise ValueError(f"timesteps must lie between 0 and {steps - 1}")
     return _at(schedule, torch.tensor(sorted(timesteps or [], reverse=True), dtype=torch.float64))
 
 
-def _size(schedule: Schedule, count: int) -> tuple[int, int]:
-    """The number of levels to choose from, and `count` if that many can be chosen."""
+def _size(schedule: Schedule, count: int) -> int:
+    """The number of levels to choose from, if `count` can be chosen."""
     if schedule.steps is not None and count > schedule.steps:
         raise ValueError(
             f"{count} steps asked for, but the model was trained with {schedule.steps}; "
             f"use at most {schedule.steps}"
         )
-    return schedule.steps or 1000, count
+    return schedule.steps or 1000
+
+
+def _whole(schedule: Schedule, index: Tensor) -> Tensor:
+    """Whole indices where there is nothing between them."""
+    return index if schedule.steps is None else index.round()
 
 
 def _ends(schedule: Schedule) -> tuple[float, float]:
