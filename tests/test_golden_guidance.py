@@ -14,21 +14,21 @@ from ddpm_cli.diffusion.processes import vp
 from ddpm_cli.diffusion.samplers.ddim import ddim
 from ddpm_cli.diffusion.samplers.ddpm import ddpm
 from ddpm_cli.diffusion.samplers.dpm_solver_multi import dpm_solver_pp_multi
-from ddpm_cli.diffusion.wrappers import clamp
+from ddpm_cli.diffusion.wrappers import clamp, threshold
 
 GOLDEN = Golden("guidance")
 COVERED = GOLDEN.select("classifier_ddpm_", "classifier_ddim_")
 SOLVED = GOLDEN.select("dpmsolver_")
+THRESHOLDS = GOLDEN.select("dynamic_threshold_")
 LATER = {
     **dict.fromkeys(GOLDEN.select("cfg_ddim_", "rescale_noise_cfg"), "classifier-free guidance"),
-    **dict.fromkeys(GOLDEN.select("dynamic_threshold_"), "dynamic thresholding"),
     **dict.fromkeys(GOLDEN.select("one_step_"), "one step of the classifier wrapper"),
 }
 VARIANCES = {"fixed_small": "small", "learned_range": "learned"}
 
 
 def test_every_case_is_accounted_for() -> None:
-    assert sorted([*COVERED, *SOLVED, *LATER]) == sorted(GOLDEN.cases)
+    assert sorted([*COVERED, *SOLVED, *THRESHOLDS, *LATER]) == sorted(GOLDEN.cases)
 
 
 def guided(denoise: Denoise, case: Case) -> Denoise:
@@ -74,3 +74,18 @@ def test_solver(key: str) -> None:
     step = partial(dpm_solver_pp_multi, lower_order_final=10)
     *_, state = states(denoise, case.inputs["x_T"], levels, (), step)
     assert case.excess("final", schedule.alpha(state.sigma) * state.x) <= 0
+
+
+@pytest.mark.parametrize("key", THRESHOLDS)
+def test_dynamic_threshold(key: str) -> None:
+    """diffusers caps the threshold, at 1 unless told otherwise, which is plain clamping."""
+    case = GOLDEN[key]
+    (x0,) = case.inputs.values()
+    inner = Wrapped(by_index(case.mixture, *process("linear")), lambda x, sigma: Prediction(x))
+    denoise = threshold(inner, percentile=case.params["dynamic_thresholding_ratio"])
+    got = denoise(x0, torch.tensor(1.0)).x0
+    assert case.excess("dpm_solver_max_val_1", got) <= 0
+    if case.values["agree"]:
+        assert case.excess("diffusers", got) <= 0
+    alone = denoise(x0[1:2], torch.tensor(1.0)).x0
+    assert torch.equal(alone[0], got[1]), "an image's own percentile"

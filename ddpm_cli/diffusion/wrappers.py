@@ -1,9 +1,11 @@
 """Functions around a denoiser: (denoise, *, knobs) -> denoise, applied in the order given."""
 
+import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
-from ddpm_cli.knobs import Positive
+from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.knobs import Fraction, Positive
 
 
 def clamp(denoise: Denoise, *, limit: Positive = 1.0) -> Denoise:
@@ -12,5 +14,22 @@ def clamp(denoise: Denoise, *, limit: Positive = 1.0) -> Denoise:
     def call(x: Tensor, sigma: Tensor) -> Prediction:
         prediction = denoise(x, sigma)
         return prediction._replace(x0=prediction.x0.clamp(-limit, limit))
+
+    return Wrapped(denoise, call)
+
+
+def threshold(denoise: Denoise, *, percentile: Fraction = 0.995) -> Denoise:
+    """Dynamic thresholding: scale a clean image of too high contrast back to [-1, 1].
+
+    s = max(1, percentile of |x0| of each image), x0 <- clamp(x0, -s, s) / s (Saharia 2022,
+    section 2.3).
+    """
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        prediction = denoise(x, sigma)
+        # Row by row: torch.quantile refuses batches of more than 16 million numbers.
+        sizes = [row.quantile(percentile) for row in prediction.x0.abs().flatten(1)]
+        limit = column(torch.stack(sizes).clamp(min=1), prediction.x0)
+        return prediction._replace(x0=prediction.x0.clamp(-limit, limit) / limit)
 
     return Wrapped(denoise, call)
