@@ -37,7 +37,11 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "constraints": ("diffusion/constraints.py",),
 }
 # Tables that configure one fixed function, and so have no `name` key.
-FIXED: Mapping[str, str] = {"train": "training/loop.py", "compute": "build.py"}
+FIXED: Mapping[str, str] = {
+    "renoise": "diffusion/walk.py",
+    "train": "training/loop.py",
+    "compute": "build.py",
+}
 
 _WORDS: Mapping[str, str] = {
     "int": "an integer",

@@ -40,6 +40,7 @@ FILES = {
         def clamp(d, *, limit: Annotated[float, Range(0, 9, open_low=True)] = 1.0): "Clamp."
         def cfg(d, *, scale: float = 1.0): "Guide."
     """,
+    "diffusion/walk.py": "def renoise(x, *, noise: Positive = 1.0): 'A level up.'",
     "training/loop.py": """
         def helper(*, device: "torch.device" = None): ...
         def train(x, *, steps: Count = 5000, lr: Positive = 1e-3, note: str = ""): "Train."

@@ -162,11 +162,16 @@ def moments(
 
 
 def states(
-    denoise: Denoise, unit: Tensor, levels: Tensor, noise: Iterable[Tensor], step: Step
+    denoise: Denoise,
+    unit: Tensor,
+    levels: Tensor,
+    noise: Iterable[Tensor],
+    step: Step,
+    **others: Step,
 ) -> Iterator[State]:
     """A walk from the unit normals `unit`, with recorded noise."""
     x = start(denoise, levels, unit, Recorded([unit]))
-    return walk(denoise, x, levels, Recorded(noise), predictor=step)
+    return walk(denoise, x, levels, Recorded(noise), predictor=step, **others)
 
 
 def schedules() -> dict[str, Schedule]:

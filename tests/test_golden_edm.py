@@ -9,17 +9,18 @@ from exact import by_sigma, states
 from golden.load_golden import Case, Golden
 from torch import Tensor
 
+from ddpm_cli.diffusion.denoiser import Denoise
+from ddpm_cli.diffusion.edits import churn
 from ddpm_cli.diffusion.levels import explicit, karras
 from ddpm_cli.diffusion.samplers.ddim import ddim
 from ddpm_cli.diffusion.samplers.dpm_solver_multi import dpm_solver_pp_multi
 from ddpm_cli.diffusion.samplers.dpm_solver_sde import dpm_solver_pp_sde
 from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_pp_single
 from ddpm_cli.diffusion.samplers.heun import heun
-from ddpm_cli.diffusion.walk import Step
+from ddpm_cli.diffusion.walk import Step, renoise
 
 GOLDEN = Golden("samplers_edm_kdiffusion")
 LATER = {
-    **dict.fromkeys(GOLDEN.select("edm_churn_", "k_euler_s_churn"), "churn"),
     **dict.fromkeys(GOLDEN.select("ablation_heun_iddpm_"), "its levels"),
 }
 OTHER_VARIABLE = GOLDEN.select(
@@ -29,7 +30,7 @@ EXCLUDED = {
     **dict.fromkeys(OTHER_VARIABLE, "integrates another variable than sigma-space"),
     **dict.fromkeys(GOLDEN.select("k_lms_", "k_dpm_2_"), "not offered"),
 }
-HEUN = ("edm_heun_", "ablation_heun_edm_", "k_heun_")
+HEUN = ("edm_heun_", "edm_churn_", "ablation_heun_edm_", "k_heun_")
 # Euler's method is DDIM at eta 0; the ancestral one at eta 1.
 EULER = ("ablation_euler_edm_", "ablation_euler_iddpm_", "k_euler_")
 # k-diffusion never lowers the order at the end.
@@ -73,6 +74,7 @@ class Exploding:
 
 
 def levels(case: Case) -> Tensor:
+    """The levels before any churn."""
     params, schedule = case.params, Exploding()
     if case.id.startswith("k_"):
         return karras(schedule, count=10, low=0.02, high=60.0)
@@ -98,17 +100,30 @@ def step(case: Case) -> Step:
     return partial(ddim, eta=case.params.get("eta", 1.0) if ancestral else 0.0)
 
 
+def visit(case: Case, denoise: Denoise) -> Tensor:
+    """The states at the levels of a case: the first one, and that after each of its moves."""
+    params, plain, noise = case.params, levels(case), case.inputs.get("noise", ())
+    path, spread = plain, 1.0
+    if "churn" in case.id:
+        low, high = params.get("S_min", 0.0), params.get("S_max", 1e9)
+        path = churn(
+            plain, amount=params.get("S_churn", params.get("s_churn")), low=low, high=high
+        )
+        # The peers draw at every step, also where they then add no noise.
+        noise = [z for z, t in zip(noise, plain[:-1], strict=False) if low <= t <= high]
+        spread = params.get("S_noise", params.get("s_noise"))
+    ascend = partial(renoise, noise=spread)
+    walked = states(denoise, case.inputs["x_T"], path, noise, step(case), ascend=ascend)
+    at_levels = [state.x for state in walked if state.sigma in plain]
+    return torch.stack([case.inputs["x_T"] * path[0], *at_levels])
+
+
 @pytest.mark.parametrize("target", ["eps", "x0", "v"])
 @pytest.mark.parametrize("key", COVERED)
 def test_walk(key: str, target: str) -> None:
     case = GOLDEN[key]
     denoise = by_sigma(case.mixture, Exploding(), target)
-    path = levels(case)
-    noise = case.inputs.get("noise", ())
-    visited = list(states(denoise, case.inputs["x_T"], path, noise, step(case)))
-    first = case.inputs["x_T"] * path[0]
-    got = torch.stack([first, *(state.x for state in visited)])
-    assert case.excess("traj", got[case.params["kept_states"]]) <= 0
+    assert case.excess("traj", visit(case, denoise)[case.params["kept_states"]]) <= 0
 
 
 @pytest.mark.parametrize("key", [k for k in COVERED if GOLDEN[k].values.get("sigma_calls")])
@@ -117,9 +132,7 @@ def test_network_is_called_at_the_same_levels(key: str) -> None:
     called: list[float] = []
     denoise = by_sigma(case.mixture, Exploding())
     denoise.register_forward_pre_hook(lambda module, arguments: called.append(float(arguments[1])))
-    list(
-        states(denoise, case.inputs["x_T"], levels(case), case.inputs.get("noise", ()), step(case))
-    )
+    visit(case, denoise)
     want = case.values["sigma_calls"]
     assert len(called) == case.values["nfe"]
     assert all(map(partial(math.isclose, rel_tol=1e-12), called, want))

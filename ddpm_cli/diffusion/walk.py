@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
+from ddpm_cli.knobs import Positive
 
 
 class Move(NamedTuple):
@@ -63,9 +64,21 @@ def start(denoise: Denoise, levels: Tensor, like: Tensor, rng: Draws) -> Tensor:
     return rng.normal(like) * float(denoise.schedule.prior(levels[0]))
 
 
-def renoise(denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited]) -> Tensor:
-    """A level up: x_s = x_t + sqrt(s^2 - t^2) z, the forward process itself."""
-    return x + float((move.s**2 - move.t**2).sqrt()) * rng.normal(x)
+def renoise(
+    denoise: Denoise,
+    x: Tensor,
+    move: Move,
+    rng: Draws,
+    past: list[Visited],
+    *,
+    noise: Positive = 1.0,
+) -> Tensor:
+    """A level up adds the missing noise, noise times its standard deviation.
+
+    x_s = x_t + noise * sqrt(s^2 - t^2) z: the forward process itself at noise 1; slightly more
+    makes up for denoisers that remove too much (S_noise of Karras 2022, algorithm 2).
+    """
+    return x + noise * float((move.s**2 - move.t**2).sqrt()) * rng.normal(x)
 
 
 class _Tape:

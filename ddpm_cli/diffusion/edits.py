@@ -1,0 +1,103 @@
+"""Edits of a list of noise levels: (levels, *, knobs) -> levels, applied in the order given.
+
+A level up is a move that adds noise, the same level again a move of the corrector.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.knobs import Count, Index, NonNegative, Positive
+
+LENGTHS = (10,)
+VISITS = (10,)
+
+
+def churn(
+    levels: Tensor, *, amount: NonNegative = 40.0, low: NonNegative = 0.05, high: Positive = 50.0
+) -> Tensor:
+    """Raise the noise a little before each move that starts between low and high.
+
+    A move down from t starts at t (1 + gamma) with gamma = min(amount / n, sqrt(2) - 1) on a list
+    of n moves: S_churn, S_min and S_max of Karras 2022, algorithm 2.  S_noise is renoise.noise.
+    """
+    gamma = min(amount / (len(levels) - 1), math.sqrt(2) - 1)
+    churned = [levels[0]]
+    for t, s in pairwise(levels):
+        if gamma > 0 and s < t and low <= t <= high:
+            churned.append(t * (1 + gamma))
+        churned.append(s)
+    return torch.stack(churned)
+
+
+def jumps(
+    levels: Tensor,
+    *,
+    lengths: Sequence[Count] = LENGTHS,
+    visits: Sequence[Count] = VISITS,
+    again: Count = 1,
+    lowest: Index | None = None,
+) -> Tensor:
+    """Go back up and down again, so that what was pasted in can blend with what is drawn.
+
+    Every lengths[i] levels the walk climbs that many levels back, until it has come by visits[i]
+    times (Lugmayr 2022, appendix B: jump length and number of resamplings).  Several lengths, in
+    rising order, nest: a jump renews the shorter ones.  `again` makes each single move that many
+    times.  `lowest` restricts all this to so many levels of the list's end.
+    """
+    if len(lengths) != len(visits):
+        raise ValueError(f"{len(lengths)} lengths but {len(visits)} visits; give one of each")
+    if not bool((levels.diff() < 0).all()):
+        raise ValueError("the list already climbs or repeats; put jumps before other edits")
+    steps = len(levels) - 1
+    jumps_at = [
+        dict.fromkeys(range(0, steps - length, length), count - 1)
+        for length, count in zip(lengths, visits, strict=True)
+    ]
+    path = _path(steps, lengths, jumps_at, again, steps if lowest is None else lowest)
+    return levels[[steps - 1 - place for place in path]]
+
+
+def _path(
+    steps: int, lengths: Sequence[int], full: list[dict[int, int]], again: int, limit: int
+) -> list[int]:
+    """The places of a walk, counted from the end of the list; the 0 at the end is -1.
+
+    full[i][place] is how often the walk jumps lengths[i] levels up from a place.
+    """
+    left = [dict(row) for row in full]
+    path: list[int] = []
+    at = steps
+    while at > 0:
+        at -= 1
+        path.append(at)
+        if at < steps - 2 and at <= limit:
+            path += [at + 1, at] * (again - 1)
+        for i, length in enumerate(lengths):
+            if left[i].get(at, 0) and at + length <= limit:
+                left[i][at] -= 1
+                path += range(at + 1, at + length + 1)
+                at += length
+                left[:i] = [dict(row) for row in full[:i]]
+    return [*path, -1]
+
+
+def repeat(levels: Tensor, *, count: Count = 1) -> Tensor:
+    """Stay at each level for count moves of the corrector.
+
+    Predictor-corrector sampling (Song 2021, algorithm 1) has one or two, annealed Langevin
+    dynamics (Song 2019) a hundred; a single level is plain Langevin dynamics.
+    """
+    times = torch.where(levels > 0, count + 1, 1)
+    return levels.repeat_interleave(times)
+
+
+def reverse(levels: Tensor) -> Tensor:
+    """From the image to noise: the levels rise, and the 0 at the end is dropped.
+
+    The image is taken as the state at the lowest positive level.
+    """
+    return levels[levels > 0].flip(0)
