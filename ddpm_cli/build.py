@@ -19,7 +19,7 @@ from ddpm_cli.config import Config
 from ddpm_cli.data.images import ImageSet
 from ddpm_cli.diffusion.denoiser import Denoise, Denoiser
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.walk import Step
+from ddpm_cli.diffusion.walk import Step, renoise
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.knobs import Index
@@ -223,8 +223,10 @@ def draw(config: Config) -> Callable[..., tuple[Tensor, Tensor]]:
 
 
 def levels(config: Config, process: Schedule) -> Tensor:
-    """The noise levels that a configuration walks along."""
+    """The noise levels that a configuration walks along, its edits applied in their order."""
     made: Tensor = _made("levels", config["levels"], process)
+    for settings in config["edits"]:
+        made = _made("edits", settings, made)
     return made
 
 
@@ -232,6 +234,22 @@ def predictor(config: Config) -> Step:
     """The step that a configuration samples with."""
     step: Step = _maker("sampler", config["sampler"])
     return step
+
+
+def corrector(config: Config) -> Step | None:
+    """The step that a configuration makes where a level is repeated, if any."""
+    settings = config.get("corrector")
+    return _maker("corrector", settings) if settings else None
+
+
+def ascend(config: Config) -> Step:
+    """The step that a configuration makes to a higher level."""
+    return partial(renoise, **config.get("renoise", {}))
+
+
+def is_adaptive(config: Config) -> bool:
+    """Whether the sampler chooses its calls for each image, by a tolerance."""
+    return "rtol" in config["sampler"]
 
 
 def wrapped(config: Config, denoise: Denoise) -> Denoise:

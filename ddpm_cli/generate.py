@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli import build, signals
 from ddpm_cli.build import Compute
 from ddpm_cli.config import Config, Layer, resolve
-from ddpm_cli.diffusion.denoiser import Denoiser, Prediction
+from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Prediction
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import State, start, walk
@@ -40,20 +40,67 @@ def chunks(
 
     Image i depends on its own seed and class only.
     """
-    levels = build.levels(config, denoiser.schedule)
-    step = build.predictor(config)
+    levels = path(config, denoiser.schedule)
     for first in range(0, len(seeds), batch):
         rows = slice(first, first + batch)
         own, labels = list(seeds[rows]), None if classes is None else list(classes[rows])
-        condition = {}
-        if labels is not None:
-            condition["classes"] = torch.tensor(labels, device=compute.device)
-        denoise = build.wrapped(config, denoiser.bind(**condition))
-        rng = Rng(own)
-        shape = (len(own), *info.shape)
-        like = torch.empty(shape, dtype=compute.state_dtype, device=compute.device)
-        x = start(denoise, levels, like, rng)
-        yield Chunk(own, labels, walk(denoise, x, levels, rng, predictor=step))
+        # A solver whose steps follow the image must not see what else is in the batch.
+        size = 1 if build.is_adaptive(config) else len(own)
+        like = torch.empty((size, *info.shape), dtype=compute.state_dtype, device=compute.device)
+        walks = []
+        for part in (slice(row, row + size) for row in range(0, len(own), size)):
+            denoise = build.wrapped(config, _bound(denoiser, labels and labels[part], compute))
+            walks.append(_walk(config, denoise, levels, like, Rng(own[part])))
+        yield Chunk(own, labels, map(_joined, zip(*walks, strict=True)))
+
+
+def _bound(denoiser: Denoiser, labels: list[int] | None, compute: Compute) -> Denoise:
+    """The denoiser of images of these classes."""
+    if labels is None:
+        return denoiser.bind()
+    return denoiser.bind(classes=torch.tensor(labels, device=compute.device))
+
+
+def _walk(
+    config: Config, denoise: Denoise, levels: Tensor, like: Tensor, rng: Rng
+) -> Iterator[State]:
+    """The walk of a configuration from the prior, shaped and typed like `like`."""
+    return walk(
+        denoise,
+        start(denoise, levels, like, rng),
+        levels,
+        rng,
+        predictor=build.predictor(config),
+        corrector=build.corrector(config),
+        ascend=build.ascend(config),
+    )
+
+
+def _joined(states: Sequence[State]) -> State:
+    """The states of walks along the same levels as those of one batch."""
+    if len(states) == 1:
+        return states[0]
+    return State(
+        torch.cat([state.x for state in states]),
+        states[0].sigma,
+        torch.cat([state.x0 for state in states]),
+    )
+
+
+def path(config: Config, schedule: Schedule) -> Tensor:
+    """The levels to walk along from noise to an image; edits that fit no such walk are refused."""
+    levels, corrector = build.levels(config, schedule), config.get("corrector")
+    if levels[-1] != 0:
+        raise ConfigError("edits: sampling goes from noise to an image; leave reverse out")
+    repeats = bool((levels.diff() == 0).any())
+    if repeats and corrector is None:
+        raise ConfigError("edits: levels repeat without a corrector; set corrector.name=langevin")
+    if corrector is not None and not repeats:
+        fix = 'add a repeated level: edits=[{name="repeat"}]'
+        raise ConfigError(f"corrector.{corrector['name']}: no level repeats; {fix}")
+    if config["sampler"]["name"] == "hold" and corrector is None:
+        raise ConfigError("sampler.hold: leaves all to a corrector; set corrector.name=ald")
+    return levels
 
 
 class Model(NamedTuple):
@@ -126,27 +173,33 @@ class _Counting:
         return Prediction(torch.zeros_like(x), torch.zeros_like(x))
 
 
-def plan(config: Config, schedule: Schedule) -> tuple[int, int]:
-    """Number of moves and of network calls of a walk, counted by walking it on one number."""
-    counting, rng = _Counting(schedule), Rng([0])
-    levels = build.levels(config, schedule)
-    x = start(counting, levels, torch.zeros(1, 1, dtype=torch.float64), rng)
-    moves = sum(1 for _ in walk(counting, x, levels, rng, predictor=build.predictor(config)))
-    return moves, counting.calls
+def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
+    """Number of moves and of network calls of a walk, counted by walking it on one number.
+
+    The calls are None if each image takes as many as it needs.
+    """
+    counting, levels = _Counting(schedule), path(config, schedule)
+    like = torch.zeros(1, 1, dtype=torch.float64)
+    moves = sum(1 for _ in _walk(config, counting, levels, like, Rng([0])))
+    return moves, None if build.is_adaptive(config) else counting.calls
 
 
 def fit_calls(config: Config, schedule: Schedule, calls: int) -> Config:
     """The configuration with the longest list of levels that costs at most `calls` calls."""
     if "count" not in config["levels"]:
         raise ConfigError(f"--calls: levels {config['levels']['name']} have no count to choose")
+    if build.is_adaptive(config):
+        name = config["sampler"]["name"]
+        raise ConfigError(f"--calls: {name} takes as many as its tolerance needs; leave it out")
     most = min(calls, schedule.steps or calls)
 
     def sized(count: int) -> Config:
         return config | {"levels": config["levels"] | {"count": count}}
 
-    fitting = bisect_left(
-        range(1, most + 1), True, key=lambda count: plan(sized(count), schedule)[1] > calls
-    )
+    def is_over(count: int) -> bool:
+        return (plan(sized(count), schedule)[1] or 0) > calls
+
+    fitting = bisect_left(range(1, most + 1), True, key=is_over)
     if not fitting:
         raise ConfigError(f"--calls {calls}: too few for one step of {config['sampler']['name']}")
     return sized(fitting)

@@ -93,7 +93,8 @@ def command(
     config = _resolved(ctx, Layer(str(found.path), header.config), calls)
     count = len(seeds) if seeds else count
     moves, each = generate.plan(config, build.schedule(config))
-    console.say(f"{count} images, {moves} steps, {each} network calls an image")
+    cost = "as many network calls as it takes" if each is None else f"{each} network calls"
+    console.say(f"{count} images, {moves} steps, {cost} an image")
     if dry_run:
         console.result(configuration.dump_toml(config).rstrip("\n"))
         return
