@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from ddpm_cli import catalog, presets
+from ddpm_cli import catalog, presets, recipes
 from ddpm_cli.errors import nearest
 
 
@@ -20,7 +20,7 @@ class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         name = catalog.canonical(str(value))
-        choices = catalog.names(self.kind)
+        choices = [*self._summaries()]
         if name not in choices:
             self.fail(f"no {self.kind} is named {value!r}; {nearest(name, choices)}", param, ctx)
         return name
@@ -29,10 +29,17 @@ class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         return [
-            CompletionItem(name, help=catalog.find(self.kind, name).summary)
-            for name in catalog.names(self.kind)
+            CompletionItem(name, help=summary)
+            for name, summary in self._summaries().items()
             if name.startswith(catalog.canonical(incomplete))
         ]
+
+    def _summaries(self) -> dict[str, str]:
+        """The names there are to choose from, recipes for samplers included."""
+        found = {name: catalog.find(self.kind, name).summary for name in catalog.names(self.kind)}
+        if self.kind == "sampler":
+            found |= {name: recipes.read(name).get("summary", "") for name in recipes.names()}
+        return found
 
 
 def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

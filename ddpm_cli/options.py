@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ddpm_cli import catalog, completion, config, console, presets
+from ddpm_cli import catalog, completion, config, console, presets, recipes
 from ddpm_cli.completion import ComponentChoice
 from ddpm_cli.config import Layer
 from ddpm_cli.errors import ConfigError
@@ -244,7 +244,7 @@ def layers(
         found += presets.file_layers(ctx.params["config_file"])
     found.append(Layer("the environment", config.merge(given["ENVIRONMENT"])))
     found.append(Layer("the command line", config.merge(given["COMMANDLINE"])))
-    return [layer for layer in found if layer.values]
+    return recipes.expand([layer for layer in found if layer.values])
 
 
 def _environment_assignments() -> list[dict[str, Any]]:
@@ -297,6 +297,7 @@ def describe(kind: str) -> str:
         for knob in item.knobs.values():
             default = "none" if knob.default is None else config.toml_value(knob.default)
             lines.append(f"  {knob.name} = {default}  ({knob.kind})")
+    lines += recipes.describe() if kind == "sampler" else []
     return "\n".join(lines) or f"There is no {kind} component."
 
 

@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 import runs
 
-from ddpm_cli import catalog
+from ddpm_cli import catalog, recipes
 
 FILES = {
     "data/sets.py": "def mnist(split, *, path: str = ''): 'Digits.'",
@@ -58,6 +58,7 @@ def components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dedent(source), encoding="utf-8")
     monkeypatch.setattr(catalog, "ROOT", root)
+    monkeypatch.setattr(recipes, "_files", dict)
     catalog._components.cache_clear()
     yield root
     catalog._components.cache_clear()

@@ -21,6 +21,7 @@ ALLOWED = {
     "catalog": BASE,
     "config": BASE | {"catalog"},
     "presets": BASE | {"catalog", "config"},
+    "recipes": BASE | {"catalog", "config", "console", "presets"},
     "diffusion": BASE,
     "networks": BASE,
     "data": BASE | {"diffusion", "networks", "files", "console", "signals"},

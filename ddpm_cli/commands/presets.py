@@ -2,7 +2,7 @@
 
 import click
 
-from ddpm_cli import completion, config, console, options, presets
+from ddpm_cli import completion, config, console, options, presets, recipes
 
 
 @click.command(
@@ -37,7 +37,7 @@ def command(name: str | None, as_json: bool) -> None:
 
 
 def _print_one(name: str, as_json: bool) -> None:
-    resolved = config.resolve(presets.layers(name))
+    resolved = config.resolve(recipes.expand(presets.layers(name)))
     if as_json:
         console.json_line(resolved)
     else:
