@@ -9,7 +9,7 @@ def column(level: Tensor | float, like: Tensor) -> Tensor:
 
     A single level stays a 0-dimensional tensor, which broadcasts by itself.
     """
-    level = torch.as_tensor(level).to(device=like.device, dtype=like.dtype)
+    level = torch.as_tensor(level, device=like.device, dtype=like.dtype)
     return level if level.ndim == 0 else level.reshape(-1, *[1] * (like.ndim - 1))
 
 
