@@ -317,3 +317,13 @@ class TestWrappers:
     def test_every_wrapper_keeps_the_schedule(self, name: str) -> None:
         inner = self.prediction(0.0)
         assert load("wrappers", name)(inner).schedule is inner.schedule
+
+
+@pytest.mark.parametrize("rule", ["leading", "linspace", "quadratic", "trailing"])
+def test_continuous_processes_take_any_number_of_levels(rule: str) -> None:
+    """Real times lie between the places of a table, and none is lost to rounding."""
+    for count in (7, 999, 1500):
+        levels = load("levels", rule, count=count)(vp())
+        assert len(levels) == count + 1
+        assert (levels.diff() < 0).all()
+        assert levels[-2] >= float(vp().sigma(torch.tensor(0.0)))

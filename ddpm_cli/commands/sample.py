@@ -93,8 +93,8 @@ def command(
     config = _resolved(ctx, Layer(str(found.path), header.config), calls)
     count = len(seeds) if seeds else count
     moves, each = generate.plan(config, build.schedule(config))
-    cost = "as many network calls as it takes" if each is None else f"{each} network calls"
-    console.say(f"{count} images, {moves} steps, {cost} an image")
+    cost = f"{each} network calls an image" if each else "network calls as an image needs them"
+    console.say(f"{count} images, {moves} steps, {cost}")
     if dry_run:
         console.result(configuration.dump_toml(config).rstrip("\n"))
         return
