@@ -106,7 +106,6 @@ def test_ode_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_noise_of_a_level_up_is_a_setting() -> None:
     edits = [{"name": "churn", "low": 0.0, "high": 1e9}]
     plain, more = (
-        drawn(settings(edits=edits, **tables), [1])[0]
-        for tables in ({}, {"renoise": {"noise": 2}})
+        drawn(settings(edits=edits, renoise={"noise": noise}), [1])[0] for noise in (1, 2)
     )
     assert not torch.allclose(plain, more)
