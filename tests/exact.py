@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ddpm_cli import catalog
 from ddpm_cli.diffusion import parameterizations
-from ddpm_cli.diffusion.denoiser import Denoise, Denoiser
+from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Prediction, Wrapped
 from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.schedules import Schedule, Table, cosine, linear
 from ddpm_cli.diffusion.walk import State, Step, start, walk
@@ -105,6 +105,16 @@ class Rescaled(nn.Module):
         before = self.schedule.sigma((number - 1).clamp(min=1) / steps)
         s = torch.where(number > 1, before, 0.0).reshape(like)
         return self.schedule.alpha(s) * (x0 + (s / t) ** 2 * (x - x0))
+
+
+def certain(denoise: Denoise, mixture: Mixture) -> Denoise:
+    """The same denoiser with the exact variance of its clean image."""
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        variance = mixture.x0_variance(x, 1.0, sigma).to(x.dtype)
+        return denoise(x, sigma)._replace(covariance=variance)
+
+    return Wrapped(denoise, call)
 
 
 def gaussian(mean: float, variance: float) -> Mixture:

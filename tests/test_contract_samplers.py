@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from exact import Fresh, by_sigma, gaussian, moments, schedules
+from exact import Fresh, by_sigma, certain, gaussian, moments, schedules
 from golden.analytic_model import Mixture
 from torch import Tensor
 
@@ -46,9 +46,11 @@ class Declared(NamedTuple):
 FAR = (80.0, 0.05)
 # The name of a sampler, and more words where settings differ in their order.
 SAMPLERS = {
-    "ddim": Declared(1, ({"eta": 0.0}, {"eta": 0.5}, {"eta": 1.0})),
+    "ddim": Declared(1, ({"eta": 0.0}, {"eta": 0.5}, {"eta": 1.0}, {"variance": "hat"})),
+    "ddim without error": Declared(1, ({"variance": "optimal"},)),
     "ddpm": Declared(1, tuple({"variance": v} for v in ("small", "large", "learned"))),
     "euler-maruyama": Declared(1, ({},), noisy=True),
+    "ddpm without error": Declared(1, ({"variance": "optimal"},)),
     "heun": Declared(2, ({},), draws=0),
     "hold": Declared(0, ({},), draws=0, noisy=True),
     "ode": Declared(math.inf, ({"rtol": 1e-4, "atol": 1e-4},), draws=0),
@@ -141,7 +143,7 @@ def sample(
     target: str = "eps",
 ) -> Tensor:
     """The last state of a walk from the prior."""
-    denoise = by_sigma(mixture, schedule, target, torch.tanh)
+    denoise = certain(by_sigma(mixture, schedule, target, torch.tanh), mixture)
     x = start(denoise, levels, like, rng)
     *_, last = walk(denoise, x, levels, rng, predictor=step)
     return last.x
@@ -178,13 +180,17 @@ def test_converges_with_its_declared_order(name: str, settings: Any) -> None:
     """Halving the steps in log sigma divides the error by 2^order."""
     step, declared = load("sampler", name, **settings), SAMPLERS[name]
     top, bottom = declared.ends
-    denoise = by_sigma(gaussian(0.4, 0.25), linear(), channel=torch.zeros_like)
+    data = gaussian(0.4, 0.25)
+    denoise = certain(by_sigma(data, linear(), channel=torch.zeros_like), data)
     errors = []
     for count in (64, 128, 256):
         levels = geometric(top, bottom, count)
         mean, variance = moments(denoise, levels, step, 0.4, 0.25)
         assert mean == pytest.approx(0.4, abs=1e-9)
         errors.append(abs(math.sqrt(variance) - math.sqrt(0.25 + bottom**2)))
+    if name.endswith("without error"):  # on normal data
+        assert max(errors) < 1e-12
+        return
     for coarse, fine in pairwise(errors):
         slope = math.log2(coarse / fine)
         assert declared.order - 0.15 < slope < declared.order + declared.above

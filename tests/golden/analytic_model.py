@@ -74,6 +74,14 @@ class Mixture:
         means = self.means + a * self.variances / variance * residual
         return (share * means).sum(1).reshape(x.shape)
 
+    def x0_variance(self, x: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
+        """The diagonal of Var[x0 given x]."""
+        a, variance, residual, share = self._terms(x, alpha, sigma, None)
+        means = self.means + a * self.variances / variance * residual
+        within = self.variances * (1 - a**2 * self.variances / variance)
+        mean = (share * means).sum(1, keepdim=True)
+        return (share * (within + (means - mean) ** 2)).sum(1).reshape(x.shape)
+
     def eps(self, x: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
         """E[eps given x] = -sigma * score."""
         return -_column(sigma, x) * self.score(x, alpha, sigma)

@@ -1,10 +1,13 @@
 """Denoising diffusion implicit models (Song 2021)."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
+from ddpm_cli.diffusion.variances import large, limited, optimal
 from ddpm_cli.diffusion.walk import Draws, Move, Visited
-from ddpm_cli.knobs import NonNegative
+from ddpm_cli.knobs import Count, NonNegative
 
 
 def ddim(
@@ -15,18 +18,31 @@ def ddim(
     past: list[Visited],
     *,
     eta: NonNegative = 0.0,
+    variance: Literal["eta", "hat", "optimal"] = "eta",
+    clip_pixels: NonNegative = 0.0,
+    clip_moves: Count = 1,
 ) -> Tensor:
-    """DDIM: deterministic at eta 0, ancestral at eta 1.
+    """DDIM: deterministic at eta 0, ancestral at eta 1; its noise may be hat's or optimal.
 
     x_s = x0 + sqrt(s^2 - n^2) * eps + n * z with n = eta * s * sqrt(1 - s^2 / t^2), which is
     eta times the posterior's standard deviation (Song 2021, eq. 12 and 16).
+    hat: the mean of eta 1 and the variance 1 - abar_t / abar_s, which is ddpm's large one
+    (Song 2021, appendix D.3); eta has no say.  optimal: eta's mean and the variance that fits
+    the data best (Bao 2022), limited by clip_pixels as in ddpm.
     """
     t, s = float(move.t), float(move.s)
-    x0 = denoise(x, move.t).guided(t)
+    prediction = denoise(x, move.t)
+    x0 = prediction.guided(t)
     if s == 0:
         return x0
-    noise = eta * s * (1 - (s / t) ** 2) ** 0.5
+    noise = (1.0 if variance == "hat" else eta) * s * (1 - (s / t) ** 2) ** 0.5
     if noise > s:
         raise ValueError(f"eta {eta:g} asks for more noise than the level {s:g} holds")
-    x = x0 + (s**2 - noise**2) ** 0.5 / t * (x - x0)
-    return x + noise * rng.normal(x) if noise else x
+    mean: Tensor = x0 + (s**2 - noise**2) ** 0.5 / t * (x - x0)
+    if variance == "optimal":
+        spread = optimal(prediction, move, noise**2)
+        spread = limited(spread, denoise.schedule, move, clip_pixels, clip_moves)
+        return mean + spread.sqrt() * rng.normal(x)
+    if variance == "hat":
+        noise = float(large(denoise.schedule, move).sqrt())
+    return mean + noise * rng.normal(x) if noise else mean

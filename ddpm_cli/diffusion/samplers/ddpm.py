@@ -7,7 +7,9 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.diffusion.variances import large, limited, optimal
 from ddpm_cli.diffusion.walk import Draws, Move, Visited
+from ddpm_cli.knobs import Count, NonNegative
 
 
 def ddpm(
@@ -17,36 +19,55 @@ def ddpm(
     rng: Draws,
     past: list[Visited],
     *,
-    variance: Literal["small", "large", "learned"] = "small",
+    variance: Literal["small", "large", "learned", "optimal"] = "small",
+    clip_pixels: NonNegative = 0.0,
+    clip_moves: Count = 1,
 ) -> Tensor:
-    """Ancestral sampling with a small (posterior), large (beta) or learned variance.
+    """Ancestral sampling: variance small (posterior), large (beta), learned or optimal (fitted).
 
     mean = x0 + s^2 / t^2 (x - x0), the posterior's mean (Ho 2020, eq. 7); no noise at level 0.
+    clip_pixels, unless 0, limits the optimal noise of the last clip_moves noisy moves, in grey
+    levels of 255 (Bao 2022, appendix).
     """
     t, s = float(move.t), float(move.s)
     prediction = denoise(x, move.t)
     mean = prediction.x0 + (s / t) ** 2 * (x - prediction.x0)
-    shrink = float(denoise.schedule.alpha(move.t) / denoise.schedule.alpha(move.s))
-    log_variance = _log_variance(prediction, move, shrink, variance)
+    if variance == "optimal":
+        spread = optimal(prediction, move, s**2 * (1 - (s / t) ** 2))
+        spread = limited(spread, denoise.schedule, move, clip_pixels, clip_moves)
+    else:
+        spread = _log_variance(prediction, denoise, move, variance).exp()
     if prediction.score is not None:
         # The mean shift of Dhariwal 2021, algorithm 1, in sigma-space.
-        mean = mean + log_variance.exp() / shrink * prediction.score
-    return mean if s == 0 else mean + (log_variance / 2).exp() * rng.normal(x)
+        shrink = float(denoise.schedule.alpha(move.t) / denoise.schedule.alpha(move.s))
+        mean = mean + spread / shrink * prediction.score
+    return mean if s == 0 else mean + spread.sqrt() * rng.normal(x)
 
 
-def _log_variance(prediction: Prediction, move: Move, shrink: float, variance: str) -> Tensor:
+def _log_variance(prediction: Prediction, denoise: Denoise, move: Move, variance: str) -> Tensor:
     """Log of the reverse variance of x_s, in sigma-space (native scale divided by alpha_s^2).
 
     small: s^2 (1 - s^2 / t^2), the posterior's; large: (alpha_t / alpha_s)^2 (t^2 - s^2), beta;
     learned: between their logarithms by the network's channel (Nichol 2021, eq. 15).
+    At s = 0, where it shifts a guided mean only, the posterior's variance vanishes: large and
+    learned then take that of the move before in its place, as the authors' code does.
     """
-    small = torch.log(move.s**2 * (1 - (move.s / move.t) ** 2))
-    large = torch.log(shrink**2 * (move.t**2 - move.s**2))
-    if variance != "learned":
-        return column(small if variance == "small" else large, prediction.x0)
+    if variance == "small":
+        return column(torch.log(move.s**2 * (1 - (move.s / move.t) ** 2)), prediction.x0)
+    low = _lowest(denoise, move) if move.s == 0 else move.s**2 * (1 - (move.s / move.t) ** 2)
+    high = large(denoise.schedule, move)
+    if variance == "large":
+        return column(torch.log(low if move.s == 0 else high), prediction.x0)
     if prediction.range is None:
         raise ValueError("variance learned needs a model that was trained with learned variances")
     share = (prediction.range + 1) / 2
-    if move.s == 0:  # the posterior's variance vanishes there, and no noise is added
-        small = large
-    return share * column(large, share) + (1 - share) * column(small, share)
+    return share * column(high.log(), share) + (1 - share) * column(low.log(), share)
+
+
+def _lowest(denoise: Denoise, move: Move) -> Tensor:
+    """The posterior's variance one move earlier, native scale: from the level above t to t."""
+    above = move.levels[move.levels > move.t]
+    if not len(above):
+        return large(denoise.schedule, move)
+    alpha = denoise.schedule.alpha(move.t)
+    return (alpha * move.t) ** 2 * (1 - (move.t / above.min()) ** 2)
