@@ -77,7 +77,8 @@ def grid(schedule: Schedule, count: int) -> Tensor:
     levels = torch.linspace(float(low.log()), float(high.log()), count, dtype=torch.float64).exp()
     if steps is not None:
         levels = schedule.sigma((schedule.time(levels) * steps).round() / steps)
-    return torch.unique(levels)
+    found: Tensor = torch.unique(levels)
+    return found
 
 
 def _trained(schedule: Schedule, steps: int) -> Tensor:
