@@ -18,10 +18,16 @@ from exact import (
 )
 from golden.analytic_model import Mixture
 
-from ddpm_cli.diffusion.analytic import Analytic, Moments, grid, squares, trajectory
+from ddpm_cli.diffusion.analytic import (
+    Analytic,
+    Moments,
+    grid,
+    predicted_noise,
+    squares,
+    trajectory,
+)
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.levels import trailing
-from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers.ddim import ddim
 from ddpm_cli.diffusion.samplers.ddpm import ddpm
 from ddpm_cli.diffusion.schedules import Schedule, cosine, linear
@@ -142,7 +148,8 @@ def test_squares_of_an_exact_denoiser_have_the_moments_of_theory() -> None:
     denoiser = by_sigma(mixture, linear())
     for t in (0.1, 0.5, 3.0):
         sigma = torch.tensor(t, dtype=torch.float64)
-        norm, error = squares(denoiser, x0, sigma, Rng(range(200)))
+        noise = Fresh(2).normal(x0)
+        norm, error = squares(noise, predicted_noise(denoiser, x0, noise, sigma))
         gamma = t**2 / (0.25 + t**2)
         assert float(norm.mean()) == pytest.approx(gamma, rel=0.03)
         assert float(error.mean()) == pytest.approx(1 - gamma, rel=0.03)

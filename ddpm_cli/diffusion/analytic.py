@@ -6,13 +6,12 @@ over images and pixels is t^2 (1 - Gamma), Gamma = E||eps_hat||^2 / d (Bao 2022,
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction, Wrapped
-from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 
@@ -86,20 +85,40 @@ def _trained(schedule: Schedule, steps: int) -> Tensor:
     return schedule.sigma(torch.arange(1, steps + 1, dtype=torch.float64) / steps)
 
 
-def squares(
-    denoiser: Denoiser, x0: Tensor, sigma: Tensor, rng: Rng, **condition: Any
-) -> tuple[Tensor, Tensor]:
-    """Means over the pixels of eps_hat^2 and (eps - eps_hat)^2 at the level sigma, each [B].
+def predicted_noise(
+    denoiser: Denoiser, x0: Tensor, noise: Tensor, sigma: Tensor, **condition: Any
+) -> Tensor:
+    """eps_hat = (x - E[x0 given x]) / sigma at x = x0 + sigma * noise, shaped like x0."""
+    x = x0 + column(sigma, x0) * noise
+    predicted: Tensor = (x - denoiser(x, sigma, **condition).x0) / column(sigma, x0)
+    return predicted
+
+
+def squares(noise: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+    """Means over the pixels of eps_hat^2 and (eps - eps_hat)^2, each [B].
 
     The first has the mean Gamma; the second the mean 1 - Gamma if the network is exact, less
     scatter at high levels, and gives the best variance around an imperfect mean if it is not
     (Bao 2022, ICML, theorem 2).
     """
-    noise = rng.normal(x0)
-    x = x0 + column(sigma, x0) * noise
-    predicted = (x - denoiser(x, sigma, **condition).x0) / column(sigma, x0)
     norm, error = (v.square().flatten(1).mean(1) for v in (predicted, noise - predicted))
     return norm, error
+
+
+def share(
+    method: Literal["npr", "sn"], noise: Tensor, predicted: Tensor, residue: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What a head has to predict, as a share of the mean variance, and the weight of its error.
+
+    npr: (eps - eps_hat)^2 / residue, whose mean given x is the variance around the prediction;
+    sn: (eps^2 - eps_hat^2) / residue, whose mean is the variance if the network is exact (Bao
+    2022, ICML, NPR-DPM and SN-DPM).  residue [B] = 1 - Gamma.  sn scatters like 1 / residue at
+    high levels, so it counts less there.
+    """
+    r = column(residue, noise)
+    if method == "npr":
+        return (noise - predicted).square() / r, torch.ones_like(r)
+    return (noise.square() - predicted.square()) / r, r
 
 
 def trajectory(schedule: Schedule, moments: Moments, count: int) -> list[int]:

@@ -49,6 +49,17 @@ class Denoise(Protocol):
         """Predict the clean image of the noisy x."""
 
 
+class Bindable(Protocol):
+    """A denoiser whose conditions are still open."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The process that the network was trained on."""
+
+    def bind(self, **condition: Any) -> Denoise:
+        """The same denoiser with its conditions (class labels, images) fixed."""
+
+
 class Wrapped:
     """A denoiser seen through another function, which keeps its schedule."""
 
