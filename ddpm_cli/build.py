@@ -17,12 +17,15 @@ from torch import Tensor, nn
 from ddpm_cli import catalog
 from ddpm_cli.config import Config
 from ddpm_cli.data.images import ImageSet
-from ddpm_cli.diffusion.denoiser import Denoise, Denoiser
+from ddpm_cli.diffusion.analytic import Analytic
+from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import Step, renoise
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoint import DataInfo, Header
+from ddpm_cli.files.moments import Fit
 from ddpm_cli.knobs import Index
+from ddpm_cli.networks.heads import Head, Tap
 
 
 class Compute(NamedTuple):
@@ -262,9 +265,8 @@ def wrapped(config: Config, denoise: Denoise) -> Denoise:
 def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Denoiser:
     """The denoiser of the checkpoint `path`, weights in the number format of the device."""
     if header.kind != "model":
-        raise Refusal(
-            f"{path}: a {header.kind} to go on training from", "give a model.safetensors"
-        )
+        what = {"state": "a state to go on training from", "moments": "moments of a model"}
+        raise Refusal(f"{path}: {what.get(header.kind, 'no model')}", "give a model.safetensors")
     made = denoiser(header.config, outline(header, path))
     try:
         made.load_weights(weights, assign=True)
@@ -274,6 +276,21 @@ def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path:
     made.eval().requires_grad_(False)
     made.network = compute.run(compute.place(made.network, cast=True))
     return made
+
+
+def known(denoiser: Denoiser, fit: Fit | None) -> Bindable:
+    """The denoiser, with the variance of its clean images if moments of the model are given."""
+    if fit is None:
+        return denoiser
+    if not fit.head:
+        return Analytic(denoiser, fit.moments)
+    try:
+        tap, head = Tap(denoiser.network), Head(denoiser.network, fit.header.data.shape)
+        head.load_state_dict(fit.head)
+    except (ValueError, RuntimeError):
+        raise Refusal(f"{fit.path}: corrupt: its head does not fit the model's network") from None
+    head.to(next(denoiser.network.parameters()).device).eval().requires_grad_(False)
+    return Analytic(denoiser, fit.moments, lambda: head(tap.features))
 
 
 def outline(header: Header, path: Path) -> nn.Module:

@@ -50,7 +50,8 @@ def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
 def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a run in ./runs or of a bundled model, or else a path."""
     names = {path.parent.name for path in Path("runs").glob("*/model.safetensors")}
-    names |= {path.stem for path in (Path(__file__).parent / "assets").glob("*.safetensors")}
+    bundled = (Path(__file__).parent / "assets").glob("*.safetensors")
+    names |= {path.stem for path in bundled if "." not in path.stem}
     found = [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
     return found or paths(ctx, param, incomplete)
 

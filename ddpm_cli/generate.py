@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -10,13 +11,15 @@ from torch import Tensor
 from ddpm_cli import build, signals
 from ddpm_cli.build import Compute
 from ddpm_cli.config import Config, Layer, resolve
-from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Prediction
+from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser, Prediction
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import State, start, walk
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files import checkpoint, models
-from ddpm_cli.files.checkpoint import DataInfo
+from ddpm_cli.files import checkpoint, models, moments
+from ddpm_cli.files.checkpoint import DataInfo, Header
+from ddpm_cli.files.models import Found
+from ddpm_cli.files.moments import Fit
 
 
 class Chunk(NamedTuple):
@@ -28,7 +31,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(
-    denoiser: Denoiser,
+    denoiser: Bindable,
     config: Config,
     info: DataInfo,
     compute: Compute,
@@ -54,7 +57,7 @@ def chunks(
         yield Chunk(own, labels, map(_joined, zip(*walks, strict=True)))
 
 
-def _bound(denoiser: Denoiser, labels: list[int] | None, compute: Compute) -> Denoise:
+def _bound(denoiser: Bindable, labels: list[int] | None, compute: Compute) -> Denoise:
     """The denoiser of images of these classes."""
     if labels is None:
         return denoiser.bind()
@@ -109,7 +112,7 @@ class Model(NamedTuple):
     config: Config
     info: DataInfo
     compute: Compute
-    denoiser: Denoiser
+    denoiser: Bindable
 
     def sample(
         self, seeds: Sequence[int], classes: Sequence[int] | None = None, batch: int = 64
@@ -128,11 +131,22 @@ class Model(NamedTuple):
 
 def load(model: str | None, **compute: str) -> Model:
     """The model that -m names, on its device."""
-    path = models.find(model).path
-    header, weights = checkpoint.load(path)
+    found = models.find(model)
+    header, weights = checkpoint.load(found.path)
     config = resolve([Layer("the checkpoint", header.config), Layer("load", {"compute": compute})])
     chosen = build.compute(**config["compute"])
-    return Model(config, header.data, chosen, build.restored(header, weights, chosen, path))
+    denoiser = build.restored(header, weights, chosen, found.path)
+    denoise = build.known(denoiser, fitted(config, header, found))
+    return Model(config, header.data, chosen, denoise)
+
+
+def fitted(config: Config, header: Header, found: Found, file: Path | None = None) -> Fit | None:
+    """The moments of the model if a sampler's variance needs them: `file`, or those beside it."""
+    if config["sampler"].get("variance") == "optimal":
+        return moments.load(file or moments.beside(found.path), header, found.name)
+    if file is not None:
+        raise ConfigError("--moments: only of use with --set sampler.variance=optimal")
+    return None
 
 
 def last(states: Iterator[State]) -> State | None:
@@ -170,7 +184,8 @@ class _Counting:
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
         self.calls += 1
-        return Prediction(torch.zeros_like(x), torch.zeros_like(x))
+        zeros = torch.zeros_like(x)
+        return Prediction(zeros, zeros, zeros)
 
 
 def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:

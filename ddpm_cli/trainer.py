@@ -32,6 +32,11 @@ def check(config: Config, info: DataInfo, place: Group) -> None:
             f"network.classes: {asked} asked for, but the data has {have}; "
             f"--set network.classes={have}"
         )
+    if config["sampler"].get("variance") == "optimal":
+        raise ConfigError(
+            "sampler.variance: optimal needs moments, which only a finished model has; "
+            "choose it when sampling"
+        )
     if config["train"]["batch"] % place.ranks:
         raise ConfigError(
             f"train.batch: {config['train']['batch']} images do not divide among "

@@ -4,13 +4,16 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ddpm_cli import config as configuration
 from ddpm_cli import console, options
 from ddpm_cli.errors import ConfigError, Refusal
+
+if TYPE_CHECKING:
+    from ddpm_cli.files.checkpoint import Header
 
 
 @click.command(
@@ -71,6 +74,8 @@ def replay(record: Mapping[str, Any], target: str) -> list[str]:
         words += ["--seeds", str(record["seeds"])]
         if record["class"] is not None:
             words += ["--class", str(record["class"])]
+        if "moments" in record:
+            words += ["--moments", str(record["moments"])]
         words += ["--batch", str(record["batch"]), "--dtype", str(record["dtype"])]
         words += ["--device", str(record["device"])]
         words += ["--set", f"compute.threads={record['threads']}"]
@@ -88,12 +93,16 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
 
     found = models.find(target)
     header = checkpoint.read_header(found.path, verify=True)
-    network = build.outline(header, found.path)
     facts: dict[str, Any] = {
         "file": str(found.path),
         "hash": header.hash,
         "version": header.version,
         "kind": header.kind,
+    }
+    if header.fitted is not None:
+        return header.config, facts | _belonging(header, found.path)
+    network = build.outline(header, found.path)
+    facts |= {
         "summary": header.config.get("summary", ""),
         "parameters": sum(p.numel() for p in network.parameters()),
         "step": header.step,
@@ -104,6 +113,17 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     for table in ("data", "schedule", "network", "parameterization", "loss", "sampler", "levels"):
         facts[table] = header.config[table]
     return header.config, facts
+
+
+def _belonging(header: "Header", path: Path) -> dict[str, Any]:
+    """How moments were measured and which model they belong to, its file if it is beside them."""
+    from ddpm_cli.files import checkpoint, moments
+
+    fitted = dict(header.fitted or {})
+    model = path.with_name(path.name.replace(f"{moments.SUFFIX}.", ".", 1))
+    there = model != path and model.is_file()
+    same = there and checkpoint.read_header(model).hash == fitted.get("model")
+    return fitted | {"model_file": str(model) if same else None}
 
 
 def _show(facts: Mapping[str, Any], as_json: bool) -> None:

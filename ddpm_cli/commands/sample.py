@@ -45,6 +45,12 @@ BATCH = 64  # larger batches page-fault their way out of the caches
     help="As many steps as cost N network calls.",
     metavar="N",
 )
+@click.option(
+    "--moments",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Moments for an optimal variance, from ddpm fit; by default those beside the model.",
+)
 @click.option("--class", "label", metavar="NAME", help="Class name or number, or none.")
 @options.seed()
 @options.seeds
@@ -65,6 +71,7 @@ def command(
     output: str | None,
     model: str | None,
     calls: int | None,
+    moments: Path | None,
     label: str | None,
     seed: int,
     seeds: list[int] | None,
@@ -98,6 +105,7 @@ def command(
     if dry_run:
         console.result(configuration.dump_toml(config).rstrip("\n"))
         return
+    fit = generate.fitted(config, header, found, moments)
     place = distributed.group()
     target = outputs.open_output(
         output or "samples.png",
@@ -113,7 +121,7 @@ def command(
     compute = build.compute(**config["compute"])
     compute = compute._replace(device=distributed.own(compute.device, place))
     header, weights = load(found.path, str(compute.device))
-    denoiser = build.restored(header, weights, compute, found.path)
+    denoiser = build.known(build.restored(header, weights, compute, found.path), fit)
     with target:
         left = target.missing(wanted, names)
         classes = _classes(label, left, config, header.data)
@@ -121,6 +129,8 @@ def command(
             denoiser, config, header.data, compute, left, classes, batch or BATCH
         )
         record = provenance(found.name, header, config, compute, batch or BATCH, label)
+        if moments is not None:
+            record["moments"] = str(moments)
         _draw(made, target, record, names, len(left), as_json)
 
 

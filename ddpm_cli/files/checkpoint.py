@@ -7,6 +7,7 @@ what the data looked like, the step and a SHA-256 over all of it and the tensors
 import hashlib
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,11 @@ class DataInfo(NamedTuple):
 
 
 class Header(NamedTuple):
-    """The header of a checkpoint; `kind` is "model" (weights to use) or "state" (to resume)."""
+    """The header of a checkpoint; `kind` says what the tensors are.
+
+    "model" (weights to use), "state" (to resume from) or "moments" (see files/moments.py);
+    fitted: how moments were measured, and the hash of the model that they belong to.
+    """
 
     kind: str
     config: Config
@@ -44,6 +49,7 @@ class Header(NamedTuple):
     threads: int = 0
     hash: str = ""
     version: str = __version__
+    fitted: Mapping[str, Any] | None = None
 
 
 def save(path: Path, tensors: dict[str, Tensor], header: Header) -> Header:
@@ -103,7 +109,9 @@ def load(path: Path, device: str = "cpu") -> tuple[Header, dict[str, Tensor]]:
 
 
 def _fields(header: Header) -> dict[str, Any]:
+    fitted = {"fitted": dict(header.fitted)} if header.fitted is not None else {}
     return {
+        **fitted,
         "format": FORMAT,
         "kind": header.kind,
         "config": header.config,
@@ -128,11 +136,12 @@ def _parse(path: Path, fields: dict[str, Any]) -> Header:
         config = from_json(json.dumps(fields["config"]), str(path))
         kind, digest, version = (str(fields[key]) for key in ("kind", "hash", "version"))
         numbers = (int(fields["step"]), int(fields["threads"]))
+        fitted = dict(fields["fitted"]) if "fitted" in fields else None
     except (KeyError, TypeError, ValueError, OverflowError):
         raise _corrupt(path, "its header has missing or wrong entries") from None
     except ConfigError as error:
         raise _corrupt(path, error.problems[0]) from None
-    return Header(kind, config, info, *numbers, digest, version)
+    return Header(kind, config, info, *numbers, digest, version, fitted)
 
 
 def _seed(fields: dict[str, Any], layout: dict[str, Any]) -> "hashlib._Hash":

@@ -40,7 +40,7 @@ def find(model: str | None, default: str = "mnist") -> Found:
 
 def bundled() -> list[str]:
     """Names of the models that come with the package."""
-    return sorted(path.stem for path in BUNDLED.glob("*.safetensors"))
+    return sorted(p.stem for p in BUNDLED.glob("*.safetensors") if "." not in p.stem)
 
 
 def _bundled(name: str) -> Found:
