@@ -11,7 +11,7 @@ from torch import Tensor
 from ddpm_cli import build, signals
 from ddpm_cli.build import Compute
 from ddpm_cli.config import Config, Layer, resolve
-from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser, Prediction
+from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import State, start, walk
