@@ -45,6 +45,11 @@ MODELS = [
     Published("imagenet128-adm", 128, 422, 0.5, 250),
     Published("imagenet256-adm", 256, 554, 0.5, 250),
     Published("imagenet256-adm", 256, 552, 1, 250, {"classes": 0, "dropout": 0.1}),
+    # score_sde_pytorch, models/ncsnpp.py, counted.
+    Published("cifar10-ddpmpp-vp", 32, 61.804, 0.001, 1000),
+    Published("cifar10-ddpmpp-subvp", 32, 61.804, 0.001, 1000),
+    Published("cifar10-ncsnpp-ve", 32, 62.759, 0.001, 2000),
+    Published("cifar10-ncsnpp-ve", 32, 107.587, 0.001, 2000, {"blocks": 8}),
     # edm, SongUNet as train.py sets it up, counted without the 1152 weights of its augmentation.
     Published("cifar10-edm", 32, 55.733, 0.001, 35),
 ]
@@ -99,7 +104,8 @@ def test_miniature_can_be_trained_and_sampled(model: Published) -> None:
     denoise = build.wrapped(found, denoiser.bind(**condition))
     levels, rng = build.levels(found, denoiser.schedule), Rng([1, 2])
     x = start(denoise, levels, torch.zeros(2, 3, 8, 8, dtype=torch.float64), rng)
-    *_, final = walk(denoise, x, levels, rng, predictor=build.predictor(found))
+    steps = {"predictor": build.predictor(found), "corrector": build.corrector(found)}
+    *_, final = walk(denoise, x, levels, rng, **steps)
     assert final.sigma == 0
     assert final.x.isfinite().all()
 
