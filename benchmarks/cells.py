@@ -1,0 +1,133 @@
+"""What the tables share: cells measured once, sampling with any settings, Markdown."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from score_digits import Scorer
+from torch import Tensor
+
+from ddpm_cli import build, generate
+from ddpm_cli.config import SAMPLING, Config, Layer, resolve
+from ddpm_cli.files import checkpoint, images, models
+from ddpm_cli.generate import Model
+
+Row = dict[str, Any]
+
+PLAIN = {"corrector": {"name": "none"}, "edits": []}  # whatever the model was trained to use
+
+
+class Record:
+    """Rows measured so far, one JSON object a line: a stopped run goes on from it."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.rows: list[Row] = []
+        if path is None or not path.exists():
+            return
+        text = path.read_text("utf-8")
+        whole = text[: text.rfind("\n") + 1]  # a killed run may leave half a line
+        if whole != text:
+            path.write_text(whole, "utf-8")
+        self.rows = [json.loads(line) for line in whole.splitlines()]
+
+    def find(self, key: Row) -> Row | None:
+        """The row measured for a key, if there is one."""
+        key = json.loads(json.dumps(key))
+        return next((row for row in self.rows if row["key"] == key), None)
+
+    def __call__(self, key: Row, measure: Callable[..., Row], *arguments: Any) -> Row:
+        """The row of a key: from the record, or measured now from the arguments and kept."""
+        found = self.find(key)
+        if found is None:
+            found = {"key": key, **measure(*arguments)}
+            self.rows.append(found)
+            if self._path is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(found) + "\n")
+        return found
+
+
+class Subject(NamedTuple):
+    """A loaded model, and the hash by which a record knows it."""
+
+    model: Model
+    hash: str
+    batch: int
+
+    def config(self, tables: Mapping[str, Any]) -> Config:
+        """The model's configuration with other tables to sample with."""
+        return resolve(
+            [Layer("the checkpoint", self.model.config), Layer("benchmark", PLAIN | tables)]
+        )
+
+    def key(self, config: Config, count: int) -> Row:
+        """What the images of seeds 0 to count - 1 depend on."""
+        tables = {table: config[table] for table in SAMPLING if config.get(table)}
+        dtype = str(self.model.compute.dtype).removeprefix("torch.")
+        return {"model": self.hash, "images": count, "dtype": dtype, **tables}
+
+    def calls(self, config: Config) -> int:
+        """Network calls an image of a walk of fixed length."""
+        return int(generate.plan(config, self.model.denoiser.schedule)[1] or 0)
+
+    def fitted(self, tables: Mapping[str, Any], calls: int) -> Config:
+        """The configuration with the most levels that cost at most so many network calls."""
+        return generate.fit_calls(self.config(tables), self.model.denoiser.schedule, calls)
+
+    def draw(self, config: Config, count: int) -> Tensor:
+        """Images float32 [count, C, H, W], not rounded to bytes, of seeds 0 to count - 1."""
+        return self.model._replace(config=config).sample(range(count), batch=self.batch)
+
+    def score(self, scorer: Scorer, config: Config, count: int) -> tuple[Row, Tensor]:
+        """The scores of the images as files would hold them, and the images before."""
+        began = time.perf_counter()
+        x = self.draw(config, count)
+        seconds = round(time.perf_counter() - began, 1)
+        classes = generate.classes_for(range(count), config, self.model.info)
+        wanted = None if classes is None else torch.tensor(classes)
+        scores = scorer(images.from_uint8(images.to_uint8(x)), wanted)
+        return {**scores, "calls": self.calls(config), "sampling_seconds": seconds}, x
+
+
+def subject(name: str | None, batch: int, *, dtype: str, threads: int) -> Subject:
+    """Load the model that -m would name."""
+    if threads:
+        torch.set_num_threads(threads)
+    model = generate.load(name, dtype=dtype)
+    return Subject(model, checkpoint.read_header(models.find(name).path).hash, batch)
+
+
+def with_moments(found: Subject, name: str | None, config: Config) -> Subject:
+    """The same model with the moments that `ddpm fit` has put beside it."""
+    place = models.find(name)
+    fit = generate.fitted(config, checkpoint.read_header(place.path), place)
+    model = found.model._replace(denoiser=build.known(found.model.denoiser, fit))
+    return found._replace(model=model, hash=f"{found.hash}+{fit.header.hash}")
+
+
+def markdown(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, columns padded to equal width; all but the first are right-aligned."""
+    cells = [list(heading), *map(list, rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(heading))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [
+        [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        for row in [cells[0], rule, *cells[1:]]
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number as a table shows it; a dash if there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def say(line: str) -> None:
+    """Report progress."""
+    print(line, file=sys.stderr, flush=True)

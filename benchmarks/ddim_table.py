@@ -1,0 +1,192 @@
+"""Table 1 of the DDIM paper on digits, and other samplers on the same axis of network calls.
+
+Every cell is kept in a record as soon as it is measured, so a stopped run goes on.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import solver_axis
+from cells import Record, Row, Subject, markdown, number, say, subject
+from score_digits import Scorer, training_digits
+
+from ddpm_cli.config import Config
+
+ROWS: dict[str, dict[str, Any]] = {
+    "eta 0": {"eta": 0.0},
+    "eta 0.2": {"eta": 0.2},
+    "eta 0.5": {"eta": 0.5},
+    "eta 1": {"eta": 1.0},
+    "sigma-hat": {"variance": "hat"},
+}
+STEPS = (5, 10, 20, 50, 100)
+ALL_STEPS = 1000
+FEW = 20  # steps up to which the paper speaks of short trajectories
+VANISHED = 0.1  # the share of the first column's spread that counts as no difference
+
+Grid = Mapping[str, Mapping[int, float]]  # row -> steps -> Frechet distance
+
+
+class Conclusion(NamedTuple):
+    """A statement of the paper, whether the figures bear it out, and the figures."""
+
+    text: str
+    holds: bool
+    figures: str
+
+    def line(self) -> str:
+        """One line of a Markdown list."""
+        return f"* {'holds' if self.holds else 'does not hold'}: {self.text} ({self.figures})"
+
+
+def conclusions(grid: Grid) -> list[Conclusion]:
+    """What the DDIM paper concludes from its table 1, judged by a table of the same shape."""
+    steps = sorted(next(iter(grid.values())))
+    few = [n for n in steps if n <= FEW]
+    short = [n for n in steps if n < ALL_STEPS]
+    columns = {n: {name: row[n] for name, row in grid.items()} for n in steps}
+    best = {n: min(columns[n], key=columns[n].__getitem__) for n in few}
+    worst = {n: max(columns[n], key=columns[n].__getitem__) for n in short}
+    spread = {n: max(columns[n].values()) - min(columns[n].values()) for n in steps}
+    return [
+        Conclusion(
+            "eta 0 is best at few steps", {*best.values()} == {"eta 0"}, _listed("best", best)
+        ),
+        Conclusion(
+            "sigma-hat is worst", {*worst.values()} == {"sigma-hat"}, _listed("worst", worst)
+        ),
+        Conclusion(
+            "the differences vanish with many steps",
+            spread[steps[-1]] <= VANISHED * spread[steps[0]],
+            _listed("largest less smallest", {n: number(spread[n]) for n in steps}),
+        ),
+    ]
+
+
+def _listed(what: str, values: Mapping[int, str]) -> str:
+    return f"{what}: " + ", ".join(f"{n} steps {value}" for n, value in values.items())
+
+
+def table(
+    found: Subject, scorer: Scorer, record: Record, levels: str, steps: Sequence[int], images: int
+) -> dict[str, dict[int, Row]]:
+    """Measure every cell that the record lacks: row -> steps -> scores."""
+    made: dict[str, dict[int, Row]] = {name: {} for name in ROWS}
+    for count in steps:
+        for name, knobs in ROWS.items():
+            tables = {
+                "sampler": {"name": "ddim", **knobs},
+                "levels": {"name": levels, "count": count},
+            }
+            config = found.config(tables)
+            row = record(found.key(config, images), _scored, found, scorer, config, images)
+            made[name][count] = row
+            say(f"{name}, {count} steps: {row['frechet']:.2f}")
+    return made
+
+
+def _scored(found: Subject, scorer: Scorer, config: Config, images: int) -> Row:
+    return found.score(scorer, config, images)[0]
+
+
+def cell(row: Row) -> str:
+    """Frechet distance and class agreement."""
+    agreement = row.get("agreement")
+    return number(row["frechet"]) + ("" if agreement is None else f" ({agreement:.1%})")
+
+
+def report(made: Mapping[str, Mapping[int, Row]]) -> str:
+    """The table, and below it the paper's conclusions."""
+    steps = sorted(next(iter(made.values())))
+    rows = [[name, *(cell(row[n]) for n in steps)] for name, row in made.items()]
+    found = conclusions(_distances(made))
+    return "\n\n".join(
+        [
+            markdown(["", *(f"{n} steps" for n in steps)], rows),
+            "\n".join(one.line() for one in found),
+        ]
+    )
+
+
+def _distances(made: Mapping[str, Mapping[int, Row]]) -> Grid:
+    return {name: {n: row[n]["frechet"] for n in row} for name, row in made.items()}
+
+
+def _as_json(made: Mapping[str, Mapping[int, Row]]) -> list[Row]:
+    rows = [{"row": name, "steps": n, **row[n]} for name, row in made.items() for n in row]
+    return rows + [one._asdict() for one in conclusions(_distances(made))]
+
+
+@click.command(context_settings={"max_content_width": 99})
+@click.option("-m", "--model", default="mnist", show_default=True, help="File, run or name.")
+@click.option("-n", "--images", type=click.IntRange(min=2), default=2048, show_default=True)
+@click.option(
+    "--levels", default="trailing", show_default=True, help="Spacing of the steps of the table."
+)
+@click.option("--steps", type=click.IntRange(min=1), multiple=True, default=STEPS)
+@click.option("--full", is_flag=True, help=f"A column of {ALL_STEPS} steps, too.")
+@click.option(
+    "--sampler",
+    "samplers",
+    multiple=True,
+    type=click.Choice(list(solver_axis.SOLVERS)),
+    help="Instead of the table: these samplers at equal network calls.",
+)
+@click.option("--calls", type=click.IntRange(min=2), multiple=True, default=solver_axis.CALLS)
+@click.option("--start", type=float, default=80.0, show_default=True, help="First level of all.")
+@click.option("--last", type=float, default=0.02, show_default=True, help="Last level of all.")
+@click.option("--reference-calls", type=click.IntRange(min=2), default=200, show_default=True)
+@click.option("--distance-images", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The record, .jsonl."
+)
+@click.option("-b", "--batch", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--dtype", default="float32", show_default=True, help="Of the network's numbers.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: torch's choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def main(
+    model: str,
+    images: int,
+    levels: str,
+    steps: tuple[int, ...],
+    full: bool,
+    samplers: tuple[str, ...],
+    calls: tuple[int, ...],
+    start: float,
+    last: float,
+    reference_calls: int,
+    distance_images: int,
+    output: Path | None,
+    batch: int,
+    dtype: str,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Print Frechet distance and class agreement of DDIM's variances against its steps.
+
+    With --sampler: of samplers against network calls, all from the same noise at the same first
+    level; of deterministic ones also the distance to the converged probability-flow ODE.
+    """
+    found = subject(model, batch, dtype=dtype, threads=threads)
+    scorer, record = Scorer(), Record(output)
+    if samplers:
+        axis = solver_axis.Axis(start, last, reference_calls, min(distance_images, images))
+        chosen = solver_axis.subjects(found, model, samplers)
+        cells = solver_axis.measure(chosen, scorer, record, axis, calls, images)
+        rows, text = solver_axis.as_json(cells), solver_axis.report(cells, axis)
+    else:
+        wanted = sorted({*steps, *([ALL_STEPS] if full else [])})
+        made = table(found, scorer, record, levels, wanted, images)
+        rows, text = _as_json(made), f"Levels: {levels}.\n\n{report(made)}"
+    if as_json:
+        print(*map(json.dumps, rows), sep="\n")
+        return
+    floor = scorer(training_digits(images))["frechet"]
+    print(f"{text}\n\n{images} images, seeds 0 to {images - 1}; real digits score {floor:.2f}")
+
+
+if __name__ == "__main__":
+    main()
