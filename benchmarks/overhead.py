@@ -18,12 +18,13 @@ from ddpm_cli import build, generate, presets
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.files import images
 
-GOAL = 5.0  # percent
+GOAL = 3.0  # percent, of all but ddpm
 SAMPLERS = {
     "ddim, eta 0": {"name": "ddim", "eta": 0.0},
     "ddim, eta 1": {"name": "ddim", "eta": 1.0},
     "ddpm": {"name": "ddpm"},
     "heun": {"name": "heun"},
+    "dpm-solver++ 2M": {"name": "dpm-solver-pp-multi"},
 }
 
 
@@ -115,13 +116,14 @@ def _row(name: str, calls: int, times: list[tuple[float, float, float]]) -> dict
 def report(rows: list[dict[str, Any]]) -> None:
     """Print one line a sampler."""
     print(
-        f"{'':14}{'calls':>6}{'seconds':>9}{'network':>9}{'overhead':>10}{'over bare calls':>17}"
+        f"{'':16}{'calls':>6}{'seconds':>9}{'network':>9}{'overhead':>10}{'over bare calls':>17}"
     )
     for row in rows:
-        line = f"{row['sampler']:14}{row['calls']:6}{row['seconds']:9.3f}"
+        line = f"{row['sampler']:16}{row['calls']:6}{row['seconds']:9.3f}"
         line += f"{row['network_seconds']:9.3f}{row['overhead_percent']:9.2f}%"
         line += f"{row['over_bare_percent']:16.2f}%"
-        print(line + ("" if row["overhead_percent"] < GOAL else f"  goal < {GOAL:g}%"))
+        met = row["overhead_percent"] < GOAL or row["sampler"] == "ddpm"
+        print(line + ("" if met else f"  goal < {GOAL:g}%"))
 
 
 @click.command()
