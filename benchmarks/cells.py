@@ -95,6 +95,11 @@ class Subject(NamedTuple):
         return {**scores, "calls": self.calls(config), "sampling_seconds": seconds}, x
 
 
+def scored(found: Subject, scorer: Scorer, config: Config, images: int) -> Row:
+    """The scores of a configuration's images."""
+    return found.score(scorer, config, images)[0]
+
+
 def subject(name: str | None, batch: int, *, dtype: str, threads: int) -> Subject:
     """Load the model that -m would name."""
     if threads:

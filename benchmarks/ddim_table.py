@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 
 import click
 import solver_axis
-from cells import Record, Row, Subject, markdown, number, say, subject
+from cells import Record, Row, Subject, markdown, number, say, scored, subject
 from score_digits import Scorer, training_digits
-
-from ddpm_cli.config import Config
 
 ROWS: dict[str, dict[str, Any]] = {
     "eta 0": {"eta": 0.0},
@@ -82,14 +80,10 @@ def table(
                 "levels": {"name": levels, "count": count},
             }
             config = found.config(tables)
-            row = record(found.key(config, images), _scored, found, scorer, config, images)
+            row = record(found.key(config, images), scored, found, scorer, config, images)
             made[name][count] = row
             say(f"{name}, {count} steps: {row['frechet']:.2f}")
     return made
-
-
-def _scored(found: Subject, scorer: Scorer, config: Config, images: int) -> Row:
-    return found.score(scorer, config, images)[0]
 
 
 def cell(row: Row) -> str:

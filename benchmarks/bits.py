@@ -1,0 +1,75 @@
+"""Bits per dimension of the MNIST test digits: a Monte-Carlo estimate of the variational bound.
+
+Digit i is seen once, at a time of its own; the times of all digits are stratified together.
+"""
+
+import math
+
+import torch
+from cells import Row, Subject, say
+from torch import Tensor
+
+from ddpm_cli import build
+from ddpm_cli.config import Config, Layer, resolve
+from ddpm_cli.data import sets
+from ddpm_cli.diffusion.draws import low_discrepancy
+from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.variational import prior_bits
+from ddpm_cli.files import images
+
+SEED = 0
+
+
+def bound_of(config: Config) -> Row:
+    """The loss that bounds a model: vlb for the steps of a discrete process, else vdm's."""
+    if build.schedule(config).steps is None:
+        return {"name": "vdm"}
+    learned = bool(config["network"].get("learned_variance"))
+    return {"name": "vlb", "variance": "learned" if learned else "small"}
+
+
+def measure(found: Subject, count: int) -> Row:
+    """The bound of the first `count` test digits given their classes, and its standard error."""
+    config = found.model.config
+    layers = [Layer("the checkpoint", config), Layer("benchmark", {"loss": bound_of(config)})]
+    loss = build.loss(resolve(layers))
+    schedule, data = found.model.denoiser.schedule, sets.mnist("test")
+    times, losses = stratified(schedule, count), []
+    for rows in torch.arange(count).split(found.batch):
+        pixels, labels = data[rows]
+        x0 = images.from_uint8(pixels).to(
+            found.model.compute.device, found.model.compute.state_dtype
+        )
+        condition = {}
+        if labels is not None and config["network"].get("classes"):
+            condition["classes"] = labels.to(x0.device)
+        # The predicted image is clamped, as in sampling and as Improved DDPM's code does it here.
+        denoise = build.wrapped(config, found.model.denoiser.bind(**condition))
+        rng = Rng([keyed(SEED, "image", int(row)) for row in rows])
+        with torch.no_grad():
+            terms = loss(denoise, x0, times[rows], rng)
+            if schedule.steps is not None:  # vlb leaves its constant term out
+                terms = terms + prior_bits(schedule, x0)
+        losses.append(terms.double().cpu())
+    mean, error = estimate(times, torch.cat(losses))
+    say(f"{mean:.3f} bits per dimension, standard error {error:.3f}")
+    return {"bits": mean, "error": error}
+
+
+def stratified(schedule: Schedule, count: int) -> Tensor:
+    """One time for each digit, evenly spread over the process, in random order."""
+    times, _ = low_discrepancy(schedule, count, Rng([keyed(SEED, "times")]))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(keyed(SEED, "order")))
+    return times[order]
+
+
+def estimate(times: Tensor, losses: Tensor) -> tuple[float, float]:
+    """Mean and standard error of losses [N] at stratified times [N].
+
+    The variance within a stratum is that of neighbours in time, half their squared difference:
+    what the loss owes to the time alone is no error here.
+    """
+    ordered = losses[times.argsort(stable=True)]
+    variance = ordered.diff().square().mean() / 2 if len(losses) > 1 else torch.tensor(math.nan)
+    return float(losses.mean()), float((variance / len(losses)).sqrt())
