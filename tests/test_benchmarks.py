@@ -1,0 +1,170 @@
+"""The parts of the benchmark scripts that need no long run."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from ddpm_cli import presets
+from ddpm_cli.config import Layer, resolve
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+FAMILIES = ("mnist", "ncsn", "vp", "subvp", "ve", "iddpm", "edm", "vdm")
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The modules of the scripts, which import each other by their bare names."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import bits
+    import cells
+    import ddim_table
+    import families
+    import solver_axis
+
+    return SimpleNamespace(
+        bits=bits, cells=cells, ddim_table=ddim_table, families=families, solver_axis=solver_axis
+    )
+
+
+def test_a_record_measures_each_key_once(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    path, measured = tmp_path / "new" / "record.jsonl", []
+
+    def measure(value: int) -> dict[str, Any]:
+        measured.append(value)
+        return {"value": value}
+
+    record = scripts.cells.Record(path)
+    assert record({"n": (1,)}, measure, 5)["value"] == 5
+    path.write_text(path.read_text("utf-8") + '{"key": {"n"', "utf-8")
+    again = scripts.cells.Record(path)
+    assert again({"n": (1,)}, measure, 6)["value"] == 5
+    assert again({"n": (2,)}, measure, 7)["value"] == 7
+    assert measured == [5, 7]
+    assert [json.loads(line)["value"] for line in path.read_text("utf-8").splitlines()] == [5, 7]
+
+
+def test_markdown_columns_line_up(scripts: SimpleNamespace) -> None:
+    text = scripts.cells.markdown(["", "5 steps"], [["eta 0", "1.00"], ["sigma-hat", "12.00"]])
+    assert text.splitlines() == [
+        "|           | 5 steps |",
+        "| --------- | ------: |",
+        "| eta 0     |    1.00 |",
+        "| sigma-hat |   12.00 |",
+    ]
+
+
+# Song 2021, table 1, CIFAR-10.
+PAPER = {
+    "eta 0": {10: 13.36, 20: 6.84, 50: 4.67, 100: 4.16, 1000: 4.04},
+    "eta 0.2": {10: 14.04, 20: 7.11, 50: 4.77, 100: 4.25, 1000: 4.09},
+    "eta 0.5": {10: 16.66, 20: 8.35, 50: 5.25, 100: 4.46, 1000: 4.29},
+    "eta 1": {10: 41.07, 20: 18.36, 50: 8.01, 100: 5.78, 1000: 4.73},
+    "sigma-hat": {10: 367.43, 20: 133.37, 50: 32.72, 100: 9.99, 1000: 3.17},
+}
+
+
+def test_the_papers_own_table_bears_out_its_conclusions(scripts: SimpleNamespace) -> None:
+    assert all(one.holds for one in scripts.ddim_table.conclusions(PAPER))
+
+
+@pytest.mark.parametrize(
+    ("row", "steps", "value", "broken"),
+    [("eta 0.2", 10, 1.0, 0), ("sigma-hat", 50, 1.0, 1), ("eta 1", 1000, 90.0, 2)],
+)
+def test_other_figures_do_not(
+    scripts: SimpleNamespace, row: str, steps: int, value: float, broken: int
+) -> None:
+    changed = PAPER | {row: PAPER[row] | {steps: value}}
+    found = scripts.ddim_table.conclusions(changed)
+    assert [i for i, one in enumerate(found) if not one.holds] == [broken]
+
+
+@pytest.mark.parametrize(("at_ten", "holds"), [(0.03, True), (0.05, False)])
+def test_the_claim_compares_best_spacings(
+    scripts: SimpleNamespace, at_ten: float, holds: bool
+) -> None:
+    rows = {
+        ("ddim", "time", 20): {"distance": 0.04, "frechet": 1.0},
+        ("ddim", "karras", 20): {"distance": 0.06, "frechet": 1.0},
+        ("dpm-solver++", "karras", 10): {"distance": at_ten, "frechet": 1.0},
+        ("dpm-solver++", "time", 10): {"distance": 0.07, "frechet": 1.0},
+    }
+    found = scripts.solver_axis.claim(scripts.solver_axis.Cells(rows, 0.001))
+    assert (found.dpm_solver, found.ddim, found.holds) == (at_ten, 0.04, holds)
+    del rows["ddim", "time", 20], rows["ddim", "karras", 20]
+    assert scripts.solver_axis.claim(scripts.solver_axis.Cells(rows, 0.001)) is None
+
+
+def test_a_reference_must_be_closer_to_its_witness_than_to_the_rest(
+    scripts: SimpleNamespace,
+) -> None:
+    axis, rows = scripts.solver_axis.Axis(80.0, 0.02, 200, 4), {("ddim", "time", 5): {}}
+    rows["ddim", "time", 5] = {"distance": 0.1}
+    for gap, word in ((0.001, "agreed"), (0.02, "not agreed well enough")):
+        (line,) = scripts.solver_axis.agreement(scripts.solver_axis.Cells(rows, gap), axis)
+        assert f": {word}" in line
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_candidates_resolve_on_every_family(scripts: SimpleNamespace, name: str) -> None:
+    families = scripts.families
+    layers = presets.layers(name if name == "mnist" else f"mnist-{name}")
+    config = resolve(layers)
+    names = families.candidates(config)
+    assert ("ancestral, learned variance" in names) == (name == "iddpm")
+    assert set(families.ALWAYS_SHOWN.get(config["schedule"]["name"], ())) <= set(names)
+    for candidate in names:
+        tables = scripts.cells.PLAIN | families.CANDIDATES[candidate].tables
+        made = resolve([*layers, Layer("benchmark", tables)])
+        assert "count" in made["levels"]
+
+
+def test_samplers_of_the_table_and_of_the_axis_resolve(scripts: SimpleNamespace) -> None:
+    tables = [{"name": "ddim", **knobs} for knobs in scripts.ddim_table.ROWS.values()]
+    tables += [solver.sampler for solver in scripts.solver_axis.SOLVERS.values()]
+    for sampler in tables:
+        resolve([*presets.layers("mnist"), Layer("benchmark", {"sampler": sampler})])
+
+
+def test_langevin_walks_are_shown_even_if_another_is_better(scripts: SimpleNamespace) -> None:
+    trial = scripts.families.Trial
+    trials = [trial("heun", {}, {}), trial("walk 2", {}, {}), trial("walk 1", {}, {})]
+    assert [t.name for t in scripts.families.shown(trials, ("walk 1", "walk 2"))] == [
+        "heun",
+        "walk 2",
+    ]
+    assert [t.name for t in scripts.families.shown(trials[1:], ("walk 1", "walk 2"))] == ["walk 2"]
+    assert [t.name for t in scripts.families.shown(trials, ())] == ["heun"]
+
+
+def test_minutes_add_up_the_speeds_of_a_run(scripts: SimpleNamespace, tmp_path: Path) -> None:
+    rows = [
+        {"step": 50, "images_per_second": 1.0},
+        {"step": 50, "images_per_second": 100.0},  # measured again after a resumption
+        {"step": 80, "images_per_second": 50.0},
+    ]
+    path = tmp_path / "metrics.jsonl"
+    assert scripts.families.minutes(path, 12) is None
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    assert scripts.families.minutes(path, 12) == pytest.approx((50 * 12 / 100 + 30 * 12 / 50) / 60)
+
+
+def test_stratified_estimates_know_their_error(scripts: SimpleNamespace) -> None:
+    """A trend in time is no error; noise of variance 4 on 10,000 digits is one of 0.02."""
+    times = torch.rand(10_000, generator=torch.Generator().manual_seed(0)).double()
+    noise = 2 * torch.randn(10_000, generator=torch.Generator().manual_seed(1)).double()
+    mean, error = scripts.bits.estimate(times, 100 * times + noise)
+    assert mean == pytest.approx(float((100 * times + noise).mean()))
+    assert error == pytest.approx(0.02, rel=0.05)
+
+
+@pytest.mark.parametrize("script", ["ddim_table", "families"])
+def test_help(scripts: SimpleNamespace, script: str) -> None:
+    done = CliRunner().invoke(getattr(scripts, script).main, ["--help"])
+    assert done.exit_code == 0
+    assert "--output" in done.output
