@@ -3,8 +3,6 @@
 Digit i is seen once, at a time of its own; the times of all digits are stratified together.
 """
 
-import math
-
 import torch
 from cells import Row, Subject, say
 from torch import Tensor
@@ -67,9 +65,9 @@ def stratified(schedule: Schedule, count: int) -> Tensor:
 def estimate(times: Tensor, losses: Tensor) -> tuple[float, float]:
     """Mean and standard error of losses [N] at stratified times [N].
 
-    The variance within a stratum is that of neighbours in time, half their squared difference:
-    what the loss owes to the time alone is no error here.
+    The variance within a stratum is that of pairs of neighbours in time, half their squared
+    difference: what the loss owes to the time alone is no error here.
     """
-    ordered = losses[times.argsort(stable=True)]
-    variance = ordered.diff().square().mean() / 2 if len(losses) > 1 else torch.tensor(math.nan)
+    ordered = losses[times.argsort(stable=True)][: len(losses) // 2 * 2]
+    variance = ordered.reshape(-1, 2).diff().square().mean() / 2
     return float(losses.mean()), float((variance / len(losses)).sqrt())

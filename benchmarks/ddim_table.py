@@ -132,7 +132,7 @@ def _as_json(made: Mapping[str, Mapping[int, Row]]) -> list[Row]:
 @click.option("--calls", type=click.IntRange(min=2), multiple=True, default=solver_axis.CALLS)
 @click.option("--start", type=float, default=80.0, show_default=True, help="First level of all.")
 @click.option("--last", type=float, default=0.02, show_default=True, help="Last level of all.")
-@click.option("--reference-calls", type=click.IntRange(min=2), default=200, show_default=True)
+@click.option("--reference-calls", type=click.IntRange(min=2), default=400, show_default=True)
 @click.option("--distance-images", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The record, .jsonl."
