@@ -108,10 +108,12 @@ def subject(name: str | None, batch: int, *, dtype: str, threads: int) -> Subjec
     return Subject(model, checkpoint.read_header(models.find(name).path).hash, batch)
 
 
-def with_moments(found: Subject, name: str | None, config: Config) -> Subject:
-    """The same model with the moments that `ddpm fit` has put beside it."""
+def with_moments(
+    found: Subject, name: str | None, config: Config, file: Path | None = None
+) -> Subject:
+    """The same model with the moments that `ddpm fit` has put beside it or in a file."""
     place = models.find(name)
-    fit = generate.fitted(config, checkpoint.read_header(place.path), place)
+    fit = generate.fitted(config, checkpoint.read_header(place.path), place, file)
     model = found.model._replace(denoiser=build.known(found.model.denoiser, fit))
     return found._replace(model=model, hash=f"{found.hash}+{fit.header.hash}")
 

@@ -135,6 +135,11 @@ def _as_json(made: Mapping[str, Mapping[int, Row]]) -> list[Row]:
 @click.option("--reference-calls", type=click.IntRange(min=2), default=400, show_default=True)
 @click.option("--distance-images", type=click.IntRange(min=1), default=256, show_default=True)
 @click.option(
+    "--moments",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="For analytic-ddim: what ddpm fit wrote, unless it lies beside the model.",
+)
+@click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The record, .jsonl."
 )
 @click.option("-b", "--batch", type=click.IntRange(min=1), default=64, show_default=True)
@@ -153,6 +158,7 @@ def main(
     last: float,
     reference_calls: int,
     distance_images: int,
+    moments: Path | None,
     output: Path | None,
     batch: int,
     dtype: str,
@@ -168,7 +174,7 @@ def main(
     scorer, record = Scorer(), Record(output)
     if samplers:
         axis = solver_axis.Axis(start, last, reference_calls, min(distance_images, images))
-        chosen = solver_axis.subjects(found, model, samplers)
+        chosen = solver_axis.subjects(found, model, samplers, moments)
         cells = solver_axis.measure(chosen, scorer, record, axis, calls, images)
         rows, text = solver_axis.as_json(cells), solver_axis.report(cells, axis)
     else:

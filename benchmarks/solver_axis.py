@@ -5,6 +5,7 @@ spacings between them; the last move, to level 0, takes the clean image at the l
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -61,14 +62,16 @@ class Cells(NamedTuple):
     gap: float | None
 
 
-def subjects(found: Subject, name: str, samplers: Sequence[str]) -> dict[str, Subject]:
+def subjects(
+    found: Subject, name: str, samplers: Sequence[str], moments: Path | None
+) -> dict[str, Subject]:
     """The model for each sampler: with its moments where they are needed."""
-    return {
-        sampler: with_moments(found, name, found.config({"sampler": SOLVERS[sampler].sampler}))
-        if SOLVERS[sampler].needs_moments
-        else found
-        for sampler in dict.fromkeys(samplers)
-    }
+    chosen = dict.fromkeys(samplers, found)
+    for sampler in chosen:
+        if SOLVERS[sampler].needs_moments:
+            config = found.config({"sampler": SOLVERS[sampler].sampler})
+            chosen[sampler] = with_moments(found, name, config, moments)
+    return chosen
 
 
 def walk_of(found: Subject, sampler: str, spacing: str, axis: Axis, calls: int) -> Config:
@@ -218,16 +221,15 @@ def report(cells: Cells, axis: Axis) -> str:
         if "distance" in at[0]:
             distances.append([sampler, spacing, *(number(row["distance"], 4) for row in at)])
     heading = ["sampler", "levels", *(f"{n} calls" for n in calls)]
-    lines = agreement(cells, axis) + [one.line() for one in claims(cells)]
-    return "\n\n".join(
-        [
-            f"All from level {axis.start:g} to {axis.last:g}. Frechet distance (agreement):",
-            markdown(heading, scores),
-            f"Distance to the probability-flow ODE, rms a pixel of [-1, 1], {axis.images} images:",
-            markdown(heading, distances),
-            "\n".join(lines),
-        ]
-    )
+    parts = [
+        f"All from level {axis.start:g} to {axis.last:g}. Frechet distance (agreement):",
+        markdown(heading, scores),
+    ]
+    if distances:
+        text = "Distance to the probability-flow ODE, rms a pixel of [-1, 1]"
+        parts += [f"{text}, {axis.images} images:", markdown(heading, distances)]
+        parts.append("\n".join([*agreement(cells, axis), *(c.line() for c in claims(cells))]))
+    return "\n\n".join(parts)
 
 
 def as_json(cells: Cells) -> list[Row]:
