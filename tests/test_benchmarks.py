@@ -9,7 +9,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from ddpm_cli import presets
+from ddpm_cli.config import Layer, resolve
+
 FOLDER = Path(__file__).parent.parent / "benchmarks"
+FAMILIES = ("mnist", "ncsn", "vp", "subvp", "ve", "iddpm", "edm", "vdm")
 
 
 @pytest.fixture
@@ -104,6 +108,27 @@ def test_a_reference_must_be_closer_to_its_witness_than_to_the_rest(
     for gap, word in ((0.001, "agreed"), (0.02, "not agreed well enough")):
         (line,) = scripts.solver_axis.agreement(scripts.solver_axis.Cells(rows, gap), axis)
         assert f": {word}" in line
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_candidates_resolve_on_every_family(scripts: SimpleNamespace, name: str) -> None:
+    families = scripts.families
+    layers = presets.layers(name if name == "mnist" else f"mnist-{name}")
+    config = resolve(layers)
+    names = families.candidates(config)
+    assert ("ancestral, learned variance" in names) == (name == "iddpm")
+    assert set(families.ALWAYS_SHOWN.get(config["schedule"]["name"], ())) <= set(names)
+    for candidate in names:
+        tables = scripts.cells.PLAIN | families.CANDIDATES[candidate].tables
+        made = resolve([*layers, Layer("benchmark", tables)])
+        assert "count" in made["levels"]
+
+
+def test_samplers_of_the_table_and_of_the_axis_resolve(scripts: SimpleNamespace) -> None:
+    tables = [{"name": "ddim", **knobs} for knobs in scripts.ddim_table.ROWS.values()]
+    tables += [solver.sampler for solver in scripts.solver_axis.SOLVERS.values()]
+    for sampler in tables:
+        resolve([*presets.layers("mnist"), Layer("benchmark", {"sampler": sampler})])
 
 
 def test_langevin_walks_are_shown_even_if_another_is_better(scripts: SimpleNamespace) -> None:
