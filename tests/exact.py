@@ -1,5 +1,6 @@
 """Exact denoisers and recorded noise: what the tests of the diffusion core walk with."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
@@ -218,3 +219,26 @@ class Answer(nn.Module):
             torch.zeros(len(losses)).double() if g is None else g.flatten(1).norm(dim=1)
             for g in found
         ]
+
+
+def trained(schedule: Schedule) -> Tensor:
+    """All levels of a discrete process, the least noisy first."""
+    steps = schedule.steps or 0
+    return schedule.sigma(torch.arange(1, steps + 1, dtype=torch.float64) / steps)
+
+
+def peers_decoder(x: Tensor, mean: Tensor, log_variance: Tensor, bits: int) -> Tensor:
+    """The peers' discretised normal: an approximate distribution function, clamped at 1e-12."""
+
+    def normal_cdf(z: Tensor) -> Tensor:
+        return 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
+
+    scale = torch.exp(-log_variance / 2)
+    plus, minus = (
+        normal_cdf(scale * (x - mean + 1 / 255)),
+        normal_cdf(scale * (x - mean - 1 / 255)),
+    )
+    middle = (plus - minus).clamp(min=1e-12).log()
+    upper = (1 - minus).clamp(min=1e-12).log()
+    lower = plus.clamp(min=1e-12).log()
+    return torch.where(x < -0.999, lower, torch.where(x > 0.999, upper, middle))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from exact import Answer, Recorded, by_index, process
+from exact import Answer, Recorded, by_index, peers_decoder, process
 from golden.load_golden import Case, Golden
 from torch import Tensor
 
@@ -46,23 +46,6 @@ MEANS = {"eps": "eps", "x0": "x0", "xprev": "mu"}
 def test_every_case_is_accounted_for() -> None:
     covered = [key for keys in SELECTED.values() for key in keys]
     assert sorted([*covered, *GOLDEN.select(*WEIGHTS)]) == sorted(GOLDEN.cases)
-
-
-def peers_decoder(x: Tensor, mean: Tensor, log_variance: Tensor, bits: int) -> Tensor:
-    """The peers' discretised normal: an approximate distribution function, clamped at 1e-12."""
-
-    def normal_cdf(z: Tensor) -> Tensor:
-        return 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
-
-    scale = torch.exp(-log_variance / 2)
-    plus, minus = (
-        normal_cdf(scale * (x - mean + 1 / 255)),
-        normal_cdf(scale * (x - mean - 1 / 255)),
-    )
-    middle = (plus - minus).clamp(min=1e-12).log()
-    upper = (1 - minus).clamp(min=1e-12).log()
-    lower = plus.clamp(min=1e-12).log()
-    return torch.where(x < -0.999, lower, torch.where(x > 0.999, upper, middle))
 
 
 def table(case: Case) -> Table:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from exact import trained
 from golden.load_golden import Case, Golden
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from ddpm_cli.diffusion.levels import (
     karras,
     leading,
     linspace,
+    logsnr,
     quadratic,
     sections,
     stride,
@@ -20,14 +22,9 @@ from ddpm_cli.diffusion.levels import (
 )
 from ddpm_cli.diffusion.processes import geometric, subvp, ve, vp
 from ddpm_cli.diffusion.rates import rate
-from ddpm_cli.diffusion.schedules import Schedule, Table, cosine, linear
+from ddpm_cli.diffusion.schedules import Table, cosine, linear
 
 GOLDEN = Golden("schedules")
-LATER = {
-    "kdiff_other_sigmas": "exponential and polyexponential levels",
-    "analytic_dpm_steps_T1000_S10": "Analytic-DPM",
-    "analytic_dpm_steps_T1000_S25": "Analytic-DPM",
-}
 EXCLUDED = {
     "diffusers_spacing_linspace_off0_T1000_S1": "visits index 0 only, where nothing is noisy",
 }
@@ -42,6 +39,8 @@ SELECTED = {
         *GOLDEN.select("betas_ddimrepo_", without=("betas_ddimrepo_linear_T1000",)),
     ],
     "sde": GOLDEN.select("sde_"),
+    "other": ["kdiff_other_sigmas"],
+    "analytic": GOLDEN.select("analytic_dpm_steps_"),
     "geometric": ["ncsn_geometric"],
     "zero": ["betas_diffusers_zero_terminal_snr"],
     "respaced": GOLDEN.select("respace_T"),
@@ -55,7 +54,7 @@ SELECTED = {
 
 def test_every_case_is_accounted_for() -> None:
     covered = [key for keys in SELECTED.values() for key in keys]
-    assert sorted([*covered, *LATER, *EXCLUDED]) == sorted(GOLDEN.cases)
+    assert sorted([*covered, *EXCLUDED]) == sorted(GOLDEN.cases)
 
 
 def own_table(case: Case) -> Table:
@@ -77,11 +76,6 @@ def table(case: Case) -> Table:
 
 def abar(schedule: Table, sigma: Tensor) -> Tensor:
     return schedule.alpha(sigma) ** 2
-
-
-def trained(schedule: Schedule) -> Tensor:
-    """All levels of a table, the least noisy first."""
-    return explicit(schedule, timesteps=list(range(schedule.steps or 0)))[:-1].flip(0)
 
 
 def posterior(schedule: Table, t: Tensor, s: Tensor) -> dict[str, Tensor]:
@@ -272,6 +266,29 @@ def test_karras_levels(key: str) -> None:
     got = karras(Range(1e-9, 1e9), low=low, high=high, **knobs)
     assert case.excess("sigmas", got) <= 0
     assert torch.equal(karras(Range(low, high), low=1e-9, high=1e9, **knobs), got), "clamped"
+
+
+def test_levels_of_k_diffusion() -> None:
+    """Its exponential levels are logsnr's, its VP levels even times."""
+    case = GOLDEN["kdiff_other_sigmas"]
+    low, high, count = (case.params[k] for k in ("sigma_min", "sigma_max", "n"))
+    got = logsnr(Range(1e-9, 1e9), count=count, low=low, high=high)
+    assert case.excess("exponential", got) <= 0
+    times = torch.linspace(1, 1e-3, count, dtype=torch.float64)
+    got = explicit(vp(), sigmas=vp().sigma(times).tolist())
+    assert case.excess("vp_beta_d19.9_beta_min0.1_eps1e-3", got) <= 0
+
+
+@pytest.mark.parametrize("key", SELECTED["analytic"])
+def test_levels_of_analytic_dpm(key: str) -> None:
+    """Its indices count from 1; its power2 spacing is not offered."""
+    case, schedule = GOLDEN[key], linear()
+    count = case.params["K"]
+    for name, rule in (("linear", linspace), ("quad_ddim", quadratic)):
+        got = [index + 1 for index in indices(schedule, rule(schedule, count=count))]
+        # Counting from 1, the peer rounds the other way where a place lies half way between two.
+        halves = {833: 834, 501: 500, 167: 168} if (name, count) == ("linear", 25) else {}
+        assert [halves.get(index, index) for index in got] == case.values[name][::-1], name
 
 
 @pytest.mark.parametrize("key", SELECTED["ddim"])

@@ -76,8 +76,16 @@ class Reverse(NamedTuple):
         """Log of the model's variance over the small one, broadcastable against x0.
 
         learned: between the two logarithms by the network's channel (Nichol 2021, eq. 15).
+        optimal: 1 + (1 / s^2 - 1 / t^2) Var[x0 given x], Analytic-DPM's (Bao 2022, eq. 11).
         """
         width = column(self.width, prediction.x0)
+        if variance == "optimal":
+            if prediction.covariance is None:
+                raise ValueError(
+                    "variance optimal needs moments of the model: type ddpm fit first"
+                )
+            more = torch.where(self.s == 0, 0.0, self.s**-2 - self.t**-2)
+            return torch.log1p(column(more, prediction.x0) * prediction.covariance)
         if variance == "learned":
             if prediction.range is None:
                 raise ValueError("variance learned needs network.learned_variance = true")

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
@@ -35,10 +36,11 @@ def ddim(
     x0 = prediction.guided(t)
     if s == 0:
         return x0
-    noise = (1.0 if variance == "hat" else eta) * s * (1 - (s / t) ** 2) ** 0.5
+    # A move up, from data to noise, is the same formula without noise (Song 2021, section 4.3).
+    noise = (1.0 if variance == "hat" else eta) * s * max(1 - (s / t) ** 2, 0.0) ** 0.5
     if noise > s:
         raise ValueError(f"eta {eta:g} asks for more noise than the level {s:g} holds")
-    mean: Tensor = x0 + (s**2 - noise**2) ** 0.5 / t * (x - x0)
+    mean = torch.lerp(x0, x, (s**2 - noise**2) ** 0.5 / t)
     if variance == "optimal":
         spread = optimal(prediction, move, noise**2)
         spread = limited(spread, denoise.schedule, move, clip_pixels, clip_moves)
