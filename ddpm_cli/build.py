@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ddpm_cli import catalog
 from ddpm_cli.config import Config
-from ddpm_cli.data.images import ImageSet
+from ddpm_cli.data.images import Data
 from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
 from ddpm_cli.diffusion.schedules import Schedule
@@ -149,16 +149,17 @@ def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any]
     return catalog.load(catalog.find(table, settings["name"])), knobs
 
 
-def images(config: Config, split: str) -> ImageSet:
-    """The data set of a configuration."""
-    found: ImageSet = _made("data", config["data"], split)
+def images(config: Config, split: str) -> Data:
+    """The data set of a configuration, of images or of arrays."""
+    found: Data = _made("data", config["data"], split)
     return found
 
 
-def data_info(found: ImageSet) -> DataInfo:
+def data_info(found: Data) -> DataInfo:
     """What a checkpoint keeps of its data."""
     shares = found.frequencies()
-    return DataInfo(found.shape, found.classes, tuple(shares) if shares else None)
+    frequencies = tuple(shares) if shares else None
+    return DataInfo(found.shape, found.classes, frequencies, found.mean, found.std)
 
 
 def schedule(config: Config) -> Schedule:
@@ -192,8 +193,7 @@ def inlined(config: Config) -> Config:
 
 def network(config: Config, info: DataInfo) -> nn.Module:
     """A network with fresh weights, on the current default device."""
-    channels, *size = info.shape
-    made: nn.Module = _made("network", config["network"], channels, tuple(size))
+    made: nn.Module = _made("network", config["network"], info.shape)
     return made
 
 

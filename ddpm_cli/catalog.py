@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent
 # Where the components of each configuration table live: files, or folders of files.
 # A table whose files do not exist has no components.
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "data": ("data/sets.py",),
+    "data": ("data/sets.py", "data/toys.py", "data/tables.py"),
     "schedule": ("diffusion/schedules.py", "diffusion/processes.py", "diffusion/learned.py"),
     "network": ("networks/unet.py", "networks/mlp.py"),
     "parameterization": ("diffusion/parameterizations.py",),

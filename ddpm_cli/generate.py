@@ -23,11 +23,16 @@ from ddpm_cli.files.moments import Fit
 
 
 class Chunk(NamedTuple):
-    """A batch of images on its way: run `states` to its end, the last one holds the images."""
+    """A batch of samples on its way from `begin`: the last of `states` holds the samples.
+
+    denoise: what the batch, or the last walk of those that it is made of, asks at each level.
+    """
 
     seeds: list[int]
     classes: list[int] | None
     states: Iterator[State]
+    begin: State
+    denoise: Denoise
 
 
 def chunks(
@@ -50,11 +55,15 @@ def chunks(
         # A solver whose steps follow the image must not see what else is in the batch.
         size = 1 if build.is_adaptive(config) else len(own)
         like = torch.empty((size, *info.shape), dtype=compute.state_dtype, device=compute.device)
-        walks = []
+        begins, walks = [], []
         for part in (slice(row, row + size) for row in range(0, len(own), size)):
             denoise = build.wrapped(config, _bound(denoiser, labels and labels[part], compute))
-            walks.append(_walk(config, denoise, levels, like, Rng(own[part])))
-        yield Chunk(own, labels, map(_joined, zip(*walks, strict=True)))
+            rng = Rng(own[part])
+            x = start(denoise, levels, like, rng)
+            begins.append(State(x, levels[0], x))
+            walks.append(_walk(config, denoise, x, levels, rng))
+        states = map(_joined, zip(*walks, strict=True))
+        yield Chunk(own, labels, states, _joined(begins), denoise)
 
 
 def _bound(denoiser: Bindable, labels: list[int] | None, compute: Compute) -> Denoise:
@@ -65,12 +74,12 @@ def _bound(denoiser: Bindable, labels: list[int] | None, compute: Compute) -> De
 
 
 def _walk(
-    config: Config, denoise: Denoise, levels: Tensor, like: Tensor, rng: Rng
+    config: Config, denoise: Denoise, x: Tensor, levels: Tensor, rng: Rng
 ) -> Iterator[State]:
-    """The walk of a configuration from the prior, shaped and typed like `like`."""
+    """The walk of a configuration from the state x."""
     return walk(
         denoise,
-        start(denoise, levels, like, rng),
+        x,
         levels,
         rng,
         predictor=build.predictor(config),
@@ -117,7 +126,7 @@ class Model(NamedTuple):
     def sample(
         self, seeds: Sequence[int], classes: Sequence[int] | None = None, batch: int = 64
     ) -> Tensor:
-        """Images float32 [N, C, H, W] in [-1, 1], drawn with the model's own sampler."""
+        """Samples float32 [N, ...], images in [-1, 1], drawn with the model's own sampler."""
         if classes is None:
             classes = classes_for(seeds, self.config, self.info)
         made = []
@@ -125,7 +134,7 @@ class Model(NamedTuple):
             self.denoiser, self.config, self.info, self.compute, seeds, classes, batch
         ):
             *_, final = chunk.states
-            made.append(final.x.float().cpu())
+            made.append(self.info.restore(final.x))
         return torch.cat(made)
 
 
@@ -194,8 +203,9 @@ def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
     The calls are None if each image takes as many as it needs.
     """
     counting, levels = _Counting(schedule), path(config, schedule)
-    like = torch.zeros(1, 1, dtype=torch.float64)
-    moves = sum(1 for _ in _walk(config, counting, levels, like, Rng([0])))
+    rng = Rng([0])
+    x = start(counting, levels, torch.zeros(1, 1, dtype=torch.float64), rng)
+    moves = sum(1 for _ in _walk(config, counting, x, levels, rng))
     return moves, None if build.is_adaptive(config) else counting.calls
 
 

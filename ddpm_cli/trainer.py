@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from ddpm_cli import build, console, generate, signals
 from ddpm_cli.build import Compute
 from ddpm_cli.config import Config
-from ddpm_cli.data.images import ImageSet
+from ddpm_cli.data.images import Data
 from ddpm_cli.diffusion.draws import uniform
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import atomic, images
+from ddpm_cli.files import atomic, outputs
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.run import Run
 from ddpm_cli.training import distributed
@@ -22,6 +22,21 @@ from ddpm_cli.training.state import Draw, Remembering, State
 
 HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
 SHEET = 64  # images on a sample sheet
+POINTS = 1024  # arrays in a sample plot
+
+
+def check_arrays(config: Config, data: Data) -> None:
+    """Refuse what suits images alone: to flip, and to clamp below what normalized values reach."""
+    if data.mean is None:
+        return
+    if config["train"]["flip"]:
+        raise ConfigError("train.flip: only images can be flipped; --set train.flip=false")
+    for wrapper in config["wrappers"]:
+        if wrapper["name"] == "clamp" and wrapper["limit"] < data.reach:
+            raise ConfigError(
+                f"wrappers: clamp would cut samples at {wrapper['limit']:g} deviations, but the "
+                f"data reach {data.reach:.3g}; --set wrappers=[]"
+            )
 
 
 def check(config: Config, info: DataInfo, place: Group) -> None:
@@ -63,7 +78,7 @@ def keep_threads(config: Config, header: Header) -> None:
 
 
 def setting(
-    config: Config, compute: Compute, place: Group, state: State, data: ImageSet, test: ImageSet
+    config: Config, compute: Compute, place: Group, state: State, data: Data, test: Data
 ) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
     classes = config["network"].get("classes", 0)
@@ -146,20 +161,20 @@ class Journal:
             self._run.save(state.tensors(), header)
 
     def sheet(self, state: State) -> None:
-        """Draw a sheet of samples with the run's own sampler."""
+        """Draw a sheet of samples with the run's own sampler, or more points for a plot."""
         if not self._place.leads:
             return
-        seeds = range(SHEET)
+        seeds = range(SHEET if self._info.is_image else POINTS)
         classes = generate.classes_for(seeds, self._config, self._info)
         with self._compute.autocast():
             (chunk,) = generate.chunks(
-                state.average, self._config, self._info, self._compute, seeds, classes, SHEET
+                state.average, self._config, self._info, self._compute, seeds, classes, len(seeds)
             )
             final = generate.last(chunk.states)
         if final is not None:
-            png = images.encode_png(images.sheet(images.to_uint8(final.x.cpu())))
+            suffix, data = outputs.preview(self._info.restore(final.x), self._info.is_image)
             self._run.samples.mkdir(exist_ok=True)
-            atomic.write(self._run.samples / f"step-{state.step:07d}.png", png)
+            atomic.write(self._run.samples / f"step-{state.step:07d}{suffix}", data)
 
     def advance(self, note: str) -> None:
         """Count a step."""

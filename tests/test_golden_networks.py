@@ -149,7 +149,7 @@ def published(key: str) -> unet:
             "same_padding": True,
         }
         convert = diffusers_weights
-    network = unet(3, (8, 8), **knobs).double().eval()
+    network = unet((3, 8, 8), **knobs).double().eval()
     network.load_state_dict(convert(load_file(FOLDER / f"networks/{key}.safetensors"), config))
     return network
 

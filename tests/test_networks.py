@@ -33,7 +33,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 def make(size: int = 8, channels: int = 1, **knobs: Any) -> unet:
     torch.manual_seed(0)
-    made = lively(unet(channels, (size, size), **SMALL | knobs))
+    made = lively(unet((channels, size, size), **SMALL | knobs))
     assert isinstance(made, unet)
     return made
 
@@ -62,7 +62,7 @@ def test_output_has_the_size_of_the_input(
 
 
 def test_image_need_not_be_square() -> None:
-    network = unet(3, (9, 14), **SMALL, patch=2)
+    network = unet((3, 9, 14), **SMALL, patch=2)
     assert network(torch.zeros(1, 3, 9, 14), torch.zeros(1)).shape == (1, 3, 9, 14)
 
 
@@ -101,7 +101,7 @@ def test_label_and_class_change_the_output(scale_shift: bool) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_fresh_network_predicts_0(family: str) -> None:
-    network = unet(1, (8, 8), **SMALL | FAMILIES[family])
+    network = unet((1, 8, 8), **SMALL | FAMILIES[family])
     assert not network(images(1, 1, 8), torch.zeros(1)).any()
 
 
@@ -122,12 +122,12 @@ def attentions(network: nn.Module) -> int:
     ],
 )
 def test_attention_stands_at_its_resolutions(knobs: dict[str, Any], count: int) -> None:
-    network = unet(1, (28, 28), **SMALL | {"blocks": 2} | knobs)
+    network = unet((1, 28, 28), **SMALL | {"blocks": 2} | knobs)
     assert attentions(network) == count
 
 
 def test_attention_counts_odd_resolutions_rounded_up() -> None:
-    assert attentions(unet(1, (27, 27), **SMALL | {"attention": [14]})) == 1 + 1 + 2
+    assert attentions(unet((1, 27, 27), **SMALL | {"attention": [14]})) == 1 + 1 + 2
     network = make(27, attention=[14])
     attention = network.down[2].parts[1]
     seen: list[tuple[int, ...]] = []
@@ -137,7 +137,7 @@ def test_attention_counts_odd_resolutions_rounded_up() -> None:
 
 
 def test_heads_have_their_width() -> None:
-    network = unet(1, (8, 8), **SMALL | {"width": 64, "attention": [8], "head_width": 32})
+    network = unet((1, 8, 8), **SMALL | {"width": 64, "attention": [8], "head_width": 32})
     heads = [m.heads for m in network.modules() if isinstance(m, Attention)]
     assert heads == [2, 4, 2, 2], "64 wide, 128 wide in the middle, 64 wide twice"
 
@@ -167,7 +167,7 @@ def test_fourier_frequencies_stay_exact_in_a_16_bit_network() -> None:
 def test_fourier_network_loads_over_an_outline() -> None:
     network = make(8, embedding="fourier")
     with torch.device("meta"):
-        outline = unet(1, (8, 8), **SMALL | {"embedding": "fourier"})
+        outline = unet((1, 8, 8), **SMALL | {"embedding": "fourier"})
     outline.load_state_dict(network.state_dict(), assign=True)
     x, label = images(1, 1, 8), torch.tensor([0.7])
     assert torch.equal(outline.eval()(x, label), network(x, label))
@@ -175,7 +175,7 @@ def test_fourier_network_loads_over_an_outline() -> None:
 
 def test_decoder_may_attend_once_a_resolution() -> None:
     knobs = SMALL | {"blocks": 2, "attention": [28, 14]}
-    last = unet(1, (28, 28), **knobs | {"decoder_attention": "last"})
+    last = unet((1, 28, 28), **knobs | {"decoder_attention": "last"})
     assert attentions(last) == 1 + 4 + 2
     attends = [any(isinstance(p, Attention) for p in stage.parts) for stage in last.up]
     assert attends == [False, False, True, False, False, True]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -15,7 +15,9 @@ from ddpm_cli.errors import ConfigError, Refusal, nearest
 if TYPE_CHECKING:
     from ddpm_cli.build import Compute
     from ddpm_cli.files.checkpoint import DataInfo, Header
-    from ddpm_cli.files.outputs import Names, Output
+    from ddpm_cli.files.outputs import Output
+    from ddpm_cli.files.records import Names
+    from ddpm_cli.files.trajectories import Trajectory
     from ddpm_cli.generate import Chunk
 
 BATCH = 64  # larger batches page-fault their way out of the caches
@@ -29,14 +31,29 @@ BATCH = 64  # larger batches page-fault their way out of the caches
         "ddpm sample --class 7 --seeds 0-9,40 -o sevens/",
         "ddpm sample -n 10000 -o digits.npz --batch 128",
         "ddpm sample --seed 5 -o - > five.png",
+        "ddpm sample -n 8 --trajectory walk.png",
+        "ddpm sample -m runs/swiss-roll -n 5000 -o roll.csv --trajectory roll.gif",
     ),
 )
 @options.count(1)
 @options.output(
-    "PNG, folder/, file with {seed} in its name, .npz, .npy or - for stdout; "
-    "by default samples.png."
+    "PNG, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for stdout; "
+    "by default samples.png. Of arrays .csv, by default samples.csv; a .png is a plot."
 )
 @options.model("Model to sample from.")
+@click.option(
+    "--trajectory",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Keep the whole walk as well: .npz, .safetensors, or drawn as .gif or .png.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="States to keep of the walk, evenly chosen; by default 60 of a .gif, 8 of a .png, all "
+    "of other files.",
+)
 @options.component("sampler", "--sampler", help="Step from a noise level to the next.")
 @click.option("--steps", type=click.IntRange(min=1), help="Moves from noise to image.")
 @click.option(
@@ -70,6 +87,8 @@ def command(
     count: int,
     output: str | None,
     model: str | None,
+    trajectory: Path | None,
+    frames: int | None,
     calls: int | None,
     moments: Path | None,
     label: str | None,
@@ -82,15 +101,19 @@ def command(
     as_json: bool,
     **_: Any,
 ) -> None:
-    """Draw images from a model.
+    """Draw images, or other samples, from a model.
 
     Several images make one sheet, or one file each if -o is a folder or has {seed} in it. An
     image depends on the model, the settings and its own seed, not on the others. Without
-    --class the class, too, comes from the seed.
+    --class the class, too, comes from the seed. Arrays come in the units of the data.
+
+    A trajectory holds the states after the moves in the scale that the network sees, noise of
+    deviation 1 at the start for most processes, and for two dimensions draws the drift, too.
     """
     from ddpm_cli import build, generate
     from ddpm_cli.files import models, outputs
     from ddpm_cli.files.checkpoint import load, read_header
+    from ddpm_cli.files.trajectories import Trajectory
     from ddpm_cli.training import distributed
 
     found = models.find(model)
@@ -107,16 +130,25 @@ def command(
         return
     fit = generate.fitted(config, header, found, moments)
     place = distributed.group()
+    info = header.data
     target = outputs.open_output(
-        output or "samples.png",
+        output or ("samples.png" if info.is_image else "samples.csv"),
         count,
-        header.data.shape,
+        info.shape,
         force=force,
         skip_existing=skip_existing,
         ranks=place.ranks,
+        is_image=info.is_image,
     )
+    watch = None
+    if trajectory is not None:
+        if place.ranks > 1 or skip_existing:
+            raise ConfigError("--trajectory: only for one process that makes all samples")
+        watch = Trajectory(trajectory, count, info, moves, frames, force=force)
+    elif frames is not None:
+        raise ConfigError("--frames: only with --trajectory")
     wanted = options.image_seeds(seed, count, seeds)[place.rank :: place.ranks]
-    names = partial(_names, label, config, header.data)
+    names = partial(_names, label, config, info)
     names([])  # an unknown class is refused before any work
     compute = build.compute(**config["compute"])
     compute = compute._replace(device=distributed.own(compute.device, place))
@@ -124,14 +156,13 @@ def command(
     denoiser = build.known(build.restored(header, weights, compute, found.path), fit)
     with target:
         left = target.missing(wanted, names)
-        classes = _classes(label, left, config, header.data)
-        made = generate.chunks(
-            denoiser, config, header.data, compute, left, classes, batch or BATCH
-        )
+        classes = _classes(label, left, config, info)
+        made = generate.chunks(denoiser, config, info, compute, left, classes, batch or BATCH)
         record = provenance(found.name, header, config, compute, batch or BATCH, label)
         if moments is not None:
             record["moments"] = str(moments)
-        _draw(made, target, record, names, len(left), as_json)
+        finish = _Finish(target, watch, record, names, info)
+        _draw(made, finish, len(left), as_json)
 
 
 def _resolved(ctx: click.Context, trained: Layer, calls: int | None) -> Config:
@@ -209,34 +240,38 @@ def provenance(
     }
 
 
-def _draw(
-    made: "Iterator[Chunk]",
-    target: "Output",
-    record: dict[str, Any],
-    names: "Names",
-    total: int,
-    as_json: bool,
-) -> None:
-    """Walk chunk by chunk, and hand each finished one to the output."""
-    import torch
+class _Finish(NamedTuple):
+    """Where samples go, and what is written beside them."""
 
-    from ddpm_cli.files.images import to_uint8
-    from ddpm_cli.files.outputs import compact
+    target: "Output"
+    watch: "Trajectory | None"
+    record: dict[str, Any]
+    names: "Names"
+    info: "DataInfo"
+
+
+def _draw(made: "Iterator[Chunk]", finish: _Finish, total: int, as_json: bool) -> None:
+    """Walk chunk by chunk, and hand each finished one to the output."""
+    from ddpm_cli.files.records import compact
     from ddpm_cli.generate import last
 
-    with console.progress(total, "images") as bar:
+    with console.progress(total, "images" if finish.info.is_image else "samples") as bar:
         for chunk in made:
-            state = last(chunk.states)
+            watch = finish.watch
+            state = last(watch.states(chunk) if watch else chunk.states)
             if state is None:
                 return
-            if not bool(torch.isfinite(state.x).all()):
+            if not bool(state.x.isfinite().all()):
                 fix = "try --dtype float32, or other settings of the sampler"
                 raise Refusal(f"seeds {compact(chunk.seeds)}: values that are not finite", fix)
-            labels = names(chunk.seeds)
-            paths = target.add(chunk.seeds, labels, to_uint8(state.x.cpu()), record)
+            labels = finish.names(chunk.seeds)
+            samples = finish.info.restore(state.x)
+            paths = finish.target.add(chunk.seeds, labels, samples, finish.record)
             _report(paths, as_json, chunk.seeds, labels)
             bar.advance(len(chunk.seeds))
-        _report(target.finish(), as_json)
+        _report(finish.target.finish(), as_json)
+        if finish.watch:
+            _report(finish.watch.finish(finish.record), as_json)
 
 
 def _report(

@@ -83,20 +83,23 @@ def _plan(config: Config) -> None:
     import torch
 
     from ddpm_cli import build
+    from ddpm_cli.data.images import describe
 
     console.result(configuration.dump_toml(config).rstrip("\n"))
     try:
-        info = build.data_info(build.images(config, "train"))
+        data = build.images(config, "train")
     except Refusal as missing:
         console.warn(f"{missing.message.splitlines()[0]}: no plan without the data")
         return
     with torch.device("meta"):
-        network = build.network(config, info)
+        network = build.network(config, build.data_info(data))
     count = sum(p.numel() for p in network.parameters())
     settings = config["train"]
     console.say(
-        f"{count / 1e6:.2f} M parameters, {settings['steps']} steps of {settings['batch']} images"
+        f"{count / 1e6:.2f} M parameters, {settings['steps']} steps of {settings['batch']} "
+        f"{'images' if data.mean is None else 'rows'}"
     )
+    console.say(f"data: {describe(data)}")
     console.say(f"weights, average and optimizer take {16 * count / 1e6:.0f} MB")
 
 
@@ -145,6 +148,7 @@ def _continue(
     data, test = build.images(config, "train"), build.images(config, "test")
     info = build.data_info(data)
     trainer.check(config, info, place)
+    trainer.check_arrays(config, data)
     dtype = str(compute.dtype).removeprefix("torch.")
     console.say(f"data: {describe(data)}; computing on {compute.device} in {dtype}")
     state = trainer.state(config, info, compute)

@@ -1,4 +1,4 @@
-"""A set of equally sized uint8 images with optional labels, in memory or decoded on demand."""
+"""What a data set is, and a set of equally sized images, in memory or decoded on demand."""
 
 from typing import Protocol
 
@@ -14,12 +14,53 @@ class Reader(Protocol):
     def __call__(self, index: int) -> tuple[Tensor, int]: ...
 
 
+class Data(Protocol):
+    """What training asks of a set: rows by their positions, and what to tell of them.
+
+    mean and std undo the normalization of float rows; images, which are bytes, have none.
+    """
+
+    shape: tuple[int, ...]
+    labels: Tensor | None
+    classes: tuple[str, ...] | None
+    skipped: tuple[str, ...]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Give rows [B, ...], uint8 or normalized float32, and labels int64 [B] or None."""
+
+    def frequencies(self) -> list[float] | None:
+        """Give the share of each class, or None without classes."""
+
+    @property
+    def what(self) -> str:
+        """Number and kind of the rows, in words."""
+
+    @property
+    def size(self) -> int:
+        """The bytes that all rows take in memory."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether all rows are there already."""
+
+    @property
+    def reach(self) -> float:
+        """The largest magnitude of a value, as the network sees it."""
+
+
 class ImageSet:
     """Images [N,C,H,W] of bytes, indexed by an int64 tensor of positions.
 
     Made for DataLoader(set, sampler=batches_of_indices, batch_size=None): it holds no open
     file, so it can be copied to worker processes.
     """
+
+    mean = std = None
+    reach = 1.0
 
     def __init__(
         self,
@@ -63,26 +104,36 @@ class ImageSet:
         channels, height, width = self.shape
         return len(self) * channels * height * width
 
+    @property
+    def what(self) -> str:
+        """Number, size and colours of the images, in words."""
+        channels, height, width = self.shape
+        return f"{len(self)} images {width}x{height} {COLOURS.get(channels, channels)}"
+
     def frequencies(self) -> list[float] | None:
         """Give the share of each class, or None without classes."""
-        if self.labels is None or self.classes is None:
-            return None
-        counts = torch.bincount(self.labels, minlength=len(self.classes)).double()
-        shares: list[float] = (counts / counts.sum()).tolist()
-        return shares
+        return shares(self.labels, self.classes)
 
 
-def describe(images: ImageSet) -> str:
+def shares(labels: Tensor | None, classes: tuple[str, ...] | None) -> list[float] | None:
+    """Give the share of each class among labels [N], or None without classes."""
+    if labels is None or classes is None:
+        return None
+    counts = torch.bincount(labels, minlength=len(classes)).double()
+    found: list[float] = (counts / counts.sum()).tolist()
+    return found
+
+
+def describe(found: Data) -> str:
     """Say in one line what a set holds.
 
     Example: 60000 images 28x28 grey, 10 classes, in memory 47 MB.
     """
-    channels, height, width = images.shape
-    parts = [f"{len(images)} images {width}x{height} {COLOURS.get(channels, channels)}"]
-    if images.classes is not None:
-        parts.append(f"{len(images.classes)} classes")
-    amount = f"{images.size / 1e6:.0f} MB"
-    parts.append(f"in memory {amount}" if images.in_memory else f"decoded on demand ({amount})")
-    if images.skipped:
-        parts.append(f"{len(images.skipped)} unreadable files skipped")
+    parts = [found.what]
+    if found.classes is not None:
+        parts.append(f"{len(found.classes)} classes")
+    amount = f"{found.size / 1e6:.0f} MB"
+    parts.append(f"in memory {amount}" if found.in_memory else f"decoded on demand ({amount})")
+    if found.skipped:
+        parts.append(f"{len(found.skipped)} unreadable files skipped")
     return ", ".join(parts)

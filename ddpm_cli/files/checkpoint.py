@@ -6,6 +6,7 @@ what the data looked like, the step and a SHA-256 over all of it and the tensors
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,11 +29,31 @@ _CHUNK = 1 << 22
 
 
 class DataInfo(NamedTuple):
-    """What a network was trained on: enough to sample without the data."""
+    """What a network was trained on: enough to sample without the data.
+
+    mean, std: what normalized arrays, one number for each index of their first axis; None for
+    images, whose values lie in [-1, 1].
+    """
 
     shape: tuple[int, ...]
     classes: tuple[str, ...] | None = None
     frequencies: tuple[float, ...] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the data are images rather than arrays in units of their own."""
+        return self.mean is None
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Values x [B, ...] of a network as float32 in the units of the data, on the CPU."""
+        if self.mean is None or self.std is None:
+            return x.detach().cpu().float()
+        wide = [-1, *[1] * (x.ndim - 2)]
+        mean, std = (torch.tensor(v, dtype=torch.float64) for v in (self.mean, self.std))
+        restored = x.detach().cpu().double() * std.reshape(wide) + mean.reshape(wide)
+        return restored.float()
 
 
 class Header(NamedTuple):
@@ -130,6 +151,7 @@ def _parse(path: Path, fields: dict[str, Any]) -> Header:
             tuple(map(int, data["shape"])),
             tuple(map(str, classes)) if classes else None,
             tuple(map(float, shares)) if shares else None,
+            *_normalization(data),
         )
         if not info.shape or not all(0 < side <= SIDE_LIMIT for side in info.shape):
             raise ValueError
@@ -142,6 +164,17 @@ def _parse(path: Path, fields: dict[str, Any]) -> Header:
     except ConfigError as error:
         raise _corrupt(path, error.problems[0]) from None
     return Header(kind, config, info, *numbers, digest, version, fitted)
+
+
+def _normalization(data: dict[str, Any]) -> tuple[tuple[float, ...], ...]:
+    """Mean and std of arrays; nothing for images and in headers from before there were arrays."""
+    if data.get("mean") is None:
+        return ()
+    mean, std = (tuple(map(float, data[key])) for key in ("mean", "std"))
+    whole = len(mean) == len(std) == data["shape"][0]
+    if not whole or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
+        raise ValueError
+    return mean, std
 
 
 def _seed(fields: dict[str, Any], layout: dict[str, Any]) -> "hashlib._Hash":

@@ -1,51 +1,42 @@
-"""Where generated images go: one sheet, one file a seed, an array file, or stdout."""
+"""Where samples go: images to one sheet or one file a seed, arrays to a plot, both to numbers."""
 
-import io
-import json
-import math
 import shutil
 import string
-import tempfile
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.lib import format as npy
 from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import atomic, images
+from ddpm_cli.files import atomic, images, plots, tables
+from ddpm_cli.files.records import Names, Record, compact
 
 FIELDS = ("seed", "class")
 SHEET_LIMIT = 4096  # images on one sheet
 
 LEAST = 512  # bytes of the smallest PNG with its metadata
 
-Record = Mapping[str, Any]
-Names = Callable[[Sequence[int]], Sequence[str] | None]
-
 
 class Output(Protocol):
-    """Takes finished images in the order of their seeds; as a context manager it cleans up."""
+    """Takes finished samples in the order of their seeds; as a context manager it cleans up."""
 
     def __enter__(self) -> "Output": ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
-        """The seeds whose images are still wanted; `names` gives the classes of seeds."""
+        """The seeds whose samples are still wanted; `names` gives the classes of seeds."""
 
     def add(
         self, seeds: Sequence[int], classes: Sequence[str] | None, made: Tensor, record: Record
     ) -> list[Path]:
-        """Take images uint8 [B, C, H, W] of these seeds and class names; return files written."""
+        """Take float32 [B, ...], images in [-1, 1] or arrays in their own units; return files."""
 
     def finish(self) -> list[Path]:
-        """Write what was held back until all images are there; return files written."""
+        """Write what was held back until all samples are there; return files written."""
 
 
 def open_output(
@@ -56,18 +47,23 @@ def open_output(
     force: bool,
     skip_existing: bool,
     ranks: int = 1,
+    is_image: bool = True,
 ) -> Output:
     """The output that `place` asks for, checked before any work is done.
 
-    "-", x.png (a sheet if there are several), x.npz, x.npy, a folder, or a name with {seed}.
-    Several processes (`ranks`) need one that has a file for each image.
+    "-", x.png (a sheet if there are several), a file of numbers, a folder, or a name with
+    {seed}. Several processes (`ranks`) need one that has a file for each image. What is no image
+    has no folder, its .png is a plot, and "-" gives CSV.
     """
     path, fields = Path(place), _fields(place)
     if fields == {"class"}:
         raise ConfigError(f"-o {place}: several images would share a name; add {{seed}}")
     is_folder = path.is_dir() or place.endswith("/") or not path.suffix
-    if place != "-" and ("seed" in fields or is_folder):
-        _refuse_too_large(path, count * LEAST)
+    many = "seed" in fields or is_folder
+    if many and not is_image and place != "-":
+        raise ConfigError(f"-o {place}: arrays go to one file; use .csv, .npy, .safetensors, .png")
+    if place != "-" and many:
+        refuse_too_large(path, count * LEAST)
         template = place if "seed" in fields else str(path / "{seed}.png")
         return _Files(template, force, skip_existing)
     fix = "give a folder or a name with {seed}"
@@ -76,17 +72,31 @@ def open_output(
     if skip_existing:
         raise ConfigError(f"--skip-existing: only for many files; {fix}")
     if place == "-":
-        console.refuse_binary_terminal()
-        return _Sheet(None, count, force)
-    if path.suffix not in (".png", ".npz", ".npy"):
-        raise ConfigError(f"-o {place}: unknown ending; use .png, .npz, .npy or a folder")
+        return _to_stdout(count, shape, is_image)
+    if path.suffix not in (".png", *tables.SUFFIXES) or (is_image and path.suffix == ".csv"):
+        known = [suffix for suffix in tables.SUFFIXES if not is_image or suffix != ".csv"]
+        raise ConfigError(f"-o {place}: unknown ending; use .png, {', '.join(known)} or a folder")
+    refuse_existing(path, force)
+    if path.suffix == ".png" and is_image:
+        refuse_too_large(path, LEAST * (count > SHEET_LIMIT) * count)
+        return _Sheet(path, count, force)
+    refuse_too_large(path, tables.size(path, count, shape, is_image))
+    if path.suffix == ".png":
+        return _Plot(path, count, shape, force)
+    return tables.Rows(path, count, shape, force, is_image=is_image)
+
+
+def _to_stdout(count: int, shape: tuple[int, ...], is_image: bool) -> Output:
+    if not is_image:
+        return tables.Rows(None, count, shape, False, is_image=False)
+    console.refuse_binary_terminal()
+    return _Sheet(None, count, False)
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Refuse to replace a file unasked, before any work is done."""
     if path.exists() and not force:
         raise Refusal(f"{path}: exists already", "use --force to replace it, or another -o")
-    if path.suffix == ".png":
-        _refuse_too_large(path, LEAST * (count > SHEET_LIMIT) * count)
-        return _Sheet(path, count, force)
-    _refuse_too_large(path, 2 * count * math.prod(shape))
-    return _Array(path, count, shape, force)
 
 
 class _Files:
@@ -124,7 +134,8 @@ class _Files:
     ) -> list[Path]:
         """Write each image under its own name."""
         written = []
-        for row, (seed, image) in enumerate(zip(seeds, made, strict=True)):
+        pixels = images.to_uint8(made)
+        for row, (seed, image) in enumerate(zip(seeds, pixels, strict=True)):
             label = classes[row] if classes else "none"
             path = self._path(seed, label)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +182,7 @@ class _Sheet:
         self, seeds: Sequence[int], classes: Sequence[str] | None, made: Tensor, record: Record
     ) -> list[Path]:
         """Hold the images until the sheet is complete."""
-        self._made.append(made)
+        self._made.append(images.to_uint8(made))
         self._seeds += seeds
         self._classes += classes or ()
         self._record = record
@@ -190,80 +201,51 @@ class _Sheet:
         return [self._path]
 
 
-class _Array:
-    """A .npy file of images uint8 [N, C, H, W], or an .npz that has seeds and labels as well."""
+class _Plot:
+    """One PNG that shows rows of one or two values as a histogram or a cloud of points."""
 
     def __init__(self, path: Path, count: int, shape: tuple[int, ...], force: bool) -> None:
-        self._path, self._shape, self._force = path, (count, *shape), force
+        plots.check(path, count, shape)
+        self._path, self._force, self._made = path, force, list[Tensor]()
         self._seeds, self._classes = list[int](), list[str]()
         self._record: Record = {}
 
-    def __enter__(self) -> "_Array":
+    def __enter__(self) -> "_Plot":
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Pixels wait on the disk that will hold the result, so memory does not grow with n; the
-        # file has no name, so that nothing is left of it whatever happens.
-        self._pixels = tempfile.TemporaryFile(dir=self._path.parent)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the pixels that were held back."""
-        self._pixels.close()
+        """An unfinished plot is not written."""
 
     def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
-        """All of them: the file is made in one go."""
+        """All of them: a plot is made in one go."""
         return seeds
 
     def add(
         self, seeds: Sequence[int], classes: Sequence[str] | None, made: Tensor, record: Record
     ) -> list[Path]:
-        """Append the pixels."""
-        self._pixels.write(made.contiguous().numpy().data)
+        """Hold the points until they are complete."""
+        self._made.append(made)
         self._seeds += seeds
         self._classes += classes or ()
         self._record = record
         return []
 
     def finish(self) -> list[Path]:
-        """Write the array file from the pixels."""
-        atomic.write(self._path, self._fill, replace=self._force)
+        """Draw the points."""
+        picture = plots.cloud(torch.cat(self._made), self._classes)
+        own = {**self._record, "seeds": compact(self._seeds)}
+        atomic.write(self._path, images.encode_png(picture, own), replace=self._force)
         return [self._path]
 
-    def _fill(self, file: Any) -> None:
-        self._pixels.seek(0)
-        header = {"descr": "|u1", "fortran_order": False, "shape": self._shape}
-        if self._path.suffix == ".npy":
-            npy.write_array_header_2_0(file, header)
-            shutil.copyfileobj(self._pixels, file)
-            return
-        own = {**self._record, "seeds": compact(self._seeds)}
-        with zipfile.ZipFile(file, "w") as archive:
-            with archive.open(_entry("images.npy"), "w", force_zip64=True) as member:
-                npy.write_array_header_2_0(member, header)
-                shutil.copyfileobj(self._pixels, member)
-            rest = {"seeds": np.array(self._seeds, dtype=np.int64)}
-            if self._classes:
-                rest["classes"] = np.array(self._classes)
-            rest["ddpm"] = np.array(json.dumps(own))
-            for name, array in rest.items():
-                buffer = io.BytesIO()
-                npy.write_array(buffer, array, allow_pickle=False)
-                archive.writestr(_entry(f"{name}.npy"), buffer.getvalue())
 
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    """A zip entry without a clock in it: equal settings give equal bytes."""
-    return zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-
-
-def compact(seeds: Sequence[int]) -> str:
-    """Seeds as --seeds takes them: [0, 1, 2, 40] is "0-2,40"."""
-    parts: list[list[int]] = []
-    for seed in seeds:
-        if parts and seed == parts[-1][1] + 1:
-            parts[-1][1] = seed
-        else:
-            parts.append([seed, seed])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+def preview(made: Tensor, is_image: bool) -> tuple[str, bytes]:
+    """A look at samples: the suffix of a file and its bytes; a sheet, a plot or else numbers."""
+    if is_image:
+        return ".png", images.encode_png(images.sheet(images.to_uint8(made)))
+    if made.ndim == 2 and made.shape[1] <= 2 and plots.available():
+        return ".png", images.encode_png(plots.cloud(made))
+    return ".npy", tables.npy_bytes(made)
 
 
 def _fields(template: str) -> set[str]:
@@ -280,7 +262,7 @@ def _fields(template: str) -> set[str]:
     return found
 
 
-def _refuse_too_large(path: Path, needed: int) -> None:
+def refuse_too_large(path: Path, needed: int) -> None:
     """Refuse what cannot fit on the disk before an hour of work."""
     place = next(p for p in path.absolute().parents if p.exists())
     free = shutil.disk_usage(place).free

@@ -23,7 +23,7 @@ from ddpm_cli.networks.resampling import Downsample, Pyramid, Upsample
 class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
     """U-Net of residual blocks with concatenated skips, attention by resolution, patch stem.
 
-    channels, size: of the images. attention: the resolutions that have it, in the decoder behind
+    shape: [C, H, W] of the images. attention: the resolutions that have it, in the decoder behind
     every block or only the last. patch: so many pixels a side become channels.
     embedding: of the label, by sinusoids as in ADM, by sinusoids whose last frequency is 1/10000
     as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++.
@@ -35,8 +35,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
 
     def __init__(
         self,
-        channels: int,
-        size: tuple[int, int],
+        shape: tuple[int, ...],
         *,
         width: Count = 64,
         multipliers: list[int] = [1, 2],  # noqa: B006  (read, never changed)
@@ -63,6 +62,9 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
+        if len(shape) != 3:
+            raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
+        channels, *size = shape
         self.patch, self.classes, self.width, self.embedding = patch, classes, width, embedding
         outputs = 2 * channels if learned_variance else channels
         features, embedded = width, 4 * width

@@ -9,15 +9,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.files.images import from_uint8
 
 
 class Images(Protocol):
-    """A set of images indexed by positions; see data.images.ImageSet."""
+    """A set of images or arrays indexed by positions; see data.images.Data."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Pixels uint8 [B, C, H, W] and labels int64 [B] or None."""
+        """Rows [B, ...], uint8 pixels or normalized floats, and labels int64 [B] or None."""
 
 
 class Share(NamedTuple):
@@ -87,12 +88,17 @@ def image_rng(seed: int, step: int, batch: int, share: Share) -> Rng:
     return Rng([keyed(seed, "image", step, position) for position in positions])
 
 
+def scaled(rows: Tensor) -> Tensor:
+    """What a network sees of rows: bytes in [-1, 1]; floats, normalized by their set, as is."""
+    return from_uint8(rows) if rows.dtype == torch.uint8 else rows
+
+
 def prepare(
-    pixels: Tensor, labels: Tensor | None, rng: Rng, *, flip: bool, drop_class: float, null: int
+    rows: Tensor, labels: Tensor | None, rng: Rng, *, flip: bool, drop_class: float, null: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Scale pixels to [-1, 1]; flip half of the images; give some the null class."""
-    x0 = pixels.float() / 127.5 - 1
-    chance = rng.uniform(2).to(pixels.device)
+    """Scale rows [B, ...]; flip half of the images; give some the null class."""
+    x0 = scaled(rows)
+    chance = rng.uniform(2).to(rows.device)
     if flip:
         x0 = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), x0.flip(-1), x0)
     if labels is not None:

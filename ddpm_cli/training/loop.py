@@ -12,7 +12,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.knobs import Count, Fraction, Index, NonNegative, Positive
-from ddpm_cli.training.batches import Images, Share, batches, image_rng, prepare
+from ddpm_cli.training.batches import Images, Share, batches, image_rng, prepare, scaled
 from ddpm_cli.training.distributed import whole
 from ddpm_cli.training.objective import Objective
 from ddpm_cli.training.state import Draw, Remembering, State
@@ -187,7 +187,7 @@ def held_out_loss(
     total = 0.0
     for first in range(0, len(pixels), 128):
         rows = slice(first, first + 128)
-        x0 = (pixels[rows].float() / 127.5 - 1).to(device)
+        x0 = scaled(pixels[rows]).to(device)
         rng = Rng([keyed("held out", first + row) for row in range(len(x0))])
         time_rng = Rng([keyed("held out time", first)])
         t, weight = draw(objective.denoiser.schedule, len(x0), time_rng)

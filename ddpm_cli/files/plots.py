@@ -1,0 +1,127 @@
+"""Pictures of data that are no images: clouds of points, histograms, and fields of arrows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddpm_cli.errors import Refusal, missing_extra
+
+POINT_LIMIT = 10**6
+Box = list[tuple[float, float]]  # the limits of each axis
+COLOURS = 10  # classes that are told apart
+
+
+class Panel(NamedTuple):
+    """A cloud of points [N, D], and arrows [M, D] at the places [M, D] if there are any."""
+
+    title: str
+    points: Tensor
+    places: Tensor | None = None
+    arrows: Tensor | None = None
+
+
+def check(path: Path, count: int, shape: tuple[int, ...]) -> None:
+    """Refuse what has no picture, before any work is done."""
+    if len(shape) != 1 or shape[0] > 2:
+        what = "x".join(map(str, shape))
+        fix = "use .csv, .npy or .safetensors"
+        raise Refusal(f"{path}: no picture of samples of {what} values; {fix}")
+    if count > POINT_LIMIT:
+        fix = "ask for fewer, or use .npy"
+        raise Refusal(f"{path}: {count} points are too many to plot (at most {POINT_LIMIT})", fix)
+    _figure()
+
+
+def available() -> bool:
+    """Whether there is something to draw with."""
+    try:
+        _figure()
+    except Refusal:
+        return False
+    return True
+
+
+def cloud(points: Tensor, classes: Sequence[str] = ()) -> Tensor:
+    """Draw samples [N, 1 or 2] as a uint8 picture [3, H, W], coloured by class."""
+    figure = _figure()(figsize=(5, 5 if points.shape[1] == 2 else 3.5), layout="constrained")
+    axes = figure.subplots()
+    names = sorted(set(classes))
+    if not 1 < len(names) <= COLOURS:
+        _draw(axes, points, box(points))
+        return _pixels(figure)
+    labels = np.array(classes)
+    for name in names:
+        _draw(axes, points[torch.from_numpy(labels == name)], box(points), name)
+    axes.legend(fontsize="small")
+    return _pixels(figure)
+
+
+def strip(panels: Sequence[Panel], limits: Box, size: float = 2.2) -> Tensor:
+    """Draw panels of one size side by side, arrows below, as a uint8 picture [3, H, W]."""
+    rows = 1 + any(panel.arrows is not None for panel in panels)
+    figure = _figure()(figsize=(size * len(panels), 1.1 * size * rows), layout="constrained")
+    grid = figure.subplots(rows, len(panels), squeeze=False)
+    for column, panel in enumerate(panels):
+        _draw(grid[0][column], panel.points, limits)
+        grid[0][column].set_title(panel.title, fontsize="small")
+        if rows == 2:
+            _draw_arrows(grid[1][column], panel, limits)
+    return _pixels(figure)
+
+
+def _draw_arrows(axes: Any, panel: Panel, limits: Box) -> None:
+    if panel.places is None or panel.arrows is None:
+        axes.axis("off")
+        return
+    axes.quiver(*panel.places.T.numpy(), *panel.arrows.T.numpy(), angles="xy", pivot="mid")
+    _frame(axes, limits)
+
+
+def _draw(axes: Any, points: Tensor, limits: Box, name: str = "") -> None:
+    """Draw a histogram of [N, 1] or the points of [N, 2] within limits."""
+    values = points.double().numpy()
+    if values.shape[1] == 1:
+        axes.hist(values[:, 0], bins=100, range=limits[0], alpha=0.7, label=name or None)
+        axes.set_xlim(limits[0])
+        return
+    area = max(0.2, min(8.0, 4000 / max(1, len(values))))
+    axes.scatter(*values.T, s=area, alpha=0.6, linewidths=0, label=name or None)
+    _frame(axes, limits)
+
+
+def _frame(axes: Any, limits: Box) -> None:
+    axes.set_xlim(limits[0])
+    axes.set_ylim(limits[1])
+    axes.set_aspect("equal")
+
+
+def box(points: Tensor) -> Box:
+    """Limits for each axis with a margin; a few strays do not shrink the picture."""
+    ranks = torch.tensor([0.001, 0.999], dtype=torch.float64)
+    low, high = np.quantile(points.double().numpy(), ranks.numpy(), axis=0)
+    margin = 0.08 * np.maximum(high - low, 1e-6)
+    if len(low) == 2:  # equal scales: the wider axis sets the size of both
+        margin += (np.max(high - low) - (high - low)) / 2
+    return [(float(a), float(b)) for a, b in zip(low - margin, high + margin, strict=True)]
+
+
+def _pixels(figure: Any) -> Tensor:
+    """Render a figure without the clock, version and fonts that its own PNG would carry."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = np.asarray(canvas.buffer_rgba())[:, :, :3]
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise missing_extra("matplotlib", "plot") from None
+    return Figure

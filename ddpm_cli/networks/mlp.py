@@ -1,0 +1,92 @@
+"""A residual perceptron for data without neighbourhoods: features, points, small arrays."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ddpm_cli.knobs import Count, Fraction, Index
+from ddpm_cli.networks.layers import sinusoid, zero
+
+
+class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
+    """Residual perceptron on the flattened data, for any shape; best for small ones.
+
+    shape: [D, ...] of one row. depth: residual blocks. frequencies: Fourier features for each
+    input value, sin and cos of 2^k x, which sharpen what is learned in few dimensions (Tancik
+    2020). classes, learned_variance: as for unet.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        width: Count = 128,
+        depth: Count = 3,
+        frequencies: Index = 0,
+        embedding: Count = 64,
+        dropout: Fraction = 0.0,
+        classes: Index = 0,
+        learned_variance: bool = False,
+    ) -> None:
+        super().__init__()
+        self.classes, self.embedding, self.frequencies = classes, embedding, frequencies
+        self.shape = (2 * shape[0] if learned_variance else shape[0], *shape[1:])
+        inputs, outputs = math.prod(shape), math.prod(self.shape)
+        self.embed = nn.Sequential(nn.Linear(embedding, width), nn.SiLU(), nn.Linear(width, width))
+        # The last row is the null class: what label dropout and guidance use.
+        self.class_embed = nn.Embedding(classes + 1, width) if classes else None
+        self.stem = nn.Linear(inputs * (1 + 2 * frequencies), width)
+        self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(depth))
+        self.head = nn.LayerNorm(width)
+        self.out = zero(nn.Linear(width, outputs))
+        # At low noise the exact answer is close to linear in x with a slope as steep as
+        # 1 / sigma, which blocks of bounded slope are slow to learn.
+        self.slope = zero(nn.Linear(width, outputs))
+
+    def forward(self, x: Tensor, label: Tensor, classes: Tensor | None = None) -> Tensor:
+        """x [B, D, ...], noise label [B], classes [B] (None: null class) -> [B, D or 2 D, ...]."""
+        dtype = self.stem.weight.dtype
+        embedding = self.embed(sinusoid(label, self.embedding).to(dtype))
+        if self.class_embed is not None:
+            if classes is None:
+                classes = torch.full((len(x),), self.classes, device=x.device)
+            embedding = embedding + self.class_embed(classes)
+        embedding = F.silu(embedding)
+        flat = x.to(dtype).flatten(1)
+        h = self.stem(features(flat, self.frequencies))
+        for block in self.blocks:
+            h = block(h, embedding)
+        slope: Tensor = self.slope(embedding)
+        straight = slope * flat.repeat(1, slope.shape[1] // flat.shape[1])
+        out: Tensor = self.out(F.silu(self.head(h))) + straight
+        return out.reshape(-1, *self.shape)
+
+
+def features(x: Tensor, frequencies: int) -> Tensor:
+    """x [B, D] and sin, cos of 2^k x for k < frequencies: [B, D (1 + 2 frequencies)]."""
+    if not frequencies:
+        return x
+    angles = torch.cat([x * 2**k for k in range(frequencies)], dim=1)
+    return torch.cat([x, angles.sin(), angles.cos()], dim=1)
+
+
+class Block(nn.Module):
+    """Two layers with the noise level as an adaptive norm between them, and a residual."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.embed = nn.Linear(width, 2 * width)
+        self.expand = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.project = zero(nn.Linear(width, width))
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """x [B, W], embedding [B, W] already activated -> the same shape."""
+        shift, scale = self.embed(embedding).chunk(2, dim=1)
+        h = torch.addcmul(shift, self.norm(x), 1 + scale)
+        h = self.expand(F.silu(h))
+        out: Tensor = x + self.project(self.dropout(F.silu(h)))
+        return out
