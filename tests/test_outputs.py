@@ -10,11 +10,12 @@ import pytest
 import torch
 from PIL import Image
 from runs import Outcome, contents, ddpm
+from safetensors import safe_open
 
 from ddpm_cli import generate
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import outputs
-from ddpm_cli.files.images import open_image, read_metadata
+from ddpm_cli.files.images import open_image, read_metadata, to_uint8
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +85,7 @@ class TestKinds:
 
     def test_arrays_are_streamed(self) -> None:
         """4096 images of 48 KiB are 200 MB; a tenth of that is all that is ever held."""
-        shape, block = (3, 128, 128), torch.zeros(16, 3, 128, 128, dtype=torch.uint8)
+        shape, block = (3, 128, 128), torch.zeros(16, 3, 128, 128)
         tracemalloc.start()
         with outputs.open_output(
             "big.npz", 4096, shape, force=False, skip_existing=False
@@ -97,6 +98,17 @@ class TestKinds:
         assert peak < 20e6
         assert Path("big.npz").stat().st_size > 4096 * 49152
 
+    def test_safetensors_have_the_floats(self) -> None:
+        for name in ("a.safetensors", "a.npy"):
+            assert sample("--seeds", "3,0-1", "-o", name, "--batch", 2).code == 0
+        with safe_open("a.safetensors", framework="pt") as file:
+            images, seeds = file.get_tensor("samples"), file.get_tensor("seeds")
+            record = json.loads(file.metadata()["ddpm"])
+        assert (images.dtype, images.shape) == (torch.float32, (3, 1, 8, 8))
+        assert torch.equal(to_uint8(images), torch.from_numpy(np.load("a.npy")))
+        assert seeds.tolist() == [3, 0, 1]
+        assert (record["seeds"], len(record["classes"])) == ("3,0-1", 3)
+
     @pytest.mark.parametrize("count", [1, 4])
     def test_stdout_gets_the_image_and_nothing_else(self, count: int) -> None:
         outcome = sample("-n", count, "-o", "-")
@@ -108,7 +120,10 @@ class TestKinds:
 
 
 class TestExisting:
-    @pytest.mark.parametrize("place", ["a.png", "a.npz", "a.npy", "d/", "d/{seed}-{class}.png"])
+    @pytest.mark.parametrize(
+        "place",
+        ["a.png", "a.npz", "a.npy", "a.safetensors", "d/", "d/{seed}-{class}.png"],
+    )
     def test_refused_before_any_work_and_replaced_by_force(
         self, place: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -166,6 +181,7 @@ class TestRefusals:
         ("place", "message"),
         [
             ("a.jpg", "unknown ending"),
+            ("a.csv", "unknown ending"),
             ("{sed}.png", "no field {sed}"),
             ("{seed.png", "-o {seed.png: "),
             ("{}.png", "no field {}"),

@@ -24,29 +24,32 @@ if TYPE_CHECKING:
         "ddpm info runs/mnist --toml > again.toml",
         "ddpm info digits.png",
         "ddpm info digits.png --command",
+        "ddpm info points.safetensors",
     ),
 )
 @click.argument("target", required=False)
 @click.option(
-    "--command", "as_command", is_flag=True, help="Print the command that re-creates the image."
+    "--command", "as_command", is_flag=True, help="Print the command that re-creates the samples."
 )
 @click.option("--toml", "as_toml", is_flag=True, help="Print the model's full configuration.")
 @options.json_lines
 @options.common
 def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) -> None:
-    """Show what TARGET is: an image made by ddpm, a checkpoint, a run folder or a model's name.
+    """Show what TARGET is: samples made by ddpm, a checkpoint, a run folder or a model's name.
 
     Without TARGET: the model that ddpm sample would use. - reads one PNG from standard input.
     """
-    if target == "-" or (target or "").lower().endswith(".png"):
-        record = _record(target or "-")
+    record = _record(target)
+    if record is not None:
         if as_command:
             console.result(shlex.join(replay(record, target or "-")))
         else:
             _show(record, as_json)
         return
     if as_command:
-        raise ConfigError("--command: only for an image that ddpm made; name a .png")
+        raise ConfigError(
+            "--command: only for samples: name a .png or .safetensors that ddpm made"
+        )
     header, facts = _model(target)
     if as_toml:
         console.result(configuration.dump_toml(header).rstrip("\n"))
@@ -54,11 +57,16 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
         _show(facts, as_json)
 
 
-def _record(target: str) -> dict[str, Any]:
-    """What a PNG says about its own making."""
+def _record(target: str | None) -> dict[str, Any] | None:
+    """What samples in a .png or .safetensors file say of their own making; None of all else."""
     from ddpm_cli.files.images import read_metadata
+    from ddpm_cli.files.tables import provenance
 
-    record = read_metadata(sys.stdin.buffer if target == "-" else Path(target))
+    if (target or "").endswith(".safetensors") and Path(target or "").is_file():
+        return provenance(Path(target or ""))
+    if target != "-" and not (target or "").lower().endswith(".png"):
+        return None
+    record = read_metadata(sys.stdin.buffer if target == "-" else Path(target or ""))
     if not record:
         raise Refusal(f"{target}: no ddpm made this image, or its metadata was stripped")
     return record

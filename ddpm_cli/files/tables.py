@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.lib import format as npy
+from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor
 
@@ -29,6 +30,16 @@ def size(path: Path, count: int, shape: tuple[int, ...], is_image: bool) -> int:
     """The bytes of disk that samples take, which wait in a file beside their own."""
     whole = not is_image or path.suffix == ".safetensors"
     return 2 * count * math.prod(shape) * (4 if whole else 1)
+
+
+def provenance(path: Path) -> dict[str, Any] | None:
+    """What a .safetensors file of samples says of its own making; None of a checkpoint."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            entry = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
+    except (SafetensorError, ValueError, RecursionError):
+        return None  # whoever reads it as a checkpoint says what is wrong with it
+    return entry if isinstance(entry, dict) and "command" in entry else None
 
 
 class Rows:
