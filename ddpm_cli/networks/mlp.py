@@ -55,7 +55,7 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
             embedding = embedding + self.class_embed(classes)
         embedding = F.silu(embedding)
         flat = x.to(dtype).flatten(1)
-        h = self.stem(features(flat, self.frequencies))
+        h = self.stem(_features(flat, self.frequencies))
         for block in self.blocks:
             h = block(h, embedding)
         slope: Tensor = self.slope(embedding)
@@ -64,7 +64,7 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         return out.reshape(-1, *self.shape)
 
 
-def features(x: Tensor, frequencies: int) -> Tensor:
+def _features(x: Tensor, frequencies: int) -> Tensor:
     """x [B, D] and sin, cos of 2^k x for k < frequencies: [B, D (1 + 2 frequencies)]."""
     if not frequencies:
         return x
