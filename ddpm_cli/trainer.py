@@ -10,11 +10,13 @@ from ddpm_cli.build import Compute
 from ddpm_cli.config import Config
 from ddpm_cli.data.images import Data
 from ddpm_cli.diffusion.draws import uniform
+from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic, outputs
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.run import Run
 from ddpm_cli.training import distributed
+from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.loop import Setting, held_out_loss
 from ddpm_cli.training.objective import Objective
@@ -105,6 +107,23 @@ def setting(
         measure=measure,
         share=place.share,
     )
+
+
+def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None:
+    """Compute the loss of one image, so that parts that do not fit are refused before any work."""
+    rows, labels = data[torch.zeros(1, dtype=torch.long)]
+    classes = None
+    if labels is not None and config["network"].get("classes"):
+        classes = labels.to(compute.device)
+    table = "draw"
+    try:
+        t, _ = state.draw(state.denoiser.schedule, 1, Rng([0]))
+        table = "loss"
+        objective = Objective(state.average, build.loss(config))
+        with torch.no_grad(), compute.autocast():
+            objective(scaled(rows.to(compute.device)), t, Rng([0]), classes)
+    except ValueError as error:
+        raise ConfigError(f"{table}.{config[table]['name']}: {error}") from None
 
 
 def state(config: Config, info: DataInfo, compute: Compute) -> State:

@@ -197,3 +197,26 @@ class TestBadValues:
         assert message in outcome.err
         assert "Traceback" not in outcome.err
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("schedule={name='vp'}", "loss.name='vlb'"), "loss.vlb: the bound needs a discrete"),
+        (("loss.name='hybrid'",), "loss.hybrid: variance learned needs network.learned_variance"),
+        (
+            ("schedule={name='vp'}", "draw.name='loss-second-moment'"),
+            "draw.loss-second-moment: a discrete schedule is needed",
+        ),
+        (("schedule={name='vp'}", "parameterization.name='mu'"), "mu needs a discrete schedule"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_before_any_work(
+    words: tuple[str, ...], message: str, data: Path, tmp_path: Path
+) -> None:
+    chosen = [word for setting in words for word in ("--set", setting)]
+    outcome = train(data, tmp_path / "run", *chosen)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+    assert runs.contents(tmp_path / "run") == {}

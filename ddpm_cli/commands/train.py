@@ -152,6 +152,7 @@ def _continue(
     dtype = str(compute.dtype).removeprefix("torch.")
     console.say(f"data: {describe(data)}; computing on {compute.device} in {dtype}")
     state = trainer.state(config, info, compute)
+    trainer.rehearse(config, compute, state, data)
     if header:
         trainer.take_over(state, header, tensors, run.folder)
     if place.leads:
