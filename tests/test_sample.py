@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -145,6 +146,15 @@ class TestSteps:
 
     def test_calls_beyond_the_table(self) -> None:
         assert "1000 steps" in sample("--calls", 4000, "--dry-run").err
+
+    def test_a_solver_that_chooses_its_own_steps_says_how_many_it_took(self) -> None:
+        pytest.importorskip("torchdiffeq")
+        loose = ("--set", "sampler.rtol=0.1", "--set", "sampler.atol=0.1", "--steps", 2)
+        said = sample("--sampler", "ode", *loose, "-n", 2, "-o", "x.png").err
+        assert "2 images, 2 steps, network calls as an image needs them" in said
+        found = re.search(r"([0-9.]+) network calls an image", said)
+        assert found
+        assert float(found[1]) >= 7
 
     def test_a_dry_run_writes_nothing(self) -> None:
         outcome = sample("-n", 10, "-o", "x/", "--dry-run")

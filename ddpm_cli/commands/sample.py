@@ -153,7 +153,11 @@ def command(
     compute = build.compute(**config["compute"])
     compute = compute._replace(device=distributed.own(compute.device, place))
     header, weights = load(found.path, str(compute.device))
-    denoiser = build.known(build.restored(header, weights, compute, found.path), fit)
+    restored = build.restored(header, weights, compute, found.path)
+    called: list[None] = []
+    if each is None:  # nobody knew before how many calls there would be
+        restored.network.register_forward_pre_hook(lambda *_: called.append(None))
+    denoiser = build.known(restored, fit)
     with target:
         left = target.missing(wanted, names)
         classes = _classes(label, left, config, info)
@@ -163,6 +167,8 @@ def command(
             record["moments"] = str(moments)
         finish = _Finish(target, watch, record, names, info)
         _draw(made, finish, len(left), as_json)
+    if called:
+        console.say(f"{len(called) / len(left):.1f} network calls an image")
 
 
 def _resolved(ctx: click.Context, trained: Layer, calls: int | None) -> Config:
