@@ -54,7 +54,7 @@ def one_line(text: str) -> str:
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Say which of the choices was meant, or list them: the fix part of a message."""
     legal = sorted(choices)
-    found = get_close_matches(name, legal, n=1, cutoff=0.5)
+    found = get_close_matches(name.lower(), legal, n=1, cutoff=0.5)
     if found:
         return f"did you mean {found[0]}?"
     if not legal:

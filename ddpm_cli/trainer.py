@@ -115,6 +115,7 @@ def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None
     classes = None
     if labels is not None and config["network"].get("classes"):
         classes = labels.to(compute.device)
+    generate.path(config, state.denoiser.schedule)  # previews walk along these levels
     table = "draw"
     try:
         t, _ = state.draw(state.denoiser.schedule, 1, Rng([0]))

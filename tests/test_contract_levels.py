@@ -290,6 +290,16 @@ def test_log_snr_falls_in_equal_steps_between_the_trained_levels() -> None:
     assert levels.tolist() == pytest.approx([float(sigma[-1]), 0.1, 0], rel=1e-12)
 
 
+def test_an_offset_beyond_the_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="beyond the last of 1000 levels"):
+        leading(linear(), count=10, offset=100)
+
+
+def test_empty_sections_are_refused() -> None:
+    with pytest.raises(ValueError, match="counts is empty"):
+        load("levels", "sections", counts=[])(linear())
+
+
 def test_leading_offset_shifts_every_index() -> None:
     table = linear()
     got = leading(table, count=10, offset=7)

@@ -41,6 +41,17 @@ def jumped(case: Case) -> list[int]:
     return places(made)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "visits", "message"),
+    [((4, 2), (2, 2), "must rise"), ((9,), (2,), "do not fit"), ((2,), (2, 2), "one of each")],
+)
+def test_lists_of_jumps_that_do_not_fit(
+    lengths: tuple[int, ...], visits: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        jumps(ladder(8), lengths=lengths, visits=visits)
+
+
 @pytest.mark.parametrize("key", LISTS)
 def test_jumps_are_those_of_repaint(key: str) -> None:
     case, got = GOLDEN[key], jumped(GOLDEN[key])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from runs import Outcome, ddpm
 from ddpm_cli.files import models
 
 
-def image(finished: Path, path: Path) -> Path:
-    outcome = ddpm("sample", "-m", finished, "--steps", 2, "-o", path)
+def image(finished: Path, path: Path, *words: object) -> Path:
+    outcome = ddpm("sample", "-m", finished, "--steps", 2, "-o", path, *words)
     assert outcome.code == 0, outcome.err
     return path
 
@@ -133,3 +134,44 @@ class TestImage:
         outcome = ddpm("info", tmp_path / "a.png")
         assert outcome.code == 1
         assert f"Error: {tmp_path / 'a.png'}: No such file" in outcome.err
+
+
+class TestArrays:
+    def test_an_npz_says_how_it_was_made_and_is_made_again(
+        self, finished: Path, tmp_path: Path
+    ) -> None:
+        path = image(finished, tmp_path / "a.npz")
+        words = shlex.split(ddpm("info", path, "--command").out)[1:]
+        before = path.read_bytes()
+        path.unlink()
+        assert ddpm(*words).code == 0
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("name", ["a.csv", "a.npy", "a.gif"])
+    def test_a_file_without_a_record_says_so(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / name).write_bytes(b"1,2")
+        outcome = ddpm("info", tmp_path / name)
+        assert outcome.code == 1
+        assert "holds no record of its making" in outcome.err
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04K\x01."])
+    def test_a_damaged_npz(self, content: bytes, tmp_path: Path) -> None:
+        (tmp_path / "a.npz").write_bytes(content)
+        outcome = ddpm("info", tmp_path / "a.npz")
+        assert (outcome.code, outcome.out) == (1, "")
+        assert "no ddpm made this file" in outcome.err
+
+    def test_a_trajectory_is_made_again(self, finished: Path, tmp_path: Path) -> None:
+        walk = tmp_path / "walk.png"
+        image(finished, tmp_path / "a.png", "--trajectory", walk, "--frames", 3)
+        words = shlex.split(ddpm("info", walk, "--command").out)[1:]
+        before = walk.read_bytes()
+        walk.unlink()
+        assert ddpm(*words).code == 0
+        assert walk.read_bytes() == before
+
+    def test_samples_and_trajectory_need_two_names(self, finished: Path, tmp_path: Path) -> None:
+        same = tmp_path / "a.png"
+        outcome = ddpm("sample", "-m", finished, "-o", same, "--trajectory", same)
+        assert outcome.code == 2
+        assert "names the same file" in outcome.err

@@ -209,6 +209,8 @@ class TestBadValues:
             "draw.loss-second-moment: a discrete schedule is needed",
         ),
         (("schedule={name='vp'}", "parameterization.name='mu'"), "mu needs a discrete schedule"),
+        (("loss.name='exact'",), "loss.exact: one backward pass for each of 64 dimensions"),
+        (("schedule={name='geometric', steps=3}",), "levels.trailing: 4 steps asked for"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_before_any_work(

@@ -124,7 +124,8 @@ def command(
         levels = {"name": "explicit", "timesteps": values["timesteps"]}
         console.result(f"levels={configuration.toml_value(levels)}")
     if trajectory is None:
-        console.say(f"try: ddpm sample -m {found.name} --set sampler.variance=optimal")
+        own = "" if "variance" in header.config["sampler"] else "--sampler ddpm "
+        console.say(f"try: ddpm sample -m {found.name} {own}--set sampler.variance=optimal")
 
 
 def _measure(ctx: click.Context, found: "Found", path: Path, **asked: Any) -> "Fit | None":

@@ -48,7 +48,7 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
         return
     if as_command:
         raise ConfigError(
-            "--command: only for samples: name a .png or .safetensors that ddpm made"
+            "--command: only for samples: name a .png, .npz or .safetensors that ddpm made"
         )
     header, facts = _model(target)
     if as_toml:
@@ -62,8 +62,11 @@ def _record(target: str | None) -> dict[str, Any] | None:
     from ddpm_cli.files.images import read_metadata
     from ddpm_cli.files.tables import provenance
 
-    if (target or "").endswith(".safetensors") and Path(target or "").is_file():
+    if Path(target or "").suffix in (".safetensors", ".npz") and Path(target or "").is_file():
         return provenance(Path(target or ""))
+    if Path(target or "").suffix in (".csv", ".npy", ".gif"):
+        fix = "samples as .png, .npz or .safetensors say how they were made"
+        raise Refusal(f"{target}: this kind of file holds no record of its making", fix)
     if target != "-" and not (target or "").lower().endswith(".png"):
         return None
     record = read_metadata(sys.stdin.buffer if target == "-" else Path(target or ""))
@@ -91,7 +94,11 @@ def replay(record: Mapping[str, Any], target: str) -> list[str]:
             words += ["--set", f"{table}={configuration.toml_value(value)}"]
     except (KeyError, TypeError, AttributeError):
         raise Refusal(f"{target}: its ddpm entry is incomplete") from None
-    return [*words, "-o", target]
+    if "frames" not in record:
+        return [*words, "-o", target]
+    samples = "samples.png" if target.endswith(".png") else "samples.safetensors"
+    words += ["-o", str(Path(target).with_name(f"{Path(target).stem}-{samples}"))]
+    return [*words, "--trajectory", target, "--frames", str(record["frames"])]
 
 
 def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:

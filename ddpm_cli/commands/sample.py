@@ -144,6 +144,8 @@ def command(
     if trajectory is not None:
         if place.ranks > 1 or skip_existing:
             raise ConfigError("--trajectory: only for one process that makes all samples")
+        if output is not None and Path(output).absolute() == trajectory.absolute():
+            raise ConfigError(f"--trajectory {trajectory}: -o names the same file; give another")
         watch = Trajectory(trajectory, count, info, moves, frames, force=force)
     elif frames is not None:
         raise ConfigError("--frames: only with --trajectory")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # t: the papers' 1..T, or the time in [0, 1] of a continuous process. index: as stored, 0..T-1.
 COLUMNS = ("t", "index", "sigma", "alpha", "logsnr", "beta", "abar")
 Row = dict[str, float | None]
+PLOTTED = 1000  # points of a curve
 
 
 @click.command(
@@ -64,11 +65,13 @@ def command(
     """
     if as_csv + as_json + (plot is not None) > 1:
         raise click.UsageError("Give only one of --csv, --json and --plot.")
-    table = tabulate(_schedule(ctx, model), _row_count(rows))
+    schedule = _schedule(ctx, model)
     if plot is not None:
-        _plot(table, plot, force)
+        _plot(tabulate(schedule, PLOTTED), plot, force)
         console.result(str(plot))
-    elif as_json:
+        return
+    table = tabulate(schedule, _row_count(rows))
+    if as_json:
         for row in table:
             console.json_line({key: _finite(value) for key, value in row.items()})
     else:

@@ -8,7 +8,7 @@ import click
 from ddpm_cli import config as configuration
 from ddpm_cli import console, options
 from ddpm_cli.config import Config
-from ddpm_cli.errors import Refusal
+from ddpm_cli.errors import ConfigError, Refusal
 
 if TYPE_CHECKING:
     from ddpm_cli.build import Compute
@@ -88,7 +88,7 @@ def _plan(config: Config) -> None:
     console.result(configuration.dump_toml(config).rstrip("\n"))
     try:
         data = build.images(config, "train")
-    except Refusal as missing:
+    except (Refusal, ConfigError) as missing:
         console.warn(f"{missing.message.splitlines()[0]}: no plan without the data")
         return
     with torch.device("meta"):

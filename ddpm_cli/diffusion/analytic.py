@@ -129,8 +129,10 @@ def trajectory(schedule: Schedule, moments: Moments, count: int) -> list[int]:
     share of steps (Bao 2022, section 4 and its code).
     """
     steps = schedule.steps
-    if steps is None or not 2 <= count <= steps:
-        raise ValueError(f"a trajectory needs a discrete process and 2 to {steps} steps")
+    if steps is None:
+        raise ValueError("this process is continuous: it has no levels to choose among")
+    if not 2 <= count <= steps:
+        raise ValueError(f"a trajectory of this process has 2 to {steps} steps")
     sigma = _trained(schedule, steps)
     wrong = (moments.at(sigma) > 1).nonzero().flatten().tolist()
     poor = min(2 * (steps - wrong[0]), steps - 1) if wrong else 0

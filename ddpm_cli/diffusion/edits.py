@@ -53,6 +53,10 @@ def jumps(
     if not bool((levels.diff() < 0).all()):
         raise ValueError("the list already climbs or repeats; put jumps before other edits")
     steps = len(levels) - 1
+    if sorted(lengths) != list(lengths):
+        raise ValueError("lengths must rise: a longer jump renews the shorter ones")
+    if lengths and min(lengths) >= steps:
+        raise ValueError(f"jumps of {min(lengths)} levels do not fit in a list of {steps}")
     jumps_at = [
         dict.fromkeys(range(0, steps - length, length), count - 1)
         for length, count in zip(lengths, visits, strict=True)

@@ -93,5 +93,5 @@ def ancestral(t: float, s: float, eta: float) -> tuple[float, float]:
     """
     kept = 1 - eta**2 + (eta * s / t) ** 2
     if kept <= 0:
-        raise ValueError(f"eta {eta:g} asks for more noise than the level {s:g} holds")
+        raise ValueError(f"eta {eta:g} asks for more noise than a level holds; 1 never does")
     return s * math.sqrt(kept), eta * s * math.sqrt(1 - (s / t) ** 2)

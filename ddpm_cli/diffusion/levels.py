@@ -30,6 +30,8 @@ def leading(schedule: Schedule, *, count: Count = 50, offset: Index = 0) -> Tens
     steps = _size(schedule, count)
     stride = steps / count if schedule.steps is None else steps // count
     ascending = torch.arange(count, dtype=torch.float64) * stride + offset
+    if offset and ascending[-1] > steps - 1:
+        raise ValueError(f"offset {offset} leads beyond the last of {steps} levels; lower it")
     return _at(schedule, ascending.flip(0))
 
 
@@ -47,6 +49,8 @@ def sections(schedule: Schedule, *, counts: Sequence[Count] = SECTIONS) -> Tenso
 
     Each section's steps include both of its ends (Nichol 2021, section 4).
     """
+    if not counts:
+        raise ValueError("counts is empty; give the number of steps of each section")
     steps = _size(schedule, sum(counts))
     short, longer = divmod(steps, len(counts))
     first, ascending = 0, []

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import png
+from ddpm_cli.files.records import METADATA_KEY
 
 Mode = Literal["L", "RGB", "RGBA"]
 Source = str | Path | BinaryIO
@@ -29,7 +30,6 @@ EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 PIXEL_LIMIT = 2**24
 BYTE_LIMIT = 2**27  # no image within the pixel limit needs more, even uncompressed
-METADATA_KEY = "ddpm"
 ORIENTATION = 0x0112  # the EXIF tag
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

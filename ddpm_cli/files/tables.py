@@ -19,6 +19,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from ddpm_cli import console
+from ddpm_cli.errors import Refusal
 from ddpm_cli.files import atomic, images
 from ddpm_cli.files.records import METADATA_KEY, Names, Record, compact
 
@@ -33,13 +34,27 @@ def size(path: Path, count: int, shape: tuple[int, ...], is_image: bool) -> int:
 
 
 def provenance(path: Path) -> dict[str, Any] | None:
-    """What a .safetensors file of samples says of its own making; None of a checkpoint."""
+    """What a .safetensors or .npz file of samples says of its making; None of a checkpoint."""
+    if path.suffix == ".npz":
+        return _archived(path)
     try:
         with safe_open(path, framework="pt") as file:
             entry = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
     except (SafetensorError, ValueError, RecursionError):
         return None  # whoever reads it as a checkpoint says what is wrong with it
     return entry if isinstance(entry, dict) and "command" in entry else None
+
+
+def _archived(path: Path) -> dict[str, Any]:
+    """What an .npz file of samples says of its making."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            entry = json.loads(str(archive[METADATA_KEY]))
+    except (OSError, ValueError, KeyError, EOFError, RecursionError, zipfile.BadZipFile):
+        entry = None
+    if not isinstance(entry, dict):
+        raise Refusal(f"{path}: no ddpm made this file, or it is corrupt")
+    return entry
 
 
 class Rows:

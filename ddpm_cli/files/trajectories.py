@@ -136,7 +136,7 @@ class Trajectory:
     def finish(self, record: Record) -> list[Path]:
         """Write the file."""
         states = torch.stack([torch.cat(parts) for parts in self._states])
-        own = {**record, "seeds": compact(self._seeds)}
+        own = {**record, "seeds": compact(self._seeds), "frames": len(self._chosen)}
         write = {".npz": self._npz, ".safetensors": self._safetensors, ".gif": self._gif}
         data = write.get(self._suffix, self._png)(states, own)
         self._path.parent.mkdir(parents=True, exist_ok=True)

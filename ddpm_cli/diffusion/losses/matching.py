@@ -13,6 +13,8 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.knobs import Count
 
+DIMENSIONS = 50  # more of them take more backward passes than a step can wait for
+
 Trace = Callable[[Tensor, Tensor], Tensor]  # (clean image, x) -> trace of the Jacobian [B]
 
 
@@ -21,6 +23,12 @@ def exact(denoise: Denoiser, x0: Tensor, t: Tensor, rng: Rng, **condition: objec
 
     sigma^2 (||score||^2 + 2 tr d score / dx) / d (Hyvarinen 2005, theorem 1).
     """
+
+    if x0[0].numel() > DIMENSIONS:
+        raise ValueError(
+            f"one backward pass for each of {x0[0].numel()} dimensions takes too long; "
+            "use loss sliced or dsm"
+        )
 
     def trace(clean: Tensor, x: Tensor) -> Tensor:
         total = torch.zeros(len(x), dtype=x.dtype, device=x.device)

@@ -39,7 +39,8 @@ def ddim(
     # A move up, from data to noise, is the same formula without noise (Song 2021, section 4.3).
     noise = (1.0 if variance == "hat" else eta) * s * max(1 - (s / t) ** 2, 0.0) ** 0.5
     if noise > s:
-        raise ValueError(f"eta {eta:g} asks for more noise than the level {s:g} holds")
+        most = (1 - (s / t) ** 2) ** -0.5
+        raise ValueError(f"eta {eta:g} asks for more noise than a level holds; at most {most:.4g}")
     mean = torch.lerp(x0, x, (s**2 - noise**2) ** 0.5 / t)
     if variance == "optimal":
         spread = optimal(prediction, move, noise**2)

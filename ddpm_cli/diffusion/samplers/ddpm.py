@@ -59,7 +59,9 @@ def _log_variance(prediction: Prediction, denoise: Denoise, move: Move, variance
     if variance == "large":
         return column(torch.log(low if move.s == 0 else high), prediction.x0)
     if prediction.range is None:
-        raise ValueError("variance learned needs a model that was trained with learned variances")
+        raise ValueError(
+            "learned needs a model that was trained with learned variances; use small or large"
+        )
     share = (prediction.range + 1) / 2
     return share * column(high.log(), share) + (1 - share) * column(low.log(), share)
 
