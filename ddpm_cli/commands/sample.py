@@ -124,7 +124,8 @@ def command(
     count = len(seeds) if seeds else count
     moves, each = generate.plan(config, build.schedule(config))
     cost = f"{each} network calls an image" if each else "network calls as an image needs them"
-    console.say(f"{count} images, {moves} steps, {cost}")
+    kind = "images" if header.data.is_image else "samples"
+    console.say(f"{count} {kind}, {moves} steps, {cost}")
     if dry_run:
         console.result(configuration.dump_toml(config).rstrip("\n"))
         return

@@ -104,7 +104,8 @@ class Denoiser(nn.Module):
         if self.learned_range:
             output, channel = output.chunk(2, dim=1)
             channel = channel.to(x.dtype)
-        return Prediction(column(skip, x) * x + column(out, x) * output.to(x.dtype), channel)
+        x0 = torch.addcmul(column(skip, x) * x, column(out, x), output.to(x.dtype))
+        return Prediction(x0, channel)
 
     def weights(self) -> dict[str, Tensor]:
         """All trained tensors: the network's by their own names, a learned schedule's after it."""
