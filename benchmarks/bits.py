@@ -10,7 +10,8 @@ from torch import Tensor
 from ddpm_cli import build
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.data import sets
-from ddpm_cli.diffusion.draws import low_discrepancy
+from ddpm_cli.diffusion.draws import likelihood, low_discrepancy
+from ddpm_cli.diffusion.learned import learned
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.variational import prior_bits
@@ -33,7 +34,7 @@ def measure(found: Subject, count: int) -> Row:
     layers = [Layer("the checkpoint", config), Layer("benchmark", {"loss": bound_of(config)})]
     loss = build.loss(resolve(layers))
     schedule, data = found.model.denoiser.schedule, sets.mnist("test")
-    times, losses = stratified(schedule, count), []
+    (times, weights), losses = stratified(schedule, count), []
     for rows in torch.arange(count).split(found.batch):
         pixels, labels = data[rows]
         x0 = images.from_uint8(pixels).to(
@@ -50,16 +51,30 @@ def measure(found: Subject, count: int) -> Row:
             if schedule.steps is not None:  # vlb leaves its constant term out
                 terms = terms + prior_bits(schedule, x0)
         losses.append(terms.double().cpu())
-    mean, error = estimate(times, torch.cat(losses))
+    mean, error = estimate(times, weights * torch.cat(losses))
     say(f"{mean:.3f} bits per dimension, standard error {error:.3f}")
     return {"bits": mean, "error": error}
 
 
-def stratified(schedule: Schedule, count: int) -> Tensor:
-    """One time for each digit, evenly spread over the process, in random order."""
-    times, _ = low_discrepancy(schedule, count, Rng([keyed(SEED, "times")]))
+class Even(Rng):
+    """Uniform numbers that are evenly spread from one random offset on."""
+
+    def uniform(self, n: int = 1) -> Tensor:
+        """Numbers in [0, 1), shape [1, n]."""
+        return (super().uniform(1) + torch.arange(n) / n) % 1
+
+
+def stratified(schedule: Schedule, count: int) -> tuple[Tensor, Tensor]:
+    """A time and its weight for each digit, evenly spread over the process, in random order.
+
+    Fixed continuous processes are sampled evenly in log SNR, in which their bound varies least;
+    a learned one has made its time so itself.
+    """
+    fixed = schedule.steps is None and not isinstance(schedule, learned)
+    draw = likelihood if fixed else low_discrepancy
+    times, weights = draw(schedule, count, Even([keyed(SEED, "times")]))
     order = torch.randperm(count, generator=torch.Generator().manual_seed(keyed(SEED, "order")))
-    return times[order]
+    return times[order], weights[order]
 
 
 def estimate(times: Tensor, losses: Tensor) -> tuple[float, float]:
