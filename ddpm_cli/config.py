@@ -305,13 +305,28 @@ def from_json(text: str, source: str) -> Config:
 
 
 def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
-    """List what differs between two configurations as (key path, old value, new value)."""
+    """List what differs between two configurations as (key path, old value, new value).
+
+    Of tables that name different components the name alone counts.
+    """
     return list(_differences("", old, new))
+
+
+def refuse_other_training(trained: Config, config: Config, free: Sequence[str]) -> None:
+    """Refuse settings, but for the tables `free`, that a checkpoint was not trained with."""
+    changed = [
+        f"{key}: {now!r} asked for, but the model was trained with {was!r}; leave it out"
+        for key, was, now in differences(trained, config)
+        if key.split(".")[0] not in free
+    ]
+    if changed:
+        raise ConfigError(*changed)
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in dict.fromkeys([*old, *new]):
+        renamed = path and {"name"} <= old.keys() & new.keys() and old["name"] != new["name"]
+        for key in ["name"] if renamed else dict.fromkeys([*old, *new]):
             yield from _differences(f"{path}.{key}" if path else key, old.get(key), new.get(key))
     elif old != new:
         yield path, old, new

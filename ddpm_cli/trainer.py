@@ -115,6 +115,8 @@ def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None
     classes = None
     if labels is not None and config["network"].get("classes"):
         classes = labels.to(compute.device)
+    if config["network"].get("learned_variance") and config["loss"]["name"] == "simple":
+        console.warn("network.learned_variance: loss simple trains no variance; use hybrid")
     generate.path(config, state.denoiser.schedule)  # previews walk along these levels
     table = "draw"
     try:

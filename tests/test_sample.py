@@ -101,6 +101,13 @@ class TestSeeds:
         assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
+def test_another_schedule_is_refused_by_its_name_alone() -> None:
+    outcome = ddpm("sample", "--set", "schedule.name=linear")
+    assert outcome.code == 2
+    assert "schedule.name: 'linear' asked for" in outcome.err
+    assert "None" not in outcome.err
+
+
 class TestClasses:
     def test_the_class_of_a_seed_is_the_class_of_that_name(self) -> None:
         sample("-n", 6, "-o", "all/")
@@ -146,6 +153,11 @@ class TestSteps:
 
     def test_calls_beyond_the_table(self) -> None:
         assert "1000 steps" in sample("--calls", 4000, "--dry-run").err
+
+    def test_calls_and_steps_exclude_each_other(self) -> None:
+        outcome = ddpm("sample", "--calls", 4, "--steps", 4)
+        assert outcome.code == 2
+        assert "give one of them" in outcome.err
 
     def test_a_solver_that_chooses_its_own_steps_says_how_many_it_took(self) -> None:
         pytest.importorskip("torchdiffeq")

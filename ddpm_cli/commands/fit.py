@@ -168,13 +168,8 @@ def _source(
     from ddpm_cli.fitting import Source
 
     config = configuration.resolve(options.layers(ctx, header=Layer(str(path), header.config)))
-    changed = [
-        f"{key}: {now!r} asked for, but the model has {was!r}; leave it out"
-        for key, was, now in configuration.differences(dict(header.config), config)
-        if key.split(".")[0] not in ("data", "compute", *SAMPLING, "summary")
-    ]
-    if changed:
-        raise ConfigError(*changed)
+    free = ("data", "compute", *SAMPLING, "summary")
+    configuration.refuse_other_training(dict(header.config), config, free)
     images = build.images(config, "train")
     info, classes = build.data_info(images), config["network"].get("classes", 0)
     if info.shape != header.data.shape or (classes and info.classes != header.data.classes):

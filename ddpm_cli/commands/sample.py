@@ -180,13 +180,10 @@ def _resolved(ctx: click.Context, trained: Layer, calls: int | None) -> Config:
 
     keys = {"sampler": "sampler.name", "steps": "levels.count"}
     config = configuration.resolve(options.layers(ctx, keys, trained))
-    changed = [
-        f"{key}: {now!r} asked for, but the model was trained with {was!r}; leave it out"
-        for key, was, now in configuration.differences(dict(trained.values), config)
-        if key.split(".")[0] not in (*SAMPLING, "compute", "summary")
-    ]
-    if changed:
-        raise ConfigError(*changed)
+    free = (*SAMPLING, "compute", "summary")
+    configuration.refuse_other_training(dict(trained.values), config, free)
+    if calls is not None and ctx.params["steps"] is not None:
+        raise ConfigError("--calls: --steps says already how many; give one of them")
     return config if calls is None else generate.fit_calls(config, build.schedule(config), calls)
 
 
