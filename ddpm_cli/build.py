@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -168,14 +168,13 @@ def schedule(config: Config) -> Schedule:
     return made
 
 
-def trained_schedule(config: Config, weights: dict[str, Tensor]) -> Schedule:
-    """The schedule of a checkpoint, which may have been trained with its network."""
-    made = schedule(config)
-    if isinstance(made, nn.Module):
-        own = "schedule."
-        made.load_state_dict({k.removeprefix(own): v for k, v in weights.items() if k[:9] == own})
-        made.requires_grad_(False)
-    return made
+def trained_schedule(made: nn.Module, weights: dict[str, Tensor]) -> Schedule:
+    """The learned schedule `made` with what a checkpoint's weights say of it."""
+    own = "schedule."
+    mine = {k.removeprefix(own): v for k, v in weights.items() if k.startswith(own)}
+    made.load_state_dict(mine)
+    made.requires_grad_(False)
+    return cast(Schedule, made)
 
 
 def inlined(config: Config) -> Config:

@@ -58,18 +58,19 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
 
 
 def _record(target: str | None) -> dict[str, Any] | None:
-    """What samples in a .png or .safetensors file say of their own making; None of all else."""
+    """What a file of samples says of its own making; None of a model."""
     from ddpm_cli.files.images import read_metadata
     from ddpm_cli.files.tables import provenance
 
-    if Path(target or "").suffix in (".safetensors", ".npz") and Path(target or "").is_file():
-        return provenance(Path(target or ""))
-    if Path(target or "").suffix in (".csv", ".npy", ".gif"):
+    path = Path(target or "")
+    if path.suffix in (".safetensors", ".npz") and path.is_file():
+        return provenance(path)
+    if path.suffix in (".csv", ".npy", ".gif"):
         fix = "samples as .png, .npz or .safetensors say how they were made"
         raise Refusal(f"{target}: this kind of file holds no record of its making", fix)
-    if target != "-" and not (target or "").lower().endswith(".png"):
+    if target != "-" and not path.name.lower().endswith(".png"):
         return None
-    record = read_metadata(sys.stdin.buffer if target == "-" else Path(target or ""))
+    record = read_metadata(sys.stdin.buffer if target == "-" else path)
     if not record:
         raise Refusal(f"{target}: no ddpm made this image, or its metadata was stripped")
     return record

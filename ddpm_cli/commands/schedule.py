@@ -110,17 +110,20 @@ def tabulate(schedule: "Schedule", count: int | None) -> list[Row]:
 
 
 def _schedule(ctx: click.Context, model: str | None) -> "Schedule":
+    from torch import nn
+
     from ddpm_cli import build
     from ddpm_cli.files import checkpoint, models
 
     if model is None:
         return build.schedule(config.resolve(options.layers(ctx)))
     found = models.find(model)
-    header, weights = checkpoint.load(found.path)
-    trained = config.resolve(options.layers(ctx, header=Layer(found.name, header.config)))
-    if trained["schedule"] != header.config["schedule"]:
-        return build.schedule(trained)
-    return build.trained_schedule(trained, weights)
+    header = checkpoint.read_header(found.path)
+    asked = config.resolve(options.layers(ctx, header=Layer(found.name, header.config)))
+    made = build.schedule(asked)
+    if isinstance(made, nn.Module) and asked["schedule"] == header.config["schedule"]:
+        return build.trained_schedule(made, checkpoint.load(found.path)[1])
+    return made
 
 
 def _row_count(text: str) -> int | None:

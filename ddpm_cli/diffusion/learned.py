@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.diffusion.shapes import within
+from ddpm_cli.diffusion.shapes import double, within
 from ddpm_cli.knobs import Count, Index
 
 _BISECTIONS = 60
@@ -36,7 +36,7 @@ class learned(nn.Module):  # noqa: N801  (a component is named as it is called i
         """The rise from 0 at t = 0 to 1 at t = 1, in float64 on the CPU."""
         ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
         first, last = self._rise(ends)
-        risen: Tensor = (self._rise(_double(t)) - first) / (last - first)
+        risen: Tensor = (self._rise(double(t)) - first) / (last - first)
         return risen
 
     def _rise(self, t: Tensor) -> Tensor:
@@ -54,12 +54,12 @@ class learned(nn.Module):  # noqa: N801  (a component is named as it is called i
 
     def sigma(self, t: Tensor) -> Tensor:
         """Noise level exp(gamma / 2) at time t, differentiable."""
-        return torch.exp(self.gamma(within(_double(t), 1 / (self.steps or 2**30), 1)) / 2)
+        return torch.exp(self.gamma(within(double(t), 1 / (self.steps or 2**30), 1)) / 2)
 
     @torch.no_grad()
     def time(self, sigma: Tensor) -> Tensor:
         """Time of a noise level, by bisection."""
-        gamma = 2 * _double(sigma).log()
+        gamma = 2 * double(sigma).log()
         low, high = torch.zeros_like(gamma), torch.ones_like(gamma)
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
@@ -74,7 +74,3 @@ class learned(nn.Module):  # noqa: N801  (a component is named as it is called i
     def prior(self, sigma: Tensor) -> Tensor:
         """sqrt(1 + sigma^2): x_1 is a unit normal in the native scale."""
         return 1 / self.alpha(sigma)
-
-
-def _double(value: Tensor) -> Tensor:
-    return torch.as_tensor(value).cpu().double()

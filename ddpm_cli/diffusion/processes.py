@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.shapes import within
+from ddpm_cli.diffusion.shapes import double, within
 from ddpm_cli.knobs import Count, Index, Positive
 
 Map = Callable[[Tensor], Tensor]
@@ -38,11 +38,11 @@ class Process:
 
     def sigma(self, t: Tensor) -> Tensor:
         """Noise level at time t."""
-        return self._sigma(within(_double(t), self._low, 1))
+        return self._sigma(within(double(t), self._low, 1))
 
     def time(self, sigma: Tensor) -> Tensor:
         """Time of a noise level."""
-        return self._time(_double(sigma)).clamp(self._low, 1)
+        return self._time(double(sigma)).clamp(self._low, 1)
 
     def alpha(self, sigma: Tensor) -> Tensor:
         """Native scale at a noise level."""
@@ -51,10 +51,6 @@ class Process:
     def prior(self, sigma: Tensor) -> Tensor:
         """Standard deviation of x at the start of a walk."""
         return self._prior(torch.as_tensor(sigma))
-
-
-def _double(value: Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float64).cpu()
 
 
 def vp(

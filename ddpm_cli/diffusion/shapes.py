@@ -1,4 +1,4 @@
-"""The one place where a noise level is broadcast against data of any shape, and its bounds."""
+"""How noise levels meet data of any shape: the one place of broadcasting, bounds and type."""
 
 import torch
 from torch import Tensor
@@ -16,3 +16,8 @@ def column(level: Tensor | float, like: Tensor) -> Tensor:
 def within(t: Tensor, low: float, high: float) -> Tensor:
     """Clamp times to [low, high] and keep their slope, at the ends and beyond, for `rate`."""
     return t + (t.clamp(low, high) - t).detach()
+
+
+def double(value: Tensor) -> Tensor:
+    """Times and levels as schedules compute with them: float64 on the CPU, slopes kept."""
+    return torch.as_tensor(value, dtype=torch.float64, device="cpu")
