@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ddpm_cli import catalog
 from ddpm_cli.config import Config
 from ddpm_cli.data.images import Data
+from ddpm_cli.data.tasks import Task
 from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
 from ddpm_cli.diffusion.schedules import Schedule
@@ -190,9 +191,18 @@ def inlined(config: Config) -> Config:
     return config | {"schedule": settings | {"file": "", "values": values}}
 
 
+def task(config: Config, info: DataInfo) -> Task | None:
+    """What a conditional model is given beside the noisy image, or None."""
+    settings = config.get("task")
+    made: Task | None = _made("task", settings, info.shape) if settings else None
+    return made
+
+
 def network(config: Config, info: DataInfo) -> nn.Module:
     """A network with fresh weights, on the current default device."""
-    made: nn.Module = _made("network", config["network"], info.shape)
+    given = task(config, info)
+    extra = given.channels if given else 0
+    made: nn.Module = _made("network", config["network"], info.shape, extra)
     return made
 
 

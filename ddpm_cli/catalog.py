@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent
 KINDS: Mapping[str, tuple[str, ...]] = {
     "data": ("data/sets.py", "data/toys.py", "data/tables.py"),
     "schedule": ("diffusion/schedules.py", "diffusion/processes.py", "diffusion/learned.py"),
+    "task": ("data/tasks.py",),
     "network": ("networks/unet.py", "networks/mlp.py"),
     "parameterization": ("diffusion/parameterizations.py",),
     "label": ("diffusion/labels.py",),
@@ -39,6 +40,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
     "renoise": "diffusion/walk.py",
+    "init": "trainer.py",
     "train": "training/loop.py",
     "compute": "build.py",
 }

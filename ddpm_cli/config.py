@@ -21,7 +21,7 @@ Config = dict[str, Any]
 ARRAYS = ("wrappers", "edits", "constraints")  # ordered parts: arrays of tables
 # What is chosen when sampling; all else is what a model was trained as.
 SAMPLING = ("sampler", "corrector", "levels", "renoise", "wrappers", "edits", "constraints")
-OPTIONAL = ("label", "corrector")  # absent, or `name = "none"`: not used
+OPTIONAL = ("task", "label", "corrector")  # absent, or `name = "none"`: not used
 TABLES = (*(kind for kind in catalog.KINDS if kind not in ARRAYS), *ARRAYS, *catalog.FIXED)
 DEFAULTS: Mapping[str, Any] = {
     "data": {"name": "mnist"},
@@ -35,6 +35,7 @@ DEFAULTS: Mapping[str, Any] = {
     "wrappers": [{"name": "clamp"}],
     "edits": [],
     "constraints": [],
+    "init": {},
     "train": {},
     "compute": {},
 }

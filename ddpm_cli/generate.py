@@ -1,7 +1,7 @@
 """Walks from noise to images for a list of seeds, in batches: what sampling and previews share."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,12 +14,29 @@ from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.walk import State, start, walk
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.diffusion.walk import Constraint, State, start, walk
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import checkpoint, models, moments
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.models import Found
 from ddpm_cli.files.moments import Fit
+
+
+class Batch(NamedTuple):
+    """What the walks of a batch need, a row an image.
+
+    classes: numbers of classes; image: conditioning images [B, K, H, W]; start: states [B, ...]
+    at the first level instead of the process's own prior.
+    constraint, wrap: of some rows, what is imposed on their state, and what is put around the
+    denoiser and its wrappers.
+    """
+
+    seeds: Sequence[int]
+    classes: Sequence[int] | None = None
+    image: Tensor | None = None
+    start: Tensor | None = None
+    constraint: Callable[[slice], Constraint] | None = None
+    wrap: Callable[[Denoise, slice], Denoise] | None = None
 
 
 class Chunk(NamedTuple):
@@ -51,30 +68,58 @@ def chunks(
     levels = path(config, denoiser.schedule)
     for first in range(0, len(seeds), batch):
         rows = slice(first, first + batch)
-        own, labels = list(seeds[rows]), None if classes is None else list(classes[rows])
-        # A solver whose steps follow the image must not see what else is in the batch.
-        size = 1 if build.is_adaptive(config) else len(own)
-        like = torch.empty((size, *info.shape), dtype=compute.state_dtype, device=compute.device)
-        begins, walks = [], []
-        for part in (slice(row, row + size) for row in range(0, len(own), size)):
-            denoise = build.wrapped(config, _bound(denoiser, labels and labels[part], compute))
-            rng = Rng(own[part])
+        own = Batch(seeds[rows], None if classes is None else classes[rows])
+        yield chunk(denoiser, config, info, compute, own, levels)
+
+
+def chunk(
+    denoiser: Bindable,
+    config: Config,
+    info: DataInfo,
+    compute: Compute,
+    batch: Batch,
+    levels: Tensor,
+) -> Chunk:
+    """The walk of one batch along the levels; image i depends on its own row alone."""
+    count = len(batch.seeds)
+    # A solver whose steps follow the image must not see what else is in the batch.
+    size = 1 if build.is_adaptive(config) else count
+    like = torch.empty((size, *info.shape), dtype=compute.state_dtype, device=compute.device)
+    begins, walks = [], []
+    for part in (slice(row, row + size) for row in range(0, count, size)):
+        denoise = build.wrapped(config, denoiser.bind(**_condition(batch, part, compute)))
+        if batch.wrap is not None:
+            denoise = batch.wrap(denoise, part)
+        rng = Rng(batch.seeds[part])
+        if batch.start is None:
             x = start(denoise, levels, like, rng)
-            begins.append(State(x, levels[0], x))
-            walks.append(_walk(config, denoise, x, levels, rng))
-        states = map(_joined, zip(*walks, strict=True))
-        yield Chunk(own, labels, states, _joined(begins), denoise)
+        else:
+            x = batch.start[part].to(like)
+        constrain = batch.constraint(part) if batch.constraint else None
+        begins.append(State(x, levels[0], x))
+        walks.append(_walk(config, denoise, x, levels, rng, constrain))
+    states = map(_joined, zip(*walks, strict=True))
+    classes = None if batch.classes is None else list(batch.classes)
+    return Chunk(list(batch.seeds), classes, states, _joined(begins), denoise)
 
 
-def _bound(denoiser: Bindable, labels: list[int] | None, compute: Compute) -> Denoise:
-    """The denoiser of images of these classes."""
-    if labels is None:
-        return denoiser.bind()
-    return denoiser.bind(classes=torch.tensor(labels, device=compute.device))
+def _condition(batch: Batch, rows: slice, compute: Compute) -> dict[str, Tensor]:
+    """What a network sees beside the noisy images of these rows, on its device."""
+    condition = {}
+    if batch.classes is not None:
+        condition["classes"] = torch.tensor(batch.classes[rows], device=compute.device)
+    if batch.image is not None:
+        condition["image"] = batch.image[rows].to(compute.device)
+    return condition
 
 
 def _walk(
-    config: Config, denoise: Denoise, x: Tensor, levels: Tensor, rng: Rng
+    config: Config,
+    denoise: Denoise,
+    x: Tensor,
+    levels: Tensor,
+    rng: Rng,
+    constrain: Constraint | None = None,
 ) -> Iterator[State]:
     """The walk of a configuration from the state x."""
     return walk(
@@ -85,6 +130,7 @@ def _walk(
         predictor=build.predictor(config),
         corrector=build.corrector(config),
         ascend=build.ascend(config),
+        constrain=constrain,
     )
 
 
@@ -142,11 +188,18 @@ def load(model: str | None, **compute: str) -> Model:
     """The model that -m names, on its device."""
     found = models.find(model)
     header, weights = checkpoint.load(found.path)
+    refuse_conditional(header, found.name)
     config = resolve([Layer("the checkpoint", header.config), Layer("load", {"compute": compute})])
     chosen = build.compute(**config["compute"])
     denoiser = build.restored(header, weights, chosen, found.path)
     denoise = build.known(denoiser, fitted(config, header, found))
     return Model(config, header.data, chosen, denoise)
+
+
+def refuse_conditional(header: Header, name: str) -> None:
+    """Refuse to sample from a model that needs to be given an image."""
+    if header.task:
+        raise Refusal(f"{name}: a model for {header.task}, given an image", f"ddpm {header.task}")
 
 
 def fitted(config: Config, header: Header, found: Found, file: Path | None = None) -> Fit | None:

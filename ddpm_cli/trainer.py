@@ -3,16 +3,18 @@
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli import build, console, generate, signals
 from ddpm_cli.build import Compute
 from ddpm_cli.config import Config
 from ddpm_cli.data.images import Data
+from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.draws import uniform
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import atomic, outputs
+from ddpm_cli.files import atomic, checkpoint, models, outputs
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.run import Run
 from ddpm_cli.training import distributed
@@ -22,6 +24,7 @@ from ddpm_cli.training.loop import Setting, held_out_loss
 from ddpm_cli.training.objective import Objective
 from ddpm_cli.training.state import Draw, Remembering, State
 
+STEM = "stem.weight"  # of the layer that sees the images
 HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
 SHEET = 64  # images on a sample sheet
 POINTS = 1024  # arrays in a sample plot
@@ -86,7 +89,9 @@ def setting(
     classes = config["network"].get("classes", 0)
     loss = build.loss(config)
     compute.run(state.denoiser.network)
-    objective, averaged = Objective(state.denoiser, loss), Objective(state.average, loss)
+    task = build.task(config, build.data_info(data))
+    objective = Objective(state.denoiser, loss, task)
+    averaged = Objective(state.average, loss, task)
     # A draw that learns would measure something else at every step.
     draw: Draw = uniform if isinstance(state.draw, Remembering) else state.draw
     pixels, labels = test[torch.arange(min(HELD_OUT, len(test)))]
@@ -118,11 +123,12 @@ def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None
     if config["network"].get("learned_variance") and config["loss"]["name"] == "simple":
         console.warn("network.learned_variance: loss simple trains no variance; use hybrid")
     generate.path(config, state.denoiser.schedule)  # previews walk along these levels
+    task = build.task(config, build.data_info(data))
     table = "draw"
     try:
         t, _ = state.draw(state.denoiser.schedule, 1, Rng([0]))
         table = "loss"
-        objective = Objective(state.average, build.loss(config))
+        objective = Objective(state.average, build.loss(config), task)
         with torch.no_grad(), compute.autocast():
             objective(scaled(rows.to(compute.device)), t, Rng([0]), classes)
     except ValueError as error:
@@ -132,12 +138,39 @@ def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None
 def state(config: Config, info: DataInfo, compute: Compute) -> State:
     """A denoiser on its device with a fresh optimizer, fused where torch has the kernel."""
     torch.manual_seed(config["train"]["seed"])
-    denoiser = build.denoiser(config, compute.place(build.network(config, info)))
+    denoiser = build.denoiser(config, build.network(config, info))
+    init(denoiser, **config["init"])
+    compute.place(denoiser.network)
     if isinstance(denoiser.schedule, nn.Module):
         denoiser.schedule.to(compute.device)
     fused = compute.device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(denoiser.parameters(), fused=fused)
     return State(denoiser, optimizer, build.draw(config))
+
+
+def init(denoiser: Denoiser, *, model: str = "") -> None:
+    """Start from the weights of another model, extra input channels at zero.
+
+    model: what -m takes, as a file, a run or a bundled name; empty starts from random weights.
+    Zeros make the network ignore a conditioning image until it has learned what it is good for
+    (Nichol 2022, section 2.3).
+    """
+    if model:
+        _, weights = checkpoint.load(models.find(model).path)
+        denoiser.load_weights(fitting(denoiser.weights(), weights, model))
+
+
+def fitting(own: dict[str, Tensor], weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The weights of the model `name` for a network of weights `own`, which may see more."""
+    if (stem := weights.get(STEM)) is not None and STEM in own:
+        missing = own[STEM].shape[1] - stem.shape[1]
+        if stem.ndim == 4 and missing > 0:
+            weights = weights | {STEM: F.pad(stem, (0, 0, 0, 0, 0, missing))}
+    differing = {n for n in own.keys() & weights.keys() if own[n].shape != weights[n].shape}
+    if differing := differing | (own.keys() ^ weights.keys()):
+        what = f"{len(differing)} of its tensors do not fit, as {min(differing)}"
+        raise ConfigError(f"init.model: {name} has another network: {what}")
+    return weights
 
 
 def take_over(state: State, header: Header, tensors: dict[str, Tensor], folder: Path) -> None:
@@ -160,12 +193,13 @@ class Journal:
         info: DataInfo,
         compute: Compute,
         place: Group,
+        test: Data,
         *,
         as_json: bool,
         done: int,
     ) -> None:
         self._run, self._config, self._info, self._compute = run, config, info, compute
-        self._place, self._as_json = place, as_json
+        self._place, self._test, self._as_json = place, test, as_json
         self.bar = console.progress(config["train"]["steps"], "steps", done=done)
 
     def log(self, values: dict[str, float]) -> None:
@@ -188,15 +222,25 @@ class Journal:
             return
         seeds = range(SHEET if self._info.is_image else POINTS)
         classes = generate.classes_for(seeds, self._config, self._info)
+        batch = generate.Batch(seeds, classes, self._conditions(seeds))
+        levels = generate.path(self._config, state.average.schedule)
         with self._compute.autocast():
-            (chunk,) = generate.chunks(
-                state.average, self._config, self._info, self._compute, seeds, classes, len(seeds)
+            chunk = generate.chunk(
+                state.average, self._config, self._info, self._compute, batch, levels
             )
             final = generate.last(chunk.states)
         if final is not None:
             suffix, data = outputs.preview(self._info.restore(final.x), self._info.is_image)
             self._run.samples.mkdir(exist_ok=True)
             atomic.write(self._run.samples / f"step-{state.step:07d}{suffix}", data)
+
+    def _conditions(self, seeds: range) -> Tensor | None:
+        """What a conditional model is given for its sheet: test images, changed by its task."""
+        task = build.task(self._config, self._info)
+        if task is None:
+            return None
+        rows, _ = self._test[torch.arange(len(seeds)) % len(self._test)]
+        return task(scaled(rows), Rng(seeds)).to(self._compute.device)
 
     def advance(self, note: str) -> None:
         """Count a step."""

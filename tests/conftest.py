@@ -46,6 +46,7 @@ FILES = {
         def train(x, *, steps: Count = 5000, lr: Positive = 1e-3, note: str = ""): "Train."
     """,
     "build.py": "def compute(*, device: str = 'auto', dtype: str = 'float32'): 'Where.'",
+    "trainer.py": "def init(*, model: str = ''): 'Start from a model.'",
 }
 
 

@@ -99,11 +99,13 @@ def command(
     Images come from the model's own data set; --set data.path=... names another.
     """
     from ddpm_cli.files import checkpoint, models, moments
+    from ddpm_cli.generate import refuse_conditional
 
     found = models.find(model)
     if model is None:
         console.say(f"model: {found.name}")
     header = checkpoint.read_header(found.path)
+    refuse_conditional(header, found.name)
     path = Path(output) if output else moments.beside(found.path)
     if path.exists() and not force:
         if trajectory is None:

@@ -15,6 +15,18 @@ from ddpm_cli.errors import ConfigError, Refusal
 if TYPE_CHECKING:
     from ddpm_cli.files.checkpoint import Header
 
+# Tables of a model's configuration that say what it is.
+SHOWN = (
+    "task",
+    "data",
+    "schedule",
+    "network",
+    "parameterization",
+    "loss",
+    "sampler",
+    "levels",
+)
+
 
 @click.command(
     "info",
@@ -126,8 +138,9 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         "shape": list(header.data.shape),
         "classes": list(header.data.classes or ()),
     }
-    for table in ("data", "schedule", "network", "parameterization", "loss", "sampler", "levels"):
-        facts[table] = header.config[table]
+    for table in SHOWN:
+        if table in header.config:
+            facts[table] = header.config[table]
     return header.config, facts
 
 

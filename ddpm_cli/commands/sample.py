@@ -120,6 +120,7 @@ def command(
     if model is None:
         console.say(f"model: {found.name}")
     header = read_header(found.path)
+    generate.refuse_conditional(header, found.name)
     config = _resolved(ctx, Layer(str(found.path), header.config), calls)
     count = len(seeds) if seeds else count
     moves, each = generate.plan(config, build.schedule(config))

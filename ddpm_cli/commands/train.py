@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ddpm_cli import completion, console, options
 from ddpm_cli import config as configuration
-from ddpm_cli import console, options
 from ddpm_cli.config import Config
 from ddpm_cli.errors import ConfigError, Refusal
 
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 @options.settings
 @click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps in all.")
 @options.batch("Images a step, over all processes.")
+@click.option(
+    "--init",
+    metavar="MODEL",
+    help="Start from the weights of a model; extra input channels begin at zero.",
+    shell_complete=completion.models,
+)
 @click.option("--lr", type=float, help="Peak learning rate.")
 @options.seed(None, "Seed of weights, noise and data order.")
 @click.option("--minutes", type=click.FloatRange(min=0), help="Save and stop after that long.")
@@ -66,6 +72,7 @@ def command(
         "lr": "train.lr",
         "minutes": "train.minutes",
         "seed": "train.seed",
+        "init": "init.model",
     }
     from ddpm_cli import build
 
@@ -158,7 +165,9 @@ def _continue(
     if place.leads:
         run.begin(config, state.step)
     setting = trainer.setting(config, compute, place, state, data, test)
-    journal = trainer.Journal(run, config, info, compute, place, as_json=as_json, done=state.step)
+    journal = trainer.Journal(
+        run, config, info, compute, place, test, as_json=as_json, done=state.step
+    )
     with journal.bar:
         train(setting, state, journal, **config["train"])
     if place.leads:

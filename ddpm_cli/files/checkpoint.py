@@ -72,6 +72,11 @@ class Header(NamedTuple):
     version: str = __version__
     fitted: Mapping[str, Any] | None = None
 
+    @property
+    def task(self) -> str:
+        """What a conditional model was trained for ("inpaint"); empty for an unconditional one."""
+        return str(self.config.get("task", {}).get("name", ""))
+
 
 def save(path: Path, tensors: dict[str, Tensor], header: Header) -> Header:
     """Write tensors and header in one atomic move; return the header with its hash.

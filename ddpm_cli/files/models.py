@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ddpm_cli.errors import Refusal, nearest
-from ddpm_cli.files.run import newest_run
+from ddpm_cli.files.checkpoint import read_header
+from ddpm_cli.files.run import newest_runs
 
 BUNDLED = Path(__file__).parent.parent / "assets"
 RUNS = Path("runs")
+DEFAULT = "mnist"
 
 
 class Found(NamedTuple):
@@ -17,11 +19,16 @@ class Found(NamedTuple):
     name: str
 
 
-def find(model: str | None, default: str = "mnist") -> Found:
-    """The checkpoint that -m names; without it the newest run in ./runs, else the bundled one."""
+def find(model: str | None, task: str = "") -> Found:
+    """The checkpoint that -m names; without it the newest run in ./runs, else the bundled one.
+
+    task: what both must have been trained for; empty for unconditional models.
+    """
     if model is None:
-        newest = newest_run(RUNS)
-        return Found(newest, str(newest.parent)) if newest else _bundled(default)
+        for newest in newest_runs(RUNS):
+            if read_header(newest).task == task:
+                return Found(newest, str(newest.parent))
+        return _default(task)
     path = Path(model)
     if path.is_dir() and (path / "model.safetensors").exists():
         return Found(path / "model.safetensors", model)
@@ -41,6 +48,12 @@ def find(model: str | None, default: str = "mnist") -> Found:
 def bundled() -> list[str]:
     """Names of the models that come with the package."""
     return sorted(p.stem for p in BUNDLED.glob("*.safetensors") if "." not in p.stem)
+
+
+def _default(task: str) -> Found:
+    """The bundled model of a task, or else the unconditional one, which can stand in for it."""
+    special = f"{DEFAULT}-{task}"
+    return _bundled(special if task and special in bundled() else DEFAULT)
 
 
 def _bundled(name: str) -> Found:

@@ -192,7 +192,6 @@ def refuse_changes(folder: Path, old: Config, new: Config) -> None:
         )
 
 
-def newest_run(root: Path) -> Path | None:
-    """The model of the run under `root` that was saved last."""
-    found = list(root.glob("*/model.safetensors"))
-    return max(found, key=os.path.getmtime) if found else None
+def newest_runs(root: Path) -> list[Path]:
+    """The models of the runs under `root`, the one that was saved last first."""
+    return sorted(root.glob("*/model.safetensors"), key=os.path.getmtime, reverse=True)

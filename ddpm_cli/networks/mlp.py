@@ -13,14 +13,15 @@ from ddpm_cli.networks.layers import sinusoid, zero
 class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
     """Residual perceptron on the flattened data, for any shape; best for small ones.
 
-    shape: [D, ...] of one row. depth: residual blocks. frequencies: Fourier features for each
-    input value, sin and cos of 2^k x, which sharpen what is learned in few dimensions (Tancik
-    2020). classes, learned_variance: as for unet.
+    shape: [D, ...] of one row; extra: unet's alone. depth: residual blocks. frequencies: Fourier
+    features for each input value, sin and cos of 2^k x, which sharpen what is learned in few
+    dimensions (Tancik 2020). classes, learned_variance: as for unet.
     """
 
     def __init__(
         self,
         shape: tuple[int, ...],
+        extra: int = 0,
         *,
         width: Count = 128,
         depth: Count = 3,
@@ -31,6 +32,8 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
+        if extra:
+            raise ValueError("it sees no conditioning image; --set network.name=unet")
         self.classes, self.embedding, self.frequencies = classes, embedding, frequencies
         self.shape = (2 * shape[0] if learned_variance else shape[0], *shape[1:])
         inputs, outputs = math.prod(shape), math.prod(self.shape)

@@ -23,7 +23,8 @@ from ddpm_cli.networks.resampling import Downsample, Pyramid, Upsample
 class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
     """U-Net of residual blocks with concatenated skips, attention by resolution, patch stem.
 
-    shape: [C, H, W] of the images. attention: the resolutions that have it, in the decoder behind
+    shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
+    one. attention: the resolutions that have it, in the decoder behind
     every block or only the last. patch: so many pixels a side become channels.
     embedding: of the label, by sinusoids as in ADM, by sinusoids whose last frequency is 1/10000
     as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++.
@@ -36,6 +37,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
     def __init__(
         self,
         shape: tuple[int, ...],
+        extra: int = 0,
         *,
         width: Count = 64,
         multipliers: list[int] = [1, 2],  # noqa: B006  (read, never changed)
@@ -66,6 +68,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
         channels, *size = shape
         self.patch, self.classes, self.width, self.embedding = patch, classes, width, embedding
+        self.extra = extra
         outputs = 2 * channels if learned_variance else channels
         features, embedded = width, 4 * width
         if embedding == "fourier":
@@ -96,7 +99,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         widths = [width * multiplier for multiplier in multipliers]
         top = len(widths) - 1
 
-        seen = channels * patch**2  # width of the image beside the encoder
+        seen = (channels + extra) * patch**2  # width of the image beside the encoder
         self.stem = nn.Conv2d(seen, width, 3, padding=1)
         self.down, skips, now = nn.ModuleList(), [width], width
         self.pyramid = nn.ModuleDict()
@@ -126,11 +129,23 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         self.head = nn.Sequential(normalization(norm, now, groups, epsilon), nn.SiLU())
         self.out = zero(nn.Conv2d(now, outputs * patch**2, 3, padding=1))
 
-    def forward(self, x: Tensor, label: Tensor, classes: Tensor | None = None) -> Tensor:
-        """x [B, C, H, W], noise label [B], classes [B] (None: null class) -> [B, out, H, W]."""
+    def forward(
+        self,
+        x: Tensor,
+        label: Tensor,
+        classes: Tensor | None = None,
+        image: Tensor | None = None,
+    ) -> Tensor:
+        """x [B, C, H, W], noise label [B], classes [B] (None: null class) -> [B, out, H, W].
+
+        image: the conditioning image [B, extra, H, W].
+        """
         embedding = self._embedded(label, classes)
         height, width = x.shape[-2:]
-        image = dense(_fold(x.to(self.stem.weight.dtype), self.patch))
+        x = x.to(self.stem.weight.dtype)
+        if image is not None:
+            x = torch.cat([x, image.to(x.dtype)], dim=1)
+        image = dense(_fold(x, self.patch))
         h = self.stem(image)
         skips = [h]
         for number, stage in enumerate(self.down):

@@ -8,17 +8,23 @@ from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Rng
 
 Loss = Callable[..., Tensor]
+Task = Callable[[Tensor, Rng], Tensor]
 
 
 class Objective(nn.Module):
-    """Holds the denoiser and the loss; forward returns the loss of each image."""
+    """Holds the denoiser and the loss; forward returns the loss of each image.
 
-    def __init__(self, denoiser: Denoiser, loss: Loss) -> None:
+    task: makes the conditioning images of a conditional model.
+    """
+
+    def __init__(self, denoiser: Denoiser, loss: Loss, task: Task | None = None) -> None:
         super().__init__()
         self.denoiser = denoiser
-        self._loss = loss
+        self._loss, self._task = loss, task
 
     def forward(self, x0: Tensor, t: Tensor, rng: Rng, classes: Tensor | None) -> Tensor:
         """x0 [B, ...] in [-1, 1], times t [B], class labels [B] or None -> losses [B]."""
         condition = {} if classes is None else {"classes": classes}
+        if self._task is not None:
+            condition["image"] = self._task(x0, rng)
         return self._loss(self.denoiser, x0, t, rng, **condition)
