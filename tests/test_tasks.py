@@ -1,6 +1,7 @@
 """Conditional models: what they see in training, how they start from other weights, and resume."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -90,6 +91,37 @@ class TestInpaint:
         seen = task(torch.full((5, 1, 8, 8), 0.5), Rng(range(5)))
         assert torch.equal(seen[:, :1], 0.5 * seen[:, 1:])
         assert 0 < float(seen[:, 1].mean()) < 1
+
+
+class TestUpscale:
+    def test_shows_the_small_image_and_its_noise(self) -> None:
+        task = tasks.upscale((3, 8, 6), noise=0.5)
+        x0 = torch.rand(2, 3, 8, 6) * 2 - 1
+        low = task.low(x0)
+        assert low.shape == (2, *task.small) == (2, 3, 4, 3)
+        seen = task.given(low, torch.tensor([0.0, 0.3]), Rng([1, 2]))
+        assert seen.shape == (2, task.channels, 8, 6)
+        assert seen[:, 3].flatten(1).unique(dim=1).tolist() == [[0.0], [pytest.approx(0.3)]]
+        clean = task.given(low, torch.zeros(2), Rng([1, 2]))
+        assert torch.equal(seen[0], clean[0])
+        spread = (task.low(seen[1:, :3]) - task.low(clean[1:, :3])).std()
+        assert 0.1 < float(spread) < 0.5
+
+    def test_training_sees_the_bytes_of_files(self) -> None:
+        """Without augmentation the condition is the shrunken image, rounded to bytes."""
+        task = tasks.upscale((1, 8, 8), filter="area")
+        x0 = torch.rand(3, 1, 8, 8) * 2 - 1
+        rounded = ((task.low(x0) + 1) * 127.5).round() / 127.5 - 1
+        expected = task.given(rounded, torch.zeros(3), Rng(range(3)))
+        assert torch.allclose(task(x0, Rng(range(3))), expected, atol=1e-6)
+
+    @pytest.mark.parametrize("degrade", ["none", "blur", "bsr"])
+    def test_a_condition_is_an_images_own(self, degrade: Literal["none", "blur", "bsr"]) -> None:
+        task = tasks.upscale((3, 8, 8), degrade=degrade, noise=0.2)
+        x0 = torch.rand(4, 3, 8, 8) * 2 - 1
+        alone = task(x0[2:3], Rng([7]))
+        assert torch.allclose(task(x0, Rng([5, 6, 7, 8]))[2], alone[0], atol=1e-6)
+        assert not torch.allclose(task(x0, Rng([5, 6, 9, 8]))[2], alone[0], atol=1e-3)
 
 
 def config(**tables: object) -> dict[str, object]:

@@ -1,13 +1,16 @@
 """What a conditional model is trained for: how its conditioning image comes from a clean one."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from ddpm_cli.data.degradations import degrade, enlarge, noise, shrink, small
 from ddpm_cli.data.masks import random_known
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.knobs import NonNegative
+from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.files.images import from_uint8, to_uint8
+from ddpm_cli.knobs import NonNegative, Positive
 
 
 class Task(Protocol):
@@ -47,3 +50,52 @@ class inpaint:  # noqa: N801  (a component is named as it is called in a config)
         """Images [B, C, H, W] of which `known` [B, 1, H, W], 1 or 0, says which pixels count."""
         known = known.to(images.dtype)
         return torch.cat([images * known, known], dim=1)
+
+
+class upscale:  # noqa: N801
+    """Enlarge: the network sees the small image brought to full size, and how noisy it was made.
+
+    factor: how many times smaller the given image is along both axes; filter: what makes it
+    small, in training and use (Saharia 2021, SR3).
+    degrade: also blur it, or blur, noise and JPEG in random order (bsr; Zhang 2021), so that
+    other than clean images can be enlarged.
+    noise: the most Gaussian noise that is added to the small image in training, its level shown
+    to the network; it makes cascades robust (Ho 2022, section 4.2).
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        factor: Positive = 2.0,
+        filter: Literal["bicubic", "area"] = "bicubic",
+        degrade: Literal["none", "blur", "bsr"] = "none",
+        noise: NonNegative = 0.0,
+    ) -> None:
+        self.channels = shape[0] + 1
+        self.factor, self.noise = factor, noise
+        height, width = shape[-2:]
+        self.size = (height, width)
+        self.small = (shape[0], *small(height, width, factor))
+        self._filter: Literal["bicubic", "area"] = filter
+        self._degrade: Literal["none", "blur", "bsr"] = degrade
+
+    def __call__(self, x0: Tensor, rng: Rng) -> Tensor:
+        """Clean images x0 [B, C, H, W] made small, and noisy to a random degree."""
+        low = degrade(x0, self.factor, self._degrade, rng, self._filter)
+        # Files hold bytes, so the network shall have seen them.
+        low = from_uint8(to_uint8(low)).to(x0)
+        level = self.noise * rng.uniform(1)[:, 0]
+        return self.given(low, level.to(x0), rng)
+
+    def low(self, x0: Tensor) -> Tensor:
+        """Images x0 [B, C, H, W] made small by the filter alone: [B, C, h, w]."""
+        return shrink(x0, self.factor, self._filter)
+
+    def given(self, low: Tensor, level: Tensor, rng: Rng) -> Tensor:
+        """Small images [B, C, h, w], made noisy to the level [B]."""
+        if self.noise:
+            low = noise(low, level, rng)
+        large = enlarge(low, self.size, self._filter)
+        plane = column(level, large).expand(-1, 1, *large.shape[2:])
+        return torch.cat([large, plane], dim=1)
