@@ -102,8 +102,8 @@ def test_any_text_is_a_legal_entry(entry: dict[str, str]) -> None:
     assert images.read_metadata(io.BytesIO(data)) == entry
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 4), (5, 4, 4)])
-def test_png_has_no_two_or_five_channels(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(0, 4, 4), (5, 4, 4)])
+def test_png_has_no_five_channels(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="channels"):
         images.encode_png(torch.zeros(shape, dtype=torch.uint8))
 

@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from ddpm_cli.data.images import ImageSet
 from ddpm_cli.data.sources import Files
 from ddpm_cli.data.splits import Labels, Split, arrange
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.images import Mode, from_pillow, measure, read_pillow
+from ddpm_cli.files.images import Mode, fitted, from_pillow, measure, read_pillow
 
 Fit = Literal["error", "resize", "crop"]
 Size = tuple[int, int]  # width, height
@@ -80,17 +79,8 @@ def decode(files: Files, name: str, wish: Wish) -> Tensor:
     enough = 0 if wish.fit == "error" else 2 * wish.size
     with files.open(name) as stream:
         image = read_pillow(stream, wish.mode, name=files.place(name), enough=enough)
-    return from_pillow(fitted(image, wish))
-
-
-def fitted(image: Image.Image, wish: Wish) -> Image.Image:
-    """Bring an image to the size asked for: `crop` keeps the middle, `resize` stretches."""
     size = (wish.size, wish.size)
-    if wish.fit == "error" or image.size == size:
-        return image
-    if wish.fit == "crop":
-        return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
-    return image.resize(size, Image.Resampling.LANCZOS)
+    return from_pillow(image if wish.fit == "error" else fitted(image, size, wish.fit))
 
 
 def load(files: Files, split: Split, wish: Wish) -> ImageSet:

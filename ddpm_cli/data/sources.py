@@ -4,13 +4,11 @@ import io
 import os
 import stat
 import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.images import BYTE_LIMIT
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+from ddpm_cli.files.opening import BYTE_LIMIT, SUFFIXES, is_image_name
 
 
 class Files(Protocol):
@@ -74,7 +72,9 @@ class Archive:
             raise
         except Exception as error:  # zipfile raises struct.error, ValueError, ... on damage
             raise _unreadable(path, error) from error
-        self._entries = {entry.filename: entry for entry in entries if _wanted(entry.filename)}
+        self._entries = {
+            entry.filename: entry for entry in entries if is_image_name(entry.filename)
+        }
         self.names = tuple(sorted(self._entries))
         _refuse_none(self.names, path)
 
@@ -103,13 +103,6 @@ class Archive:
         return {**self.__dict__, "_zip": None}
 
 
-def _wanted(name: str) -> bool:
-    """Tell an image from its name: known ending, nothing hidden on the way, no macOS fork."""
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return name.lower().endswith(SUFFIXES) and not hidden
-
-
 def _walk(root: Path) -> list[str]:
     """List the image files below root, relative to it."""
     names: list[str] = []
@@ -124,7 +117,7 @@ def _walk(root: Path) -> list[str]:
             name, status = prefix + entry.name, _status(entry)
             if status is None or not stat.S_ISDIR(status.st_mode):
                 # reading a broken link will name it; a pipe could block for ever
-                if _wanted(name) and (status is None or stat.S_ISREG(status.st_mode)):
+                if is_image_name(name) and (status is None or stat.S_ISREG(status.st_mode)):
                     names.append(name)
             elif not entry.name.startswith(".") and _is_new(entry, home, entered):
                 entered.add(_identity(status))

@@ -3,33 +3,26 @@
 import io
 import json
 import math
-import os
-import stat
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import png
+from ddpm_cli.files.opening import BYTE_LIMIT, Readable, opened
 from ddpm_cli.files.records import METADATA_KEY
 
 Mode = Literal["L", "RGB", "RGBA"]
-Source = str | Path | BinaryIO
+Colour = tuple[int, int, int]
 
-# Formats whose decoders are maintained and run no program (EPS would start Ghostscript).
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-PIXEL_LIMIT = 2**24
-BYTE_LIMIT = 2**27  # no image within the pixel limit needs more, even uncompressed
+WHITE = (255, 255, 255)
 ORIENTATION = 0x0112  # the EXIF tag
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -67,9 +60,9 @@ def sheet(images: Tensor, columns: int | None = None, padding: int = 2) -> Tenso
 
 
 def to_pillow(image: Tensor) -> Image.Image:
-    """Turn uint8 [C,H,W] with 1, 3 or 4 channels into a Pillow image."""
+    """Turn uint8 [C,H,W] into a Pillow image: 1 to 4 channels are L, LA, RGB and RGBA."""
     pixels = image.detach().cpu().permute(1, 2, 0).contiguous().numpy()
-    if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 3, 4):
+    if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 2, 3, 4):
         raise ValueError(f"no PNG for {pixels.dtype} with {pixels.shape[2]} channels")
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
@@ -87,12 +80,12 @@ def encode_png(image: Tensor, metadata: Mapping[str, Any] | None = None) -> byte
     return buffer.getvalue()
 
 
-def read_metadata(source: Source) -> dict[str, Any]:
+def read_metadata(source: Readable) -> dict[str, Any]:
     """Read what encode_png stored beside the pixels; an image without it gives {}.
 
     Pillow bounds what a text chunk may unpack to (1 MiB each, 64 MiB together).
     """
-    with _opened(source) as (image, name):
+    with opened(source) as (image, name):
         entry = image.info.get(METADATA_KEY)
         if image.format != "PNG" or not isinstance(entry, str):
             return {}
@@ -105,7 +98,7 @@ def read_metadata(source: Source) -> dict[str, Any]:
     return found
 
 
-def open_image(source: Source, mode: Mode = "RGB", *, name: str = "") -> Tensor:
+def open_image(source: Readable, mode: Mode = "RGB", *, name: str = "") -> Tensor:
     """Decode the (first) image of a file to uint8 [C,H,W]; any fault is a Refusal naming it.
 
     EXIF rotation is applied, 16-bit grey is scaled by 1/257, and transparency shows white
@@ -115,19 +108,28 @@ def open_image(source: Source, mode: Mode = "RGB", *, name: str = "") -> Tensor:
 
 
 def from_pillow(image: Image.Image) -> Tensor:
-    """Turn an L, RGB or RGBA image into uint8 [C,H,W]."""
+    """Turn an L, LA, RGB or RGBA image into uint8 [C,H,W]."""
     pixels = np.array(image)
     return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1)))
 
 
 def read_pillow(
-    source: Source, mode: Mode = "RGB", *, name: str = "", enough: int = 0
+    source: Readable, mode: Mode = "RGB", *, name: str = "", enough: int = 0
 ) -> Image.Image:
     """Decode like open_image, but stay in Pillow, for resizing.
 
     A JPEG may be decoded at 1/2, 1/4 or 1/8 as long as both sides keep `enough` pixels.
     """
-    with _opened(source, name) as (image, name):
+    return convert(read_native(source, name=name, enough=enough), mode)
+
+
+def read_native(source: Readable, *, name: str = "", enough: int = 0) -> Image.Image:
+    """Decode upright to what loses least of L, LA, RGB and RGBA.
+
+    One bit becomes L, 16 bits become 8, palettes and CMYK become RGB; a transparent colour or
+    palette entry becomes alpha.
+    """
+    with opened(source, name) as (image, name):
         _accept_mode(image, name)
         stream: BinaryIO | None = getattr(image, "fp", None)
         if image.format == "PNG" and stream is not None:
@@ -136,12 +138,34 @@ def read_pillow(
             image.draft("", (enough, enough))
         image.load()
         turn = UPRIGHT.get(_orientation(image))
-        return _convert(image if turn is None else image.transpose(turn), mode)
+        return _plain(image if turn is None else image.transpose(turn))
 
 
-def measure(source: Source, *, name: str = "") -> tuple[int, int, str]:
+def convert(image: Image.Image, mode: str, background: Colour = WHITE) -> Image.Image:
+    """Turn an L, LA, RGB or RGBA image into another of them.
+
+    Grey is luma (ITU-R BT.601); what is transparent shows the background where mode has no alpha.
+    """
+    if image.mode.endswith("A") and not mode.endswith("A"):
+        page = Image.new("RGBA", image.size, background)
+        image = Image.alpha_composite(page, image.convert("RGBA"))
+    return image.convert(mode)
+
+
+def fitted(
+    image: Image.Image, size: tuple[int, int], fit: Literal["crop", "resize"]
+) -> Image.Image:
+    """Bring an image to a size: `crop` scales and keeps the middle, `resize` stretches."""
+    if image.size == size:
+        return image
+    if fit == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def measure(source: Readable, *, name: str = "") -> tuple[int, int, str]:
     """Read width, height (as displayed) and Pillow mode from the header, without decoding."""
-    with _opened(source, name) as (image, name):
+    with opened(source, name) as (image, name):
         _accept_mode(image, name)
         width, height = image.size
         # asking a PNG for EXIF would decode it; Pillow turns TIFF, and its size, by itself
@@ -159,95 +183,20 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-@contextmanager
-def _opened(source: Source, name: str = "") -> Iterator[tuple[Image.Image, str]]:
-    """Open within the limits, and turn whatever Pillow raises into a Refusal naming the file."""
-    name = name or _name(source)
-    try:
-        with warnings.catch_warnings(), _stream(source, name) as stream:
-            warnings.simplefilter("ignore")
-            with Image.open(stream, formats=FORMATS) as image:
-                _accept_size(image, name)
-                yield image, name
-    except Refusal:
-        raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(name) from error
-    except UnidentifiedImageError as error:
-        formats = ", ".join(FORMATS)
-        raise Refusal(f"{name}: not an image that can be read; one of {formats}") from error
-    except MemoryError as error:
-        raise Refusal(f"{name}: not enough memory to decode this image") from error
-    except Exception as error:  # decoders raise SyntaxError, struct.error, zlib.error, ...
-        raise Refusal(f"{name}: {_reason(error)}") from error
-
-
-def _name(source: Source) -> str:
-    if isinstance(source, (str, Path)):
-        return str(source)
-    return str(getattr(source, "name", "<stdin>"))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"damaged image: {error}" if str(error) else "damaged image"
-
-
-@contextmanager
-def _stream(source: Source, name: str) -> Iterator[BinaryIO]:
-    """Give a seekable stream of bounded length; pipes are read into memory."""
-    if isinstance(source, (str, Path)):
-        with Path(source).open("rb") as stream, _stream(stream, name) as bounded:
-            yield bounded
-        return
-    size = _regular_size(source)
-    if size is None:
-        data = source.read(BYTE_LIMIT + 1)
-        size, source = len(data), io.BytesIO(data)
-    if size == 0:
-        raise Refusal(f"{name}: empty file")
-    if size > BYTE_LIMIT:
-        raise Refusal(f"{name}: more than the limit of {BYTE_LIMIT} bytes for an image file")
-    yield source
-
-
-def _regular_size(stream: BinaryIO) -> int | None:
-    try:
-        status = os.fstat(stream.fileno())
-    except (OSError, AttributeError):
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) and stream.seekable() else None
-
-
-def _accept_size(image: Image.Image, name: str) -> None:
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise Refusal(f"{name}: the image is {width}x{height} pixels")
-    if width * height > PIXEL_LIMIT:
-        raise _too_large(name, f" ({width}x{height})")
-
-
-def _too_large(name: str, size: str = "") -> Refusal:
-    return Refusal(f"{name}: too many pixels{size}; the limit is {PIXEL_LIMIT}, make it smaller")
-
-
 def _accept_mode(image: Image.Image, name: str) -> None:
     if image.mode not in EIGHT_BIT + SIXTEEN_BIT or (image.mode == "I" and image.format != "PNG"):
         fix = "save it with 8 or 16 bits a channel"
         raise Refusal(f"{name}: pixels of kind {image.mode} cannot be read; {fix}")
 
 
-def _convert(image: Image.Image, mode: Mode) -> Image.Image:
+def _plain(image: Image.Image) -> Image.Image:
+    """Bring any kind of pixels to L, LA, RGB or RGBA."""
     if image.mode in SIXTEEN_BIT:
         image = _narrow(image)
+    mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
     if not image.has_transparency_data:
         return image.convert(mode)
-    image = image.convert("RGBA")
-    if mode == "RGBA":
-        return image
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert(mode)
+    return image.convert("RGBA").convert(f"{mode}A")
 
 
 def _narrow(image: Image.Image) -> Image.Image:

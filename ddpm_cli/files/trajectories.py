@@ -19,6 +19,7 @@ from ddpm_cli.diffusion.walk import State
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic, images, outputs, plots, tables
 from ddpm_cli.files.checkpoint import DataInfo
+from ddpm_cli.files.opening import PIXEL_LIMIT
 from ddpm_cli.files.plots import Panel
 from ddpm_cli.files.records import METADATA_KEY, Record, compact
 
@@ -97,7 +98,7 @@ class Trajectory:
             plots.check(self._path, count, self._info.shape)
             return
         area = math.prod(self._info.shape[1:]) * (len(self._chosen) if self._strip else 1)
-        if count * area > images.PIXEL_LIMIT:
+        if count * area > PIXEL_LIMIT:
             fix = "ask for fewer, or use .npz or .safetensors"
             raise Refusal(f"{self._path}: {count} images are too many for a picture", fix)
 

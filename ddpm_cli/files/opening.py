@@ -1,0 +1,102 @@
+"""Open image files safely: limits, an allow-list, and any fault a Refusal naming the file."""
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from ddpm_cli.errors import Refusal
+
+Readable = str | Path | BinaryIO
+
+# Formats whose decoders are maintained and run no program (EPS would start Ghostscript).
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+PIXEL_LIMIT = 2**24
+BYTE_LIMIT = 2**27  # no image within the pixel limit needs more, even uncompressed
+
+
+def is_image_name(name: str) -> bool:
+    """Tell an image from its name: known ending, nothing hidden on the way, no macOS fork."""
+    parts = PurePosixPath(name).parts
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return name.lower().endswith(SUFFIXES) and not hidden
+
+
+@contextmanager
+def opened(source: Readable, name: str = "") -> Iterator[tuple[Image.Image, str]]:
+    """Open within the limits, and turn whatever Pillow raises into a Refusal naming the file."""
+    name = name or _name(source)
+    try:
+        with warnings.catch_warnings(), _stream(source, name) as stream:
+            warnings.simplefilter("ignore")
+            with Image.open(stream, formats=FORMATS) as image:
+                _accept_size(image, name)
+                yield image, name
+    except Refusal:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(name) from error
+    except UnidentifiedImageError as error:
+        formats = ", ".join(FORMATS)
+        raise Refusal(f"{name}: not an image that can be read; one of {formats}") from error
+    except MemoryError as error:
+        raise Refusal(f"{name}: not enough memory to decode this image") from error
+    except Exception as error:  # decoders raise SyntaxError, struct.error, zlib.error, ...
+        raise Refusal(f"{name}: {_reason(error)}") from error
+
+
+def _name(source: Readable) -> str:
+    if isinstance(source, (str, Path)):
+        return str(source)
+    return str(getattr(source, "name", "<stdin>"))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"damaged image: {error}" if str(error) else "damaged image"
+
+
+@contextmanager
+def _stream(source: Readable, name: str) -> Iterator[BinaryIO]:
+    """Give a seekable stream of bounded length; pipes are read into memory."""
+    if isinstance(source, (str, Path)):
+        with Path(source).open("rb") as stream, _stream(stream, name) as bounded:
+            yield bounded
+        return
+    size = _regular_size(source)
+    if size is None:
+        data = source.read(BYTE_LIMIT + 1)
+        size, source = len(data), io.BytesIO(data)
+    if size == 0:
+        raise Refusal(f"{name}: empty file")
+    if size > BYTE_LIMIT:
+        raise Refusal(f"{name}: more than the limit of {BYTE_LIMIT} bytes for an image file")
+    yield source
+
+
+def _regular_size(stream: BinaryIO) -> int | None:
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, AttributeError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) and stream.seekable() else None
+
+
+def _accept_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise Refusal(f"{name}: the image is {width}x{height} pixels")
+    if width * height > PIXEL_LIMIT:
+        raise _too_large(name, f" ({width}x{height})")
+
+
+def _too_large(name: str, size: str = "") -> Refusal:
+    return Refusal(f"{name}: too many pixels{size}; the limit is {PIXEL_LIMIT}, make it smaller")
