@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ddpm_cli.errors import Refusal, one_line
 
@@ -97,6 +97,13 @@ def refuse_binary_terminal() -> None:
     """Refuse `-o -` when stdout is a terminal, before any work is done."""
     if sys.stdout is not None and sys.stdout.isatty():
         raise Refusal("-o -: stdout is a terminal", "redirect it: ddpm ... -o - > image.png")
+
+
+def binary_input() -> BinaryIO:
+    """Give stdin for bytes; a terminal is refused, as nobody types an image."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise Refusal("-: stdin is a terminal", "pipe an image into it: ddpm ... - < image.png")
+    return sys.stdin.buffer
 
 
 def finish() -> None:
