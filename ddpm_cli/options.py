@@ -111,6 +111,39 @@ def seeds(command: _Command) -> _Command:
     )(command)
 
 
+def inputs(command: _Command) -> _Command:
+    """Add the INPUT... arguments, a tuple of paths that files.inputs.sources resolves."""
+    return click.argument(
+        "inputs", metavar="INPUT...", nargs=-1, required=True, shell_complete=completion.paths
+    )(command)
+
+
+def fitting(command: _Command) -> _Command:
+    """Add --fit and --background, which files.inputs.read takes."""
+    command = click.option(
+        "--background",
+        metavar="COLOUR",
+        default="white",
+        show_default=True,
+        help="Colour behind transparency and around padding: a name or #rrggbb.",
+    )(command)
+    return click.option(
+        "--fit",
+        type=click.Choice(["error", "pad", "crop", "resize"]),
+        default="error",
+        show_default=True,
+        help="What to do with an input of another size than the model's: pad centres it and "
+        "takes the padding off again, crop scales it and keeps the middle, resize stretches it.",
+    )(command)
+
+
+def skip_existing(command: _Command) -> _Command:
+    """Add the --skip-existing flag."""
+    return click.option(
+        "--skip-existing", is_flag=True, help="Leave out files that exist already."
+    )(command)
+
+
 def settings(command: _Command) -> _Command:
     """Add --preset, --config and --set, which `layers` reads."""
     command = click.option(

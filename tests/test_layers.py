@@ -18,6 +18,7 @@ ALLOWED = {
     "errors": set(),
     "signals": set(),
     "console": BASE,
+    "failures": BASE | {"console"},
     "catalog": BASE,
     "config": BASE | {"catalog"},
     "presets": BASE | {"catalog", "config"},

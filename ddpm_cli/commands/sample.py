@@ -74,7 +74,7 @@ BATCH = 64  # larger batches page-fault their way out of the caches
 @options.batch()
 @options.settings
 @options.hardware
-@click.option("--skip-existing", is_flag=True, help="Leave out files that exist already.")
+@options.skip_existing
 @options.force()
 @options.dry_run
 @options.json_lines

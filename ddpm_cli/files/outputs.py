@@ -55,16 +55,16 @@ def open_output(
     {seed}. Several processes (`ranks`) need one that has a file for each image. What is no image
     has no folder, its .png is a plot, and "-" gives CSV.
     """
-    path, fields = Path(place), _fields(place)
-    if fields == {"class"}:
+    path, found = Path(place), fields(place, FIELDS)
+    if found == {"class"}:
         raise ConfigError(f"-o {place}: several images would share a name; add {{seed}}")
     is_folder = path.is_dir() or place.endswith("/") or not path.suffix
-    many = "seed" in fields or is_folder
+    many = "seed" in found or is_folder
     if many and not is_image and place != "-":
         raise ConfigError(f"-o {place}: arrays go to one file; use .csv, .npy, .safetensors, .png")
     if place != "-" and many:
         refuse_too_large(path, count * LEAST)
-        template = place if "seed" in fields else str(path / "{seed}.png")
+        template = place if "seed" in found else str(path / "{seed}.png")
         return _Files(template, force, skip_existing)
     fix = "give a folder or a name with {seed}"
     if ranks > 1:
@@ -107,7 +107,7 @@ class _Files:
 
     def __enter__(self) -> "_Files":
         folder = Path(self._template).parent
-        if not _fields(str(folder)):
+        if not fields(str(folder), FIELDS):
             folder.mkdir(parents=True, exist_ok=True)
         return self
 
@@ -118,7 +118,7 @@ class _Files:
         """All seeds, or those without a file; a file in the way is refused."""
         if self._force:
             return seeds
-        labels = names(seeds) if "class" in _fields(self._template) else None
+        labels = names(seeds) if "class" in fields(self._template, FIELDS) else None
         left = []
         for row, seed in enumerate(seeds):
             path = self._path(seed, labels[row] if labels else "none")
@@ -150,7 +150,7 @@ class _Files:
 
     def _path(self, seed: int, label: str) -> Path:
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
-        return Path(self._template.format_map({"seed": f"{seed:06d}", "class": safe}))
+        return Path(self._template.format_map({"seed": seed_name(seed), "class": safe}))
 
 
 class _Sheet:
@@ -248,17 +248,23 @@ def preview(made: Tensor, is_image: bool) -> tuple[str, bytes]:
     return ".npy", tables.npy_bytes(made)
 
 
-def _fields(template: str) -> set[str]:
+def seed_name(seed: int) -> str:
+    """A seed as part of a file name, which sorts by number."""
+    return f"{seed:06d}"
+
+
+def fields(template: str, known: Sequence[str]) -> set[str]:
     """The {fields} of a file name; unknown ones are refused."""
+    listed = [f"{{{name}}}" for name in known]
     try:
         parsed = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
         raise ConfigError(f"-o {template}: {error}") from None
     if any(form or conversion for _, _, form, conversion in parsed):
-        raise ConfigError(f"-o {template}: write {{seed}} and {{class}} as they are")
+        raise ConfigError(f"-o {template}: write {' and '.join(listed)} as they are")
     found = {name or "" for _, name, _, _ in parsed}
-    if unknown := found - set(FIELDS):
-        raise ConfigError(f"-o {template}: no field {{{min(unknown)}}}; use {{seed}} or {{class}}")
+    if unknown := found - set(known):
+        raise ConfigError(f"-o {template}: no field {{{min(unknown)}}}; use {' or '.join(listed)}")
     return found
 
 

@@ -1,0 +1,48 @@
+"""Several inputs, of which some fail: the rest is done, and each failure is one line on stderr."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from ddpm_cli import console
+from ddpm_cli.errors import PartialFailure, Refusal
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
+
+
+class Failures:
+    """Counts the inputs that fail; `finish` ends the command with exit code 3, or 1 for all.
+
+    A command with one input fails as if there were no batch.
+    """
+
+    def __init__(self, total: int) -> None:
+        """Take the number of inputs."""
+        self._total, self._failed = total, 0
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Report the refusal of one input and go on behind the with block."""
+        try:
+            yield
+        except Refusal as refusal:
+            if self._total == 1:
+                raise
+            self._failed += 1
+            console.error("Error: " + "; ".join(refusal.message.splitlines()))
+
+    def passing(self, work: Callable[[_Item], _Made], items: Iterable[_Item]) -> Iterator[_Made]:
+        """Give what `work` makes of each item, without those that it refuses."""
+        for item in items:
+            with self.caught():
+                yield work(item)
+
+    def finish(self) -> None:
+        """Raise what the command ends with if any input failed; call it after the last one."""
+        if self._failed == self._total and self._failed:
+            raise Refusal(f"all {self._total} inputs failed")
+        if self._failed:
+            raise PartialFailure(
+                f"{self._failed} of {self._total} inputs failed; the rest is done"
+            )
