@@ -104,8 +104,9 @@ class Denoiser(nn.Module):
         if self.learned_range:
             output, channel = output.chunk(2, dim=1)
             channel = channel.to(x.dtype)
-        x0 = torch.addcmul(column(skip, x) * x, column(out, x), output.to(x.dtype))
-        return Prediction(x0, channel)
+        # In place: behind a network the caches are cold, and each pass over the state is felt.
+        x0 = column(skip, x) * x
+        return Prediction(x0.addcmul_(column(out, x), output.to(x.dtype)), channel)
 
     def weights(self) -> dict[str, Tensor]:
         """All trained tensors: the network's by their own names, a learned schedule's after it."""

@@ -56,6 +56,7 @@ class Table:
             before = _sigma_of(self.log_alpha[-2]) if len(betas) > 1 else torch.zeros(())
             end = max(TERMINAL_SIGMA, 10 * float(before))
             self.log_alpha[-1] = -math.log1p(end**2) / 2
+        self._ascending = -self.log_alpha  # for searches, which every network call makes
 
     def sigma(self, t: Tensor) -> Tensor:
         """Noise level at time t, t clamped to [1 / T, 1]."""
@@ -74,8 +75,8 @@ class Table:
         if count == 1:
             return torch.ones_like(sigma)
         value = -_log_alpha_of(sigma)
-        high = torch.searchsorted(-self.log_alpha, value).clamp(1, count - 1)
-        start, end = -self.log_alpha[high - 1], -self.log_alpha[high]
+        high = torch.searchsorted(self._ascending, value).clamp(1, count - 1)
+        start, end = self._ascending[high - 1], self._ascending[high]
         return (high + ((value - start) / (end - start)).clamp(0, 1)) / count
 
     def alpha(self, sigma: Tensor) -> Tensor:
