@@ -129,6 +129,14 @@ def _as_json(made: Mapping[str, Mapping[int, Row]]) -> list[Row]:
     type=click.Choice(list(solver_axis.SOLVERS)),
     help="Instead of the table: these samplers at equal network calls.",
 )
+@click.option(
+    "--spacing",
+    "spacings",
+    multiple=True,
+    type=click.Choice(solver_axis.SPACINGS),
+    default=solver_axis.SPACINGS,
+    help="Of the levels, with --sampler.",
+)
 @click.option("--calls", type=click.IntRange(min=2), multiple=True, default=solver_axis.CALLS)
 @click.option("--start", type=float, default=80.0, show_default=True, help="First level of all.")
 @click.option("--last", type=float, default=0.02, show_default=True, help="Last level of all.")
@@ -153,6 +161,7 @@ def main(
     steps: tuple[int, ...],
     full: bool,
     samplers: tuple[str, ...],
+    spacings: tuple[str, ...],
     calls: tuple[int, ...],
     start: float,
     last: float,
@@ -175,7 +184,7 @@ def main(
     if samplers:
         axis = solver_axis.Axis(start, last, reference_calls, min(distance_images, images))
         chosen = solver_axis.subjects(found, model, samplers, moments)
-        cells = solver_axis.measure(chosen, scorer, record, axis, calls, images)
+        cells = solver_axis.measure(chosen, scorer, record, axis, calls, images, spacings)
         rows, text = solver_axis.as_json(cells), solver_axis.report(cells, axis)
     else:
         wanted = sorted({*steps, *([ALL_STEPS] if full else [])})
