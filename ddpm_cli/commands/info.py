@@ -51,10 +51,12 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
 
     Without TARGET: the model that ddpm sample would use. - reads one PNG from standard input.
     """
+    from ddpm_cli import provenance
+
     record = _record(target)
     if record is not None:
         if as_command:
-            console.result(shlex.join(replay(record, target or "-")))
+            console.result(shlex.join(provenance.replay(record, target or "-")))
         else:
             _show(record, as_json)
         return
@@ -86,32 +88,6 @@ def _record(target: str | None) -> dict[str, Any] | None:
     if not record:
         raise Refusal(f"{target}: no ddpm made this image, or its metadata was stripped")
     return record
-
-
-def replay(record: Mapping[str, Any], target: str) -> list[str]:
-    """The words of the command that makes an image again, with the settings it was made with.
-
-    Same model, settings, batch, threads and device give the same bytes.
-    """
-    try:
-        words = ["ddpm", str(record["command"]), "-m", str(record["model"])]
-        words += ["--seeds", str(record["seeds"])]
-        if record["class"] is not None:
-            words += ["--class", str(record["class"])]
-        if "moments" in record:
-            words += ["--moments", str(record["moments"])]
-        words += ["--batch", str(record["batch"]), "--dtype", str(record["dtype"])]
-        words += ["--device", str(record["device"])]
-        words += ["--set", f"compute.threads={record['threads']}"]
-        for table, value in record["settings"].items():
-            words += ["--set", f"{table}={configuration.toml_value(value)}"]
-    except (KeyError, TypeError, AttributeError):
-        raise Refusal(f"{target}: its ddpm entry is incomplete") from None
-    if "frames" not in record:
-        return [*words, "-o", target]
-    samples = "samples.png" if target.endswith(".png") else "samples.safetensors"
-    words += ["-o", str(Path(target).with_name(f"{Path(target).stem}-{samples}"))]
-    return [*words, "--trajectory", target, "--frames", str(record["frames"])]
 
 
 def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ddpm_cli import __version__, console, options
 from ddpm_cli import config as configuration
+from ddpm_cli import console, options
 from ddpm_cli.config import SAMPLING, Config, Layer
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 
 if TYPE_CHECKING:
-    from ddpm_cli.build import Compute
-    from ddpm_cli.files.checkpoint import DataInfo, Header
+    from ddpm_cli.files.checkpoint import DataInfo
     from ddpm_cli.files.outputs import Output
     from ddpm_cli.files.records import Names
     from ddpm_cli.files.trajectories import Trajectory
@@ -110,7 +109,7 @@ def command(
     A trajectory holds the states after the moves in the scale that the network sees, noise of
     deviation 1 at the start for most processes, and for two dimensions draws the drift, too.
     """
-    from ddpm_cli import build, generate
+    from ddpm_cli import build, generate, provenance
     from ddpm_cli.files import models, outputs
     from ddpm_cli.files.checkpoint import load, read_header
     from ddpm_cli.files.trajectories import Trajectory
@@ -166,7 +165,9 @@ def command(
         left = target.missing(wanted, names)
         classes = _classes(label, left, config, info)
         made = generate.chunks(denoiser, config, info, compute, left, classes, batch or BATCH)
-        record = provenance(found.name, header, config, compute, batch or BATCH, label)
+        record = provenance.record(
+            "sample", found.name, header, config, compute, batch or BATCH, label=label
+        )
         if moments is not None:
             record["moments"] = str(moments)
         finish = _Finish(target, watch, record, names, info)
@@ -216,35 +217,6 @@ def _names(
         return None
     names = [*(info.classes or map(str, range(config["network"]["classes"]))), "none"]
     return [names[number] for number in numbers]
-
-
-def provenance(
-    model: str,
-    header: "Header",
-    config: Config,
-    compute: "Compute",
-    batch: int,
-    label: str | None,
-) -> dict[str, Any]:
-    """What an image must carry so that the same one can be made again."""
-    import torch
-
-    return {
-        "version": __version__,
-        "command": "sample",
-        "model": model,
-        "hash": header.hash,
-        "class": label,
-        "settings": {
-            table: config.get(table, {"name": "none"})
-            for table in SAMPLING
-            if config.get(table) or header.config.get(table)
-        },
-        "batch": batch,
-        "threads": torch.get_num_threads(),
-        "device": compute.device.type,
-        "dtype": str(compute.dtype).removeprefix("torch."),
-    }
 
 
 class _Finish(NamedTuple):
