@@ -1,20 +1,16 @@
 """The options that several commands share, and the layers of settings they stand for."""
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from ddpm_cli import catalog, completion, config, console, presets, recipes
+from ddpm_cli import catalog, completion, config, console, presets, recipes, seed_lists
 from ddpm_cli.completion import ComponentChoice
 from ddpm_cli.config import Layer
 from ddpm_cli.errors import ConfigError
-
-SEED_LIMIT = 2**32
-SEEDS_LIMIT = 10**6  # seeds in one --seeds list
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -79,7 +75,7 @@ def seed(
     return click.option(
         "-s",
         "--seed",
-        type=click.IntRange(0, SEED_LIMIT - 1),
+        type=click.IntRange(0, seed_lists.LIMIT - 1),
         metavar="SEED",
         default=default,
         show_default=default is not None,
@@ -106,7 +102,7 @@ def seeds(command: _Command) -> _Command:
     return click.option(
         "--seeds",
         metavar="LIST",
-        callback=lambda ctx, param, value: None if value is None else parse_seeds(value),
+        callback=lambda ctx, param, value: None if value is None else seed_lists.parse(value),
         help="Seeds and ranges of seeds, as in 0-9,40; instead of -n and --seed.",
     )(command)
 
@@ -286,35 +282,14 @@ def _environment_assignments() -> list[dict[str, Any]]:
     return [config.parse_set(item.strip()) for item in items if item.strip()]
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Parse seeds and inclusive ranges of seeds: "0-2,40" gives [0, 1, 2, 40]."""
-    found: dict[int, None] = {}
-    for token in text.split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,10})(?:\s*-\s*([0-9]{1,10}))?\s*", token)
-        if match is None:
-            raise ConfigError(f"--seeds {token!r}: this is no seed; write them as 0-9,40")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < SEED_LIMIT:
-            raise ConfigError(
-                f"--seeds {token.strip()}: a range runs upwards, from 0 to {SEED_LIMIT - 1}"
-            )
-        if len(found) + last - first >= SEEDS_LIMIT:
-            raise ConfigError(
-                f"--seeds {token.strip()}: more than {SEEDS_LIMIT} seeds in one list"
-            )
-        twice = next((n for n in range(first, last + 1) if n in found), None)
-        if twice is not None:
-            raise ConfigError(f"--seeds {token.strip()}: seed {twice} is named twice")
-        found.update(dict.fromkeys(range(first, last + 1)))
-    return list(found)
-
-
 def image_seeds(seed: int, count: int, seeds: Sequence[int] | None) -> Sequence[int]:
     """Return the seed of each image: those of --seeds, or `count` of them from `seed` on."""
     if seeds is not None:
         return seeds
-    if seed + count > SEED_LIMIT:
-        raise ConfigError(f"--count {count}: seeds end at {SEED_LIMIT - 1}; ask for fewer images")
+    if seed + count > seed_lists.LIMIT:
+        raise ConfigError(
+            f"--count {count}: seeds end at {seed_lists.LIMIT - 1}; ask for fewer images"
+        )
     return range(seed, seed + count)
 
 

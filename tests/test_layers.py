@@ -19,6 +19,7 @@ ALLOWED = {
     "signals": set(),
     "console": BASE,
     "failures": BASE | {"console"},
+    "seed_lists": BASE,
     "catalog": BASE,
     "config": BASE | {"catalog"},
     "presets": BASE | {"catalog", "config"},

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpm_cli import config, console, options
+from ddpm_cli import config, console, options, seed_lists
 from ddpm_cli.config import Layer
 from ddpm_cli.errors import ConfigError
 
@@ -124,7 +124,7 @@ class TestSeeds:
         ],
     )
     def test_parse(self, text: str, expected: list[int]) -> None:
-        assert options.parse_seeds(text) == expected
+        assert seed_lists.parse(text) == expected
 
     @pytest.mark.parametrize(
         ("text", "token"),
@@ -145,7 +145,7 @@ class TestSeeds:
     )
     def test_refused(self, text: str, token: str) -> None:
         with pytest.raises(ConfigError) as caught:
-            options.parse_seeds(text)
+            seed_lists.parse(text)
         assert token in str(caught.value)
 
     @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 20)), min_size=1, max_size=4))
@@ -154,14 +154,14 @@ class TestSeeds:
         text = ",".join(f"{first}-{first + more}" for first, more in spans)
         if len(set(expected)) < len(expected):
             with pytest.raises(ConfigError, match="twice"):
-                options.parse_seeds(text)
+                seed_lists.parse(text)
         else:
-            assert options.parse_seeds(text) == expected
+            assert seed_lists.parse(text) == expected
 
     @given(st.text(max_size=30))
     def test_any_text(self, text: str) -> None:
         with contextlib.suppress(ConfigError):
-            assert all(0 <= seed < 2**32 for seed in options.parse_seeds(text))
+            assert all(0 <= seed < 2**32 for seed in seed_lists.parse(text))
 
     def test_image_seeds(self) -> None:
         assert list(options.image_seeds(5, 3, None)) == [5, 6, 7]
