@@ -89,8 +89,11 @@ def orders_left(move: Move, below: int) -> int:
 def ancestral(t: float, s: float, eta: float) -> tuple[float, float]:
     """Split the level s into what a move from t leaves and the noise that is added afresh.
 
-    up = eta s sqrt(1 - s^2 / t^2), down = sqrt(s^2 - up^2) (Song 2021, eq. 16).
+    up = eta s sqrt(1 - s^2 / t^2), down = sqrt(s^2 - up^2) (Song 2021, eq. 16); nothing is added
+    on the way from data to noise.
     """
+    if s > t:
+        return s, 0.0
     kept = 1 - eta**2 + (eta * s / t) ** 2
     if kept <= 0:
         raise ValueError(f"eta {eta:g} asks for more noise than a level holds; 1 never does")
