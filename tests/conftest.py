@@ -1,9 +1,13 @@
 """A small package of components, so that these tests hold whatever the real ones are."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
+
+# Networks of a few thousand weights are faster with one thread; set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import runs
