@@ -18,11 +18,13 @@ from ddpm_cli import catalog
 from ddpm_cli.config import Config
 from ddpm_cli.data.images import Data
 from ddpm_cli.data.tasks import Task
+from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import Step, renoise
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import checkpoint
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.moments import Fit
 from ddpm_cli.knobs import Index
@@ -169,6 +171,14 @@ def schedule(config: Config) -> Schedule:
     return made
 
 
+def schedule_of(header: Header, path: Path) -> Schedule:
+    """The noise schedule of the checkpoint `path`; weights are read only if it is learned."""
+    made = schedule(header.config)
+    if not isinstance(made, nn.Module):
+        return made
+    return trained_schedule(made, checkpoint.load(path)[1])
+
+
 def trained_schedule(made: nn.Module, weights: dict[str, Tensor]) -> Schedule:
     """The learned schedule `made` with what a checkpoint's weights say of it."""
     own = "schedule."
@@ -234,9 +244,14 @@ def draw(config: Config) -> Callable[..., tuple[Tensor, Tensor]]:
     return partial(function, **knobs)
 
 
-def levels(config: Config, process: Schedule) -> Tensor:
-    """The noise levels that a configuration walks along, its edits applied in their order."""
+def levels(config: Config, process: Schedule, top: Tensor | None = None) -> Tensor:
+    """The noise levels that a configuration walks along, its edits applied in their order.
+
+    top: the level to start from instead of the highest of the list.
+    """
     made: Tensor = _made("levels", config["levels"], process)
+    if top is not None:
+        made = latents.below(made, top)
     for settings in config["edits"]:
         made = _made("edits", settings, made)
     return made

@@ -14,12 +14,14 @@ from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.walk import Constraint, State, start, walk
+from ddpm_cli.diffusion.walk import Constraint, Draws, State, start, walk
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import checkpoint, models, moments
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.models import Found
 from ddpm_cli.files.moments import Fit
+
+LEVELS_LIMIT = 10_000  # of a list that is searched for
 
 
 class Batch(NamedTuple):
@@ -37,6 +39,13 @@ class Batch(NamedTuple):
     start: Tensor | None = None
     constraint: Callable[[slice], Constraint] | None = None
     wrap: Callable[[Denoise, slice], Denoise] | None = None
+
+
+class Start(NamedTuple):
+    """Where walks begin if not at the prior: seeds -> their states [n, ...] at a level."""
+
+    sigma: Tensor
+    states: Callable[[Sequence[int]], Tensor]
 
 
 class Chunk(NamedTuple):
@@ -60,15 +69,18 @@ def chunks(
     seeds: Sequence[int],
     classes: Sequence[int] | None,
     batch: int,
+    begin: Start | None = None,
 ) -> Iterator[Chunk]:
     """One walk for each `batch` seeds; `classes` are the labels of the seeds, if any.
 
-    Image i depends on its own seed and class only.
+    Image i depends on its own seed, class and start only.
     """
-    levels = path(config, denoiser.schedule)
+    levels = path(config, denoiser.schedule, begin and begin.sigma)
     for first in range(0, len(seeds), batch):
         rows = slice(first, first + batch)
         own = Batch(seeds[rows], None if classes is None else classes[rows])
+        if begin is not None:
+            own = own._replace(start=begin.states(own.seeds))
         yield chunk(denoiser, config, info, compute, own, levels)
 
 
@@ -118,7 +130,7 @@ def _walk(
     denoise: Denoise,
     x: Tensor,
     levels: Tensor,
-    rng: Rng,
+    rng: Draws,
     constrain: Constraint | None = None,
 ) -> Iterator[State]:
     """The walk of a configuration from the state x."""
@@ -145,9 +157,12 @@ def _joined(states: Sequence[State]) -> State:
     )
 
 
-def path(config: Config, schedule: Schedule) -> Tensor:
-    """The levels to walk along from noise to an image; edits that fit no such walk are refused."""
-    levels, corrector = build.levels(config, schedule), config.get("corrector")
+def path(config: Config, schedule: Schedule, top: Tensor | None = None) -> Tensor:
+    """The levels to walk along from noise to an image; edits that fit no such walk are refused.
+
+    top: where to start, if not at the highest level of the list.
+    """
+    levels, corrector = build.levels(config, schedule, top), config.get("corrector")
     if levels[-1] != 0:
         raise ConfigError("edits: sampling goes from noise to an image; leave reverse out")
     repeats = bool((levels.diff() == 0).any())
@@ -250,33 +265,41 @@ class _Counting:
         return Prediction(zeros, zeros, zeros)
 
 
-def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
+def plan(
+    config: Config, schedule: Schedule, top: Tensor | None = None, rng: Draws | None = None
+) -> tuple[int, int | None]:
     """Number of moves and of network calls of a walk, counted by walking it on one number.
 
-    The calls are None if each image takes as many as it needs.
+    The calls are None if each image takes as many as it needs. rng: where the walk's noise is
+    from, for one that refuses to give any.
     """
-    counting, levels = _Counting(schedule), path(config, schedule)
-    rng = Rng([0])
-    x = start(counting, levels, torch.zeros(1, 1, dtype=torch.float64), rng)
-    moves = sum(1 for _ in _walk(config, counting, x, levels, rng))
+    counting, levels = _Counting(schedule), path(config, schedule, top)
+    x = start(counting, levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
+    moves = sum(1 for _ in _walk(config, counting, x, levels, rng or Rng([0])))
     return moves, None if build.is_adaptive(config) else counting.calls
 
 
-def fit_calls(config: Config, schedule: Schedule, calls: int) -> Config:
-    """The configuration with the longest list of levels that costs at most `calls` calls."""
+def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None = None) -> Config:
+    """The configuration with the longest list of levels that costs at most `calls` calls.
+
+    Of a walk from the level `top`, levels above it cost nothing.
+    """
     if "count" not in config["levels"]:
         raise ConfigError(f"--calls: levels {config['levels']['name']} have no count to choose")
     if build.is_adaptive(config):
         name = config["sampler"]["name"]
         raise ConfigError(f"--calls: {name} takes as many as its tolerance needs; leave it out")
-    most = min(calls, schedule.steps or calls)
 
     def sized(count: int) -> Config:
         return config | {"levels": config["levels"] | {"count": count}}
 
     def is_over(count: int) -> bool:
-        return (plan(sized(count), schedule)[1] or 0) > calls
+        return (plan(sized(count), schedule, top)[1] or 0) > calls
 
+    limit = schedule.steps or (calls if top is None else LEVELS_LIMIT)
+    most = min(calls, limit)
+    while most < limit and top is not None and not is_over(most):
+        most = min(2 * most, limit)
     fitting = bisect_left(range(1, most + 1), True, key=is_over)
     if not fitting:
         raise ConfigError(f"--calls {calls}: too few for one step of {config['sampler']['name']}")

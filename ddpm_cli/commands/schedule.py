@@ -110,8 +110,6 @@ def tabulate(schedule: "Schedule", count: int | None) -> list[Row]:
 
 
 def _schedule(ctx: click.Context, model: str | None) -> "Schedule":
-    from torch import nn
-
     from ddpm_cli import build
     from ddpm_cli.files import checkpoint, models
 
@@ -120,10 +118,9 @@ def _schedule(ctx: click.Context, model: str | None) -> "Schedule":
     found = models.find(model)
     header = checkpoint.read_header(found.path)
     asked = config.resolve(options.layers(ctx, header=Layer(found.name, header.config)))
-    made = build.schedule(asked)
-    if isinstance(made, nn.Module) and asked["schedule"] == header.config["schedule"]:
-        return build.trained_schedule(made, checkpoint.load(found.path)[1])
-    return made
+    if asked["schedule"] == header.config["schedule"]:
+        return build.schedule_of(header, found.path)
+    return build.schedule(asked)
 
 
 def _row_count(text: str) -> int | None:

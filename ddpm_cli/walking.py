@@ -1,0 +1,83 @@
+"""The options that say how to walk between noise and images, and what they stand for."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ddpm_cli import config as configuration
+from ddpm_cli import options
+from ddpm_cli.config import SAMPLING, Config, Layer
+from ddpm_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ddpm_cli.diffusion.schedules import Schedule
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def steps(default: str = "") -> Callable[[_Command], _Command]:
+    """Make --sampler, --steps and --calls, which `resolved` and `sized` read."""
+
+    def add(command: _Command) -> _Command:
+        command = click.option(
+            "--calls",
+            type=click.IntRange(min=1),
+            help="As many steps as cost N network calls.",
+            metavar="N",
+        )(command)
+        command = click.option(
+            "--steps", type=click.IntRange(min=1), help="Moves from noise to image."
+        )(command)
+        text = f"Step from a noise level to the next{default}."
+        return options.component("sampler", "--sampler", help=text)(command)
+
+    return add
+
+
+def at(help: str) -> Callable[[_Command], _Command]:
+    """Make the --at option, which `level` reads."""
+    text = f"{help} T counts 1..T as in the papers, is a time up to 1 of a continuous process, "
+    return click.option("--at", metavar="T", help=f"{text}or 40% of either.")
+
+
+def resolved(ctx: click.Context, trained: Layer, *own: Layer) -> Config:
+    """The checkpoint's configuration with other ways to walk; what it was trained as is fixed.
+
+    own: layers of the command itself, above the checkpoint and below all that is asked for.
+    """
+    keys = {"sampler": "sampler.name", "steps": "levels.count"}
+    first, *asked = options.layers(ctx, keys, trained)
+    config = configuration.resolve([first, *own, *asked])
+    free = (*SAMPLING, "compute", "summary")
+    configuration.refuse_other_training(dict(trained.values), config, free)
+    if ctx.params["calls"] is not None and ctx.params["steps"] is not None:
+        raise ConfigError("--calls: --steps says already how many; give one of them")
+    return config
+
+
+def sized(
+    ctx: click.Context, config: Config, schedule: "Schedule", top: "Tensor | None" = None
+) -> Config:
+    """The configuration with as many levels as --calls allows, on a walk from the level `top`."""
+    from ddpm_cli import generate
+
+    calls = ctx.params["calls"]
+    return config if calls is None else generate.fit_calls(config, schedule, calls, top)
+
+
+def level(text: str, schedule: "Schedule") -> "Tensor":
+    """The noise level that --at names."""
+    from ddpm_cli.diffusion import latents
+
+    match = re.fullmatch(r"([0-9]{1,9}|[0-9]{0,9}\.[0-9]{1,18})(%?)", text.strip())
+    if match is None:
+        raise ConfigError(f"--at {text!r}: this is no time; write it as 400, 0.4 or 40%")
+    at, is_share = float(match[1]), bool(match[2])
+    try:
+        return latents.level(schedule, at / 100 if is_share else at, share=is_share)
+    except ValueError as error:
+        raise ConfigError(f"--at {text}: {error}") from None
