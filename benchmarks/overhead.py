@@ -132,14 +132,23 @@ def report(rows: list[dict[str, Any]]) -> None:
 @click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="0: torch's choice.")
+@click.option(
+    "--state",
+    type=click.Choice(["float64", "float32"]),
+    default="float64",
+    show_default=True,
+    help="Number format of the walk's state; ddpm sample takes float64.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a sampler.")
-def main(preset: str, calls: int, rounds: int, batch: int, threads: int, as_json: bool) -> None:
+def main(
+    preset: str, calls: int, rounds: int, batch: int, threads: int, state: str, as_json: bool
+) -> None:
     """Measure how much of the time of a walk is spent outside the network.
 
     overhead: the walk's time less that of its network calls. over bare calls: less that of as
     many calls with nothing between them, so what the walk does to the caches counts as well.
     """
-    compute = build.compute(threads=threads)
+    compute = build.compute(threads=threads)._replace(state_dtype=getattr(torch, state))
     below = presets.layers(preset)
     configs = {
         name: resolve([*below, Layer("benchmark", {"sampler": settings})])
@@ -151,7 +160,7 @@ def main(preset: str, calls: int, rounds: int, batch: int, threads: int, as_json
     if as_json:
         print(*map(json.dumps, rows), sep="\n")
         return
-    place = f"{compute.device.type}, {torch.get_num_threads()} threads, batch {batch}"
+    place = f"{compute.device.type}, {torch.get_num_threads()} threads, batch {batch}, {state}"
     print(f"preset {preset}, {place}, medians of {rounds} rounds")
     report(rows)
 

@@ -32,16 +32,15 @@ from ddpm_cli.networks.heads import Head, Tap
 
 
 class Compute(NamedTuple):
-    """Where and in which number format to compute."""
+    """Where and in which number format to compute.
+
+    state_dtype: of a walk's state, float64 where there is such a thing (Karras 2022's code).
+    """
 
     device: torch.device
     dtype: torch.dtype
     compile: bool
-
-    @property
-    def state_dtype(self) -> torch.dtype:
-        """Number format of a walk's state: float64, or float32 where there is nothing wider."""
-        return torch.float32 if self.device.type == "mps" else torch.float64
+    state_dtype: torch.dtype = torch.float64
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context of forward passes on float32 weights."""
@@ -83,7 +82,8 @@ def compute(
         torch.backends.cudnn.benchmark = True
     if dtype == "auto":
         dtype = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
-    return Compute(chosen, getattr(torch, dtype), compile)
+    wide = torch.float32 if chosen.type == "mps" else torch.float64
+    return Compute(chosen, getattr(torch, dtype), compile, wide)
 
 
 def _keep_freed_memory() -> None:
