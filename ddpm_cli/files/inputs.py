@@ -71,7 +71,8 @@ def _listed(path: str) -> list[Source]:
     if not is_folder:
         return [Source(path, Path(path).stem)]
     entries = sorted(entry for entry in Path(path).iterdir() if is_image_name(entry.name))
-    found = [Source(str(entry), entry.stem) for entry in entries if not entry.is_dir()]
+    # reading a broken link will name it; a pipe could block for ever
+    found = [Source(str(e), e.stem) for e in entries if e.is_file() or not e.exists()]
     if not found:
         fix = f"File names must end in {' '.join(SUFFIXES)}"
         raise Refusal(f"{path}: no images in this folder", fix)
@@ -83,9 +84,10 @@ def read(
 ) -> Input:
     """Read one image as a model of `shape` [C,H,W] takes it; any fault is a Refusal naming it.
 
-    Grey models see the luma of colours, and colour models grey in each channel. Transparency
-    shows the background unless C is 4. `pad` centres what is smaller on the background, `crop`
-    scales to cover the model's size and keeps the middle, `resize` stretches.
+    Grey models see the luma of colours, colour models grey in each channel, and nobody guesses
+    whether light and dark are exchanged. Transparency shows the background unless C is 4. `pad`
+    centres what is smaller on the background, `crop` scales to cover the model's size and keeps
+    the middle, `resize` stretches.
     """
     mode, page = mode_of(shape), (shape[2], shape[1])
     behind = colour(background)

@@ -1,5 +1,6 @@
 """Where samples go: images to one sheet or one file a seed, arrays to a plot, both to numbers."""
 
+import os
 import shutil
 import string
 from collections.abc import Sequence
@@ -274,3 +275,13 @@ def refuse_too_large(path: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free
     if needed > free:
         raise Refusal(f"{path}: needs {needed:,} bytes, {free:,} are free", "ask for fewer images")
+
+
+def refuse_unwritable(folder: Path, needed: int) -> None:
+    """Refuse a folder, maybe yet to be made, in which nothing can be made, or not so much."""
+    place = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not place.is_dir():
+        raise Refusal(f"{folder}: {place} is not a folder", "choose another -o")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise Refusal(f"{folder}: nothing can be written to {place}", "choose another -o")
+    refuse_too_large(folder / "x", needed)
