@@ -224,9 +224,8 @@ class TestFiles:
             if force:
                 target.write_bytes(old)
             found = results("x.png", force=force)
-            with faults.failing(at, False, code) as calls:
-                with contextlib.suppress(OSError):
-                    found.add("a.png", 0, PIXELS, RECORD)
+            with faults.failing(at, False, code) as calls, contextlib.suppress(OSError):
+                found.add("a.png", 0, PIXELS, RECORD)
             assert [path for path in tmp_path.iterdir() if path != target] == []
             if target.exists():
                 assert target.read_bytes() == old or images.read_metadata(target)
