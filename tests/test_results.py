@@ -95,9 +95,7 @@ class TestNames:
         ("place", "names", "seeds", "message"),
         [
             ("x.png", "a.png b.png", 1, "a.png and b.png would both become x.png"),
-            ("x.png", "a.png", 2, "seeds 0 and 1 share a name; add {seed}"),
             ("o/", "p/a.png q/a.jpg", 1, "p/a.png and q/a.jpg would both become o/a.png"),
-            ("{name}.png", "x.png", 2, "seeds 0 and 1 share a name"),
             ("{seed}.png", "a b", 2, "a and b would both become 000000.png"),
             ("{class}.png", "a", 1, "no field {class}; use {name} or {seed}"),
             ("{name!r}.png", "a", 1, "write {name} and {seed} as they are"),
@@ -106,8 +104,7 @@ class TestNames:
             ("x.webp", "a", 1, "results are PNG"),
             ("{name}.npz", "a b", 1, "results are PNG"),
             ("{name}", "a b", 1, "results are PNG"),
-            ("-", "a b", 1, "2 results, stdout takes one"),
-            ("-", "a", 3, "3 results, stdout takes one"),
+            ("-", "a b", 1, "2 inputs, stdout takes one"),
         ],
     )
     def test_names_that_cannot_be(
@@ -205,6 +202,36 @@ class TestFiles:
         stream = io.BytesIO(out.buffer.getvalue())  # type: ignore[attr-defined]
         assert images.open_image(stream, "L").equal(PIXELS)
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("place", ["x.png", "{name}.png", "-"])
+    def test_several_seeds_of_an_input_make_a_sheet(
+        self, place: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out = io.TextIOWrapper(io.BytesIO())
+        monkeypatch.setattr("sys.stdout", out)
+        found = results(place, "x.jpg", [3, 4, 9])
+        assert found.missing("x.jpg") == [3, 4, 9]
+        made = torch.randint(0, 256, (3, 1, 8, 8)).to(torch.uint8)
+        for row in (1, 0):  # in whatever order they are done
+            assert found.add("x.jpg", (3, 4, 9)[row], made[row], RECORD) == []
+            assert not Path("x.png").exists()
+        assert found.add("x.jpg", 9, made[2], RECORD) == [Path("x.png")] * (place != "-")
+        if place == "-":
+            Path("x.png").write_bytes(out.buffer.getvalue())  # type: ignore[attr-defined]
+        assert images.open_image("x.png", "L").equal(images.sheet(made))
+        assert images.read_metadata("x.png")["seeds"] == "3-4,9"
+
+    def test_a_sheet_for_each_input(self) -> None:
+        found = results("{name}.png", "a b", 2)
+        assert [str(path) for path in found.paths] == ["a.png", "b.png"]
+        for name in "ab":
+            found.add(name, 0, PIXELS, RECORD)
+        assert not list(Path().iterdir())
+        assert found.add("b", 1, PIXELS, RECORD) == [Path("b.png")]
+        assert found.add("a", 1, PIXELS, RECORD) == [Path("a.png")]
+
+    def test_too_many_for_a_sheet(self) -> None:
+        assert "5000 images do not fit on one sheet" in refused("x.png", seeds=5000)
 
     def test_stdout_has_nothing_to_skip(self) -> None:
         assert "--skip-existing" in refused("-", skip=True)

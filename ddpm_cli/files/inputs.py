@@ -52,8 +52,9 @@ def sources(paths: Sequence[str], *, repeated: bool = False) -> list[Source]:
     The same image twice is refused unless `repeated`. Files are not opened yet.
     """
     found = [source for path in paths for source in _listed(path)]
-    places = Counter(s.name if s.name == STDIN else str(Path(s.name).absolute()) for s in found)
-    twice = [place for place, count in places.items() if count > 1]
+    places = [s.name if s.name == STDIN else str(Path(s.name).absolute()) for s in found]
+    counts = Counter(places)
+    twice = [s.name for s, place in zip(found, places, strict=True) if counts[place] > 1]
     if twice and not (repeated and STDIN not in twice):
         raise ConfigError(f"{twice[0]}: named more than once; leave one out")
     return found
@@ -175,7 +176,7 @@ def restore(given: Input, made: Tensor) -> Tensor:
     that a grey model does not see, and transparency. See images.read_native for what mode that
     is. After crop and resize the size is the model's.
     """
-    return paste(given, made, (made != given.image).any(0, keepdim=True))
+    return paste(given, made, (made.cpu() != given.image).any(0, keepdim=True))
 
 
 def paste(given: Input, made: Tensor, hole: Tensor) -> Tensor:

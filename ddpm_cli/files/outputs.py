@@ -158,11 +158,7 @@ class _Sheet:
     """One PNG with all images, to a file or to stdout."""
 
     def __init__(self, path: Path | None, count: int, force: bool) -> None:
-        if count > SHEET_LIMIT:
-            raise Refusal(
-                f"{count} images do not fit on one sheet (at most {SHEET_LIMIT})",
-                "give -o a folder or an .npz file",
-            )
+        refuse_sheet(count, "give -o a folder or an .npz file")
         self._path, self._force, self._made = path, force, list[Tensor]()
         self._seeds, self._classes = list[int](), list[str]()
         self._record: Record = {}
@@ -275,6 +271,12 @@ def refuse_too_large(path: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free
     if needed > free:
         raise Refusal(f"{path}: needs {needed:,} bytes, {free:,} are free", "ask for fewer images")
+
+
+def refuse_sheet(count: int, fix: str = "give -o a folder") -> None:
+    """Refuse a sheet of too many images."""
+    if count > SHEET_LIMIT:
+        raise Refusal(f"{count} images do not fit on one sheet (at most {SHEET_LIMIT})", fix)
 
 
 def refuse_unwritable(folder: Path, needed: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ddpm_cli import console
@@ -14,16 +15,20 @@ from ddpm_cli.files.records import Record, compact
 STDOUT = "-"
 FIELDS = ("name", "seed")
 
-
 Places = dict[str, dict[int, Path | None]]
 
 
 class Results:
-    """Takes the results of inputs by their names; files are whole as soon as they have theirs."""
+    """Takes the results of inputs by their names; files are whole as soon as they have theirs.
+
+    Seeds of an input that share a place become one sheet, written with the last of them.
+    """
 
     def __init__(self, places: Places, *, force: bool) -> None:
         """Take the place of each seed still wanted of each input, None for stdout."""
         self._places, self._force = places, force
+        self._is_sheet = {name: len(set(own.values())) == 1 for name, own in places.items()}
+        self._held: dict[str, dict[int, Tensor]] = {name: {} for name in places}
 
     def missing(self, name: str) -> list[int]:
         """The seeds of the results still wanted of an input."""
@@ -32,13 +37,19 @@ class Results:
     @property
     def paths(self) -> list[Path]:
         """The files that are still to be written."""
-        return [path for own in self._places.values() for path in own.values() if path]
+        every = [path for own in self._places.values() for path in own.values() if path]
+        return list(dict.fromkeys(every))
 
     def add(self, name: str, seed: int, image: Tensor, record: Record) -> list[Path]:
-        """Write a result uint8 [C,H,W], C = 1 to 4, of an input; return files written."""
-        path = self._places[name][seed]
-        own = {"inputs": [name], **record, "seeds": compact([seed])}
-        data = images.encode_png(image, own)
+        """Take a result uint8 [C,H,W], C = 1 to 4, of an input; return files written."""
+        path, held = self._places[name][seed], self._held[name]
+        held[seed] = image
+        together = self.missing(name) if self._is_sheet[name] else [seed]
+        if len(held) < len(together):
+            return []
+        made = torch.stack([held.pop(number) for number in together])
+        picture = images.sheet(made) if len(made) > 1 else image
+        data = images.encode_png(picture, {"inputs": [name], **record, "seeds": compact(together)})
         if path is None:
             console.binary(data)
             return []
@@ -58,18 +69,22 @@ def open_results(
 ) -> Results:
     """The results that `place` asks for: one for each of the inputs and each of the seeds.
 
-    x.png or "-" takes one; a folder gets NAME.png for each input, or NAME-SEED.png with several
-    seeds; a name may hold {name}, the input's without its ending, and {seed}. Without a place:
-    DEFAULT.png for one result, else a folder DEFAULT. Results are PNG, which loses nothing and
-    says how it was made. Files in the way are refused, or left out with skip_existing.
+    x.png or "-" takes one input, several seeds as a sheet; a folder gets NAME.png for each input,
+    or NAME-SEED.png with several seeds; a name may hold {name}, the input's without its ending,
+    and {seed}. Without a place: DEFAULT.png for one result, else a folder DEFAULT. Results are
+    PNG, which loses nothing and says how it was made. Files in the way are refused, or left out
+    with skip_existing.
     """
     count = len(inputs) * len(seeds)
     if place is None:
         place = f"{default}.png" if count == 1 else f"{default}/"
     if place == STDOUT:
-        _refuse_stdout(count, skip_existing)
+        _refuse_stdout(len(inputs), skip_existing)
+        outputs.refuse_sheet(len(seeds))
         return Results({s.name: dict.fromkeys(seeds) for s in inputs}, force=force)
     template = _template(place, len(seeds))
+    if "{seed}" not in template:
+        outputs.refuse_sheet(len(seeds))
     every = {s.name: {n: _named(template, s.stem, n) for n in seeds} for s in inputs}
     _refuse_collisions(every, place)
     left: Places = {name: {} for name in every}
@@ -86,7 +101,7 @@ def open_results(
 
 def _refuse_stdout(count: int, skip_existing: bool) -> None:
     if count > 1:
-        raise ConfigError(f"-o -: {count} results, stdout takes one; give a folder")
+        raise ConfigError(f"-o -: {count} inputs, stdout takes one; give a folder")
     if skip_existing:
         raise ConfigError("--skip-existing: only for files; leave it out with -o -")
     console.refuse_binary_terminal()
@@ -109,23 +124,18 @@ def _named(template: str, stem: str, seed: int) -> Path:
 
 def _refuse_collisions(places: dict[str, dict[int, Path]], place: str) -> None:
     """Refuse two results of one name, and a result that would replace an input."""
-    taken: dict[Path, tuple[str, int]] = {}
+    taken: dict[Path, str] = {}
     for name, own in places.items():
-        for seed, path in own.items():
-            if path in taken:
-                raise ConfigError(f"-o {place}: {_shared(taken[path], (name, seed), path)}")
-            taken[path] = name, seed
+        for path in own.values():
+            other = taken.setdefault(path, name)
+            if other != name:
+                fix = "give a folder, add {name}, or rename one"
+                what = f"{other} and {name} would both become {path}"
+                raise ConfigError(f"-o {place}: {what}; {fix}")
     read = {_identity(Path(name)) for name in places if name != STDIN} - {None}
     for path in taken:
         if _identity(path) in read:
             raise Refusal(f"{path}: is an input, which stays as it is", "choose another -o")
-
-
-def _shared(first: tuple[str, int], second: tuple[str, int], path: Path) -> str:
-    if first[0] == second[0]:
-        return f"seeds {first[1]} and {second[1]} share a name; add {{seed}}, or give a folder"
-    what = f"{first[0]} and {second[0]} would both become {path}"
-    return f"{what}; give a folder, add {{name}}, or rename one"
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
