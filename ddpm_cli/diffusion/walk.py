@@ -82,17 +82,17 @@ def renoise(
 
 
 class _Tape:
-    """Passes calls to a denoiser on and remembers the first prediction of a move."""
+    """Passes calls to a denoiser on and remembers the first clean image of a move."""
 
     def __init__(self, denoise: Denoise) -> None:
         self.schedule = denoise.schedule
-        self.first: Visited | None = None
+        self.first: Tensor | None = None
         self._denoise = denoise
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
         prediction = self._denoise(x, sigma)
         if self.first is None:
-            self.first = Visited(x, sigma, prediction.x0)
+            self.first = prediction.x0
         return prediction
 
 
@@ -126,9 +126,10 @@ def walk(
         last = step
         if constrain and before and s <= t:
             x = constrain(x, move, before, rng)
-        tape = _Tape(denoise)
+        tape, began = _Tape(denoise), x
         x = step(tape, x, move, rng, past)
-        before = tape.first or before
+        # Not the state of the call: adaptive solvers ask for one image of the batch at a time.
+        before = before if tape.first is None else Visited(began, t, tape.first)
         if s == 0 and constrain and before:
             x = constrain(x, Move(s, s, number + 1, levels), before, rng)
         yield State(x, s, before.x0 if before else x)

@@ -1,0 +1,46 @@
+"""Known pixels along a walk: (known, mask) -> (x, move, before, rng) -> x with them pasted in.
+
+`known` holds clean pixels [B, ...] where the mask [B or 1, 1, ...] is true.  The walk applies a
+constraint to a state at move.t, and at level 0 the clean pixels themselves are pasted.
+"""
+
+from torch import Tensor
+
+from ddpm_cli.diffusion.masked import pasted
+from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.diffusion.walk import Constraint, Draws, Move, Visited
+
+
+def replace(known: Tensor, mask: Tensor) -> Constraint:
+    """Known pixels are noised anew at every move, q(x_s given x0), as in RePaint.
+
+    x0 + s z (Lugmayr 2022, eq. 8a).  What is drawn beside them is not told where their noise
+    went, so that it need not fit; resampling (edits.jumps) mends it.
+    """
+
+    def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
+        s = float(move.t)
+        return pasted(x, known.to(x) + s * rng.normal(x) if s else known, mask)
+
+    return constrain
+
+
+def posterior(known: Tensor, mask: Tensor) -> Constraint:
+    """Known pixels keep the noise that they had, less what a move removes: q(x_s given x_t, x0).
+
+    x0 + s^2 / t^2 (x_t - x0) + s sqrt(1 - s^2 / t^2) z (Ho 2020, eq. 6 and 7), x_t being where
+    the last denoising move started.  After a climb s is above t, and the forward process goes
+    on from there: x_t + sqrt(s^2 - t^2) z.
+    """
+
+    def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
+        s, t = float(move.t), column(before.t, x)
+        if s == 0:
+            return pasted(x, known, mask)
+        clean = known.to(x)
+        shrink = (s / t).clamp(max=1)
+        variance = shrink**2 * (t**2 - s**2).abs().where(t > s, s**2 - t**2)
+        mean = clean + shrink**2 * (before.x - clean)
+        return pasted(x, mean + variance.sqrt() * rng.normal(x), mask)
+
+    return constrain
