@@ -1,0 +1,100 @@
+"""Restoring images without training: what is known of them is made exact, the model adds the rest.
+
+What is known is y = A x of a linear map A: small or grey or blurred images.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
+
+LEAST = 1e-6
+ROUNDS = 200
+
+
+class Separable:
+    """A linear map y = A x of images x [B, n1, n2, ...] that acts on each axis by its own matrix.
+
+    With the singular value decomposition A = U S V^T, made axis by axis in float64, the
+    pseudo-inverse is A^+ = V S^+ U^T.  Singular values below `least` count as 0: what the map
+    dims that much is left to the model, as rounding errors would grow by 1 / least.
+    """
+
+    def __init__(self, matrices: Sequence[Tensor], least: float = LEAST) -> None:
+        self._matrices = [matrix.double() for matrix in matrices]
+        parts = [torch.linalg.svd(matrix, full_matrices=False) for matrix in self._matrices]
+        self._left, self._right = [u.T for u, _, _ in parts], [v.T for _, _, v in parts]
+        sizes = parts[0][1]
+        for _, size, _ in parts[1:]:
+            sizes = sizes[..., None] * size
+        self._kept = (sizes >= least).double()
+        self._inverse = self._kept / sizes.clamp(min=least)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """A x, shape [B, m1, m2, ...]."""
+        return _along(self._matrices, x)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """A^+ y: the smallest x whose A x is as near to y as can be."""
+        return _along(self._right, _along(self._left, y) * self._inverse.to(y))
+
+    def reach(self, y: Tensor) -> Tensor:
+        """A A^+ y: the part of y that singular values of at least `least` make."""
+        return _along([u.T for u in self._left], _along(self._left, y) * self._kept.to(y))
+
+    def missing(self, x: Tensor, y: Tensor) -> Tensor:
+        """y - A x: what is known and x lacks.
+
+        Values of y at -1 or 1 bound A x, and no more: what lay beyond was cut off.
+        """
+        lacks = y - self(x)
+        cut = ((y <= -1) & (lacks > 0)) | ((y >= 1) & (lacks < 0))
+        return lacks.masked_fill(cut, 0)
+
+    def nearest(self, x: Tensor, y: Tensor) -> Tensor:
+        """The image nearest to x whose A x is what is known: x + A^+ (y - A x)."""
+        return x + self.inverse(self.missing(x, y))
+
+    def error(self, x: Tensor, y: Tensor) -> Tensor:
+        """The largest difference [B] between A x and y, of what singular values let know."""
+        return self.reach(self.missing(x, y)).abs().flatten(1).amax(1)
+
+
+def _along(matrices: Sequence[Tensor], x: Tensor) -> Tensor:
+    """Apply a matrix to each axis of x [B, n1, n2, ...]."""
+    for matrix in matrices:
+        # The axis in front is contracted, and its result goes to the end: all come round.
+        x = torch.tensordot(x, matrix.to(x), dims=([1], [1]))
+    return x
+
+
+def consistent(denoise: Denoise, operator: Separable, y: Tensor) -> Denoise:
+    """Replace in each predicted clean image what A sees of it by what is known.
+
+    x0 <- x0 + A^+ (y - A x0): range and null space of DDNM (Wang 2023, eq. 13).
+    """
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        prediction = denoise(x, sigma)
+        return prediction._replace(x0=operator.nearest(prediction.x0, y))
+
+    return Wrapped(denoise, call)
+
+
+def within(operator: Separable, x: Tensor, y: Tensor, rounds: int = ROUNDS) -> Tensor:
+    """An image in [-1, 1] near x that agrees with y, or comes as near to it as any does.
+
+    Alternate projections on both sets, a gradient descent on the squared distance between them
+    with steps of 1, accelerated as in Beck and Teboulle 2009 (FISTA).
+    """
+    at = ahead = x.clamp(-1, 1)
+    momentum = 1.0
+    for _ in range(rounds):
+        last, at = at, operator.nearest(ahead, y).clamp(-1, 1)
+        faster = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
+        ahead = at + (momentum - 1) / faster * (at - last)
+        momentum = faster
+    return at
