@@ -21,9 +21,8 @@ from ddpm_cli.data.tasks import Task
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
-from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.walk import Step, renoise
+from ddpm_cli.diffusion.walk import Constraint, Draws, Move, Step, Visited, renoise
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import checkpoint
 from ddpm_cli.files.checkpoint import DataInfo, Header
@@ -258,13 +257,6 @@ def levels(config: Config, process: Schedule, top: Tensor | None = None) -> Tens
     return made
 
 
-def operator(config: Config, info: DataInfo) -> Separable | None:
-    """What took something from the images that a configuration restores, if anything."""
-    settings = config.get("operator")
-    made: Separable | None = _made("operator", settings, info.shape) if settings else None
-    return made
-
-
 def predictor(config: Config) -> Step:
     """The step that a configuration samples with."""
     step: Step = _maker("sampler", config["sampler"])
@@ -280,6 +272,23 @@ def corrector(config: Config) -> Step | None:
 def ascend(config: Config) -> Step:
     """The step that a configuration makes to a higher level."""
     return partial(renoise, **config.get("renoise", {}))
+
+
+def constraint(config: Config, known: Tensor, mask: Tensor) -> Constraint:
+    """All that a configuration imposes on the states of a walk, in its order.
+
+    known: clean images [B, ...], of which the mask [B or 1, 1, ...] says which pixels count.
+    """
+    made: list[Constraint] = [
+        _made("constraints", settings, known, mask) for settings in config["constraints"]
+    ]
+
+    def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
+        for one in made:
+            x = one(x, move, before, rng)
+        return x
+
+    return constrain
 
 
 def is_adaptive(config: Config) -> bool:

@@ -202,10 +202,16 @@ class Model(NamedTuple):
 def load(model: str | None, **compute: str) -> Model:
     """The model that -m names, on its device."""
     found = models.find(model)
-    header, weights = checkpoint.load(found.path)
+    header = checkpoint.read_header(found.path)
     refuse_conditional(header, found.name)
-    config = resolve([Layer("the checkpoint", header.config), Layer("load", {"compute": compute})])
+    layers = [Layer("the checkpoint", header.config), Layer("load", {"compute": compute})]
+    return ready(found, resolve(layers))
+
+
+def ready(found: Found, config: Config) -> Model:
+    """The model of a checkpoint, to be walked with as a configuration says, on its device."""
     chosen = build.compute(**config["compute"])
+    header, weights = checkpoint.load(found.path, str(chosen.device))
     denoiser = build.restored(header, weights, chosen, found.path)
     denoise = build.known(denoiser, fitted(config, header, found))
     return Model(config, header.data, chosen, denoise)
