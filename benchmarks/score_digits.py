@@ -75,6 +75,10 @@ class Scorer:
             scores["agreement"] = round(float(right.float().mean()), 4)
         return scores
 
+    def classes(self, x: Tensor) -> Tensor:
+        """The digits [N] that the LeNet sees in images [N, 1, 28, 28] in [-1, 1]."""
+        return self._features(x)[0].argmax(1)
+
     @torch.inference_mode()
     def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         made = [self._network(part) for part in x.split(BATCH)]

@@ -1,0 +1,225 @@
+"""Fill the middle of test digits by every method: how close it comes, and what is read there.
+
+All methods get the same digits, the same hole and, for image i, the seed i.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import torch
+from cells import PLAIN, Record, Row, markdown, say
+from score_digits import Scorer
+from torch import Tensor
+
+from ddpm_cli import classes, generate, inpainting
+from ddpm_cli.config import SAMPLING, Config, Layer, resolve
+from ddpm_cli.data import sets
+from ddpm_cli.errors import Refusal
+from ddpm_cli.files import checkpoint, models
+from ddpm_cli.files.images import from_uint8, to_uint8
+from ddpm_cli.generate import Model
+
+SIDE = 14  # of the hole
+ROUNDING = 1 / 12  # squared error of the rounding to bytes: no hole counts as closer than that
+METHODS = ("black", "replace", "posterior", "repaint", "replace as long", "model")
+
+
+class Digits(NamedTuple):
+    """Test digits uint8 [N, 1, 28, 28], their labels, and what of them is known [1, 1, 28, 28]."""
+
+    pixels: Tensor
+    labels: Tensor
+    known: Tensor
+
+    def first(self, count: int) -> "Digits":
+        """So many of them."""
+        return self._replace(pixels=self.pixels[:count], labels=self.labels[:count])
+
+
+def test_digits(count: int) -> Digits:
+    """The first test digits with a hole in the middle."""
+    pixels, labels = sets.mnist("test")[torch.arange(count)]
+    known = torch.ones(1, 1, *pixels.shape[2:], dtype=torch.bool)
+    top, left = ((size - SIDE) // 2 for size in pixels.shape[2:])
+    known[..., top : top + SIDE, left : left + SIDE] = False
+    if labels is None:
+        raise Refusal("the digits have no labels")
+    return Digits(pixels, labels, known)
+
+
+def filled(model: Model, digits: Digits, batch: int) -> Iterator[Tensor]:
+    """The digits uint8 [B, 1, 28, 28] with their hole filled, batch by batch."""
+    levels = generate.path(model.config, model.denoiser.schedule)
+    label = classes.fixed(None, model.config)
+    for first in range(0, len(digits.pixels), batch):
+        pixels = digits.pixels[first : first + batch]
+        x0 = from_uint8(pixels).to(model.compute.device, model.compute.state_dtype)
+        known = digits.known.expand(len(x0), -1, -1, -1)
+        seeds = range(first, first + len(x0))
+        work = inpainting.batched(model, x0, known, seeds, levels, label)
+        chunk = generate.chunk(
+            model.denoiser, model.config, model.info, model.compute, work, levels
+        )
+        *_, final = chunk.states
+        yield pixels.where(digits.known, to_uint8(final.x).cpu())
+
+
+def scores(scorer: Scorer, digits: Digits, made: Tensor) -> Row:
+    """PSNR of each hole in dB, and whether the LeNet reads each digit as what it is."""
+    hole = ~digits.known.expand_as(made)
+    errors = (made.double() - digits.pixels.double())[hole].reshape(len(made), -1)
+    psnr = 10 * torch.log10(255**2 / errors.square().mean(1).clamp(min=ROUNDING))
+    right = scorer.classes(from_uint8(made)) == digits.labels
+    return {"psnr": [round(value, 3) for value in psnr.tolist()], "right": right.int().tolist()}
+
+
+def measured(scorer: Scorer, model: Model | None, digits: Digits, batch: int) -> Row:
+    """The scores of a model's walks, with their cost; without one the hole is left black."""
+    began, calls = time.perf_counter(), 0
+    if model is None:
+        made = digits.pixels * digits.known
+    else:
+        made = torch.cat([*filled(model, digits, batch)])
+        calls = generate.plan(model.config, model.denoiser.schedule)[1] or 0
+    seconds = round(time.perf_counter() - began, 1)
+    return {**scores(scorer, digits, made), "calls": calls, "seconds": seconds}
+
+
+class Walks(NamedTuple):
+    """How to walk: moves from noise to image, and RePaint's jumps and visits of each level."""
+
+    steps: int
+    jump: int
+    resample: int
+
+    def tables(self, method: str) -> dict[str, Any]:
+        """The settings that a method stands for."""
+        found: dict[str, Any] = PLAIN | {"levels": {"count": self.steps}, "constraints": []}
+        if method != "model":
+            found["constraints"] = [{"name": "posterior" if method == "posterior" else "replace"}]
+        if method == "repaint":
+            jumps = {"lengths": [self.jump], "visits": [self.resample]}
+            found["edits"] = [{"name": "jumps", **jumps}]
+        return found
+
+    def config(self, method: str, trained: Config) -> Config:
+        """The configuration of a method; `replace as long` costs what RePaint does."""
+        from ddpm_cli import build
+
+        layers = [Layer("the checkpoint", trained), Layer(method, self.tables(method))]
+        found = resolve(layers)
+        if method != "replace as long":
+            return found
+        schedule = build.schedule(found)
+        calls = generate.plan(self.config("repaint", trained), schedule)[1] or 0
+        return generate.fit_calls(found, schedule, calls)
+
+
+def mean(values: list[float]) -> tuple[float, float]:
+    """Mean and its standard error."""
+    found = torch.tensor(values, dtype=torch.float64)
+    return float(found.mean()), float(found.std() / math.sqrt(len(found)))
+
+
+def compared(row: Row, other: Row, key: str) -> tuple[float, float]:
+    """The mean difference of two methods on the images that both had, and its standard error."""
+    return mean([a - b for a, b in zip(row[key], other[key], strict=False)])
+
+
+def report(rows: Mapping[str, Row]) -> str:
+    """A row a method, and the paired differences to the replacement and to RePaint."""
+    table = []
+    for name, row in rows.items():
+        psnr, right = mean(row["psnr"]), mean(row["right"])
+        cells = [name, str(row["calls"]), str(len(row["right"]))]
+        cells += [f"{psnr[0]:.2f} ± {psnr[1]:.2f}", f"{right[0]:.1%} ± {right[1]:.1%}"]
+        for against in ("replace", "repaint"):
+            if against in rows and against != name:
+                psnr, right = (compared(row, rows[against], key) for key in ("psnr", "right"))
+                cells.append(f"{psnr[0]:+.2f} ± {psnr[1]:.2f}, {right[0]:+.1%} ± {right[1]:.1%}")
+            else:
+                cells.append("")
+        table.append(cells)
+    heading = ["", "calls", "digits", "PSNR, dB", "read right", "less replace", "less repaint"]
+    return markdown(heading, table)
+
+
+def rows_of(rows: Mapping[str, Row]) -> Iterator[Row]:
+    """What --json prints: means instead of the values of each image."""
+    for name, row in rows.items():
+        psnr, right = mean(row["psnr"]), mean(row["right"])
+        yield {
+            "method": name,
+            "calls": row["calls"],
+            "digits": len(row["right"]),
+            "psnr": psnr[0],
+            "psnr_error": psnr[1],
+            "accuracy": right[0],
+            "accuracy_error": right[1],
+            "seconds": row["seconds"],
+        }
+
+
+@click.command(context_settings={"max_content_width": 99})
+@click.option("-m", "--model", default="mnist", show_default=True, help="Unconditional model.")
+@click.option("--trained", default="mnist-inpaint", show_default=True, help="Model for holes.")
+@click.option("--method", "methods", multiple=True, type=click.Choice(METHODS), default=METHODS)
+@click.option("-n", "--images", type=click.IntRange(2, 10_000), default=2000, show_default=True)
+@click.option("--long-images", type=click.IntRange(2, 10_000), default=500, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--trained-steps", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--jump", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--resample", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The record, .jsonl."
+)
+@click.option("-b", "--batch", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--dtype", default="float32", show_default=True, help="Of the network's numbers.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: torch's choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def main(
+    model: str,
+    trained: str,
+    methods: tuple[str, ...],
+    images: int,
+    long_images: int,
+    steps: int,
+    trained_steps: int,
+    jump: int,
+    resample: int,
+    output: Path | None,
+    batch: int,
+    dtype: str,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Compare methods of filling the middle 14x14 pixels of MNIST test digits.
+
+    RePaint and the replacement of as many calls have --long-images of them, the first ones.
+    """
+    scorer, record, digits = Scorer(), Record(output), test_digits(max(images, long_images))
+    rows: dict[str, Row] = {}
+    for method in dict.fromkeys(methods):
+        is_long = method in ("repaint", "replace as long")
+        some, ready, key = digits.first(long_images if is_long else images), None, {}
+        if method != "black":
+            found = models.find(trained if method == "model" else model)
+            header = checkpoint.read_header(found.path)
+            walks = Walks(trained_steps if method == "model" else steps, jump, resample)
+            base = header.config | {"compute": {"dtype": dtype, "threads": threads}}
+            ready = generate.ready(found, walks.config(method, base))
+            key = {"model": header.hash, "dtype": dtype}
+            key |= {table: ready.config[table] for table in SAMPLING if ready.config.get(table)}
+        key |= {"method": method, "images": len(some.pixels), "side": SIDE}
+        rows[method] = record(key, measured, scorer, ready, some, batch)
+        say(f"{method}: {mean(rows[method]['right'])[0]:.1%} read right")
+    print(*map(json.dumps, rows_of(rows)), sep="\n") if as_json else print(report(rows))
+
+
+if __name__ == "__main__":
+    main()
