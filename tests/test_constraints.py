@@ -102,7 +102,7 @@ def inpainted(
     denoise = certain(by_sigma(IMAGES, linear(), "eps", torch.tanh), IMAGES)
     known = tensor(0.5, -0.3, 0.8, 0.1).reshape(1, 1, 2, 2).expand(len(seeds), 1, 2, 2)
     rng = Rng(seeds)
-    x = begun(denoise, start(denoise, levels, known, rng), levels[0], known, mask)
+    x = begun(linear(), rng.normal(known), levels[0], known, mask)
     constrain = kind(known, mask)
     *_, last = walk(denoise, x, levels, rng, predictor=step, constrain=constrain, **others)
     return known, last.x
@@ -153,12 +153,11 @@ def test_a_mask_that_knows_nothing_is_no_constraint(kind: Any) -> None:
 
 
 def test_the_start_is_the_noised_image_where_that_is_known() -> None:
-    denoise = by_sigma(IMAGES, linear())
     level = explicit(linear(), timesteps=[100])[0]
     noise = Fresh(1).normal(torch.empty(2, 1, 2, 2))
-    known, prior = torch.full_like(noise, 0.5), noise * float(linear().prior(level))
-    got = begun(denoise, prior, level, known, LEFT)
+    got = begun(linear(), noise, level, torch.full_like(noise, 0.5), LEFT)
     assert torch.allclose(got[..., 0], (0.5 + level * noise)[..., 0], rtol=1e-14)
+    prior = start(by_sigma(IMAGES, linear()), level[None], noise, Recorded([noise]))
     assert torch.equal(got[..., 1], prior[..., 1])
 
 

@@ -40,7 +40,7 @@ def denoiser(case: Case) -> tuple[Denoise, Tensor]:
 
 def test_the_lists_of_the_runs_are_ours() -> None:
     for key in RUNS:
-        denoise, levels = denoiser(GOLDEN[key])
+        _, levels = denoiser(GOLDEN[key])
         made = resampled(GOLDEN[key], levels)
         assert torch.equal(made, levels[[9 - at for at in GOLDEN[key].params["times"]]])
 
@@ -74,9 +74,7 @@ def test_runs_with_resampling(key: str) -> None:
     rng = Recorded(reordered(case.inputs["noise"], levels))
     x = start(denoise, levels, known, Recorded([case.inputs["x_T"]]))
     step = partial(ddpm, variance="learned")
-    visited = list(
-        walk(denoise, x, levels, rng, predictor=step, constrain=replace(known, mask))
-    )
+    visited = list(walk(denoise, x, levels, rng, predictor=step, constrain=replace(known, mask)))
     down = [state for state, (t, s) in zip(visited, pairwise(levels), strict=True) if s < t]
     assert len(down) == case.params["n_reverse_steps"]
     alpha = denoise.schedule.alpha

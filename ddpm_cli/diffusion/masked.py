@@ -5,7 +5,8 @@ A mask [B or 1, 1, ...] is true where a pixel is known; it is never spread over 
 
 from torch import Tensor
 
-from ddpm_cli.diffusion.denoiser import Denoise
+from ddpm_cli.diffusion.latents import state
+from ddpm_cli.diffusion.schedules import Schedule
 
 
 def pasted(x: Tensor, known: Tensor, mask: Tensor) -> Tensor:
@@ -13,11 +14,10 @@ def pasted(x: Tensor, known: Tensor, mask: Tensor) -> Tensor:
     return known.to(x).where(mask.to(x.device), x)
 
 
-def begun(denoise: Denoise, x: Tensor, level: Tensor, known: Tensor, mask: Tensor) -> Tensor:
-    """The start x of a walk with its known pixels drawn from q(x_t given x0), by the same noise.
+def begun(schedule: Schedule, z: Tensor, level: Tensor, known: Tensor, mask: Tensor) -> Tensor:
+    """The start of a walk from unit noise z: the prior, and the known pixels at that level.
 
-    Walks that start at little noise would otherwise be told nothing by their first state, which
-    is drawn from the prior; no constraint is applied to it.
+    No constraint is applied to the first state.  The prior alone would tell the first call
+    nothing of the known pixels, which matters where a walk starts at little noise.
     """
-    noise = x / float(denoise.schedule.prior(level))
-    return pasted(x, known.to(x) + float(level) * noise, mask)
+    return pasted(state(schedule, z, level), known.to(z) + float(level) * z, mask)
