@@ -21,6 +21,7 @@ from ddpm_cli.data.tasks import Task
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
+from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import Constraint, Draws, Move, Step, Visited, renoise
 from ddpm_cli.errors import ConfigError, Refusal
@@ -254,6 +255,13 @@ def levels(config: Config, process: Schedule, top: Tensor | None = None) -> Tens
         made = latents.below(made, top)
     for settings in config["edits"]:
         made = _made("edits", settings, made)
+    return made
+
+
+def operator(config: Config, info: DataInfo) -> Separable | None:
+    """What took something from the images that a configuration restores, if anything."""
+    settings = config.get("operator")
+    made: Separable | None = _made("operator", settings, info.shape) if settings else None
     return made
 
 

@@ -36,6 +36,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "wrappers": ("diffusion/wrappers.py",),
     "edits": ("diffusion/edits.py",),
     "constraints": ("diffusion/constraints.py",),
+    "operator": ("data/operators.py",),
 }
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {

@@ -21,7 +21,7 @@ Config = dict[str, Any]
 ARRAYS = ("wrappers", "edits", "constraints")  # ordered parts: arrays of tables
 # What is chosen when sampling; all else is what a model was trained as.
 SAMPLING = ("sampler", "corrector", "levels", "renoise", "wrappers", "edits", "constraints")
-OPTIONAL = ("task", "label", "corrector")  # absent, or `name = "none"`: not used
+OPTIONAL = ("task", "label", "corrector", "operator")  # absent, or `name = "none"`: not used
 TABLES = (*(kind for kind in catalog.KINDS if kind not in ARRAYS), *ARRAYS, *catalog.FIXED)
 DEFAULTS: Mapping[str, Any] = {
     "data": {"name": "mnist"},

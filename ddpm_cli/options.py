@@ -52,6 +52,14 @@ def output(help: str, required: bool = False) -> Callable[[_Command], _Command]:
     )
 
 
+def results(default: str) -> Callable[[_Command], _Command]:
+    """Make the -o/--output option of a command that edits inputs, for files.results."""
+    return output(
+        "PNG, folder/, a name with {name} or {seed} in it, or - for stdout; by default "
+        f"{default}.png, or a folder {default}/ for several results."
+    )
+
+
 def model(
     help: str, default: str = "newest run in ./runs, else bundled"
 ) -> Callable[[_Command], _Command]:

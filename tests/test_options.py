@@ -224,3 +224,46 @@ def test_completion(
     (tmp_path / "runs/digits/model.safetensors").write_bytes(b"")
     shell = ShellComplete(command, {}, "ddpm", "_DDPM_COMPLETE")
     assert [item.value for item in shell.get_completions(arguments, incomplete)] == expected
+
+
+@click.command()
+@options.inputs
+@options.fitting
+@options.results("edited")
+@options.skip_existing
+@options.common
+@click.pass_context
+def edit(ctx: click.Context, /, **values: Any) -> None:
+    ctx.obj.update(values)
+
+
+class TestEdits:
+    def run(self, *words: str) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        outcome = CliRunner().invoke(edit, words, obj=values)
+        assert outcome.exit_code == 0, outcome.output
+        return values
+
+    def test_defaults(self) -> None:
+        assert self.run("a.png") == {
+            "inputs": ("a.png",),
+            "fit": "error",
+            "background": "white",
+            "output": None,
+            "skip_existing": False,
+        }
+
+    def test_several_inputs_and_stdin(self) -> None:
+        values = self.run("a.png", "-", "--fit", "pad", "b/", "--background", "#fff", "-o", "-")
+        assert values["inputs"] == ("a.png", "-", "b/")
+        assert (values["fit"], values["background"], values["output"]) == ("pad", "#fff", "-")
+        assert self.run("--", "-a.png")["inputs"] == ("-a.png",)
+
+    @pytest.mark.parametrize("words", [(), ("a.png", "--fit", "stretch")])
+    def test_refused(self, words: tuple[str, ...]) -> None:
+        assert CliRunner().invoke(edit, words, obj={}).exit_code == 2
+
+    def test_help(self) -> None:
+        text = CliRunner().invoke(edit, ["--help"]).output
+        assert "INPUT..." in text
+        assert "edited.png, or a folder edited/" in " ".join(text.split())

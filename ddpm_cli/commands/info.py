@@ -1,7 +1,6 @@
 """`ddpm info`: what a model or an image is, and how to make it again."""
 
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +83,7 @@ def _record(target: str | None) -> dict[str, Any] | None:
         raise Refusal(f"{target}: this kind of file holds no record of its making", fix)
     if target != "-" and not path.name.lower().endswith(".png"):
         return None
-    record = read_metadata(sys.stdin.buffer if target == "-" else path)
+    record = read_metadata(console.binary_input() if target == "-" else path)
     if not record:
         raise Refusal(f"{target}: no ddpm made this image, or its metadata was stripped")
     return record

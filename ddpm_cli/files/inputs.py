@@ -52,8 +52,9 @@ def sources(paths: Sequence[str], *, repeated: bool = False) -> list[Source]:
     The same image twice is refused unless `repeated`. Files are not opened yet.
     """
     found = [source for path in paths for source in _listed(path)]
-    places = Counter(s.name if s.name == STDIN else str(Path(s.name).absolute()) for s in found)
-    twice = [place for place, count in places.items() if count > 1]
+    places = [s.name if s.name == STDIN else str(Path(s.name).absolute()) for s in found]
+    counts = Counter(places)
+    twice = [s.name for s, place in zip(found, places, strict=True) if counts[place] > 1]
     if twice and not (repeated and STDIN not in twice):
         raise ConfigError(f"{twice[0]}: named more than once; leave one out")
     return found
@@ -71,7 +72,8 @@ def _listed(path: str) -> list[Source]:
     if not is_folder:
         return [Source(path, Path(path).stem)]
     entries = sorted(entry for entry in Path(path).iterdir() if is_image_name(entry.name))
-    found = [Source(str(entry), entry.stem) for entry in entries if not entry.is_dir()]
+    # reading a broken link will name it; a pipe could block for ever
+    found = [Source(str(e), e.stem) for e in entries if e.is_file() or not e.exists()]
     if not found:
         fix = f"File names must end in {' '.join(SUFFIXES)}"
         raise Refusal(f"{path}: no images in this folder", fix)
@@ -83,9 +85,10 @@ def read(
 ) -> Input:
     """Read one image as a model of `shape` [C,H,W] takes it; any fault is a Refusal naming it.
 
-    Grey models see the luma of colours, and colour models grey in each channel. Transparency
-    shows the background unless C is 4. `pad` centres what is smaller on the background, `crop`
-    scales to cover the model's size and keeps the middle, `resize` stretches.
+    Grey models see the luma of colours, colour models grey in each channel, and nobody guesses
+    whether light and dark are exchanged. Transparency shows the background unless C is 4. `pad`
+    centres what is smaller on the background, `crop` scales to cover the model's size and keeps
+    the middle, `resize` stretches.
     """
     return arranged(source, decode(source), shape, fit, background)
 
@@ -187,7 +190,7 @@ def restore(given: Input, made: Tensor) -> Tensor:
     that a grey model does not see, and transparency. See images.read_native for what mode that
     is. After crop and resize the size is the model's.
     """
-    return paste(given, made, (made != given.image).any(0, keepdim=True))
+    return paste(given, made, (made.cpu() != given.image).any(0, keepdim=True))
 
 
 def paste(given: Input, made: Tensor, hole: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ddpm_cli import console
@@ -14,28 +15,41 @@ from ddpm_cli.files.records import Record, compact
 STDOUT = "-"
 FIELDS = ("name", "seed")
 
+Places = dict[str, dict[int, Path | None]]
+
 
 class Results:
-    """Takes the results of inputs by their names; files are whole as soon as they have theirs."""
+    """Takes the results of inputs by their names; files are whole as soon as they have theirs.
 
-    def __init__(self, places: dict[tuple[str, int], Path | None], *, force: bool) -> None:
-        """Take the place of each (input, seed) that is still wanted, None for stdout."""
+    Seeds of an input that share a place become one sheet, written with the last of them.
+    """
+
+    def __init__(self, places: Places, *, force: bool) -> None:
+        """Take the place of each seed still wanted of each input, None for stdout."""
         self._places, self._force = places, force
+        self._is_sheet = {name: len(set(own.values())) == 1 for name, own in places.items()}
+        self._held: dict[str, dict[int, Tensor]] = {name: {} for name in places}
 
     def missing(self, name: str) -> list[int]:
         """The seeds of the results still wanted of an input."""
-        return [seed for owner, seed in self._places if owner == name]
+        return list(self._places[name])
 
     @property
     def paths(self) -> list[Path]:
         """The files that are still to be written."""
-        return [path for path in self._places.values() if path is not None]
+        every = [path for own in self._places.values() for path in own.values() if path]
+        return list(dict.fromkeys(every))
 
     def add(self, name: str, seed: int, image: Tensor, record: Record) -> list[Path]:
-        """Write a result uint8 [C,H,W], C = 1 to 4, of an input; return files written."""
-        path = self._places[name, seed]
-        own = {"inputs": [name], **record, "seeds": compact([seed])}
-        data = images.encode_png(image, own)
+        """Take a result uint8 [C,H,W], C = 1 to 4, of an input; return files written."""
+        path, held = self._places[name][seed], self._held[name]
+        held[seed] = image
+        together = self.missing(name) if self._is_sheet[name] else [seed]
+        if len(held) < len(together):
+            return []
+        made = torch.stack([held.pop(number) for number in together])
+        picture = images.sheet(made) if len(made) > 1 else image
+        data = images.encode_png(picture, {"inputs": [name], **record, "seeds": compact(together)})
         if path is None:
             console.binary(data)
             return []
@@ -55,39 +69,42 @@ def open_results(
 ) -> Results:
     """The results that `place` asks for: one for each of the inputs and each of the seeds.
 
-    x.png or "-" takes one; a folder gets NAME.png for each input, or NAME-SEED.png with several
-    seeds; a name may hold {name}, the input's without its ending, and {seed}. Without a place:
-    DEFAULT.png for one result, else a folder DEFAULT. Results are PNG, which loses nothing and
-    says how it was made. Files in the way are refused, or left out with skip_existing.
+    x.png or "-" takes one input, several seeds as a sheet; a folder gets NAME.png for each input,
+    or NAME-SEED.png with several seeds; a name may hold {name}, the input's without its ending,
+    and {seed}. Without a place: DEFAULT.png for one result, else a folder DEFAULT. Results are
+    PNG, which loses nothing and says how it was made. Files in the way are refused, or left out
+    with skip_existing.
     """
     count = len(inputs) * len(seeds)
     if place is None:
         place = f"{default}.png" if count == 1 else f"{default}/"
     if place == STDOUT:
-        return Results(_to_stdout(inputs, seeds, skip_existing), force=force)
+        _refuse_stdout(len(inputs), skip_existing)
+        outputs.refuse_sheet(len(seeds))
+        return Results({s.name: dict.fromkeys(seeds) for s in inputs}, force=force)
     template = _template(place, len(seeds))
-    places = {(s.name, n): _named(template, s.stem, n) for s in inputs for n in seeds}
-    _refuse_collisions(places, place)
-    left = {}
-    for key, path in places.items():
-        if not (skip_existing and path.exists()):
-            outputs.refuse_existing(path, force)
-            left[key] = path
-    if left:
-        outputs.refuse_too_large(next(iter(left.values())), len(left) * outputs.LEAST)
-    return Results(dict(left), force=force)
+    if "{seed}" not in template:
+        outputs.refuse_sheet(len(seeds))
+    every = {s.name: {n: _named(template, s.stem, n) for n in seeds} for s in inputs}
+    _refuse_collisions(every, place)
+    left: Places = {name: {} for name in every}
+    for name, own in every.items():
+        for seed, path in own.items():
+            if not (skip_existing and path.exists()):
+                outputs.refuse_existing(path, force)
+                left[name][seed] = path
+    results = Results(left, force=force)
+    for folder in {path.parent for path in results.paths}:
+        outputs.refuse_unwritable(folder, len(results.paths) * outputs.LEAST)
+    return results
 
 
-def _to_stdout(
-    inputs: Sequence[Source], seeds: Sequence[int], skip_existing: bool
-) -> dict[tuple[str, int], Path | None]:
-    places: dict[tuple[str, int], Path | None] = {(s.name, n): None for s in inputs for n in seeds}
-    if len(places) > 1:
-        raise ConfigError(f"-o -: {len(places)} results, stdout takes one; give a folder")
+def _refuse_stdout(count: int, skip_existing: bool) -> None:
+    if count > 1:
+        raise ConfigError(f"-o -: {count} inputs, stdout takes one; give a folder")
     if skip_existing:
         raise ConfigError("--skip-existing: only for files; leave it out with -o -")
     console.refuse_binary_terminal()
-    return places
 
 
 def _template(place: str, seeds: int) -> str:
@@ -105,19 +122,17 @@ def _named(template: str, stem: str, seed: int) -> Path:
     return Path(template.format_map({"name": stem, "seed": outputs.seed_name(seed)}))
 
 
-def _refuse_collisions(places: dict[tuple[str, int], Path], place: str) -> None:
+def _refuse_collisions(places: dict[str, dict[int, Path]], place: str) -> None:
     """Refuse two results of one name, and a result that would replace an input."""
-    taken: dict[Path, tuple[str, int]] = {}
-    for (name, seed), path in places.items():
-        if path in taken:
-            other, other_seed = taken[path]
-            if other == name:
-                fix = "add {seed}, or give a folder"
-                raise ConfigError(f"-o {place}: seeds {other_seed} and {seed} share it; {fix}")
-            what = f"{other} and {name} would both become {path}"
-            raise ConfigError(f"-o {place}: {what}; add {{name}}, give a folder or rename one")
-        taken[path] = name, seed
-    read = {_identity(Path(name)) for name, _ in places if name != STDIN} - {None}
+    taken: dict[Path, str] = {}
+    for name, own in places.items():
+        for path in own.values():
+            other = taken.setdefault(path, name)
+            if other != name:
+                fix = "give a folder, add {name}, or rename one"
+                what = f"{other} and {name} would both become {path}"
+                raise ConfigError(f"-o {place}: {what}; {fix}")
+    read = {_identity(Path(name)) for name in places if name != STDIN} - {None}
     for path in taken:
         if _identity(path) in read:
             raise Refusal(f"{path}: is an input, which stays as it is", "choose another -o")
