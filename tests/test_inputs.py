@@ -461,8 +461,8 @@ class TestStdin:
         assert (found.name, found.stem) == ("-", "stdin")
         assert found.image.equal(pixels)
 
-    @pytest.mark.parametrize("data", [b"", b"text"])
-    def test_no_image(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("data", [b"", b"text", images.encode_png(noise("L", 3, 3))])
+    def test_no_such_image(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(Refusal, match=r"^<stdin>: "):
             self.piped(data, monkeypatch)
 

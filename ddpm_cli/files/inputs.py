@@ -95,9 +95,13 @@ def read(
 
 def decode(source: Source) -> Image.Image:
     """The pixels of a source as images.read_native gives them."""
-    is_stdin = source.name == STDIN
-    stream = console.binary_input() if is_stdin else source.name
-    return images.read_native(stream, name="<stdin>" if is_stdin else source.name)
+    stream = console.binary_input() if source.name == STDIN else source.name
+    return images.read_native(stream, name=shown(source))
+
+
+def shown(source: Source) -> str:
+    """What messages call a source."""
+    return "<stdin>" if source.name == STDIN else source.name
 
 
 def arranged(
@@ -110,7 +114,7 @@ def arranged(
     """The decoded picture of a source, or what was made of it, as `read` would give it."""
     mode, page = mode_of(shape), (shape[2], shape[1])
     behind, size = colour(background), picture.size
-    _refuse_size(source.name, size, page, fit)
+    _refuse_size(shown(source), size, page, fit)
     if fit == "crop" or fit == "resize":
         picture = images.fitted(picture, page, fit)
     seen = images.from_pillow(images.convert(picture, mode, behind))
