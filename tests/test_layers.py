@@ -41,7 +41,7 @@ HEAVY = {
     "matplotlib",
     "torchdiffeq",
 }
-LIGHT_PARTS = {"cli", "commands", "completion", "__main__", "__init__", "options"} | (
+LIGHT_PARTS = {"cli", "commands", "completion", "__main__", "__init__", "options", "walking"} | (
     ALLOWED.keys() - {"diffusion", "networks", "data", "files", "training", "evaluation"}
 )
 
