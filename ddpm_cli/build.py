@@ -31,6 +31,13 @@ from ddpm_cli.files.moments import Fit
 from ddpm_cli.knobs import Index
 from ddpm_cli.networks.heads import Head, Tap
 
+# What the other kinds of checkpoints are.
+_NO_MODELS = {
+    "state": "a state to go on training from",
+    "moments": "moments of a model",
+    "latents": "latents of images",
+}
+
 
 class Compute(NamedTuple):
     """Where and in which number format to compute.
@@ -314,8 +321,8 @@ def wrapped(config: Config, denoise: Denoise) -> Denoise:
 def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Denoiser:
     """The denoiser of the checkpoint `path`, weights in the number format of the device."""
     if header.kind != "model":
-        what = {"state": "a state to go on training from", "moments": "moments of a model"}
-        raise Refusal(f"{path}: {what.get(header.kind, 'no model')}", "give a model.safetensors")
+        what = _NO_MODELS.get(header.kind, "no model")
+        raise Refusal(f"{path}: {what}", "give a model.safetensors")
     made = denoiser(header.config, outline(header, path))
     try:
         made.load_weights(weights, assign=True)

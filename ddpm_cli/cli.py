@@ -6,7 +6,17 @@ from collections.abc import Callable, Sequence
 import click
 
 from ddpm_cli import __version__, console, signals
-from ddpm_cli.commands import fit, info, inpaint, presets, sample, schedule, selftest, train
+from ddpm_cli.commands import (
+    encode,
+    fit,
+    info,
+    inpaint,
+    presets,
+    sample,
+    schedule,
+    selftest,
+    train,
+)
 from ddpm_cli.errors import ConfigError, nearest, one_line
 
 _PROBLEM_LIMIT = 6  # problems shown at once
@@ -42,7 +52,7 @@ def ddpm(ctx: click.Context) -> None:
         console.result(ctx.get_help())
 
 
-for _module in (train, sample, inpaint, fit, info, presets, schedule, selftest):
+for _module in (train, sample, encode, inpaint, fit, info, presets, schedule, selftest):
     ddpm.add_command(_module.command)
 
 

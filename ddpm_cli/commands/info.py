@@ -72,12 +72,13 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
 
 def _record(target: str | None) -> dict[str, Any] | None:
     """What a file of samples says of its own making; None of a model."""
+    from ddpm_cli.files import latents
     from ddpm_cli.files.images import read_metadata
     from ddpm_cli.files.tables import provenance
 
     path = Path(target or "")
     if path.suffix in (".safetensors", ".npz") and path.is_file():
-        return provenance(path)
+        return provenance(path) or latents.record(path)
     if path.suffix in (".csv", ".npy", ".gif"):
         fix = "samples as .png, .npz or .safetensors say how they were made"
         raise Refusal(f"{target}: this kind of file holds no record of its making", fix)

@@ -59,8 +59,8 @@ class DataInfo(NamedTuple):
 class Header(NamedTuple):
     """The header of a checkpoint; `kind` says what the tensors are.
 
-    "model" (weights to use), "state" (to resume from) or "moments" (see files/moments.py);
-    fitted: how moments were measured, and the hash of the model that they belong to.
+    "model" (weights to use), "state" (to resume from), "moments" or "latents" (see the files of
+    these names); fitted: how moments and latents were made, and the model that they belong to.
     """
 
     kind: str
