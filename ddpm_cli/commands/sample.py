@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from ddpm_cli import completion, console, options, walking
 from ddpm_cli import config as configuration
-from ddpm_cli import console, options
-from ddpm_cli.config import SAMPLING, Config, Layer
-from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli.config import Config, Layer
+from ddpm_cli.errors import ConfigError, Refusal
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoint import DataInfo
+    from torch import Tensor
+
+    from ddpm_cli.diffusion.schedules import Schedule
+    from ddpm_cli.files.checkpoint import DataInfo, Header
+    from ddpm_cli.files.latents import Latents
+    from ddpm_cli.files.models import Found
     from ddpm_cli.files.outputs import Output
     from ddpm_cli.files.records import Names
     from ddpm_cli.files.trajectories import Trajectory
-    from ddpm_cli.generate import Chunk
+    from ddpm_cli.generate import Chunk, Start
 
 BATCH = 64  # larger batches page-fault their way out of the caches
 
@@ -31,6 +36,8 @@ BATCH = 64  # larger batches page-fault their way out of the caches
         "ddpm sample -n 10000 -o digits.npz --batch 128",
         "ddpm sample --seed 5 -o - > five.png",
         "ddpm sample -n 8 --trajectory walk.png",
+        "ddpm sample --init sketch.png --at 40% -n 8 -o variations.png",
+        "ddpm sample --from latents.safetensors -o back/",
         "ddpm sample -m runs/swiss-roll -n 5000 -o roll.csv --trajectory roll.gif",
     ),
 )
@@ -53,14 +60,7 @@ BATCH = 64  # larger batches page-fault their way out of the caches
     help="States to keep of the walk, evenly chosen; by default 60 of a .gif, 8 of a .png, all "
     "of other files.",
 )
-@options.component("sampler", "--sampler", help="Step from a noise level to the next.")
-@click.option("--steps", type=click.IntRange(min=1), help="Moves from noise to image.")
-@click.option(
-    "--calls",
-    type=click.IntRange(min=1),
-    help="As many steps as cost N network calls.",
-    metavar="N",
-)
+@walking.steps()
 @click.option(
     "--moments",
     metavar="FILE",
@@ -68,6 +68,21 @@ BATCH = 64  # larger batches page-fault their way out of the caches
     help="Moments for an optimal variance, from ddpm fit; by default those beside the model.",
 )
 @click.option("--class", "label", metavar="NAME", help="Class name or number, or none.")
+@click.option(
+    "--from",
+    "origin",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Decode the latents that ddpm encode wrote; seeds are their numbers in the file.",
+)
+@click.option(
+    "--init",
+    metavar="IMAGE",
+    shell_complete=completion.paths,
+    help="Start from an image with noise, as much as --at says, instead of from noise alone.",
+)
+@walking.at("How much noise --init is given: that of x_T.")
+@options.fitting
 @options.seed()
 @options.seeds
 @options.batch()
@@ -83,21 +98,11 @@ BATCH = 64  # larger batches page-fault their way out of the caches
 def command(
     ctx: click.Context,
     /,
-    count: int,
-    output: str | None,
     model: str | None,
-    trajectory: Path | None,
-    frames: int | None,
-    calls: int | None,
-    moments: Path | None,
-    label: str | None,
-    seed: int,
-    seeds: list[int] | None,
-    batch: int | None,
-    skip_existing: bool,
-    force: bool,
+    origin: Path | None,
+    init: str | None,
+    at: str | None,
     dry_run: bool,
-    as_json: bool,
     **_: Any,
 ) -> None:
     """Draw images, or other samples, from a model.
@@ -108,115 +113,145 @@ def command(
 
     A trajectory holds the states after the moves in the scale that the network sees, noise of
     deviation 1 at the start for most processes, and for two dimensions draws the drift, too.
-    """
-    from ddpm_cli import build, generate, provenance
-    from ddpm_cli.files import models, outputs
-    from ddpm_cli.files.checkpoint import load, read_header
-    from ddpm_cli.files.trajectories import Trajectory
-    from ddpm_cli.training import distributed
 
-    found = models.find(model)
+    --from takes model, sampler, levels and class from the file, and clamps nothing, so that the
+    images come back; whatever is asked for as well wins. --init keeps more of the image the
+    smaller --at is; levels above it are left out, and the class is none unless asked for.
+    """
+    from ddpm_cli import generate, starts
+    from ddpm_cli.files.checkpoint import read_header
+
+    stored = starts.stored(origin, init, at)
+    found = starts.model(model, stored)
     if model is None:
         console.say(f"model: {found.name}")
     header = read_header(found.path)
     generate.refuse_conditional(header, found.name)
-    config = _resolved(ctx, Layer(str(found.path), header.config), calls)
-    count = len(seeds) if seeds else count
-    moves, each = generate.plan(config, build.schedule(config))
-    cost = f"{each} network calls an image" if each else "network calls as an image needs them"
+    task = _task(ctx, found, header, stored)
+    moves, calls = generate.plan(task.config, task.schedule, task.top)
+    cost = f"{calls} network calls an image" if calls else "network calls as an image needs them"
     kind = "images" if header.data.is_image else "samples"
-    console.say(f"{count} {kind}, {moves} steps, {cost}")
+    console.say(f"{len(task.seeds)} {kind}, {moves} steps, {cost}")
     if dry_run:
-        console.result(configuration.dump_toml(config).rstrip("\n"))
+        console.result(configuration.dump_toml(task.config).rstrip("\n"))
         return
-    fit = generate.fitted(config, header, found, moments)
+    _sample(ctx, task, moves, is_counted=calls is None)
+
+
+class _Task(NamedTuple):
+    """What to draw: with which model and settings, from where, of which seeds and class."""
+
+    found: "Found"
+    header: "Header"
+    config: Config
+    schedule: "Schedule"
+    begin: "Start | None"
+    seeds: Sequence[int]
+    label: str | None
+    arguments: list[str]  # of the command that makes it again
+
+    @property
+    def top(self) -> "Tensor | None":
+        """The level to start from, if not the highest of the list."""
+        return self.begin and self.begin.sigma
+
+
+def _task(ctx: click.Context, found: "Found", header: "Header", stored: "Latents | None") -> _Task:
+    """What the options ask for; latents in a file answer what they leave open."""
+    from ddpm_cli import build, classes, provenance, starts
+
+    asked, trained = ctx.params, Layer(str(found.path), header.config)
+    config = walking.resolved(ctx, trained, *(stored.settings if stored else []))
+    schedule = build.schedule_of(header, found.path)
+    begin, label, seeds = None, asked["label"], None
+    if stored is not None:
+        begin = starts.decoding(stored, schedule, header)
+        label = classes.fixed(label or stored.record["class"], config)
+        seeds = starts.numbers(ctx, stored)
+    elif asked["init"] is not None:
+        begin = starts.noised(ctx, schedule, header)
+        label = classes.fixed(label, config)
+    config = walking.sized(ctx, config, schedule, begin and begin.sigma)
+    if seeds is None:
+        seeds = options.image_seeds(asked["seed"], asked["count"], asked["seeds"])
+    words = provenance.given(ctx, "origin", "init", "at", "fit", "background")
+    return _Task(found, header, config, schedule, begin, seeds, label, words)
+
+
+def _sample(ctx: click.Context, task: _Task, moves: int, *, is_counted: bool) -> None:
+    """Open the output, load the model, and walk."""
+    from ddpm_cli import build, classes, generate, provenance
+    from ddpm_cli.files.checkpoint import load
+    from ddpm_cli.training import distributed
+
+    asked, config, info = ctx.params, task.config, task.header.data
+    fit = generate.fitted(config, task.header, task.found, asked["moments"])
     place = distributed.group()
-    info = header.data
-    target = outputs.open_output(
-        output or ("samples.png" if info.is_image else "samples.csv"),
-        count,
-        info.shape,
-        force=force,
-        skip_existing=skip_existing,
-        ranks=place.ranks,
-        is_image=info.is_image,
-    )
-    watch = None
-    if trajectory is not None:
-        if place.ranks > 1 or skip_existing:
-            raise ConfigError("--trajectory: only for one process that makes all samples")
-        if output is not None and Path(output).absolute() == trajectory.absolute():
-            raise ConfigError(f"--trajectory {trajectory}: -o names the same file; give another")
-        watch = Trajectory(trajectory, count, info, moves, frames, force=force)
-    elif frames is not None:
-        raise ConfigError("--frames: only with --trajectory")
-    wanted = options.image_seeds(seed, count, seeds)[place.rank :: place.ranks]
-    names = partial(_names, label, config, info)
+    target = _target(ctx, task, place.ranks)
+    watch = _watch(ctx, task, place.ranks, moves)
+    names = partial(classes.names, task.label, config, info)
     names([])  # an unknown class is refused before any work
     compute = build.compute(**config["compute"])
     compute = compute._replace(device=distributed.own(compute.device, place))
-    header, weights = load(found.path, str(compute.device))
-    restored = build.restored(header, weights, compute, found.path)
+    header, weights = load(task.found.path, str(compute.device))
+    restored = build.restored(header, weights, compute, task.found.path)
     called: list[None] = []
-    if each is None:  # nobody knew before how many calls there would be
+    if is_counted:  # nobody knew before how many calls there would be
         restored.network.register_forward_pre_hook(lambda *_: called.append(None))
-    denoiser = build.known(restored, fit)
+    denoiser, batch = build.known(restored, fit), asked["batch"] or BATCH
     with target:
-        left = target.missing(wanted, names)
-        classes = _classes(label, left, config, info)
-        made = generate.chunks(denoiser, config, info, compute, left, classes, batch or BATCH)
+        left = target.missing(task.seeds[place.rank :: place.ranks], names)
+        numbers = classes.numbers(task.label, left, config, info)
+        made = generate.chunks(denoiser, config, info, compute, left, numbers, batch, task.begin)
         record = provenance.record(
-            "sample", found.name, header, config, compute, batch or BATCH, label=label
+            "sample",
+            task.found.name,
+            header,
+            config,
+            compute,
+            batch,
+            label=task.label,
+            arguments=task.arguments,
         )
-        if moments is not None:
-            record["moments"] = str(moments)
+        if asked["moments"] is not None:
+            record["moments"] = str(asked["moments"])
         finish = _Finish(target, watch, record, names, info)
-        _draw(made, finish, len(left), as_json)
+        _draw(made, finish, len(left), asked["as_json"])
     if called:
         console.say(f"{len(called) / len(left):.1f} network calls an image")
 
 
-def _resolved(ctx: click.Context, trained: Layer, calls: int | None) -> Config:
-    """The checkpoint's configuration with other ways to walk; what it was trained as is fixed."""
-    from ddpm_cli import build, generate
+def _target(ctx: click.Context, task: _Task, ranks: int) -> "Output":
+    """Where the samples go, checked before any work."""
+    from ddpm_cli.files import outputs
 
-    keys = {"sampler": "sampler.name", "steps": "levels.count"}
-    config = configuration.resolve(options.layers(ctx, keys, trained))
-    free = (*SAMPLING, "compute", "summary")
-    configuration.refuse_other_training(dict(trained.values), config, free)
-    if calls is not None and ctx.params["steps"] is not None:
-        raise ConfigError("--calls: --steps says already how many; give one of them")
-    return config if calls is None else generate.fit_calls(config, build.schedule(config), calls)
-
-
-def _classes(
-    label: str | None, seeds: Sequence[int], config: Config, info: "DataInfo"
-) -> list[int] | None:
-    """The class of each seed: the one asked for, or drawn from the seed itself."""
-    from ddpm_cli import generate
-
-    taken = config["network"].get("classes", 0)
-    if label is None:
-        return generate.classes_for(seeds, config, info)
-    if not taken:
-        raise ConfigError("--class: this model was trained without classes; leave it out")
-    names = list(info.classes or map(str, range(taken)))
-    if label == "none":  # the null class that label dropout trained
-        return [taken] * len(seeds)
-    if label not in names and label not in map(str, range(taken)):
-        raise ConfigError(f"--class: no class is named {label!r}; {nearest(label, names)}")
-    return [names.index(label) if label in names else int(label)] * len(seeds)
+    info = task.header.data
+    return outputs.open_output(
+        ctx.params["output"] or ("samples.png" if info.is_image else "samples.csv"),
+        len(task.seeds),
+        info.shape,
+        force=ctx.params["force"],
+        skip_existing=ctx.params["skip_existing"],
+        ranks=ranks,
+        is_image=info.is_image,
+    )
 
 
-def _names(
-    label: str | None, config: Config, info: "DataInfo", seeds: Sequence[int]
-) -> list[str] | None:
-    """The name of each seed's class; the number behind the last one is the null class."""
-    numbers = _classes(label, seeds, config, info)
-    if numbers is None:
+def _watch(ctx: click.Context, task: _Task, ranks: int, moves: int) -> "Trajectory | None":
+    """Where the walk itself goes, if it is wanted."""
+    from ddpm_cli.files.trajectories import Trajectory
+
+    output, path = ctx.params["output"], ctx.params["trajectory"]
+    frames, force = ctx.params["frames"], ctx.params["force"]
+    if path is None:
+        if frames is not None:
+            raise ConfigError("--frames: only with --trajectory")
         return None
-    names = [*(info.classes or map(str, range(config["network"]["classes"]))), "none"]
-    return [names[number] for number in numbers]
+    if ranks > 1 or ctx.params["skip_existing"]:
+        raise ConfigError("--trajectory: only for one process that makes all samples")
+    if output is not None and Path(output).absolute() == path.absolute():
+        raise ConfigError(f"--trajectory {path}: -o names the same file; give another")
+    return Trajectory(path, len(task.seeds), task.header.data, moves, frames, force=force)
 
 
 class _Finish(NamedTuple):
