@@ -265,10 +265,9 @@ def levels(config: Config, process: Schedule, top: Tensor | None = None) -> Tens
     return made
 
 
-def operator(config: Config, info: DataInfo) -> Separable | None:
-    """What took something from the images that a configuration restores, if anything."""
-    settings = config.get("operator")
-    made: Separable | None = _made("operator", settings, info.shape) if settings else None
+def operator(config: Config, info: DataInfo) -> Separable:
+    """What took something from the images that a configuration restores."""
+    made: Separable = _made("operator", config["operator"], info.shape)
     return made
 
 

@@ -16,6 +16,7 @@ from ddpm_cli.commands import (
     schedule,
     selftest,
     train,
+    upscale,
 )
 from ddpm_cli.errors import ConfigError, nearest, one_line
 
@@ -52,7 +53,8 @@ def ddpm(ctx: click.Context) -> None:
         console.result(ctx.get_help())
 
 
-for _module in (train, sample, encode, inpaint, fit, info, presets, schedule, selftest):
+VERBS = (train, sample, encode, inpaint, upscale, fit, info, presets, schedule, selftest)
+for _module in VERBS:
     ddpm.add_command(_module.command)
 
 

@@ -1,7 +1,7 @@
 """The options that say how to walk between noise and images, and what they stand for."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -44,16 +44,18 @@ def at(help: str) -> Callable[[_Command], _Command]:
     return click.option("--at", metavar="T", help=f"{text}or 40% of either.")
 
 
-def resolved(ctx: click.Context, trained: Layer, *own: Layer) -> Config:
+def resolved(ctx: click.Context, trained: Layer, *own: Layer, free: Sequence[str] = ()) -> Config:
     """The checkpoint's configuration with other ways to walk; what it was trained as is fixed.
 
-    own: layers of the command itself, above the checkpoint and below all that is asked for.
+    own: layers of the command itself, above the checkpoint and below all that is asked for;
+    free: tables that the command alone has a use for.
     """
     keys = {"sampler": "sampler.name", "steps": "levels.count"}
     first, *asked = options.layers(ctx, keys, trained)
     config = configuration.resolve([first, *own, *asked])
-    free = (*SAMPLING, "compute", "summary")
-    configuration.refuse_other_training(dict(trained.values), config, free)
+    configuration.refuse_other_training(
+        dict(trained.values), config, (*SAMPLING, *free, "compute", "summary")
+    )
     if ctx.params["calls"] is not None and ctx.params["steps"] is not None:
         raise ConfigError("--calls: --steps says already how many; give one of them")
     return config

@@ -198,10 +198,11 @@ class TestUsage:
 
     @pytest.mark.parametrize("line", lines_of_examples())
     def test_examples_parse(self, line: str) -> None:
-        words = shlex.split(line.split(">")[0], comments=True)
-        assert words[0] == "ddpm"
-        with contextlib.suppress(click.exceptions.Exit):  # what --list does
-            cli.ddpm.commands[words[1]].make_context(words[1], words[2:])
+        for command in line.split(">")[0].split("|"):
+            words = shlex.split(command, comments=True)
+            assert words[0] == "ddpm"
+            with contextlib.suppress(click.exceptions.Exit):  # what --list does
+                cli.ddpm.commands[words[1]].make_context(words[1], words[2:])
 
 
 class TestProcess:

@@ -41,7 +41,8 @@ HEAVY = {
     "matplotlib",
     "torchdiffeq",
 }
-LIGHT_PARTS = {"cli", "commands", "completion", "__main__", "__init__", "options", "walking"} | (
+LIGHT = {"cli", "commands", "completion", "__main__", "__init__", "options", "walking"}
+LIGHT_PARTS = LIGHT | (
     ALLOWED.keys() - {"diffusion", "networks", "data", "files", "training", "evaluation"}
 )
 

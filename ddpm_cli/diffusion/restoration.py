@@ -33,6 +33,11 @@ class Separable:
         self._kept = (sizes >= least).double()
         self._inverse = self._kept / sizes.clamp(min=least)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape [m1, m2, ...] of one y."""
+        return tuple(len(matrix) for matrix in self._matrices)
+
     def __call__(self, x: Tensor) -> Tensor:
         """A x, shape [B, m1, m2, ...]."""
         return _along(self._matrices, x)

@@ -86,16 +86,21 @@ def read_metadata(source: Readable) -> dict[str, Any]:
     Pillow bounds what a text chunk may unpack to (1 MiB each, 64 MiB together).
     """
     with opened(source) as (image, name):
-        entry = image.info.get(METADATA_KEY)
-        if image.format != "PNG" or not isinstance(entry, str):
+        if image.format != "PNG" or not isinstance(image.info.get(METADATA_KEY), str):
             return {}
-        try:
-            found = json.loads(entry)
-        except (ValueError, RecursionError):
-            found = None
-    if not isinstance(found, dict):
+        found = carried(image)
+    if not found:
         raise Refusal(f"{name}: its {METADATA_KEY} entry is damaged")
     return found
+
+
+def carried(image: Image.Image) -> dict[str, Any]:
+    """What encode_png stored beside the pixels, if a decoded image still has it whole."""
+    try:
+        found = json.loads(image.info.get(METADATA_KEY, ""))
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def open_image(source: Readable, mode: Mode = "RGB", *, name: str = "") -> Tensor:

@@ -14,6 +14,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import images
 from ddpm_cli.files.images import Colour, Mode
 from ddpm_cli.files.opening import SUFFIXES, is_image_name
+from ddpm_cli.files.records import Record
 
 Fit = Literal["error", "pad", "crop", "resize"]
 MODES: dict[int, Mode] = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -35,6 +36,7 @@ class Input(NamedTuple):
     image: uint8 [C,H,W] in the model's shape. original: uint8 [c,h,w], the pixels of the file
     in their own mode (c = 1 L, 2 LA, 3 RGB, 4 RGBA; see images.read_native), of their own size
     or, after crop and resize, of the model's. size: width and height of the upright file.
+    record: what the file says of its own making.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Input(NamedTuple):
     size: tuple[int, int]
     fit: Fit
     background: Colour
+    record: Record
 
 
 def sources(paths: Sequence[str], *, repeated: bool = False) -> list[Source]:
@@ -119,8 +122,9 @@ def arranged(
         picture = images.fitted(picture, page, fit)
     seen = images.from_pillow(images.convert(picture, mode, behind))
     around = images.from_pillow(Image.new("RGB", (1, 1), behind).convert(mode))
-    image = _padded(seen, page, around)
-    return Input(source.name, source.stem, image, images.from_pillow(picture), size, fit, behind)
+    image, original = _padded(seen, page, around), images.from_pillow(picture)
+    record = images.carried(picture)
+    return Input(source.name, source.stem, image, original, size, fit, behind, record)
 
 
 def mode_of(shape: Sequence[int]) -> Mode:
@@ -206,3 +210,23 @@ def paste(given: Input, made: Tensor, hole: Tensor) -> Tensor:
     new = images.to_pillow(made[:, rows, columns])
     native = images.from_pillow(images.convert(new, NATIVE[count], given.background))
     return torch.where(hole[:, rows, columns].cpu(), native, given.original)
+
+
+def grown(given: Input, made: Tensor, *, colourful: bool = False) -> Tensor:
+    """A larger image uint8 [C,H,W] in the input's mode, without the padding that it was given.
+
+    What was transparent is opaque, on the background, unless C is 4. colourful: in colours, even
+    of a grey input.
+    """
+    count, height, width = given.original.shape
+    page = given.image.shape[-2:]
+    spans = _offset((width, height), (page[1], page[0]))
+    rows, columns = (
+        slice(round(span.start * large / side), round(span.stop * large / side))
+        for span, side, large in zip(spans, page, made.shape[-2:], strict=True)
+    )
+    mode = "RGB" if colourful or count > 2 else "L"
+    if len(made) == 4 and count in (2, 4):
+        mode += "A"
+    new = images.to_pillow(made[:, rows, columns])
+    return images.from_pillow(images.convert(new, mode, given.background))

@@ -1,0 +1,177 @@
+"""`ddpm upscale`: enlarge images, or give them colours or sharpness."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ddpm_cli import config as configuration
+from ddpm_cli import console, options, walking
+from ddpm_cli.config import Layer
+from ddpm_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ddpm_cli.files.inputs import Fit
+
+BATCH = 64
+NOISES_LIMIT = 100  # levels in one --aug-noise
+RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}
+# What a result must be made with again, beside what all commands have.
+OWN = ("method", "task", "factor", "consistent", "fit", "background")
+
+
+def parse_noises(text: str) -> list[float]:
+    """Parse a level of noise, or first:last:step: "0:0.4:0.2" gives [0, 0.2, 0.4]."""
+    try:
+        numbers = [float(part) for part in text.split(":")]
+        first, last, step = numbers if len(numbers) == 3 else (*numbers, numbers[0], 1.0)
+    except ValueError:
+        raise ConfigError(f"--aug-noise {text!r}: write a level or first:last:step") from None
+    if not (0 <= first <= last < float("inf") and 0 < step < float("inf")):
+        raise ConfigError(f"--aug-noise {text}: levels rise from 0 on; write 0:0.4:0.1")
+    count = int((last - first) / step + 1e-9) + 1
+    if count > NOISES_LIMIT:
+        raise ConfigError(f"--aug-noise {text}: {count} levels; at most {NOISES_LIMIT}")
+    return [round(first + step * i, 12) for i in range(count)]
+
+
+@click.command(
+    "upscale",
+    epilog=options.examples(
+        "ddpm upscale small.png -o large.png",
+        "ddpm upscale small/ -n 4 -o large/",
+        "ddpm upscale small.png --method zero-shot -m mnist --factor 4",
+        "ddpm upscale small.png --aug-noise 0:0.4:0.1 -o sweep/",
+        "ddpm upscale grey.png --task colorize -m runs/emoji",
+        "ddpm upscale soft.png --task deblur --set operator.sigma=1.5",
+        "ddpm sample -m runs/base --class 7 -o - | ddpm upscale - -o seven.png",
+    ),
+)
+@options.inputs
+@options.output("PNG, folder/, name with {name} and {seed} in it, or - for stdout.")
+@options.model("Model to restore with.", default="newest run that fits in ./runs, else bundled")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "model", "zero-shot"]),
+    default="auto",
+    show_default=True,
+    help="A model trained to upscale, or any unconditional one with data consistency.",
+)
+@options.component(
+    "operator", "--task", help="What to do, upscale by default; else with unconditional models."
+)
+@click.option("--factor", type=float, help="How many times larger; a trained model knows its own.")
+@click.option(
+    "--consistent",
+    is_flag=True,
+    help="Make results of a trained model agree with the input, as those of zero-shot do.",
+)
+@click.option(
+    "--aug-noise",
+    "noises",
+    metavar="LEVEL",
+    default="0",
+    show_default=True,
+    callback=lambda ctx, param, value: parse_noises(value),
+    help="Noise that hides faults of the input from a trained model; first:last:step for several.",
+)
+@options.count(1, "How many proposals for each input.")
+@walking.steps()
+@click.option(
+    "--class", "label", metavar="NAME", help="Class name or number, or none; else the input's own."
+)
+@options.seed(help="Seed of the first proposal.")
+@options.seeds
+@options.batch()
+@options.fitting
+@options.settings
+@options.hardware
+@options.skip_existing
+@options.force()
+@options.dry_run
+@options.json_lines
+@options.list_kinds
+@options.common
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    inputs: tuple[str, ...],
+    output: str | None,
+    model: str | None,
+    method: str,
+    task: str | None,
+    factor: float | None,
+    consistent: bool,
+    noises: list[float],
+    count: int,
+    label: str | None,
+    seed: int,
+    seeds: list[int] | None,
+    batch: int | None,
+    fit: "Fit",
+    background: str,
+    skip_existing: bool,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    **_: Any,
+) -> None:
+    """Enlarge images, or give them colours or sharpness.
+
+    A model trained to upscale enlarges images of the size that it was trained for. An
+    unconditional model restores without training: what the input says is made exact in each
+    predicted image (DDNM). The result, made small, grey or blurred again, then differs from
+    the input by about a level of 255; --json tells how much.
+
+    The class of an image that ddpm sample made is in its file, and is used here. With several
+    inputs, proposals or levels of noise -o is a folder. See --set edits for time travel.
+    """
+    from ddpm_cli import build, generate, provenance, restoring, upscaling
+    from ddpm_cli.files import inputs as files
+    from ddpm_cli.files.results import open_results
+
+    task = task or upscaling.UPSCALE
+    found, header = upscaling.choose(model, method, task)
+    if model is None:
+        console.say(f"model: {found.name}")
+    upscaling.check_noise(noises, header)
+    trained = Layer(str(found.path), header.config)
+    own = upscaling.layer(header, task, factor)
+    config = walking.resolved(ctx, trained, own, free=["operator"])
+    schedule = build.schedule_of(header, found.path)
+    config = walking.sized(ctx, config, schedule)
+    upscaling.operator(config, header.data, task)  # refused before any work
+    named = upscaling.class_of(label, {}, config, header.data)
+    upscaling.number(named, config, header.data)  # and so is an unknown class
+    wanted = restoring.Wanted(
+        files.sources(inputs), options.image_seeds(seed, count, seeds), noises
+    )
+    moves, calls = generate.plan(config, schedule)
+    how = "data consistency" if consistent or not header.task else "a trained model"
+    cost = f"{calls} network calls an image" if calls else "network calls as an image needs them"
+    console.say(f"{task} by {how}: {wanted.total} images, {moves} steps, {cost}")
+    if dry_run:
+        console.result(configuration.dump_toml(config).rstrip("\n"))
+        return
+    results = open_results(
+        output,
+        wanted.named,
+        wanted.seeds,
+        default=RESULTS[task],
+        force=force,
+        skip_existing=skip_existing,
+    )
+    compute = build.compute(**config["compute"])
+    upscaler = upscaling.load(found, config, compute, task, exact=consistent)
+    size = batch or BATCH
+    words = provenance.given(ctx, *OWN)
+    record = provenance.record(
+        "upscale", found.name, header, config, compute, size, label=label, arguments=words
+    )
+    record["settings"]["operator"] = config["operator"]
+    job = restoring.Job(upscaler, wanted, results, record, label, fit, background)
+    for path, values in restoring.run(job, size):
+        if as_json:
+            console.json_line(values)
+        else:
+            console.result(str(path))
