@@ -53,6 +53,8 @@ def resolved(ctx: click.Context, trained: Layer, *own: Layer, free: Sequence[str
     keys = {"sampler": "sampler.name", "steps": "levels.count"}
     first, *asked = options.layers(ctx, keys, trained)
     config = configuration.resolve([first, *own, *asked])
+    if config["constraints"] and "constraints" not in free:
+        raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
     configuration.refuse_other_training(
         dict(trained.values), config, (*SAMPLING, *free, "compute", "summary")
     )

@@ -1,5 +1,6 @@
 """`ddpm inpaint`, end to end on a tiny model."""
 
+import io
 import json
 import shlex
 from pathlib import Path
@@ -120,6 +121,47 @@ def test_soft_edges_are_cut_at_the_threshold(bench: Bench) -> None:
         share = (255 - soft if keeps == "white" else soft) / 255
         assert torch.equal(got[share < threshold], given[share < threshold])
     assert (bench.made("--mask", mask)[0, 3, 4:] != given[0, 3, 4:]).any()
+
+
+def test_folders_of_images_and_masks_go_together(bench: Bench) -> None:
+    """By their names, whatever the order and the ending."""
+    for folder in ("images", "masks"):
+        (bench.folder / folder).mkdir()
+    boxes = {"b": (0, 0, 4, 8), "a": (4, 0, 8, 8)}
+    for number, (name, box) in enumerate(boxes.items()):
+        png(bench.folder / "images" / f"{name}.png", noise(1, 8, 8, seed=number))
+        plane = Image.new("L", (8, 8))
+        plane.paste(255, box)
+        plane.save(bench.folder / "masks" / f"{name}.bmp")
+    out = bench.folder / "out"
+    done = bench(bench.folder / "images", "--mask", bench.folder / "masks", "-o", out)
+    assert done.code == 0, done.err
+    assert torch.equal(pixels(out / "b.png")[..., 4:], noise(1, 8, 8, seed=0)[..., 4:])
+    assert torch.equal(pixels(out / "a.png")[..., :4], noise(1, 8, 8, seed=1)[..., :4])
+    png(bench.folder / "masks" / "a.png", hole())
+    png(bench.folder / "masks" / "a.tiff", hole())
+    bench.image = bench.folder / "images" / "a.png"
+    assert torch.equal(bench.made("--mask", bench.folder / "masks"), bench.made(*BOX))
+    (bench.folder / "masks" / "a.png").unlink()
+    done = bench(bench.image, "--mask", bench.folder / "masks", "-o", bench.folder / "x.png")
+    assert done.code == 1
+    assert "2 masks are named a" in done.err
+
+
+def test_an_image_from_a_pipe(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    want = bench.made(*BOX)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bench.image.read_bytes())))
+    done = bench("-", *BOX, "-o", "-")
+    assert done.code == 0, done.err
+    with Image.open(io.BytesIO(done.binary)) as image:
+        assert torch.equal(from_pillow(image), want)
+
+
+def test_sampling_has_no_known_pixels(bench: Bench) -> None:
+    setting = 'constraints=[{name="replace"}]'
+    done = ddpm("sample", "-m", bench.model, "--set", setting, "-o", bench.folder / "x.png")
+    assert done.code == 2
+    assert "ddpm inpaint" in done.err
 
 
 class TestPolarity:

@@ -161,7 +161,8 @@ def _task(ctx: click.Context, model: str | None, label: str | None) -> _Task:
     shape = header.data.shape
     mode_of(shape)
     canvas, schedule = _canvas(ctx, shape), build.schedule_of(header, found.path)
-    config = _imposed(walking.resolved(ctx, Layer(str(found.path), header.config)), method)
+    trained = Layer(str(found.path), header.config)
+    config = _imposed(walking.resolved(ctx, trained, free=["constraints"]), method)
     config = walking.sized(ctx, _resampled(ctx, config), schedule)
     label = classes.fixed(label, config)
     classes.numbers(label, [], config, header.data)  # an unknown class is refused here
