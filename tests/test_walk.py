@@ -108,6 +108,29 @@ def test_constraint_after_a_move_up_sees_the_last_denoising_move() -> None:
     assert ("constrain", 2, 0, 3) in log.calls
 
 
+def test_constraint_sees_where_a_move_started_whatever_the_step_asked() -> None:
+    """A step may ask for one image of the batch at a time, at levels of its own."""
+
+    def step(denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited]) -> Tensor:
+        for row in x.split(1):
+            denoise(row + 5, move.t / 2)
+        return x + 1
+
+    seen: list[Visited] = []
+
+    def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
+        seen.append(before)
+        return x
+
+    x = tensor(0.5, -0.5)[:, None]
+    list(walk(DENOISE, x, tensor(3, 1), Fresh(), predictor=step, constrain=constrain))
+    assert not seen
+    list(walk(DENOISE, x, tensor(3, 2, 0), Fresh(), predictor=step, constrain=constrain))
+    assert [float(before.t) for before in seen] == [3, 2]
+    assert torch.equal(seen[0].x, x)
+    assert torch.equal(seen[1].x, x + 1)
+
+
 def test_moves_carry_their_number_and_the_whole_list() -> None:
     seen: list[Move] = []
 
