@@ -24,10 +24,16 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     import cells
     import ddim_table
     import families
+    import inpainting
     import solver_axis
 
     return SimpleNamespace(
-        bits=bits, cells=cells, ddim_table=ddim_table, families=families, solver_axis=solver_axis
+        bits=bits,
+        cells=cells,
+        ddim_table=ddim_table,
+        families=families,
+        inpainting=inpainting,
+        solver_axis=solver_axis,
     )
 
 
@@ -169,3 +175,37 @@ def test_help(scripts: SimpleNamespace, script: str) -> None:
     done = CliRunner().invoke(getattr(scripts, script).main, ["--help"])
     assert done.exit_code == 0
     assert "--output" in done.output
+
+
+class TestInpainting:
+    def test_differences_are_paired_on_the_digits_that_both_had(
+        self, scripts: SimpleNamespace
+    ) -> None:
+        long, short = {"psnr": [5.0, 7.0, 9.0, 1.0]}, {"psnr": [4.0, 5.0, 6.0]}
+        mean, error = scripts.inpainting.compared(long, short, "psnr")
+        assert (mean, error) == (pytest.approx(2.0), pytest.approx(1 / 3**0.5))
+
+    def test_an_equal_number_of_calls_is_at_most_as_many(self, scripts: SimpleNamespace) -> None:
+        from ddpm_cli import build, generate
+
+        trained = presets.layers("mnist")[-1].values
+        walks = scripts.inpainting.Walks(20, 5, 3)
+        calls = {}
+        for method in ("replace", "repaint", "replace as long", "model"):
+            config = walks.config(method, trained)
+            calls[method] = generate.plan(config, build.schedule(config))[1]
+            assert bool(config["constraints"]) == (method != "model")
+        assert calls == {"replace": 20, "repaint": 50, "replace as long": 50, "model": 20}
+
+    def test_only_the_middle_of_a_digit_is_unknown(self, scripts: SimpleNamespace) -> None:
+        digits = scripts.inpainting.test_digits(3)
+        assert int((~digits.known).sum()) == 14 * 14
+        assert not bool(digits.known[..., 7:21, 7:21].any())
+        black = digits.pixels * digits.known
+        scorer = SimpleNamespace(classes=lambda x: digits.labels)
+        scores = scripts.inpainting.scores(scorer, digits, black)
+        assert scores["right"] == [1, 1, 1]
+        squares = digits.pixels[..., 7:21, 7:21].double().square().mean((1, 2, 3))
+        assert scores["psnr"][1] == pytest.approx(
+            10 * float(torch.log10(255**2 / squares[1])), abs=1e-3
+        )
