@@ -11,6 +11,7 @@ from ddpm_cli.commands import (
     fit,
     info,
     inpaint,
+    interpolate,
     presets,
     sample,
     schedule,
@@ -53,7 +54,19 @@ def ddpm(ctx: click.Context) -> None:
         console.result(ctx.get_help())
 
 
-VERBS = (train, sample, encode, inpaint, upscale, fit, info, presets, schedule, selftest)
+VERBS = (
+    train,
+    sample,
+    encode,
+    interpolate,
+    inpaint,
+    upscale,
+    fit,
+    info,
+    presets,
+    schedule,
+    selftest,
+)
 for _module in VERBS:
     ddpm.add_command(_module.command)
 

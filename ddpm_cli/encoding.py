@@ -85,9 +85,19 @@ class Coder(NamedTuple):
 
     def decode(self, z: Tensor, classes: Sequence[int] | None) -> Tensor | None:
         """The images [B, ...] of latents; None if stopped."""
-        levels = self.levels
-        start = latents.state(self.denoiser.schedule, z, levels[0])
-        batch = generate.Batch(range(len(z)), classes, start=start)
+        x = latents.state(self.denoiser.schedule, z, self.levels[0])
+        return self.descend(x, range(len(z)), classes)
+
+    def descend(
+        self,
+        x: Tensor,
+        seeds: Sequence[int],
+        classes: Sequence[int] | None,
+        top: Tensor | None = None,
+    ) -> Tensor | None:
+        """Walk states [B, ...] at the highest level, or at `top`, down to images."""
+        levels = generate.path(self.config, self.denoiser.schedule, top)
+        batch = generate.Batch(seeds, classes, start=x)
         chunk = generate.chunk(self.denoiser, self.config, self.info, self.compute, batch, levels)
         found = generate.last(chunk.states)
         return None if found is None else found.x
@@ -101,7 +111,8 @@ def coder(found: Found, config: Config) -> Coder:
     """The model that was found, its weights on the device that the configuration names."""
     compute = build.compute(**config["compute"])
     header, weights = checkpoint.load(found.path, str(compute.device))
-    denoiser = build.restored(header, weights, compute, found.path)
+    restored = build.restored(header, weights, compute, found.path)
+    denoiser = build.known(restored, generate.fitted(config, header, found))
     return Coder(denoiser, config, header.data, compute, header)
 
 

@@ -104,7 +104,9 @@ def _strings(made: Mapping[str, Any], key: str) -> list[str]:
 
 
 def _places(made: Mapping[str, Any], target: str) -> list[str]:
-    """Where results go: to `target`, or beside it if that is a trajectory."""
+    """Where results go: to `target`, its folder, or beside it if that is a trajectory."""
+    if "frame" in made:  # one of several
+        return ["-o", f"{Path(target).parent}/"]
     if "frames" not in made:
         return ["-o", target]
     samples = "samples.png" if target.endswith(".png") else "samples.safetensors"

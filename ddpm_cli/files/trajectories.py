@@ -19,6 +19,7 @@ from ddpm_cli.diffusion.walk import State
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic, images, outputs, plots, tables
 from ddpm_cli.files.checkpoint import DataInfo
+from ddpm_cli.files.frames import encode_gif
 from ddpm_cli.files.opening import PIXEL_LIMIT
 from ddpm_cli.files.plots import Panel
 from ddpm_cli.files.records import METADATA_KEY, Record, compact
@@ -26,8 +27,6 @@ from ddpm_cli.files.records import METADATA_KEY, Record, compact
 DEFAULT_FRAMES = {".gif": 60, ".png": 8}
 SUFFIXES = (".npz", ".safetensors", ".gif", ".png")
 BYTE_LIMIT = 2**30  # of all states that are kept
-SPEED = 60  # milliseconds a frame of a film
-HOLD = 1500  # milliseconds that its last frame stays
 GRID = 20  # arrows along each axis of a field
 
 
@@ -180,21 +179,8 @@ class Trajectory:
                 frame = images.sheet(images.to_uint8(state))
             else:
                 frame = plots.strip([Panel(f"sigma {sigma:.3g}", state)], box, size=4.0)
-            picture = images.to_pillow(frame)
-            film.append(picture if picture.mode == "L" else picture.convert("RGB"))
-        buffer = io.BytesIO()
-        times = [SPEED] * (len(film) - 1) + [HOLD]
-        comment = json.dumps(own, sort_keys=True).encode()
-        film[0].save(
-            buffer,
-            "GIF",
-            save_all=True,
-            append_images=film[1:],
-            duration=times,
-            loop=0,
-            comment=comment,
-        )
-        return buffer.getvalue()
+            film.append(frame)
+        return encode_gif(film, own)
 
 
 @torch.no_grad()
