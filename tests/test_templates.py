@@ -5,25 +5,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files import outputs
+from ddpm_cli.files import outputs, results
 
-PIECES = st.sampled_from(["{seed}", "{class}", "{", "}", "{{", "}}", "!r", ":>9", "out/", ".png"])
+PIECES = st.sampled_from(
+    ["{seed}", "{class}", "{name}", "{", "}", "{{", "}}", "!r", ":>9", "out/", ".png"]
+)
+KNOWN = [outputs.FIELDS, results.FIELDS]
 
 
-@given(st.lists(PIECES | st.text(max_size=5)).map("".join))
-def test_any_text_is_a_name_or_a_refusal(template: str) -> None:
+@given(st.lists(PIECES | st.text(max_size=5)).map("".join), st.sampled_from(KNOWN))
+def test_any_text_is_a_name_or_a_refusal(template: str, known: tuple[str, ...]) -> None:
     try:
-        fields = outputs._fields(template)
+        fields = outputs.fields(template, known)
     except ConfigError:
         return
-    assert fields <= set(outputs.FIELDS)
-    name = template.format_map({"seed": "000007", "class": "seven"})
+    assert fields <= set(known)
+    name = template.format_map({"seed": "000007", "class": "seven", "name": "a"})
     assert ("seed" not in fields) or "000007" in name
 
 
 @pytest.mark.parametrize(
     "template", ["{seed:>999999999}.png", "{seed!r}.png", "{0}.png", "{}.png"]
 )
-def test_nothing_but_the_plain_fields(template: str) -> None:
+@pytest.mark.parametrize("known", KNOWN)
+def test_nothing_but_the_plain_fields(template: str, known: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError):
-        outputs._fields(template)
+        outputs.fields(template, known)
