@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ddpm_cli import build, classes, generate, windows
+from ddpm_cli import build, classes, generate
 from ddpm_cli.data import tasks
 from ddpm_cli.diffusion.masked import begun
 from ddpm_cli.diffusion.rng import Rng, keyed
@@ -19,18 +19,18 @@ from ddpm_cli.windows import Window
 class Job:
     """One proposal for an image: `canvas` uint8 [C,H,W] fills up while `windows` are left."""
 
-    def __init__(self, image: Tensor, hole: Tensor, seed: int, side: tuple[int, int]) -> None:
-        """Take the image, what of it is unknown, bool [1,H,W], and the model's size."""
+    def __init__(self, image: Tensor, hole: Tensor, seed: int, windows: Sequence[Window]) -> None:
+        """Take an image, what of it is unknown, bool [1,H,W], and the windows that show that."""
         self.canvas, self.known, self.seed = image.clone(), ~hole, seed
-        self.windows = windows.order(self.known[0], side)
-        self._is_one = tuple(image.shape[1:]) == side
+        self.windows = list(windows)
 
     @property
     def own_seed(self) -> int:
         """The seed of the next window, which of an image of one window is the image's own."""
-        if self._is_one:
+        window = self.windows[0]
+        if window.of(self.known).shape == self.known.shape:
             return self.seed
-        return keyed(self.seed, "window", self.windows[0].number)
+        return keyed(self.seed, "window", window.number)
 
     def seen(self) -> tuple[Tensor, Tensor]:
         """The next window's pixels uint8 [C,h,w] and which of them are known, bool [1,h,w]."""

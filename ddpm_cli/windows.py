@@ -1,5 +1,7 @@
 """Windows over a large image: where they lie, and in which order they are filled."""
 
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from torch import Tensor
@@ -51,15 +53,26 @@ def order(known: Tensor, side: tuple[int, int]) -> list[Window]:
     is, on whichever side (Saharia 2022, Palette, section 4: panoramas by repeated uncropping).
     """
     grid = cover((known.shape[0], known.shape[1]), side)
-    known = known.clone()
-    counts = {window: int(window.of(known).sum()) for row in grid for window in row}
+    known, every = known.clone(), [window for row in grid for window in row]
+    counts = [int(window.of(known).sum()) for window in every]
+    waiting = [(-count, number) for number, count in enumerate(counts)]
+    heapify(waiting)
     found = []
-    while left := [window for window in counts if counts[window] < window.area]:
-        best = max(left, key=lambda window: (counts[window], -window.number))
+    while waiting:
+        count, number = heappop(waiting)
+        best = every[number]
+        if counts[number] == best.area or counts[number] != -count:
+            continue  # nothing is unknown there any more, or it waits elsewhere with what it knows
         found.append(best)
         best.of(known).fill_(True)
-        row, column = divmod(best.number, len(grid[0]))
-        for near in grid[max(row - REACH, 0) : row + REACH + 1]:
-            for window in near[max(column - REACH, 0) : column + REACH + 1]:
-                counts[window] = int(window.of(known).sum())
+        for near in _near(grid, best):
+            counts[near.number] = int(near.of(known).sum())
+            heappush(waiting, (-counts[near.number], near.number))
     return found
+
+
+def _near(grid: list[list[Window]], window: Window) -> Iterator[Window]:
+    """The window itself and all that may overlap with it."""
+    row, column = divmod(window.number, len(grid[0]))
+    for near in grid[max(row - REACH, 0) : row + REACH + 1]:
+        yield from near[max(column - REACH, 0) : column + REACH + 1]

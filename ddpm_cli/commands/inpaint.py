@@ -261,16 +261,17 @@ def _jobs(
     task: _Task, listed: "Sequence[Source]", target: "Results", failures: "Failures"
 ) -> "Iterator[tuple[Input, Job, Tensor]]":
     """The proposals that are still wanted: the image, the work on it, and its hole."""
+    from ddpm_cli import windows
     from ddpm_cli.inpainting import Job
 
     wanted = [source for source in listed if target.missing(source.name)]
     side = (task.header.data.shape[1], task.header.data.shape[2])
     for given, hole in failures.passing(task.canvas.read, wanted):
+        order = windows.order(~hole[0], side)
+        if len(order) > 1:
+            console.say(f"{given.name}: {len(order)} windows")
         for seed in target.missing(given.name):
-            job = Job(given.image, hole, seed, side)
-            if len(job.windows) > 1:
-                console.detail(f"{given.name}: {len(job.windows)} windows")
-            yield given, job, hole
+            yield given, Job(given.image, hole, seed, order), hole
 
 
 def _write(
