@@ -1,6 +1,6 @@
 """`ddpm sample`: draw images from a model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,19 +10,19 @@ import click
 from ddpm_cli import completion, console, options, walking
 from ddpm_cli import config as configuration
 from ddpm_cli.config import Config, Layer
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ddpm_cli.cascades import Cascade
     from ddpm_cli.diffusion.schedules import Schedule
-    from ddpm_cli.files.checkpoint import DataInfo, Header
+    from ddpm_cli.files.checkpoint import Header
     from ddpm_cli.files.latents import Latents
     from ddpm_cli.files.models import Found
     from ddpm_cli.files.outputs import Output
-    from ddpm_cli.files.records import Names
     from ddpm_cli.files.trajectories import Trajectory
-    from ddpm_cli.generate import Chunk, Start
+    from ddpm_cli.generate import Start
 
 BATCH = 64  # larger batches page-fault their way out of the caches
 
@@ -38,6 +38,7 @@ BATCH = 64  # larger batches page-fault their way out of the caches
         "ddpm sample -n 8 --trajectory walk.png",
         "ddpm sample --init sketch.png --at 40% -n 8 -o variations.png",
         "ddpm sample --from latents.safetensors -o back/",
+        "ddpm sample -m runs/base,runs/upscaler -n 16 -o large.png",
         "ddpm sample -m runs/swiss-roll -n 5000 -o roll.csv --trajectory roll.gif",
     ),
 )
@@ -46,7 +47,7 @@ BATCH = 64  # larger batches page-fault their way out of the caches
     "PNG, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for stdout; "
     "by default samples.png. Of arrays .csv, by default samples.csv; a .png is a plot."
 )
-@options.model("Model to sample from.")
+@options.model("Model to sample from; others behind commas enlarge its images.")
 @click.option(
     "--trajectory",
     metavar="FILE",
@@ -83,6 +84,13 @@ BATCH = 64  # larger batches page-fault their way out of the caches
 )
 @walking.at("How much noise --init is given: that of x_T.")
 @options.fitting
+@click.option(
+    "--aug-noise",
+    type=click.FloatRange(min=0, max=100),
+    metavar="LEVEL",
+    default=0.0,
+    help="Noise that each further model adds to what it enlarges.",
+)
 @options.seed()
 @options.seeds
 @options.batch()
@@ -118,20 +126,22 @@ def command(
     images come back; whatever is asked for as well wins. --init keeps more of the image the
     smaller --at is; levels above it are left out, and the class is none unless asked for.
     """
-    from ddpm_cli import generate, starts
+    from ddpm_cli import cascades, generate, starts
     from ddpm_cli.files.checkpoint import read_header
 
+    model, later = cascades.split(model)
     stored = starts.stored(origin, init, at)
     found = starts.model(model, stored)
     if model is None:
         console.say(f"model: {found.name}")
     header = read_header(found.path)
     generate.refuse_conditional(header, found.name)
-    task = _task(ctx, found, header, stored)
+    cascade = cascades.planned(later, found, header.data, ctx.params["aug_noise"])
+    task = _task(ctx, found, header, stored, cascade)
     moves, calls = generate.plan(task.config, task.schedule, task.top)
     cost = f"{calls} network calls an image" if calls else "network calls as an image needs them"
     kind = "images" if header.data.is_image else "samples"
-    console.say(f"{len(task.seeds)} {kind}, {moves} steps, {cost}")
+    console.say(f"{len(task.seeds)} {kind}, {moves} steps, {cost}{cascade.cost}")
     if dry_run:
         console.result(configuration.dump_toml(task.config).rstrip("\n"))
         return
@@ -149,6 +159,7 @@ class _Task(NamedTuple):
     seeds: Sequence[int]
     label: str | None
     arguments: list[str]  # of the command that makes it again
+    cascade: "Cascade"
 
     @property
     def top(self) -> "Tensor | None":
@@ -156,7 +167,13 @@ class _Task(NamedTuple):
         return self.begin and self.begin.sigma
 
 
-def _task(ctx: click.Context, found: "Found", header: "Header", stored: "Latents | None") -> _Task:
+def _task(
+    ctx: click.Context,
+    found: "Found",
+    header: "Header",
+    stored: "Latents | None",
+    cascade: "Cascade",
+) -> _Task:
     """What the options ask for; latents in a file answer what they leave open."""
     from ddpm_cli import build, classes, provenance, starts
 
@@ -174,13 +191,13 @@ def _task(ctx: click.Context, found: "Found", header: "Header", stored: "Latents
     config = walking.sized(ctx, config, schedule, begin and begin.sigma)
     if seeds is None:
         seeds = options.image_seeds(asked["seed"], asked["count"], asked["seeds"])
-    words = provenance.given(ctx, "origin", "init", "at", "fit", "background")
-    return _Task(found, header, config, schedule, begin, seeds, label, words)
+    words = provenance.given(ctx, "origin", "init", "at", "fit", "background", "aug_noise")
+    return _Task(found, header, config, schedule, begin, seeds, label, words, cascade)
 
 
 def _sample(ctx: click.Context, task: _Task, moves: int, *, is_counted: bool) -> None:
     """Open the output, load the model, and walk."""
-    from ddpm_cli import build, classes, generate, provenance
+    from ddpm_cli import build, classes, drawing, generate, provenance
     from ddpm_cli.files.checkpoint import load
     from ddpm_cli.training import distributed
 
@@ -215,8 +232,10 @@ def _sample(ctx: click.Context, task: _Task, moves: int, *, is_counted: bool) ->
         )
         if asked["moments"] is not None:
             record["moments"] = str(asked["moments"])
-        finish = _Finish(target, watch, record, names, info)
-        _draw(made, finish, len(left), asked["as_json"])
+        record |= task.cascade.record
+        enlarge = task.cascade.loaded(compute)
+        finish = drawing.Finish(target, watch, record, names, info, enlarge)
+        drawing.draw(made, finish, len(left), asked["as_json"])
     if called:
         console.say(f"{len(called) / len(left):.1f} network calls an image")
 
@@ -229,7 +248,7 @@ def _target(ctx: click.Context, task: _Task, ranks: int) -> "Output":
     return outputs.open_output(
         ctx.params["output"] or ("samples.png" if info.is_image else "samples.csv"),
         len(task.seeds),
-        info.shape,
+        task.cascade.shape,
         force=ctx.params["force"],
         skip_existing=ctx.params["skip_existing"],
         ranks=ranks,
@@ -252,54 +271,3 @@ def _watch(ctx: click.Context, task: _Task, ranks: int, moves: int) -> "Trajecto
     if output is not None and Path(output).absolute() == path.absolute():
         raise ConfigError(f"--trajectory {path}: -o names the same file; give another")
     return Trajectory(path, len(task.seeds), task.header.data, moves, frames, force=force)
-
-
-class _Finish(NamedTuple):
-    """Where samples go, and what is written beside them."""
-
-    target: "Output"
-    watch: "Trajectory | None"
-    record: dict[str, Any]
-    names: "Names"
-    info: "DataInfo"
-
-
-def _draw(made: "Iterator[Chunk]", finish: _Finish, total: int, as_json: bool) -> None:
-    """Walk chunk by chunk, and hand each finished one to the output."""
-    from ddpm_cli.files.records import compact
-    from ddpm_cli.generate import last
-
-    with console.progress(total, "images" if finish.info.is_image else "samples") as bar:
-        for chunk in made:
-            watch = finish.watch
-            state = last(watch.states(chunk) if watch else chunk.states)
-            if state is None:
-                return
-            if not bool(state.x.isfinite().all()):
-                fix = "try --dtype float32, or other settings of the sampler"
-                raise Refusal(f"seeds {compact(chunk.seeds)}: values that are not finite", fix)
-            labels = finish.names(chunk.seeds)
-            samples = finish.info.restore(state.x)
-            paths = finish.target.add(chunk.seeds, labels, samples, finish.record)
-            _report(paths, as_json, chunk.seeds, labels)
-            bar.advance(len(chunk.seeds))
-        _report(finish.target.finish(), as_json)
-        if finish.watch:
-            _report(finish.watch.finish(finish.record), as_json)
-
-
-def _report(
-    paths: list[Path],
-    as_json: bool,
-    seeds: Sequence[int] = (),
-    labels: Sequence[str] | None = None,
-) -> None:
-    """Print the paths that were written, one a line."""
-    for row, path in enumerate(paths):
-        if not as_json:
-            console.result(str(path))
-            continue
-        values: dict[str, Any] = {"path": str(path)}
-        if seeds:
-            values |= {"seed": seeds[row], "class": labels[row] if labels else None}
-        console.json_line(values)
