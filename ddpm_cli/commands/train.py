@@ -185,4 +185,6 @@ def _farewell(run: "Run", state: "State", config: Config, as_json: bool) -> None
         console.json_line({"path": str(run.model)})
     else:
         console.result(str(run.model))
-    console.say(f"try: ddpm sample -m {run.folder} -n 64 -o {run.folder.name}.png")
+    task = config.get("task", {}).get("name")
+    words = f"{task} IMAGE -m {run.folder}" if task else f"sample -m {run.folder} -n 64"
+    console.say(f"try: ddpm {words} -o {run.folder.name}.png")
