@@ -25,6 +25,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     import ddim_table
     import families
     import inpainting
+    import latents
     import solver_axis
 
     return SimpleNamespace(
@@ -33,6 +34,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         ddim_table=ddim_table,
         families=families,
         inpainting=inpainting,
+        latents=latents,
         solver_axis=solver_axis,
     )
 
@@ -170,7 +172,27 @@ def test_stratified_estimates_know_their_error(scripts: SimpleNamespace) -> None
     assert error == pytest.approx(0.02, rel=0.05)
 
 
-@pytest.mark.parametrize("script", ["ddim_table", "families"])
+def test_latents_of_one_digit_agree_and_of_two_do_not(scripts: SimpleNamespace) -> None:
+    """Two models that see the same latent through noise, each in its own units."""
+    normal = torch.randn(3, 50, 2000, generator=torch.Generator().manual_seed(0)).double()
+    first, second = 2 * normal[0] + 5, normal[0] + normal[1]
+    table = scripts.latents.correlations(first, second)
+    assert float(table[3, 7]) == pytest.approx(
+        float(torch.corrcoef(torch.stack([first[3], second[7]]))[0, 1])
+    )
+    found = scripts.latents.agreement(table)
+    assert found["same"] == pytest.approx(0.5**0.5, abs=0.01)
+    assert found["different"] == pytest.approx(0, abs=0.01)
+    assert found["identified"] == 1
+    strangers = scripts.latents.agreement(scripts.latents.correlations(first, normal[2]))
+    assert strangers["identified"] < 0.2
+
+
+def test_two_models_are_compared_at_a_level_that_both_know(scripts: SimpleNamespace) -> None:
+    assert scripts.latents.common_top(["mnist", "mnist"]) == 160
+
+
+@pytest.mark.parametrize("script", ["ddim_table", "families", "latents"])
 def test_help(scripts: SimpleNamespace, script: str) -> None:
     done = CliRunner().invoke(getattr(scripts, script).main, ["--help"])
     assert done.exit_code == 0

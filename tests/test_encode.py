@@ -262,20 +262,25 @@ class TestFiles:
         checkpoint.save(path, tensors, header)
         assert "latents has values that are not finite" in self.refused(path)
 
-    def test_another_model_must_be_asked_for(
-        self, path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_another_model_must_be_asked_for(self, path: Path, run: Path) -> None:
         """The record names the model by its path, where another one lies now."""
         header, weights = checkpoint.load(run / "model.safetensors")
         other = Path(shutil.copytree(run, "other"))
         checkpoint.save(other / "model.safetensors", weights, header._replace(step=99))
-        monkeypatch.delenv("DDPM_MODEL")
         fitted, tensors = checkpoint.load(path)
         facts = {**(fitted.fitted or {}), "model": "other"}
         checkpoint.save(path, tensors, fitted._replace(fitted=facts))
         assert "give -m MODEL to decode them all the same" in self.refused(path)
         outcome = done("sample", "--from", path, "-m", "other", "-o", "x.png")
         assert "Warning: latents.safetensors: latents of another model than other" in outcome.err
+
+    def test_the_model_is_that_of_the_file_whatever_the_environment_says(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DDPM_MODEL", "mnist")
+        outcome = done("sample", "--from", path, "-o", "x.png")
+        assert "Warning" not in outcome.err
+        assert open_image("x.png", "L").shape[1] < 28
 
     def test_info_and_replay(self, path: Path) -> None:
         before = path.read_bytes()

@@ -9,7 +9,7 @@ from golden.load_golden import Case, Golden
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.edits import reverse
+from ddpm_cli.diffusion.latents import encode
 from ddpm_cli.diffusion.levels import explicit, leading, linspace, quadratic
 from ddpm_cli.diffusion.samplers.ddim import ddim
 from ddpm_cli.diffusion.samplers.ddpm import ddpm
@@ -94,9 +94,8 @@ def test_from_data_to_noise_and_back(key: str) -> None:
     schedule, abar = process(case.params["beta_schedule"])
     denoise = by_index(case.mixture, schedule, abar)
     down = levels(case, schedule)
-    up = reverse(down)
-    x = case.inputs["x0_data"] / schedule.alpha(up[0])
-    visited = list(walk(denoise, x, up, Recorded(()), predictor=ddim, ascend=ddim))
+    x = case.inputs["x0_data"] / schedule.alpha(down[-2])
+    visited = list(encode(denoise, x, down, ddim))
     native = torch.stack([schedule.alpha(state.sigma) * state.x for state in visited])
     assert case.excess("traj", native[case.params["kept_steps"]]) <= 0
     *_, back = walk(denoise, visited[-1].x, down, Recorded(()), predictor=ddim)

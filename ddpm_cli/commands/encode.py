@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ddpm_cli.files.models import Found
 
 BATCH = 64
+_ADAPTIVE = "network calls as an image needs them"
 
 
 @click.command(
@@ -81,7 +82,9 @@ def command(
     cut off would not come back. Each latent is decoded again, which costs as much as encoding
     did, and the PSNR of image and result is printed in dB (above 60 all pixels mostly agree).
 
-    --method forward draws x_T given the image instead, noise of each image's own seed.
+    --method forward draws x_T given the image instead, noise of each image's own seed; the
+    model's own sampler takes it away again. Latents are kept in units of the process's noise,
+    x_T itself of a variance-preserving process and x_T / sigma of an exploding one.
     """
     from ddpm_cli import build, generate
     from ddpm_cli.files import checkpoint, models, outputs
@@ -137,8 +140,8 @@ def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Sched
         config = walking.sized(ctx, config, schedule)
         moves, calls = encoding.plan(config, schedule)
         again = "" if asked["fast"] else " and again to check it"
-        counted = f"about {calls} network calls" if calls else "network calls as it needs them"
-        sigma, cost = None, f"{moves} steps, {counted} an image{again}"
+        counted = f"about {calls} network calls an image" if calls else _ADAPTIVE
+        sigma, cost = None, f"{moves} steps, {counted}{again}"
     label = classes.fixed(asked["label"], config)
     classes.numbers(label, [0], config, header.data)  # an unknown class is refused here
     return _Task(found, header, config, label, sigma, schedule, cost)

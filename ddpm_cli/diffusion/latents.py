@@ -35,7 +35,7 @@ def encode(denoise: Denoise, x0: Tensor, levels: Tensor, step: Step) -> Iterator
     """Walk images x0 [B, ...] up to levels[0], along the levels of a walk down turned round.
 
     The image is taken as the state at the lowest positive level; a deterministic step solves
-    the probability-flow ODE in either direction (Song 2021, section 4.3; Song 2021b, D.5).
+    the probability-flow ODE in either direction (DDIM: Song 2021, section 4.3).
     """
     up = reverse(levels)
     if len(up) < 2:
@@ -92,7 +92,7 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
     """The great circle from a to b [B, ...], which keeps the length of unit noise.
 
     sin((1 - u) w) / sin w a + sin(u w) / sin w b, w the angle between a and b (Shoemake 1985;
-    Song 2021, appendix D.5). Where there is no such circle it is the straight line.
+    DDIM: Song 2021, appendix D.5). Where there is no such circle it is the straight line.
     """
     rows, others = a.flatten(1), b.flatten(1)
     lengths = rows.norm(dim=1) * others.norm(dim=1)

@@ -1,0 +1,207 @@
+"""How well test digits come back from their latents, and whether two models agree on them.
+
+Every cell is kept in a record as soon as it is measured, so a stopped run goes on.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import torch
+from cells import Record, Row, markdown, number, say
+from torch import Tensor
+
+from ddpm_cli import build, classes, encoding
+from ddpm_cli.config import Layer, resolve
+from ddpm_cli.data import sets
+from ddpm_cli.encoding import Coder
+from ddpm_cli.files import checkpoint, models
+
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "ddim": {"name": "ddim"},
+    "heun": {"name": "heun"},
+    "dpm-solver-2": {"name": "dpm-solver-single", "order": 2},
+    "dpm-solver-3": {"name": "dpm-solver-single", "order": 3},
+    "dpm++2m": {"name": "dpm-solver-pp-multi", "order": 2},
+}
+STEPS = (10, 20, 50, 100)
+
+
+class Machine(NamedTuple):
+    """How to compute, and how many digits at once."""
+
+    dtype: str
+    threads: int
+    batch: int
+
+
+def coder(model: str, sampler: str, levels: dict[str, Any], machine: Machine) -> Coder:
+    """A model with a way to encode; 0 threads leave the choice to torch."""
+    found = models.find(model)
+    header = checkpoint.read_header(found.path)
+    compute = {"dtype": machine.dtype, "threads": machine.threads}
+    tables = {"sampler": SAMPLERS[sampler], "levels": levels, "compute": compute}
+    layers = [Layer(model, header.config), encoding.OWN, Layer("benchmark", tables)]
+    return encoding.coder(found, resolve(layers))
+
+
+def digits(count: int) -> Tensor:
+    """The first test digits uint8 [count, 1, 28, 28]."""
+    return sets.mnist("test")[torch.arange(count)][0]
+
+
+def labels(found: Coder, count: int) -> list[int] | None:
+    """The null class of each image, if the model takes classes."""
+    label = classes.fixed(None, found.config)
+    return classes.numbers(label, range(count), found.config, found.info)
+
+
+def round_trip(found: Coder, pixels: Tensor, batch: int) -> Row:
+    """PSNR of each digit after encoding and decoding, in dB, and what that cost."""
+    decibels: list[float] = []
+    for part in pixels.split(batch):
+        made = encoding.walked(found, part, labels(found, len(part)), is_checked=True)
+        decibels += (made.decibels or []) if made else []
+    values = torch.tensor(decibels)
+    calls = encoding.plan(found.config, found.denoiser.schedule)[1]
+    spread = {"median": float(values.median()), "least": float(values.min())}
+    return {**spread, "calls": calls, "images": len(values)}
+
+
+def encoded(found: Coder, pixels: Tensor, batch: int) -> Tensor:
+    """Latents of digits, flattened: [N, D]."""
+    made = [
+        encoding.walked(found, part, labels(found, len(part)), is_checked=False)
+        for part in pixels.split(batch)
+    ]
+    return torch.cat([one.z.cpu().flatten(1) for one in made if one])
+
+
+def correlations(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's correlation of each row of a [N, D] with each of b [M, D]: [N, M]."""
+    a, b = (v - v.mean(1, keepdim=True) for v in (a.double(), b.double()))
+    return a @ b.T / (a.norm(dim=1)[:, None] * b.norm(dim=1))
+
+
+def agreement(table: Tensor) -> Row:
+    """Correlations [N, N] between two models: of the same digits, and of others.
+
+    identified: the share of digits whose latent is closest to the other model's of that digit.
+    """
+    count = len(table)
+    same, others = table.diagonal(), table[~torch.eye(count, dtype=torch.bool)]
+    right = table.argmax(1) == torch.arange(count)
+    return {
+        "same": float(same.mean()),
+        "same_error": float(same.std() / count**0.5),
+        "different": float(others.mean()),
+        "different_spread": float(others.std()),
+        "identified": float(right.float().mean()),
+        "images": count,
+    }
+
+
+def common_top(paths: Sequence[str]) -> float:
+    """The highest level that all models know, at most the one that encoding starts from."""
+    tops = [160.0]
+    for path in paths:
+        found = models.find(path)
+        schedule = build.schedule_of(checkpoint.read_header(found.path), found.path)
+        tops.append(float(schedule.sigma(torch.ones((), dtype=torch.float64))))
+    return min(tops)
+
+
+def compare(first: str, second: str, steps: int, pixels: Tensor, machine: Machine) -> Row:
+    """How two models' latents of the same digits, at the same level, correlate."""
+    levels = {"name": "logsnr", "count": steps, "high": common_top([first, second])}
+    made = [
+        encoded(coder(model, "heun", levels, machine), pixels, machine.batch)
+        for model in (first, second)
+    ]
+    return agreement(correlations(*made))
+
+
+def report(trips: dict[str, dict[int, Row]], compared: Row | None) -> str:
+    """The tables in Markdown."""
+    steps = sorted({count for row in trips.values() for count in row})
+    parts = []
+    if trips:
+        cells = [
+            [name, *(number(row[n]["median"] if n in row else None, 1) for n in steps)]
+            for name, row in trips.items()
+        ]
+        parts.append(markdown(["median PSNR, dB", *(f"{n} steps" for n in steps)], cells))
+    if compared is not None:
+        same, error = number(compared["same"], 3), number(compared["same_error"], 3)
+        other, spread = number(compared["different"], 3), number(compared["different_spread"], 3)
+        parts.append(
+            f"Correlation of two models' latents, {compared['images']} digits: of the same digit "
+            f"{same} +- {error}, of different ones {other} (standard deviation {spread}); "
+            f"{100 * compared['identified']:.0f}% are closest to the other model's of that digit."
+        )
+    return "\n\n".join(parts)
+
+
+@click.command(context_settings={"max_content_width": 99})
+@click.argument("model", default="mnist")
+@click.argument("other", required=False)
+@click.option("-n", "--images", type=click.IntRange(min=2), default=100, show_default=True)
+@click.option("--steps", type=click.IntRange(min=3), multiple=True, default=STEPS)
+@click.option(
+    "--sampler", "samplers", type=click.Choice(list(SAMPLERS)), multiple=True, default=[*SAMPLERS]
+)
+@click.option("--compare-only", is_flag=True, help="Leave the round trips out.")
+@click.option("--compare-steps", type=click.IntRange(min=3), default=50, show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The record, .jsonl."
+)
+@click.option("-b", "--batch", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--dtype", default="float32", show_default=True, help="Of the network's numbers.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: torch's choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def main(
+    model: str,
+    other: str | None,
+    images: int,
+    steps: tuple[int, ...],
+    samplers: tuple[str, ...],
+    compare_only: bool,
+    compare_steps: int,
+    output: Path | None,
+    batch: int,
+    dtype: str,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Print the round-trip PSNR of test digits by sampler and steps.
+
+    With OTHER, a model trained apart from MODEL: how the latents of the same digits correlate,
+    and those of different digits (score SDE, Song 2021: encodings are unique).
+    """
+    machine, record, pixels = Machine(dtype, threads, batch), Record(output), digits(images)
+    trips: dict[str, dict[int, Row]] = {}
+    for name in () if compare_only else samplers:
+        for count in sorted({*steps}):
+            found = coder(model, name, {"name": "logsnr", "count": count}, machine)
+            key = {"model": found.header.hash, "sampler": name, "steps": count}
+            key |= {"images": images, "dtype": dtype}
+            row = record(key, round_trip, found, pixels, batch)
+            trips.setdefault(name, {})[count] = row
+            say(f"{name}, {count} steps, {row['calls']} calls: {row['median']:.1f} dB")
+    compared = None
+    if other is not None:
+        hashes = [checkpoint.read_header(models.find(m).path).hash for m in (model, other)]
+        key = {"models": hashes, "steps": compare_steps, "images": images, "dtype": dtype}
+        compared = record(key, compare, model, other, compare_steps, pixels, machine)
+    if as_json:
+        rows = [{"sampler": k, "steps": n, **row[n]} for k, row in trips.items() for n in row]
+        for row in rows + ([compared] if compared else []):
+            print(json.dumps(row))
+    else:
+        print(report(trips, compared))
+
+
+if __name__ == "__main__":
+    main()
