@@ -1,6 +1,7 @@
 """What the tables share: cells measured once, sampling with any settings, Markdown."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -116,6 +117,17 @@ def with_moments(
     fit = generate.fitted(config, checkpoint.read_header(place.path), place, file)
     model = found.model._replace(denoiser=build.known(found.model.denoiser, fit))
     return found._replace(model=model, hash=f"{found.hash}+{fit.header.hash}")
+
+
+def mean(values: list[float]) -> tuple[float, float]:
+    """Mean and its standard error."""
+    found = torch.tensor(values, dtype=torch.float64)
+    return float(found.mean()), float(found.std() / math.sqrt(len(found)))
+
+
+def compared(row: Row, other: Row, key: str) -> tuple[float, float]:
+    """The mean difference of two methods on the images that both had, and its standard error."""
+    return mean([a - b for a, b in zip(row[key], other[key], strict=False)])
 
 
 def markdown(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

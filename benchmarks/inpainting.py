@@ -4,7 +4,6 @@ All methods get the same digits, the same hole and, for image i, the seed i.
 """
 
 import json
-import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 import torch
-from cells import PLAIN, Record, Row, markdown, say
+from cells import PLAIN, Record, Row, compared, markdown, mean, say
 from score_digits import Scorer
 from torch import Tensor
 
@@ -118,17 +117,6 @@ class Walks(NamedTuple):
         schedule = build.schedule(found)
         calls = generate.plan(self.config("repaint", trained), schedule)[1] or 0
         return generate.fit_calls(found, schedule, calls)
-
-
-def mean(values: list[float]) -> tuple[float, float]:
-    """Mean and its standard error."""
-    found = torch.tensor(values, dtype=torch.float64)
-    return float(found.mean()), float(found.std() / math.sqrt(len(found)))
-
-
-def compared(row: Row, other: Row, key: str) -> tuple[float, float]:
-    """The mean difference of two methods on the images that both had, and its standard error."""
-    return mean([a - b for a, b in zip(row[key], other[key], strict=False)])
 
 
 def report(rows: Mapping[str, Row]) -> str:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from ddpm_cli import presets
 from ddpm_cli.config import Layer, resolve
+from ddpm_cli.data.degradations import shrink
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 FAMILIES = ("mnist", "ncsn", "vp", "subvp", "ve", "iddpm", "edm", "vdm")
@@ -27,6 +28,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     import inpainting
     import latents
     import solver_axis
+    import upscaling
 
     return SimpleNamespace(
         bits=bits,
@@ -36,6 +38,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         inpainting=inpainting,
         latents=latents,
         solver_axis=solver_axis,
+        upscaling=upscaling,
     )
 
 
@@ -231,3 +234,36 @@ class TestInpainting:
         assert scores["psnr"][1] == pytest.approx(
             10 * float(torch.log10(255**2 / squares[1])), abs=1e-3
         )
+
+
+class TestUpscaling:
+    def test_what_is_given_is_a_quarter_of_the_pixels(self, scripts: SimpleNamespace) -> None:
+        digits = scripts.upscaling.test_digits(3)
+        assert digits.small.shape == (3, 1, 14, 14)
+        again = shrink(digits.pixels.double(), 2).clamp(0, 255)
+        assert float((again - digits.small).abs().max()) <= 0.5 + 1e-4
+
+    def test_agreement_and_closeness_are_measured(self, scripts: SimpleNamespace) -> None:
+        digits = scripts.upscaling.test_digits(20)
+        scorer = SimpleNamespace(classes=lambda x: digits.labels)
+        rows = {
+            method: scripts.upscaling.measured(scorer, method, None, digits, 8)
+            for method in ("bicubic", "consistent bicubic")
+        }
+        assert min(rows["bicubic"]["difference"]) > 5
+        assert max(rows["consistent bicubic"]["difference"]) <= 1
+        near, error = scripts.cells.compared(*reversed(rows.values()), "psnr")
+        assert 4 < near < 9
+        assert 0 < error < 1
+        table = scripts.upscaling.report(rows).splitlines()
+        assert [line.count("|") for line in table] == [7] * 4
+        apart = max(rows["consistent bicubic"]["difference"])
+        assert table[3].rstrip(" |").endswith(f" {apart}")
+
+    def test_models_enlarge_digit_i_with_seed_i(self, scripts: SimpleNamespace) -> None:
+        found = scripts.upscaling.subject("mnist", 2, "float32", 1, exact=False)
+        assert found.calls == 2
+        small = scripts.upscaling.test_digits(3).small
+        together = scripts.upscaling.enlarged(found.upscaler, small, 3)
+        apart = scripts.upscaling.enlarged(found.upscaler, small, 2)
+        assert int((together.int() - apart.int()).abs().max()) <= 1

@@ -1,0 +1,201 @@
+"""Enlarge test digits from 14x14 to 28x28 by every method: how close, and what is read there.
+
+All methods get the same small digits and, for digit i, the seed i.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import torch
+from cells import PLAIN, Record, Row, compared, markdown, mean, say
+from score_digits import Scorer
+from torch import Tensor
+
+from ddpm_cli import build, generate, upscaling
+from ddpm_cli.config import SAMPLING, Layer, resolve
+from ddpm_cli.data import operators, sets
+from ddpm_cli.data.degradations import enlarge, shrink
+from ddpm_cli.diffusion.restoration import within
+from ddpm_cli.errors import Refusal
+from ddpm_cli.evaluation.fidelity import psnr
+from ddpm_cli.files import checkpoint, models
+from ddpm_cli.files.images import from_uint8, to_uint8
+from ddpm_cli.upscaling import UPSCALE, Upscaler
+from ddpm_cli.upscaling import Row as Wish
+
+FACTOR = 2.0
+SHAPE = (1, 28, 28)
+# No model: bicubic, and the nearest image to it in 256 levels that gives the small one.
+METHODS = ("bicubic", "consistent bicubic", "zero-shot", "model", "consistent model")
+
+
+class Digits(NamedTuple):
+    """Test digits uint8 [N, 1, 28, 28], their labels, and what is given: uint8 [N, 1, 14, 14]."""
+
+    pixels: Tensor
+    labels: Tensor
+    small: Tensor
+
+
+def test_digits(count: int) -> Digits:
+    """The first test digits, made small as files would hold them."""
+    pixels, labels = sets.mnist("test")[torch.arange(count)]
+    if labels is None:
+        raise Refusal("the digits have no labels")
+    return Digits(pixels, labels, to_uint8(shrink(from_uint8(pixels), FACTOR)))
+
+
+class Subject(NamedTuple):
+    """A model ready to enlarge, the network calls it takes, and what its results depend on."""
+
+    upscaler: Upscaler
+    calls: int
+    key: Row
+
+
+def subject(name: str, steps: int, dtype: str, threads: int, *, exact: bool) -> Subject:
+    """Load a model; `exact` makes one that was trained to enlarge agree with what it is given."""
+    found = models.find(name)
+    header = checkpoint.read_header(found.path)
+    asked: dict[str, Any] = PLAIN | {"levels": {"count": steps}}
+    asked["compute"] = {"dtype": dtype, "threads": threads}
+    own = upscaling.layer(header, UPSCALE, None)
+    config = resolve([Layer(name, header.config), own, Layer("benchmark", asked)])
+    compute = build.compute(**config["compute"])
+    ready = upscaling.load(found, config, compute, UPSCALE, exact=exact)
+    calls = generate.plan(config, ready.denoiser.schedule)[1] or 0
+    tables = {table: config[table] for table in SAMPLING if config.get(table)}
+    return Subject(ready, calls, {"model": header.hash, "dtype": dtype, **tables})
+
+
+def enlarged(ready: Upscaler, small: Tensor, batch: int) -> Tensor:
+    """The digits uint8 [N, 1, 28, 28] that a model makes of small ones, without their class."""
+    name = upscaling.class_of(None, {}, ready.config, ready.info)
+    number = upscaling.number(name, ready.config, ready.info)
+    parts = []
+    for first in range(0, len(small), batch):
+        rows = [Wish(low, first + i, number) for i, low in enumerate(small[first : first + batch])]
+        made = ready(rows)
+        if made is None:
+            raise Refusal("stopped")
+        parts.append(made.images)
+    return torch.cat(parts)
+
+
+def plain(method: str, small: Tensor) -> Tensor:
+    """What is made without a model."""
+    low = from_uint8(small).double()
+    x = enlarge(low, SHAPE[1:])
+    if method != "bicubic":
+        x = within(operators.upscale(SHAPE, factor=FACTOR), x, low)
+    return to_uint8(x)
+
+
+def scores(scorer: Scorer, digits: Digits, made: Tensor) -> Row:
+    """PSNR of each digit in dB, whether it is read right, and its difference from what is given.
+
+    The difference is the largest of the digit made small again, in levels of 255.
+    """
+    x = from_uint8(made)
+    again = to_uint8(shrink(x.double(), FACTOR)).int()
+    difference = (again - digits.small.int()).abs().flatten(1).amax(1)
+    return {
+        "psnr": [round(value, 3) for value in psnr(x, from_uint8(digits.pixels)).tolist()],
+        "right": (scorer.classes(x) == digits.labels).int().tolist(),
+        "difference": difference.tolist(),
+    }
+
+
+def measured(
+    scorer: Scorer, method: str, found: Subject | None, digits: Digits, batch: int
+) -> Row:
+    """The scores of a method, with its cost."""
+    began = time.perf_counter()
+    if found is None:
+        made = plain(method, digits.small)
+    else:
+        made = enlarged(found.upscaler, digits.small, batch)
+    seconds = round(time.perf_counter() - began, 1)
+    calls = found.calls if found else 0
+    return {**scores(scorer, digits, made), "calls": calls, "seconds": seconds}
+
+
+def report(rows: Mapping[str, Row]) -> str:
+    """A row a method, and the paired differences to the first."""
+    table, (first, base) = [], next(iter(rows.items()))
+    for name, row in rows.items():
+        near, read = mean(row["psnr"]), mean(row["right"])
+        cells = [name, str(row["calls"]), f"{near[0]:.2f} ± {near[1]:.2f}"]
+        cells.append(f"{read[0]:.2%} ± {read[1]:.2%}")
+        near, read = (compared(row, base, key) for key in ("psnr", "right"))
+        less = f"{near[0]:+.2f} ± {near[1]:.2f}, {read[0]:+.2%} ± {read[1]:.2%}"
+        table.append([*cells, "" if name == first else less, str(max(row["difference"]))])
+    heading = ["", "calls", "PSNR, dB", "read right", f"less {first}", "levels apart"]
+    return markdown(heading, table)
+
+
+def rows_of(rows: Mapping[str, Row]) -> Iterator[Row]:
+    """What --json prints: means instead of the values of each digit."""
+    for name, row in rows.items():
+        near, read = mean(row["psnr"]), mean(row["right"])
+        yield {
+            "method": name,
+            "calls": row["calls"],
+            "digits": len(row["right"]),
+            "psnr": near[0],
+            "psnr_error": near[1],
+            "accuracy": read[0],
+            "accuracy_error": read[1],
+            "difference": max(row["difference"]),
+            "seconds": row["seconds"],
+        }
+
+
+@click.command(context_settings={"max_content_width": 99})
+@click.option("-m", "--model", default="mnist", show_default=True, help="Unconditional model.")
+@click.option("--trained", default="mnist-upscale", show_default=True, help="Model to enlarge.")
+@click.option("--method", "methods", multiple=True, type=click.Choice(METHODS), default=METHODS)
+@click.option("-n", "--images", type=click.IntRange(2, 10_000), default=2000, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The record, .jsonl."
+)
+@click.option("-b", "--batch", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--dtype", default="float32", show_default=True, help="Of the network's numbers.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: torch's choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def main(
+    model: str,
+    trained: str,
+    methods: tuple[str, ...],
+    images: int,
+    steps: int,
+    output: Path | None,
+    batch: int,
+    dtype: str,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Compare methods of enlarging MNIST test digits from 14x14 to 28x28 pixels.
+
+    Differences are paired, digit by digit, to the first --method; ± is one standard error.
+    """
+    scorer, record, digits = Scorer(), Record(output), test_digits(images)
+    rows: dict[str, Row] = {}
+    for method in dict.fromkeys(methods):
+        found, key = None, {"method": method, "images": images, "factor": FACTOR}
+        if "bicubic" not in method:
+            name, exact = model if method == "zero-shot" else trained, method.startswith("consis")
+            found = subject(name, steps, dtype, threads, exact=exact)
+            key |= found.key
+        rows[method] = record(key, measured, scorer, method, found, digits, batch)
+        say(f"{method}: {mean(rows[method]['right'])[0]:.2%} read right")
+    print(*map(json.dumps, rows_of(rows)), sep="\n") if as_json else print(report(rows))
+
+
+if __name__ == "__main__":
+    main()
