@@ -29,9 +29,8 @@ def stored(path: Path | None, init: str | None, at: str | None) -> Latents | Non
     return None if path is None else latents_file.load(path)
 
 
-def model(ctx: click.Context, found: Latents | None) -> Found:
+def model(ctx: click.Context, asked: str | None, found: Latents | None) -> Found:
     """The model of -m, or the one that made the latents; another one must be asked for."""
-    asked = ctx.params["model"]
     if found is None:
         return models.find(asked)
     if ctx.get_parameter_source("model") != ParameterSource.COMMANDLINE:

@@ -131,7 +131,7 @@ def command(
 
     model, later = cascades.split(model)
     stored = starts.stored(origin, init, at)
-    found = starts.model(ctx, stored)
+    found = starts.model(ctx, model, stored)
     if model is None:
         console.say(f"model: {found.name}")
     header = read_header(found.path)
