@@ -71,10 +71,10 @@ class Coder(NamedTuple):
         levels, schedule = self.levels, self.denoiser.schedule
         x0 = x0.to(self.compute.device, self.compute.state_dtype)
         size = 1 if build.is_adaptive(self.config) else len(x0)
-        made = []
+        batch, made = generate.Batch(range(len(x0)), classes), []
         for first in range(0, len(x0), size):
             rows = slice(first, first + size)
-            bound = self.denoiser.bind(**_condition(classes and classes[rows], self.compute))
+            bound = self.denoiser.bind(**generate.condition(batch, rows, self.compute))
             denoise = build.wrapped(self.config, bound)
             states = latents.encode(denoise, x0[rows], levels, build.predictor(self.config))
             found = generate.last(states)
@@ -101,10 +101,6 @@ class Coder(NamedTuple):
         chunk = generate.chunk(self.denoiser, self.config, self.info, self.compute, batch, levels)
         found = generate.last(chunk.states)
         return None if found is None else found.x
-
-
-def _condition(classes: Sequence[int] | None, compute: Compute) -> dict[str, Tensor]:
-    return {} if classes is None else {"classes": torch.tensor(classes, device=compute.device)}
 
 
 def coder(found: Found, config: Config) -> Coder:

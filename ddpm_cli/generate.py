@@ -99,7 +99,7 @@ def chunk(
     like = torch.empty((size, *info.shape), dtype=compute.state_dtype, device=compute.device)
     begins, walks = [], []
     for part in (slice(row, row + size) for row in range(0, count, size)):
-        denoise = build.wrapped(config, denoiser.bind(**_condition(batch, part, compute)))
+        denoise = build.wrapped(config, denoiser.bind(**condition(batch, part, compute)))
         if batch.wrap is not None:
             denoise = batch.wrap(denoise, part)
         rng = Rng(batch.seeds[part])
@@ -115,14 +115,14 @@ def chunk(
     return Chunk(list(batch.seeds), classes, states, _joined(begins), denoise)
 
 
-def _condition(batch: Batch, rows: slice, compute: Compute) -> dict[str, Tensor]:
+def condition(batch: Batch, rows: slice, compute: Compute) -> dict[str, Tensor]:
     """What a network sees beside the noisy images of these rows, on its device."""
-    condition = {}
+    found = {}
     if batch.classes is not None:
-        condition["classes"] = torch.tensor(batch.classes[rows], device=compute.device)
+        found["classes"] = torch.tensor(batch.classes[rows], device=compute.device)
     if batch.image is not None:
-        condition["image"] = batch.image[rows].to(compute.device)
-    return condition
+        found["image"] = batch.image[rows].to(compute.device)
+    return found
 
 
 def _walk(

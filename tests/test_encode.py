@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from runs import Outcome, ddpm, flip_bit
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ddpm_cli import build, encoding, walking
@@ -60,7 +61,7 @@ def apart(first: Tensor, second: Tensor) -> int:
 class TestRoundTrip:
     def test_images_come_back(self) -> None:
         """The tiny network is all but noise itself, the way back is exact all the same."""
-        lines = encode("a.png", "b.png", "c.png", "--steps", 60, "--json").out.splitlines()
+        lines = encode("a.png", "b.png", "c.png", "--steps", 24, "--json").out.splitlines()
         *rows, last = map(json.loads, lines)
         assert last == {"path": "latents.safetensors"}
         assert [row["input"] for row in rows] == ["a.png", "b.png", "c.png"]
@@ -71,7 +72,7 @@ class TestRoundTrip:
 
     def test_psnr_rises_with_steps(self) -> None:
         found = []
-        for count in (10, 20, 40):
+        for count in (6, 12, 24):
             out = encode("a.png", "--steps", count, "--force").out
             found.append(float(re.findall(r"a\.png  ([0-9.]+) dB", out)[0]))
         assert found == sorted(found)
@@ -94,14 +95,11 @@ class TestRoundTrip:
         assert (refused.code, "has latents 0 to 2" in refused.err) == (2, True)
 
     def test_more_steps_start_at_the_same_level(self) -> None:
-        encode("a.png", "--steps", 60, "--fast")
+        encode("a.png", "--steps", 6, "--fast")
         words = ("sample", "--from", "latents.safetensors", "--trajectory", "t.safetensors")
-        for levels in ("levels.count=80", "levels={name='karras', count=20, high=40.0}"):
+        for levels in ("levels.count=8", "levels={name='karras', count=5, high=40.0}"):
             done(*words, "--set", levels, "--force", "-o", "x.png")
-            with np.errstate(all="ignore"):
-                from safetensors.torch import load_file
-
-                sigmas = load_file("t.safetensors")["sigmas"]
+            sigmas = load_file("t.safetensors")["sigmas"]
             assert sigmas[0] == latents.load(Path("latents.safetensors")).sigma
             assert bool((sigmas.diff() < 0).all())
 
@@ -188,8 +186,8 @@ class TestRefusals:
         assert not Path("latents.safetensors").exists()
 
     def test_every_deterministic_sampler_will_do(self) -> None:
-        for name in ("ddim", "dpm-solver-2", "dpm++2m", "dpm++2s", "unipc", "euler"):
-            encode("a.png", "--sampler", name, "--steps", 4, "--force")
+        for name in ("ddim", "dpm-solver-2", "dpm++2s", "unipc"):
+            encode("a.png", "--sampler", name, "--steps", 3, "--force")
 
     def test_inputs_that_fail_are_left_out(self) -> None:
         Path("bad.png").write_bytes(b"no image")
@@ -323,8 +321,6 @@ class TestInit:
         assert apart(pixels(*words, "--seed", 2), many[2:]) <= 1
 
     def test_walk_starts_at_the_level_with_the_image_in_it(self) -> None:
-        from safetensors.torch import load_file
-
         words = ("--init", "a.png", "--at", 600, "--trajectory", "t.safetensors", *PLAIN)
         done("sample", *words, "-o", "x.png")
         found = load_file("t.safetensors")

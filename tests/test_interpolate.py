@@ -47,7 +47,7 @@ def given(name: str) -> Tensor:
 
 class TestBetweenImages:
     def test_ends_are_the_images(self) -> None:
-        words = ("a.png", "b.png", "-n", 3, "--steps", 60, *PLAIN)
+        words = ("a.png", "b.png", "-n", 3, "--steps", 24, *PLAIN)
         said = done("interpolate", *words, "-o", "frames/").err
         made = [open_image(f"frames/{n:04d}.png", "L") for n in range(3)]
         largest = max(apart(made[0], given("a")), apart(made[2], given("b")))
@@ -66,9 +66,9 @@ class TestBetweenImages:
         assert apart(many[1], many[2]) > 10
 
     def test_every_end_of_several_is_met(self) -> None:
-        several = frames("a.png", "b.png", "c.png", "a.png", "-n", 3, "--steps", 30)
+        several = frames("a.png", "b.png", "c.png", "a.png", "-n", 3, "--steps", 5)
         assert len(several) == 7
-        first = frames("a.png", "b.png", "-n", 3, "--steps", 30)
+        first = frames("a.png", "b.png", "-n", 3, "--steps", 5)
         assert apart(several[:3], first) <= 1
         assert apart(several[0], several[6]) <= 1
 

@@ -112,10 +112,10 @@ def test_round_trip_converges_with_the_order_of_the_solver(name: str) -> None:
 
 @pytest.mark.skipif(not find_spec("torchdiffeq"), reason="needs torchdiffeq")
 def test_adaptive_solver_comes_back_within_its_tolerance() -> None:
-    denoise, step = exact(cosine(), TWO), partial(ode, rtol=1e-6, atol=1e-6)
+    denoise, step = exact(cosine(), TWO), partial(ode, rtol=1e-5, atol=1e-5)
     levels = logsnr(cosine(), count=2)
     x = climb(denoise, DATA, levels, step)
-    assert torch.allclose(descend(denoise, x, levels[:-1], step), DATA, atol=1e-4)
+    assert torch.allclose(descend(denoise, x, levels[:-1], step), DATA, atol=1e-3)
 
 
 def test_decoding_ends_in_the_clean_image_of_the_lowest_level() -> None:
