@@ -15,7 +15,14 @@ from torch import Tensor
 from ddpm_cli.data import sets
 from ddpm_cli.data.degradations import blur, degrade, shrink
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.files.images import encode_png, from_uint8, open_image, read_metadata, to_uint8
+from ddpm_cli.files.images import (
+    encode_png,
+    from_uint8,
+    measure,
+    open_image,
+    read_metadata,
+    to_uint8,
+)
 
 TASK = ("--set", "task={name='upscale', noise=0.4}")
 LEVEL = 1  # see test_sample
@@ -28,6 +35,21 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = train(data, folder, *TASK)
     assert done.code == 0, done.err
     return folder
+
+
+@pytest.fixture(scope="module")
+def painted(self, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An unconditional model of 8x8 images in colours."""
+    root = tmp_path_factory.mktemp("colours")
+    pixels = sets.mnist("train", path=str(data))[torch.arange(48)][0]
+    (root / "images").mkdir()
+    for number, image in enumerate(pixels):
+        tinted = (image * torch.tensor([1.0, 0.6, 0.2]).reshape(3, 1, 1)).to(torch.uint8)
+        (root / "images" / f"{number}.png").write_bytes(encode_png(tinted))
+    source = f"data={{name='folder', path='{root}/images', labels='none', holdout=0.1}}"
+    done = train(data, root / "run", "--set", source, "--set", "network.classes=0")
+    assert done.code == 0, done.err
+    return root / "run"
 
 
 @pytest.fixture
@@ -262,6 +284,29 @@ class TestModels:
         assert "factor = 4.0" in outcome.out
         assert "upscale by data consistency: 9 images, 4 steps, 4 network calls" in outcome.err
         assert sorted(p.name for p in Path().iterdir()) == ["small"]
+
+
+class TestColours:
+    def test_coloured_image_is_the_input_in_grey(self, small: Path, painted: Path) -> None:
+        grey = torch.randint(0, 256, (1, 8, 8), generator=torch.Generator().manual_seed(1))
+        Path("grey.png").write_bytes(encode_png(grey.to(torch.uint8)))
+        told = lines(upscale("grey.png", "-m", painted, "--task", "colorize", "--json"))
+        assert told[0]["path"] == "colorized.png"
+        assert told[0]["error"] <= 1
+        made = open_image("colorized.png", "RGB")
+        assert int((open_image("colorized.png", "L").int() - grey.int()).abs().max()) <= 1
+        assert int(made.amax(0).int().sub(made.amin(0).int()).max()) > 10, "no colours"
+
+    def test_colours_are_enlarged_and_grey_stays_grey(self, small: Path, painted: Path) -> None:
+        told = lines(upscale(small / "a.png", "-m", painted, "-o", "a.png", "--json"))
+        assert told[0]["error"] <= 1.5
+        assert told[0]["class"] is None
+        assert measure("a.png")[2] == "L"
+        tinted = torch.randint(90, 160, (3, 4, 4), generator=torch.Generator().manual_seed(1))
+        Path("c.png").write_bytes(encode_png(tinted.to(torch.uint8)))
+        upscale("c.png", "-m", painted, "-o", "large.png")
+        again = shrink(from_uint8(open_image("large.png")).double()[None], 2)[0]
+        assert float((again * 127.5 + 127.5 - tinted).abs().max()) <= 1.5
 
 
 def test_samples_take_no_operator(finished: Path, small: Path) -> None:
