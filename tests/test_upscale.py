@@ -38,7 +38,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def painted(self, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def painted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An unconditional model of 8x8 images in colours."""
     root = tmp_path_factory.mktemp("colours")
     pixels = sets.mnist("train", path=str(data))[torch.arange(48)][0]
