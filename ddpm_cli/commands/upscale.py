@@ -147,7 +147,8 @@ def command(
         files.sources(inputs), options.image_seeds(seed, count, seeds), noises
     )
     moves, calls = generate.plan(config, schedule)
-    how = "data consistency" if consistent or not header.task else "a trained model"
+    how = "a trained model" if header.task else "data consistency"
+    how += " with data consistency" if header.task and consistent else ""
     cost = f"{calls} network calls an image" if calls else "network calls as an image needs them"
     console.say(f"{task} by {how}: {wanted.total} images, {moves} steps, {cost}")
     if dry_run:
