@@ -175,7 +175,8 @@ def _task(
     cascade: "Cascade",
 ) -> _Task:
     """What the options ask for; latents in a file answer what they leave open."""
-    from ddpm_cli import build, classes, provenance, starts
+    from ddpm_cli import build, classes, provenance, seed_lists, starts
+    from ddpm_cli.files import outputs
 
     asked, trained = ctx.params, Layer(str(found.path), header.config)
     config = walking.resolved(ctx, trained, *(stored.settings if stored else []))
@@ -190,6 +191,9 @@ def _task(
         label = classes.fixed(label, config)
     config = walking.sized(ctx, config, schedule, begin and begin.sigma)
     if seeds is None:
+        if asked["count"] > seed_lists.LIMIT:  # that many fit on no disk, which says more
+            place = Path(asked["output"] or "samples")
+            outputs.refuse_too_large(place, asked["count"] * outputs.LEAST)
         seeds = options.image_seeds(asked["seed"], asked["count"], asked["seeds"])
     words = provenance.given(ctx, "origin", "init", "at", "fit", "background", "aug_noise")
     return _Task(found, header, config, schedule, begin, seeds, label, words, cascade)
