@@ -122,7 +122,7 @@ every_sampler = cases()
 # Those that take a fixed number of calls, which thousands of images share.
 every_stepper = cases(low=1, high=9)
 # Knobs of level lists that have no `count`.
-LEVELS: dict[str, dict[str, Any]] = {"sections": {"counts": [5, 3, 2]}}
+LEVELS: dict[str, dict[str, Any]] = {"sections": {"counts": [4, 3, 3]}}
 
 
 def test_every_sampler_declares_its_order() -> None:
