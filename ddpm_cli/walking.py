@@ -38,6 +38,18 @@ def steps(default: str = "") -> Callable[[_Command], _Command]:
     return add
 
 
+def rest(*, skips: bool = False) -> Callable[[_Command], _Command]:
+    """Make the options that close each of these commands; skips: --skip-existing is one."""
+
+    def add(command: _Command) -> _Command:
+        command = options.list_kinds(options.common(command))
+        command = options.force()(options.dry_run(options.json_lines(command)))
+        command = options.skip_existing(command) if skips else command
+        return options.settings(options.hardware(command))
+
+    return add
+
+
 def at(help: str) -> Callable[[_Command], _Command]:
     """Make the --at option, which `level` reads."""
     text = f"{help} T counts 1..T as in the papers, is a time up to 1 of a continuous process, "
@@ -71,6 +83,11 @@ def sized(
 
     calls = ctx.params["calls"]
     return config if calls is None else generate.fit_calls(config, schedule, calls, top)
+
+
+def cost(calls: int | None, what: str = "an image") -> str:
+    """What a walk costs in words; None: as many calls as its tolerance needs."""
+    return f"{calls} network calls {what}" if calls else f"network calls as {what} needs them"
 
 
 def level(text: str, schedule: "Schedule") -> "Tensor":

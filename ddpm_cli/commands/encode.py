@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ddpm_cli.files.models import Found
 
 BATCH = 64
-_ADAPTIVE = "network calls as an image needs them"
 
 
 @click.command(
@@ -54,13 +53,7 @@ _ADAPTIVE = "network calls as an image needs them"
 @options.fitting
 @options.seed(0, "Seed of the first image's noise, for --method forward.")
 @options.batch()
-@options.settings
-@options.hardware
-@options.force()
-@options.dry_run
-@options.json_lines
-@options.list_kinds
-@options.common
+@walking.rest()
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -140,7 +133,7 @@ def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Sched
         config = walking.sized(ctx, config, schedule)
         moves, calls = encoding.plan(config, schedule)
         again = "" if asked["fast"] else " and again to check it"
-        counted = f"about {calls} network calls an image" if calls else _ADAPTIVE
+        counted = ("about " if calls else "") + walking.cost(calls)
         sigma, cost = None, f"{moves} steps, {counted}{again}"
     label = classes.fixed(asked["label"], config)
     classes.numbers(label, [0], config, header.data)  # an unknown class is refused here

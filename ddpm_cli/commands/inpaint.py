@@ -90,14 +90,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @options.seeds
 @options.fitting
 @options.batch()
-@options.settings
-@options.hardware
-@options.skip_existing
-@options.force()
-@options.dry_run
-@options.json_lines
-@options.list_kinds
-@options.common
+@walking.rest(skips=True)
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -63,13 +63,7 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
 @options.fitting
 @options.seed(0, "Seed of the noise of --at.")
 @options.batch()
-@options.settings
-@options.hardware
-@options.force()
-@options.dry_run
-@options.json_lines
-@options.list_kinds
-@options.common
+@walking.rest()
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -155,7 +149,7 @@ def _task(ctx: click.Context, inputs: Sequence[str], found: "Found", header: "He
         raise ConfigError(f"--count {asked['count']}: {error}") from None
     label = classes.fixed(asked["label"], config)
     classes.numbers(label, [], config, header.data)  # an unknown class is refused here
-    counted = f"{calls} network calls a frame" if calls else "network calls as a frame needs them"
+    counted = walking.cost(calls, "a frame")
     cost = f"{len(places)} frames, {moves} steps, {counted}"
     if sources and sigma is None:
         cost += f", and about as many for each of the {ends} ends"

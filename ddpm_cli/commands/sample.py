@@ -94,14 +94,7 @@ BATCH = 64  # larger batches page-fault their way out of the caches
 @options.seed()
 @options.seeds
 @options.batch()
-@options.settings
-@options.hardware
-@options.skip_existing
-@options.force()
-@options.dry_run
-@options.json_lines
-@options.list_kinds
-@options.common
+@walking.rest(skips=True)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -139,9 +132,8 @@ def command(
     cascade = cascades.planned(later, found, header.data, ctx.params["aug_noise"])
     task = _task(ctx, found, header, stored, cascade)
     moves, calls = generate.plan(task.config, task.schedule, task.top)
-    cost = f"{calls} network calls an image" if calls else "network calls as an image needs them"
     kind = "images" if header.data.is_image else "samples"
-    console.say(f"{len(task.seeds)} {kind}, {moves} steps, {cost}{cascade.cost}")
+    console.say(f"{len(task.seeds)} {kind}, {moves} steps, {walking.cost(calls)}{cascade.cost}")
     if dry_run:
         console.result(configuration.dump_toml(task.config).rstrip("\n"))
         return

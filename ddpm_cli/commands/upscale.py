@@ -83,14 +83,7 @@ def parse_noises(text: str) -> list[float]:
 @options.seeds
 @options.batch()
 @options.fitting
-@options.settings
-@options.hardware
-@options.skip_existing
-@options.force()
-@options.dry_run
-@options.json_lines
-@options.list_kinds
-@options.common
+@walking.rest(skips=True)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -149,7 +142,7 @@ def command(
     moves, calls = generate.plan(config, schedule)
     how = "a trained model" if header.task else "data consistency"
     how += " with data consistency" if header.task and consistent else ""
-    cost = f"{calls} network calls an image" if calls else "network calls as an image needs them"
+    cost = walking.cost(calls)
     console.say(f"{task} by {how}: {wanted.total} images, {moves} steps, {cost}")
     if dry_run:
         console.result(configuration.dump_toml(config).rstrip("\n"))
