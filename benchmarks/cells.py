@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import click
 import torch
 from score_digits import Scorer
 from torch import Tensor
@@ -20,6 +21,30 @@ from ddpm_cli.generate import Model
 Row = dict[str, Any]
 
 PLAIN = {"corrector": {"name": "none"}, "edits": []}  # whatever the model was trained to use
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def measuring(
+    dtype: str = "float32", help: str = "Of the network's numbers."
+) -> Callable[[_Command], _Command]:
+    """Make the options that close each script that keeps a record; dtype, help: of --dtype."""
+    record = click.Path(dir_okay=False, path_type=Path)
+    made = (
+        click.option("-o", "--output", type=record, help="The record, .jsonl."),
+        click.option("-b", "--batch", type=click.IntRange(1), default=64, show_default=True),
+        click.option("--dtype", default=dtype, show_default=True, help=help),
+        click.option("--threads", type=click.IntRange(0), default=0, help="0: torch's choice."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line."),
+    )
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(made):
+            command = option(command)
+        return command
+
+    return add
 
 
 class Record:

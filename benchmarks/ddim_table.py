@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 import solver_axis
-from cells import Record, Row, Subject, markdown, number, say, scored, subject
+from cells import Record, Row, Subject, markdown, measuring, number, say, scored, subject
 from score_digits import Scorer, training_digits
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -147,13 +147,7 @@ def _as_json(made: Mapping[str, Mapping[int, Row]]) -> list[Row]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="For analytic-ddim: what ddpm fit wrote, unless it lies beside the model.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The record, .jsonl."
-)
-@click.option("-b", "--batch", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--dtype", default="float32", show_default=True, help="Of the network's numbers.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: torch's choice.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@measuring()
 def main(
     model: str,
     images: int,

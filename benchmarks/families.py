@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import bits
 import click
-from cells import Record, Row, Subject, markdown, number, say, scored, subject
+from cells import Record, Row, Subject, markdown, measuring, number, say, scored, subject
 from score_digits import Scorer, training_digits
 
 from ddpm_cli.config import Config
@@ -213,13 +213,7 @@ def _given(pairs: Sequence[str]) -> Mapping[str, float]:
     help="Test digits for the bound; 0 leaves it out.",
 )
 @click.option("--minutes", "given", multiple=True, metavar="NAME=MINUTES", help="Of training.")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The record, .jsonl."
-)
-@click.option("-b", "--batch", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--dtype", default="auto", show_default=True, help="Of sampling.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: torch's choice.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a row.")
+@measuring("auto", "Of sampling.")
 def main(
     names: tuple[str, ...],
     given: tuple[str, ...],

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 import torch
-from cells import PLAIN, Record, Row, compared, markdown, mean, say
+from cells import PLAIN, Record, Row, compared, markdown, mean, measuring, say
 from score_digits import Scorer
 from torch import Tensor
 
@@ -163,13 +163,7 @@ def rows_of(rows: Mapping[str, Row]) -> Iterator[Row]:
 @click.option("--trained-steps", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--jump", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--resample", type=click.IntRange(min=1), default=10, show_default=True)
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The record, .jsonl."
-)
-@click.option("-b", "--batch", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--dtype", default="float32", show_default=True, help="Of the network's numbers.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: torch's choice.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@measuring()
 def main(
     model: str,
     trained: str,

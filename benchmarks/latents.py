@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 import torch
-from cells import Record, Row, markdown, number, say
+from cells import Record, Row, markdown, measuring, number, say
 from torch import Tensor
 
 from ddpm_cli import build, classes, encoding
@@ -154,13 +154,7 @@ def report(trips: dict[str, dict[int, Row]], compared: Row | None) -> str:
 )
 @click.option("--compare-only", is_flag=True, help="Leave the round trips out.")
 @click.option("--compare-steps", type=click.IntRange(min=3), default=50, show_default=True)
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The record, .jsonl."
-)
-@click.option("-b", "--batch", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--dtype", default="float32", show_default=True, help="Of the network's numbers.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="0: torch's choice.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@measuring()
 def main(
     model: str,
     other: str | None,
