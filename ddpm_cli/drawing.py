@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from ddpm_cli import console, generate
 from ddpm_cli.cascades import Loaded
-from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoint import DataInfo
 from ddpm_cli.files.outputs import Output
 from ddpm_cli.files.records import Names, Record, compact
@@ -33,9 +32,8 @@ def draw(made: Iterator[Chunk], finish: Finish, total: int, as_json: bool) -> No
             state = generate.last(watch.states(chunk) if watch else chunk.states)
             if state is None:
                 return
-            if not bool(state.x.isfinite().all()):
-                fix = "try --dtype float32, or other settings of the sampler"
-                raise Refusal(f"seeds {compact(chunk.seeds)}: values that are not finite", fix)
+            what = f"seeds {compact(chunk.seeds)}: values that are not finite"
+            generate.refuse_not_finite(state.x, what)
             labels = finish.names(chunk.seeds)
             samples = finish.enlarge(finish.info.restore(state.x), chunk.seeds, labels)
             if samples is None:

@@ -15,7 +15,7 @@ from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.evaluation.fidelity import psnr
-from ddpm_cli.files import checkpoint, images
+from ddpm_cli.files import images
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.models import Found
 
@@ -105,11 +105,8 @@ class Coder(NamedTuple):
 
 def coder(found: Found, config: Config) -> Coder:
     """The model that was found, its weights on the device that the configuration names."""
-    compute = build.compute(**config["compute"])
-    header, weights = checkpoint.load(found.path, str(compute.device))
-    restored = build.restored(header, weights, compute, found.path)
-    denoiser = build.known(restored, generate.fitted(config, header, found))
-    return Coder(denoiser, config, header.data, compute, header)
+    model = generate.ready(found, config)
+    return Coder(model.denoiser, config, model.info, model.compute, model.header)
 
 
 class Encoded(NamedTuple):

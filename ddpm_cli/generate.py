@@ -183,6 +183,7 @@ class Model(NamedTuple):
     info: DataInfo
     compute: Compute
     denoiser: Bindable
+    header: Header
 
     def sample(
         self, seeds: Sequence[int], classes: Sequence[int] | None = None, batch: int = 64
@@ -208,13 +209,16 @@ def load(model: str | None, **compute: str) -> Model:
     return ready(found, resolve(layers))
 
 
-def ready(found: Found, config: Config) -> Model:
-    """The model of a checkpoint, to be walked with as a configuration says, on its device."""
-    chosen = build.compute(**config["compute"])
+def ready(found: Found, config: Config, compute: Compute | None = None) -> Model:
+    """The model of a checkpoint, to be walked with as a configuration says.
+
+    compute: where, if not on the device that the configuration names.
+    """
+    chosen = compute or build.compute(**config["compute"])
     header, weights = checkpoint.load(found.path, str(chosen.device))
     denoiser = build.restored(header, weights, chosen, found.path)
     denoise = build.known(denoiser, fitted(config, header, found))
-    return Model(config, header.data, chosen, denoise)
+    return Model(config, header.data, chosen, denoise, header)
 
 
 def refuse_conditional(header: Header, name: str) -> None:
@@ -230,6 +234,12 @@ def fitted(config: Config, header: Header, found: Found, file: Path | None = Non
     if file is not None:
         raise ConfigError("--moments: only of use with --set sampler.variance=optimal")
     return None
+
+
+def refuse_not_finite(x: Tensor, what: str) -> None:
+    """Refuse results with NaN or infinite values, which `what` says in words."""
+    if not bool(x.isfinite().all()):
+        raise Refusal(what, "try --dtype float32, or other settings of the sampler")
 
 
 def last(states: Iterator[State]) -> State | None:

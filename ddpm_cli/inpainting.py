@@ -55,9 +55,7 @@ def fill(model: Model, jobs: Sequence[Job], levels: Tensor, label: str | None) -
         final = generate.last(walked.states)
         if final is None:
             return False
-        if not bool(final.x.isfinite().all()):
-            fix = "try --dtype float32, or other settings of the sampler"
-            raise Refusal("values that are not finite came out", fix)
+        generate.refuse_not_finite(final.x, "values that are not finite came out")
         for job, made in zip(left, to_uint8(final.x.cpu()), strict=True):
             job.take(made)
     return True

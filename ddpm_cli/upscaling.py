@@ -82,9 +82,7 @@ class Upscaler(NamedTuple):
         state = generate.last(made.states)
         if state is None:
             return None
-        if not bool(state.x.isfinite().all()):
-            fix = "try --dtype float32, or other settings of the sampler"
-            raise Refusal("the result has values that are not finite", fix)
+        generate.refuse_not_finite(state.x, "the result has values that are not finite")
         x = within(self.operator, state.x, known) if self.exact else state.x
         pixels = to_uint8(x).cpu()
         errors = self.operator.error(from_uint8(pixels).double(), low.double()) * 127.5
@@ -180,9 +178,7 @@ def stage_after(record: Record) -> int:
 
 def load(found: Found, config: Config, compute: Compute, task: str, *, exact: bool) -> Upscaler:
     """The model of a checkpoint as a configuration uses it."""
-    header, weights = checkpoint.load(found.path, str(compute.device))
-    restored = build.restored(header, weights, compute, found.path)
-    denoiser = build.known(restored, generate.fitted(config, header, found))
-    given: Any = build.task(config, header.data)
-    undo = operator(config, header.data, task)
-    return Upscaler(config, header.data, compute, denoiser, given, undo, exact or given is None)
+    model = generate.ready(found, config, compute)
+    given: Any = build.task(config, model.info)
+    undo = operator(config, model.info, task)
+    return Upscaler(*model[:4], given, undo, exact or given is None)
