@@ -62,8 +62,7 @@ class Table:
         """Noise level at time t, t clamped to [1 / T, 1]."""
         count = len(self.log_alpha)
         at = within(torch.as_tensor(t, dtype=torch.float64).cpu() * count - 1, 0, count - 1)
-        # Times such as 0.3 * 1000 land next to an entry; they mean the entry itself.
-        at = at + torch.where((at - at.round()).abs() < 1e-9, at.round() - at, 0.0).detach()
+        at = _entry(at)
         low = at.floor().long().clamp(max=max(count - 2, 0))
         high = (low + 1).clamp(max=count - 1)
         return _sigma_of(torch.lerp(self.log_alpha[low], self.log_alpha[high], at - low))
@@ -77,7 +76,7 @@ class Table:
         value = -_log_alpha_of(sigma)
         high = torch.searchsorted(self._ascending, value).clamp(1, count - 1)
         start, end = self._ascending[high - 1], self._ascending[high]
-        return (high + ((value - start) / (end - start)).clamp(0, 1)) / count
+        return _entry(high + ((value - start) / (end - start)).clamp(0, 1)) / count
 
     def alpha(self, sigma: Tensor) -> Tensor:
         """1 / sqrt(1 + sigma^2): the variance alpha^2 + sigma_t^2 is preserved at 1."""
@@ -90,6 +89,14 @@ class Table:
     def betas(self) -> Tensor:
         """beta_i = 1 - abar_i / abar_(i-1), shape [T]."""
         return -torch.expm1(2 * torch.diff(self.log_alpha, prepend=torch.zeros(1).double()))
+
+
+def _entry(at: Tensor) -> Tensor:
+    """Places in a table, those next to an entry moved onto it, their slope kept.
+
+    Times such as 0.3 * 1000 land there, and levels whose logarithm was rounded another way.
+    """
+    return at + torch.where((at - at.round()).abs() < 1e-9, at.round() - at, 0.0).detach()
 
 
 def _sigma_of(log_alpha: Tensor) -> Tensor:
