@@ -23,19 +23,33 @@ class Prediction(NamedTuple):
     range: the learned variance channel in [-1, 1] (Nichol 2021, eq. 15).
     covariance: the diagonal of Var[x0 given x] (Bao 2022).
     score: an additional score, a gradient with respect to x, that guides the walk.
+    pull: the same at other places x, for steps that are guided at their mean.
     """
 
     x0: Tensor
     range: Tensor | None = None
     covariance: Tensor | None = None
     score: Tensor | None = None
+    pull: Callable[[Tensor], Tensor] | None = None
 
     def guided(self, t: float) -> Tensor:
         """x0 + t^2 * score: the mean whose score is the guided one, by Tweedie's formula.
 
         It is the eps-shift of guided DDIM (Dhariwal 2021, algorithm 2) in sigma-space.
         """
+        if self.pull is not None:
+            raise ValueError("no step with a mean to take a gradient at; use ddpm")
         return self.x0 if self.score is None else self.x0 + t**2 * self.score
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether there is an additional score at all."""
+        return self.score is not None or self.pull is not None
+
+    def pulled(self, mean: Tensor) -> Tensor | float:
+        """The additional score for an ancestral step to `mean`, which is in the scale of x."""
+        here = 0.0 if self.score is None else self.score
+        return here if self.pull is None else here + self.pull(mean)
 
 
 class Denoise(Protocol):

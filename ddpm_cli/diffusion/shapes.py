@@ -14,7 +14,12 @@ def column(level: Tensor | float, like: Tensor) -> Tensor:
 
 
 def within(t: Tensor, low: float, high: float) -> Tensor:
-    """Clamp times to [low, high] and keep their slope, at the ends and beyond, for `rate`."""
+    """Clamp to [low, high] and keep the slope, at the ends and beyond, where there is one.
+
+    `rate` needs the slope of times, and guidance through a clamped image a way to its pixels.
+    """
+    if not t.requires_grad:
+        return t.clamp(low, high)
     return t + (t.clamp(low, high) - t).detach()
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
-from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.diffusion.shapes import column, within
 from ddpm_cli.knobs import Fraction, Positive
 
 
@@ -13,7 +13,7 @@ def clamp(denoise: Denoise, *, limit: Positive = 1.0) -> Denoise:
 
     def call(x: Tensor, sigma: Tensor) -> Prediction:
         prediction = denoise(x, sigma)
-        return prediction._replace(x0=prediction.x0.clamp(-limit, limit))
+        return prediction._replace(x0=within(prediction.x0, -limit, limit))
 
     return Wrapped(denoise, call)
 

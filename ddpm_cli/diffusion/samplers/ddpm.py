@@ -37,10 +37,10 @@ def ddpm(
         spread = limited(spread, denoise.schedule, move, clip_pixels, clip_moves)
     else:
         spread = _log_variance(prediction, denoise, move, variance).exp()
-    if prediction.score is not None:
+    if prediction.is_steered:
         # The mean shift of Dhariwal 2021, algorithm 1, in sigma-space.
         shrink = float(denoise.schedule.alpha(move.t) / denoise.schedule.alpha(move.s))
-        mean = mean + spread / shrink * prediction.score
+        mean = mean + spread / shrink * prediction.pulled(mean / shrink)
     return mean if s == 0 else mean + spread.sqrt() * rng.normal(x)
 
 

@@ -1,0 +1,164 @@
+"""Guidance: predictions pulled towards what is asked for, by a second pass or by a gradient."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction, Wrapped
+from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.knobs import Fraction, NonNegative, Positive
+
+# (images [B, ...], sigma []) -> log-likelihood [B] of what is wanted, up to a constant.
+Judge = Callable[[Tensor, Tensor], Tensor]
+
+
+def guidance(
+    denoiser: Bindable,
+    condition: Mapping[str, Tensor],
+    null: Mapping[str, Tensor],
+    *,
+    scale: NonNegative = 1.0,
+    low: NonNegative = 0.0,
+    high: Positive | None = None,
+    rescale: Fraction = 0.0,
+) -> Denoise:
+    """Classifier-free guidance: away from the prediction without a class, to that with one.
+
+    x0 = u + scale (c - u), of eps the (1 + w) c - w u of Ho 2022, eq. 6, with w = scale - 1: 1 is
+    no guidance, 0 the null class.  Levels outside (low, high] are not guided (Kynkaanniemi 2024,
+    eq. 5).  rescale: how far the contrast is brought back to that of c; see `rescaled`.
+    Both passes run as one batch.
+    """
+    given, free = denoiser.bind(**condition), denoiser.bind(**null)
+    pair = denoiser.bind(**{key: torch.cat([condition[key], null[key]]) for key in condition})
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        weight = strength(sigma, scale=scale, low=low, high=high)
+        if bool((weight == 1).all()):
+            return given(x, sigma)
+        if bool((weight == 0).all()):
+            return free(x, sigma)
+        both = pair(torch.cat([x, x]), sigma.repeat(2) if sigma.ndim else sigma)
+        with_class, without = both.x0.chunk(2)
+        x0 = without + column(weight, x) * (with_class - without)
+        if rescale:
+            x0 = rescaled(x0, with_class, rescale)
+        rows = len(x)
+        return Prediction(x0, _first(both.range, rows), _first(both.covariance, rows))
+
+    return Wrapped(given, call)
+
+
+def strength(
+    sigma: Tensor, *, scale: float = 1.0, low: float = 0.0, high: float | None = None, **_: object
+) -> Tensor:
+    """The guidance scale at the levels sigma: `scale` within (low, high], 1 elsewhere."""
+    sigma = torch.as_tensor(sigma)
+    inside = (sigma > low) & (sigma <= (math.inf if high is None else high))
+    return torch.where(inside, scale, 1.0).double()
+
+
+def is_guiding(settings: Mapping[str, Any]) -> bool:
+    """Whether settings of `guidance` ask for more than the prediction with a class."""
+    return bool(settings.get("scale", 1.0) != 1)
+
+
+def passes(sigma: Tensor, settings: Mapping[str, Any]) -> int:
+    """How many network calls a prediction at the level sigma takes with settings of `guidance`."""
+    return 1 if float(strength(sigma, **settings)) in (0.0, 1.0) else 2
+
+
+def rescaled(x0: Tensor, conditional: Tensor, share: float) -> Tensor:
+    """Guided images with their contrast brought back, by `share` of the way.
+
+    share * x0 std(conditional) / std(x0) + (1 - share) * x0, deviations over all values of an
+    image (Lin 2024, eq. 15 and 16).
+    """
+    wanted, found = (v.flatten(1).std(1) for v in (conditional, x0))
+    ratio = wanted / found.clamp(min=torch.finfo(x0.dtype).tiny)
+    return x0 * column(share * ratio + (1 - share), x0)
+
+
+def _first(channel: Tensor | None, rows: int) -> Tensor | None:
+    """What belongs to the first rows of a batch; one value for all belongs to them, too."""
+    return channel[:rows] if channel is not None and channel.ndim else channel
+
+
+def steered(
+    denoise: Denoise,
+    noisy: Sequence[Judge] = (),
+    clean: Sequence[Judge] = (),
+    *,
+    at_mean: bool = False,
+) -> Denoise:
+    """Guidance by gradients: judges of the state or of the predicted image say what is wanted.
+
+    noisy: of x itself, as a classifier of noisy images is: score = d log p(y given x) / dx
+    (Dhariwal 2021, section 4).  at_mean: not at x, but where an ancestral step would go without
+    it, as their algorithm 1 reads.
+    clean: of the predicted clean image, the gradient going back through the network to x
+    (Chung 2023, DPS, eq. 10).
+    """
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        if clean:
+            with torch.enable_grad():
+                place = x.detach().requires_grad_()
+                prediction = denoise(place, sigma)
+                score: Tensor | None = gradient(clean, prediction.x0, sigma, place)
+            prediction = _detached(prediction)
+        else:
+            prediction, score = denoise(x, sigma), None
+        if noisy and not at_mean:
+            score = _sum(score, gradient(noisy, x, sigma))
+        pull = partial(gradient, noisy, sigma=sigma) if noisy and at_mean else None
+        return prediction._replace(score=_sum(prediction.score, score), pull=pull)
+
+    return Wrapped(denoise, call)
+
+
+def gradient(
+    judges: Sequence[Judge], x: Tensor, sigma: Tensor, place: Tensor | None = None
+) -> Tensor:
+    """Gradient of what judges say of x [B, ...], with respect to x or to what x comes from."""
+    with torch.enable_grad():
+        if place is None:
+            x = place = x.detach().requires_grad_()
+        said = torch.stack([judge(x, sigma).double().sum() for judge in judges]).sum()
+        (found,) = torch.autograd.grad(said, place)
+    return found
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return a if b is None else b if a is None else a + b
+
+
+def _detached(prediction: Prediction) -> Prediction:
+    def cut(channel: Tensor | None) -> Tensor | None:
+        return None if channel is None else channel.detach()
+
+    x0, spread, covariance, score, pull = prediction
+    return Prediction(x0.detach(), cut(spread), cut(covariance), cut(score), pull)
+
+
+def log_probability(logits: Tensor, classes: Tensor) -> Tensor:
+    """log p(y given x) [B] from logits [B, K] and the classes [B] that are wanted."""
+    return logits.double().log_softmax(1).gather(1, classes[:, None])[:, 0]
+
+
+def agreement(residual: Callable[[Tensor], Tensor], *, noise: float, scale: float) -> Judge:
+    """How well predicted images agree with a measurement y = A x0 + noise * z.
+
+    -scale ||y - A x0||^2 / (2 (noise^2 + r^2)) with r^2 = sigma^2 / (1 + sigma^2), how uncertain
+    the predicted image still is (Song 2023, Pi-GDM, section 3.1).  residual: x0 -> y - A x0.
+    """
+
+    def judge(x0: Tensor, sigma: Tensor) -> Tensor:
+        spread = noise**2 + float(sigma**2 / (1 + sigma**2))
+        return residual(x0).square().flatten(1).sum(1) * (-scale / (2 * spread))
+
+    return judge
