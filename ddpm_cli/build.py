@@ -20,7 +20,7 @@ from ddpm_cli.data.images import Data
 from ddpm_cli.data.tasks import Task
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
-from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
+from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser, Label
 from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import Constraint, Draws, Move, Step, Visited, renoise
@@ -226,15 +226,25 @@ def network(config: Config, info: DataInfo) -> nn.Module:
 
 def denoiser(config: Config, network: nn.Module) -> Denoiser:
     """The denoiser of a configuration around a network."""
-    settings = config["parameterization"]
-    usual = {"name": "log-sigma" if settings["name"] == "edm" else "index"}
     return Denoiser(
         network,
         schedule(config),
-        _maker("parameterization", settings),
-        _maker("label", config.get("label", usual)),
+        _maker("parameterization", config["parameterization"]),
+        label(config),
         learned_range=bool(config["network"].get("learned_variance")),
     )
+
+
+def label(config: Config) -> Label:
+    """What a network is told of the noise level."""
+    usual = "log-sigma" if config["parameterization"]["name"] == "edm" else "index"
+    found: Label = _maker("label", config.get("label", {"name": usual}))
+    return found
+
+
+def guide(settings: dict[str, Any], context: Any) -> Any:
+    """What steers a walk, made of one of a configuration's `guides` for a context of its own."""
+    return _made("guides", settings, context)
 
 
 def loss(config: Config) -> Callable[..., Tensor]:

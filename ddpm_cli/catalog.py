@@ -37,10 +37,12 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "edits": ("diffusion/edits.py",),
     "constraints": ("diffusion/constraints.py",),
     "operator": ("data/operators.py",),
+    "guides": ("guides.py",),
 }
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
     "renoise": "diffusion/walk.py",
+    "guidance": "diffusion/guidance.py",
     "init": "trainer.py",
     "train": "training/loop.py",
     "compute": "build.py",

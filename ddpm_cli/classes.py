@@ -1,30 +1,64 @@
-"""The class of each image: the one asked for, the null class, or one drawn from its seed."""
+"""The class of each image: asked for, taking turns, the null class, or drawn from its seed."""
 
 from collections.abc import Sequence
 
 from ddpm_cli import generate
 from ddpm_cli.config import Config
+from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.files.checkpoint import DataInfo
 
 NULL = "none"  # the class that label dropout trained
+ALL = "all"
 
 
 def numbers(
     label: str | None, seeds: Sequence[int], config: Config, info: DataInfo
 ) -> list[int] | None:
-    """The class of each seed: the one asked for, or drawn from the seed itself."""
-    taken = config["network"].get("classes", 0)
+    """The class of each seed: the one asked for, or drawn from the seed itself.
+
+    Of several that are asked for image i gets number (seed mod how many), whatever is beside it.
+    """
     if label is None:
         return generate.classes_for(seeds, config, info)
-    if not taken:
+    if not config["network"].get("classes"):
         raise ConfigError("--class: this model was trained without classes; leave it out")
-    names = list(info.classes or map(str, range(taken)))
+    if label == NULL and is_guiding(config.get("guidance", {})):
+        raise ConfigError(f"--class {NULL}: guidance.scale pulls towards a class; name one")
+    chosen = listed(label, known(config, info))
+    return [chosen[seed % len(chosen)] for seed in seeds]
+
+
+def known(config: Config, info: DataInfo) -> list[str]:
+    """The names of a model's classes, in the order of their numbers."""
+    return list(info.classes or map(str, range(config["network"].get("classes", 0))))
+
+
+def listed(label: str, names: Sequence[str]) -> list[int]:
+    """The numbers of the classes that --class asks for: 7, cat, cat,dog, 0-4,8, all or none.
+
+    A name counts before a number, and the null class is behind the last one.
+    """
     if label == NULL:
-        return [taken] * len(seeds)
-    if label not in names and label not in map(str, range(taken)):
-        raise ConfigError(f"--class: no class is named {label!r}; {nearest(label, names)}")
-    return [names.index(label) if label in names else int(label)] * len(seeds)
+        return [len(names)]
+    if label == ALL and ALL not in names:
+        return list(range(len(names)))
+    if label in names:  # with commas in it, perhaps
+        return [names.index(label)]
+    return [number for part in label.split(",") for number in _numbers(part.strip(), names)]
+
+
+def _numbers(part: str, names: Sequence[str]) -> list[int]:
+    """The numbers of one name, number, or range of numbers."""
+    if part in names:
+        return [names.index(part)]
+    first, dash, last = part.partition("-")
+    digits = [text for text in (first, last if dash else first) if text.isascii()]
+    if len(digits) == 2 and all(map(str.isdigit, digits)):
+        low, high = (int(text) if len(text) < 10 else len(names) for text in digits)
+        if low <= high < len(names):
+            return list(range(low, high + 1))
+    raise ConfigError(f"--class: no class is named {part!r}; {nearest(part, names)}")
 
 
 def names(
@@ -32,10 +66,7 @@ def names(
 ) -> list[str] | None:
     """The name of each seed's class; the number behind the last one is the null class."""
     found = numbers(label, seeds, config, info)
-    if found is None:
-        return None
-    known = [*(info.classes or map(str, range(config["network"]["classes"]))), NULL]
-    return [known[number] for number in found]
+    return None if found is None else [[*known(config, info), NULL][number] for number in found]
 
 
 def fixed(label: str | None, config: Config) -> str | None:

@@ -18,9 +18,19 @@ from ddpm_cli.errors import ConfigError, nearest
 
 Config = dict[str, Any]
 
-ARRAYS = ("wrappers", "edits", "constraints")  # ordered parts: arrays of tables
+ARRAYS = ("wrappers", "edits", "constraints", "guides")  # ordered parts: arrays of tables
 # What is chosen when sampling; all else is what a model was trained as.
-SAMPLING = ("sampler", "corrector", "levels", "renoise", "wrappers", "edits", "constraints")
+SAMPLING = (
+    "sampler",
+    "corrector",
+    "levels",
+    "renoise",
+    "guidance",
+    "wrappers",
+    "edits",
+    "constraints",
+    "guides",
+)
 OPTIONAL = ("task", "label", "corrector", "operator")  # absent, or `name = "none"`: not used
 TABLES = (*(kind for kind in catalog.KINDS if kind not in ARRAYS), *ARRAYS, *catalog.FIXED)
 DEFAULTS: Mapping[str, Any] = {
@@ -35,6 +45,7 @@ DEFAULTS: Mapping[str, Any] = {
     "wrappers": [{"name": "clamp"}],
     "edits": [],
     "constraints": [],
+    "guides": [],
     "init": {},
     "train": {},
     "compute": {},

@@ -74,8 +74,8 @@ class Coder(NamedTuple):
         batch, made = generate.Batch(range(len(x0)), classes), []
         for first in range(0, len(x0), size):
             rows = slice(first, first + size)
-            bound = self.denoiser.bind(**generate.condition(batch, rows, self.compute))
-            denoise = build.wrapped(self.config, bound)
+            given = generate.condition(batch, rows, self.compute)
+            denoise = build.wrapped(self.config, generate.bound(self.denoiser, self.config, given))
             states = latents.encode(denoise, x0[rows], levels, build.predictor(self.config))
             found = generate.last(states)
             if found is None:

@@ -1,9 +1,9 @@
 """Walks from noise to images for a list of seeds, in batches: what sampling and previews share."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from ddpm_cli import build, signals
 from ddpm_cli.build import Compute
 from ddpm_cli.config import Config, Layer, resolve
+from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
@@ -70,10 +71,12 @@ def chunks(
     classes: Sequence[int] | None,
     batch: int,
     begin: Start | None = None,
+    complete: Callable[[Batch], Batch] | None = None,
 ) -> Iterator[Chunk]:
     """One walk for each `batch` seeds; `classes` are the labels of the seeds, if any.
 
-    Image i depends on its own seed, class and start only.
+    complete: adds what a batch needs beside. Image i depends on its own seed, class and start
+    only.
     """
     levels = path(config, denoiser.schedule, begin and begin.sigma)
     for first in range(0, len(seeds), batch):
@@ -81,6 +84,7 @@ def chunks(
         own = Batch(seeds[rows], None if classes is None else classes[rows])
         if begin is not None:
             own = own._replace(start=begin.states(own.seeds))
+        own = complete(own) if complete else own
         yield chunk(denoiser, config, info, compute, own, levels)
 
 
@@ -99,7 +103,7 @@ def chunk(
     like = torch.empty((size, *info.shape), dtype=compute.state_dtype, device=compute.device)
     begins, walks = [], []
     for part in (slice(row, row + size) for row in range(0, count, size)):
-        denoise = build.wrapped(config, denoiser.bind(**condition(batch, part, compute)))
+        denoise = build.wrapped(config, bound(denoiser, config, condition(batch, part, compute)))
         if batch.wrap is not None:
             denoise = batch.wrap(denoise, part)
         rng = Rng(batch.seeds[part])
@@ -123,6 +127,15 @@ def condition(batch: Batch, rows: slice, compute: Compute) -> dict[str, Tensor]:
     if batch.image is not None:
         found["image"] = batch.image[rows].to(compute.device)
     return found
+
+
+def bound(denoiser: Bindable, config: Config, given: dict[str, Tensor]) -> Denoise:
+    """The denoiser with its conditions, guided away from the null class if settings say so."""
+    settings = config.get("guidance", {})
+    if "classes" not in given or not guidance.is_guiding(settings):
+        return denoiser.bind(**given)
+    null = torch.full_like(given["classes"], config["network"]["classes"])
+    return guidance.guidance(denoiser, given, given | {"classes": null}, **settings)
 
 
 def _walk(
@@ -269,14 +282,15 @@ def classes_for(seeds: Sequence[int], config: Config, info: DataInfo) -> list[in
 
 
 class _Counting:
-    """A denoiser of nothing that counts its calls."""
+    """A denoiser of nothing that counts its network calls, two where there is guidance."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, settings: Mapping[str, Any]) -> None:
         self.schedule = schedule
         self.calls = 0
+        self._settings = settings
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
-        self.calls += 1
+        self.calls += guidance.passes(sigma, self._settings)
         zeros = torch.zeros_like(x)
         return Prediction(zeros, zeros, zeros)
 
@@ -289,7 +303,7 @@ def plan(
     The calls are None if each image takes as many as it needs. rng: where the walk's noise is
     from, for one that refuses to give any.
     """
-    counting, levels = _Counting(schedule), path(config, schedule, top)
+    counting, levels = _Counting(schedule, config.get("guidance", {})), path(config, schedule, top)
     x = start(counting, levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
     moves = sum(1 for _ in _walk(config, counting, x, levels, rng or Rng([0])))
     return moves, None if build.is_adaptive(config) else counting.calls

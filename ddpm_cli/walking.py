@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -38,6 +39,33 @@ def steps(default: str = "") -> Callable[[_Command], _Command]:
     return add
 
 
+def trajectory(command: _Command) -> _Command:
+    """Add --trajectory and --frames."""
+    command = click.option(
+        "--frames",
+        type=click.IntRange(min=2),
+        metavar="N",
+        help="States to keep of the walk, evenly chosen; by default 60 of a .gif, 8 of a .png, "
+        "all of other files.",
+    )(command)
+    return click.option(
+        "--trajectory",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Keep the whole walk as well: .npz, .safetensors, or drawn as .gif or .png.",
+    )(command)
+
+
+def label(command: _Command) -> _Command:
+    """Add --class, of one class or of several that take turns."""
+    return click.option(
+        "--class",
+        "label",
+        metavar="NAME",
+        help="Class name or number, several as 0-4,8 or all, which take turns, or none.",
+    )(command)
+
+
 def rest(*, skips: bool = False) -> Callable[[_Command], _Command]:
     """Make the options that close each of these commands; skips: --skip-existing is one."""
 
@@ -56,23 +84,48 @@ def at(help: str) -> Callable[[_Command], _Command]:
     return click.option("--at", metavar="T", help=f"{text}or 40% of either.")
 
 
-def resolved(ctx: click.Context, trained: Layer, *own: Layer, free: Sequence[str] = ()) -> Config:
+def resolved(
+    ctx: click.Context,
+    trained: Layer,
+    *own: Layer,
+    above: Sequence[Layer] = (),
+    free: Sequence[str] = (),
+) -> Config:
     """The checkpoint's configuration with other ways to walk; what it was trained as is fixed.
 
     own: layers of the command itself, above the checkpoint and below all that is asked for;
-    free: tables that the command alone has a use for.
+    above: what its own flags ask for; free: tables that the command alone has a use for.
     """
     keys = {"sampler": "sampler.name", "steps": "levels.count"}
     first, *asked = options.layers(ctx, keys, trained)
-    config = configuration.resolve([first, *own, *asked])
+    config = configuration.resolve([first, *own, *asked, *above])
     if config["constraints"] and "constraints" not in free:
         raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
+    if config["guides"] and "guides" not in free:
+        raise ConfigError("guides: only of ddpm guide")
+    _check_guidance(config)
     configuration.refuse_other_training(
         dict(trained.values), config, (*SAMPLING, *free, "compute", "summary")
     )
     if ctx.params["calls"] is not None and ctx.params["steps"] is not None:
         raise ConfigError("--calls: --steps says already how many; give one of them")
     return config
+
+
+def _check_guidance(config: Config) -> None:
+    """Refuse guidance away from the null class of a model that has none."""
+    scale = config.get("guidance", {}).get("scale", 1.0)
+    if scale == 1:
+        return
+    if not config["network"].get("classes"):
+        fix = "guide it by a classifier: ddpm guide --classifier"
+        raise ConfigError(f"guidance.scale: this model was trained without classes; {fix}")
+    if not config["train"]["drop_class"]:
+        fix = "train one with train.drop_class=0.1"
+        raise ConfigError(
+            f"guidance.scale: this model always saw the class (train.drop_class=0), so it has no "
+            f"null class to be guided away from; {fix}"
+        )
 
 
 def sized(
