@@ -9,6 +9,7 @@ from ddpm_cli import __version__, console, signals
 from ddpm_cli.commands import (
     encode,
     fit,
+    guide,
     info,
     inpaint,
     interpolate,
@@ -57,6 +58,7 @@ def ddpm(ctx: click.Context) -> None:
 VERBS = (
     train,
     sample,
+    guide,
     encode,
     interpolate,
     inpaint,

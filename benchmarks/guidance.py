@@ -1,0 +1,145 @@
+"""Digits guided towards a class: how many are it, and how near all are to real ones, by scale.
+
+Image i has the seed i and the class i mod 10, so that all settings draw from the same noise.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from cells import PLAIN, Record, Row, Subject, markdown, measuring, say, subject
+from score_digits import Scorer
+
+from ddpm_cli import classes, generate, steering
+from ddpm_cli.config import Config, Layer, resolve
+from ddpm_cli.files.images import from_uint8, to_uint8
+
+SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
+# What the model's network is told: the class, or the null class with a classifier that knows it.
+METHODS = ("classifier-free", "classifier", "both")
+
+
+def settings(method: str, scale: float, classifier: str) -> Row:
+    """The tables of a method at a scale."""
+    if method == "classifier-free":
+        return {"guidance": {"scale": scale}}
+    return {"guides": [{"name": "classifier", "model": classifier, "scale": scale}]}
+
+
+def configured(found: Subject, tables: Mapping[str, Any]) -> Config:
+    """The model's configuration with these tables."""
+    model = Layer("the checkpoint", found.model.config)
+    return resolve([model, Layer("benchmark", {**PLAIN, **tables})])
+
+
+def drawn(found: Subject, config: Config, method: str, count: int) -> torch.Tensor:
+    """Digits float32 [count, 1, 28, 28] of the classes 0 to 9 in turn."""
+    model, seeds = found.model, range(count)
+    wanted = classes.numbers(classes.ALL, seeds, config, model.info) or []
+    told = wanted
+    if method == "classifier":
+        told = classes.numbers(classes.NULL, seeds, config, model.info) or []
+    complete = None
+    if config["guides"]:
+        context = steering.Context(
+            config,
+            model.info,
+            model.compute,
+            model.denoiser.schedule,
+            lambda some: [wanted[seed] for seed in some],
+        )
+        complete = steering.loaded(context)
+    made = []
+    for chunk in generate.chunks(
+        model.denoiser,
+        config,
+        model.info,
+        model.compute,
+        seeds,
+        told,
+        found.batch,
+        complete=complete,
+    ):
+        *_, final = chunk.states
+        made.append(model.info.restore(final.x))
+    return torch.cat(made)
+
+
+def measured(scorer: Scorer, found: Subject, config: Config, method: str, count: int) -> Row:
+    """The scores of guided digits, with their cost."""
+    began = time.perf_counter()
+    x = from_uint8(to_uint8(drawn(found, config, method, count)))
+    seconds = round(time.perf_counter() - began, 1)
+    scores = scorer(x, torch.arange(count) % 10)
+    calls = generate.plan(config, found.model.denoiser.schedule)[1]
+    return {**scores, "calls": calls, "seconds": seconds}
+
+
+def report(rows: Sequence[tuple[str, float, Row]]) -> str:
+    """A row for each method and scale."""
+    table = []
+    for method, scale, row in rows:
+        share, count = row["agreement"], row["n"]
+        error = (share * (1 - share) / count) ** 0.5
+        cells = [f"{method}, {scale:g}", str(row["calls"]), f"{share:.1%} ± {error:.1%}"]
+        table.append([*cells, f"{row['frechet']:.1f}", f"{row['seconds']:.0f}"])
+    heading = ["method, scale", "calls", "the class asked for", "Frechet distance", "seconds"]
+    return markdown(heading, table)
+
+
+@click.command(context_settings={"max_content_width": 99})
+@click.option("-m", "--model", default="mnist", show_default=True)
+@click.option("--classifier", default="mnist-classifier", show_default=True)
+@click.option("--method", "methods", multiple=True, type=click.Choice(METHODS), default=METHODS)
+@click.option("--scale", "scales", multiple=True, type=click.FloatRange(0), default=SCALES)
+@click.option("--set", "assignments", multiple=True, help="As of ddpm sample, for all methods.")
+@click.option("-n", "--images", type=click.IntRange(10), default=1000, show_default=True)
+@measuring("bfloat16")
+def main(
+    model: str,
+    classifier: str,
+    methods: tuple[str, ...],
+    scales: tuple[float, ...],
+    assignments: tuple[str, ...],
+    images: int,
+    output: Path | None,
+    batch: int,
+    dtype: str,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Measure guidance at several scales on MNIST digits, class by class in turn.
+
+    The sampler is the model's own. both: the network and the classifier know the class.
+    """
+    from ddpm_cli import config as configuration
+
+    found, scorer, record = (
+        subject(model, batch, dtype=dtype, threads=threads),
+        None,
+        Record(output),
+    )
+    asked = configuration.merge(list(map(configuration.parse_set, assignments)))
+    rows = []
+    for method in dict.fromkeys(methods):
+        for scale in dict.fromkeys(scales):
+            config = configured(found, {**asked, **settings(method, scale, classifier)})
+            key = {"method": method, "scale": scale, "classes": "in turn", "set": asked}
+            key |= found.key(config, images)
+            scorer = scorer or Scorer()
+            row = record(key, measured, scorer, found, config, method, images)
+            rows.append((method, scale, row))
+            say(f"{method} {scale:g}: {row['agreement']:.2%}, {row['frechet']:.2f}")
+    if as_json:
+        for method, scale, row in rows:
+            print(json.dumps({"method": method, "scale": scale, **row}))
+    else:
+        print(report(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""What steers walks besides their model: guides loaded once, and what they say of a batch."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import build, classes, generate
+from ddpm_cli.build import Compute
+from ddpm_cli.config import Config
+from ddpm_cli.diffusion.denoiser import Denoise
+from ddpm_cli.diffusion.guidance import Judge, log_probability, steered
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import checkpoint, models, programs
+from ddpm_cli.files.checkpoint import DataInfo, Header
+from ddpm_cli.files.models import Found
+from ddpm_cli.generate import Batch
+
+CLASSIFIER = "classifier"
+PROGRAM = ".pt2"
+
+Numbers = Callable[[Sequence[int]], list[int] | None]
+
+
+class Rows(NamedTuple):
+    """The images of a batch that are walked together, by their seeds."""
+
+    seeds: Sequence[int]
+
+
+class Guide(NamedTuple):
+    """What pulls a walk: of some rows, a judge of their noisy states or their clean images."""
+
+    judge: Callable[[Rows], Judge]
+    of: Literal["noisy", "clean"]
+    at_mean: bool = False
+
+
+class Context(NamedTuple):
+    """What guides are made for: a model's walk, the classes wanted, and whether to download."""
+
+    config: Config
+    info: DataInfo
+    compute: Compute
+    schedule: Schedule
+    numbers: Numbers
+    download: bool = False
+
+    def targets(self, seeds: Sequence[int]) -> Tensor:
+        """The numbers of the classes that a classifier shall see, int64 [B]."""
+        wanted = self.numbers(seeds)
+        if wanted is None:
+            raise ConfigError("guides.classifier: no class is wanted; give --class")
+        return torch.tensor(wanted, device=self.compute.device)
+
+    def file(self, key: str, name: str) -> Path:
+        """The file that a knob of a guide names, which must do so."""
+        if not name:
+            raise ConfigError(f"guides.{key}: missing; name a file")
+        return Path(name)
+
+    def classifier(self, model: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """A classifier's log p(y given x) [B] of states x, a level and the classes wanted [B]."""
+        if model.endswith(PROGRAM):
+            return self._program(Path(model))
+        found, header = classifier_of(model, self.info)
+        _, weights = checkpoint.load(found.path, str(self.compute.device))
+        network = build.classifier(header, weights, self.compute, found.path)
+        return lambda x, sigma, wanted: log_probability(network(x, sigma), wanted)
+
+    def _program(self, path: Path) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """A program as a classifier: it sees what the model's network sees, without its class."""
+        program = programs.classifier(path, self.compute.device, self.info.shape)
+        label = build.label(self.config)
+
+        def judge(x: Tensor, sigma: Tensor, wanted: Tensor) -> Tensor:
+            scale = column(self.schedule.alpha(sigma), x)
+            told = label(sigma.cpu(), self.schedule).expand(len(x)).to(x.device)
+            logits = program((scale * x).float(), told)
+            if (last := int(wanted.max())) >= logits.shape[1]:
+                raise Refusal(
+                    f"{path}: knows {logits.shape[1]} classes, but class {last} is asked"
+                )
+            return log_probability(logits, wanted)
+
+        return judge
+
+
+def classifier_of(model: str, info: DataInfo) -> tuple[Found, Header]:
+    """The classifier of that name, for images of the model's shape; others are refused."""
+    found = models.find(model or None, CLASSIFIER)
+    header = checkpoint.read_header(found.path)
+    if header.task != CLASSIFIER:
+        fix = "train one with ddpm train --preset mnist-classifier"
+        raise Refusal(f"{found.name}: no classifier of noisy images; {fix}")
+    if header.data.shape != info.shape:
+        theirs, ours = header.data.shape, info.shape
+        raise Refusal(f"{found.name}: classifies images {theirs}, but the model makes {ours}")
+    return found, header
+
+
+def loaded(context: Context) -> Callable[[Batch], Batch]:
+    """All guides of a configuration, as what completes a batch with them."""
+    guides: list[Guide] = [build.guide(settings, context) for settings in context.config["guides"]]
+
+    def around(denoise: Denoise, part: slice, batch: Batch) -> Denoise:
+        rows = Rows(batch.seeds[part])
+        noisy, clean = (
+            [guide.judge(rows) for guide in guides if guide.of == of] for of in ("noisy", "clean")
+        )
+        at_mean = any(guide.at_mean for guide in guides)
+        return steered(denoise, noisy, clean, at_mean=at_mean)
+
+    return lambda batch: batch._replace(wrap=partial(around, batch=batch))
+
+
+class Space(NamedTuple):
+    """The classes that --class is about: a classifier's if there is one, else the model's."""
+
+    config: Config
+    info: DataInfo
+
+    @classmethod
+    def of(cls, label: str | None, config: Config, info: DataInfo) -> "Space":
+        """Where a configuration's guides look for the classes of images.
+
+        A program does not say how many it knows: those of the model, or the number asked for.
+        """
+        named = [one["model"] for one in config["guides"] if one["name"] == CLASSIFIER]
+        if len(named) > 1:
+            raise ConfigError(f"guides: {len(named)} classifiers; give one")
+        if not named:
+            return cls(config, info)
+        if named[0].endswith(PROGRAM):
+            number = int(label) + 1 if label and label.isdecimal() and len(label) < 10 else 0
+            count = config["network"].get("classes") or len(info.classes or ()) or number
+            return cls({"network": {"classes": count}}, info)
+        header = classifier_of(named[0], info)[1]
+        return cls(header.config, header.data)
+
+    def told(
+        self, label: str | None, config: Config, info: DataInfo, seeds: Sequence[int]
+    ) -> list[int] | None:
+        """What the model's network is told of these classes, by their names."""
+        if not config["network"].get("classes"):
+            return None
+        names, known = classes.names(label, *self, seeds), classes.known(config, info)
+        if names is None:
+            return generate.classes_for(seeds, config, info)
+        if missing := [name for name in names if name not in [*known, classes.NULL]]:
+            fix = "add --unconditional"
+            raise ConfigError(f"--class: the model has no class {missing[0]!r}; {fix}")
+        return [[*known, classes.NULL].index(name) for name in names]
