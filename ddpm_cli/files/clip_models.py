@@ -7,7 +7,8 @@ checked first, as it could make open_clip fetch other models.
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,15 @@ TEXT_LIMIT = 2**20
 WIDTH_LIMIT = 2**16
 LAYER_LIMIT = 256
 _PLAIN_NAME = re.compile(r"[\w.]+", re.ASCII)
+_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 _TOKENIZER_KNOBS = {"clean", "reduction_mask"}
 
 
@@ -58,36 +68,52 @@ def find(model: str, *, download: bool) -> Files:
 
 def load(files: Files, device: torch.device | str) -> Model:
     """Build the network and load its weights, in float32, without dropout or gradients."""
-    open_clip = _open_clip()
     settings = _checked(files)
-    text = settings["text_cfg"]
-    kind = "CustomTextCLIP" if settings.pop("custom_text", False) else "CLIP"
-    try:
-        with torch.random.fork_rng(devices=[]):  # weights that are replaced at once
-            network = getattr(open_clip, kind)(**settings)
-            open_clip.load_checkpoint(network, str(files.weights), strict=True)
-        network = network.float().eval().requires_grad_(False).to(device)
-        context = int(text.get("context_length", 77))
-        tokenizer = open_clip.SimpleTokenizer(
-            context_length=context, **(text.get("tokenizer_kwargs") or {})
-        )
+    mean, std = _statistics(files)
+    with _fitting(files):
+        tokenizer = _tokenizer(settings["text_cfg"])
+        network = _network(settings, files.weights).to(device)
         size = network.visual.image_size
         side = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    except (SafetensorError, OSError) as error:
-        raise Refusal(f"{files.weights}: corrupt: {error}") from None
-    except torch.OutOfMemoryError:
-        raise
-    except (ArithmeticError, AssertionError, AttributeError, KeyError, TypeError) as error:
-        raise _unfit(files, error) from None
-    except (RuntimeError, ValueError) as error:
-        raise _unfit(files, error) from None
-    if int(text.get("vocab_size", tokenizer.vocab_size)) < tokenizer.vocab_size:
+        known = int(settings["text_cfg"].get("vocab_size", tokenizer.vocab_size))
+    if known < tokenizer.vocab_size:
         what = f"{files.name}: vocab_size: fewer than the {tokenizer.vocab_size} tokens of CLIP"
         raise Refusal(what, "its tokenizer is another one, which is not read")
     wrong = [n for n, v in network.state_dict().items() if not bool(v.isfinite().all())]
     if wrong:
         raise Refusal(f"{files.weights}: corrupt: {wrong[0]} has values that are not finite")
-    return Model(network, tokenizer, side, *_statistics(files))
+    return Model(network, tokenizer, side, mean, std)
+
+
+def _network(settings: dict[str, Any], weights: Path) -> Any:
+    open_clip = _open_clip()
+    kind = "CustomTextCLIP" if settings.get("custom_text") else "CLIP"
+    own = {key: value for key, value in settings.items() if key != "custom_text"}
+    with torch.random.fork_rng(devices=[]):  # for weights that are replaced at once
+        network = getattr(open_clip, kind)(**own)
+        open_clip.load_checkpoint(network, str(weights), strict=True)
+    return network.float().eval().requires_grad_(False)
+
+
+def _tokenizer(text: Mapping[str, Any]) -> Any:
+    knobs = text.get("tokenizer_kwargs") or {}
+    context = int(text.get("context_length", 77))
+    return _open_clip().SimpleTokenizer(context_length=context, **knobs)
+
+
+@contextmanager
+def _fitting(files: Files) -> Iterator[None]:
+    """Turn what open_clip raises on settings and weights into a Refusal that names the files."""
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise Refusal(f"{files.weights}: corrupt: {error}") from None
+    except torch.OutOfMemoryError:
+        raise
+    except _FAULTS as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        what = f"{files.weights}: they do not fit {files.name}: {one_line(why[:200])}"
+        raise Refusal(what) from None
 
 
 def _open_clip() -> Any:
@@ -206,8 +232,3 @@ def _statistics(files: Files) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if not whole:
         raise Refusal(f"{files.name}: preprocess_cfg: no mean and std of three colours")
     return mean, std
-
-
-def _unfit(files: Files, error: Exception) -> Refusal:
-    why = (str(error).splitlines() or [type(error).__name__])[0]
-    return Refusal(f"{files.weights}: they do not fit {files.name}: {one_line(why[:200])}")
