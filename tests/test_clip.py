@@ -61,14 +61,18 @@ def judge(folder: Path) -> clip.Clip:
 
 
 @pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("a connection")
+def _connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test reaches for the network: an exception alone could be caught on its way."""
+    asked: list[Any] = []
 
-    with monkeypatch.context() as patch:
-        patch.setattr(socket.socket, "connect", refuse)
-        patch.setattr(socket, "getaddrinfo", refuse)
-        yield
+    def refuse(*where: Any, **_: Any) -> None:
+        asked.append(where)
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    yield
+    assert not asked
 
 
 def copied(folder: Path, place: Path, **changes: Any) -> Path:
@@ -409,32 +413,42 @@ def test_names_are_looked_up_in_the_cache_alone(
         clip.load("ViT-B-32")
 
 
-def test_only_download_reaches_for_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_download_reaches_for_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import huggingface_hub
 
-    asked: list[tuple[str, str, bool]] = []
+    asked: list[tuple[str, str]] = []
 
-    def fetch(repository: str, name: str, *, local_files_only: bool) -> str:
-        asked.append((repository, name, local_files_only))
+    def fetch(repository: str, name: str) -> str:
+        asked.append((repository, name))
         raise OSError("offline")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
-    for download in (False, True):
-        with pytest.raises(Refusal, match="could not be fetched" if download else "--download"):
-            clip.load("ViT-B-32/openai", download=download)
-    place = ("timm/vit_base_patch32_clip_224.openai", clip_models.WEIGHTS)
-    assert asked == [(*place, True), (*place, False)]
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(Refusal, match="--download"):
+        clip.load("ViT-B-32/openai")
+    assert not asked
+    with pytest.raises(Refusal, match="could not be fetched: offline"):
+        clip.load("ViT-B-32/openai", download=True)
+    assert asked == [("timm/vit_base_patch32_clip_224.openai", clip_models.WEIGHTS)]
 
 
-def test_a_name_takes_the_settings_of_its_tag(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("download", [False, True])
+def test_what_is_in_the_cache_is_taken_with_the_settings_of_its_tag(
+    download: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import huggingface_hub
     import open_clip
+    from huggingface_hub import constants
 
-    weights = str(folder / clip_models.WEIGHTS)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: weights)
-    found = clip_models.find("ViT-B-32/openai", download=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    place = tmp_path / "models--timm--vit_base_patch32_clip_224.openai"
+    weights = place / "snapshots" / "abc" / clip_models.WEIGHTS
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"x")
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("abc", encoding="utf-8")
+    found = clip_models.find("ViT-B-32/openai", download=download)
+    assert found.weights == weights
     assert found.config["model_cfg"]["quick_gelu"] is True
     assert found.config["preprocess_cfg"]["mean"] == list(open_clip.OPENAI_DATASET_MEAN)
-    assert found.weights == Path(weights)

@@ -6,6 +6,7 @@ checked first, as it could make open_clip fetch other models.
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -117,6 +118,8 @@ def _fitting(files: Files) -> Iterator[None]:
 
 
 def _open_clip() -> Any:
+    # The hub's client, which open_clip imports, reads this once; nothing is sent of the user.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         import open_clip
     except ImportError:
@@ -164,20 +167,24 @@ def _by_name(model: str, download: bool) -> Files:
 
 
 def _cached(model: str, place: str, download: bool) -> Path:
-    """The weights of a model in the hub's cache, which are fetched only with `download`."""
-    from huggingface_hub import hf_hub_download
+    """The weights of a model in the hub's cache; only with `download` are they fetched."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     repository, _, name = place.rpartition("/")
     name = f"{Path(name).stem}.safetensors" if name else WEIGHTS
-    try:
-        found = hf_hub_download(repository, name, local_files_only=not download)
-    except Exception as error:  # noqa: BLE001 - the hub, its network client and the disk
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        if download:
-            raise Refusal(f"{model}: {repository}/{name} could not be fetched: {why}") from None
+    # hf_hub_download would ask the hub for other things even with local_files_only.
+    found = try_to_load_from_cache(repository, name)
+    if isinstance(found, str):
+        return Path(found)
+    if not download:
         what = f"{model}: {repository}/{name} is not in the cache of the Hugging Face hub"
-        raise Refusal(what, "add --download to fetch it, or give the folder of a model") from None
-    return Path(found)
+        raise Refusal(what, "add --download to fetch it, or give the folder of a model")
+    try:
+        return Path(hf_hub_download(repository, name))
+    except Exception as error:  # of the hub, its network client and the disk, of many kinds
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        what = f"{model}: {repository}/{name} could not be fetched: {why}"
+        raise Refusal(what) from error
 
 
 def _checked(files: Files) -> dict[str, Any]:
