@@ -40,7 +40,10 @@ HEAVY = {
     "tqdm",
     "matplotlib",
     "torchdiffeq",
+    "open_clip",
+    "huggingface_hub",
 }
+OPTIONAL = {"matplotlib", "torchdiffeq", "open_clip", "huggingface_hub"}
 LIGHT = {"cli", "commands", "completion", "__main__", "__init__", "options", "walking"}
 LIGHT_PARTS = LIGHT | (
     ALLOWED.keys() - {"diffusion", "networks", "data", "files", "training", "evaluation"}
@@ -105,6 +108,12 @@ def test_heavy_packages_are_imported_in_functions_only(path: Path) -> None:
     heavy = {name.split(".")[0] for name in imports(path, top_level_only=True)} & HEAVY
     assert not heavy
     assert {part(other) for other in ours(path, top_level_only=True)} <= LIGHT_PARTS
+
+
+def test_optional_packages_are_imported_in_functions_only() -> None:
+    for path in MODULES:
+        named = {name.split(".")[0] for name in imports(path, top_level_only=True)}
+        assert not named & OPTIONAL, path
 
 
 def test_there_are_no_cycles() -> None:

@@ -86,7 +86,7 @@ def folder(
     size: Index = 0,
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     fit: Literal["error", "resize", "crop"] = "error",
-    labels: Literal["folders", "none"] = "folders",
+    labels: Literal["folders", "csv", "none"] = "folders",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -94,9 +94,10 @@ def folder(
     """The images in a folder of your own; its subfolders, if any, are the classes.
 
     size: pixels a side, 0 takes images as they are. fit: what to do with other sizes; crop keeps
-    the middle. labels: none ignores subfolders. holdout: the share kept for test, chosen by the
-    hash of the file name, unless the subfolders are train and test. memory: MiB of pixels to
-    hold; larger sets are decoded while training.
+    the middle. labels: csv reads them from labels.csv or metadata.csv in the folder, with the
+    columns file (or file_name) and label (or class); none ignores subfolders. holdout: the share
+    kept for test, chosen by the hash of the file name, unless the subfolders are train and test.
+    memory: MiB of pixels to hold; larger sets are decoded while training.
     """
     wish = Wish(size, mode, fit, labels, holdout, skip_corrupt, memory)
     return load(Folder(_needed(path)), split, wish)
@@ -109,7 +110,7 @@ def archive(
     size: Index = 0,
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     fit: Literal["error", "resize", "crop"] = "error",
-    labels: Literal["folders", "none"] = "folders",
+    labels: Literal["folders", "csv", "none"] = "folders",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,

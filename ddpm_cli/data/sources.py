@@ -25,6 +25,10 @@ class Files(Protocol):
         """Say where one file is, for messages."""
         ...
 
+    def beside(self, name: str) -> bytes | None:
+        """Read a file that is no image, up to the limit of one; None if it is not there."""
+        ...
+
 
 class Folder:
     """The image files below a folder.
@@ -52,6 +56,19 @@ class Folder:
         """Say where one file is, for messages."""
         return str(self.root / name)
 
+    def beside(self, name: str) -> bytes | None:
+        """Read a file that is no image, up to the limit of one; None if it is not there."""
+        place = self.root / name
+        try:
+            if not place.exists():
+                return None
+            if not place.is_file():  # opening a pipe could block for ever
+                raise Refusal(f"{place}: not a regular file")
+            _refuse_large(str(place), place.stat().st_size)
+            return place.read_bytes()
+        except OSError as error:
+            raise _unreadable(place, error) from error
+
 
 class Archive:
     """The image files in a zip archive, which is read in place and never unpacked.
@@ -72,26 +89,29 @@ class Archive:
             raise
         except Exception as error:  # zipfile raises struct.error, ValueError, ... on damage
             raise _unreadable(path, error) from error
-        self._entries = {
-            entry.filename: entry for entry in entries if is_image_name(entry.filename)
-        }
-        self.names = tuple(sorted(self._entries))
+        self._entries = {entry.filename: entry for entry in entries}
+        self.names = tuple(sorted(filter(is_image_name, self._entries)))
         _refuse_none(self.names, path)
 
     def open(self, name: str) -> BinaryIO:
         """Unpack one entry into memory, up to the limit of an image file."""
-        entry = self._entries[name]
-        if entry.file_size > BYTE_LIMIT:
-            limit = f"the limit for an image file is {BYTE_LIMIT}"
-            raise Refusal(f"{self.place(name)}: it unpacks to {entry.file_size} bytes; {limit}")
-        try:
-            return io.BytesIO(self._opened().read(entry))
-        except Exception as error:  # whatever the decompressors raise
-            raise _unreadable(self.place(name), error) from error
+        return io.BytesIO(self._read(name))
 
     def place(self, name: str) -> str:
         """Say where one entry is, for messages."""
         return f"{self.root}/{name}"
+
+    def beside(self, name: str) -> bytes | None:
+        """Unpack an entry that is no image, up to the limit of one; None if it is not there."""
+        return self._read(name) if name in self._entries else None
+
+    def _read(self, name: str) -> bytes:
+        entry = self._entries[name]
+        _refuse_large(self.place(name), entry.file_size)
+        try:
+            return self._opened().read(entry)
+        except Exception as error:  # whatever the decompressors raise
+            raise _unreadable(self.place(name), error) from error
 
     def _opened(self) -> zipfile.ZipFile:
         """Open the archive once a process: a forked handle would share its position."""
@@ -146,6 +166,11 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 def _refuse_none(names: tuple[str, ...], place: Path) -> None:
     if not names:
         raise Refusal(f"{place}: no images in it", f"File names must end in {' '.join(SUFFIXES)}")
+
+
+def _refuse_large(place: str, size: int) -> None:
+    if size > BYTE_LIMIT:
+        raise Refusal(f"{place}: {size} bytes; the limit for a file of a set is {BYTE_LIMIT}")
 
 
 def _unreadable(place: str | Path, error: Exception) -> Refusal:

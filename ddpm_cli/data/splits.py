@@ -5,11 +5,12 @@ import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from ddpm_cli.data.labels import read
 from ddpm_cli.data.sources import Files
 from ddpm_cli.errors import Refusal
 
 Split = Literal["train", "test"]
-Labels = Literal["folders", "none"]
+Labels = Literal["folders", "csv", "none"]
 
 
 class Arrangement(NamedTuple):
@@ -21,7 +22,9 @@ class Arrangement(NamedTuple):
 
 
 def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arrangement:
-    """Choose the files of a split and number their classes, the first folders of their names.
+    """Choose the files of a split and number their classes.
+
+    These are the first folders of the names, or what a CSV file says.
 
     Two folders named train and test are the splits. Otherwise the share `holdout` of the files,
     those with the lowest SHA-256 of their name, is for test: no machine and no order matters.
@@ -36,6 +39,9 @@ def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arran
     if not chosen:
         what = f"{files.root}: none of its {len(inner)} images is for {split}"
         raise Refusal(what, f"Change data.holdout (now {holdout}), the share that is for test.")
+    if labels == "csv":
+        by_name, listed = read(files)
+        return Arrangement(chosen, [by_name[name] for name in chosen], listed)
     classes = _classes(files, inner) if labels == "folders" else ()
     numbers = {label: number for number, label in enumerate(classes)}
     found = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]

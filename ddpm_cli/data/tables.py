@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data.arrays import VALUE_LIMIT, ArraySet, statistics
+from ddpm_cli.data.labels import is_number, numbered
 from ddpm_cli.diffusion.rng import keyed
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.knobs import Fraction, Index
@@ -21,7 +22,6 @@ from ddpm_cli.knobs import Fraction, Index
 Split = Literal["train", "test"]
 Header = Literal["auto", "yes", "no"]
 BYTE_LIMIT = 2**31  # of a file
-CLASS_LIMIT = 10000
 SIDE_LIMIT = 2**16
 
 
@@ -109,7 +109,7 @@ def _read_npy(place: Path, label: str) -> _Table:
         )
     words = [f"{value:g}" for value in values[:, column].tolist()]
     kept = [number for number in range(values.shape[1]) if number != column]
-    return _Table(values[:, kept], *_numbered(words, place))
+    return _Table(values[:, kept], *numbered(words, place))
 
 
 def _refuse_shape(place: Path, shape: tuple[int, ...]) -> None:
@@ -157,7 +157,7 @@ def _numbers(
     names = [cell.strip() for cell in first[1]]
     column = _column(label, names, len(names), place) if label else None
     numbers = names if column is None else names[:column] + names[column + 1 :]
-    named = header == "yes" or (header == "auto" and not any(map(_is_number, numbers)))
+    named = header == "yes" or (header == "auto" and not any(map(is_number, numbers)))
     found, words = packed("d"), list[str]()
     for line, row in rows if named else chain([first], rows):
         if len(row) != len(names):
@@ -166,7 +166,7 @@ def _numbers(
         for index, cell in enumerate(row):
             if index == column:
                 words.append(cell.strip())
-            elif not _is_number(cell):
+            elif not is_number(cell):
                 raise _no_number(place, line, index, cell)
             else:
                 found.append(float(cell))
@@ -176,14 +176,7 @@ def _numbers(
         raise Refusal(f"{place}: it holds a header and nothing else")
     values = torch.frombuffer(found, dtype=torch.float64).reshape(-1, len(numbers)).clone()
     _refuse_shape(place, tuple(values.shape))
-    return _Table(values) if column is None else _Table(values, *_numbered(words, place))
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
+    return _Table(values) if column is None else _Table(values, *numbered(words, place))
 
 
 def _no_number(place: Path, line: int, column: int, cell: str) -> Refusal:
@@ -198,21 +191,10 @@ def _column(label: str, names: list[str], count: int, place: Path) -> int:
     if count < 2:
         raise ConfigError(f"data.label: {place} has one column, none to spare; leave it out")
     if label not in names and label not in numbers:
-        choices = [] if any(map(_is_number, names)) else names
+        choices = [] if any(map(is_number, names)) else names
         fix = nearest(label, [*choices, *numbers])
         raise ConfigError(f"data.label: no column is named {label!r}; {fix}")
     return names.index(label) if label in names else int(label) - 1
-
-
-def _numbered(words: list[str], place: Path) -> tuple[Tensor, tuple[str, ...]]:
-    """The number of each row's class, and the classes: in the order of numbers, or of letters."""
-    classes = set(words)
-    if len(classes) > CLASS_LIMIT:
-        raise Refusal(f"{place}: {len(classes)} classes; at most {CLASS_LIMIT}")
-    as_numbers = all(map(_is_number, classes))
-    ordered = sorted(classes, key=lambda word: (float(word) if as_numbers else 0.0, word))
-    places = {word: number for number, word in enumerate(ordered)}
-    return torch.tensor([places[word] for word in words]), tuple(ordered)
 
 
 def _rows(part: str, count: int, holdout: float, seed: int, place: Path) -> Tensor:

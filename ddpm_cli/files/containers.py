@@ -99,17 +99,19 @@ def opened(path: Path) -> Iterator[Container]:
         _refuse_other_files(path)
         with zipfile.ZipFile(path) as archive:
             yield Container(path, archive)
+    except Refusal:
+        raise
     except graphs.Unsupported as error:
         raise refused(path, str(error)) from None
     except OSError as error:
         raise Refusal(f"{path}: {error.strerror or error}") from None
-    except MemoryError:
+    except (MemoryError, torch.OutOfMemoryError):
         raise Refusal(f"{path}: not enough memory to load this program") from None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise Refusal(f"{path}: damaged: {error}", FIX) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        why = type(error).__name__ if isinstance(error, RecursionError) else f"{error}"
-        raise Refusal(f"{path}: damaged: missing or wrong entries ({why[:80]})", FIX) from None
+    except zipfile.BadZipFile as error:
+        raise refused(path, f"damaged: {error}") from None
+    except Exception as error:  # zipfile raises many kinds on damage, and JSON may hold anything
+        why = (str(error).splitlines() or [""])[0][:80]
+        raise refused(path, f"damaged: {type(error).__name__}: {why}") from error
 
 
 def refused(path: Path, why: str) -> Refusal:
