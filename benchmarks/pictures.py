@@ -1,0 +1,101 @@
+"""Enlarge held-back colour pictures with a trained model: how close they come, and a sheet.
+
+All methods get the same small pictures and, for picture i, the seed i.
+"""
+
+import json
+from pathlib import Path
+
+import click
+import torch
+from cells import Row, compared, markdown, mean, measuring, say
+from torch import Tensor
+from upscaling import enlarged, subject
+
+from ddpm_cli.config import Layer, resolve
+from ddpm_cli.data import sets
+from ddpm_cli.data.degradations import enlarge, shrink
+from ddpm_cli.data.images import ImageSet
+from ddpm_cli.evaluation.fidelity import psnr
+from ddpm_cli.files import checkpoint, models
+from ddpm_cli.files.images import encode_png, from_uint8, to_uint8
+
+METHODS = ("bicubic", "model", "consistent model")
+COLUMNS = 8  # of a sheet
+
+
+def pictures(name: str, path: str, count: int) -> Tensor:
+    """The first pictures uint8 [N, C, H, W] that a model's training kept back, or all of them."""
+    header = checkpoint.read_header(models.find(name).path)
+    data = {"data": {"name": "archive", "path": path}}
+    settings = resolve([Layer(name, header.config), Layer("benchmark", data)])["data"]
+    found: ImageSet = sets.archive("test", **{k: v for k, v in settings.items() if k != "name"})
+    return found[torch.arange(min(count or len(found), len(found)))][0]
+
+
+def made(
+    name: str, method: str, small: Tensor, factor: float, batch: int, **knobs: object
+) -> Tensor:
+    """The pictures that a method makes of small ones."""
+    if method == "bicubic":
+        size = (round(small.shape[-2] * factor), round(small.shape[-1] * factor))
+        return to_uint8(enlarge(from_uint8(small).double(), size))
+    ready = subject(name, exact=method.startswith("consistent"), **knobs)  # type: ignore[arg-type]
+    return enlarged(ready.upscaler, small, batch)
+
+
+def sheet(rows: list[Tensor]) -> bytes:
+    """A PNG with a row for each method, of pictures spread over all."""
+    chosen = torch.linspace(0, len(rows[0]) - 1, COLUMNS).long()
+    lines = [torch.cat(list(row[chosen]), dim=-1) for row in rows]
+    return encode_png(torch.cat(lines, dim=1))
+
+
+@click.command(context_settings={"max_content_width": 99})
+@click.argument("model")
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False))
+@click.option("-n", "--images", type=click.IntRange(0), default=0, help="How many; 0 takes all.")
+@click.option("--steps", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--sheet", "drawn", type=click.Path(path_type=Path), help="Rows: methods, original.")
+@measuring()
+def main(
+    model: str,
+    archive: str,
+    images: int,
+    steps: int,
+    drawn: Path | None,
+    output: Path | None,
+    batch: int,
+    dtype: str,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Enlarge the pictures of an ARCHIVE that MODEL, trained on the rest of it, never saw."""
+    whole = pictures(model, archive, images)
+    factor = checkpoint.read_header(models.find(model).path).config["task"]["factor"]
+    small = to_uint8(shrink(from_uint8(whole), factor))
+    rows: dict[str, Row] = {}
+    results = []
+    for method in METHODS:
+        results.append(
+            made(model, method, small, factor, batch, steps=steps, dtype=dtype, threads=threads)
+        )
+        rows[method] = {"psnr": psnr(from_uint8(results[-1]), from_uint8(whole)).tolist()}
+        say(f"{method}: {mean(rows[method]['psnr'])[0]:.2f} dB")
+    if drawn is not None:
+        drawn.write_bytes(sheet([*results, whole]))
+    if output is not None:
+        output.write_text("".join(json.dumps({"key": m, **r}) + "\n" for m, r in rows.items()))
+    table = []
+    for method, row in rows.items():
+        near, more = mean(row["psnr"]), compared(row, rows["bicubic"], "psnr")
+        less = "" if method == "bicubic" else f"{more[0]:+.2f} ± {more[1]:.2f}"
+        table.append([method, f"{near[0]:.2f} ± {near[1]:.2f}", less])
+        if as_json:
+            print(json.dumps({"method": method, "pictures": len(whole), "psnr": near[0]}))
+    if not as_json:
+        print(markdown(["", "PSNR, dB", "less bicubic"], table))
+
+
+if __name__ == "__main__":
+    main()
