@@ -43,7 +43,7 @@ def clip(
     model: str = "",
     prompts: list[str] = [],  # noqa: B006  (read, never changed)
     images: list[str] = [],  # noqa: B006
-    cutouts: Count = 16,
+    cutouts: Count = 8,
     scale: Positive = 100.0,
 ) -> Guide:
     """CLIP pulls towards texts and images: scale times minus the squared angle to theirs.
@@ -52,11 +52,11 @@ def clip(
     files, each with a weight behind a colon if it is not 1.  cutouts: random squares of the
     predicted image that CLIP sees (Nichol 2022, GLIDE, section 2.4).
     """
-    from ddpm_cli import clip as clips
+    from ddpm_cli.clip import load
 
     if not prompts and not images:
         raise ConfigError("guides.clip: nothing is wanted; give --clip TEXT or --clip-image FILE")
-    loaded = clips.load(model, download=context.download, device=context.compute.device)
+    loaded = load(model, download=context.download, device=context.compute.device)
     objective = loaded.objective(prompts, images, cutouts)
 
     def judge(rows: Rows) -> Callable[[Tensor, Tensor], Tensor]:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from runs import ddpm
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -452,3 +454,19 @@ def test_what_is_in_the_cache_is_taken_with_the_settings_of_its_tag(
     assert found.weights == weights
     assert found.config["model_cfg"]["quick_gelu"] is True
     assert found.config["preprocess_cfg"]["mean"] == list(open_clip.OPENAI_DATASET_MEAN)
+
+
+def test_guided_images_are_nearer_to_the_text(
+    folder: Path, judge: clip.Clip, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("-m", finished, "-n", 3, "--dtype", "float32", "--class", "none")
+    words = (*words, "--set", "levels={name='karras', count=20}")
+    guided = ("--clip", "a bright corner", "--clip-model", folder, "--cutouts", 4, "--scale", 300)
+    for name, verb, own in (("a", "guide", guided), ("b", "guide", guided), ("c", "sample", ())):
+        assert ddpm(verb, *own, *words, "-o", f"{name}.npy").code == 0
+    first, again, plain = (torch.from_numpy(np.load(f"{name}.npy")) for name in "abc")
+    assert torch.equal(first, again), "cutouts are drawn from the seed"
+    objective = judge.objective(["a bright corner"], [], 64)
+    near, far = (objective(images.from_uint8(x), Rng(range(3))) for x in (first, plain))
+    assert float(near.mean()) > float(far.mean()) + 0.05

@@ -1,4 +1,4 @@
-"""`ddpm guide`: every way to steer, what it costs, what it refuses, and that it can be repeated."""
+"""`ddpm guide`: every way to steer, what it costs, what it refuses, and how it is repeated."""
 
 import json
 import shlex
@@ -130,7 +130,9 @@ class TestTwoPasses:
         guide("-n", 4, "-o", "guided/")
         guide("-n", 4, "-o", "sampled/", verb="sample")
         for seed in range(4):
-            records = [read_metadata(Path(f"{kind}/{seed}.png")) for kind in ("guided", "sampled")]
+            records = [
+                read_metadata(Path(f"{kind}/{seed:06d}.png")) for kind in ("guided", "sampled")
+            ]
             assert records[0]["classes"] == records[1]["classes"]
 
     def test_an_image_alone_is_the_same_image(self) -> None:
@@ -141,7 +143,7 @@ class TestTwoPasses:
 
     def test_one_of_each_class_by_default(self) -> None:
         guide("--class", "0-3", "-o", "{seed}-{class}.png")
-        assert sorted(contents(Path())) == ["0-0.png", "1-1.png", "2-2.png", "3-3.png"]
+        assert sorted(contents(Path())) == [f"00000{i}-{i}.png" for i in range(4)]
 
     def test_repeated(self) -> None:
         guide(
@@ -213,9 +215,9 @@ def leaning(images: Tensor) -> Tensor:
 class TestPrograms:
     @pytest.mark.parametrize("sampler", SAMPLERS)
     def test_classifier_pulls_with_every_sampler(self, sides: Path, sampler: str) -> None:
-        words = ("-n", 4, "--sampler", sampler, "--unconditional", "--scale", 30)
+        words = ("-n", 4, "--sampler", sampler, "--unconditional", "--scale", 3)
         if sampler != "pc":
-            words = (*words, "--steps", 10)
+            words = (*words, "--set", "levels={name='karras', count=10}")
         ways = [leaning(pixels("--classifier", sides, "--class", name, *words)) for name in (0, 1)]
         assert bool((ways[1] > ways[0] + 10).all())
 
@@ -307,4 +309,4 @@ def test_json_and_stdout() -> None:
     line = json.loads(guide("--class", 2, "--json", "-o", "folder/").out)
     assert (line["class"], line["seed"]) == ("2", 0)
     Path("seen.png").write_bytes(guide("--class", 2, "-o", "-").binary)
-    assert open_image(Path("seen.png")).size == (8, 8)
+    assert open_image(Path("seen.png")).shape[1:] == (8, 8)
