@@ -131,7 +131,7 @@ def ours(name: str, remark: str, config: Config, compute: build.Compute) -> Cont
     def call() -> None:
         sampling(x, label, wanted)
 
-    return Contender(name, remark, state.denoiser.network, steps, call)
+    return Contender(name, remark, state.model.network, steps, call)
 
 
 def contenders(compute: build.Compute, batch: int) -> list[Contender]:

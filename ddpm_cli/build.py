@@ -15,12 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli import catalog
-from ddpm_cli.config import Config
+from ddpm_cli.config import CLASSIFIER, Config, purpose
 from ddpm_cli.data.images import Data
 from ddpm_cli.data.tasks import Task
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
-from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser, Label
+from ddpm_cli.diffusion.classifier import Classifier, Trained
+from ddpm_cli.diffusion.denoiser import (
+    Bindable,
+    Denoise,
+    Denoiser,
+    Label,
+    Parameterization,
+)
 from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import Constraint, Draws, Move, Step, Visited, renoise
@@ -226,13 +233,21 @@ def network(config: Config, info: DataInfo) -> nn.Module:
 
 def denoiser(config: Config, network: nn.Module) -> Denoiser:
     """The denoiser of a configuration around a network."""
-    return Denoiser(
-        network,
-        schedule(config),
-        _maker("parameterization", config["parameterization"]),
-        label(config),
-        learned_range=bool(config["network"].get("learned_variance")),
-    )
+    learned = bool(config["network"].get("learned_variance"))
+    return Denoiser(network, *_process(config), learned_range=learned)
+
+
+def trained(config: Config, network: nn.Module) -> Trained:
+    """What a configuration trains around a network: a denoiser, or a classifier by its name."""
+    if purpose(config) == CLASSIFIER:
+        return Classifier(network, *_process(config))
+    return denoiser(config, network)
+
+
+def _process(config: Config) -> tuple[Schedule, Parameterization, Label]:
+    """The schedule of a configuration, and how a network sees the states of its process."""
+    settings = config["parameterization"]
+    return schedule(config), _maker("parameterization", settings), label(config)
 
 
 def label(config: Config) -> Label:
@@ -329,10 +344,31 @@ def wrapped(config: Config, denoise: Denoise) -> Denoise:
 
 def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Denoiser:
     """The denoiser of the checkpoint `path`, weights in the number format of the device."""
+    made = _restored(header, weights, compute, path)
+    if not isinstance(made, Denoiser):
+        raise Refusal(f"{path}: a classifier, which draws nothing", "give a model that does")
+    return made
+
+
+def classifier(
+    header: Header, weights: dict[str, Tensor], compute: Compute, path: Path
+) -> Classifier:
+    """The classifier of the checkpoint `path`, weights in the number format of the device.
+
+    They are frozen, but the gradient with respect to the image is there.
+    """
+    made = _restored(header, weights, compute, path)
+    if not isinstance(made, Classifier):
+        fix = "train one on noisy images: ddpm train --preset mnist-classifier"
+        raise Refusal(f"{path}: no classifier, but a model that draws", fix)
+    return made
+
+
+def _restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Trained:
     if header.kind != "model":
         what = _NO_MODELS.get(header.kind, "no model")
         raise Refusal(f"{path}: {what}", "give a model.safetensors")
-    made = denoiser(header.config, outline(header, path))
+    made = trained(header.config, outline(header, path))
     try:
         made.load_weights(weights, assign=True)
     except RuntimeError as error:

@@ -25,7 +25,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "data": ("data/sets.py", "data/toys.py", "data/tables.py"),
     "schedule": ("diffusion/schedules.py", "diffusion/processes.py", "diffusion/learned.py"),
     "task": ("data/tasks.py",),
-    "network": ("networks/unet.py", "networks/mlp.py"),
+    "network": ("networks/unet.py", "networks/mlp.py", "networks/classifier.py"),
     "parameterization": ("diffusion/parameterizations.py",),
     "label": ("diffusion/labels.py",),
     "draw": ("diffusion/draws.py",),

@@ -50,6 +50,7 @@ DEFAULTS: Mapping[str, Any] = {
     "train": {},
     "compute": {},
 }
+CLASSIFIER = "classifier"  # the network that draws nothing, and what it is made for
 SIZE_LIMIT = 2**20  # bytes of a configuration file
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -314,6 +315,13 @@ def from_json(text: str, source: str) -> Config:
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: corrupt: its configuration is no JSON object")
     return resolve([Layer(source, values)])
+
+
+def purpose(config: Config) -> str:
+    """What a model is made for: a task ("inpaint"), "classifier", or nothing but to draw: ""."""
+    if config.get("network", {}).get("name") == CLASSIFIER:
+        return CLASSIFIER
+    return str(config.get("task", {}).get("name", ""))
 
 
 def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:

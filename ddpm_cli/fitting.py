@@ -38,7 +38,7 @@ class Source(NamedTuple):
         pixels, labels = self.images[numbers]
         first = step * self.batch
         rng = Rng([keyed(self.seed, "fit", first + row) for row in range(count)])
-        x0, labels = prepare(pixels, labels, rng, flip=False, drop_class=0, null=0)
+        x0, labels = prepare(pixels, labels, rng, flip=False, crop=0, drop_class=0, null=0)
         x0 = x0.to(self.compute.device, self.compute.state_dtype)
         noise = rng.normal(x0)
         if not self.classes or labels is None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddpm_cli import build, signals
 from ddpm_cli.build import Compute
-from ddpm_cli.config import Config, Layer, resolve
+from ddpm_cli.config import CLASSIFIER, Config, Layer, resolve
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction
 from ddpm_cli.diffusion.rng import Rng, keyed
@@ -234,8 +234,15 @@ def ready(found: Found, config: Config, compute: Compute | None = None) -> Model
     return Model(config, header.data, chosen, denoise, header)
 
 
+def refuse_classifier(header: Header, name: str) -> None:
+    """Refuse to draw with a model that only tells classes apart."""
+    if header.task == CLASSIFIER:
+        raise Refusal(f"{name}: a classifier, which draws nothing; ddpm guide --classifier {name}")
+
+
 def refuse_conditional(header: Header, name: str) -> None:
-    """Refuse to sample from a model that needs to be given an image."""
+    """Refuse to sample from a model that needs to be given an image, or that draws none."""
+    refuse_classifier(header, name)
     if header.task:
         raise Refusal(f"{name}: a model for {header.task}, given an image", f"ddpm {header.task}")
 

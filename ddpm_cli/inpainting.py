@@ -11,6 +11,7 @@ from ddpm_cli.diffusion.masked import begun
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.walk import Constraint
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoint import Header
 from ddpm_cli.files.images import from_uint8, to_uint8
 from ddpm_cli.generate import Batch, Model
 from ddpm_cli.windows import Window
@@ -89,8 +90,10 @@ def batched(
     return batch._replace(start=start, constraint=constraint)
 
 
-def refuse_other_task(task: str, method: str, name: str) -> None:
+def refuse_other_task(header: Header, method: str, name: str) -> None:
     """Refuse models that are no help with holes, and a method that needs a trained model."""
+    generate.refuse_classifier(header, name)
+    task = header.task
     if task not in ("", "inpaint"):
         raise Refusal(f"{name}: a model for {task}", "choose one for inpaint with -m")
     if method == "model" and not task:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddpm_cli import build, classes, generate
 from ddpm_cli.build import Compute
-from ddpm_cli.config import Config
+from ddpm_cli.config import CLASSIFIER, Config
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import Judge, log_probability, steered
 from ddpm_cli.diffusion.schedules import Schedule
@@ -21,7 +21,6 @@ from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.models import Found
 from ddpm_cli.generate import Batch
 
-CLASSIFIER = "classifier"
 PROGRAM = ".pt2"
 
 Numbers = Callable[[Sequence[int]], list[int] | None]

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from ddpm_cli import build, console, generate, signals
 from ddpm_cli.build import Compute
-from ddpm_cli.config import Config
+from ddpm_cli.config import CLASSIFIER, Config, purpose
 from ddpm_cli.data.images import Data
+from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.draws import uniform
 from ddpm_cli.diffusion.rng import Rng
@@ -17,13 +18,14 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic, checkpoint, models, outputs
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.run import Run
-from ddpm_cli.training import distributed
+from ddpm_cli.training import distributed, held_out
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.distributed import Group
-from ddpm_cli.training.loop import Setting, held_out_loss
+from ddpm_cli.training.loop import Setting
 from ddpm_cli.training.objective import Objective
 from ddpm_cli.training.state import Draw, Remembering, State
 
+CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
 STEM = "stem.weight"  # of the layer that sees the images
 HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
 SHEET = 64  # images on a sample sheet
@@ -31,11 +33,20 @@ POINTS = 1024  # arrays in a sample plot
 
 
 def check_arrays(config: Config, data: Data) -> None:
-    """Refuse what suits images alone: to flip, and to clamp below what normalized values reach."""
+    """Refuse what suits images alone, or not even these: to flip, to crop, to clamp too much.
+
+    Normalized values must not be clamped below what they reach.
+    """
+    crop, side = config["train"]["crop"], min(data.shape[1:], default=0)
     if data.mean is None:
+        if crop >= side:
+            what = f"{crop} pixels more at each edge of {side}"
+            raise ConfigError(f"train.crop: {what}; give at most {side - 1}")
         return
     if config["train"]["flip"]:
         raise ConfigError("train.flip: only images can be flipped; --set train.flip=false")
+    if crop:
+        raise ConfigError("train.crop: only images can be cropped; --set train.crop=0")
     for wrapper in config["wrappers"]:
         if wrapper["name"] == "clamp" and wrapper["limit"] < data.reach:
             raise ConfigError(
@@ -46,6 +57,7 @@ def check_arrays(config: Config, data: Data) -> None:
 
 def check(config: Config, info: DataInfo, place: Group) -> None:
     """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
+    check_classifier(config, info)
     asked, have = config["network"].get("classes", 0), len(info.classes or ())
     if asked and asked != have:
         raise ConfigError(
@@ -62,6 +74,32 @@ def check(config: Config, info: DataInfo, place: Group) -> None:
             f"train.batch: {config['train']['batch']} images do not divide among "
             f"{place.ranks} processes; give a multiple"
         )
+
+
+def check_classifier(config: Config, info: DataInfo) -> None:
+    """Refuse a classifier without its loss or labels, and its loss without a classifier."""
+    classifies, entropy = purpose(config) == CLASSIFIER, config["loss"]["name"] == CROSS_ENTROPY
+    if not classifies:
+        if entropy:
+            raise ConfigError(
+                f"loss.{CROSS_ENTROPY}: for a classifier alone; --set network.name={CLASSIFIER}"
+            )
+        return
+    problems = []
+    if not entropy:
+        what = f"loss.name: {config['loss']['name']} is for models that draw"
+        problems.append(f"{what}; a classifier takes --set loss.name={CROSS_ENTROPY}")
+    if not info.classes:
+        what = f"data.{config['data']['name']}: no labels"
+        problems.append(f"{what}, and a classifier learns nothing else; choose labelled data")
+    if dropped := config["train"]["drop_class"]:
+        what = f"train.drop_class: {dropped:g} of the labels left out"
+        problems.append(f"{what}, but a classifier learns them; --set train.drop_class=0")
+    if config["schedule"]["name"] == "learned":
+        what = "schedule.learned: noise cannot be learned from classes"
+        problems.append(f"{what}, which would end it; --set schedule.name=cosine")
+    if problems:
+        raise ConfigError(*problems)
 
 
 def compute(config: Config, place: Group) -> Compute:
@@ -88,23 +126,23 @@ def setting(
     """What the loop trains with: the objective around the state's network, data and devices."""
     classes = config["network"].get("classes", 0)
     loss = build.loss(config)
-    compute.run(state.denoiser.network)
+    compute.run(state.model.network)
     task = build.task(config, build.data_info(data))
-    objective = Objective(state.denoiser, loss, task)
+    objective = Objective(state.model, loss, task)
     averaged = Objective(state.average, loss, task)
     # A draw that learns would measure something else at every step.
     draw: Draw = uniform if isinstance(state.draw, Remembering) else state.draw
     pixels, labels = test[torch.arange(min(HELD_OUT, len(test)))]
 
-    def measure() -> float:
+    def measure() -> dict[str, float]:
         with compute.autocast():
-            return held_out_loss(
+            return held_out.measured(
                 averaged, draw, pixels, labels if classes else None, compute.device
             )
 
     return Setting(
         objective=distributed.parallel(objective, place, compute.device),
-        schedule=state.denoiser.schedule,
+        schedule=state.model.schedule,
         images=data,
         classes=classes,
         device=compute.device,
@@ -122,11 +160,12 @@ def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None
         classes = labels.to(compute.device)
     if config["network"].get("learned_variance") and config["loss"]["name"] == "simple":
         console.warn("network.learned_variance: loss simple trains no variance; use hybrid")
-    generate.path(config, state.denoiser.schedule)  # previews walk along these levels
+    if purpose(config) != CLASSIFIER:
+        generate.path(config, state.model.schedule)  # previews walk along these levels
     task = build.task(config, build.data_info(data))
     table = "draw"
     try:
-        t, _ = state.draw(state.denoiser.schedule, 1, Rng([0]))
+        t, _ = state.draw(state.model.schedule, 1, Rng([0]))
         table = "loss"
         objective = Objective(state.average, build.loss(config), task)
         with torch.no_grad(), compute.autocast():
@@ -136,19 +175,19 @@ def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None
 
 
 def state(config: Config, info: DataInfo, compute: Compute) -> State:
-    """A denoiser on its device with a fresh optimizer, fused where torch has the kernel."""
+    """A model on its device with a fresh optimizer, fused where torch has the kernel."""
     torch.manual_seed(config["train"]["seed"])
-    denoiser = build.denoiser(config, build.network(config, info))
-    init(denoiser, **config["init"])
-    compute.place(denoiser.network)
-    if isinstance(denoiser.schedule, nn.Module):
-        denoiser.schedule.to(compute.device)
+    made = build.trained(config, build.network(config, info))
+    init(made, **config["init"])
+    compute.place(made.network)
+    if isinstance(made.schedule, nn.Module):
+        made.schedule.to(compute.device)
     fused = compute.device.type in ("cpu", "cuda")
-    optimizer = torch.optim.AdamW(denoiser.parameters(), fused=fused)
-    return State(denoiser, optimizer, build.draw(config))
+    optimizer = torch.optim.AdamW(made.parameters(), fused=fused)
+    return State(made, optimizer, build.draw(config))
 
 
-def init(denoiser: Denoiser, *, model: str = "") -> None:
+def init(made: Trained, *, model: str = "") -> None:
     """Start from the weights of another model, extra input channels at zero.
 
     model: what -m takes, as a file, a run or a bundled name; empty starts from random weights.
@@ -157,7 +196,7 @@ def init(denoiser: Denoiser, *, model: str = "") -> None:
     """
     if model:
         _, weights = checkpoint.load(models.find(model).path)
-        denoiser.load_weights(fitting(denoiser.weights(), weights, model))
+        made.load_weights(fitting(made.weights(), weights, model))
 
 
 def fitting(own: dict[str, Tensor], weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -218,8 +257,8 @@ class Journal:
 
     def sheet(self, state: State) -> None:
         """Draw a sheet of samples with the run's own sampler, or more points for a plot."""
-        if not self._place.leads:
-            return
+        if not self._place.leads or not isinstance(state.average, Denoiser):
+            return  # a classifier has nothing to draw
         seeds = range(SHEET if self._info.is_image else POINTS)
         classes = generate.classes_for(seeds, self._config, self._info)
         batch = generate.Batch(seeds, classes, self._conditions(seeds))

@@ -104,6 +104,7 @@ def choose(model: str | None, method: str, task: str) -> tuple[Found, Header]:
     trained = method != "zero-shot" and task == UPSCALE
     found = models.find(model, UPSCALE if trained else "")
     header = checkpoint.read_header(found.path)
+    generate.refuse_classifier(header, found.name)
     if header.task not in ("", UPSCALE):
         fix = f"give one with task.name={UPSCALE} or an unconditional one"
         raise Refusal(f"{found.name}: trained to {header.task}, not to {task}; {fix}")

@@ -103,12 +103,16 @@ def test_component_is_what_its_source_says(kind: str, name: str) -> None:
     } == {knob.name: knob.default for knob in component.knobs.values()}
 
 
+# What is trained is a denoiser, but for the one loss of a classifier.
+CALLED_BY_ANOTHER_NAME = {"classify": "denoise"}
+
+
 @pytest.mark.parametrize("kind", list(catalog.KINDS))
 def test_components_of_a_kind_are_called_alike(kind: str) -> None:
     """A helper that forgot its underscore would be offered as a component: this finds it."""
     signatures = {
         name: [
-            p.name
+            CALLED_BY_ANOTHER_NAME.get(p.name, p.name)
             for p in inspect.signature(
                 _called(catalog.load(catalog.find(kind, name)), kind)
             ).parameters.values()

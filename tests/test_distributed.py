@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import runs
+import test_train_classifier
 import torch
 from runs import SETTINGS, result
 
@@ -65,6 +66,20 @@ def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path) -> None
     afresh = torchrun(command(data, tmp_path / "two", "--force"))
     assert afresh.returncode == 0, afresh.stderr
     runs.assert_same(result(tmp_path / "two"), two)
+
+
+def test_two_processes_train_a_classifier(data: Path, tmp_path: Path) -> None:
+    classifier = test_train_classifier.SETTINGS
+    whole = ("--set", "network.dropout=0.0")
+    done = torchrun(command(data, tmp_path / "two", *classifier, *whole))
+    assert done.returncode == 0, done.stderr
+    assert runs.train(data, tmp_path / "one", *classifier, *whole).code == 0
+    two, one = result(tmp_path / "two"), result(tmp_path / "one")
+    for mine, theirs in zip(two.losses, one.losses, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3)
+    # A softmax feels nothing of what all keys share: the gradient of that is rounding alone.
+    for name in one.model.keys() - {"pool.key_value.bias"}:
+        assert (two.model[name] - one.model[name]).abs().mean() < 2e-5, name
 
 
 @pytest.mark.parametrize(

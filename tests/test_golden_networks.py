@@ -9,12 +9,12 @@ from golden.load_golden import FOLDER, Golden
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ddpm_cli.networks.classifier import classifier
 from ddpm_cli.networks.unet import unet
 
 GOLDEN = Golden("networks")
-COVERED = ["guided_unet", "diffusers_unet2d"]
+COVERED = ["guided_unet", "guided_classifier", "diffusers_unet2d"]
 LATER = {
-    "guided_classifier": "a classifier network",
     "guided_superres": "a network that is given an image",
     **dict.fromkeys(GOLDEN.select("pipeline_"), "the import of a diffusers pipeline"),
 }
@@ -39,11 +39,13 @@ def test_every_case_is_accounted_for() -> None:
 
 
 def adm_name(key: str) -> str:
-    """Our name of a parameter of guided-diffusion's U-Net."""
+    """Our name of a parameter of guided-diffusion's U-Net or classifier."""
     key = re.sub(r"input_blocks\.0\.0", "stem", key)
     key = re.sub(r"input_blocks\.(\d+)\.(\d)", lambda m: f"down.{int(m[1]) - 1}.parts.{m[2]}", key)
     key = re.sub(r"output_blocks\.(\d+)\.(\d)", r"up.\1.parts.\2", key)
     key = re.sub(r"middle_block\.(\d)", r"middle.parts.\1", key)
+    key = key.replace("out.2.positional_embedding", "pool.place").replace("out.2.c_proj", "out")
+    key = re.sub(r"^out\.2\.qkv_proj", "pool.all", key)
     key = re.sub(r"^out\.0", "head.0", re.sub(r"^out\.2", "out", key))
     key = key.replace("time_embed", "embed").replace("label_emb", "class_embed")
     return part_name(key)
@@ -60,15 +62,26 @@ def adm_weights(theirs: dict[str, Tensor], config: dict[str, Any]) -> dict[str, 
     made = {}
     for key, value in theirs.items():
         name, value = adm_name(key), value.double()
-        if ".qkv." in name or ".project." in name:
-            value = value.reshape(value.shape[:2] if value.dim() == 3 else value.shape)
+        if ".qkv." in name or ".project." in name or name.startswith(("pool.all", "out.")):
+            value = value.squeeze(-1) if value.dim() == 3 else value
         if ".qkv." in name:
             heads = len(value) // 3 // config["num_head_channels"]
             by_head = value.reshape(heads, 3, -1, *value.shape[1:])
             value = by_head.transpose(0, 1).reshape(value.shape)
         made[name] = value
-    null = torch.zeros(1, made["class_embed.weight"].shape[1], dtype=torch.float64)
-    made["class_embed.weight"] = torch.cat([made["class_embed.weight"], null])
+    if "class_embed.weight" in made:
+        null = torch.zeros(1, made["class_embed.weight"].shape[1], dtype=torch.float64)
+        made["class_embed.weight"] = torch.cat([made["class_embed.weight"], null])
+    return made
+
+
+def pooled(theirs: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
+    """Weights of their classifier under our names: q apart from k and v, places in rows."""
+    made = adm_weights(theirs, config)
+    made["pool.place"] = made["pool.place"].T
+    for kind in ("weight", "bias"):
+        query, *rest = made.pop(f"pool.all.{kind}").chunk(3)
+        made |= {f"pool.query.{kind}": query, f"pool.key_value.{kind}": torch.cat(rest)}
     return made
 
 
@@ -121,21 +134,27 @@ def diffusers_weights(theirs: dict[str, Tensor], config: dict[str, Any]) -> dict
     return named | {"embed.0.weight": torch.cat([cosines, sines], dim=1)}
 
 
-def published(key: str) -> unet:
+def published(key: str) -> unet | classifier:
     """Our network with their weights, every one of which must find its place."""
     config = GOLDEN[key].params["config"]
-    if key == "guided_unet":
+    weights = load_file(FOLDER / f"networks/{key}.safetensors")
+    network: unet | classifier
+    if key.startswith("guided_"):
         knobs: dict[str, Any] = {
             "width": config["model_channels"],
             "multipliers": config["channel_mult"],
             "blocks": config["num_res_blocks"],
             "attention": [config["image_size"] // at for at in config["attention_resolutions"]],
             "head_width": config["num_head_channels"],
-            "classes": config["num_classes"],
+            "classes": config.get("num_classes") or config["out_channels"],
             "scale_shift": config["use_scale_shift_norm"],
             "resample_blocks": config["resblock_updown"],
-            "learned_variance": True,
         }
+        if key == "guided_classifier":
+            network = classifier((3, 8, 8), **knobs, pool=config["pool"]).double().eval()
+            network.load_state_dict(pooled(weights, config))
+            return network
+        knobs["learned_variance"] = True
         convert = adm_weights
     else:
         knobs = {
@@ -150,7 +169,7 @@ def published(key: str) -> unet:
         }
         convert = diffusers_weights
     network = unet((3, 8, 8), **knobs).double().eval()
-    network.load_state_dict(convert(load_file(FOLDER / f"networks/{key}.safetensors"), config))
+    network.load_state_dict(convert(weights, config))
     return network
 
 
@@ -160,7 +179,8 @@ def test_published_weights_give_published_numbers(key: str, dtype: torch.dtype) 
     case, network = GOLDEN[key], published(key).to(dtype)
     label = case.inputs["timesteps"].to(dtype)
     with torch.no_grad():
-        got = network(case.inputs["x"].to(dtype), label, case.inputs.get("y"))
+        given = [case.inputs["y"]] if "y" in case.inputs else []
+        got = network(case.inputs["x"].to(dtype), label, *given)
     name = str(dtype).replace("torch.", "out_")
     tolerance = case.tolerance[name]
     assert float((got - case.outputs[name]).abs().max()) <= tolerance["atol"]

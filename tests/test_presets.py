@@ -115,7 +115,11 @@ def test_packaged_preset_resolves(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "shape", "millions"),
-    [("mnist", (1, 28, 28), 2.60), ("tiny", (1, 28, 28), 0.169)],
+    [
+        ("mnist", (1, 28, 28), 2.60),
+        ("mnist-classifier", (1, 28, 28), 1.15),
+        ("tiny", (1, 28, 28), 0.169),
+    ],
 )
 def test_small_networks_have_their_size(
     name: str, shape: tuple[int, ...], millions: float

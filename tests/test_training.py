@@ -104,7 +104,7 @@ class TestOrder:
         pixels = torch.tensor([[[[0, 255]]], [[[0, 255]]]], dtype=torch.uint8)
         labels = torch.tensor([3, 4])
         x0, classes = prepare(
-            pixels, labels, Chances(), flip=True, drop_class=0.1, null=10  # type: ignore[arg-type]
+            pixels, labels, Chances(), flip=True, crop=0, drop_class=0.1, null=10  # type: ignore[arg-type]
         )  # fmt: skip
         assert x0.flatten().tolist() == [1, -1, -1, 1]
         assert classes is not None

@@ -114,8 +114,9 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         "shape": list(header.data.shape),
         "classes": list(header.data.classes or ()),
     }
+    draws = header.task != configuration.CLASSIFIER
     for table in SHOWN:
-        if table in header.config:
+        if table in header.config and (draws or table not in configuration.SAMPLING):
             facts[table] = header.config[table]
     return header.config, facts
 

@@ -150,7 +150,7 @@ def _task(ctx: click.Context, model: str | None, label: str | None) -> _Task:
     if model is None:
         console.say(f"model: {found.name}")
     header = checkpoint.read_header(found.path)
-    inpainting.refuse_other_task(header.task, method, found.name)
+    inpainting.refuse_other_task(header, method, found.name)
     shape = header.data.shape
     mode_of(shape)
     canvas, schedule = _canvas(ctx, shape), build.schedule_of(header, found.path)

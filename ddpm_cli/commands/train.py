@@ -1,5 +1,6 @@
 """`ddpm train`: train a model, or go on with a run that was stopped."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 
 if TYPE_CHECKING:
     from ddpm_cli.build import Compute
+    from ddpm_cli.files.checkpoint import DataInfo
     from ddpm_cli.files.run import Run
     from ddpm_cli.training.distributed import Group
     from ddpm_cli.training.state import State
@@ -60,7 +62,7 @@ def command(
     as_json: bool,
     **_: Any,
 ) -> None:
-    """Train a diffusion model.
+    """Train a diffusion model, or a classifier that guides one.
 
     The folder of the run gets config.toml, model.safetensors (the averaged weights, ready for
     ddpm sample), state.safetensors (to go on from), metrics.jsonl and sample sheets. The same
@@ -171,10 +173,10 @@ def _continue(
     with journal.bar:
         train(setting, state, journal, **config["train"])
     if place.leads:
-        _farewell(run, state, config, as_json)
+        _farewell(run, state, config, info, as_json)
 
 
-def _farewell(run: "Run", state: "State", config: Config, as_json: bool) -> None:
+def _farewell(run: "Run", state: "State", config: Config, info: "DataInfo", as_json: bool) -> None:
     """Say what is there now and what to type next."""
     if state.step < config["train"]["steps"]:
         console.say(
@@ -185,6 +187,15 @@ def _farewell(run: "Run", state: "State", config: Config, as_json: bool) -> None
         console.json_line({"path": str(run.model)})
     else:
         console.result(str(run.model))
-    task = config.get("task", {}).get("name")
-    words = f"{task} IMAGE -m {run.folder}" if task else f"sample -m {run.folder} -n 64"
-    console.say(f"try: ddpm {words} -o {run.folder.name}.png")
+    name = run.folder.name
+    console.say(f"try: ddpm {_next(run.folder, config, info.classes)} -o {name}.png")
+
+
+def _next(folder: Path, config: Config, classes: tuple[str, ...] | None) -> str:
+    """The words of the command that shows what the model of a run is good for."""
+    made_for = configuration.purpose(config)
+    if made_for == configuration.CLASSIFIER:
+        names = classes or ("0",)
+        label = shlex.quote(names[min(7, len(names) - 1)])
+        return f"guide --classifier {folder} --class {label}"
+    return f"{made_for} IMAGE -m {folder}" if made_for else f"sample -m {folder} -n 64"

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from ddpm_cli.diffusion import weights
 from ddpm_cli.diffusion.parameterizations import Coefficients
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
-
-_NETWORK = "network."  # the prefix that checkpoints leave out
 
 Parameterization = Callable[[Tensor, Schedule], Coefficients]
 Label = Callable[[Tensor, Schedule], Tensor]
@@ -123,16 +122,12 @@ class Denoiser(nn.Module):
         return Prediction(x0.addcmul_(column(out, x), output.to(x.dtype)), channel)
 
     def weights(self) -> dict[str, Tensor]:
-        """All trained tensors: the network's by their own names, a learned schedule's after it."""
-        return {name.removeprefix(_NETWORK): value for name, value in self.state_dict().items()}
+        """All trained tensors by the names of checkpoints."""
+        return weights.named(self)
 
     def load_weights(self, tensors: dict[str, Tensor], *, assign: bool = False) -> None:
         """Take over what `weights` gave; RuntimeError if it belongs to another network."""
-        own = self.state_dict()
-        named = {
-            name if name in own else _NETWORK + name: value for name, value in tensors.items()
-        }
-        self.load_state_dict(named, assign=assign)
+        weights.take(self, tensors, assign=assign)
 
     def bind(self, **condition: Any) -> Wrapped:
         """The same denoiser with its conditions (class labels, images) fixed."""

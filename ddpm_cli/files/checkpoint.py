@@ -18,7 +18,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from ddpm_cli import __version__
-from ddpm_cli.config import Config, from_json
+from ddpm_cli.config import Config, from_json, purpose
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 
@@ -74,8 +74,8 @@ class Header(NamedTuple):
 
     @property
     def task(self) -> str:
-        """What a conditional model was trained for ("inpaint"); empty for an unconditional one."""
-        return str(self.config.get("task", {}).get("name", ""))
+        """What it was trained for ("inpaint", "classifier"); empty for an unconditional model."""
+        return purpose(self.config)
 
 
 def save(path: Path, tensors: dict[str, Tensor], header: Header) -> Header:

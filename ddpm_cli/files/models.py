@@ -22,7 +22,8 @@ class Found(NamedTuple):
 def find(model: str | None, task: str = "") -> Found:
     """The checkpoint that -m names; without it the newest run in ./runs, else the bundled one.
 
-    task: what both must have been trained for; empty for unconditional models.
+    task: what both must have been trained for, "classifier" for those; empty for unconditional
+    models.
     """
     if model is None:
         for newest in newest_runs(RUNS):

@@ -113,7 +113,7 @@ def _pixels(figure: Any) -> Tensor:
     """Render a figure without the clock, version and fonts that its own PNG would carry."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     picture = np.asarray(canvas.buffer_rgba())[:, :, :3]
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))

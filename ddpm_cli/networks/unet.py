@@ -1,23 +1,14 @@
 """One U-Net whose knobs reach from a small MNIST model to DDPM, ADM, DDPM++ and NCSN++."""
 
-import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.knobs import Count, Fraction, Index, Positive
-from ddpm_cli.networks.layers import (
-    Attention,
-    Fourier,
-    ResBlock,
-    dense,
-    normalization,
-    sinusoid,
-    zero,
-)
-from ddpm_cli.networks.resampling import Downsample, Pyramid, Upsample
+from ddpm_cli.networks.layers import Fourier, dense, normalization, sinusoid, zero
+from ddpm_cli.networks.stages import Parts, fold, sides, unfold
 
 
 class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
@@ -79,49 +70,42 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         )
         # The last row is the null class: what label dropout and guidance use.
         self.class_embed = nn.Embedding(classes + 1, embedded) if classes else None
-        parts = _Parts(
+        parts = Parts(
             embedded=embedded,
             dropout=dropout,
             heads=heads,
             head_width=head_width,
             scale_shift=scale_shift,
             resample_blocks=resample_blocks,
+            norm=norm,
+            groups=groups,
+            epsilon=epsilon,
             project_resampled=project_resampled,
             same_padding=same_padding,
             fir=fir,
             rescale=rescale,
-            norm=norm,
-            groups=groups,
-            epsilon=epsilon,
         )
-        # Resolution at each level, for the choice of attention.
-        at = [math.ceil(size[0] / (patch * 2**level)) for level in range(len(multipliers))]
+        attends = [at in attention for at in sides(size[0], patch, len(multipliers))]
         widths = [width * multiplier for multiplier in multipliers]
-        top = len(widths) - 1
 
         seen = (channels + extra) * patch**2  # width of the image beside the encoder
         self.stem = nn.Conv2d(seen, width, 3, padding=1)
-        self.down, skips, now = nn.ModuleList(), [width], width
+        self.down, skips = parts.encoder(width, widths, blocks, attends)
         self.pyramid = nn.ModuleDict()
-        for level, wide in enumerate(widths):
-            for _ in range(blocks):
-                self.down.append(parts.stage(now, wide, at[level] in attention))
-                now = wide
-                skips.append(now)
-            if level < top and progressive_input != "none":
-                residual = progressive_input == "residual"
-                self.pyramid[str(len(self.down))] = parts.pyramid(seen, now, residual)
-                seen = now if residual else seen
-            if level < top:
-                self.down.append(Stage([parts.down(now)]))
-                skips.append(now)
-        self.middle = Stage([parts.block(now, now), parts.attend(now), parts.block(now, now)])
+        if progressive_input != "none":
+            residual = progressive_input == "residual"
+            for level, wide in enumerate(widths[:-1]):
+                behind = (level + 1) * (blocks + 1) - 1  # the stage that halves the image
+                self.pyramid[str(behind)] = parts.pyramid(seen, wide, residual)
+                seen = wide if residual else seen
+        now = widths[-1]
+        self.middle = parts.middle(now)
         self.up = nn.ModuleList()
         for level, wide in reversed(list(enumerate(widths))):
             for number in range(blocks + 1):
                 last = number == blocks
-                attends = at[level] in attention and (last or decoder_attention == "every")
-                stage = parts.stage(now + skips.pop(), wide, attends)
+                here = attends[level] and (last or decoder_attention == "every")
+                stage = parts.stage(now + skips.pop(), wide, here)
                 now = wide
                 if level and last:
                     stage.parts.append(parts.up(now))
@@ -145,7 +129,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         x = x.to(self.stem.weight.dtype)
         if image is not None:
             x = torch.cat([x, image.to(x.dtype)], dim=1)
-        image = dense(_fold(x, self.patch))
+        image = dense(fold(x, self.patch))
         h = self.stem(image)
         skips = [h]
         for number, stage in enumerate(self.down):
@@ -159,7 +143,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             size = skips[-1].shape[-2:] if skips else None
             h = stage(torch.cat([h, skip], dim=1), embedding, size)
         h = self.out(self.head(h))
-        return _unfold(h, self.patch)[..., :height, :width]
+        return unfold(h, self.patch)[..., :height, :width]
 
     def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
         """The noise label and the class as one vector [B, 4 width], already activated."""
@@ -173,99 +157,3 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
                 classes = torch.full((len(label),), self.classes, device=label.device)
             embedding = embedding + self.class_embed(classes)
         return F.silu(embedding)
-
-
-class _Parts(NamedTuple):
-    """What all parts of a U-Net share, and how each is made from it."""
-
-    embedded: int
-    dropout: float
-    heads: int
-    head_width: int
-    scale_shift: bool
-    resample_blocks: bool
-    project_resampled: bool
-    same_padding: bool
-    fir: bool
-    rescale: bool
-    norm: str
-    groups: int
-    epsilon: float
-
-    def block(self, width_in: int, width: int, resample: str = "") -> ResBlock:
-        return ResBlock(
-            width_in,
-            width,
-            self.embedded,
-            dropout=self.dropout,
-            scale_shift=self.scale_shift,
-            norm=self.norm,
-            groups=self.groups,
-            epsilon=self.epsilon,
-            resample=resample,
-            project=self.project_resampled,
-            fir=self.fir,
-            rescale=self.rescale,
-        )
-
-    def attend(self, width: int) -> Attention:
-        return Attention(
-            width,
-            heads=max(1, width // self.head_width) if self.head_width else self.heads,
-            norm=self.norm,
-            groups=self.groups,
-            epsilon=self.epsilon,
-            rescale=self.rescale,
-        )
-
-    def stage(self, width_in: int, width: int, attends: bool) -> "Stage":
-        block = self.block(width_in, width)
-        return Stage([block, self.attend(width)] if attends else [block])
-
-    def down(self, width: int) -> nn.Module:
-        if self.resample_blocks:
-            return self.block(width, width, "down")
-        return Downsample(width, width, fir=self.fir, same=self.same_padding)
-
-    def up(self, width: int) -> nn.Module:
-        if self.resample_blocks:
-            return self.block(width, width, "up")
-        return Upsample(width, fir=self.fir)
-
-    def pyramid(self, width_in: int, width: int, residual: bool) -> Pyramid:
-        return Pyramid(width_in, width, residual=residual, fir=self.fir, rescale=self.rescale)
-
-
-class Stage(nn.Module):
-    """Blocks, attention and resampling in a row, each given what it asks for."""
-
-    def __init__(self, parts: list[nn.Module]) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(parts)
-
-    def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """Run x [B, C, H, W] through the parts; `size` is what an upsampling part must reach."""
-        for part in self.parts:
-            if isinstance(part, ResBlock):
-                x = part(x, embedding, size)
-            elif isinstance(part, Upsample):
-                x = part(x, size)
-            else:
-                x = part(x)
-        return x
-
-
-def _fold(x: Tensor, patch: int) -> Tensor:
-    """Space to depth: [B, C, H, W] -> [B, C patch^2, H / patch, W / patch], edges repeated."""
-    if patch == 1:
-        return x
-    height, width = x.shape[-2:]
-    missing = (-width % patch, -height % patch)
-    if any(missing):
-        x = F.pad(x, (0, missing[0], 0, missing[1]), mode="replicate")
-    return F.pixel_unshuffle(x, patch)
-
-
-def _unfold(x: Tensor, patch: int) -> Tensor:
-    """Depth to space, the inverse of `_fold`."""
-    return x if patch == 1 else F.pixel_shuffle(x, patch)

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -94,13 +95,36 @@ def scaled(rows: Tensor) -> Tensor:
 
 
 def prepare(
-    rows: Tensor, labels: Tensor | None, rng: Rng, *, flip: bool, drop_class: float, null: int
+    rows: Tensor,
+    labels: Tensor | None,
+    rng: Rng,
+    *,
+    flip: bool,
+    crop: int,
+    drop_class: float,
+    null: int,
 ) -> tuple[Tensor, Tensor | None]:
-    """Scale rows [B, ...]; flip half of the images; give some the null class."""
+    """Scale rows [B, ...]; flip half of the images, crop them; give some the null class."""
     x0 = scaled(rows)
     chance = rng.uniform(2).to(rows.device)
     if flip:
         x0 = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), x0.flip(-1), x0)
+    if crop:
+        x0 = cropped(x0, crop, rng)
     if labels is not None:
         labels = torch.where(chance[:, 1] < drop_class, null, labels)
     return x0, labels
+
+
+def cropped(x0: Tensor, pad: int, rng: Rng) -> Tensor:
+    """Images x0 [B, C, H, W] with `pad` pixels more at each edge, of which a random part is left.
+
+    The new pixels repeat the edge, and the part has the size of the image.
+    """
+    height, width = x0.shape[-2:]
+    wide = F.pad(x0, (pad, pad, pad, pad), mode="replicate")
+    top, left = ((2 * pad + 1) * rng.uniform(2).to(x0.device)).long().unbind(1)
+    rows = torch.arange(len(x0), device=x0.device)
+    # Every part there is, as a view of the same memory: [B, C, 2 pad + 1, 2 pad + 1, H, W].
+    parts = wide.unfold(2, height, 1).unfold(3, width, 1)
+    return parts[rows, :, top, left]

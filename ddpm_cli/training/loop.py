@@ -7,15 +7,14 @@ from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
 
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.knobs import Count, Fraction, Index, NonNegative, Positive
-from ddpm_cli.training.batches import Images, Share, batches, image_rng, prepare, scaled
+from ddpm_cli.training.batches import Images, Share, batches, image_rng, prepare
 from ddpm_cli.training.distributed import whole
-from ddpm_cli.training.objective import Objective
-from ddpm_cli.training.state import Draw, Remembering, State
+from ddpm_cli.training.held_out import described
+from ddpm_cli.training.state import Remembering, State
 
 
 class NotFinite(ArithmeticError):
@@ -26,7 +25,8 @@ class Setting(NamedTuple):
     """What a run trains with and on; `objective` is the module whose forward is the loss.
 
     classes: how many the network takes, 0 for none; the label behind the last is the null class.
-    measure: held-out loss of the averaged weights; autocast: the context of forward passes.
+    measure: numbers of the averaged weights on held-out images; autocast: the context of forward
+    passes.
     """
 
     objective: torch.nn.Module
@@ -35,7 +35,7 @@ class Setting(NamedTuple):
     classes: int
     device: torch.device
     autocast: Callable[[], AbstractContextManager[None]]
-    measure: Callable[[], float]
+    measure: Callable[[], dict[str, float]]
     share: Share = Share()
 
 
@@ -74,6 +74,7 @@ def train(
     ema: Fraction = 0.999,
     drop_class: Fraction = 0.1,
     flip: bool = False,
+    crop: Index = 0,
     seed: Index = 0,
     workers: Index = 0,
     minutes: NonNegative = 0.0,
@@ -85,10 +86,12 @@ def train(
     """Minimize the loss with AdamW for `steps` steps, from wherever the state stands.
 
     Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only
-    ends this call of the command. beta1 is 0.9 (Loshchilov 2019).
+    ends this call of the command. beta1 is 0.9 (Loshchilov 2019). flip: half of the images are
+    mirrored; crop: an image gets so many pixels more at each edge, which repeat it, and a random
+    part of the old size is left; drop_class: how often a label is left out.
     """
     began = logged = time.monotonic()
-    trained, share = list(state.denoiser.parameters()), setting.share
+    trained, share = list(state.model.parameters()), setting.share
     source = batches(
         setting.images,
         seed=seed,
@@ -98,7 +101,7 @@ def train(
         workers=workers,
         pin=setting.device.type == "cuda",
     )
-    note, counted = "", state.step
+    note, accuracy, counted = "", "", state.step
     for pixels, labels in source:
         step = state.step
         for group in state.optimizer.param_groups:
@@ -111,6 +114,7 @@ def train(
             labels.to(setting.device, non_blocking=True) if labels is not None else None,
             rng,
             flip=flip,
+            crop=crop,
             drop_class=drop_class,
             null=setting.classes,
         )
@@ -145,12 +149,14 @@ def train(
             elapsed = time.monotonic() - logged
             values["images_per_second"] = (step - counted) * batch / elapsed
             if step % measure_every < log_every or last:
-                values["held_out"] = setting.measure()
+                values |= setting.measure()
             if not all(map(math.isfinite, values.values())):
                 raise NotFinite(f"step {step}: non-finite held-out loss")
             state.window.clear()
             journal.log(values)
-            note, logged, counted = f"loss {values['loss']:.4f}", time.monotonic(), step
+            accuracy = described(values) or accuracy
+            note = f"loss {values['loss']:.4f}{accuracy}"
+            logged, counted = time.monotonic(), step
         journal.advance(note)
         if saving:
             journal.save(state)
@@ -177,20 +183,3 @@ def average_decay(step: int, ema: float) -> float:
     (the rule of TensorFlow's and Score SDE's averages).
     """
     return min(ema, (1 + step) / (10 + step))
-
-
-@torch.no_grad()
-def held_out_loss(
-    objective: Objective, draw: Draw, pixels: Tensor, labels: Tensor | None, device: torch.device
-) -> float:
-    """Mean loss over fixed images at fixed times with fixed noise: comparable over a whole run."""
-    total = 0.0
-    for first in range(0, len(pixels), 128):
-        rows = slice(first, first + 128)
-        x0 = scaled(pixels[rows]).to(device)
-        rng = Rng([keyed("held out", first + row) for row in range(len(x0))])
-        time_rng = Rng([keyed("held out time", first)])
-        t, weight = draw(objective.denoiser.schedule, len(x0), time_rng)
-        losses = objective(x0, t, rng, None if labels is None else labels[rows].to(device))
-        total += float((losses.double() * weight.to(losses)).sum())
-    return total / len(pixels)

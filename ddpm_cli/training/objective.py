@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.rng import Rng
 
 Loss = Callable[..., Tensor]
@@ -12,14 +12,14 @@ Task = Callable[[Tensor, Rng], Tensor]
 
 
 class Objective(nn.Module):
-    """Holds the denoiser and the loss; forward returns the loss of each image.
+    """Holds the denoiser or classifier and its loss; forward returns the loss of each image.
 
     task: makes the conditioning images of a conditional model.
     """
 
-    def __init__(self, denoiser: Denoiser, loss: Loss, task: Task | None = None) -> None:
+    def __init__(self, model: Trained, loss: Loss, task: Task | None = None) -> None:
         super().__init__()
-        self.denoiser = denoiser
+        self.model = model
         self._loss, self._task = loss, task
 
     def forward(self, x0: Tensor, t: Tensor, rng: Rng, classes: Tensor | None) -> Tensor:
@@ -27,4 +27,4 @@ class Objective(nn.Module):
         condition = {} if classes is None else {"classes": classes}
         if self._task is not None:
             condition["image"] = self._task(x0, rng)
-        return self._loss(self.denoiser, x0, t, rng, **condition)
+        return self._loss(self.model, x0, t, rng, **condition)

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 
@@ -29,31 +29,31 @@ class Remembering(Protocol):
 
 
 class State:
-    """A denoiser, its moving average, its optimizer, its draw and the number of finished steps.
+    """A denoiser or classifier, its moving average, optimizer, draw and number of steps made.
 
     Data order, noise and dropout depend on (seed, step, position) alone, so no generator has a
     state to keep.
     """
 
-    def __init__(self, denoiser: Denoiser, optimizer: torch.optim.Optimizer, draw: Draw) -> None:
-        self.denoiser = denoiser
-        self.average = copy.deepcopy(denoiser).eval().requires_grad_(False)
+    def __init__(self, model: Trained, optimizer: torch.optim.Optimizer, draw: Draw) -> None:
+        self.model = model
+        self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.optimizer = optimizer
         self.draw = draw
         self.step = 0
-        self.window = Window(next(denoiser.network.parameters()).device)
+        self.window = Window(next(model.network.parameters()).device)
 
     def update_average(self, decay: float) -> None:
         """average = decay * average + (1 - decay) * weights."""
         average = [parameter.detach() for parameter in self.average.parameters()]
-        weights = [parameter.detach() for parameter in self.denoiser.parameters()]
+        weights = [parameter.detach() for parameter in self.model.parameters()]
         torch._foreach_lerp_(average, weights, 1 - decay)
-        for kept, now in zip(self.average.buffers(), self.denoiser.buffers(), strict=True):
+        for kept, now in zip(self.average.buffers(), self.model.buffers(), strict=True):
             kept.copy_(now)
 
     def tensors(self) -> dict[str, Tensor]:
         """All that must be written to go on bit for bit."""
-        found = {f"weights.{k}": v for k, v in self.denoiser.weights().items()}
+        found = {f"weights.{k}": v for k, v in self.model.weights().items()}
         found |= {f"average.{k}": v for k, v in self.average.weights().items()}
         for name, parameter in self._trained():
             slots = self.optimizer.state[parameter]
@@ -77,7 +77,7 @@ class State:
             cut = len(prefix)
             return {k[cut:]: v for k, v in tensors.items() if k.startswith(prefix)}
 
-        self.denoiser.load_weights(part("weights."))
+        self.model.load_weights(part("weights."))
         self.average.load_weights(part("average."))
         if isinstance(self.draw, Remembering):
             self.draw.load(part("draw."))
@@ -91,8 +91,8 @@ class State:
 
     def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Trained parameters by the names that checkpoints use."""
-        names = dict(zip(self.denoiser.state_dict(), self.denoiser.weights(), strict=True))
-        for name, parameter in self.denoiser.named_parameters():
+        names = dict(zip(self.model.state_dict(), self.model.weights(), strict=True))
+        for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
                 yield names[name], parameter
 
@@ -102,6 +102,11 @@ def _placed(slot: str, value: Tensor, parameter: Tensor) -> Tensor:
     if slot == "step":
         return value.to(parameter.device)
     return torch.empty_like(parameter).copy_(value)
+
+
+def quartile(t: Tensor) -> Tensor:
+    """Which quarter of the noise levels the times t [B] lie in: 0, the cleanest, to 3."""
+    return (t * 4).long().clamp(0, 3)
 
 
 class Window:
@@ -116,9 +121,9 @@ class Window:
 
     def add(self, t: Tensor, losses: Tensor, norm: Tensor) -> None:
         """Count a batch: times [B], losses [B], the gradient's norm."""
-        quartile = (t * 4).long().clamp(0, 3).to(self.sums.device, non_blocking=True)
-        self.sums[:4].index_add_(0, quartile, losses.detach().to(self.sums))
-        self.sums[4:8].index_add_(0, quartile, torch.ones_like(losses).to(self.sums))
+        rows = quartile(t).to(self.sums.device, non_blocking=True)
+        self.sums[:4].index_add_(0, rows, losses.detach().to(self.sums))
+        self.sums[4:8].index_add_(0, rows, torch.ones_like(losses).to(self.sums))
         self.sums[8] += norm.detach().to(self.sums)
         self.sums[9] += 1
 

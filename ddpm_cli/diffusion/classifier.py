@@ -1,0 +1,64 @@
+"""A network that knows the class of noisy images, seen from the state of any process."""
+
+import torch
+from torch import Tensor, nn
+
+from ddpm_cli.diffusion import weights
+from ddpm_cli.diffusion.denoiser import Denoiser, Label, Parameterization
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.shapes import column, double
+
+
+class Classifier(nn.Module):
+    """Logits of p(y given x) for x = x0 + sigma * eps: network(scale * x, label).
+
+    The scale is the input scale of a parameterization. It and the label are those of the
+    classifier's own process, which may be another than that of the model it guides: at equal
+    sigma all Gaussian processes hold the same image.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        parameterization: Parameterization,
+        label: Label,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.schedule = schedule
+        self.parameterization = parameterization
+        self.label = label
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Logits [B, K] of the noisy images x [B, ...] at the level sigma ([] or [B]).
+
+        Below the lowest trained level an image is seen as if it were there; above the highest one
+        it is scaled down to it, where next to no image is left.
+        """
+        asked = double(sigma)
+        lowest, highest = self.schedule.sigma(torch.tensor([0.0, 1.0], dtype=torch.float64))
+        level = asked.clamp(lowest, highest)
+        scale = self.parameterization(level, self.schedule).scale * (level / asked).clamp(max=1)
+        label = self.label(level, self.schedule).expand(len(x)).to(x.device)
+        logits: Tensor = self.network(column(scale, x) * x, label)
+        return logits.to(x.dtype)
+
+    def weights(self) -> dict[str, Tensor]:
+        """All trained tensors by the names of checkpoints."""
+        return weights.named(self)
+
+    def load_weights(self, tensors: dict[str, Tensor], *, assign: bool = False) -> None:
+        """Take over what `weights` gave; RuntimeError if it belongs to another network."""
+        weights.take(self, tensors, assign=assign)
+
+
+def seen(classify: Classifier, x0: Tensor, t: Tensor, rng: Rng) -> Tensor:
+    """What a classifier makes of the images x0 [B, ...], noised to the times t [B]: logits."""
+    sigma = classify.schedule.sigma(t)
+    logits: Tensor = classify(x0 + column(sigma, x0) * rng.normal(x0), sigma)
+    return logits
+
+
+Trained = Denoiser | Classifier

@@ -1,0 +1,71 @@
+"""Numbers of a model on images that it is not trained on, comparable over a whole run."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.diffusion.classifier import Classifier, seen
+from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.training.batches import scaled
+from ddpm_cli.training.objective import Objective
+from ddpm_cli.training.state import Draw, quartile
+
+BATCH = 128
+QUARTILE = "accuracy_q"  # what the four accuracies are called, but for their numbers
+
+
+@torch.no_grad()
+def measured(
+    objective: Objective, draw: Draw, pixels: Tensor, labels: Tensor | None, device: torch.device
+) -> dict[str, float]:
+    """Mean loss over fixed images at fixed times with fixed noise; accuracy of a classifier."""
+    total = 0.0
+    for rows, t, weight in _batches(objective.model.schedule, draw, len(pixels)):
+        x0 = scaled(pixels[rows]).to(device)
+        classes = None if labels is None else labels[rows].to(device)
+        losses = objective(x0, t, _noise(rows), classes)
+        total += float((losses.double() * weight.to(losses)).sum())
+    found = {"held_out": total / len(pixels)}
+    if isinstance(objective.model, Classifier) and labels is not None:
+        found |= accuracy(objective.model, draw, pixels, labels, device)
+    return found
+
+
+@torch.no_grad()
+def accuracy(
+    classify: Classifier, draw: Draw, pixels: Tensor, labels: Tensor, device: torch.device
+) -> dict[str, float]:
+    """Share of the images of which a classifier knows the class, in all and by quartile of t.
+
+    The noise is that of the held-out loss; accuracy_q1 is of the cleanest.
+    """
+    right, count = torch.zeros(4), torch.zeros(4)
+    for rows, t, _ in _batches(classify.schedule, draw, len(pixels)):
+        logits = seen(classify, scaled(pixels[rows]).to(device), t, _noise(rows))
+        hit = torch.eq(logits.argmax(1).cpu(), labels[rows])
+        right.index_add_(0, quartile(t), hit.float())
+        count.index_add_(0, quartile(t), torch.ones(len(t)))
+    found = {"accuracy": float(right.sum() / count.sum())}
+    shares = (right / count.clamp(min=1)).tolist()
+    names = [f"{QUARTILE}{number}" for number in range(1, 5)]
+    return found | {name: shares[i] for i, name in enumerate(names) if count[i] > 0}
+
+
+def _batches(schedule: Schedule, draw: Draw, count: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Rows of images, and the times and weights of each."""
+    for first in range(0, count, BATCH):
+        rows = slice(first, min(first + BATCH, count))
+        rng = Rng([keyed("held out time", first)])
+        yield rows, *draw(schedule, rows.stop - first, rng)
+
+
+def _noise(rows: slice) -> Rng:
+    return Rng([keyed("held out", row) for row in range(rows.start, rows.stop)])
+
+
+def described(values: Mapping[str, float]) -> str:
+    """What a display of progress says of the accuracy at each quartile, if it was measured."""
+    found = [f"{100 * value:.1f}" for key, value in values.items() if key.startswith(QUARTILE)]
+    return f", accuracy {' '.join(found)} %" if found else ""
