@@ -279,7 +279,9 @@ def test_toml_and_json_round_trips(
 
 def test_toml_reads_well() -> None:
     text = config.dump_toml(resolve({"summary": "x"}))
-    assert text.startswith('summary = "x"\nedits = []\nconstraints = []\n\n[data]\nname = "mnist"')
+    assert text.startswith(
+        'summary = "x"\nedits = []\nconstraints = []\nguides = []\n\n[data]\nname = "mnist"'
+    )
     assert '\n\n[[wrappers]]\nname = "clamp"\nlimit = 1.0\n' in text
 
 
