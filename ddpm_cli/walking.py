@@ -1,7 +1,7 @@
 """The options that say how to walk between noise and images, and what they stand for."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -56,13 +56,19 @@ def at(help: str) -> Callable[[_Command], _Command]:
     return click.option("--at", metavar="T", help=f"{text}or 40% of either.")
 
 
-def resolved(ctx: click.Context, trained: Layer, *own: Layer, free: Sequence[str] = ()) -> Config:
+def resolved(
+    ctx: click.Context,
+    trained: Layer,
+    *own: Layer,
+    free: Sequence[str] = (),
+    keys: Mapping[str, str] | None = None,
+) -> Config:
     """The checkpoint's configuration with other ways to walk; what it was trained as is fixed.
 
     own: layers of the command itself, above the checkpoint and below all that is asked for;
-    free: tables that the command alone has a use for.
+    free: tables that the command alone has a use for; keys: more options that set a key.
     """
-    keys = {"sampler": "sampler.name", "steps": "levels.count"}
+    keys = {"sampler": "sampler.name", "steps": "levels.count", **(keys or {})}
     first, *asked = options.layers(ctx, keys, trained)
     config = configuration.resolve([first, *own, *asked])
     if config["constraints"] and "constraints" not in free:
