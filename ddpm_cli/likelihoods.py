@@ -15,7 +15,8 @@ from ddpm_cli.diffusion.likelihood import Reached
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.variational import prior_bits, terms
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.evaluation.coding import Curve
 from ddpm_cli.files.checkpoint import DataInfo
 from ddpm_cli.generate import Batch, Model
 
@@ -25,10 +26,16 @@ Trace = Literal["exact", "rademacher", "gaussian"]
 EXACT = 16  # dimensions up to which the exact trace is the default
 EXACT_LIMIT = 1024  # beyond, one gradient a dimension takes hours an image
 CONTINUOUS = 1000  # steps in which a continuous process is bounded
-PLAIN: dict[str, Any] = {"corrector": {"name": "none"}, "edits": [], "constraints": []}
 
-# A model's own sampler, levels and wrappers are for drawing. The ODE of a clamped prediction has
-# another density; derivatives of a 16-bit network are off by more than a solver is.
+# A model's own sampler, levels and wrappers are for drawing. What a 16-bit network rounds off
+# shows in the second decimal of either method.
+PLAIN: dict[str, Any] = {
+    "corrector": {"name": "none"},
+    "edits": [],
+    "constraints": [],
+    "compute": {"dtype": "float32"},
+}
+# The ODE of a clamped prediction has another density.
 ODE = Layer(
     "ddpm nll",
     {
@@ -36,15 +43,20 @@ ODE = Layer(
         "sampler": {"name": "dpm-solver-single", "order": 3},
         "levels": {"name": "logsnr", "count": 50},
         "wrappers": [],
-        "compute": {"dtype": "float32"},
     },
 )
 
 
-def bound(config: Config, schedule: Schedule) -> Layer:
-    """The settings of the bound: all levels of a discrete process, the variance as trained."""
+def bound(config: Config, schedule: Schedule, *, respaced: bool) -> Layer:
+    """The settings of the bound: all levels of a discrete process, the variance as trained.
+
+    respaced: fewer levels are asked for. Even in log SNR, a tenth of them is almost as good as
+    all; a tenth that is even in time costs twice the bits.
+    """
     variance = "learned" if config["network"].get("learned_variance") else "small"
     levels = {"name": "linspace", "count": schedule.steps or CONTINUOUS}
+    if respaced:
+        levels = {"name": "logsnr"}
     sampler = {"name": "ddpm", "variance": variance}
     return Layer("ddpm nll", {**PLAIN, "sampler": sampler, "levels": levels})
 
@@ -84,72 +96,13 @@ def _plan_bound(config: Config, schedule: Schedule) -> int:
     if name != "ddpm":
         fix = "leave it out, and choose --variance"
         raise ConfigError(f"sampler.{name}: the bound is that of ancestral steps; {fix}")
+    has_learned = config["network"].get("learned_variance")
+    if config["sampler"]["variance"] == "learned" and not has_learned:
+        raise ConfigError("--variance learned: this model has learned none; use small or large")
     levels = generate.path(config, schedule)
     if len(levels) < 3 or bool((levels.diff() >= 0).any()):
         raise ConfigError("levels: the bound needs two or more descending ones; use more --steps")
     return len(levels) - 1
-
-
-class Curve:
-    """Sums over images of each term of the bound, the prior's first, and of the squared error."""
-
-    def __init__(self, levels: Tensor) -> None:
-        """Take the levels [L + 1] of a walk down to 0."""
-        self.levels, self.count = levels, 0
-        self._bits = torch.zeros(2, len(levels), dtype=torch.float64)
-        self._error = torch.zeros(len(levels) - 1, dtype=torch.float64)
-
-    def add(self, bits: Tensor, error: Tensor) -> None:
-        """Count the terms [L + 1, B] and errors [L, B] of a batch of images."""
-        self.count += bits.shape[1]
-        self._bits += torch.stack([bits.sum(1), bits.square().sum(1)])
-        self._error += error.sum(1)
-
-    def terms(self, schedule: Schedule) -> list[dict[str, Any]]:
-        """A row for each term: L_T, then from the noisiest step on, L_0 at last.
-
-        mse_x0 and mse_eps: the squared error of the predicted image, and of its noise.
-        """
-        mean, square = self._bits / self.count
-        spread = (square - mean**2).clamp(min=0) / max(self.count - 1, 1)
-        error = (self._error / self.count).tolist()
-        times = _times(schedule, self.levels[:-1])
-        names = ["L_T", *["L_t-1"] * (len(times) - 1), "L_0"]
-        rows = []
-        for number, name in enumerate(names):
-            at = max(number - 1, 0)  # the prior's term has the first level, and no prediction
-            sigma, found = float(self.levels[at]), error[at] if number else None
-            rows.append(
-                {
-                    "term": name,
-                    "t": times[at],
-                    "sigma": sigma,
-                    "bits": float(mean[number]),
-                    "bits_error": float(spread[number].sqrt()) if self.count > 1 else None,
-                    "mse_x0": found,
-                    "mse_eps": None if found is None else found / sigma**2,
-                }
-            )
-        return rows
-
-    def rates(self, schedule: Schedule) -> list[dict[str, Any]]:
-        """Progressive coding (Ho 2020, section 4.3): bits received by t, and how wrong x0 is.
-
-        distortion: root mean squared error of the predicted x0, of 0..255; 0 once all is there.
-        """
-        rate = (self._bits[0] / self.count).cumsum(0).tolist()
-        distortion = (127.5 * (self._error / self.count).sqrt()).tolist()
-        rows = zip([*_times(schedule, self.levels[:-1]), 0], [*self.levels.tolist()], strict=True)
-        return [
-            {"t": t, "sigma": sigma, "rate": bits, "distortion": wrong}
-            for (t, sigma), bits, wrong in zip(rows, rate, [*distortion, 0.0], strict=True)
-        ]
-
-
-def _times(schedule: Schedule, levels: Tensor) -> list[float]:
-    """The papers' 1..T of a discrete process, times in [0, 1] of a continuous one."""
-    with torch.no_grad():
-        return (schedule.time(levels) * (schedule.steps or 1)).tolist()
 
 
 class Meter:
@@ -231,10 +184,8 @@ class Meter:
     ) -> Tensor | None:
         """By the bound, whose terms go into the curve."""
         info, config = self.model.info, self.model.config
-        denoise, rng = (
-            self._denoise(slice(0, len(x0)), classes),
-            Rng([keyed(seed, "nll") for seed in seeds]),
-        )
+        denoise = self._denoise(slice(0, len(x0)), classes)
+        rng = Rng([keyed(seed, "nll") for seed in seeds])
         bits = self.asked.bits if info.is_image else None
         variance = config["sampler"]["variance"]
         prior = prior_bits(denoise.schedule, x0, self.levels[0])
@@ -273,16 +224,6 @@ def _last(states: Iterator[Reached]) -> Reached | None:
     return final
 
 
-def scaled(pixels: Tensor, bits: int, name: str) -> Tensor:
-    """Bytes [...] as float64 in [-1, 1], those of 2^bits even levels exactly on them."""
-    top = 2**bits - 1
-    level = (pixels.double() * (top / 255)).round()
-    if bool(((level * (255 / top)).round() != pixels).any()):
-        fix = "quantize them first, or leave --bits out"
-        raise Refusal(f"{name}: has other values than {top + 1} levels from 0 to 255", fix)
-    return level * (2 / top) - 1
-
-
 def mean(bits: Sequence[float]) -> tuple[float, float | None]:
     """The mean over images and its standard error; one image has none."""
     found = torch.tensor(bits, dtype=torch.float64)
@@ -299,14 +240,16 @@ def described(config: Config, asked: Asked) -> str:
     """How it was measured, in words."""
     sampler, levels = config["sampler"], config["levels"]
     drawn = f", {asked.repeats} repeats" if asked.repeats > 1 else ""
+    spread = f"{levels['name']} {levels.get('count', '')}".rstrip()
     if asked.method == "vlb":
         wrappers = "+".join(settings["name"] for settings in config["wrappers"]) or "no wrappers"
-        return f"vlb, {sampler['variance']} variance, {wrappers}{drawn}"
+        return f"vlb, {spread}, {sampler['variance']} variance, {wrappers}{drawn}"
     order = f" of order {sampler['order']}" if "order" in sampler else ""
-    solver = f"{sampler['name']}{order}, {levels['name']} {levels.get('count', '')}".rstrip()
+    solver = f"{sampler['name']}{order}, {spread}"
     if build.is_adaptive(config):
         solver = f"{sampler['name']} to {sampler['rtol']:g}"
-    probes = f" trace from {asked.probes} {asked.trace} probes"
+    number = f"{asked.probes} {asked.trace} probe{'s' if asked.probes > 1 else ''}"
+    probes = f" trace from {number}"
     return f"ode, {solver},{' exact trace' if asked.trace == 'exact' else probes}{drawn}"
 
 

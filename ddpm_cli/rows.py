@@ -1,6 +1,6 @@
 """The data that a command measures a model on: images of files, or rows of a data set in order."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli import build
 from ddpm_cli.config import Config
 from ddpm_cli.data.images import Data
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import inputs
 from ddpm_cli.files.checkpoint import DataInfo
@@ -26,21 +26,23 @@ class Rows(NamedTuple):
     labels: list[int] | None = None
 
 
+class Look(NamedTuple):
+    """How files become images of a model; see inputs.read."""
+
+    shape: Sequence[int]
+    fit: Fit = "error"
+    background: str = "white"
+
+
 def of_files(
-    sources: Sequence[Source],
-    shape: Sequence[int],
-    fit: Fit,
-    background: str,
-    batch: int,
-    failures: Failures,
-    scale: Callable[[Tensor, str], Tensor],
+    sources: Sequence[Source], look: Look, batch: int, bits: int, failures: Failures
 ) -> Iterator[Rows]:
     """Batches of image files; those that cannot be read, or scaled, are reported and left out."""
 
     def read(numbered: tuple[int, Source]) -> tuple[int, str, Tensor]:
         number, source = numbered
-        image = inputs.read(source, shape, fit, background).image
-        return number, source.name, scale(image, inputs.shown(source))
+        image = inputs.read(source, *look).image
+        return number, source.name, scaled(image, bits, inputs.shown(source))
 
     given = failures.passing(read, enumerate(sources))
     while found := list(islice(given, batch)):
@@ -48,32 +50,43 @@ def of_files(
         yield Rows(list(names), list(numbers), torch.stack(values))
 
 
-def of_set(
-    data: Data, info: DataInfo, count: int, batch: int, scale: Callable[[Tensor, str], Tensor]
-) -> Iterator[Rows]:
+def of_set(data: Data, info: DataInfo, count: int, batch: int, bits: int) -> Iterator[Rows]:
     """Batches of the first `count` rows of a set, in order, nothing dropped or augmented."""
-    for numbers in torch.arange(count).split(batch):
+    for first in range(0, count, batch):
+        numbers = torch.arange(first, min(first + batch, count))
         values, labels = data[numbers]
+        listed: list[int] = numbers.tolist()
         if info.is_image:
-            values = scale(values, f"rows {int(numbers[0])} to {int(numbers[-1])}")
+            values = scaled(values, bits, f"rows {listed[0]} to {listed[-1]}")
         else:
             values = _renormalized(values, data, info)
-        listed = [int(number) for number in numbers]
-        names = [str(number) for number in listed]
+        names = [*map(str, listed)]
         yield Rows(names, listed, values, None if labels is None else labels.tolist())
 
 
-def data_set(config: Config, split: str, info: DataInfo, taken: int) -> Data:
+def data_set(config: Config, split: str, info: DataInfo, is_labelled: bool) -> Data:
     """The data set of a configuration; one that is unlike the model's own is refused.
 
-    taken: the number of classes that the model is told.
+    is_labelled: the model is to be told the classes of the rows.
     """
     found = build.images(config, split)
     if tuple(found.shape) != info.shape or (found.mean is None) != info.is_image:
         have, want = ("x".join(map(str, shape)) for shape in (found.shape, info.shape))
-        raise ConfigError(f"data: rows of {have} values, the model takes {want} of its own kind")
-    if taken and found.labels is not None and found.classes != info.classes:
-        raise ConfigError("data: other classes than those of the model; name the model's data")
+        kind = "images" if info.is_image else "arrays"
+        raise ConfigError(f"data: {have} values a row, the model is one of {kind} of {want}")
+    if is_labelled and (found.labels is None or found.classes != info.classes):
+        raise ConfigError("--class own: these data have no classes, or others than the model")
+    return found
+
+
+def scaled(pixels: Tensor, bits: int, name: str) -> Tensor:
+    """Bytes [...] as float64 in [-1, 1], those of 2^bits even levels exactly on them."""
+    top = 2**bits - 1
+    level = (pixels.double() * (top / 255)).round()
+    if bool(((level * (255 / top)).round() != pixels).any()):
+        fix = "quantize them first, or leave --bits out"
+        raise Refusal(f"{name}: has other values than {top + 1} levels from 0 to 255", fix)
+    found: Tensor = level * (2 / top) - 1
     return found
 
 
@@ -84,4 +97,5 @@ def _renormalized(values: Tensor, data: Data, info: DataInfo) -> Tensor:
         torch.tensor(numbers, dtype=torch.float64).reshape(wide)
         for numbers in (data.mean, data.std, info.mean, info.std)
     )
-    return (values.double() * std + mean - own_mean) / own_std
+    found: Tensor = (values.double() * std + mean - own_mean) / own_std
+    return found

@@ -10,8 +10,8 @@ from exact import by_sigma
 from golden.load_golden import Case, Golden
 from torch import Tensor
 
-from ddpm_cli.diffusion.likelihood import Reached, climb, leap, log_density
 from ddpm_cli.diffusion.levels import logsnr
+from ddpm_cli.diffusion.likelihood import Reached, climb, leap, log_density
 from ddpm_cli.diffusion.processes import edm, subvp, ve, vp
 from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_single
 from ddpm_cli.diffusion.samplers.ode import ode

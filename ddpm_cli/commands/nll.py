@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ddpm_cli import config as configuration
 from ddpm_cli import completion, console, options, walking
+from ddpm_cli import config as configuration
 from ddpm_cli.config import Config, Layer
 from ddpm_cli.errors import ConfigError, Refusal
 
@@ -44,7 +44,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.argument("inputs", metavar="[INPUT...]", nargs=-1, shell_complete=completion.paths)
 @options.component("data", "--data", help="Measure on a data set, by default the model's own.")
-@click.option("--split", type=click.Choice(["train", "test"]), help="Of the data; test unless told.")
+@click.option(
+    "--split", type=click.Choice(["train", "test"]), help="Of the data; test unless told."
+)
 @click.option(
     "-n",
     "--count",
@@ -113,15 +115,16 @@ def command(
 
     --method ode solves the probability-flow ODE up to noise on 50 levels evenly spaced in
     log-SNR, by dpm-solver of order 3, and integrates the trace of its derivative on the way.
-    Bytes become real numbers by uniform noise within their bins. Nothing is clamped, and the
-    network computes in float32 unless told: in bfloat16 derivatives are too coarse.
+    Bytes become real numbers by uniform noise within their bins. Nothing is clamped.
 
     --method vlb sums the terms of the variational bound over all levels, or over --steps of
-    them, with the model's own wrappers (--set wrappers=[] leaves them out).
+    them, evenly spaced in log-SNR, with the model's own wrappers (--set wrappers=[] leaves
+    them out).
 
-    Images are those of INPUT, or the first of a data set in its order; they are given the null
-    class unless told. Standard errors are over images. Of data that are no images the density
-    is measured, in their own units. Exit code 3: some inputs failed.
+    The network computes in float32 unless told: what bfloat16 rounds off shows in the second
+    decimal. Images are those of INPUT, or the first of a data set in its order; they are
+    given the null class unless told. Standard errors are over images. Of data that are no
+    images the density is measured, in their own units. Exit code 3: some inputs failed.
     """
     from ddpm_cli import build
     from ddpm_cli.files import checkpoint, models
@@ -157,21 +160,27 @@ class _Given(NamedTuple):
     """What to measure on: its name, how many rows, and the rows in batches."""
 
     what: str
-    count: int
+    total: int
     rows: "Iterator[Rows]"
     failures: "Failures"
 
 
 def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Schedule") -> _Task:
     """What the options ask for; those that would have no effect are refused."""
-    from ddpm_cli import classes, likelihoods
+    from ddpm_cli import build, classes, likelihoods
 
     asked, is_exact = ctx.params, ctx.params["method"] == "ode"
     _refuse_idle(ctx, *(BOUND_ONLY if is_exact else ("sampler", *EXACT_ONLY)))
     trained = Layer(str(found.path), header.config)
-    own = likelihoods.ODE if is_exact else likelihoods.bound(header.config, schedule)
+    respaced = asked["steps"] is not None or asked["calls"] is not None
+    own = likelihoods.ODE
+    if not is_exact:
+        own = likelihoods.bound(header.config, schedule, respaced=respaced)
     keys = {"variance": "sampler.variance", "data": "data.name"}
     config = walking.resolved(ctx, trained, own, free=("data",), keys=keys)
+    if build.is_adaptive(config) and asked["steps"] is not None:
+        name = config["sampler"]["name"]
+        raise ConfigError(f"--steps: {name} takes as many as its tolerance needs; leave it out")
     config = walking.sized(ctx, config, schedule)
     _check_files(ctx, header.data.is_image)
     how = likelihoods.Asked(
@@ -218,52 +227,37 @@ def _given(ctx: click.Context, task: _Task) -> _Given:
     from ddpm_cli import provenance, rows
     from ddpm_cli.failures import Failures
     from ddpm_cli.files import inputs
-    from ddpm_cli.likelihoods import scaled
 
     asked, info, batch = ctx.params, task.header.data, ctx.params["batch"] or BATCH
-
-    def scale(pixels: "Any", name: str) -> "Any":
-        return scaled(pixels, asked["bits"], name)
-
     words = provenance.given(ctx, "data", "split", "count")
-    if asked["inputs"]:
-        if words or task.label == OWN:
-            fix = "leave out INPUT, or what is said of the data"
-            raise ConfigError(f"{words[0] if words else '--class own'}: of a data set; {fix}")
-        if not info.is_image:
-            fix = "--data array --set data.path=FILE"
-            raise ConfigError(f"INPUT: this model is none of images; use --split test, or {fix}")
-        sources = inputs.sources(asked["inputs"])
-        inputs.mode_of(info.shape)
-        failures = Failures(len(sources))
-        files = rows.of_files(
-            sources, info.shape, asked["fit"], asked["background"], batch, failures, scale
+    if not asked["inputs"]:
+        if not words:
+            fix = "--split test -n 100 takes the model's own data"
+            raise ConfigError(f"INPUT: name images or folders, or {fix}")
+        if fitted := provenance.given(ctx, "fit", "background"):
+            raise ConfigError(f"{fitted[0]}: of image files; use --set data.fit=...")
+        data = rows.data_set(task.config, asked["split"] or "test", info, task.label == OWN)
+        total = min(asked["count"] or COUNT, len(data))
+        if asked["count"] and total < asked["count"]:
+            console.warn(f"-n {asked['count']}: there are {total} rows")
+        what = f"{total} of {task.config['data']['name']} {asked['split'] or 'test'}"
+        return _Given(
+            what, total, rows.of_set(data, info, total, batch, asked["bits"]), Failures(total)
         )
-        return _Given(f"{len(sources)} images", len(sources), files, failures)
-    if not words and not any(a.startswith("data.") for a in asked["assignments"]):
-        fix = "--split test -n 100 takes the model's own data"
-        raise ConfigError(f"INPUT: name images or folders, or {fix}")
-    if fitted := provenance.given(ctx, "fit", "background"):
-        raise ConfigError(f"{fitted[0]}: of image files; use --set data.fit=...")
-    return _of_set(ctx, task, batch, scale)
-
-
-def _of_set(ctx: click.Context, task: _Task, batch: int, scale: "Any") -> _Given:
-    """The first rows of a data set."""
-    from ddpm_cli import rows
-    from ddpm_cli.failures import Failures
-
-    asked, info = ctx.params, task.header.data
-    split = asked["split"] or "test"
-    data = rows.data_set(task.config, split, info, task.config["network"].get("classes", 0))
-    if task.label == OWN and data.labels is None:
-        raise ConfigError("--class own: these data have no classes; leave it out")
-    count = min(asked["count"] or COUNT, len(data))
-    if asked["count"] and count < asked["count"]:
-        console.warn(f"-n {asked['count']}: there are {count} rows")
-    name = task.config["data"]["name"]
-    what = f"{count} {'images' if info.is_image else 'rows'} of {name} {split}"
-    return _Given(what, count, rows.of_set(data, info, count, batch, scale), Failures(count))
+    if words or task.label == OWN:
+        fix = "leave out INPUT, or what is said of the data"
+        raise ConfigError(f"{words[0] if words else '--class own'}: of a data set; {fix}")
+    if not info.is_image:
+        fix = "--data array --set data.path=FILE"
+        raise ConfigError(f"INPUT: this model is none of images; use --split test, or {fix}")
+    inputs.mode_of(info.shape)
+    sources = inputs.sources(asked["inputs"])
+    failures, look = (
+        Failures(len(sources)),
+        rows.Look(info.shape, asked["fit"], asked["background"]),
+    )
+    files = rows.of_files(sources, look, batch, asked["bits"], failures)
+    return _Given(f"{len(sources)} images", len(sources), files, failures)
 
 
 def _measure(ctx: click.Context, task: _Task, given: _Given) -> None:
@@ -273,7 +267,7 @@ def _measure(ctx: click.Context, task: _Task, given: _Given) -> None:
 
     found = generate.ready(task.found, task.config, moments_file=ctx.params["moments"])
     began, bits = time.monotonic(), list[float]()
-    total = None if task.calls is None else task.calls * given.count
+    total = None if task.calls is None else task.calls * given.total
     with console.progress(total, "network calls") as bar:
         meter = Meter(found, task.asked, bar.advance)
         for batch in given.rows:

@@ -129,9 +129,9 @@ class _Joined:
         self.schedule = inner.schedule
         self._inner, self._shape, self._probes = inner, shape, probes
 
-    def __call__(self, state: Tensor, sigma: Tensor) -> Prediction:
-        x, gathered = state[:, :-1].reshape(self._shape), state[:, -1]
-        x0, trace = jacobian_trace(self._inner, x, sigma, self._probes)
+    def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
+        image, gathered = x[:, :-1].reshape(self._shape), x[:, -1]
+        x0, trace = jacobian_trace(self._inner, image, sigma, self._probes)
         return Prediction(torch.cat([x0.flatten(1), (gathered - trace)[:, None]], dim=1))
 
 
