@@ -21,6 +21,7 @@ from ddpm_cli.diffusion.likelihood import (
     rademacher,
 )
 from ddpm_cli.diffusion.likelihood import gaussian as normal_probes
+from ddpm_cli.diffusion.processes import edm
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_single
 from ddpm_cli.diffusion.samplers.heun import heun
@@ -191,6 +192,17 @@ def test_bound_of_normal_data_is_near_their_entropy() -> None:
     decoder = (ratio - 1 - math.log(ratio)) / (2 * math.log(2))
     assert error < 0.02
     assert float(apart.mean()) == pytest.approx(decoder, abs=3 * error)
+
+
+@pytest.mark.parametrize("schedule", [cosine(), edm()], ids=["discrete", "continuous"])
+def test_decoder_of_a_denser_list_is_no_narrower(schedule: Schedule) -> None:
+    mixture = gaussian(0, 1)
+    x0, denoise = data(mixture, 500), by_sigma(mixture, schedule).bind()
+    found = []
+    for count in (30, 200):
+        *_, last = terms(denoise, x0, logsnr(schedule, count=count), Fresh(), "large", None)
+        found.append(float(last.bits.mean()))
+    assert found[1] == pytest.approx(found[0], abs=0.5)
 
 
 def test_prior_of_a_lower_level_costs_more() -> None:

@@ -147,12 +147,26 @@ def terms(
     Each at x = x0 + t eps, with noise of its own; `prior_bits` at levels[0] completes the bound
     (Ho 2020, eq. 5). On a part of the levels it is the bound of the respaced process.
     """
-    lowest = levels[-3:-1].flip(0)
+    lowest = torch.stack([levels[-2], _second(denoise.schedule, levels)])
     for t, s in pairwise(levels):
         prediction = denoise(x0 + float(t) * rng.normal(x0), t)
         step = Reverse.between(denoise.schedule, t.expand(len(x0)), s.expand(len(x0)), lowest)
         error = (prediction.x0 - x0).square().flatten(1).mean(1)
         yield Term(t, s, step_bits(x0, prediction, step, variance, bits), error)
+
+
+def _second(schedule: Schedule, levels: Tensor) -> Tensor:
+    """The level above the lowest one that sets the decoder's variance.
+
+    That of the list, but no closer than the process's own next level, or twice the lowest one
+    of a continuous process: a denser list has vanishing posterior variances, which the error of
+    the last prediction knows nothing of.
+    """
+    lowest = levels[-2]
+    own = 2 * lowest
+    if schedule.steps is not None:
+        own = schedule.sigma(schedule.time(lowest) + 1 / schedule.steps)
+    return torch.maximum(levels[-3], own)
 
 
 def prior_bits(schedule: Schedule, x0: Tensor, sigma: Tensor | None = None) -> Tensor:
