@@ -67,4 +67,5 @@ class Curve:
 def _times(schedule: Schedule, levels: Tensor) -> list[float]:
     """The papers' 1..T of a discrete process, times in [0, 1] of a continuous one."""
     with torch.no_grad():
-        return (schedule.time(levels) * (schedule.steps or 1)).tolist()
+        times = (schedule.time(levels) * (schedule.steps or 1)).tolist()
+    return [round(time, 9) for time in times]
