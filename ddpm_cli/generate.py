@@ -222,15 +222,18 @@ def load(model: str | None, **compute: str) -> Model:
     return ready(found, resolve(layers))
 
 
-def ready(found: Found, config: Config, compute: Compute | None = None) -> Model:
+def ready(
+    found: Found, config: Config, compute: Compute | None = None, moments_file: Path | None = None
+) -> Model:
     """The model of a checkpoint, to be walked with as a configuration says.
 
-    compute: where, if not on the device that the configuration names.
+    compute: where, if not on the device that the configuration names; moments_file: moments of
+    the model, if not those beside it.
     """
     chosen = compute or build.compute(**config["compute"])
     header, weights = checkpoint.load(found.path, str(chosen.device))
     denoiser = build.restored(header, weights, chosen, found.path)
-    denoise = build.known(denoiser, fitted(config, header, found))
+    denoise = build.known(denoiser, fitted(config, header, found, moments_file))
     return Model(config, header.data, chosen, denoise, header)
 
 

@@ -1,7 +1,7 @@
 """The options that say how to walk between noise and images, and what they stand for."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -90,13 +90,15 @@ def resolved(
     *own: Layer,
     above: Sequence[Layer] = (),
     free: Sequence[str] = (),
+    keys: Mapping[str, str] | None = None,
 ) -> Config:
     """The checkpoint's configuration with other ways to walk; what it was trained as is fixed.
 
     own: layers of the command itself, above the checkpoint and below all that is asked for;
-    above: what its own flags ask for; free: tables that the command alone has a use for.
+    above: what its own flags ask for; free: tables that the command alone has a use for; keys:
+    more options that set a key.
     """
-    keys = {"sampler": "sampler.name", "steps": "levels.count"}
+    keys = {"sampler": "sampler.name", "steps": "levels.count", **(keys or {})}
     first, *asked = options.layers(ctx, keys, trained)
     config = configuration.resolve([first, *own, *asked, *above])
     if config["constraints"] and "constraints" not in free:

@@ -27,6 +27,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     import families
     import inpainting
     import latents
+    import likelihood
     import solver_axis
     import upscaling
 
@@ -37,6 +38,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         families=families,
         inpainting=inpainting,
         latents=latents,
+        likelihood=likelihood,
         solver_axis=solver_axis,
         upscaling=upscaling,
     )
@@ -195,7 +197,7 @@ def test_two_models_are_compared_at_a_level_that_both_know(scripts: SimpleNamesp
     assert scripts.latents.common_top(["mnist", "mnist"]) == 160
 
 
-@pytest.mark.parametrize("script", ["ddim_table", "families", "latents"])
+@pytest.mark.parametrize("script", ["ddim_table", "families", "latents", "likelihood"])
 def test_help(scripts: SimpleNamespace, script: str) -> None:
     done = CliRunner().invoke(getattr(scripts, script).main, ["--help"])
     assert done.exit_code == 0
@@ -267,3 +269,16 @@ class TestUpscaling:
         together = scripts.upscaling.enlarged(found.upscaler, small, 3)
         apart = scripts.upscaling.enlarged(found.upscaler, small, 2)
         assert int((together.int() - apart.int()).abs().max()) <= 1
+
+
+def test_ways_to_measure_likelihood(scripts: SimpleNamespace) -> None:
+    way, config = scripts.likelihood.Way, resolve(presets.layers("mnist"))
+    for one, count, name in (
+        (way("vlb", 0), 1000, "ddpm"),
+        (way("vlb", 30), 30, "ddpm"),
+        (way("ode", 20, "heun"), 20, "heun"),
+    ):
+        found = resolve([Layer("m", config), *one.layers(config)])
+        assert (found["levels"]["count"], found["sampler"]["name"]) == (count, name)
+    row = {"bits": 1.5, "error": 0.01, "calls": 30.0, "seconds": 0.5}
+    assert "bound, 30 levels" in scripts.likelihood.report([("mnist", way("vlb", 30), row)])

@@ -5,14 +5,17 @@ its native scale is the same number as here, where x = x0 + sigma * eps.
 """
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.denoiser import Prediction
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.diffusion.walk import Draws
 
 
 def normal_kl(shift: Tensor, ratio: Tensor) -> Tensor:
@@ -101,12 +104,13 @@ def _posterior(t: Tensor, s: Tensor) -> Tensor:
 
 
 def step_bits(
-    x0: Tensor, prediction: Prediction, step: Reverse, variance: str, bits: int = 8
+    x0: Tensor, prediction: Prediction, step: Reverse, variance: str, bits: int | None = 8
 ) -> Tensor:
     """Term of one reverse step in bits per dimension, shape [B].
 
     KL(q(x_s given x_t, x0) || p(x_s given x_t)), whose means differ by (1 - s^2 / t^2) times the
-    error of x0; at s = 0 the decoder's -log p(x0 given x_t) (Ho 2020, eq. 5).
+    error of x0; at s = 0 the decoder's -log p(x0 given x_t) (Ho 2020, eq. 5), of images of
+    2^bits levels or, without bits, the density of real numbers.
     """
     ratio = step.ratio(prediction, variance)
     last = step.s == 0
@@ -114,13 +118,64 @@ def step_bits(
     shift = column((start**-2 - step.t**-2).sqrt(), x0) * (prediction.x0 - x0)
     last = column(last, x0).bool()
     log_variance = torch.where(last, column(step.small, x0) + ratio, 0.0)
-    decoder = -discretized_normal(x0, prediction.x0, log_variance, bits)
+    if bits is None:
+        spread = torch.exp(-log_variance) * (x0 - prediction.x0) ** 2
+        decoder = (log_variance + math.log(2 * math.pi) + spread) / 2
+    else:
+        decoder = -discretized_normal(x0, prediction.x0, log_variance, bits)
     return per_dimension(torch.where(last, decoder, normal_kl(shift, ratio)))
 
 
-def prior_bits(schedule: Schedule, x0: Tensor) -> Tensor:
-    """KL(q(x_T given x0) || the prior) in bits per dimension, shape [B] (Ho 2020, eq. 5: L_T)."""
-    sigma = schedule.sigma(torch.ones((), dtype=torch.float64))
+class Term(NamedTuple):
+    """What one reverse step, from the level t to s, adds to the bound.
+
+    bits: bits per dimension [B]; error: mean squared error of the predicted x0 [B].
+    """
+
+    t: Tensor
+    s: Tensor
+    bits: Tensor
+    error: Tensor
+
+
+@torch.no_grad()
+def terms(
+    denoise: Denoise, x0: Tensor, levels: Tensor, rng: Draws, variance: str, bits: int | None = 8
+) -> Iterator[Term]:
+    """The terms of the bound of images x0 [B, ...] for each move of a walk down to 0.
+
+    Each at x = x0 + t eps, with noise of its own; `prior_bits` at levels[0] completes the bound
+    (Ho 2020, eq. 5). On a part of the levels it is the bound of the respaced process.
+    """
+    lowest = torch.stack([levels[-2], _second(denoise.schedule, levels)])
+    for t, s in pairwise(levels):
+        prediction = denoise(x0 + float(t) * rng.normal(x0), t)
+        step = Reverse.between(denoise.schedule, t.expand(len(x0)), s.expand(len(x0)), lowest)
+        error = (prediction.x0 - x0).square().flatten(1).mean(1)
+        yield Term(t, s, step_bits(x0, prediction, step, variance, bits), error)
+
+
+def _second(schedule: Schedule, levels: Tensor) -> Tensor:
+    """The level above the lowest one that sets the decoder's variance.
+
+    That of the list, but no closer than the process's own next level, or twice the lowest one
+    of a continuous process: a denser list has vanishing posterior variances, which the error of
+    the last prediction knows nothing of.
+    """
+    lowest = levels[-2]
+    own = 2 * lowest
+    if schedule.steps is not None:
+        own = schedule.sigma(schedule.time(lowest) + 1 / schedule.steps)
+    return torch.maximum(levels[-3], own)
+
+
+def prior_bits(schedule: Schedule, x0: Tensor, sigma: Tensor | None = None) -> Tensor:
+    """KL(q(x_T given x0) || the prior) in bits per dimension, shape [B] (Ho 2020, eq. 5: L_T).
+
+    sigma: the level where a walk begins, if that is not the last of the process.
+    """
+    if sigma is None:
+        sigma = schedule.sigma(torch.ones((), dtype=torch.float64))
     ratio = 2 * torch.log(schedule.prior(sigma) / sigma)
     return per_dimension(normal_kl(x0 / column(sigma, x0), column(ratio, x0)))
 

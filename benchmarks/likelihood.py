@@ -1,0 +1,161 @@
+"""Bits per dimension of test digits, by the variational bound and by the probability-flow ODE.
+
+Every cell is kept in a record as soon as it is measured, so a stopped run goes on.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from cells import Record, Row, markdown, measuring, number, say
+
+from ddpm_cli import build, classes, generate, likelihoods, rows
+from ddpm_cli.config import Config, Layer, resolve
+from ddpm_cli.data import sets
+from ddpm_cli.files import checkpoint, models
+from ddpm_cli.generate import Model
+from ddpm_cli.likelihoods import Asked, Meter
+
+ALL = "all"
+
+
+class Way(NamedTuple):
+    """One line of the table: method, sampler of the ODE, number of levels (0: all)."""
+
+    method: str
+    levels: int
+    sampler: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the table calls it."""
+        count = f"{self.levels or ALL} levels"
+        return f"bound, {count}" if self.method == "vlb" else f"ODE, {self.sampler}, {count}"
+
+    def layers(self, config: Config) -> list[Layer]:
+        """The settings above those of the checkpoint."""
+        if self.method == "vlb":
+            own = likelihoods.bound(config, build.schedule(config), respaced=bool(self.levels))
+            more = {"levels": {"count": self.levels}} if self.levels else {}
+            return [own, Layer("benchmark", more)]
+        sampler: dict[str, Any] = {"name": self.sampler}
+        if self.sampler == "dpm-solver-single":
+            sampler["order"] = 3
+        tables = {"sampler": sampler, "levels": {"count": self.levels}}
+        return [likelihoods.ODE, Layer("benchmark", tables)]
+
+
+def load(name: str, way: Way, dtype: str, threads: int) -> Model:
+    """A model with the settings of a way to measure it."""
+    found = models.find(name)
+    config = checkpoint.read_header(found.path).config
+    compute = Layer("machine", {"compute": {"dtype": dtype, "threads": threads}})
+    return generate.ready(found, resolve([Layer(name, config), *way.layers(config), compute]))
+
+
+def measure(model: Model, asked: Asked, count: int, batch: int, own: bool) -> Row:
+    """The mean over the first digits, its standard error, and what it cost.
+
+    own: digits are given their own classes instead of the null class.
+    """
+    meter, bits, began = Meter(model, asked, lambda rows: None), list[float](), time.perf_counter()
+    label = classes.fixed(None, model.config)
+    for part in rows.of_set(sets.mnist("test"), model.info, count, batch, asked.bits):
+        numbers = classes.numbers(label, part.numbers, model.config, model.info)
+        found = meter(part.values, part.numbers, part.labels if own else numbers)
+        bits += [] if found is None else found.tolist()
+    seconds = time.perf_counter() - began
+    mean, error = likelihoods.mean(bits)
+    return {
+        "bits": mean,
+        "error": error,
+        "calls": meter.calls / count,
+        "seconds": round(seconds / count, 3),
+        "each": [round(value, 4) for value in bits],
+    }
+
+
+def report(found: list[tuple[str, Way, Row]]) -> str:
+    """The table in Markdown."""
+    heading = ["model and method", "bits/dim", "standard error", "network calls", "s an image"]
+    cells = [
+        [
+            f"{name}: {way.title}",
+            number(row["bits"], 3),
+            number(row["error"], 3),
+            number(row["calls"], 0),
+            number(row["seconds"], 2),
+        ]
+        for name, way, row in found
+    ]
+    return markdown(heading, cells)
+
+
+@click.command(context_settings={"max_content_width": 99})
+@click.option("-m", "--model", "names", multiple=True, default=["mnist"], help="May be repeated.")
+@click.option("-n", "--images", type=click.IntRange(min=2), default=1000, show_default=True)
+@click.option(
+    "--bound",
+    type=click.IntRange(min=0),
+    multiple=True,
+    default=[0, 250, 100],
+    help="Numbers of levels of the bound; 0 takes all.",
+)
+@click.option(
+    "--ode",
+    type=click.IntRange(min=3),
+    multiple=True,
+    default=[25, 50],
+    help="Numbers of levels of the ODE.",
+)
+@click.option(
+    "--sampler",
+    "samplers",
+    type=click.Choice(["heun", "dpm-solver-single"]),
+    multiple=True,
+    default=["dpm-solver-single"],
+    help="Of the ODE.",
+)
+@click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--class", "label", type=click.Choice(["none", "own"]), default="none")
+@measuring()
+def main(
+    names: tuple[str, ...],
+    images: int,
+    bound: tuple[int, ...],
+    ode: tuple[int, ...],
+    samplers: tuple[str, ...],
+    repeats: int,
+    seed: int,
+    label: str,
+    output: Path | None,
+    batch: int,
+    dtype: str,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Print bits per dimension of the first test digits, by model and method."""
+    record, found = Record(output), list[tuple[str, Way, Row]]()
+    ways = [Way("vlb", count) for count in bound]
+    ways += [Way("ode", count, sampler) for sampler in samplers for count in ode]
+    for name in names:
+        for way in ways:
+            model = load(name, way, dtype, threads)
+            asked = Asked("vlb" if way.method == "vlb" else "ode", repeats=repeats, seed=seed)
+            key = {"model": model.header.hash, **way._asdict(), **asked._asdict()}
+            key |= {"images": images, "class": label, "dtype": dtype}
+            row = record(key, measure, model, asked, images, batch, label == "own")
+            say(f"{name}, {way.title}: {row['bits']:.4f}, {row['seconds']:.2f} s an image")
+            found.append((name, way, row))
+    if as_json:
+        for name, way, row in found:
+            print(json.dumps({"name": name, **way._asdict(), **row}))
+    else:
+        print(report(found))
+
+
+if __name__ == "__main__":
+    main()

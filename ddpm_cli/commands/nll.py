@@ -1,0 +1,343 @@
+"""`ddpm nll`: how likely a model finds images, in bits per dimension."""
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from ddpm_cli import completion, console, options, walking
+from ddpm_cli import config as configuration
+from ddpm_cli.config import Config, Layer
+from ddpm_cli.errors import ConfigError, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ddpm_cli.diffusion.schedules import Schedule
+    from ddpm_cli.failures import Failures
+    from ddpm_cli.files.checkpoint import Header
+    from ddpm_cli.files.models import Found
+    from ddpm_cli.likelihoods import Asked, Meter
+    from ddpm_cli.rows import Rows
+
+BATCH = 64
+COUNT = 100  # rows of a data set, unless told otherwise
+OWN = "own"  # the class that a data set gives each image
+EXACT_ONLY = ("trace", "probes")
+BOUND_ONLY = ("variance", "moments", "terms", "rate_distortion")
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command(
+    "nll",
+    epilog=options.examples(
+        "ddpm nll a.png digits/ --json",
+        "ddpm nll --split test -n 1000",
+        "ddpm nll --split test --method vlb --terms terms.csv",
+        "ddpm nll --split test --method vlb --steps 100 --class own",
+        "ddpm nll a.png --method vlb --rate-distortion curve.csv",
+        "ddpm nll --data fashion-mnist --sampler ode --repeats 3",
+    ),
+)
+@click.argument("inputs", metavar="[INPUT...]", nargs=-1, shell_complete=completion.paths)
+@options.component("data", "--data", help="Measure on a data set, by default the model's own.")
+@click.option(
+    "--split", type=click.Choice(["train", "test"]), help="Of the data; test unless told."
+)
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(min=1),
+    help=f"How many rows of the data, from the first on; {COUNT} unless told.",
+)
+@options.model("Model to measure.")
+@click.option(
+    "--method",
+    type=click.Choice(["ode", "vlb"]),
+    default="ode",
+    show_default=True,
+    help="The exact likelihood of the ODE, or the variational bound of ancestral sampling.",
+)
+@walking.steps(" of the ODE, dpm-solver of order 3 unless told; ode is adaptive")
+@click.option("--class", "label", metavar="NAME", help="Class of the images, or own: their own.")
+@click.option(
+    "--trace",
+    type=click.Choice(["exact", "rademacher", "gaussian"]),
+    help="Exact, or estimated from random probes; exact unless told for few dimensions.",
+)
+@click.option(
+    "--probes", type=click.IntRange(min=1), default=1, show_default=True, help="An image."
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Average so many draws of all noise for each image.",
+)
+@click.option(
+    "--bits",
+    type=click.IntRange(1, 8),
+    default=8,
+    show_default=True,
+    help="The images have 2^BITS even levels from black to white.",
+)
+@click.option(
+    "--variance",
+    type=click.Choice(["small", "large", "learned", "optimal"]),
+    help="Of the bound's steps; as trained unless told.",
+)
+@click.option("--moments", metavar="FILE", type=_FILE, help="Moments for --variance optimal.")
+@click.option("--terms", metavar="FILE", type=_FILE, help="Write the bound's terms, .csv.")
+@click.option(
+    "--rate-distortion",
+    metavar="FILE",
+    type=_FILE,
+    help="Write bits received against the error of the image predicted, .csv or .png.",
+)
+@options.fitting
+@options.seed(0, "Seed of the first image's noise.")
+@options.batch()
+@walking.rest()
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    inputs: tuple[str, ...],
+    model: str | None,
+    dry_run: bool,
+    **_: Any,
+) -> None:
+    """Measure how likely a model finds images, in bits per dimension: less is better.
+
+    --method ode solves the probability-flow ODE up to noise on 50 levels evenly spaced in
+    log-SNR, by dpm-solver of order 3, and integrates the trace of its derivative on the way.
+    Bytes become real numbers by uniform noise within their bins. Nothing is clamped.
+
+    --method vlb sums the terms of the variational bound over all levels, or over --steps of
+    them, evenly spaced in log-SNR, with the model's own wrappers (--set wrappers=[] leaves
+    them out).
+
+    The network computes in float32 unless told: what bfloat16 rounds off shows in the second
+    decimal. Images are those of INPUT, or the first of a data set in its order; they are
+    given the null class unless told. Standard errors are over images. Of data that are no
+    images the density is measured, in their own units. Exit code 3: some inputs failed.
+    """
+    from ddpm_cli import build
+    from ddpm_cli.files import checkpoint, models
+    from ddpm_cli.generate import refuse_conditional
+
+    found = models.find(model)
+    if model is None:
+        console.say(f"model: {found.name}")
+    header = checkpoint.read_header(found.path)
+    refuse_conditional(header, found.name)
+    task = _task(ctx, found, header, build.schedule_of(header, found.path))
+    given = _given(ctx, task)
+    console.say(f"{given.what}, {walking.cost(task.calls)}")
+    if dry_run:
+        console.result(configuration.dump_toml(task.config).rstrip("\n"))
+        return
+    _measure(ctx, task, given)
+
+
+class _Task(NamedTuple):
+    """How to measure: label is the class of all images, or OWN."""
+
+    found: "Found"
+    header: "Header"
+    config: Config
+    asked: "Asked"
+    schedule: "Schedule"
+    label: str | None
+    calls: int | None
+
+
+class _Given(NamedTuple):
+    """What to measure on: its name, how many rows, and the rows in batches."""
+
+    what: str
+    total: int
+    rows: "Iterator[Rows]"
+    failures: "Failures"
+
+
+def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Schedule") -> _Task:
+    """What the options ask for; those that would have no effect are refused."""
+    from ddpm_cli import build, classes, likelihoods
+
+    asked, is_exact = ctx.params, ctx.params["method"] == "ode"
+    _refuse_idle(ctx, *(BOUND_ONLY if is_exact else ("sampler", *EXACT_ONLY)))
+    trained = Layer(str(found.path), header.config)
+    respaced = asked["steps"] is not None or asked["calls"] is not None
+    own = likelihoods.ODE
+    if not is_exact:
+        own = likelihoods.bound(header.config, schedule, respaced=respaced)
+    keys = {"variance": "sampler.variance", "data": "data.name"}
+    config = walking.resolved(ctx, trained, own, free=("data",), keys=keys)
+    if build.is_adaptive(config) and asked["steps"] is not None:
+        name = config["sampler"]["name"]
+        raise ConfigError(f"--steps: {name} takes as many as its tolerance needs; leave it out")
+    config = walking.sized(ctx, config, schedule)
+    _check_files(ctx, header.data.is_image)
+    how = likelihoods.Asked(
+        asked["method"],
+        asked["trace"] or likelihoods.trace(header.data),
+        *(asked[key] for key in ("probes", "repeats", "bits", "seed")),
+    )
+    calls = likelihoods.plan(config, how, header.data, schedule)
+    label = asked["label"]
+    if label != OWN:
+        label = classes.fixed(label, config)
+        classes.numbers(label, [0], config, header.data)  # an unknown class is refused here
+    elif not config["network"].get("classes"):
+        raise ConfigError("--class own: this model was trained without classes; leave it out")
+    return _Task(found, header, config, how, schedule, label, calls)
+
+
+def _refuse_idle(ctx: click.Context, *names: str) -> None:
+    """Refuse options that the method has no use for."""
+    from ddpm_cli import provenance
+
+    if words := provenance.given(ctx, *names):
+        method = ctx.params["method"]
+        raise ConfigError(f"{words[0]}: of no use with --method {method}; leave it out")
+    if ctx.params["trace"] == "exact" and provenance.given(ctx, "probes"):
+        raise ConfigError("--probes: of no use with --trace exact; leave it out")
+
+
+def _check_files(ctx: click.Context, is_image: bool) -> None:
+    """Refuse files that could not be written at the end."""
+    from ddpm_cli.files import curves
+
+    terms, curve, force = (ctx.params[key] for key in ("terms", "rate_distortion", "force"))
+    if terms is not None:
+        curves.check(terms, "--terms", [".csv"], force)
+    if curve is not None:
+        if not is_image:
+            raise ConfigError("--rate-distortion: of images alone; leave it out")
+        curves.check(curve, "--rate-distortion", [".csv", ".png"], force)
+
+
+def _given(ctx: click.Context, task: _Task) -> _Given:
+    """The files that are named, or the data set."""
+    from ddpm_cli import provenance, rows
+    from ddpm_cli.failures import Failures
+    from ddpm_cli.files import inputs
+
+    asked, info, batch = ctx.params, task.header.data, ctx.params["batch"] or BATCH
+    words = provenance.given(ctx, "data", "split", "count")
+    if not asked["inputs"]:
+        if not words:
+            fix = "--split test -n 100 takes the model's own data"
+            raise ConfigError(f"INPUT: name images or folders, or {fix}")
+        if fitted := provenance.given(ctx, "fit", "background"):
+            raise ConfigError(f"{fitted[0]}: of image files; use --set data.fit=...")
+        data = rows.data_set(task.config, asked["split"] or "test", info, task.label == OWN)
+        total = min(asked["count"] or COUNT, len(data))
+        if asked["count"] and total < asked["count"]:
+            console.warn(f"-n {asked['count']}: there are {total} rows")
+        what = f"{total} of {task.config['data']['name']} {asked['split'] or 'test'}"
+        return _Given(
+            what, total, rows.of_set(data, info, total, batch, asked["bits"]), Failures(total)
+        )
+    if words or task.label == OWN:
+        fix = "leave out INPUT, or what is said of the data"
+        raise ConfigError(f"{words[0] if words else '--class own'}: of a data set; {fix}")
+    if not info.is_image:
+        fix = "--data array --set data.path=FILE"
+        raise ConfigError(f"INPUT: this model is none of images; use --split test, or {fix}")
+    inputs.mode_of(info.shape)
+    sources = inputs.sources(asked["inputs"])
+    failures, look = (
+        Failures(len(sources)),
+        rows.Look(info.shape, asked["fit"], asked["background"]),
+    )
+    files = rows.of_files(sources, look, batch, asked["bits"], failures)
+    return _Given(f"{len(sources)} images", len(sources), files, failures)
+
+
+def _measure(ctx: click.Context, task: _Task, given: _Given) -> None:
+    """Measure batch by batch, report each row, and sum up."""
+    from ddpm_cli import generate
+    from ddpm_cli.likelihoods import Meter
+
+    found = generate.ready(task.found, task.config, moments_file=ctx.params["moments"])
+    began, bits = time.monotonic(), list[float]()
+    total = None if task.calls is None else task.calls * given.total
+    with console.progress(total, "network calls") as bar:
+        meter = Meter(found, task.asked, bar.advance)
+        for batch in given.rows:
+            made = meter(batch.values, batch.numbers, _classes(task, batch))
+            if made is None:
+                return
+            for name, value in zip(batch.names, made.tolist(), strict=True):
+                with given.failures.caught():
+                    _report(name, value, ctx.params["as_json"])
+                    bits.append(value)
+    if bits:
+        _sum_up(ctx, task, given, bits, meter, time.monotonic() - began)
+    given.failures.finish()
+
+
+def _classes(task: _Task, batch: "Rows") -> "Sequence[int] | None":
+    """The class that each row is given."""
+    from ddpm_cli import classes
+
+    if task.label == OWN:
+        return batch.labels
+    return classes.numbers(task.label, batch.numbers, task.config, task.header.data)
+
+
+def _report(name: str, bits: float, as_json: bool) -> None:
+    """Print what one row takes, as JSON or with -v."""
+    if not math.isfinite(bits):
+        what = f"{name}: its likelihood is no finite number"
+        raise Refusal(what, "try --dtype float32, or more --steps")
+    if as_json:
+        console.json_line({"input": name, "bits": bits, "nats": bits * math.log(2)})
+    else:
+        console.detail(f"{name}  {bits:.4f} bits/dim")
+
+
+def _sum_up(
+    ctx: click.Context,
+    task: _Task,
+    given: _Given,
+    bits: list[float],
+    meter: "Meter",
+    seconds: float,
+) -> None:
+    """Print the mean, write the files that are asked for."""
+    from ddpm_cli import likelihoods
+    from ddpm_cli.files import curves
+
+    mean, error = likelihoods.mean(bits)
+    terms, curve, force = (ctx.params[key] for key in ("terms", "rate_distortion", "force"))
+    if terms is not None:
+        curves.write(terms, meter.curve.terms(task.schedule), force)
+    if curve is not None:
+        rates = meter.curve.rates(task.schedule)
+        (curves.plot if curve.suffix == ".png" else curves.write)(curve, rates, force)
+    calls = meter.calls / len(bits)
+    values = {
+        "images": len(bits),
+        "bits": mean,
+        "bits_error": error,
+        "nats": mean * math.log(2),
+        "offset": meter.offset,
+        "method": likelihoods.described(task.config, task.asked),
+        "calls": calls,
+        "seconds": round(seconds, 1),
+    }
+    if ctx.params["as_json"]:
+        console.json_line(values)
+        return
+    unit = "bits/dim" if task.header.data.is_image else "bits/dim of density"
+    within = f", standard error {error:.4f}" if error is not None else ""
+    console.result(f"{mean:.4f} {unit}{within} ({mean * math.log(2):.4f} nats)")
+    console.say(f"{given.what}; {values['method']}; {calls:.0f} network calls an image")
+    console.say(f"{likelihoods.unit(task.header.data, task.asked)}; {seconds:.1f} s")

@@ -1,0 +1,165 @@
+"""Exact likelihood: the change of variables along the probability-flow ODE, in sigma-space.
+
+Along dx / d log sigma = x - x0(x) the density changes by d log p / d log sigma =
+-(d - tr dx0 / dx) (Song 2021, eq. 39 with the drift of sigma-space; Grathwohl 2019). The part d
+is integrated in closed form; only the trace needs a solver.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.diffusion import latents
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.walk import Draws, Step, walk
+
+
+class Reached(NamedTuple):
+    """Images on their way up: states x [B, ...] at the last of the levels [k], ascending.
+
+    volume: the integral of tr dx0 / dx over log sigma [B], nan before the end of the way.
+    """
+
+    x: Tensor
+    levels: Tensor
+    volume: Tensor
+
+
+def rademacher(like: Tensor, count: int, rng: Draws) -> Tensor:
+    """Probes of random signs, `count` for each image of `like`: [count, B, ...]."""
+    return torch.stack([rng.normal(like).sign() for _ in range(count)])
+
+
+def gaussian(like: Tensor, count: int, rng: Draws) -> Tensor:
+    """Probes of unit normals, `count` for each image of `like`: [count, B, ...]."""
+    return torch.stack([rng.normal(like) for _ in range(count)])
+
+
+def jacobian_trace(
+    denoise: Denoise, x: Tensor, sigma: Tensor, probes: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The clean image at x [B, ...] and the trace of its Jacobian, tr dx0 / dx [B].
+
+    The mean of v . (v dx0 / dx) over probes v [K, B, ...] (Hutchinson 1990; Skilling 1989);
+    without probes exact, by one gradient a dimension.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        x0 = denoise(x, sigma).guided(float(sigma))
+        vectors = _basis(x) if probes is None else iter(probes)
+        total = x.new_zeros(len(x))
+        for vector in vectors:
+            (product,) = torch.autograd.grad(x0, x, vector, retain_graph=True)
+            total += (product * vector).flatten(1).sum(1)
+    return x0.detach(), total if probes is None else total / len(probes)
+
+
+def _basis(x: Tensor) -> Iterator[Tensor]:
+    """The unit vectors of an image, each for all images of a batch at once."""
+    for place in range(x[0].numel()):
+        vector = torch.zeros_like(x)
+        vector.view(len(x), -1)[:, place] = 1
+        yield vector
+
+
+class _Traced:
+    """A denoiser that measures the trace in the first call of each move, where the state is."""
+
+    def __init__(self, inner: Denoise, probes: Tensor | None) -> None:
+        self.schedule = inner.schedule
+        self.traces: list[Tensor] = []
+        self.is_due = True
+        self._inner, self._probes = inner, probes
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
+        if not self.is_due:
+            return self._inner(x, sigma)
+        self.is_due = False
+        x0, trace = jacobian_trace(self._inner, x, sigma, self._probes)
+        self.traces.append(trace)
+        return Prediction(x0)
+
+
+def climb(
+    denoise: Denoise, x0: Tensor, levels: Tensor, step: Step, probes: Tensor | None
+) -> Iterator[Reached]:
+    """Walk images x0 [B, ...] up the levels of a walk down by a step of the ODE.
+
+    The trace is taken once a level, with the same probes all the way, and integrated over
+    log sigma by `integral`. The image is the state alpha x at the lowest positive level.
+    """
+    up = levels.flip(0)[1:]
+    traced, nan = _Traced(denoise, probes), x0.new_full((len(x0),), math.nan)
+    begin = x0 / float(denoise.schedule.alpha(up[0]))
+    for number, state in enumerate(latents.encode(traced, begin, levels, step), start=2):
+        if number < len(up):
+            yield Reached(state.x, up[:number], nan)
+        traced.is_due = True
+    traced(state.x, up[-1])
+    yield Reached(state.x, up, integral(up.log().to(x0), torch.stack(traced.traces)))
+
+
+def integral(nodes: Tensor, values: Tensor) -> Tensor:
+    """The integral over nodes [n] of values [n, B] -> [B], of fourth order on even nodes.
+
+    On each interval h the mean of the parabolas through its ends and either neighbour:
+    h (f_a + f_b) / 2 - h^3 / 6 times the mean of their second divided differences.
+    """
+    h = nodes.diff()[:, None]
+    area = (h * (values[1:] + values[:-1]) / 2).sum(0)
+    if len(nodes) < 3:
+        return area
+    slopes = values.diff(dim=0) / h
+    bends = slopes.diff(dim=0) / (h[1:] + h[:-1])
+    mean = torch.cat([bends[:1], (bends[1:] + bends[:-1]) / 2, bends[-1:]])
+    return area - (h**3 * mean).sum(0) / 6
+
+
+class _Joined:
+    """A denoiser of states [B, d + 1] whose last number gathers the trace over log sigma.
+
+    A step solves du / d log sigma = u - D(u); for the integral q of the trace D is q - trace.
+    """
+
+    def __init__(self, inner: Denoise, shape: torch.Size, probes: Tensor | None) -> None:
+        self.schedule = inner.schedule
+        self._inner, self._shape, self._probes = inner, shape, probes
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
+        image, gathered = x[:, :-1].reshape(self._shape), x[:, -1]
+        x0, trace = jacobian_trace(self._inner, image, sigma, self._probes)
+        return Prediction(torch.cat([x0.flatten(1), (gathered - trace)[:, None]], dim=1))
+
+
+def leap(
+    denoise: Denoise, x0: Tensor, levels: Tensor, step: Step, probes: Tensor | None
+) -> Iterator[Reached]:
+    """Take an image x0 [1, ...] from the lowest positive level to the highest in one move.
+
+    State and trace are solved together, so that the tolerance of an adaptive step holds for
+    both. Such a step takes images one by one, and so do their probes.
+    """
+    up = torch.stack([levels[-2], levels[0]])
+    begin = x0 / float(denoise.schedule.alpha(up[0]))
+    joined = _Joined(denoise, x0.shape, probes)
+    state = torch.cat([begin.flatten(1), begin.new_zeros(len(x0), 1)], dim=1)
+    for end in walk(joined, state, up, latents.Silent(), predictor=step, ascend=step):
+        yield Reached(end.x[:, :-1].reshape(x0.shape), up, end.x[:, -1])
+
+
+def log_density(schedule: Schedule, reached: Reached) -> Tensor:
+    """log p(x0) in nats [B] of images that reached noise, whose prior is a normal.
+
+    log p(x_hi) + d log(hi / lo) - the integral of the trace, less d log alpha(lo), the change
+    of scale from the data to x = data / alpha(lo).
+    """
+    lo, hi, x = reached.levels[0], reached.levels[-1], reached.x.flatten(1)
+    deviation = float(schedule.prior(hi))
+    prior = -((x / deviation) ** 2).sum(1) / 2
+    scale = math.log(float(hi / lo)) - math.log(float(schedule.alpha(lo)))
+    scale -= math.log(deviation) + math.log(2 * math.pi) / 2
+    return prior + x.shape[1] * scale - reached.volume
