@@ -14,7 +14,7 @@ import click
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli import build, generate, presets
+from ddpm_cli import build, generate, hardware, presets
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.files import images
 
@@ -61,7 +61,7 @@ class Clocked(nn.Module):
 class Bench:
     """The preset's network with random weights, and one timed walk."""
 
-    def __init__(self, config: Config, compute: build.Compute, batch: int) -> None:
+    def __init__(self, config: Config, compute: hardware.Compute, batch: int) -> None:
         self._compute, self._batch = compute, batch
         self._info = build.data_info(build.images(config, "test"))
         network = build.network(config, self._info).eval().requires_grad_(False)
@@ -148,7 +148,7 @@ def main(
     overhead: the walk's time less that of its network calls. over bare calls: less that of as
     many calls with nothing between them, so what the walk does to the caches counts as well.
     """
-    compute = build.compute(threads=threads)._replace(state_dtype=getattr(torch, state))
+    compute = hardware.compute(threads=threads)._replace(state_dtype=getattr(torch, state))
     below = presets.layers(preset)
     configs = {
         name: resolve([*below, Layer("benchmark", {"sampler": settings})])

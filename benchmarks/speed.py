@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ddpm_cli import build, presets, trainer
+from ddpm_cli import build, hardware, presets, trainer
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.loop import train
@@ -111,7 +111,7 @@ class _Countdown:
         return self._left <= 0
 
 
-def ours(name: str, remark: str, config: Config, compute: build.Compute) -> Contender:
+def ours(name: str, remark: str, config: Config, compute: hardware.Compute) -> Contender:
     """A network of this project, trained by the loop of `ddpm train` with all that it does."""
     data, test = build.images(config, "train"), build.images(config, "test")
     info = build.data_info(data)
@@ -134,7 +134,7 @@ def ours(name: str, remark: str, config: Config, compute: build.Compute) -> Cont
     return Contender(name, remark, state.model.network, steps, call)
 
 
-def contenders(compute: build.Compute, batch: int) -> list[Contender]:
+def contenders(compute: hardware.Compute, batch: int) -> list[Contender]:
     """Everyone who takes part; diffusers first if it is there."""
     network = {
         "width": WIDTHS[0],
@@ -234,7 +234,7 @@ def main(rounds: int, batch: int, threads: int, as_json: bool) -> None:
 
     Ratios to diffusers' UNet2DModel are printed where diffusers is installed.
     """
-    compute = build.compute(threads=threads)
+    compute = hardware.compute(threads=threads)
     torch.manual_seed(0)
     rows = measure(contenders(compute, batch), rounds, batch, compute.device)
     if as_json:

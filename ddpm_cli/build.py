@@ -1,15 +1,9 @@
-"""From a configuration to the objects it names: data, schedule, network, denoiser, levels, steps.
+"""From a configuration to the objects it names: data, schedule, network, levels, steps."""
 
-Devices and number formats are chosen here and nowhere else.
-"""
-
-import contextlib
-import ctypes
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +29,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import checkpoint
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.moments import Fit
-from ddpm_cli.knobs import Index
+from ddpm_cli.hardware import Compute
 from ddpm_cli.networks.heads import Head, Tap
 
 # What the other kinds of checkpoints are.
@@ -44,104 +38,6 @@ _NO_MODELS = {
     "moments": "moments of a model",
     "latents": "latents of images",
 }
-
-
-class Compute(NamedTuple):
-    """Where and in which number format to compute.
-
-    state_dtype: of a walk's state, float64 where there is such a thing (Karras 2022's code).
-    """
-
-    device: torch.device
-    dtype: torch.dtype
-    compile: bool
-    state_dtype: torch.dtype = torch.float64
-
-    def autocast(self) -> AbstractContextManager[None]:
-        """The context of forward passes on float32 weights."""
-        if self.dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
-
-    def place(self, network: nn.Module, *, cast: bool = False) -> nn.Module:
-        """Move a network to the device in channels-last memory, weights cast if asked for."""
-        network = network.to(self.device).to(memory_format=torch.channels_last)
-        return network.to(self.dtype) if cast else network
-
-    def run(self, module: nn.Module) -> nn.Module:
-        """The module as it should be called: compiled if asked for."""
-        if self.compile:
-            module.compile()
-        return module
-
-
-def compute(
-    *,
-    device: str = "auto",
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
-    threads: Index = 0,
-    compile: bool = False,
-) -> Compute:
-    """Choose the device and the number format; threads = 0 keeps torch's choice.
-
-    auto: cuda, else mps, else cpu; bfloat16 where the hardware multiplies it fast.
-    """
-    chosen = _device(device)
-    if threads:
-        torch.set_num_threads(threads)
-    if chosen.type == "cpu":
-        _keep_freed_memory()
-    if chosen.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
-    if dtype == "auto":
-        dtype = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
-    wide = torch.float32 if chosen.type == "mps" else torch.float64
-    return Compute(chosen, getattr(torch, dtype), compile, wide)
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc to reuse large blocks instead of handing them back to the system.
-
-    Otherwise each layer's activations are paged in anew at every call, which costs a tenth of
-    a step's time.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-
-
-def _device(name: str) -> torch.device:
-    """The device of that name if this machine has it."""
-    if name == "auto":
-        accelerator = "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device("cuda" if torch.cuda.is_available() else accelerator)
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise ConfigError(
-            f"compute.device: no device is named {name!r}; give auto, cpu, cuda, cuda:1 or mps"
-        )
-    missing = device.type == "mps" and not torch.backends.mps.is_available()
-    if device.type == "cuda":
-        missing = (device.index or 0) >= torch.cuda.device_count()
-    if missing:
-        raise Refusal(f"compute.device: {name} is not there", "use --device cpu or auto")
-    return device
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is the fast number format of the device."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "mps" or not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
 
 
 def _made(table: str, settings: dict[str, Any], *arguments: Any) -> Any:

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ddpm_cli import build, generate, upscaling
-from ddpm_cli.build import Compute
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.images import from_uint8, to_uint8
 from ddpm_cli.files.models import Found
+from ddpm_cli.hardware import Compute
 from ddpm_cli.upscaling import UPSCALE, Row, Upscaler
 
 

@@ -45,7 +45,7 @@ FIXED: Mapping[str, str] = {
     "guidance": "diffusion/guidance.py",
     "init": "trainer.py",
     "train": "training/loop.py",
-    "compute": "build.py",
+    "compute": "hardware.py",
 }
 
 _WORDS: Mapping[str, str] = {

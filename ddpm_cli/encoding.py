@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import build, generate
-from ddpm_cli.build import Compute
 from ddpm_cli.config import Config, Layer
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.denoiser import Bindable
@@ -18,6 +17,7 @@ from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.files import images
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.models import Found
+from ddpm_cli.hardware import Compute
 
 # A model's own way to walk is for drawing new images. Levels run to where the image is gone;
 # a clean image that is clamped on the way up is another one on the way down.

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli import console, signals
-from ddpm_cli.build import Compute
 from ddpm_cli.diffusion import analytic
 from ddpm_cli.diffusion.analytic import Moments
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import Refusal
+from ddpm_cli.hardware import Compute
 from ddpm_cli.networks.heads import Head, Tap
 from ddpm_cli.training.batches import Images, order, prepare
 from ddpm_cli.training.loop import rate

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli import build, signals
-from ddpm_cli.build import Compute
+from ddpm_cli import build, hardware, signals
 from ddpm_cli.config import CLASSIFIER, Config, Layer, resolve
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction
@@ -21,6 +20,7 @@ from ddpm_cli.files import checkpoint, models, moments
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.models import Found
 from ddpm_cli.files.moments import Fit
+from ddpm_cli.hardware import Compute
 
 LEVELS_LIMIT = 10_000  # of a list that is searched for
 
@@ -230,7 +230,7 @@ def ready(
     compute: where, if not on the device that the configuration names; moments_file: moments of
     the model, if not those beside it.
     """
-    chosen = compute or build.compute(**config["compute"])
+    chosen = compute or hardware.compute(**config["compute"])
     header, weights = checkpoint.load(found.path, str(chosen.device))
     denoiser = build.restored(header, weights, chosen, found.path)
     denoise = build.known(denoiser, fitted(config, header, found, moments_file))

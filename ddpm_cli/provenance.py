@@ -13,8 +13,8 @@ from ddpm_cli.config import SAMPLING, Config, toml_value
 from ddpm_cli.errors import Refusal
 
 if TYPE_CHECKING:
-    from ddpm_cli.build import Compute
     from ddpm_cli.files.checkpoint import Header
+    from ddpm_cli.hardware import Compute
 
 
 def record(

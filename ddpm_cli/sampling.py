@@ -8,9 +8,18 @@ import click
 from click.core import ParameterSource
 from torch import Tensor
 
-from ddpm_cli import build, classes, console, drawing, generate, options, provenance, seed_lists
+from ddpm_cli import (
+    build,
+    classes,
+    console,
+    drawing,
+    generate,
+    hardware,
+    options,
+    provenance,
+    seed_lists,
+)
 from ddpm_cli import config as configuration
-from ddpm_cli.build import Compute
 from ddpm_cli.cascades import Cascade
 from ddpm_cli.config import Config
 from ddpm_cli.diffusion.schedules import Schedule
@@ -22,6 +31,7 @@ from ddpm_cli.files.outputs import Output
 from ddpm_cli.files.records import Names
 from ddpm_cli.files.trajectories import Trajectory
 from ddpm_cli.generate import Batch, Start
+from ddpm_cli.hardware import Compute
 from ddpm_cli.training import distributed
 
 BATCH = 64  # larger batches page-fault their way out of the caches
@@ -103,7 +113,7 @@ def _draw(ctx: click.Context, task: Task, moves: int, *, is_counted: bool) -> No
     place = distributed.group()
     target = _target(ctx, task, place.ranks)
     watch = _watch(ctx, task, place.ranks, moves)
-    compute = build.compute(**config["compute"])
+    compute = hardware.compute(**config["compute"])
     compute = compute._replace(device=distributed.own(compute.device, place))
     header, weights = checkpoint.load(task.found.path, str(compute.device))
     restored = build.restored(header, weights, compute, task.found.path)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import build, classes, generate
-from ddpm_cli.build import Compute
 from ddpm_cli.config import CLASSIFIER, Config
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import Judge, log_probability, steered
@@ -20,6 +19,7 @@ from ddpm_cli.files import checkpoint, models, programs
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.models import Found
 from ddpm_cli.generate import Batch
+from ddpm_cli.hardware import Compute
 
 PROGRAM = ".pt2"
 

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli import build, console, generate, signals
-from ddpm_cli.build import Compute
+from ddpm_cli import build, console, generate, hardware, signals
 from ddpm_cli.config import CLASSIFIER, Config, purpose
 from ddpm_cli.data.images import Data
 from ddpm_cli.diffusion.classifier import Trained
@@ -18,6 +17,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic, checkpoint, models, outputs
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.run import Run
+from ddpm_cli.hardware import Compute
 from ddpm_cli.training import distributed, held_out
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.distributed import Group
@@ -104,7 +104,7 @@ def check_classifier(config: Config, info: DataInfo) -> None:
 
 def compute(config: Config, place: Group) -> Compute:
     """The device of this process and its number format."""
-    chosen = build.compute(**config["compute"])
+    chosen = hardware.compute(**config["compute"])
     return chosen._replace(device=distributed.own(chosen.device, place))
 
 

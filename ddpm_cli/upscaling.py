@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import build, classes, generate
-from ddpm_cli.build import Compute
 from ddpm_cli.config import Config, Layer
 from ddpm_cli.data.tasks import upscale
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise
@@ -20,6 +19,7 @@ from ddpm_cli.files.images import from_uint8, to_uint8
 from ddpm_cli.files.models import Found
 from ddpm_cli.files.records import Record
 from ddpm_cli.generate import Batch
+from ddpm_cli.hardware import Compute
 
 UPSCALE = "upscale"
 

@@ -49,7 +49,7 @@ FILES = {
         def helper(*, device: "torch.device" = None): ...
         def train(x, *, steps: Count = 5000, lr: Positive = 1e-3, note: str = ""): "Train."
     """,
-    "build.py": "def compute(*, device: str = 'auto', dtype: str = 'float32'): 'Where.'",
+    "hardware.py": "def compute(*, device: str = 'auto', dtype: str = 'float32'): 'Where.'",
     "trainer.py": "def init(*, model: str = ''): 'Start from a model.'",
 }
 

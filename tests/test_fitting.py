@@ -9,7 +9,7 @@ from exact import by_sigma
 from golden.analytic_model import Mixture
 from torch import Tensor, nn
 
-from ddpm_cli import build, fitting
+from ddpm_cli import fitting, hardware
 from ddpm_cli.diffusion.analytic import Analytic, Moments, share
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.parameterizations import eps
@@ -46,7 +46,7 @@ class Featured(nn.Module):
 
 
 def source(denoiser: Denoiser, batch: int) -> Source:
-    compute = build.Compute(torch.device("cpu"), torch.float32, False)
+    compute = hardware.Compute(torch.device("cpu"), torch.float32, False)
     return Source(denoiser, Bytes(), (1,), 0, compute, 3, batch)
 
 

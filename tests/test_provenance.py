@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 from runs import ddpm
 
-from ddpm_cli import build, provenance
+from ddpm_cli import hardware, provenance
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoint import read_header
 from ddpm_cli.files.images import encode_png, read_metadata
@@ -104,7 +104,7 @@ def test_info_prints_the_command_of_an_edit(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     header = read_header(finished / "model.safetensors")
-    compute = build.compute(device="cpu", dtype="float32")
+    compute = hardware.compute(device="cpu", dtype="float32")
     record = provenance.record(
         "edit", "m", header, header.config, compute, 4, label="none", arguments=["--at", "0.5"]
     )

@@ -11,7 +11,7 @@ import runs
 import torch
 from runs import Outcome, assert_same, ddpm, result, signal_after, train
 
-from ddpm_cli import build, generate
+from ddpm_cli import build, generate, hardware
 from ddpm_cli.diffusion.classifier import Classifier, seen
 from ddpm_cli.diffusion.draws import low_discrepancy
 from ddpm_cli.diffusion.rng import Rng, keyed
@@ -201,7 +201,7 @@ class TestHeldOut:
 def restored(folder: Path, dtype: str = "float32") -> Classifier:
     path = folder / "model.safetensors"
     header, weights = checkpoint.load(path)
-    compute = build.compute(device="cpu", dtype=dtype)  # type: ignore[arg-type]
+    compute = hardware.compute(device="cpu", dtype=dtype)  # type: ignore[arg-type]
     return build.classifier(header, weights, compute, path)
 
 
@@ -233,7 +233,7 @@ class TestCheckpoint:
     def test_a_classifier_is_no_denoiser(self, classified: Path) -> None:
         path = classified / "model.safetensors"
         with pytest.raises(Refusal, match="a classifier, which draws nothing"):
-            build.restored(*checkpoint.load(path), build.compute(device="cpu"), path)
+            build.restored(*checkpoint.load(path), hardware.compute(device="cpu"), path)
         with pytest.raises(Refusal, match="a classifier, which draws nothing"):
             generate.load(str(classified))
 

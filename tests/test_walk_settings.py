@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli import build, generate
+from ddpm_cli import build, generate, hardware
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoint import DataInfo
 
-COMPUTE = build.Compute(torch.device("cpu"), torch.float32, False)
+COMPUTE = hardware.Compute(torch.device("cpu"), torch.float32, False)
 REPEAT = [{"name": "repeat"}]
 
 

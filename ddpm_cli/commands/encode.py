@@ -214,7 +214,7 @@ def _save(
     inputs: list[str],
 ) -> None:
     """Write the latents, with what `ddpm info` and `ddpm sample --from` need to know."""
-    from ddpm_cli import build, generate, provenance
+    from ddpm_cli import generate, hardware, provenance
     from ddpm_cli.files.latents import Latents, save
 
     config, is_walk = task.config, task.sigma is None
@@ -223,7 +223,7 @@ def _save(
         task.found.name,
         task.header,
         config,
-        build.compute(**config["compute"]),
+        hardware.compute(**config["compute"]),
         ctx.params["batch"] or BATCH,
         label=task.label,
         arguments=provenance.given(ctx, "method", "at", "fast", "seed", "fit", "background"),

@@ -166,7 +166,7 @@ def _source(
     batch: int,
 ) -> "Source":
     """The model and its data, or other data of the same kind that --set names."""
-    from ddpm_cli import build
+    from ddpm_cli import build, hardware
     from ddpm_cli.fitting import Source
 
     config = configuration.resolve(options.layers(ctx, header=Layer(str(path), header.config)))
@@ -176,7 +176,7 @@ def _source(
     info, classes = build.data_info(images), config["network"].get("classes", 0)
     if info.shape != header.data.shape or (classes and info.classes != header.data.classes):
         raise ConfigError("data: not like the data of the model, in shape or in classes")
-    compute = build.compute(**config["compute"])
+    compute = hardware.compute(**config["compute"])
     denoiser = build.restored(header, weights, compute, path)
     return Source(denoiser, images, info.shape, classes, compute, seed, batch)
 

@@ -10,11 +10,11 @@ from ddpm_cli.config import Config, Layer
 from ddpm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ddpm_cli.build import Compute
     from ddpm_cli.cascades import Cascade
     from ddpm_cli.files.checkpoint import Header
     from ddpm_cli.files.models import Found
     from ddpm_cli.generate import Batch
+    from ddpm_cli.hardware import Compute
     from ddpm_cli.sampling import Task
 
 SCALE = 2.0  # of classifier-free guidance

@@ -13,8 +13,8 @@ from ddpm_cli import console, options
 from ddpm_cli.errors import Refusal
 
 if TYPE_CHECKING:
-    from ddpm_cli.build import Compute
     from ddpm_cli.evaluation.oracles import Verdict
+    from ddpm_cli.hardware import Compute
 
 
 @click.command(
@@ -31,10 +31,10 @@ def command(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
     Checks schedules, samplers and losses against exact values, the arithmetic of the device,
     that an image does not depend on its batch, and that checkpoints survive a round trip.
     """
-    from ddpm_cli import build
+    from ddpm_cli import hardware
 
     config = configuration.resolve(options.layers(ctx))
-    compute = build.compute(**config["compute"])
+    compute = hardware.compute(**config["compute"])
     dtype = str(compute.dtype).removeprefix("torch.")
     console.say(f"device {compute.device}, networks in {dtype}")
     failed = []

@@ -12,9 +12,9 @@ from ddpm_cli.config import Config
 from ddpm_cli.errors import ConfigError, Refusal
 
 if TYPE_CHECKING:
-    from ddpm_cli.build import Compute
     from ddpm_cli.files.checkpoint import DataInfo
     from ddpm_cli.files.run import Run
+    from ddpm_cli.hardware import Compute
     from ddpm_cli.training.distributed import Group
     from ddpm_cli.training.state import State
 

@@ -119,7 +119,7 @@ def command(
     The class of an image that ddpm sample made is in its file, and is used here. With several
     inputs, proposals or levels of noise -o is a folder. See --set edits for time travel.
     """
-    from ddpm_cli import build, generate, provenance, restoring, upscaling
+    from ddpm_cli import build, generate, hardware, provenance, restoring, upscaling
     from ddpm_cli.files import inputs as files
     from ddpm_cli.files.results import open_results
 
@@ -155,7 +155,7 @@ def command(
         force=force,
         skip_existing=skip_existing,
     )
-    compute = build.compute(**config["compute"])
+    compute = hardware.compute(**config["compute"])
     upscaler = upscaling.load(found, config, compute, task, exact=consistent)
     size = batch or BATCH
     words = provenance.given(ctx, *OWN)
