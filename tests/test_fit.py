@@ -196,4 +196,4 @@ def test_the_bundled_model_comes_with_its_moments() -> None:
     variance = fit.moments.variance(fit.moments.sigma)
     assert bool((variance > 0).all())
     assert 0.2 < float(variance[-1]) < 0.6  # of all digits: what noise has wiped out
-    assert models.bundled() == ["mnist", "mnist-inpaint", "mnist-upscale"]
+    assert models.bundled() == ["mnist", "mnist-classifier", "mnist-inpaint", "mnist-upscale"]
