@@ -13,7 +13,7 @@ import torch
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli import build, generate
+from ddpm_cli import build, generate, planning
 from ddpm_cli.config import SAMPLING, Config, Layer, resolve
 from ddpm_cli.files import checkpoint, images, models
 from ddpm_cli.generate import Model
@@ -100,11 +100,11 @@ class Subject(NamedTuple):
 
     def calls(self, config: Config) -> int:
         """Network calls an image of a walk of fixed length."""
-        return int(generate.plan(config, self.model.denoiser.schedule)[1] or 0)
+        return int(planning.plan(config, self.model.denoiser.schedule)[1] or 0)
 
     def fitted(self, tables: Mapping[str, Any], calls: int) -> Config:
         """The configuration with the most levels that cost at most so many network calls."""
-        return generate.fit_calls(self.config(tables), self.model.denoiser.schedule, calls)
+        return planning.fit_calls(self.config(tables), self.model.denoiser.schedule, calls)
 
     def draw(self, config: Config, count: int) -> Tensor:
         """Images float32 [count, C, H, W], not rounded to bytes, of seeds 0 to count - 1."""

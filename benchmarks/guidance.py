@@ -14,7 +14,7 @@ import torch
 from cells import PLAIN, Record, Row, Subject, markdown, measuring, say, subject
 from score_digits import Scorer
 
-from ddpm_cli import classes, generate, steering
+from ddpm_cli import classes, generate, planning, steering
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.files.images import from_uint8, to_uint8
 
@@ -75,7 +75,7 @@ def measured(scorer: Scorer, found: Subject, config: Config, method: str, count:
     x = from_uint8(to_uint8(drawn(found, config, method, count)))
     seconds = round(time.perf_counter() - began, 1)
     scores = scorer(x, torch.arange(count) % 10)
-    calls = generate.plan(config, found.model.denoiser.schedule)[1]
+    calls = planning.plan(config, found.model.denoiser.schedule)[1]
     return {**scores, "calls": calls, "seconds": seconds}
 
 

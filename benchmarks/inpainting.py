@@ -15,7 +15,7 @@ from cells import PLAIN, Record, Row, compared, markdown, mean, measuring, say
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli import classes, generate, inpainting
+from ddpm_cli import classes, generate, inpainting, planning
 from ddpm_cli.config import SAMPLING, Config, Layer, resolve
 from ddpm_cli.data import sets
 from ddpm_cli.errors import Refusal
@@ -84,7 +84,7 @@ def measured(scorer: Scorer, model: Model | None, digits: Digits, batch: int) ->
         made = digits.pixels * digits.known
     else:
         made = torch.cat([*filled(model, digits, batch)])
-        calls = generate.plan(model.config, model.denoiser.schedule)[1] or 0
+        calls = planning.plan(model.config, model.denoiser.schedule)[1] or 0
     seconds = round(time.perf_counter() - began, 1)
     return {**scores(scorer, digits, made), "calls": calls, "seconds": seconds}
 
@@ -115,8 +115,8 @@ class Walks(NamedTuple):
         if method != "replace as long":
             return found
         schedule = build.schedule(found)
-        calls = generate.plan(self.config("repaint", trained), schedule)[1] or 0
-        return generate.fit_calls(found, schedule, calls)
+        calls = planning.plan(self.config("repaint", trained), schedule)[1] or 0
+        return planning.fit_calls(found, schedule, calls)
 
 
 def report(rows: Mapping[str, Row]) -> str:

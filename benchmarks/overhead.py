@@ -14,7 +14,7 @@ import click
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli import build, generate, hardware, presets
+from ddpm_cli import build, generate, hardware, planning, presets
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.files import images
 
@@ -155,7 +155,7 @@ def main(
         for name, settings in SAMPLERS.items()
     }
     bench = Bench(configs["ddpm"], compute, batch)
-    configs = {n: generate.fit_calls(c, build.schedule(c), calls) for n, c in configs.items()}
+    configs = {n: planning.fit_calls(c, build.schedule(c), calls) for n, c in configs.items()}
     rows = measure(bench, configs, rounds)
     if as_json:
         print(*map(json.dumps, rows), sep="\n")

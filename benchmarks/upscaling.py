@@ -15,7 +15,7 @@ from cells import PLAIN, Record, Row, compared, markdown, mean, measuring, say
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli import generate, hardware, upscaling
+from ddpm_cli import hardware, planning, upscaling
 from ddpm_cli.config import SAMPLING, Layer, resolve
 from ddpm_cli.data import operators, sets
 from ddpm_cli.data.degradations import enlarge, shrink
@@ -67,7 +67,7 @@ def subject(name: str, steps: int, dtype: str, threads: int, *, exact: bool) -> 
     config = resolve([Layer(name, header.config), own, Layer("benchmark", asked)])
     compute = hardware.compute(**config["compute"])
     ready = upscaling.load(found, config, compute, UPSCALE, exact=exact)
-    calls = generate.plan(config, ready.denoiser.schedule)[1] or 0
+    calls = planning.plan(config, ready.denoiser.schedule)[1] or 0
     tables = {table: config[table] for table in SAMPLING if config.get(table)}
     return Subject(ready, calls, {"model": header.hash, "dtype": dtype, **tables})
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ddpm_cli import build, generate, upscaling
+from ddpm_cli import build, planning, upscaling
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoint import DataInfo, Header
@@ -142,7 +142,7 @@ def _shown(shape: tuple[int, ...]) -> str:
 
 def _cost(stage: Stage) -> str:
     schedule = build.schedule_of(stage.header, stage.found.path)
-    moves, calls = generate.plan(stage.config, schedule)
+    moves, calls = planning.plan(stage.config, schedule)
     return f"; then {stage.found.name}, {moves} steps, {calls or 'any number of'} network calls"
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli import build, generate
+from ddpm_cli import build, generate, planning
 from ddpm_cli.config import Config, Layer
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.denoiser import Bindable
@@ -43,7 +43,7 @@ def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
             raise ConfigError(f"wrappers.{settings['name']}: no image would come back; {fix}")
     if config["edits"] or config.get("corrector"):
         raise ConfigError("edits: between images and latents the way is straight; leave them out")
-    moves, calls = generate.plan(config, schedule, rng=latents.Silent())
+    moves, calls = planning.plan(config, schedule, rng=latents.Silent())
     if moves < 3:
         raise ConfigError(f"levels: {moves} moves are no way to noise; use --steps 3 or more")
     return moves, calls

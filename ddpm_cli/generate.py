@@ -1,9 +1,9 @@
 """Walks from noise to images for a list of seeds, in batches: what sampling and previews share."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from ddpm_cli import build, hardware, signals
 from ddpm_cli.config import CLASSIFIER, Config, Layer, resolve
 from ddpm_cli.diffusion import guidance
-from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction
+from ddpm_cli.diffusion.denoiser import Bindable, Denoise
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import Constraint, Draws, State, start, walk
@@ -21,8 +21,6 @@ from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.models import Found
 from ddpm_cli.files.moments import Fit
 from ddpm_cli.hardware import Compute
-
-LEVELS_LIMIT = 10_000  # of a list that is searched for
 
 
 class Batch(NamedTuple):
@@ -113,7 +111,7 @@ def chunk(
             x = batch.start[part].to(like)
         constrain = batch.constraint(part) if batch.constraint else None
         begins.append(State(x, levels[0], x))
-        walks.append(_walk(config, denoise, x, levels, rng, constrain))
+        walks.append(walked(config, denoise, x, levels, rng, constrain))
     states = map(_joined, zip(*walks, strict=True))
     classes = None if batch.classes is None else list(batch.classes)
     return Chunk(list(batch.seeds), classes, states, _joined(begins), denoise)
@@ -138,7 +136,7 @@ def bound(denoiser: Bindable, config: Config, given: dict[str, Tensor]) -> Denoi
     return guidance.guidance(denoiser, given, given | {"classes": null}, **settings)
 
 
-def _walk(
+def walked(
     config: Config,
     denoise: Denoise,
     x: Tensor,
@@ -146,7 +144,7 @@ def _walk(
     rng: Draws,
     constrain: Constraint | None = None,
 ) -> Iterator[State]:
-    """The walk of a configuration from the state x."""
+    """The walk that a configuration describes from the state x."""
     return walk(
         denoise,
         x,
@@ -289,58 +287,3 @@ def classes_for(seeds: Sequence[int], config: Config, info: DataInfo) -> list[in
     if not classes:
         return None
     return [class_of(seed, classes, info) for seed in seeds]
-
-
-class _Counting:
-    """A denoiser of nothing that counts its network calls, two where there is guidance."""
-
-    def __init__(self, schedule: Schedule, settings: Mapping[str, Any]) -> None:
-        self.schedule = schedule
-        self.calls = 0
-        self._settings = settings
-
-    def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
-        self.calls += guidance.passes(sigma, self._settings)
-        zeros = torch.zeros_like(x)
-        return Prediction(zeros, zeros, zeros)
-
-
-def plan(
-    config: Config, schedule: Schedule, top: Tensor | None = None, rng: Draws | None = None
-) -> tuple[int, int | None]:
-    """Number of moves and of network calls of a walk, counted by walking it on one number.
-
-    The calls are None if each image takes as many as it needs. rng: where the walk's noise is
-    from, for one that refuses to give any.
-    """
-    counting, levels = _Counting(schedule, config.get("guidance", {})), path(config, schedule, top)
-    x = start(counting, levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
-    moves = sum(1 for _ in _walk(config, counting, x, levels, rng or Rng([0])))
-    return moves, None if build.is_adaptive(config) else counting.calls
-
-
-def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None = None) -> Config:
-    """The configuration with the longest list of levels that costs at most `calls` calls.
-
-    Of a walk from the level `top`, levels above it cost nothing.
-    """
-    if "count" not in config["levels"]:
-        raise ConfigError(f"--calls: levels {config['levels']['name']} have no count to choose")
-    if build.is_adaptive(config):
-        name = config["sampler"]["name"]
-        raise ConfigError(f"--calls: {name} takes as many as its tolerance needs; leave it out")
-
-    def sized(count: int) -> Config:
-        return config | {"levels": config["levels"] | {"count": count}}
-
-    def is_over(count: int) -> bool:
-        return (plan(sized(count), schedule, top)[1] or 0) > calls
-
-    limit = schedule.steps or (calls if top is None else LEVELS_LIMIT)
-    most = min(calls, limit)
-    while most < limit and top is not None and not is_over(most):
-        most = min(2 * most, limit)
-    fitting = bisect_left(range(1, most + 1), True, key=is_over)
-    if not fitting:
-        raise ConfigError(f"--calls {calls}: too few for one step of {config['sampler']['name']}")
-    return sized(fitting)

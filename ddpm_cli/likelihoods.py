@@ -11,6 +11,7 @@ from ddpm_cli import build, encoding, generate, signals
 from ddpm_cli.config import Config, Layer
 from ddpm_cli.diffusion import likelihood
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
+from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.likelihood import Reached
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
@@ -77,6 +78,8 @@ class Asked(NamedTuple):
 
 def plan(config: Config, asked: Asked, info: DataInfo, schedule: Schedule) -> int | None:
     """Network calls an image, None if a tolerance decides; what gives no likelihood is refused."""
+    if is_guiding(config.get("guidance", {})):
+        raise ConfigError("guidance.scale: guided predictions have no likelihood; leave it out")
     if asked.method == "vlb":
         return asked.repeats * _plan_bound(config, schedule)
     for settings in config["wrappers"]:

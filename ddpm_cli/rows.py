@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+import click
 import torch
 from torch import Tensor
 
-from ddpm_cli import build
+from ddpm_cli import build, console, provenance
 from ddpm_cli.config import Config
 from ddpm_cli.data.images import Data
 from ddpm_cli.errors import ConfigError, Refusal
@@ -15,6 +16,8 @@ from ddpm_cli.failures import Failures
 from ddpm_cli.files import inputs
 from ddpm_cli.files.checkpoint import DataInfo
 from ddpm_cli.files.inputs import Fit, Source
+
+OWN = "own"  # the class that a data set gives each image
 
 
 class Rows(NamedTuple):
@@ -26,12 +29,60 @@ class Rows(NamedTuple):
     labels: list[int] | None = None
 
 
+class Given(NamedTuple):
+    """What to measure on: its name, how many rows, and the rows in batches."""
+
+    what: str
+    total: int
+    rows: Iterator[Rows]
+    failures: Failures
+
+
 class Look(NamedTuple):
     """How files become images of a model; see inputs.read."""
 
     shape: Sequence[int]
     fit: Fit = "error"
     background: str = "white"
+
+
+def given(ctx: click.Context, config: Config, info: DataInfo, batch: int, count: int) -> Given:
+    """What INPUT, or --data, --split and -n (by default `count`) ask for: files or a data set."""
+    words = provenance.given(ctx, "data", "split", "count")
+    own = ctx.params["label"] == OWN
+    if not ctx.params["inputs"]:
+        if not words:
+            fix = "--split test -n 100 takes the model's own data"
+            raise ConfigError(f"INPUT: name images or folders, or {fix}")
+        if fitted := provenance.given(ctx, "fit", "background"):
+            raise ConfigError(f"{fitted[0]}: of image files; use --set data.fit=...")
+        data = data_set(config, ctx.params["split"] or "test", info, own)
+        return _first(ctx, config["data"]["name"], data, info, batch, count)
+    if words or own:
+        fix = "leave out INPUT, or what is said of the data"
+        raise ConfigError(f"{words[0] if words else '--class own'}: of a data set; {fix}")
+    if not info.is_image:
+        fix = "--data array --set data.path=FILE"
+        raise ConfigError(f"INPUT: this model is none of images; use --split test, or {fix}")
+    inputs.mode_of(info.shape)
+    sources = inputs.sources(ctx.params["inputs"])
+    failures = Failures(len(sources))
+    look = Look(info.shape, ctx.params["fit"], ctx.params["background"])
+    files = of_files(sources, look, batch, ctx.params["bits"], failures)
+    return Given(f"{len(sources)} images", len(sources), files, failures)
+
+
+def _first(
+    ctx: click.Context, name: str, data: Data, info: DataInfo, batch: int, count: int
+) -> Given:
+    """The first rows of the data set of that name: as many as -n says, or `count`."""
+    asked = ctx.params["count"]
+    total = min(asked or count, len(data))
+    if asked and total < asked:
+        console.warn(f"-n {asked}: there are {total} rows")
+    what = f"{total} of {name} {ctx.params['split'] or 'test'}"
+    found = of_set(data, info, total, batch, ctx.params["bits"])
+    return Given(what, total, found, Failures(total))
 
 
 def of_files(

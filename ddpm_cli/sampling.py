@@ -16,6 +16,7 @@ from ddpm_cli import (
     generate,
     hardware,
     options,
+    planning,
     provenance,
     seed_lists,
 )
@@ -97,7 +98,7 @@ def run(ctx: click.Context, task: Task, cost: Callable[[int | None], str]) -> No
 
     cost: what so many network calls an image are in words.
     """
-    moves, calls = generate.plan(task.config, task.schedule, task.top)
+    moves, calls = planning.plan(task.config, task.schedule, task.top)
     kind = "images" if task.header.data.is_image else "samples"
     console.say(f"{len(task.seeds)} {kind}, {moves} steps, {cost(calls)}{task.cascade.cost}")
     if ctx.params["dry_run"]:

@@ -134,10 +134,10 @@ def sized(
     ctx: click.Context, config: Config, schedule: "Schedule", top: "Tensor | None" = None
 ) -> Config:
     """The configuration with as many levels as --calls allows, on a walk from the level `top`."""
-    from ddpm_cli import generate
+    from ddpm_cli import planning
 
     calls = ctx.params["calls"]
-    return config if calls is None else generate.fit_calls(config, schedule, calls, top)
+    return config if calls is None else planning.fit_calls(config, schedule, calls, top)
 
 
 def cost(calls: int | None, what: str = "an image") -> str:

@@ -213,14 +213,14 @@ class TestInpainting:
         assert (mean, error) == (pytest.approx(2.0), pytest.approx(1 / 3**0.5))
 
     def test_an_equal_number_of_calls_is_at_most_as_many(self, scripts: SimpleNamespace) -> None:
-        from ddpm_cli import build, generate
+        from ddpm_cli import build, planning
 
         trained = presets.layers("mnist")[-1].values
         walks = scripts.inpainting.Walks(20, 5, 3)
         calls = {}
         for method in ("replace", "repaint", "replace as long", "model"):
             config = walks.config(method, trained)
-            calls[method] = generate.plan(config, build.schedule(config))[1]
+            calls[method] = planning.plan(config, build.schedule(config))[1]
             assert bool(config["constraints"]) == (method != "model")
         assert calls == {"replace": 20, "repaint": 50, "replace as long": 50, "model": 20}
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ddpm_cli import build, catalog, config, generate, options, presets, recipes
+from ddpm_cli import build, catalog, config, options, planning, presets, recipes
 from ddpm_cli.commands.sample import command
 from ddpm_cli.completion import ComponentChoice
 from ddpm_cli.config import Layer
@@ -22,7 +22,7 @@ def test_recipe_resolves_and_walks(name: str) -> None:
         pytest.skip("no such solvers")
     found = resolved({"sampler": {"name": name}})
     assert found["sampler"]["name"] in catalog.names("sampler")
-    moves, calls = generate.plan(found, build.schedule(found))
+    moves, calls = planning.plan(found, build.schedule(found))
     assert moves > 0
     assert calls
     again = config.parse_toml(config.dump_toml(found), name)

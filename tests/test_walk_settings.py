@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli import build, generate, hardware
+from ddpm_cli import build, generate, hardware, planning
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError, Refusal
@@ -22,14 +22,14 @@ def settings(**tables: Any) -> Config:
 
 
 def plan(config: Config) -> tuple[int, int | None]:
-    return generate.plan(config, build.schedule(config))
+    return planning.plan(config, build.schedule(config))
 
 
 def test_corrector_calls_are_counted() -> None:
     tables = {"corrector": {"name": "langevin"}, "edits": [{"name": "repeat", "count": 2}]}
     assert plan(settings(**tables)) == (12, 12)
     assert plan(settings(sampler={"name": "hold"}, **tables)) == (12, 9)
-    fitted = generate.fit_calls(settings(**tables), build.schedule(settings()), 20)
+    fitted = planning.fit_calls(settings(**tables), build.schedule(settings()), 20)
     assert fitted["levels"]["count"] == 6
 
 
@@ -92,7 +92,7 @@ def test_adaptive_sampler_sees_one_image_at_a_time() -> None:
     assert torch.equal(drawn(config, [5])[0][0], batch[1])
     assert plan(config) == (4, None)
     with pytest.raises(ConfigError, match="--calls: ode takes as many as its tolerance needs"):
-        generate.fit_calls(config, build.schedule(config), 9)
+        planning.fit_calls(config, build.schedule(config), 9)
     assert drawn(settings(), [4, 5])[1] == {2}
 
 

@@ -141,7 +141,7 @@ class _Task(NamedTuple):
 
 def _task(ctx: click.Context, model: str | None, label: str | None) -> _Task:
     """What the options ask for; what makes no sense is refused before any work."""
-    from ddpm_cli import build, classes, generate, inpainting
+    from ddpm_cli import build, classes, generate, inpainting, planning
     from ddpm_cli.files import checkpoint, models
     from ddpm_cli.files.inputs import mode_of
 
@@ -159,7 +159,7 @@ def _task(ctx: click.Context, model: str | None, label: str | None) -> _Task:
     config = walking.sized(ctx, _resampled(ctx, config), schedule)
     label = classes.fixed(label, config)
     classes.numbers(label, [], config, header.data)  # an unknown class is refused here
-    moves, each = generate.plan(config, schedule)
+    moves, each = planning.plan(config, schedule)
     calls = f"{each} network calls" if each else "network calls as it needs them"
     cost = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"
     levels = generate.path(config, schedule)

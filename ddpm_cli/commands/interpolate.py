@@ -126,7 +126,7 @@ class _Task(NamedTuple):
 
 def _task(ctx: click.Context, inputs: Sequence[str], found: "Found", header: "Header") -> _Task:
     """What the options ask for; what makes no sense is refused before any work."""
-    from ddpm_cli import build, classes, encoding, generate
+    from ddpm_cli import build, classes, encoding, planning
     from ddpm_cli.diffusion import latents
 
     asked, trained = ctx.params, Layer(str(found.path), header.config)
@@ -142,7 +142,7 @@ def _task(ctx: click.Context, inputs: Sequence[str], found: "Found", header: "He
         config = walking.resolved(ctx, trained)
         sigma, blend = walking.level(asked["at"], schedule), "lerp"
         config = walking.sized(ctx, config, schedule, sigma)
-        moves, calls = generate.plan(config, schedule, sigma)
+        moves, calls = planning.plan(config, schedule, sigma)
     try:
         places = latents.positions(ends, asked["count"])
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,15 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ddpm_cli.diffusion.schedules import Schedule
-    from ddpm_cli.failures import Failures
     from ddpm_cli.files.checkpoint import Header
     from ddpm_cli.files.models import Found
     from ddpm_cli.likelihoods import Asked, Meter
-    from ddpm_cli.rows import Rows
+    from ddpm_cli.rows import Given, Rows
 
 BATCH = 64
 COUNT = 100  # rows of a data set, unless told otherwise
-OWN = "own"  # the class that a data set gives each image
 EXACT_ONLY = ("trace", "probes")
 BOUND_ONLY = ("variance", "moments", "terms", "rate_distortion")
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -126,7 +123,7 @@ def command(
     given the null class unless told. Standard errors are over images. Of data that are no
     images the density is measured, in their own units. Exit code 3: some inputs failed.
     """
-    from ddpm_cli import build
+    from ddpm_cli import build, rows
     from ddpm_cli.files import checkpoint, models
     from ddpm_cli.generate import refuse_conditional
 
@@ -136,7 +133,8 @@ def command(
     header = checkpoint.read_header(found.path)
     refuse_conditional(header, found.name)
     task = _task(ctx, found, header, build.schedule_of(header, found.path))
-    given = _given(ctx, task)
+    batch = ctx.params["batch"] or BATCH
+    given = rows.given(ctx, task.config, header.data, batch, COUNT)
     console.say(f"{given.what}, {walking.cost(task.calls)}")
     if dry_run:
         console.result(configuration.dump_toml(task.config).rstrip("\n"))
@@ -145,7 +143,7 @@ def command(
 
 
 class _Task(NamedTuple):
-    """How to measure: label is the class of all images, or OWN."""
+    """How to measure: label is the class of all images, or rows.OWN."""
 
     found: "Found"
     header: "Header"
@@ -156,18 +154,10 @@ class _Task(NamedTuple):
     calls: int | None
 
 
-class _Given(NamedTuple):
-    """What to measure on: its name, how many rows, and the rows in batches."""
-
-    what: str
-    total: int
-    rows: "Iterator[Rows]"
-    failures: "Failures"
-
-
 def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Schedule") -> _Task:
     """What the options ask for; those that would have no effect are refused."""
     from ddpm_cli import build, classes, likelihoods
+    from ddpm_cli.rows import OWN
 
     asked, is_exact = ctx.params, ctx.params["method"] == "ode"
     _refuse_idle(ctx, *(BOUND_ONLY if is_exact else ("sampler", *EXACT_ONLY)))
@@ -222,45 +212,7 @@ def _check_files(ctx: click.Context, is_image: bool) -> None:
         curves.check(curve, "--rate-distortion", [".csv", ".png"], force)
 
 
-def _given(ctx: click.Context, task: _Task) -> _Given:
-    """The files that are named, or the data set."""
-    from ddpm_cli import provenance, rows
-    from ddpm_cli.failures import Failures
-    from ddpm_cli.files import inputs
-
-    asked, info, batch = ctx.params, task.header.data, ctx.params["batch"] or BATCH
-    words = provenance.given(ctx, "data", "split", "count")
-    if not asked["inputs"]:
-        if not words:
-            fix = "--split test -n 100 takes the model's own data"
-            raise ConfigError(f"INPUT: name images or folders, or {fix}")
-        if fitted := provenance.given(ctx, "fit", "background"):
-            raise ConfigError(f"{fitted[0]}: of image files; use --set data.fit=...")
-        data = rows.data_set(task.config, asked["split"] or "test", info, task.label == OWN)
-        total = min(asked["count"] or COUNT, len(data))
-        if asked["count"] and total < asked["count"]:
-            console.warn(f"-n {asked['count']}: there are {total} rows")
-        what = f"{total} of {task.config['data']['name']} {asked['split'] or 'test'}"
-        return _Given(
-            what, total, rows.of_set(data, info, total, batch, asked["bits"]), Failures(total)
-        )
-    if words or task.label == OWN:
-        fix = "leave out INPUT, or what is said of the data"
-        raise ConfigError(f"{words[0] if words else '--class own'}: of a data set; {fix}")
-    if not info.is_image:
-        fix = "--data array --set data.path=FILE"
-        raise ConfigError(f"INPUT: this model is none of images; use --split test, or {fix}")
-    inputs.mode_of(info.shape)
-    sources = inputs.sources(asked["inputs"])
-    failures, look = (
-        Failures(len(sources)),
-        rows.Look(info.shape, asked["fit"], asked["background"]),
-    )
-    files = rows.of_files(sources, look, batch, asked["bits"], failures)
-    return _Given(f"{len(sources)} images", len(sources), files, failures)
-
-
-def _measure(ctx: click.Context, task: _Task, given: _Given) -> None:
+def _measure(ctx: click.Context, task: _Task, given: "Given") -> None:
     """Measure batch by batch, report each row, and sum up."""
     from ddpm_cli import generate
     from ddpm_cli.likelihoods import Meter
@@ -286,6 +238,7 @@ def _measure(ctx: click.Context, task: _Task, given: _Given) -> None:
 def _classes(task: _Task, batch: "Rows") -> "Sequence[int] | None":
     """The class that each row is given."""
     from ddpm_cli import classes
+    from ddpm_cli.rows import OWN
 
     if task.label == OWN:
         return batch.labels
@@ -306,7 +259,7 @@ def _report(name: str, bits: float, as_json: bool) -> None:
 def _sum_up(
     ctx: click.Context,
     task: _Task,
-    given: _Given,
+    given: "Given",
     bits: list[float],
     meter: "Meter",
     seconds: float,

@@ -119,7 +119,7 @@ def command(
     The class of an image that ddpm sample made is in its file, and is used here. With several
     inputs, proposals or levels of noise -o is a folder. See --set edits for time travel.
     """
-    from ddpm_cli import build, generate, hardware, provenance, restoring, upscaling
+    from ddpm_cli import build, hardware, planning, provenance, restoring, upscaling
     from ddpm_cli.files import inputs as files
     from ddpm_cli.files.results import open_results
 
@@ -139,7 +139,7 @@ def command(
     wanted = restoring.Wanted(
         files.sources(inputs), options.image_seeds(seed, count, seeds), noises
     )
-    moves, calls = generate.plan(config, schedule)
+    moves, calls = planning.plan(config, schedule)
     how = "a trained model" if header.task else "data consistency"
     how += " with data consistency" if header.task and consistent else ""
     cost = walking.cost(calls)
