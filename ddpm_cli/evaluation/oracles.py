@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.diffusion import labels, levels, parameterizations, schedules
+from ddpm_cli.diffusion import labels, levels, likelihood, parameterizations, schedules
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.losses.denoising import simple
 from ddpm_cli.diffusion.rng import Rng
@@ -76,6 +76,17 @@ def heun_order(device: torch.device, dtype: torch.dtype) -> Verdict:
     """Order of Heun's method: log2 of the error's fall when the steps are doubled."""
     errors = [abs(float(_deviation(heun, count, levels.karras)) - 1) for count in (40, 80)]
     return Verdict(math.log2(errors[0] / errors[1]), 2, 0.25)
+
+
+def exact_likelihood(device: torch.device, dtype: torch.dtype) -> Verdict:
+    """Log density in nats that the ODE finds for N(0, 1) data at 0.7, with the exact trace."""
+    schedule = schedules.linear()
+    denoise = Denoiser(_Gaussian(), schedule, parameterizations.v, labels.index)
+    x = torch.full((1, 1), 0.7, dtype=torch.float64)
+    along = levels.logsnr(schedule, count=50)
+    *_, reached = likelihood.climb(denoise, x, along, heun, None)
+    exact = -(0.7**2 + math.log(2 * math.pi)) / 2
+    return Verdict(float(likelihood.log_density(schedule, reached)), exact, 5e-3)
 
 
 def ancestral_variance(device: torch.device, dtype: torch.dtype) -> Verdict:
@@ -147,6 +158,7 @@ ORACLES: tuple[Oracle, ...] = (
     linear_schedule,
     ddim_on_gaussian,
     heun_order,
+    exact_likelihood,
     ancestral_variance,
     bayes_loss,
     convolution,
