@@ -127,7 +127,8 @@ def main(
     rows = []
     for method in dict.fromkeys(methods):
         for scale in dict.fromkeys(scales):
-            config = configured(found, {**asked, **settings(method, scale, classifier)})
+            tables = configuration.merge([asked, settings(method, scale, classifier)])
+            config = configured(found, tables)
             key = {"method": method, "scale": scale, "classes": "in turn", "set": asked}
             key |= found.key(config, images)
             scorer = scorer or Scorer()

@@ -69,6 +69,13 @@ def names(
     return None if found is None else [[*known(config, info), NULL][number] for number in found]
 
 
+def one(label: str | None, config: Config, info: DataInfo) -> None:
+    """Refuse an unknown class, and several where all images belong together."""
+    numbers(label, [0], config, info)
+    if label is not None and len(listed(label, known(config, info))) > 1:
+        raise ConfigError(f"--class {label}: several classes; give one")
+
+
 def fixed(label: str | None, config: Config) -> str | None:
     """The class of images that are given: the one asked for, else the null class if any."""
     return NULL if label is None and config["network"].get("classes") else label

@@ -69,6 +69,8 @@ def check(config: Config, info: DataInfo, place: Group) -> None:
             "sampler.variance: optimal needs moments, which only a finished model has; "
             "choose it when sampling"
         )
+    if config["guides"]:
+        raise ConfigError("guides: only of ddpm guide; leave them out")
     if config["train"]["batch"] % place.ranks:
         raise ConfigError(
             f"train.batch: {config['train']['batch']} images do not divide among "

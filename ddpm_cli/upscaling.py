@@ -167,6 +167,7 @@ def class_of(asked: str | None, record: Record, config: Config, info: DataInfo) 
 
 def number(name: str | None, config: Config, info: DataInfo) -> int | None:
     """The number of a class by its name, None for a model without classes."""
+    classes.one(name, config, info)
     found = classes.numbers(name, [0], config, info)
     return None if found is None else found[0]
 

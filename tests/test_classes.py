@@ -56,3 +56,10 @@ def test_guidance_from_the_null_class_to_itself_is_refused() -> None:
     with pytest.raises(ConfigError, match="name one"):
         classes.numbers("none", [0], guided, INFO)
     assert classes.numbers("cat", [0], guided, INFO) == [0]
+
+
+def test_one_class_where_images_belong_together() -> None:
+    with pytest.raises(ConfigError, match="several classes; give one"):
+        classes.one("cat,dog", CONFIG, INFO)
+    for label in ("cat", "none", None):
+        classes.one(label, CONFIG, INFO)

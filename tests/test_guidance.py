@@ -286,9 +286,7 @@ def test_an_image_alone_is_the_same_image() -> None:
 
 
 def test_log_probability() -> None:
-    logits = torch.tensor([[1.0, 2.0, -1.0], [0.0, 0.0, 0.0]])
+    logits = torch.tensor([[1.0, 2.0, -1.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
     found = log_probability(logits, torch.tensor([1, 2]))
-    wanted = torch.stack(
-        [logits[0].double().log_softmax(0)[1], torch.tensor(1 / 3).double().log()]
-    )
+    wanted = torch.stack([logits[0].log_softmax(0)[1], torch.tensor(1 / 3).double().log()])
     assert torch.allclose(found, wanted)

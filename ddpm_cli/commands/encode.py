@@ -136,7 +136,7 @@ def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Sched
         counted = ("about " if calls else "") + walking.cost(calls)
         sigma, cost = None, f"{moves} steps, {counted}{again}"
     label = classes.fixed(asked["label"], config)
-    classes.numbers(label, [0], config, header.data)  # an unknown class is refused here
+    classes.one(label, config, header.data)
     return _Task(found, header, config, label, sigma, schedule, cost)
 
 

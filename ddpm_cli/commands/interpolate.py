@@ -148,7 +148,7 @@ def _task(ctx: click.Context, inputs: Sequence[str], found: "Found", header: "He
     except ValueError as error:
         raise ConfigError(f"--count {asked['count']}: {error}") from None
     label = classes.fixed(asked["label"], config)
-    classes.numbers(label, [], config, header.data)  # an unknown class is refused here
+    classes.one(label, config, header.data)
     counted = walking.cost(calls, "a frame")
     cost = f"{len(places)} frames, {moves} steps, {counted}"
     if sources and sigma is None:

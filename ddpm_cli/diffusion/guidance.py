@@ -128,8 +128,8 @@ def gradient(
     with torch.enable_grad():
         if place is None:
             x = place = x.detach().requires_grad_()
-        said = torch.stack([judge(x, sigma).double().sum() for judge in judges]).sum()
-        (found,) = torch.autograd.grad(said, place)
+        said = sum(judge(x, sigma).sum() for judge in judges)
+        (found,) = torch.autograd.grad(torch.as_tensor(said), place)
     return found
 
 
@@ -147,7 +147,7 @@ def _detached(prediction: Prediction) -> Prediction:
 
 def log_probability(logits: Tensor, classes: Tensor) -> Tensor:
     """log p(y given x) [B] from logits [B, K] and the classes [B] that are wanted."""
-    return logits.double().log_softmax(1).gather(1, classes[:, None])[:, 0]
+    return logits.log_softmax(1).gather(1, classes[:, None])[:, 0]
 
 
 def agreement(residual: Callable[[Tensor], Tensor], *, noise: float, scale: float) -> Judge:
