@@ -18,14 +18,17 @@ from torch import Tensor
 from ddpm_cli import classes, generate, inpainting, planning
 from ddpm_cli.config import SAMPLING, Config, Layer, resolve
 from ddpm_cli.data import sets
+from ddpm_cli.diffusion.denoiser import Denoise
+from ddpm_cli.diffusion.guidance import agreement, steered
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import checkpoint, models
 from ddpm_cli.files.images import from_uint8, to_uint8
-from ddpm_cli.generate import Model
+from ddpm_cli.generate import Batch, Model
 
 SIDE = 14  # of the hole
 ROUNDING = 1 / 12  # squared error of the rounding to bytes: no hole counts as closer than that
-METHODS = ("black", "replace", "posterior", "repaint", "replace as long", "model")
+METHODS = ("black", "replace", "posterior", "repaint", "replace as long", "guided", "model")
+NOISE = 0.05  # of what guided walks agree with; as of ddpm guide --restore
 
 
 class Digits(NamedTuple):
@@ -51,7 +54,19 @@ def test_digits(count: int) -> Digits:
     return Digits(pixels, labels, known)
 
 
-def filled(model: Model, digits: Digits, batch: int) -> Iterator[Tensor]:
+def guided(batch: Batch, x0: Tensor, known: Tensor) -> Batch:
+    """The batch steered by the gradient of how well predicted images agree with known pixels."""
+
+    def wrap(denoise: Denoise, part: slice) -> Denoise:
+        judge = agreement(
+            lambda found: (x0[part] - found) * known[part].to(found), noise=NOISE, scale=1.0
+        )
+        return steered(denoise, clean=[judge])
+
+    return batch._replace(wrap=wrap)
+
+
+def filled(model: Model, digits: Digits, batch: int, method: str) -> Iterator[Tensor]:
     """The digits uint8 [B, 1, 28, 28] with their hole filled, batch by batch."""
     levels = generate.path(model.config, model.denoiser.schedule)
     label = classes.fixed(None, model.config)
@@ -61,6 +76,7 @@ def filled(model: Model, digits: Digits, batch: int) -> Iterator[Tensor]:
         known = digits.known.expand(len(x0), -1, -1, -1)
         seeds = range(first, first + len(x0))
         work = inpainting.batched(model, x0, known, seeds, levels, label)
+        work = guided(work, x0, known) if method == "guided" else work
         chunk = generate.chunk(
             model.denoiser, model.config, model.info, model.compute, work, levels
         )
@@ -77,13 +93,13 @@ def scores(scorer: Scorer, digits: Digits, made: Tensor) -> Row:
     return {"psnr": [round(value, 3) for value in psnr.tolist()], "right": right.int().tolist()}
 
 
-def measured(scorer: Scorer, model: Model | None, digits: Digits, batch: int) -> Row:
+def measured(scorer: Scorer, model: Model | None, digits: Digits, batch: int, method: str) -> Row:
     """The scores of a model's walks, with their cost; without one the hole is left black."""
     began, calls = time.perf_counter(), 0
     if model is None:
         made = digits.pixels * digits.known
     else:
-        made = torch.cat([*filled(model, digits, batch)])
+        made = torch.cat([*filled(model, digits, batch, method)])
         calls = planning.plan(model.config, model.denoiser.schedule)[1] or 0
     seconds = round(time.perf_counter() - began, 1)
     return {**scores(scorer, digits, made), "calls": calls, "seconds": seconds}
@@ -99,7 +115,7 @@ class Walks(NamedTuple):
     def tables(self, method: str) -> dict[str, Any]:
         """The settings that a method stands for."""
         found: dict[str, Any] = PLAIN | {"levels": {"count": self.steps}, "constraints": []}
-        if method != "model":
+        if method not in ("model", "guided"):
             found["constraints"] = [{"name": "posterior" if method == "posterior" else "replace"}]
         if method == "repaint":
             jumps = {"lengths": [self.jump], "visits": [self.resample]}
@@ -183,6 +199,7 @@ def main(
     """Compare methods of filling the middle 14x14 pixels of MNIST test digits.
 
     RePaint and the replacement of as many calls have --long-images of them, the first ones.
+    guided: by the gradient through the network (DPS), three times the work of a call.
     """
     scorer, record, digits = Scorer(), Record(output), test_digits(max(images, long_images))
     rows: dict[str, Row] = {}
@@ -198,7 +215,7 @@ def main(
             key = {"model": header.hash, "dtype": dtype}
             key |= {table: ready.config[table] for table in SAMPLING if ready.config.get(table)}
         key |= {"method": method, "images": len(some.pixels), "side": SIDE}
-        rows[method] = record(key, measured, scorer, ready, some, batch)
+        rows[method] = record(key, measured, scorer, ready, some, batch, method)
         say(f"{method}: {mean(rows[method]['right'])[0]:.1%} read right")
     print(*map(json.dumps, rows_of(rows)), sep="\n") if as_json else print(report(rows))
 

@@ -10,6 +10,7 @@ from ddpm_cli.files.checkpoint import DataInfo
 
 NULL = "none"  # the class that label dropout trained
 ALL = "all"
+OWN = "own"  # the class that a data set gives each image
 
 
 def numbers(
@@ -23,10 +24,20 @@ def numbers(
         return generate.classes_for(seeds, config, info)
     if not config["network"].get("classes"):
         raise ConfigError("--class: this model was trained without classes; leave it out")
-    if label == NULL and is_guiding(config.get("guidance", {})):
-        raise ConfigError(f"--class {NULL}: guidance.scale pulls towards a class; name one")
+    if label == NULL:
+        _check_null(config)
     chosen = listed(label, known(config, info))
     return [chosen[seed % len(chosen)] for seed in seeds]
+
+
+def _check_null(config: Config) -> None:
+    """Refuse the null class where it was not trained, and to be guided from it to itself."""
+    if not config.get("train", {}).get("drop_class", 1):
+        what = "this model always saw the class (train.drop_class=0)"
+        raise ConfigError(f"--class {NULL}: {what}; name one with --class")
+    if is_guiding(config.get("guidance", {})):
+        fix = "name one with --class, or --set guidance.scale=1"
+        raise ConfigError(f"--class {NULL}: guidance.scale pulls towards a class; {fix}")
 
 
 def known(config: Config, info: DataInfo) -> list[str]:
@@ -41,7 +52,7 @@ def listed(label: str, names: Sequence[str]) -> list[int]:
     """
     if label == NULL:
         return [len(names)]
-    if label == ALL and ALL not in names:
+    if label == ALL:
         return list(range(len(names)))
     if label in names:  # with commas in it, perhaps
         return [names.index(label)]

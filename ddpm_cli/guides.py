@@ -3,7 +3,7 @@
 A component is called with the context of a walk and loads what its knobs name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from torch import Tensor
@@ -16,12 +16,12 @@ from ddpm_cli.files import inputs, masks, programs
 from ddpm_cli.files.images import from_uint8
 from ddpm_cli.files.inputs import Input, Source
 from ddpm_cli.files.masks import Mask
-from ddpm_cli.knobs import Count, NonNegative, Positive
-from ddpm_cli.steering import Context, Guide, Rows
+from ddpm_cli.knobs import Count, NonNegative
+from ddpm_cli.steering import Context, Guide
 
 
 def classifier(
-    context: Context, *, model: str = "", scale: NonNegative = 1.0, at: Literal["x", "mean"] = "x"
+    context: Context, *, model: str = "", scale: NonNegative = 4.0, at: Literal["x", "mean"] = "x"
 ) -> Guide:
     """A classifier of noisy images pulls towards its class: scale times d log p(y given x) / dx.
 
@@ -30,8 +30,8 @@ def classifier(
     """
     judging = context.classifier(model)
 
-    def judge(rows: Rows) -> Callable[[Tensor, Tensor], Tensor]:
-        wanted = context.targets(rows.seeds)
+    def judge(seeds: Sequence[int]) -> Callable[[Tensor, Tensor], Tensor]:
+        wanted = context.targets(seeds)
         return lambda x, sigma: scale * judging(x, sigma, wanted)
 
     return Guide(judge, "noisy", at_mean=at == "mean")
@@ -44,23 +44,24 @@ def clip(
     prompts: list[str] = [],  # noqa: B006  (read, never changed)
     images: list[str] = [],  # noqa: B006
     cutouts: Count = 8,
-    scale: Positive = 100.0,
+    scale: NonNegative = 100.0,
 ) -> Guide:
-    """CLIP pulls towards texts and images: scale times minus the squared angle to theirs.
+    """CLIP pulls towards texts and images: scale times minus half the squared angle to theirs.
 
     model: a folder that open_clip saved, or ARCHITECTURE/WEIGHTS.  prompts, images: texts and
     files, each with a weight behind a colon if it is not 1.  cutouts: random squares of the
-    predicted image that CLIP sees (Nichol 2022, GLIDE, section 2.4).
+    predicted image that CLIP sees, as in Crowson's CLIP-guided diffusion (2021).
     """
     from ddpm_cli.clip import load
 
     if not prompts and not images:
         raise ConfigError("guides.clip: nothing is wanted; give --clip TEXT or --clip-image FILE")
+    context.refuse_arrays("clip")
     loaded = load(model, download=context.download, device=context.compute.device)
     objective = loaded.objective(prompts, images, cutouts)
 
-    def judge(rows: Rows) -> Callable[[Tensor, Tensor], Tensor]:
-        rng = Rng([keyed(seed, "cutouts") for seed in rows.seeds])
+    def judge(seeds: Sequence[int]) -> Callable[[Tensor, Tensor], Tensor]:
+        rng = Rng([keyed(seed, "cutouts") for seed in seeds])
         return lambda x0, sigma: scale * objective(x0, rng)
 
     return Guide(judge, "clean")
@@ -73,7 +74,7 @@ def scorer(context: Context, *, program: str = "", scale: NonNegative = 1.0) -> 
     """
     path = context.file("scorer.program", program)
     score = programs.scorer(path, context.compute.device, context.info.shape)
-    return Guide(lambda rows: lambda x0, sigma: scale * score(x0.float()), "clean")
+    return Guide(lambda seeds: lambda x0, sigma: scale * score(x0.float()), "clean")
 
 
 def restore(
@@ -89,6 +90,10 @@ def restore(
     image: what is known, changed by `operator`, or whole but for the white of `mask`.  noise: its
     standard deviation, of images in [-1, 1] (Chung 2023, DPS; Song 2023, Pi-GDM).
     """
+    context.refuse_arrays("restore")
+    if not mask and "operator" not in context.config:
+        fix = 'add --set operator.name=upscale, colorize or deblur, or mask="..."'
+        raise ConfigError(f"guides.restore: what was done to the image? {fix}")
     shape = context.info.shape
     operator = None if mask else build.operator(context.config, context.info)
     source = Source(str(context.file("restore.image", image)), "image")
@@ -101,7 +106,7 @@ def restore(
             return operator.missing(x0, y.to(x0))
         return (y.to(x0) - x0) * known
 
-    return Guide(lambda rows: agreement(residual, noise=noise, scale=scale), "clean")
+    return Guide(lambda seeds: agreement(residual, noise=noise, scale=scale), "clean")
 
 
 def _hole(mask: str, source: Source, given: Input) -> Tensor:

@@ -34,6 +34,7 @@ PLAIN: dict[str, Any] = {
     "corrector": {"name": "none"},
     "edits": [],
     "constraints": [],
+    "guidance": {"scale": 1.0, "low": 0.0, "high": None, "rescale": 0.0},
     "compute": {"dtype": "float32"},
 }
 # The ODE of a clamped prediction has another density.
@@ -113,7 +114,7 @@ class Meter:
 
     def __init__(self, model: Model, asked: Asked, advance: Callable[[int], None]) -> None:
         """Take a model, and what counts the network calls of single images."""
-        self.model, self.asked, self.calls = model, asked, 0
+        self.model, self.asked, self.calls, self.rows = model, asked, 0, 0
         self.levels = generate.path(model.config, model.denoiser.schedule)
         self.curve = Curve(self.levels)
         self._advance = advance
@@ -138,7 +139,8 @@ class Meter:
         x0 = x0.to(self.model.compute.device, self.model.compute.state_dtype)
         measure = self._exact if self.asked.method == "ode" else self._bounded
         found = measure(x0, [self.asked.seed + number for number in numbers], classes)
-        return None if found is None else found.double().cpu()
+        self.rows += len(x0)
+        return None if found is None else found.cpu().double()
 
     def _denoise(self, rows: slice, classes: Sequence[int] | None) -> Denoise:
         batch = Batch(range(rows.stop), classes)
@@ -197,11 +199,12 @@ class Meter:
             for number, term in enumerate(terms(denoise, x0, self.levels, rng, variance, bits)):
                 if signals.requested():
                     return None
-                sums[:, number] += torch.stack([term.bits, term.error]).double().cpu()
+                sums[:, number] += torch.stack([term.bits, term.error]).cpu().double()
         found, errors = sums / self.asked.repeats
-        found = torch.cat([prior[None].double().cpu(), found])
+        found = torch.cat([prior[None].cpu().double(), found])
         found[-1] += 0.0 if info.is_image else self.offset
-        self.curve.add(found, errors)
+        whole = found.sum(0).isfinite()  # others are refused one by one, and count for nothing
+        self.curve.add(found[:, whole], errors[:, whole])
         return found.sum(0)
 
 

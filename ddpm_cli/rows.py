@@ -8,7 +8,7 @@ import click
 import torch
 from torch import Tensor
 
-from ddpm_cli import build, console, provenance
+from ddpm_cli import build, classes, console, provenance
 from ddpm_cli.config import Config
 from ddpm_cli.data.images import Data
 from ddpm_cli.errors import ConfigError, Refusal
@@ -16,8 +16,6 @@ from ddpm_cli.failures import Failures
 from ddpm_cli.files import inputs
 from ddpm_cli.files.checkpoint import DataInfo
 from ddpm_cli.files.inputs import Fit, Source
-
-OWN = "own"  # the class that a data set gives each image
 
 
 class Rows(NamedTuple):
@@ -49,7 +47,7 @@ class Look(NamedTuple):
 def given(ctx: click.Context, config: Config, info: DataInfo, batch: int, count: int) -> Given:
     """What INPUT, or --data, --split and -n (by default `count`) ask for: files or a data set."""
     words = provenance.given(ctx, "data", "split", "count")
-    own = ctx.params["label"] == OWN
+    own = ctx.params["label"] == classes.OWN
     if not ctx.params["inputs"]:
         if not words:
             fix = "--split test -n 100 takes the model's own data"

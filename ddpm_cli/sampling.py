@@ -60,7 +60,8 @@ class Task(NamedTuple):
     """What to draw: with which model and settings, from where, of which seeds and classes.
 
     words: the options of the command that makes it again.
-    steer: once it is known where to compute, what completes each batch.
+    steer: once it is known where to compute, what completes each batch; judges: the hashes of
+    what it loads.
     """
 
     found: Found
@@ -73,6 +74,7 @@ class Task(NamedTuple):
     cascade: Cascade
     begin: Start | None = None
     steer: Callable[[Compute], Callable[[Batch], Batch]] | None = None
+    judges: Sequence[str] = ()
 
     @property
     def top(self) -> Tensor | None:
@@ -118,9 +120,9 @@ def _draw(ctx: click.Context, task: Task, moves: int, *, is_counted: bool) -> No
     compute = compute._replace(device=distributed.own(compute.device, place))
     header, weights = checkpoint.load(task.found.path, str(compute.device))
     restored = build.restored(header, weights, compute, task.found.path)
-    called: list[None] = []
-    if is_counted:  # nobody knew before how many calls there would be
-        restored.network.register_forward_pre_hook(lambda *_: called.append(None))
+    called: list[int] = []
+    if is_counted:  # nobody knew before how many calls there would be; two passes are two rows
+        restored.network.register_forward_pre_hook(lambda _, given: called.append(len(given[0])))
     denoiser, batch = build.known(restored, fit), asked["batch"] or BATCH
     complete = task.steer(compute) if task.steer else None
     with target:
@@ -134,7 +136,7 @@ def _draw(ctx: click.Context, task: Task, moves: int, *, is_counted: bool) -> No
         finish = drawing.Finish(target, watch, record, task.labels.names, info, enlarge)
         drawing.draw(made, finish, len(left), asked["as_json"])
     if called:
-        console.say(f"{len(called) / len(left):.1f} network calls an image")
+        console.say(f"{sum(called) / len(left):.1f} network calls an image")
 
 
 def _record(ctx: click.Context, task: Task, compute: Compute, batch: int) -> dict[str, Any]:
@@ -149,6 +151,8 @@ def _record(ctx: click.Context, task: Task, compute: Compute, batch: int) -> dic
         label=task.labels.asked,
         arguments=task.words,
     )
+    if task.judges:
+        record["guides"] = list(task.judges)
     if "operator" in task.config:
         record["settings"]["operator"] = task.config["operator"]
     if ctx.params.get("moments") is not None:

@@ -1,5 +1,6 @@
 """What steers walks besides their model: guides loaded once, and what they say of a batch."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -8,34 +9,30 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli import build, classes, generate
+from ddpm_cli import build, classes
 from ddpm_cli.config import CLASSIFIER, Config
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import Judge, log_probability, steered
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import checkpoint, models, programs
+from ddpm_cli.files import checkpoint, inputs, models, programs
 from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.models import Found
 from ddpm_cli.generate import Batch
 from ddpm_cli.hardware import Compute
 
 PROGRAM = ".pt2"
+# What guides load besides classifiers of ours, by the knob that names it.
+_FILES = {CLASSIFIER: "model", "scorer": "program", "restore": "image"}
 
 Numbers = Callable[[Sequence[int]], list[int] | None]
 
 
-class Rows(NamedTuple):
-    """The images of a batch that are walked together, by their seeds."""
-
-    seeds: Sequence[int]
-
-
 class Guide(NamedTuple):
-    """What pulls a walk: of some rows, a judge of their noisy states or their clean images."""
+    """What pulls a walk: by the seeds of images, a judge of their noisy states or clean images."""
 
-    judge: Callable[[Rows], Judge]
+    judge: Callable[[Sequence[int]], Judge]
     of: Literal["noisy", "clean"]
     at_mean: bool = False
 
@@ -63,6 +60,11 @@ class Context(NamedTuple):
             raise ConfigError(f"guides.{key}: missing; name a file")
         return Path(name)
 
+    def refuse_arrays(self, name: str) -> None:
+        """Refuse a guide that looks at images for a model of arrays."""
+        if not self.info.is_image:
+            raise ConfigError(f"guides.{name}: looks at images, and this model makes none")
+
     def classifier(self, model: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """A classifier's log p(y given x) [B] of states x, a level and the classes wanted [B]."""
         if model.endswith(PROGRAM):
@@ -73,8 +75,8 @@ class Context(NamedTuple):
         return lambda x, sigma, wanted: log_probability(network(x, sigma), wanted)
 
     def _program(self, path: Path) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """A program as a classifier: it sees what the model's network sees, without its class."""
-        program = programs.classifier(path, self.compute.device, self.info.shape)
+        """A program as a classifier of x_t = alpha x, told of the level as the network is."""
+        program = programs.classifier(path, self.compute.device, self.info.shape).logits
         label = build.label(self.config)
 
         def judge(x: Tensor, sigma: Tensor, wanted: Tensor) -> Tensor:
@@ -108,14 +110,29 @@ def loaded(context: Context) -> Callable[[Batch], Batch]:
     guides: list[Guide] = [build.guide(settings, context) for settings in context.config["guides"]]
 
     def around(denoise: Denoise, part: slice, batch: Batch) -> Denoise:
-        rows = Rows(batch.seeds[part])
+        seeds = batch.seeds[part]
         noisy, clean = (
-            [guide.judge(rows) for guide in guides if guide.of == of] for of in ("noisy", "clean")
+            [guide.judge(seeds) for guide in guides if guide.of == of] for of in ("noisy", "clean")
         )
         at_mean = any(guide.at_mean for guide in guides)
         return steered(denoise, noisy, clean, at_mean=at_mean)
 
     return lambda batch: batch._replace(wrap=partial(around, batch=batch))
+
+
+def pinned(config: Config, info: DataInfo) -> tuple[Config, list[str]]:
+    """The configuration with the classifier's own name, and the hashes of what its guides load."""
+    guides, hashes = [], []
+    for one in config["guides"]:
+        if one["name"] == CLASSIFIER and not one["model"].endswith(PROGRAM):
+            found, header = classifier_of(one["model"], info)
+            one = one | {"model": found.name}
+            hashes.append(header.hash)
+        elif name := one.get(_FILES.get(one["name"], "")):
+            stream = name == inputs.STDIN
+            hashes += [] if stream else [hashlib.sha256(Path(name).read_bytes()).hexdigest()]
+        guides.append(one)
+    return config | {"guides": guides}, hashes
 
 
 class Space(NamedTuple):
@@ -125,10 +142,10 @@ class Space(NamedTuple):
     info: DataInfo
 
     @classmethod
-    def of(cls, label: str | None, config: Config, info: DataInfo) -> "Space":
+    def of(cls, config: Config, info: DataInfo) -> "Space":
         """Where a configuration's guides look for the classes of images.
 
-        A program does not say how many it knows: those of the model, or the number asked for.
+        A program names none: they have the model's names if there are as many, or numbers.
         """
         named = [one["model"] for one in config["guides"] if one["name"] == CLASSIFIER]
         if len(named) > 1:
@@ -136,22 +153,36 @@ class Space(NamedTuple):
         if not named:
             return cls(config, info)
         if named[0].endswith(PROGRAM):
-            number = int(label) + 1 if label and label.isdecimal() and len(label) < 10 else 0
-            count = config["network"].get("classes") or len(info.classes or ()) or number
-            return cls({"network": {"classes": count}}, info)
+            count = programs.classifier(Path(named[0]), "cpu", info.shape).classes
+            names = info.classes if len(info.classes or ()) == count else None
+            shares = info.frequencies if names else None
+            network = {"network": {"classes": count}}
+            return cls(network, info._replace(classes=names, frequencies=shares))
         header = classifier_of(named[0], info)[1]
         return cls(header.config, header.data)
 
-    def told(
-        self, label: str | None, config: Config, info: DataInfo, seeds: Sequence[int]
-    ) -> list[int] | None:
-        """What the model's network is told of these classes, by their names."""
-        if not config["network"].get("classes"):
+
+class Told(NamedTuple):
+    """What the model's network is told of the classes that --class names, by their names."""
+
+    space: Space
+    label: str | None
+    config: Config
+    info: DataInfo
+
+    def numbers(self, seeds: Sequence[int]) -> list[int] | None:
+        """The numbers of the classes of seeds; None for a model without classes."""
+        if not self.config["network"].get("classes"):
             return None
-        names, known = classes.names(label, *self, seeds), classes.known(config, info)
-        if names is None:
-            return generate.classes_for(seeds, config, info)
-        if missing := [name for name in names if name not in [*known, classes.NULL]]:
+        if self.space.config is self.config or self.label == classes.NULL:
+            return classes.numbers(self.label, seeds, self.config, self.info)
+        known = classes.known(self.config, self.info)
+        names = classes.names(self.label, *self.space, seeds) or []
+        if missing := [name for name in names if name not in known]:
             fix = "add --unconditional"
             raise ConfigError(f"--class: the model has no class {missing[0]!r}; {fix}")
-        return [[*known, classes.NULL].index(name) for name in names]
+        return [known.index(name) for name in names]
+
+    def check(self) -> None:
+        """Refuse classes that the model does not have, of all that may come up."""
+        self.numbers(range(len(classes.known(*self.space))))

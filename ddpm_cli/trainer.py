@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli import build, console, generate, hardware, signals
+from ddpm_cli import build, console, generate, hardware, signals, walking
+from ddpm_cli.classes import ALL, NULL, OWN
 from ddpm_cli.config import CLASSIFIER, Config, purpose
 from ddpm_cli.data.images import Data
 from ddpm_cli.diffusion.classifier import Trained
@@ -71,6 +72,10 @@ def check(config: Config, info: DataInfo, place: Group) -> None:
         )
     if config["guides"]:
         raise ConfigError("guides: only of ddpm guide; leave them out")
+    walking.check_guidance(config)
+    if taken := {NULL, ALL, OWN} & set(info.classes or ()):
+        what = f"data: a class named {min(taken)!r}, which --class gives another meaning"
+        raise ConfigError(f"{what}; rename it")
     if config["train"]["batch"] % place.ranks:
         raise ConfigError(
             f"train.batch: {config['train']['batch']} images do not divide among "

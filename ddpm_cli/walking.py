@@ -105,7 +105,7 @@ def resolved(
         raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
     if config["guides"] and "guides" not in free:
         raise ConfigError("guides: only of ddpm guide")
-    _check_guidance(config)
+    check_guidance(config)
     configuration.refuse_other_training(
         dict(trained.values), config, (*SAMPLING, *free, "compute", "summary")
     )
@@ -114,10 +114,14 @@ def resolved(
     return config
 
 
-def _check_guidance(config: Config) -> None:
-    """Refuse guidance away from the null class of a model that has none."""
-    scale = config.get("guidance", {}).get("scale", 1.0)
-    if scale == 1:
+def check_guidance(config: Config) -> None:
+    """Refuse guidance away from the null class of a model that has none, and idle settings."""
+    settings = config.get("guidance", {})
+    if settings.get("scale", 1.0) == 1:
+        idle = [key for key in ("low", "high", "rescale") if settings.get(key)]
+        if idle:
+            fix = "set guidance.scale, too"
+            raise ConfigError(f"guidance.{idle[0]}: of no use where guidance.scale is 1; {fix}")
         return
     if not config["network"].get("classes"):
         fix = "guide it by a classifier: ddpm guide --classifier"

@@ -1,5 +1,6 @@
 """`ddpm guide`: every way to steer, what it costs, what it refuses, and how it is repeated."""
 
+import hashlib
 import json
 import shlex
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from runs import Outcome, contents, ddpm, train
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ddpm_cli.files.images import encode_png, open_image, read_metadata
@@ -165,7 +167,10 @@ class TestRefusals:
             (("--class", "none"), "--class none: guidance.scale pulls"),
             (("--class", "cow"), "--class: no class is named 'cow'"),
             (("--restore", "mask", "--image", "x.png"), "--mask: --restore mask needs it"),
-            (("--restore", "deblur"), "guides.restore.image: missing"),
+            (("--restore", "deblur"), "--restore: of which image?"),
+            (("--clip", "hedgehog"), "--clip: of which model?"),
+            (("--download",), "--download: only with --clip-model"),
+            (("--set", "guidance.rescale=0.5", "--scale", 1), "guidance.rescale: of no use"),
             (("--scorer", "no.pt2"), "no.pt2: "),
             (("--classifier", "nobody"), "nobody: no such file"),
             (("--set", "guides=[{name='judge'}]"), "guides[0].name: no guides is named 'judge'"),
@@ -234,8 +239,15 @@ class TestPrograms:
 
     def test_class_that_the_program_lacks(self, sides: Path) -> None:
         outcome = ddpm("guide", "--classifier", sides, "--class", 7, "-o", "x.png")
-        assert (outcome.code, "knows 2 classes" in outcome.err) == (1, True)
+        assert (outcome.code, "no class is named '7'" in outcome.err) == (2, True)
         assert not Path("x.png").exists()
+
+    def test_classes_of_a_program_take_turns(self, sides: Path, plain: Path) -> None:
+        words = ("-m", plain, "--classifier", sides, "--class", "all", "--scale", 30)
+        guide(*words, "-o", "{seed}-{class}.png")
+        assert sorted(contents(Path())) == ["000000-0.png", "000001-1.png"]
+        left, right = (leaning(open_image(Path(p))[None].int()) for p in sorted(contents(Path())))
+        assert float(right) > float(left)
 
     def test_scorer_pulls(self, scorer: Path) -> None:
         words = ("-n", 4, "--class", "none")
@@ -266,6 +278,71 @@ def halved(images: Tensor) -> Tensor:
     return nn.functional.avg_pool2d(images.double(), 2)
 
 
+class TestTogether:
+    def test_settings_of_two_passes_beside_a_guide_need_a_scale(self, sides: Path) -> None:
+        words = ("--classifier", sides, "--class", 0, "--interval", "0.1,2", "-o", "x.png")
+        outcome = ddpm("guide", *words)
+        assert (outcome.code, "of no use where guidance.scale is 1" in outcome.err) == (2, True)
+        assert guide(*words, "--set", "guidance.scale=2").err.count("omega 1") == 1
+
+    def test_guides_are_named_in_one_place(self, sides: Path, scorer: Path) -> None:
+        guides = f"guides=[{{name='classifier', model='{sides}'}}]"
+        words = ("--set", guides, "--class", 0, "-o", "x.png")
+        outcome = ddpm("guide", "--scorer", scorer, *words)
+        assert (outcome.code, "give all in one place" in outcome.err) == (2, True)
+        outcome = ddpm("guide", "--scale", 3, *words)
+        assert (outcome.code, "give each its own" in outcome.err) == (2, True)
+        guide(*words)
+        assert repeated("x.png")
+
+    def test_unconditional_is_about_a_classifier(self, scorer: Path) -> None:
+        outcome = ddpm("guide", "--scorer", scorer, "--unconditional", "-o", "x.png")
+        assert (outcome.code, "only with a classifier" in outcome.err) == (2, True)
+
+    def test_null_class_that_was_never_trained(self, undropped: Path, scorer: Path) -> None:
+        outcome = ddpm("guide", "-m", undropped, "--scorer", scorer, "-o", "x.png")
+        assert (outcome.code, "always saw the class" in outcome.err) == (2, True)
+        guide("-m", undropped, "--scorer", scorer, "--class", 1, "-o", "x.png")
+
+    def test_record_says_what_steered(self, sides: Path) -> None:
+        guide("--classifier", sides, "--class", 0, "-o", "x.png")
+        record = read_metadata(Path("x.png"))
+        assert record["guides"] == [hashlib.sha256(sides.read_bytes()).hexdigest()]
+
+    def test_files_are_looked_for_before_any_work(self) -> None:
+        outcome = ddpm("guide", "--scorer", "no.pt2", "--dry-run")
+        assert (outcome.code, "no.pt2" in outcome.err) == (1, True)
+
+    @pytest.mark.parametrize(
+        ("verb", "own"),
+        [
+            ("inpaint", ("--mask", "0,0,4,4")),
+            ("upscale", ("--factor", 2, "--method", "zero-shot")),
+            ("encode", ()),
+            ("interpolate", ("-n", 3)),
+        ],
+    )
+    def test_two_passes_in_every_verb(self, verb: str, own: tuple[object, ...]) -> None:
+        quarter("a.png", 4 if verb == "upscale" else 8)
+        quarter("b.png", 4 if verb == "upscale" else 8)
+        end = "safetensors" if verb == "encode" else "png"
+        given = ("a.png", "b.png") if verb == "interpolate" else ("a.png",)
+        words = (*given, *own, "--dtype", "float32")
+        outcome = ddpm(verb, *words, "--set", "guidance.scale=4", "-o", f"x.{end}")
+        assert (outcome.code, "name one with --class" in outcome.err) == (2, True)
+        made = []
+        for scale in (4, 1):
+            setting = ("--set", f"guidance.scale={scale}", "--class", 1)
+            outcome = ddpm(verb, *words, *setting, "-o", f"{scale}.{end}")
+            assert outcome.code == 0, outcome.err
+            made.append(Path(f"{scale}.{end}"))
+        if verb == "encode":
+            first, second = (load_file(path)["latents"] for path in made)
+        else:
+            first, second = (open_image(path) for path in made)
+        assert not torch.equal(first, second)
+
+
 class TestRestore:
     @pytest.mark.parametrize(
         ("words", "side", "seen"),
@@ -289,6 +366,14 @@ class TestRestore:
         found = pixels(*words, "-n", 3, "--steps", 30)
         apart = (found - known).abs().double()
         assert bool((apart[..., :4].flatten(1).mean(1) < 25).all())
+        guide(*words, "-o", "x.png")
+        assert repeated("x.png")
+
+    def test_what_was_done_to_the_image_must_be_said(self) -> None:
+        quarter("known.png", 8)
+        guides = "guides=[{name='restore', image='known.png'}]"
+        outcome = ddpm("guide", "--set", guides, "-o", "x.png")
+        assert (outcome.code, "guides.restore: what was done" in outcome.err) == (2, True)
 
     def test_repeated(self) -> None:
         quarter("known.png", 4)

@@ -44,7 +44,7 @@ HEAVY = {
     "huggingface_hub",
 }
 OPTIONAL = {"matplotlib", "torchdiffeq", "open_clip", "huggingface_hub"}
-LIGHT = {"cli", "commands", "completion", "__main__", "__init__", "options", "walking"}
+LIGHT = {"cli", "commands", "completion", "__main__", "__init__", "options", "walking", "guiding"}
 LIGHT_PARTS = LIGHT | (
     ALLOWED.keys() - {"diffusion", "networks", "data", "files", "training", "evaluation"}
 )

@@ -182,9 +182,9 @@ def test_a_classifier_takes_noise_labels(tmp_path: Path) -> None:
     network = Classify()
     path = export(tmp_path / "c.pt2", network, torch.randn(2, *SHAPE), torch.ones(2))
     x, label = torch.randn(3, *SHAPE), torch.tensor([0.0, 1.0, 999.0])
-    logits = programs.classifier(path, "cpu", SHAPE, 5)
+    logits = programs.classifier(path, "cpu", SHAPE).logits
     assert torch.allclose(logits(x, label), network(x, label), atol=1e-6)
-    assert programs.classifier(path, "cpu", SHAPE)(x.double(), label).dtype == torch.float64
+    assert programs.classifier(path, "cpu", SHAPE).logits(x.double(), label).dtype == torch.float64
 
 
 def test_a_scorer_gives_one_number_an_image(scorer: Path, tmp_path: Path) -> None:
@@ -265,8 +265,26 @@ def test_classifiers_and_scorers_are_told_apart(scorer: Path, tmp_path: Path) ->
         programs.scorer(path, "cpu", SHAPE)
     with pytest.raises(Refusal, match="it has 1 inputs, expected 2"):
         programs.classifier(scorer, "cpu", SHAPE)
-    with pytest.raises(Refusal, match="1x5; expected BATCHx10"):
-        programs.classifier(path, "cpu", SHAPE, 10)
+    assert programs.classifier(path, "cpu", SHAPE).classes == 5
+
+
+class Counting(torch.nn.Module):
+    """Counts its calls in a buffer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.add_(1)
+        return x.mean((1, 2, 3)) * self.calls
+
+
+def test_programs_that_remember_are_refused(tmp_path: Path) -> None:
+    """Else an image would depend on those before it."""
+    path = export(tmp_path / "n.pt2", Counting(), X)
+    with pytest.raises(Refusal, match="changes its own tensors"):
+        programs.scorer(path, "cpu", SHAPE)
 
 
 def test_inputs_of_another_kind_are_refused(tmp_path: Path) -> None:

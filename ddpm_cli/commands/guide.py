@@ -1,45 +1,28 @@
 """`ddpm guide`: draw images that are steered towards what is asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import completion, console, options, walking
+from ddpm_cli import completion, console, guiding, options, walking
 from ddpm_cli.config import Config, Layer
-from ddpm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from ddpm_cli.cascades import Cascade
+    from ddpm_cli.diffusion.schedules import Schedule
     from ddpm_cli.files.checkpoint import Header
     from ddpm_cli.files.models import Found
     from ddpm_cli.generate import Batch
     from ddpm_cli.hardware import Compute
-    from ddpm_cli.sampling import Task
-
-SCALE = 2.0  # of classifier-free guidance
-MASK = "mask"
-# Flags that say more of another one, by their parameters; and flags of another name than theirs.
-OWNERS = {
-    "grad_at": ("classifier",),
-    "clip_model": ("prompts", "likes"),
-    "cutouts": ("prompts", "likes"),
-    "image": ("restore",),
-    "mask": ("restore",),
-}
-FLAGS = {
-    "grad_at": "grad-at",
-    "clip_model": "clip-model",
-    "prompts": "clip",
-    "likes": "clip-image",
-}
+    from ddpm_cli.sampling import Labels, Task
 
 
 @click.command(
     "guide",
     epilog=options.examples(
         "ddpm guide --class 7 -n 64",
-        "ddpm guide --class all -n 100 --scale 3 --interval 0.1,2 -o classes.png",
+        "ddpm guide --class all -n 100 --scale 2 --interval 0.2,2 -o classes.png",
         "ddpm guide --classifier mnist-classifier --class 7 --scale 4 -n 16",
         "ddpm guide --classifier runs/classifier --unconditional --class 0-9 -n 10",
         "ddpm guide --classifier mine.pt2 --class 3 --sampler ddpm --grad-at mean",
@@ -60,26 +43,30 @@ FLAGS = {
     "--scale",
     type=click.FloatRange(min=0),
     metavar="S",
-    help=f"How strongly. Without a classifier, CLIP or the like: classifier-free guidance, u + S "
-    f"(c - u), where 1 is none; {SCALE:g} by default.",
+    help=f"How strongly: of classifier-free guidance, u + S (c - u), where 1 is none and "
+    f"{guiding.SCALE:g} the default; else of the one guide, by default classifier 4, clip 100, "
+    "scorer 1, restore 1.",
 )
 @click.option(
     "--omega", type=click.FloatRange(min=-1), metavar="W", help="The papers' w: --scale is W + 1."
 )
 @click.option(
-    "--interval", metavar="LOW,HIGH", help="Classifier-free guidance at these noise levels alone."
+    "--interval",
+    metavar="LOW,HIGH",
+    help="Classifier-free guidance at noise levels above LOW and up to HIGH alone: sigma in x = "
+    "x0 + sigma eps.",
 )
 @click.option(
     "--rescale",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
-    help="Bring the contrast back to that without guidance, by a share of the way.",
+    help="Of classifier-free guidance: bring the contrast back by a share of the way.",
 )
 @click.option(
     "--classifier",
     metavar="MODEL",
     help="A classifier of noisy images: a run, file or name; or a torch.export program.pt2 (x_t "
-    "float32 [B,C,H,W], the network's noise label float32 [B]) -> logits [B,K].",
+    "= alpha x float32 [B,C,H,W], the model's noise label float32 [B]) -> logits [B,K].",
     shell_complete=completion.models,
 )
 @click.option(
@@ -96,7 +83,11 @@ FLAGS = {
     "--clip", "prompts", multiple=True, metavar="TEXT", help="What CLIP shall see; TEXT:weight."
 )
 @click.option(
-    "--clip-image", "likes", multiple=True, metavar="FILE", help="What it shall look like to CLIP."
+    "--clip-image",
+    "likes",
+    multiple=True,
+    metavar="FILE",
+    help="What it shall look like to CLIP; FILE:weight.",
 )
 @click.option(
     "--clip-model",
@@ -145,7 +136,8 @@ def command(ctx: click.Context, /, model: str | None, **_: Any) -> None:
     Gradients steer any model with any sampler: of a classifier of noisy images at x_t; of CLIP, a
     program of your own or a measurement at the predicted clean image. ODE steps take the gradient
     as a shift of the predicted noise, ddpm as a shift of its mean. --set 'guides=[...]' combines
-    several, each with its own scale; see --list guides.
+    several, each with its own scale; see --list guides. Where strong guidance saturates, try
+    --set 'wrappers=[{name="threshold"}]'.
     """
     from ddpm_cli import cascades, generate, sampling
     from ddpm_cli.files import checkpoint, models
@@ -158,15 +150,7 @@ def command(ctx: click.Context, /, model: str | None, **_: Any) -> None:
     generate.refuse_conditional(header, found.name)
     cascade = cascades.planned(later, found, header.data, ctx.params["aug_noise"])
     task = _task(ctx, found, header, cascade)
-    sampling.run(ctx, task, lambda calls: walking.cost(calls) + _gradients(task.config))
-
-
-def _gradients(config: Config) -> str:
-    """What steers a walk, in words."""
-    names = [one["name"] for one in config["guides"]]
-    scale = config.get("guidance", {}).get("scale", 1.0)
-    said = f"; guidance scale {scale:g} (omega {scale - 1:g})" if scale != 1 else ""
-    return said + (f"; steered by {', '.join(names)}" if names else "")
+    sampling.run(ctx, task, lambda calls: walking.cost(calls) + guiding.described(task.config))
 
 
 def _task(ctx: click.Context, found: "Found", header: "Header", cascade: "Cascade") -> "Task":
@@ -176,127 +160,56 @@ def _task(ctx: click.Context, found: "Found", header: "Header", cascade: "Cascad
     config = _config(ctx, found, header)
     schedule = build.schedule_of(header, found.path)
     config = walking.sized(ctx, config, schedule)
-    label = ctx.params["label"]
+    label, alone = ctx.params["label"], ctx.params["unconditional"]
+    guiding.check(config, label, unconditional=alone)
     if config["guides"] and "classifier" not in [one["name"] for one in config["guides"]]:
         label = classes.fixed(label, config)  # a class from the seed would pull elsewhere
-    space = steering.Space.of(label, config, header.data)
+    config, judges = steering.pinned(config, header.data)
+    space = steering.Space.of(config, header.data)
     labels = sampling.Labels.of(label, *space)
-    _check(ctx, config, label)
-
-    def told(seeds: Sequence[int]) -> list[int] | None:
-        if ctx.params["unconditional"]:
-            return classes.numbers(classes.fixed(None, config), seeds, config, header.data)
-        return space.told(label, config, header.data, seeds)
-
-    def steer(compute: "Compute") -> "Callable[[Batch], Batch]":
-        context = steering.Context(
-            config, header.data, compute, schedule, labels.numbers, ctx.params["download"]
-        )
-        return steering.loaded(context)
-
+    told = steering.Told(space, classes.NULL if alone else label, config, header.data)
     seeds = sampling.seeds(ctx, label, classes.known(*space))
-    told(seeds[:1])
-    words = provenance.given(ctx, "unconditional", "download", "aug_noise")
+    told.check()
     return sampling.Task(
         found,
         header,
         config,
         schedule,
         seeds,
-        labels._replace(numbers=told),
-        words,
+        labels._replace(numbers=told.numbers),
+        provenance.given(ctx, "unconditional", "download", "aug_noise"),
         cascade,
-        steer=steer if config["guides"] else None,
+        steer=_steer(ctx, config, header, schedule, labels) if config["guides"] else None,
+        judges=judges,
     )
+
+
+def _steer(
+    ctx: click.Context,
+    config: Config,
+    header: "Header",
+    schedule: "Schedule",
+    labels: "Labels",
+) -> "Callable[[Compute], Callable[[Batch], Batch]]":
+    """What loads the guides once it is known where to compute, and completes batches with them."""
+    from ddpm_cli import steering
+
+    def steer(compute: "Compute") -> "Callable[[Batch], Batch]":
+        download = ctx.params["download"]
+        given = (config, header.data, compute, schedule, labels.numbers, download)
+        return steering.loaded(steering.Context(*given))
+
+    return steer
 
 
 def _config(ctx: click.Context, found: "Found", header: "Header") -> Config:
     """The configuration of the walk; without guides classifier-free guidance is on."""
-    above, own = _flags(ctx.params), []
-    if ctx.params["restore"] not in (None, MASK):
+    own = []
+    if ctx.params["restore"] not in (None, guiding.MASK):
         own.append(Layer("--restore", {"operator": {"name": ctx.params["restore"]}}))
-
-    def resolved(*more: Layer) -> Config:
-        trained, free = Layer(str(found.path), header.config), ("guides", "operator")
-        return walking.resolved(ctx, trained, *own, *more, above=[above], free=free)
-
-    config = resolved()
-    if config["guides"] or "guidance" in config:
-        return config
-    return resolved(Layer("ddpm guide", {"guidance": {"scale": SCALE}}))
-
-
-def _flags(asked: dict[str, Any]) -> Layer:
-    """What the flags say of guidance and guides."""
-    guides = _guides(asked)
-    guidance = {"rescale": asked["rescale"]} if asked["rescale"] is not None else {}
-    if asked["interval"] is not None:
-        guidance |= dict(zip(("low", "high"), _interval(asked["interval"]), strict=True))
-    scale = asked["scale"]
-    if asked["omega"] is not None:
-        if scale is not None or guides:
-            what = (
-                "--scale says already how strongly" if scale is not None else "only for two passes"
-            )
-            raise ConfigError(f"--omega: {what}; leave it out")
-        scale = asked["omega"] + 1
-    if scale is not None and len(guides) > 1:
-        fix = "give each its own with --set 'guides=[...]'"
-        raise ConfigError(f"--scale: there are {len(guides)} guides; {fix}")
-    if scale is not None:
-        (guides[0] if guides else guidance)["scale"] = scale
-    elif guidance and not guides:
-        guidance = {"scale": SCALE, **guidance}
-    given = {"guides": guides, "guidance": guidance}
-    return Layer("the command line", {key: value for key, value in given.items() if value})
-
-
-def _guides(asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """The guides that flags ask for; flags that would do nothing without another are refused."""
-    for flag, owners in OWNERS.items():
-        if asked[flag] and not any(asked[owner] for owner in owners):
-            names = " or ".join(f"--{FLAGS.get(owner, owner)}" for owner in owners)
-            raise ConfigError(f"--{FLAGS.get(flag, flag)}: only with {names}")
-    made: list[dict[str, Any]] = []
-    if asked["classifier"] is not None:
-        at = {"at": asked["grad_at"]} if asked["grad_at"] else {}
-        made.append({"name": "classifier", "model": asked["classifier"], **at})
-    if asked["prompts"] or asked["likes"]:
-        wanted = {"prompts": list(asked["prompts"]), "images": list(asked["likes"])}
-        cutouts = {"cutouts": asked["cutouts"]} if asked["cutouts"] else {}
-        made.append({"name": "clip", "model": asked["clip_model"] or "", **wanted, **cutouts})
-    if asked["scorer"] is not None:
-        made.append({"name": "scorer", "program": asked["scorer"]})
-    if asked["restore"] is not None:
-        if (asked["restore"] == MASK) != (asked["mask"] is not None):
-            raise ConfigError("--mask: --restore mask needs it, and nothing else does")
-        mask = {"mask": asked["mask"]} if asked["mask"] else {}
-        made.append({"name": "restore", "image": asked["image"] or "", **mask})
-    return made
-
-
-def _interval(text: str) -> tuple[float, float]:
-    """The noise levels LOW,HIGH between which there is guidance."""
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError:
-        low, high = 1.0, 0.0
-    if not 0 <= low < high < float("inf"):
-        raise ConfigError(f"--interval {text!r}: write two noise levels LOW,HIGH, as 0.2,5")
-    return low, high
-
-
-def _check(ctx: click.Context, config: Config, label: str | None) -> None:
-    """Refuse what would do nothing, and what cannot be done."""
-    from ddpm_cli import classes
-
-    judged = [one for one in config["guides"] if one["name"] == "classifier"]
-    if ctx.params["unconditional"] and not config["guides"]:
-        raise ConfigError("--unconditional: only with a classifier or another guide")
-    if judged and label == classes.NULL:
-        raise ConfigError(f"--class {label}: a classifier knows no such class; name another")
-    if any(one["at"] == "mean" for one in judged):
-        sampler = config["sampler"]["name"]
-        if sampler != "ddpm" or config.get("corrector"):
-            what = f"sampler {sampler} has" if sampler != "ddpm" else "correctors have"
-            raise ConfigError(f"--grad-at mean: {what} no mean; use --sampler ddpm alone")
+    trained, free = Layer(str(found.path), header.config), ("guides", "operator")
+    standing = walking.resolved(ctx, trained, *own, free=free)
+    above = [guiding.layer(ctx.params, standing)]
+    if not above[0].values and not standing["guides"] and "guidance" not in standing:
+        own.append(Layer("ddpm guide", {"guidance": {"scale": guiding.SCALE}}))
+    return walking.resolved(ctx, trained, *own, above=above, free=free)

@@ -143,7 +143,7 @@ def command(
 
 
 class _Task(NamedTuple):
-    """How to measure: label is the class of all images, or rows.OWN."""
+    """How to measure: label is the class of all images, or classes.OWN."""
 
     found: "Found"
     header: "Header"
@@ -157,17 +157,25 @@ class _Task(NamedTuple):
 def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Schedule") -> _Task:
     """What the options ask for; those that would have no effect are refused."""
     from ddpm_cli import build, classes, likelihoods
-    from ddpm_cli.rows import OWN
+    from ddpm_cli.classes import OWN
 
     asked, is_exact = ctx.params, ctx.params["method"] == "ode"
-    _refuse_idle(ctx, *(BOUND_ONLY if is_exact else ("sampler", *EXACT_ONLY)))
+    idle = BOUND_ONLY if is_exact else ("sampler", *EXACT_ONLY)
+    _refuse_idle(ctx, header.data.is_image, *idle)
     trained = Layer(str(found.path), header.config)
-    respaced = asked["steps"] is not None or asked["calls"] is not None
-    own = likelihoods.ODE
-    if not is_exact:
-        own = likelihoods.bound(header.config, schedule, respaced=respaced)
     keys = {"variance": "sampler.variance", "data": "data.name"}
-    config = walking.resolved(ctx, trained, own, free=("data",), keys=keys)
+
+    def resolved(own: Layer) -> Config:
+        return walking.resolved(ctx, trained, own, free=("data",), keys=keys)
+
+    if is_exact:
+        config = resolved(likelihoods.ODE)
+    else:
+        whole = likelihoods.bound(header.config, schedule, respaced=False)
+        config = resolved(whole)
+        every = config["levels"].get("count") == whole.values["levels"]["count"]
+        if asked["calls"] is not None or not every:
+            config = resolved(likelihoods.bound(header.config, schedule, respaced=True))
     if build.is_adaptive(config) and asked["steps"] is not None:
         name = config["sampler"]["name"]
         raise ConfigError(f"--steps: {name} takes as many as its tolerance needs; leave it out")
@@ -188,13 +196,17 @@ def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Sched
     return _Task(found, header, config, how, schedule, label, calls)
 
 
-def _refuse_idle(ctx: click.Context, *names: str) -> None:
-    """Refuse options that the method has no use for."""
+def _refuse_idle(ctx: click.Context, is_image: bool, *names: str) -> None:
+    """Refuse options that the method, or data that are no images, have no use for."""
     from ddpm_cli import provenance
 
     if words := provenance.given(ctx, *names):
         method = ctx.params["method"]
         raise ConfigError(f"{words[0]}: of no use with --method {method}; leave it out")
+    if provenance.given(ctx, "bits") and not is_image:
+        raise ConfigError("--bits: of images alone; leave it out")
+    if ctx.params["fit"] == "pad":
+        raise ConfigError("--fit pad: padding would count as image; use crop or resize")
     if ctx.params["trace"] == "exact" and provenance.given(ctx, "probes"):
         raise ConfigError("--probes: of no use with --trace exact; leave it out")
 
@@ -210,6 +222,8 @@ def _check_files(ctx: click.Context, is_image: bool) -> None:
         if not is_image:
             raise ConfigError("--rate-distortion: of images alone; leave it out")
         curves.check(curve, "--rate-distortion", [".csv", ".png"], force)
+    if terms is not None and curve is not None and terms.absolute() == curve.absolute():
+        raise ConfigError(f"--rate-distortion {curve}: --terms names the same file; give another")
 
 
 def _measure(ctx: click.Context, task: _Task, given: "Given") -> None:
@@ -238,7 +252,7 @@ def _measure(ctx: click.Context, task: _Task, given: "Given") -> None:
 def _classes(task: _Task, batch: "Rows") -> "Sequence[int] | None":
     """The class that each row is given."""
     from ddpm_cli import classes
-    from ddpm_cli.rows import OWN
+    from ddpm_cli.classes import OWN
 
     if task.label == OWN:
         return batch.labels
@@ -264,23 +278,23 @@ def _sum_up(
     meter: "Meter",
     seconds: float,
 ) -> None:
-    """Print the mean, write the files that are asked for."""
+    """Print the mean, then write the files that are asked for."""
     from ddpm_cli import likelihoods
     from ddpm_cli.files import curves
 
     mean, error = likelihoods.mean(bits)
-    terms, curve, force = (ctx.params[key] for key in ("terms", "rate_distortion", "force"))
-    if terms is not None:
-        curves.write(terms, meter.curve.terms(task.schedule), force)
-    if curve is not None:
-        rates = meter.curve.rates(task.schedule)
-        (curves.plot if curve.suffix == ".png" else curves.write)(curve, rates, force)
-    calls = meter.calls / len(bits)
+    calls = meter.calls / meter.rows
     values = {
+        "model": task.found.name,
+        "hash": task.header.hash,
+        "data": given.what,
+        "class": task.label,
+        "seed": task.asked.seed,
         "images": len(bits),
         "bits": mean,
         "bits_error": error,
         "nats": mean * math.log(2),
+        "levels": 2**task.asked.bits if task.header.data.is_image else None,
         "offset": meter.offset,
         "method": likelihoods.described(task.config, task.asked),
         "calls": calls,
@@ -288,9 +302,23 @@ def _sum_up(
     }
     if ctx.params["as_json"]:
         console.json_line(values)
-        return
+    else:
+        _say(task, given, values)
+    terms, curve, force = (ctx.params[key] for key in ("terms", "rate_distortion", "force"))
+    if terms is not None:
+        curves.write(terms, meter.curve.terms(task.schedule), force)
+    if curve is not None:
+        rates = meter.curve.rates(task.schedule)
+        (curves.plot if curve.suffix == ".png" else curves.write)(curve, rates, force)
+
+
+def _say(task: _Task, given: "Given", values: "dict[str, Any]") -> None:
+    """Print the mean, and on stderr how it was measured."""
+    from ddpm_cli import likelihoods
+
+    mean, error = values["bits"], values["bits_error"]
     unit = "bits/dim" if task.header.data.is_image else "bits/dim of density"
     within = f", standard error {error:.4f}" if error is not None else ""
     console.result(f"{mean:.4f} {unit}{within} ({mean * math.log(2):.4f} nats)")
-    console.say(f"{given.what}; {values['method']}; {calls:.0f} network calls an image")
-    console.say(f"{likelihoods.unit(task.header.data, task.asked)}; {seconds:.1f} s")
+    console.say(f"{given.what}; {values['method']}; {values['calls']:.0f} network calls an image")
+    console.say(f"{likelihoods.unit(task.header.data, task.asked)}; {values['seconds']:.1f} s")

@@ -91,8 +91,9 @@ def _plan(config: Config) -> None:
     """Print the configuration on stdout and the cost of the model on stderr."""
     import torch
 
-    from ddpm_cli import build
+    from ddpm_cli import build, trainer
     from ddpm_cli.data.images import describe
+    from ddpm_cli.training import distributed
 
     console.result(configuration.dump_toml(config).rstrip("\n"))
     try:
@@ -100,6 +101,7 @@ def _plan(config: Config) -> None:
     except (Refusal, ConfigError) as missing:
         console.warn(f"{missing.message.splitlines()[0]}: no plan without the data")
         return
+    trainer.check(config, build.data_info(data), distributed.group())
     with torch.device("meta"):
         network = build.network(config, build.data_info(data))
     count = sum(p.numel() for p in network.parameters())

@@ -81,7 +81,7 @@ def _find(files: Files) -> tuple[str, str, bytes]:
         if there:
             return folder, *there[0]
     fix = "Add it, with the columns file and label, or set data.labels=folders."
-    raise Refusal(f"{files.root}: neither {' nor '.join(NAMES)} is in it", fix)
+    raise Refusal(f"{files.root}: neither {' nor '.join(NAMES)} lies above all its images", fix)
 
 
 def _rows(data: bytes, place: str) -> Iterator[tuple[int, str, str]]:

@@ -73,10 +73,10 @@ def passes(sigma: Tensor, settings: Mapping[str, Any]) -> int:
 
 
 def rescaled(x0: Tensor, conditional: Tensor, share: float) -> Tensor:
-    """Guided images with their contrast brought back, by `share` of the way.
+    """Guided clean images with their contrast brought back, by `share` of the way.
 
     share * x0 std(conditional) / std(x0) + (1 - share) * x0, deviations over all values of an
-    image (Lin 2024, eq. 15 and 16).
+    image (Lin 2024, eq. 15 and 16, there of the network's output).
     """
     wanted, found = (v.flatten(1).std(1) for v in (conditional, x0))
     ratio = wanted / found.clamp(min=torch.finfo(x0.dtype).tiny)
@@ -98,8 +98,8 @@ def steered(
     """Guidance by gradients: judges of the state or of the predicted image say what is wanted.
 
     noisy: of x itself, as a classifier of noisy images is: score = d log p(y given x) / dx
-    (Dhariwal 2021, section 4).  at_mean: not at x, but where an ancestral step would go without
-    it, as their algorithm 1 reads.
+    (Dhariwal 2021, section 4).  at_mean: not at x, as in algorithm 1 and the authors' code, but
+    where an ancestral step would go without it, which is where section 4.1 expands.
     clean: of the predicted clean image, the gradient going back through the network to x
     (Chung 2023, DPS, eq. 10).
     """
@@ -154,7 +154,8 @@ def agreement(residual: Callable[[Tensor], Tensor], *, noise: float, scale: floa
     """How well predicted images agree with a measurement y = A x0 + noise * z.
 
     -scale ||y - A x0||^2 / (2 (noise^2 + r^2)) with r^2 = sigma^2 / (1 + sigma^2), how uncertain
-    the predicted image still is (Song 2023, Pi-GDM, section 3.1).  residual: x0 -> y - A x0.
+    a predicted image of unit variance still is (Song 2023, Pi-GDM, with r^2 A A^T taken as r^2,
+    which is careful where A averages).  residual: x0 -> y - A x0, 0 where y was cut off.
     """
 
     def judge(x0: Tensor, sigma: Tensor) -> Tensor:

@@ -205,7 +205,8 @@ def _checked(files: Files) -> dict[str, Any]:
     tower = vision.get("timm_model_name")
     if tower is not None and not (isinstance(tower, str) and _PLAIN_NAME.fullmatch(tower)):
         raise Refusal(f"{files.name}: timm_model_name: no name of an architecture of timm")
-    if set(text.get("tokenizer_kwargs") or {}) - _TOKENIZER_KNOBS:
+    knobs = text.get("tokenizer_kwargs") or {}
+    if not isinstance(knobs, dict) or set(knobs) - _TOKENIZER_KNOBS:
         raise Refusal(f"{files.name}: tokenizer_kwargs: only {', '.join(_TOKENIZER_KNOBS)}")
     if tower is not None:
         vision["timm_model_pretrained"] = False

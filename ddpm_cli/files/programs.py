@@ -6,6 +6,7 @@ gives a number each, larger for what it likes better. Both are differentiable in
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +47,7 @@ class Program:
     def _run(self, inputs: Sequence[Tensor]) -> Tensor:
         # A copy, because a program may change its inputs in place.
         copies = [x.clone() for x in inputs]
+        before = {name: value._version for name, value in self._stored.items()}
         try:
             made = graphs.run(self._graph, self._stored, copies)
         except torch.OutOfMemoryError:
@@ -56,6 +58,8 @@ class Program:
             if "can't allocate memory" in str(error):
                 raise
             raise self._failed(error) from None
+        if any(value._version != before[name] for name, value in self._stored.items()):
+            raise self._misfit("it changes its own tensors as it runs")
         if not isinstance(made, Tensor) or not made.ndim or len(made) != len(inputs[0]):
             shape = _shown(made.shape) if isinstance(made, Tensor) else "no tensor"
             raise self._misfit(f"{len(inputs[0])} rows in, {shape} out")
@@ -114,26 +118,28 @@ def scorer(
     return score
 
 
-def classifier(
-    path: Path, device: torch.device | str, shape: Sequence[int], classes: int = 0
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """A program of images [B, *shape] and noise labels [B] to logits [B, K], checked by one run.
+class Classifier(NamedTuple):
+    """A program of images [B, ...] and noise labels [B] to logits [B, classes]."""
 
-    classes: the K that is expected; 0 takes any.
-    """
+    logits: Callable[[Tensor, Tensor], Tensor]
+    classes: int
+
+
+def classifier(path: Path, device: torch.device | str, shape: Sequence[int]) -> Classifier:
+    """A program of images [B, *shape] and noise labels [B], checked by one run."""
     program = load(path, device)
     _refuse_kinds(program, ("images", "noise labels"))
 
     def logits(x: Tensor, label: Tensor) -> Tensor:
         made = program(x, label)
-        if made.ndim != 2 or (classes and made.shape[1] != classes):
-            wanted = f"BATCHx{classes}" if classes else "BATCHxCLASSES"
-            raise Refusal(f"{path}: logits of shape {_shown(made.shape)}; expected {wanted}")
+        if made.ndim != 2:
+            wanted = "expected BATCHxCLASSES"
+            raise Refusal(f"{path}: logits of shape {_shown(made.shape)}; {wanted}")
         return made.to(x.dtype)
 
-    x = torch.zeros(1, *shape, device=device)
-    _refuse_constant(path, lambda x: logits(x, torch.zeros(len(x), device=device)), x)
-    return logits
+    x, label = torch.zeros(1, *shape, device=device), torch.zeros(1, device=device)
+    _refuse_constant(path, lambda x: logits(x, label), x)
+    return Classifier(logits, logits(x, label).shape[1])
 
 
 def _refuse_kinds(program: Program, roles: tuple[str, ...]) -> None:

@@ -196,6 +196,7 @@ def drift(denoise: Denoise, native: Tensor, sigma: Tensor, batch: int) -> Tensor
     low = schedule.sigma(time - 1 / steps) if time > 1 / steps + 1e-9 else torch.zeros_like(time)
     x = native / float(schedule.alpha(sigma))
     padded = torch.cat([x, x[:1].expand(-len(x) % batch, -1)])
-    x0 = torch.cat([denoise(part, sigma).x0 for part in torch.split(padded, batch)])[: len(x)]
+    found = [denoise(part, sigma).guided(float(sigma)) for part in torch.split(padded, batch)]
+    x0 = torch.cat(found)[: len(x)]
     mean = x0 + float(low / sigma) ** 2 * (x - x0)
     return float(schedule.alpha(low)) * mean - native
