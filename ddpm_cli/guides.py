@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from ddpm_cli import build
+from ddpm_cli import build, console
 from ddpm_cli.diffusion.guidance import agreement
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import ConfigError
@@ -82,13 +82,15 @@ def restore(
     *,
     image: str = "",
     mask: str = "",
+    fit: Literal["error", "crop", "resize"] = "error",
     noise: NonNegative = 0.05,
     scale: NonNegative = 1.0,
 ) -> Guide:
     """A measurement pulls towards images that it could be of: small, grey, blurred or with holes.
 
-    image: what is known, changed by `operator`, or whole but for the white of `mask`.  noise: its
-    standard deviation, of images in [-1, 1] (Chung 2023, DPS; Song 2023, Pi-GDM).
+    image: what is known, changed by `operator`, or whole but for the white of `mask`.  fit: what
+    to do with one of another size.  noise: its standard deviation, of images in [-1, 1] (Chung
+    2023, DPS; Song 2023, Pi-GDM).
     """
     context.refuse_arrays("restore")
     if not mask and "operator" not in context.config:
@@ -97,9 +99,11 @@ def restore(
     shape = context.info.shape
     operator = None if mask else build.operator(context.config, context.info)
     source = Source(str(context.file("restore.image", image)), "image")
-    given = inputs.read(source, shape if operator is None else operator.shape)
+    given = inputs.read(source, shape if operator is None else operator.shape, fit)
     y = from_uint8(given.image)[None].to(context.compute.device, context.compute.state_dtype)
     known = ~_hole(mask, source, given).to(y.device)
+    if mask and bool(known.all() | ~known.any()):
+        console.warn(f"{mask}: {'all' if bool(known.all()) else 'nothing'} of the image is known")
 
     def residual(x0: Tensor) -> Tensor:
         if operator is not None:

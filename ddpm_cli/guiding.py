@@ -15,6 +15,7 @@ OWNERS = {
     "download": ("clip_model",),
     "image": ("restore",),
     "mask": ("restore",),
+    "fit": ("restore",),
 }
 FLAGS = {
     "grad_at": "grad-at",
@@ -88,7 +89,8 @@ def _restore(asked: dict[str, Any]) -> dict[str, Any]:
     if (asked["restore"] == MASK) != (asked["mask"] is not None):
         raise ConfigError("--mask: --restore mask needs it, and nothing else does")
     mask = {"mask": asked["mask"]} if asked["mask"] else {}
-    return {"name": "restore", "image": asked["image"], **mask}
+    fit = {"fit": asked["fit"]} if asked["fit"] else {}
+    return {"name": "restore", "image": asked["image"], **mask, **fit}
 
 
 def interval(text: str) -> tuple[float, float]:

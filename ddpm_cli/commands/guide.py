@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         "ddpm guide --clip 'a hedgehog' --clip 'blurry:-0.5' --clip-model clip/ -m runs/photos",
         "ddpm guide --scorer beauty.pt2 --scale 50 -n 8 -o best/",
         "ddpm guide --restore deblur --image soft.png --set operator.sigma=1.5 -n 4",
+        "ddpm guide --restore upscale --image tiny.png --set operator.factor=4 --scale 2",
         "ddpm guide --restore mask --image seven.png --mask 7,7,21,21 -n 4",
     ),
 )
@@ -114,6 +115,11 @@ if TYPE_CHECKING:
     "--mask",
     metavar="MASK",
     help="What --restore mask does not know: white, or left,top,right,bottom.",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["error", "crop", "resize"]),
+    help="What to do with an --image of another size than is known of the model's.",
 )
 @walking.trajectory
 @walking.steps()

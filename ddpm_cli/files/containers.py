@@ -46,7 +46,8 @@ _REASONS = {
     "data.pkl": "a pickle of PyTorch, which can run code and is never read",
 }
 FIX = (
-    "make it with torch.export.save(torch.export.export(...), 'NAME.pt2') of PyTorch 2.10 or newer"
+    "make it with torch.export.save(torch.export.export(...), 'NAME.pt2') of PyTorch 2.10 or "
+    "newer, of common layers"
 )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddpm_cli.errors import ConfigError, missing_extra
-from ddpm_cli.files import atomic, outputs
+from ddpm_cli.errors import ConfigError, Refusal, missing_extra
+from ddpm_cli.files import atomic
 
 Row = Mapping[str, Any]
 
@@ -16,7 +16,8 @@ def check(path: Path, option: str, suffixes: Sequence[str], force: bool) -> None
     """Refuse a file that could not be written at the end, before any work is done."""
     if path.suffix not in suffixes:
         raise ConfigError(f"{option} {path}: unknown ending; use {' or '.join(suffixes)}")
-    outputs.refuse_existing(path, force)
+    if path.exists() and not force:
+        raise Refusal(f"{path}: exists already", f"use --force to replace it, or another {option}")
     if path.suffix == ".png":
         _figure()
 

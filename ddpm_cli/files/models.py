@@ -43,7 +43,8 @@ def find(model: str | None, task: str = "") -> Found:
     if path.is_dir():
         raise Refusal(f"{model}: no model.safetensors is in this folder", "train one with -o")
     runs = [path.parent.name for path in RUNS.glob("*/model.safetensors")]
-    raise Refusal(f"{model}: no such file, run or bundled model", nearest(model, runs + bundled()))
+    known = list(dict.fromkeys(runs + bundled()))
+    raise Refusal(f"{model}: no such file, run or bundled model", nearest(model, known))
 
 
 def bundled() -> list[str]:

@@ -60,6 +60,8 @@ class Program:
             raise self._failed(error) from None
         if any(value._version != before[name] for name, value in self._stored.items()):
             raise self._misfit("it changes its own tensors as it runs")
+        if isinstance(made, Tensor) and not made.ndim:
+            raise self._misfit("it gives one number for all images, not one for each")
         if not isinstance(made, Tensor) or not made.ndim or len(made) != len(inputs[0]):
             shape = _shown(made.shape) if isinstance(made, Tensor) else "no tensor"
             raise self._misfit(f"{len(inputs[0])} rows in, {shape} out")
