@@ -15,7 +15,7 @@ from cells import PLAIN, Record, Row, compared, markdown, mean, measuring, say
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli import hardware, planning, upscaling
+from ddpm_cli import classes, hardware, planning, upscaling
 from ddpm_cli.config import SAMPLING, Layer, resolve
 from ddpm_cli.data import operators, sets
 from ddpm_cli.data.degradations import enlarge, shrink
@@ -75,7 +75,7 @@ def subject(name: str, steps: int, dtype: str, threads: int, *, exact: bool) -> 
 def enlarged(ready: Upscaler, small: Tensor, batch: int) -> Tensor:
     """The digits uint8 [N, 1, 28, 28] that a model makes of small ones, without their class."""
     name = upscaling.class_of(None, {}, ready.config, ready.info)
-    number = upscaling.number(name, ready.config, ready.info)
+    number = classes.one(name, ready.config, ready.info)
     parts = []
     for first in range(0, len(small), batch):
         rows = [Wish(low, first + i, number) for i, low in enumerate(small[first : first + batch])]

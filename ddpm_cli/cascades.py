@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ddpm_cli import build, planning, upscaling
+from ddpm_cli import build, classes, planning, upscaling
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoint import DataInfo, Header
@@ -150,4 +150,4 @@ def _number(upscaler: Upscaler, label: str | None) -> int | None:
     """The number that a stage knows a class by; the null class if it does not."""
     config, info = upscaler.config, upscaler.info
     name = upscaling.class_of(None, {"classes": [label]}, config, info)
-    return upscaling.number(name, config, info)
+    return classes.one(name, config, info)

@@ -80,11 +80,12 @@ def names(
     return None if found is None else [[*known(config, info), NULL][number] for number in found]
 
 
-def one(label: str | None, config: Config, info: DataInfo) -> None:
-    """Refuse an unknown class, and several where all images belong together."""
-    numbers(label, [0], config, info)
+def one(label: str | None, config: Config, info: DataInfo) -> int | None:
+    """The number of a class; several are refused, as for images that belong together."""
+    found = numbers(label, [0], config, info)
     if label is not None and len(listed(label, known(config, info))) > 1:
         raise ConfigError(f"--class {label}: several classes; give one")
+    return None if found is None else found[0]
 
 
 def fixed(label: str | None, config: Config) -> str | None:

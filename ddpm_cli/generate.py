@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ from ddpm_cli.files.checkpoint import DataInfo, Header
 from ddpm_cli.files.models import Found
 from ddpm_cli.files.moments import Fit
 from ddpm_cli.hardware import Compute
+
+_State = TypeVar("_State")  # of any walk
 
 
 class Batch(NamedTuple):
@@ -263,7 +265,7 @@ def refuse_not_finite(x: Tensor, what: str) -> None:
         raise Refusal(what, "try --dtype float32, or other settings of the sampler")
 
 
-def last(states: Iterator[State]) -> State | None:
+def last(states: Iterator[_State]) -> _State | None:
     """Walk to the end, or return None as soon as the process is asked to stop."""
     final = None
     for state in states:

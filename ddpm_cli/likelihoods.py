@@ -1,7 +1,7 @@
 """How likely a model finds given data: exactly by its ODE, or bounded by its reverse steps."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -12,7 +12,6 @@ from ddpm_cli.config import Config, Layer
 from ddpm_cli.diffusion import likelihood
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.guidance import is_guiding
-from ddpm_cli.diffusion.likelihood import Reached
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.variational import prior_bits, terms
@@ -181,7 +180,7 @@ class Meter:
         is_adaptive = build.is_adaptive(self.model.config)
         solve = likelihood.leap if is_adaptive else likelihood.climb
         step = build.predictor(self.model.config)
-        found = _last(solve(denoise, x, self.levels, step, probes))
+        found = generate.last(solve(denoise, x, self.levels, step, probes))
         return None if found is None else likelihood.log_density(denoise.schedule, found)
 
     def _bounded(
@@ -218,16 +217,6 @@ class _Counted:
     def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
         self._count(len(x))
         return self._inner(x, sigma)
-
-
-def _last(states: Iterator[Reached]) -> Reached | None:
-    """The end of the way, or None as soon as the process is asked to stop."""
-    final = None
-    for state in states:
-        if signals.requested():
-            return None
-        final = state
-    return final
 
 
 def mean(bits: Sequence[float]) -> tuple[float, float | None]:

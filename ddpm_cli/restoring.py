@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ddpm_cli import console, upscaling
+from ddpm_cli import classes, console, upscaling
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import inputs
 from ddpm_cli.files.inputs import Fit, Input, Source
@@ -101,7 +101,7 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     config, info = job.upscaler.config, job.upscaler.info
     given = inputs.read(source, job.upscaler.operator.shape, job.fit, job.background)
     label = upscaling.class_of(job.label, given.record, config, info)
-    number, stage = upscaling.number(label, config, info), upscaling.stage_after(given.record)
+    number, stage = classes.one(label, config, info), upscaling.stage_after(given.record)
     return [
         _Item(name, given, label, Row(given.image, seed, number, noise, stage))
         for name, noise, seed in left

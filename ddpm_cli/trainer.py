@@ -33,7 +33,7 @@ SHEET = 64  # images on a sample sheet
 POINTS = 1024  # arrays in a sample plot
 
 
-def check_arrays(config: Config, data: Data) -> None:
+def check_changes(config: Config, data: Data) -> None:
     """Refuse what suits images alone, or not even these: to flip, to crop, to clamp too much.
 
     Normalized values must not be clamped below what they reach.

@@ -165,13 +165,6 @@ def class_of(asked: str | None, record: Record, config: Config, info: DataInfo) 
     return classes.fixed(asked, config)
 
 
-def number(name: str | None, config: Config, info: DataInfo) -> int | None:
-    """The number of a class by its name, None for a model without classes."""
-    classes.one(name, config, info)
-    found = classes.numbers(name, [0], config, info)
-    return None if found is None else found[0]
-
-
 def stage_after(record: Record) -> int:
     """The stage that follows an image's own, which draws noise of its own from the same seed."""
     before = record.get("stage", 0)

@@ -305,8 +305,8 @@ class TestRefusals:
     def test_flip(self) -> None:
         found = swiss_roll("train", count=100)
         with pytest.raises(ConfigError, match=r"train\.flip: only images"):
-            trainer.check_arrays(self.settings(train={"flip": True}), found)
-        trainer.check_arrays(self.settings(), found)
+            trainer.check_changes(self.settings(train={"flip": True}), found)
+        trainer.check_changes(self.settings(), found)
 
     def test_a_clamp_below_the_data(self) -> None:
         found = swiss_roll("train", count=100)
@@ -314,9 +314,9 @@ class TestRefusals:
             settings = self.settings(wrappers=[{"name": "clamp", "limit": limit}])
             if refused:
                 with pytest.raises(ConfigError, match=r"wrappers: clamp .*--set wrappers=\[\]"):
-                    trainer.check_arrays(settings, found)
+                    trainer.check_changes(settings, found)
             else:
-                trainer.check_arrays(settings, found)
+                trainer.check_changes(settings, found)
 
     def test_a_network_for_images(self) -> None:
         with pytest.raises(ConfigError, match=r"network\.unet: .*--set network\.name=mlp"):

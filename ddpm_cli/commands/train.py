@@ -159,7 +159,7 @@ def _continue(
     data, test = build.images(config, "train"), build.images(config, "test")
     info = build.data_info(data)
     trainer.check(config, info, place)
-    trainer.check_arrays(config, data)
+    trainer.check_changes(config, data)
     dtype = str(compute.dtype).removeprefix("torch.")
     console.say(f"data: {describe(data)}; computing on {compute.device} in {dtype}")
     state = trainer.state(config, info, compute)

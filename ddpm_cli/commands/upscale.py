@@ -119,7 +119,7 @@ def command(
     The class of an image that ddpm sample made is in its file, and is used here. With several
     inputs, proposals or levels of noise -o is a folder. See --set edits for time travel.
     """
-    from ddpm_cli import build, hardware, planning, provenance, restoring, upscaling
+    from ddpm_cli import build, classes, hardware, planning, provenance, restoring, upscaling
     from ddpm_cli.files import inputs as files
     from ddpm_cli.files.results import open_results
 
@@ -135,7 +135,7 @@ def command(
     config = walking.sized(ctx, config, schedule)
     upscaling.operator(config, header.data, task)  # refused before any work
     named = upscaling.class_of(label, {}, config, header.data)
-    upscaling.number(named, config, header.data)  # and so is an unknown class
+    classes.one(named, config, header.data)  # and so is an unknown class
     wanted = restoring.Wanted(
         files.sources(inputs), options.image_seeds(seed, count, seeds), noises
     )
