@@ -11,7 +11,7 @@ from ddpm_cli import build, config, presets
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.files.checkpoint import DataInfo
-from ddpm_cli.generate import plan
+from ddpm_cli.planning import plan
 
 
 class Published(NamedTuple):
