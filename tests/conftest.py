@@ -44,6 +44,7 @@ FILES = {
         def clamp(d, *, limit: Annotated[float, Range(0, 9, open_low=True)] = 1.0): "Clamp."
         def cfg(d, *, scale: float = 1.0): "Guide."
     """,
+    "diffusion/guidance.py": "def guidance(x, *, scale: NonNegative = 1.0): 'Two passes.'",
     "diffusion/walk.py": "def renoise(x, *, noise: Positive = 1.0): 'A level up.'",
     "training/loop.py": """
         def helper(*, device: "torch.device" = None): ...

@@ -129,7 +129,7 @@ def test_tables_that_do_not_fit_are_refused(
 def test_the_table_must_be_there_and_alone(kind: str, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    with pytest.raises(Refusal, match=r"neither labels\.csv nor metadata\.csv is in it"):
+    with pytest.raises(Refusal, match=r"neither labels\.csv nor metadata\.csv lies above"):
         opened(kind, tmp_path / "a", IMAGES, labels="csv", holdout=0)
     both = {**IMAGES, "labels.csv": b"", "metadata.csv": b""}
     with pytest.raises(Refusal, match=r"labels\.csv and metadata\.csv are in it"):
