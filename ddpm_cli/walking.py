@@ -56,6 +56,17 @@ def trajectory(command: _Command) -> _Command:
     )(command)
 
 
+def aug_noise(command: _Command) -> _Command:
+    """Add --aug-noise, of the later models of a cascade."""
+    return click.option(
+        "--aug-noise",
+        type=click.FloatRange(min=0, max=100),
+        metavar="LEVEL",
+        default=0.0,
+        help="Noise that each further model adds to what it enlarges.",
+    )(command)
+
+
 def label(command: _Command) -> _Command:
     """Add --class, of one class or of several that take turns."""
     return click.option(

@@ -123,13 +123,7 @@ if TYPE_CHECKING:
 )
 @walking.trajectory
 @walking.steps()
-@click.option(
-    "--aug-noise",
-    type=click.FloatRange(min=0, max=100),
-    metavar="LEVEL",
-    default=0.0,
-    help="Noise that each further model adds to what it enlarges.",
-)
+@walking.aug_noise
 @options.seed()
 @options.seeds
 @options.batch()

@@ -62,13 +62,7 @@ if TYPE_CHECKING:
 )
 @walking.at("How much noise --init is given: that of x_T.")
 @options.fitting
-@click.option(
-    "--aug-noise",
-    type=click.FloatRange(min=0, max=100),
-    metavar="LEVEL",
-    default=0.0,
-    help="Noise that each further model adds to what it enlarges.",
-)
+@walking.aug_noise
 @options.seed()
 @options.seeds
 @options.batch()
