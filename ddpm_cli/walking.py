@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+# Which key of the configuration an option of `steps` sets.
+_KEYS = {"sampler": "sampler.name", "steps": "levels.count"}
+
 
 def steps(default: str = "") -> Callable[[_Command], _Command]:
     """Make --sampler, --steps and --calls, which `resolved` and `sized` read."""
@@ -95,23 +98,36 @@ def at(help: str) -> Callable[[_Command], _Command]:
     return click.option("--at", metavar="T", help=f"{text}or 40% of either.")
 
 
-def resolved(
+def layers(
+    ctx: click.Context, trained: Layer, keys: Mapping[str, str] | None = None
+) -> list[Layer]:
+    """The layer of the checkpoint, then what is asked for: files are read, and recipes told, once.
+
+    keys: options that set a key, besides --sampler and --steps.
+    """
+    return options.layers(ctx, {**_KEYS, **(keys or {})}, trained)
+
+
+def resolved(ctx: click.Context, trained: Layer, *own: Layer, free: Sequence[str] = ()) -> Config:
+    """The checkpoint's configuration as it is asked for; see `settled`."""
+    return settled(ctx, layers(ctx, trained), *own, free=free)
+
+
+def settled(
     ctx: click.Context,
-    trained: Layer,
+    read: Sequence[Layer],
     *own: Layer,
     above: Sequence[Layer] = (),
     free: Sequence[str] = (),
-    keys: Mapping[str, str] | None = None,
 ) -> Config:
     """The checkpoint's configuration with other ways to walk; what it was trained as is fixed.
 
-    own: layers of the command itself, above the checkpoint and below all that is asked for;
-    above: what its own flags ask for; free: tables that the command alone has a use for; keys:
-    more options that set a key.
+    read: what `layers` gave; own: layers of the command itself, above the checkpoint and below all
+    that is asked for; above: what its own flags ask for; free: tables that the command alone has
+    a use for.
     """
-    keys = {"sampler": "sampler.name", "steps": "levels.count", **(keys or {})}
-    first, *asked = options.layers(ctx, keys, trained)
-    config = configuration.resolve([first, *own, *asked, *above])
+    trained, *asked = read
+    config = configuration.resolve([trained, *own, *asked, *above])
     if config["constraints"] and "constraints" not in free:
         raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
     if config["guides"] and "guides" not in free:

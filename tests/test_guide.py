@@ -121,6 +121,12 @@ class TestTwoPasses:
         assert "4 steps, 4 network calls" in guide("--dry-run", "--scale", 1).err
         assert "5 steps, 10 network calls" in guide("--dry-run", "--calls", 10).err
 
+    def test_settings_and_flags_make_up_one_table(self) -> None:
+        dry = guide("--dry-run", "--set", "guidance.rescale=0.5", "--scale", 3, "--sampler", "edm")
+        assert "rescale = 0.5" in dry.out
+        assert "scale = 3.0" in dry.out
+        assert dry.err.count("sampler edm: ") == 1, "recipes are told once"
+
     def test_interval_costs_less(self) -> None:
         dry = guide("--dry-run", "--steps", 20, "--interval", "0.5,2")
         calls = int(dry.err.split("steps, ")[1].split()[0])

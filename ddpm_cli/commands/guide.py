@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ddpm_cli import completion, console, guiding, options, walking
+from ddpm_cli import config as configuration
 from ddpm_cli.config import Config, Layer
 
 if TYPE_CHECKING:
@@ -207,9 +208,9 @@ def _config(ctx: click.Context, found: "Found", header: "Header") -> Config:
     own = []
     if ctx.params["restore"] not in (None, guiding.MASK):
         own.append(Layer("--restore", {"operator": {"name": ctx.params["restore"]}}))
-    trained, free = Layer(str(found.path), header.config), ("guides", "operator")
-    standing = walking.resolved(ctx, trained, *own, free=free)
+    read = walking.layers(ctx, Layer(str(found.path), header.config))
+    standing = configuration.resolve([read[0], *own, *read[1:]])
     above = [guiding.layer(ctx.params, standing)]
     if not above[0].values and not standing["guides"] and "guidance" not in standing:
         own.append(Layer("ddpm guide", {"guidance": {"scale": guiding.SCALE}}))
-    return walking.resolved(ctx, trained, *own, above=above, free=free)
+    return walking.settled(ctx, read, *own, above=above, free=("guides", "operator"))

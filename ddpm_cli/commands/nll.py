@@ -162,11 +162,11 @@ def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Sched
     asked, is_exact = ctx.params, ctx.params["method"] == "ode"
     idle = BOUND_ONLY if is_exact else ("sampler", *EXACT_ONLY)
     _refuse_idle(ctx, header.data.is_image, *idle)
-    trained = Layer(str(found.path), header.config)
     keys = {"variance": "sampler.variance", "data": "data.name"}
+    read = walking.layers(ctx, Layer(str(found.path), header.config), keys)
 
     def resolved(own: Layer) -> Config:
-        return walking.resolved(ctx, trained, own, free=("data",), keys=keys)
+        return walking.settled(ctx, read, own, free=("data",))
 
     if is_exact:
         config = resolved(likelihoods.ODE)
