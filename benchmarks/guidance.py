@@ -14,7 +14,8 @@ import torch
 from cells import PLAIN, Record, Row, Subject, markdown, measuring, say, subject
 from score_digits import Scorer
 
-from ddpm_cli import classes, generate, planning, steering
+from ddpm_cli import classes, planning, steering
+from ddpm_cli import config as configuration
 from ddpm_cli.config import Config, Layer, resolve
 from ddpm_cli.files.images import from_uint8, to_uint8
 
@@ -53,20 +54,8 @@ def drawn(found: Subject, config: Config, method: str, count: int) -> torch.Tens
             lambda some: [wanted[seed] for seed in some],
         )
         complete = steering.loaded(context)
-    made = []
-    for chunk in generate.chunks(
-        model.denoiser,
-        config,
-        model.info,
-        model.compute,
-        seeds,
-        told,
-        found.batch,
-        complete=complete,
-    ):
-        *_, final = chunk.states
-        made.append(model.info.restore(final.x))
-    return torch.cat(made)
+    own = model._replace(config=config)
+    return own.sample(seeds, told, found.batch, complete)
 
 
 def measured(scorer: Scorer, found: Subject, config: Config, method: str, count: int) -> Row:
@@ -116,13 +105,8 @@ def main(
 
     The sampler is the model's own. both: the network and the classifier know the class.
     """
-    from ddpm_cli import config as configuration
-
-    found, scorer, record = (
-        subject(model, batch, dtype=dtype, threads=threads),
-        None,
-        Record(output),
-    )
+    found, record = subject(model, batch, dtype=dtype, threads=threads), Record(output)
+    scorer = Scorer()
     asked = configuration.merge(list(map(configuration.parse_set, assignments)))
     rows = []
     for method in dict.fromkeys(methods):
@@ -131,7 +115,6 @@ def main(
             config = configured(found, tables)
             key = {"method": method, "scale": scale, "classes": "in turn", "set": asked}
             key |= found.key(config, images)
-            scorer = scorer or Scorer()
             row = record(key, measured, scorer, found, config, method, images)
             rows.append((method, scale, row))
             say(f"{method} {scale:g}: {row['agreement']:.2%}, {row['frechet']:.2f}")

@@ -199,15 +199,21 @@ class Model(NamedTuple):
     header: Header
 
     def sample(
-        self, seeds: Sequence[int], classes: Sequence[int] | None = None, batch: int = 64
+        self,
+        seeds: Sequence[int],
+        classes: Sequence[int] | None = None,
+        batch: int = 64,
+        complete: Callable[[Batch], Batch] | None = None,
     ) -> Tensor:
-        """Samples float32 [N, ...], images in [-1, 1], drawn with the model's own sampler."""
+        """Samples float32 [N, ...], images in [-1, 1], drawn with the model's own sampler.
+
+        complete: adds what a batch needs beside, as guides.
+        """
         if classes is None:
             classes = classes_for(seeds, self.config, self.info)
         made = []
-        for chunk in chunks(
-            self.denoiser, self.config, self.info, self.compute, seeds, classes, batch
-        ):
+        model = (self.denoiser, self.config, self.info, self.compute)
+        for chunk in chunks(*model, seeds, classes, batch, complete=complete):
             *_, final = chunk.states
             made.append(self.info.restore(final.x))
         return torch.cat(made)
