@@ -7,16 +7,16 @@ import torch
 from cells import Row, Subject, say
 from torch import Tensor
 
-from ddpm_cli import build
-from ddpm_cli.config import Config, Layer, resolve
-from ddpm_cli.data import sets
+from ddpm_cli.data.sets import images as sets
 from ddpm_cli.diffusion.denoiser import Wrapped
 from ddpm_cli.diffusion.draws import likelihood, low_discrepancy
-from ddpm_cli.diffusion.learned import learned
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.schedules.learned import learned
+from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.diffusion.variational import prior_bits
-from ddpm_cli.files import images
+from ddpm_cli.files.images import pixels as images
+from ddpm_cli.models import build
+from ddpm_cli.settings.config import Config, Layer, resolve
 
 SEED = 0
 # A model may begin at any level that it was trained on. From this one, a quarter of the distance

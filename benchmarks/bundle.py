@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ddpm_cli.files import checkpoint
+from ddpm_cli.files.checkpoints import checkpoint
 
 
 @click.command()

@@ -13,10 +13,12 @@ import torch
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli import build, generate, planning
-from ddpm_cli.config import SAMPLING, Config, Layer, resolve
-from ddpm_cli.files import checkpoint, images, models
-from ddpm_cli.generate import Model
+from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints import find as models
+from ddpm_cli.files.images import pixels as images
+from ddpm_cli.models import build, cost, walks
+from ddpm_cli.models.walks import Model
+from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
 
 Row = dict[str, Any]
 
@@ -100,11 +102,11 @@ class Subject(NamedTuple):
 
     def calls(self, config: Config) -> int:
         """Network calls an image of a walk of fixed length."""
-        return int(planning.plan(config, self.model.denoiser.schedule)[1] or 0)
+        return int(cost.plan(config, self.model.denoiser.schedule)[1] or 0)
 
     def fitted(self, tables: Mapping[str, Any], calls: int) -> Config:
         """The configuration with the most levels that cost at most so many network calls."""
-        return planning.fit_calls(self.config(tables), self.model.denoiser.schedule, calls)
+        return cost.fit_calls(self.config(tables), self.model.denoiser.schedule, calls)
 
     def draw(self, config: Config, count: int) -> Tensor:
         """Images float32 [count, C, H, W], not rounded to bytes, of seeds 0 to count - 1."""
@@ -115,7 +117,7 @@ class Subject(NamedTuple):
         began = time.perf_counter()
         x = self.draw(config, count)
         seconds = round(time.perf_counter() - began, 1)
-        classes = generate.classes_for(range(count), config, self.model.info)
+        classes = walks.classes_for(range(count), config, self.model.info)
         wanted = None if classes is None else torch.tensor(classes)
         scores = scorer(images.from_uint8(images.to_uint8(x)), wanted)
         return {**scores, "calls": self.calls(config), "sampling_seconds": seconds}, x
@@ -130,7 +132,7 @@ def subject(name: str | None, batch: int, *, dtype: str, threads: int) -> Subjec
     """Load the model that -m would name."""
     if threads:
         torch.set_num_threads(threads)
-    model = generate.load(name, dtype=dtype)
+    model = walks.load(name, dtype=dtype)
     return Subject(model, checkpoint.read_header(models.find(name).path).hash, batch)
 
 
@@ -139,7 +141,7 @@ def with_moments(
 ) -> Subject:
     """The same model with the moments that `ddpm fit` has put beside it or in a file."""
     place = models.find(name)
-    fit = generate.fitted(config, checkpoint.read_header(place.path), place, file)
+    fit = walks.fitted(config, checkpoint.read_header(place.path), place, file)
     model = found.model._replace(denoiser=build.known(found.model.denoiser, fit))
     return found._replace(model=model, hash=f"{found.hash}+{fit.header.hash}")
 

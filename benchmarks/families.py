@@ -14,8 +14,8 @@ import click
 from cells import Record, Row, Subject, markdown, measuring, number, say, scored, subject
 from score_digits import Scorer, training_digits
 
-from ddpm_cli.config import Config
-from ddpm_cli.files import models
+from ddpm_cli.files.checkpoints import find
+from ddpm_cli.settings.config import Config
 
 KARRAS = {"name": "karras", "low": 0.02}
 LOGSNR = {"name": "logsnr", "low": 0.02, "high": 80.0}
@@ -233,7 +233,7 @@ def main(
     for model in names:
         found = subject(model, batch, dtype=dtype, threads=threads)
         precise = subject(model, batch, dtype="float32", threads=threads)
-        place = models.find(model).path
+        place = find.find(model).path
         name = place.parent.name if place.stem == "model" else place.stem
         noted = minutes(place.with_name("metrics.jsonl"), found.model.config["train"]["batch"])
         trained = {"minutes": times.get(name, noted)}

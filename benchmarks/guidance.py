@@ -14,10 +14,11 @@ import torch
 from cells import PLAIN, Record, Row, Subject, markdown, measuring, say, subject
 from score_digits import Scorer
 
-from ddpm_cli import classes, planning, steering
-from ddpm_cli import config as configuration
-from ddpm_cli.config import Config, Layer, resolve
-from ddpm_cli.files.images import from_uint8, to_uint8
+from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.guides.parts import context as steering
+from ddpm_cli.models import classes, cost
+from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.config import Config, Layer, resolve
 
 SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
 # What the model's network is told: the class, or the null class with a classifier that knows it.
@@ -64,7 +65,7 @@ def measured(scorer: Scorer, found: Subject, config: Config, method: str, count:
     x = from_uint8(to_uint8(drawn(found, config, method, count)))
     seconds = round(time.perf_counter() - began, 1)
     scores = scorer(x, torch.arange(count) % 10)
-    calls = planning.plan(config, found.model.denoiser.schedule)[1]
+    calls = cost.plan(config, found.model.denoiser.schedule)[1]
     return {**scores, "calls": calls, "seconds": seconds}
 
 

@@ -15,15 +15,17 @@ from cells import PLAIN, Record, Row, compared, markdown, mean, measuring, say
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli import classes, generate, inpainting, planning
-from ddpm_cli.config import SAMPLING, Config, Layer, resolve
-from ddpm_cli.data import sets
+from ddpm_cli.data.sets import images as sets
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import agreement, steered
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files import checkpoint, models
-from ddpm_cli.files.images import from_uint8, to_uint8
-from ddpm_cli.generate import Batch, Model
+from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.models import classes, cost
+from ddpm_cli.models import walks as generate
+from ddpm_cli.models.walks import Batch, Model
+from ddpm_cli.pipelines import inpaint
+from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
 
 SIDE = 14  # of the hole
 ROUNDING = 1 / 12  # squared error of the rounding to bytes: no hole counts as closer than that
@@ -75,7 +77,7 @@ def filled(model: Model, digits: Digits, batch: int, method: str) -> Iterator[Te
         x0 = from_uint8(pixels).to(model.compute.device, model.compute.state_dtype)
         known = digits.known.expand(len(x0), -1, -1, -1)
         seeds = range(first, first + len(x0))
-        work = inpainting.batched(model, x0, known, seeds, levels, label)
+        work = inpaint.batched(model, x0, known, seeds, levels, label)
         work = guided(work, x0, known) if method == "guided" else work
         chunk = generate.chunk(
             model.denoiser, model.config, model.info, model.compute, work, levels
@@ -100,7 +102,7 @@ def measured(scorer: Scorer, model: Model | None, digits: Digits, batch: int, me
         made = digits.pixels * digits.known
     else:
         made = torch.cat([*filled(model, digits, batch, method)])
-        calls = planning.plan(model.config, model.denoiser.schedule)[1] or 0
+        calls = cost.plan(model.config, model.denoiser.schedule)[1] or 0
     seconds = round(time.perf_counter() - began, 1)
     return {**scores(scorer, digits, made), "calls": calls, "seconds": seconds}
 
@@ -124,15 +126,15 @@ class Walks(NamedTuple):
 
     def config(self, method: str, trained: Config) -> Config:
         """The configuration of a method; `replace as long` costs what RePaint does."""
-        from ddpm_cli import build
+        from ddpm_cli.models import build
 
         layers = [Layer("the checkpoint", trained), Layer(method, self.tables(method))]
         found = resolve(layers)
         if method != "replace as long":
             return found
         schedule = build.schedule(found)
-        calls = planning.plan(self.config("repaint", trained), schedule)[1] or 0
-        return planning.fit_calls(found, schedule, calls)
+        calls = cost.plan(self.config("repaint", trained), schedule)[1] or 0
+        return cost.fit_calls(found, schedule, calls)
 
 
 def report(rows: Mapping[str, Row]) -> str:
@@ -207,7 +209,7 @@ def main(
         is_long = method in ("repaint", "replace as long")
         some, ready, key = digits.first(long_images if is_long else images), None, {}
         if method != "black":
-            found = models.find(trained if method == "model" else model)
+            found = find.find(trained if method == "model" else model)
             header = checkpoint.read_header(found.path)
             walks = Walks(trained_steps if method == "model" else steps, jump, resample)
             base = header.config | {"compute": {"dtype": dtype, "threads": threads}}

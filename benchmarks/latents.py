@@ -13,11 +13,12 @@ import torch
 from cells import Record, Row, markdown, measuring, number, say
 from torch import Tensor
 
-from ddpm_cli import build, classes, encoding
-from ddpm_cli.config import Layer, resolve
-from ddpm_cli.data import sets
-from ddpm_cli.encoding import Coder
-from ddpm_cli.files import checkpoint, models
+from ddpm_cli.data.sets import images as sets
+from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.models import build, classes
+from ddpm_cli.pipelines import encode
+from ddpm_cli.pipelines.encode import Coder
+from ddpm_cli.settings.config import Layer, resolve
 
 SAMPLERS: dict[str, dict[str, Any]] = {
     "ddim": {"name": "ddim"},
@@ -39,12 +40,12 @@ class Machine(NamedTuple):
 
 def coder(model: str, sampler: str, levels: dict[str, Any], machine: Machine) -> Coder:
     """A model with a way to encode; 0 threads leave the choice to torch."""
-    found = models.find(model)
+    found = find.find(model)
     header = checkpoint.read_header(found.path)
     compute = {"dtype": machine.dtype, "threads": machine.threads}
     tables = {"sampler": SAMPLERS[sampler], "levels": levels, "compute": compute}
-    layers = [Layer(model, header.config), encoding.OWN, Layer("benchmark", tables)]
-    return encoding.coder(found, resolve(layers))
+    layers = [Layer(model, header.config), encode.OWN, Layer("benchmark", tables)]
+    return encode.coder(found, resolve(layers))
 
 
 def digits(count: int) -> Tensor:
@@ -62,10 +63,10 @@ def round_trip(found: Coder, pixels: Tensor, batch: int) -> Row:
     """PSNR of each digit after encoding and decoding, in dB, and what that cost."""
     decibels: list[float] = []
     for part in pixels.split(batch):
-        made = encoding.walked(found, part, labels(found, len(part)), is_checked=True)
+        made = encode.walked(found, part, labels(found, len(part)), is_checked=True)
         decibels += (made.decibels or []) if made else []
     values = torch.tensor(decibels)
-    calls = encoding.plan(found.config, found.denoiser.schedule)[1]
+    calls = encode.plan(found.config, found.denoiser.schedule)[1]
     spread = {"median": float(values.median()), "least": float(values.min())}
     return {**spread, "calls": calls, "images": len(values)}
 
@@ -73,7 +74,7 @@ def round_trip(found: Coder, pixels: Tensor, batch: int) -> Row:
 def encoded(found: Coder, pixels: Tensor, batch: int) -> Tensor:
     """Latents of digits, flattened: [N, D]."""
     made = [
-        encoding.walked(found, part, labels(found, len(part)), is_checked=False)
+        encode.walked(found, part, labels(found, len(part)), is_checked=False)
         for part in pixels.split(batch)
     ]
     return torch.cat([one.z.cpu().flatten(1) for one in made if one])
@@ -107,7 +108,7 @@ def common_top(paths: Sequence[str]) -> float:
     """The highest level that all models know, at most the one that encoding starts from."""
     tops = [160.0]
     for path in paths:
-        found = models.find(path)
+        found = find.find(path)
         schedule = build.schedule_of(checkpoint.read_header(found.path), found.path)
         tops.append(float(schedule.sigma(torch.ones((), dtype=torch.float64))))
     return min(tops)
@@ -186,7 +187,7 @@ def main(
             say(f"{name}, {count} steps, {row['calls']} calls: {row['median']:.1f} dB")
     compared = None
     if other is not None:
-        hashes = [checkpoint.read_header(models.find(m).path).hash for m in (model, other)]
+        hashes = [checkpoint.read_header(find.find(m).path).hash for m in (model, other)]
         key = {"models": hashes, "steps": compare_steps, "images": images, "dtype": dtype}
         compared = record(key, compare, model, other, compare_steps, pixels, machine)
     if as_json:

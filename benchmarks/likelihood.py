@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import click
 from cells import Record, Row, markdown, measuring, number, say
 
-from ddpm_cli import build, classes, generate, likelihoods, rows
-from ddpm_cli.config import Config, Layer, resolve
-from ddpm_cli.data import sets
-from ddpm_cli.files import checkpoint, models
-from ddpm_cli.generate import Model
-from ddpm_cli.likelihoods import Asked, Meter
+from ddpm_cli.data.sets import images as sets
+from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.models import build, classes, walks
+from ddpm_cli.models.walks import Model
+from ddpm_cli.pipelines import nll, rows
+from ddpm_cli.pipelines.nll import Asked, Meter
+from ddpm_cli.settings.config import Config, Layer, resolve
 
 ALL = "all"
 
@@ -37,22 +38,22 @@ class Way(NamedTuple):
     def layers(self, config: Config) -> list[Layer]:
         """The settings above those of the checkpoint."""
         if self.method == "vlb":
-            own = likelihoods.bound(config, build.schedule(config), respaced=bool(self.levels))
+            own = nll.bound(config, build.schedule(config), respaced=bool(self.levels))
             more = {"levels": {"count": self.levels}} if self.levels else {}
             return [own, Layer("benchmark", more)]
         sampler: dict[str, Any] = {"name": self.sampler}
         if self.sampler == "dpm-solver-single":
             sampler["order"] = 3
         tables = {"sampler": sampler, "levels": {"count": self.levels}}
-        return [likelihoods.ODE, Layer("benchmark", tables)]
+        return [nll.ODE, Layer("benchmark", tables)]
 
 
 def load(name: str, way: Way, dtype: str, threads: int) -> Model:
     """A model with the settings of a way to measure it."""
-    found = models.find(name)
+    found = find.find(name)
     config = checkpoint.read_header(found.path).config
     compute = Layer("machine", {"compute": {"dtype": dtype, "threads": threads}})
-    return generate.ready(found, resolve([Layer(name, config), *way.layers(config), compute]))
+    return walks.ready(found, resolve([Layer(name, config), *way.layers(config), compute]))
 
 
 def measure(model: Model, asked: Asked, count: int, batch: int, own: bool) -> Row:
@@ -67,7 +68,7 @@ def measure(model: Model, asked: Asked, count: int, batch: int, own: bool) -> Ro
         found = meter(part.values, part.numbers, part.labels if own else numbers)
         bits += [] if found is None else found.tolist()
     seconds = time.perf_counter() - began
-    mean, error = likelihoods.mean(bits)
+    mean, error = nll.mean(bits)
     return {
         "bits": mean,
         "error": error,

@@ -14,9 +14,11 @@ import click
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli import build, generate, hardware, planning, presets
-from ddpm_cli.config import Config, Layer, resolve
-from ddpm_cli.files import images
+from ddpm_cli import hardware
+from ddpm_cli.files.images import pixels
+from ddpm_cli.models import build, cost, walks
+from ddpm_cli.settings import presets
+from ddpm_cli.settings.config import Config, Layer, resolve
 
 GOAL = 3.0  # percent, of all but ddpm
 SAMPLERS = {
@@ -74,15 +76,15 @@ class Bench:
         clocked, seeds = self.clocked, range(self._batch)
         clocked.seconds, clocked.calls = 0.0, 0
         began = time.perf_counter()
-        classes = generate.classes_for(seeds, config, self._info)
+        classes = walks.classes_for(seeds, config, self._info)
         denoiser = build.denoiser(config, clocked)
-        chunks = generate.chunks(
+        chunks = walks.chunks(
             denoiser, config, self._info, self._compute, seeds, classes, self._batch
         )
         for chunk in chunks:
-            state = generate.last(chunk.states)
+            state = walks.last(chunk.states)
             if state is not None:
-                images.to_uint8(state.x.cpu())
+                pixels.to_uint8(state.x.cpu())
         total = time.perf_counter() - began
         return total, clocked.seconds, sum(clocked.bare() for _ in range(clocked.calls))
 
@@ -155,7 +157,7 @@ def main(
         for name, settings in SAMPLERS.items()
     }
     bench = Bench(configs["ddpm"], compute, batch)
-    configs = {n: planning.fit_calls(c, build.schedule(c), calls) for n, c in configs.items()}
+    configs = {n: cost.fit_calls(c, build.schedule(c), calls) for n, c in configs.items()}
     rows = measure(bench, configs, rounds)
     if as_json:
         print(*map(json.dumps, rows), sep="\n")

@@ -12,13 +12,13 @@ from cells import Row, compared, markdown, mean, measuring, say
 from torch import Tensor
 from upscaling import enlarged, subject
 
-from ddpm_cli.config import Layer, resolve
-from ddpm_cli.data import sets
 from ddpm_cli.data.degradations import enlarge, shrink
-from ddpm_cli.data.images import ImageSet
+from ddpm_cli.data.image_set import ImageSet
+from ddpm_cli.data.sets import images as sets
 from ddpm_cli.evaluation.fidelity import psnr
-from ddpm_cli.files import checkpoint, models
-from ddpm_cli.files.images import encode_png, from_uint8, to_uint8
+from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.images.pixels import encode_png, from_uint8, to_uint8
+from ddpm_cli.settings.config import Layer, resolve
 
 METHODS = ("bicubic", "model", "consistent model")
 COLUMNS = 8  # of a sheet
@@ -26,7 +26,7 @@ COLUMNS = 8  # of a sheet
 
 def pictures(name: str, path: str, count: int) -> Tensor:
     """The first pictures uint8 [N, C, H, W] that a model's training kept back, or all of them."""
-    header = checkpoint.read_header(models.find(name).path)
+    header = checkpoint.read_header(find.find(name).path)
     data = {"data": {"name": "archive", "path": path}}
     settings = resolve([Layer(name, header.config), Layer("benchmark", data)])["data"]
     found: ImageSet = sets.archive("test", **{k: v for k, v in settings.items() if k != "name"})
@@ -72,7 +72,7 @@ def main(
 ) -> None:
     """Enlarge the pictures of an ARCHIVE that MODEL, trained on the rest of it, never saw."""
     whole = pictures(model, archive, images)
-    factor = checkpoint.read_header(models.find(model).path).config["task"]["factor"]
+    factor = checkpoint.read_header(find.find(model).path).config["task"]["factor"]
     small = to_uint8(shrink(from_uint8(whole), factor))
     rows: dict[str, Row] = {}
     results = []

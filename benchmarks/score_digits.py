@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ddpm_cli.data import sets
 from ddpm_cli.data.idx_files import read_idx
+from ddpm_cli.data.sets import images as sets
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files import images
+from ddpm_cli.files.images import pixels
 
 WEIGHTS = Path(__file__).with_name("digits_lenet.safetensors")
 BATCH = 500
@@ -101,7 +101,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
 def digits(split: sets.Split) -> Tensor:
     """All MNIST digits of a split, [N, 1, 28, 28] in [-1, 1]."""
     found = sets.mnist(split)
-    return images.from_uint8(found[torch.arange(len(found))][0])
+    return pixels.from_uint8(found[torch.arange(len(found))][0])
 
 
 def training_digits(count: int) -> Tensor:
@@ -118,7 +118,7 @@ def load(path: Path) -> tuple[Tensor, Tensor | None]:
         files = sorted(path.rglob("*.png"))
         if not files:
             raise Refusal(f"{path}: no PNG files are in it")
-        array = np.stack([images.open_image(file, "L").numpy() for file in files])
+        array = np.stack([pixels.open_image(file, "L").numpy() for file in files])
     elif path.suffix == ".npy":
         array = np.load(path, allow_pickle=False)
     elif path.suffix == ".npz":
@@ -130,7 +130,7 @@ def load(path: Path) -> tuple[Tensor, Tensor | None]:
     if array.size != len(array) * 784:
         raise Refusal(f"{path}: images of {array.size // len(array)} values; expected 28x28")
     x = torch.from_numpy(array.reshape(-1, 1, 28, 28))
-    return images.from_uint8(x) if x.dtype == torch.uint8 else x.float().clamp(-1, 1), labels
+    return pixels.from_uint8(x) if x.dtype == torch.uint8 else x.float().clamp(-1, 1), labels
 
 
 def numbers(classes: np.ndarray) -> Tensor:

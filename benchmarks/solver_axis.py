@@ -13,7 +13,7 @@ from cells import Record, Row, Subject, markdown, number, say, with_moments
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli.config import Config
+from ddpm_cli.settings.config import Config
 
 CALLS = (5, 10, 20)
 

@@ -16,8 +16,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ddpm_cli import build, hardware, presets, trainer
-from ddpm_cli.config import Config, Layer, resolve
+from ddpm_cli import hardware
+from ddpm_cli.models import build
+from ddpm_cli.pipelines import train as trainer
+from ddpm_cli.settings import presets
+from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.loop import train
 from ddpm_cli.training.state import State

@@ -15,17 +15,20 @@ from cells import PLAIN, Record, Row, compared, markdown, mean, measuring, say
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli import classes, hardware, planning, upscaling
-from ddpm_cli.config import SAMPLING, Layer, resolve
-from ddpm_cli.data import operators, sets
+from ddpm_cli import hardware
+from ddpm_cli.data import operators
 from ddpm_cli.data.degradations import enlarge, shrink
+from ddpm_cli.data.sets import images as sets
 from ddpm_cli.diffusion.restoration import within
 from ddpm_cli.errors import Refusal
 from ddpm_cli.evaluation.fidelity import psnr
-from ddpm_cli.files import checkpoint, models
-from ddpm_cli.files.images import from_uint8, to_uint8
-from ddpm_cli.upscaling import UPSCALE, Upscaler
-from ddpm_cli.upscaling import Row as Wish
+from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.models import classes, cost
+from ddpm_cli.pipelines import upscale
+from ddpm_cli.pipelines.upscale import UPSCALE, Upscaler
+from ddpm_cli.pipelines.upscale import Row as Wish
+from ddpm_cli.settings.config import SAMPLING, Layer, resolve
 
 FACTOR = 2.0
 SHAPE = (1, 28, 28)
@@ -59,22 +62,22 @@ class Subject(NamedTuple):
 
 def subject(name: str, steps: int, dtype: str, threads: int, *, exact: bool) -> Subject:
     """Load a model; `exact` makes one that was trained to enlarge agree with what it is given."""
-    found = models.find(name)
+    found = find.find(name)
     header = checkpoint.read_header(found.path)
     asked: dict[str, Any] = PLAIN | {"levels": {"count": steps}}
     asked["compute"] = {"dtype": dtype, "threads": threads}
-    own = upscaling.layer(header, UPSCALE, None)
+    own = upscale.layer(header, UPSCALE, None)
     config = resolve([Layer(name, header.config), own, Layer("benchmark", asked)])
     compute = hardware.compute(**config["compute"])
-    ready = upscaling.load(found, config, compute, UPSCALE, exact=exact)
-    calls = planning.plan(config, ready.denoiser.schedule)[1] or 0
+    ready = upscale.load(found, config, compute, UPSCALE, exact=exact)
+    calls = cost.plan(config, ready.denoiser.schedule)[1] or 0
     tables = {table: config[table] for table in SAMPLING if config.get(table)}
     return Subject(ready, calls, {"model": header.hash, "dtype": dtype, **tables})
 
 
 def enlarged(ready: Upscaler, small: Tensor, batch: int) -> Tensor:
     """The digits uint8 [N, 1, 28, 28] that a model makes of small ones, without their class."""
-    name = upscaling.class_of(None, {}, ready.config, ready.info)
+    name = upscale.class_of(None, {}, ready.config, ready.info)
     number = classes.one(name, ready.config, ready.info)
     parts = []
     for first in range(0, len(small), batch):

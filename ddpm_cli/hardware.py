@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.knobs import Index
+from ddpm_cli.settings.knobs import Index
 
 
 class Compute(NamedTuple):

@@ -12,12 +12,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import runs
 
-from ddpm_cli import catalog, recipes
+from ddpm_cli.settings import catalog, recipes
 
 FILES = {
-    "data/sets.py": "def mnist(split, *, path: str = ''): 'Digits.'",
-    "diffusion/schedules.py": """
-        from ddpm_cli.knobs import Count, Positive
+    "data/sets/images.py": "def mnist(split, *, path: str = ''): 'Digits.'",
+    "diffusion/schedules/tables.py": """
+        from ddpm_cli.settings.knobs import Count, Positive
         class Table: "A type, no component."
         def _helper(): "No component."
         def cosine(*, steps: Count = 1000): "Squared cosine."
@@ -51,7 +51,7 @@ FILES = {
         def train(x, *, steps: Count = 5000, lr: Positive = 1e-3, note: str = ""): "Train."
     """,
     "hardware.py": "def compute(*, device: str = 'auto', dtype: str = 'float32'): 'Where.'",
-    "trainer.py": "def init(*, model: str = ''): 'Start from a model.'",
+    "pipelines/train.py": "def init(*, model: str = ''): 'Start from a model.'",
 }
 
 

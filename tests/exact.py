@@ -8,12 +8,12 @@ import torch
 from golden.analytic_model import Mixture
 from torch import Tensor, nn
 
-from ddpm_cli import catalog
 from ddpm_cli.diffusion import parameterizations
 from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Prediction, Wrapped
 from ddpm_cli.diffusion.labels import index
-from ddpm_cli.diffusion.schedules import Schedule, Table, cosine, linear
+from ddpm_cli.diffusion.schedules.tables import Schedule, Table, cosine, linear
 from ddpm_cli.diffusion.walk import State, Step, start, walk
+from ddpm_cli.settings import catalog
 
 Scale = Callable[[Tensor], tuple[Tensor, Tensor]]
 Channel = Callable[[Tensor], Tensor]  # the learned-variance channel of a state

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli import cli, signals, trainer
-from ddpm_cli.files import checkpoint
+from ddpm_cli import cli, signals
+from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.pipelines import train as trainer
 
 NETWORK = (
     'network={name="unet", width=8, multipliers=[1, 2], blocks=1, attention=[], patch=2, '
@@ -26,6 +27,14 @@ SETTINGS = (
     "--dtype", "float32", "--device", "cpu", "--set", "levels.count=4",
     "--set", "train.log_every=5", "--set", "train.save_every=4", "--set", "train.warmup=2",
     "--set", "train.flip=true", "--set", "train.drop_class=0.3",
+)  # fmt: skip
+
+
+CLASSIFIER = (
+    "--set", """network={name="classifier", width=8, multipliers=[1, 2], attention=[], patch=2,
+    classes=10, norm="pixel", dropout=0.1}""".replace("\n", " "),
+    "--set", "loss.name=cross-entropy", "--set", "train.drop_class=0",
+    "--set", "train.flip=false", "--set", "train.crop=1",
 )  # fmt: skip
 
 

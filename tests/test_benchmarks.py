@@ -9,9 +9,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from ddpm_cli import presets
-from ddpm_cli.config import Layer, resolve
 from ddpm_cli.data.degradations import shrink
+from ddpm_cli.settings import presets
+from ddpm_cli.settings.config import Layer, resolve
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 FAMILIES = ("mnist", "ncsn", "vp", "subvp", "ve", "iddpm", "edm", "vdm")
@@ -213,14 +213,14 @@ class TestInpainting:
         assert (mean, error) == (pytest.approx(2.0), pytest.approx(1 / 3**0.5))
 
     def test_an_equal_number_of_calls_is_at_most_as_many(self, scripts: SimpleNamespace) -> None:
-        from ddpm_cli import build, planning
+        from ddpm_cli.models import build, cost
 
         trained = presets.layers("mnist")[-1].values
         walks = scripts.inpainting.Walks(20, 5, 3)
         calls = {}
         for method in ("replace", "repaint", "replace as long", "model"):
             config = walks.config(method, trained)
-            calls[method] = planning.plan(config, build.schedule(config))[1]
+            calls[method] = cost.plan(config, build.schedule(config))[1]
             assert bool(config["constraints"]) == (method != "model")
         assert calls == {"replace": 20, "repaint": 50, "replace as long": 50, "model": 20}
 

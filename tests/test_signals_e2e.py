@@ -13,8 +13,8 @@ import runs
 from runs import SETTINGS, assert_same, result, signal_after, train
 
 import ddpm_cli
-from ddpm_cli.files import checkpoint
-from ddpm_cli.files.images import open_image
+from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.images.pixels import open_image
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(ddpm_cli.__file__).parent.parent)}
 

@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
-from ddpm_cli import config as configuration
-from ddpm_cli import console, options, walking
-from ddpm_cli.config import Config, Layer
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.options import shared, walking
+from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.config import Config, Layer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ddpm_cli.diffusion.schedules import Schedule
-    from ddpm_cli.encoding import Encoded
-    from ddpm_cli.files.checkpoint import Header
-    from ddpm_cli.files.inputs import Input, Source
-    from ddpm_cli.files.models import Found
+    from ddpm_cli.diffusion.schedules.tables import Schedule
+    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.images.inputs import Input, Source
+    from ddpm_cli.pipelines.encode import Encoded
 
 BATCH = 64
 
 
 @click.command(
     "encode",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm encode a.png b.png -o latents.safetensors",
         "ddpm encode digits/ --steps 100 --json",
         "ddpm encode a.png --sampler ddim --steps 200 --class 7 -o seven.safetensors",
@@ -36,9 +37,9 @@ BATCH = 64
         "ddpm sample --from latents.safetensors -o back/",
     ),
 )
-@options.inputs
-@options.output("File of the latents, .safetensors; by default latents.safetensors.")
-@options.model("Model to encode with.")
+@shared.inputs
+@shared.output("File of the latents, .safetensors; by default latents.safetensors.")
+@shared.model("Model to encode with.")
 @walking.steps(", heun unless told; it must not add noise")
 @click.option("--class", "label", metavar="NAME", help="Class of the images; none unless told.")
 @click.option(
@@ -50,9 +51,9 @@ BATCH = 64
 )
 @walking.at("Where --method forward stops: at x_T.")
 @click.option("--fast", is_flag=True, help="Do not decode again: half the time, no PSNR.")
-@options.fitting
-@options.seed(0, "Seed of the first image's noise, for --method forward.")
-@options.batch()
+@shared.fitting
+@shared.seed(0, "Seed of the first image's noise, for --method forward.")
+@shared.batch()
 @walking.rest()
 @click.pass_context
 def command(
@@ -79,20 +80,21 @@ def command(
     model's own sampler takes it away again. Latents are kept in units of the process's noise,
     x_T itself of a variance-preserving process and x_T / sigma of an exploding one.
     """
-    from ddpm_cli import build, generate
-    from ddpm_cli.files import checkpoint, models, outputs
-    from ddpm_cli.files import inputs as files
+    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.images import inputs as files
+    from ddpm_cli.files.outputs import samples
+    from ddpm_cli.models import build, walks
 
     path = Path(output or "latents.safetensors")
     if path.suffix != ".safetensors":
         raise ConfigError(f"-o {path}: latents go to a .safetensors file")
-    outputs.refuse_existing(path, force)
+    samples.refuse_existing(path, force)
     sources = files.sources(inputs)
-    found = models.find(model)
+    found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
     header = checkpoint.read_header(found.path)
-    generate.refuse_conditional(header, found.name)
+    walks.refuse_conditional(header, found.name)
     files.mode_of(header.data.shape)
     task = _task(ctx, found, header, build.schedule_of(header, found.path))
     console.say(f"{len(sources)} images, {task.cost}")
@@ -116,7 +118,8 @@ class _Task(NamedTuple):
 
 def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Schedule") -> _Task:
     """What the options ask for; those that would have no effect are refused."""
-    from ddpm_cli import classes, encoding
+    from ddpm_cli.models import classes
+    from ddpm_cli.pipelines import encode
 
     asked, trained = ctx.params, Layer(str(found.path), header.config)
     if asked["method"] == "forward":
@@ -129,9 +132,9 @@ def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Sched
     else:
         if asked["at"] is not None:
             raise ConfigError("--at: only with --method forward; the walk goes to the end")
-        config = walking.resolved(ctx, trained, encoding.OWN)
+        config = walking.resolved(ctx, trained, encode.OWN)
         config = walking.sized(ctx, config, schedule)
-        moves, calls = encoding.plan(config, schedule)
+        moves, calls = encode.plan(config, schedule)
         again = "" if asked["fast"] else " and again to check it"
         counted = ("about " if calls else "") + walking.cost(calls)
         sigma, cost = None, f"{moves} steps, {counted}{again}"
@@ -145,7 +148,7 @@ def _encode(ctx: click.Context, task: _Task, sources: "Sequence[Source]", path: 
     import torch
 
     from ddpm_cli.failures import Failures
-    from ddpm_cli.files import inputs as files
+    from ddpm_cli.files.images import inputs as files
 
     asked, shape = ctx.params, task.header.data.shape
 
@@ -179,15 +182,16 @@ def _encode(ctx: click.Context, task: _Task, sources: "Sequence[Source]", path: 
 
 def _way(ctx: click.Context, task: _Task) -> "Callable[[Tensor, list[int]], Encoded | None]":
     """What turns pixels and seeds of a batch into latents; None if the process should stop."""
-    from ddpm_cli import classes, encoding
+    from ddpm_cli.models import classes
+    from ddpm_cli.pipelines import encode
 
     if task.sigma is not None:
-        return partial(encoding.forward, sigma=task.sigma, schedule=task.schedule)
-    coder = encoding.coder(task.found, task.config)
+        return partial(encode.forward, sigma=task.sigma, schedule=task.schedule)
+    coder = encode.coder(task.found, task.config)
 
     def walk(pixels: "Tensor", seeds: list[int]) -> "Encoded | None":
         labels = classes.numbers(task.label, seeds, task.config, coder.info)
-        return encoding.walked(coder, pixels, labels, is_checked=not ctx.params["fast"])
+        return encode.walked(coder, pixels, labels, is_checked=not ctx.params["fast"])
 
     return walk
 
@@ -214,8 +218,10 @@ def _save(
     inputs: list[str],
 ) -> None:
     """Write the latents, with what `ddpm info` and `ddpm sample --from` need to know."""
-    from ddpm_cli import generate, hardware, provenance
-    from ddpm_cli.files.latents import Latents, save
+    from ddpm_cli import hardware
+    from ddpm_cli.files import provenance
+    from ddpm_cli.files.checkpoints.latents import Latents, save
+    from ddpm_cli.models import walks
 
     config, is_walk = task.config, task.sigma is None
     record = provenance.record(
@@ -228,7 +234,7 @@ def _save(
         label=task.label,
         arguments=provenance.given(ctx, "method", "at", "fast", "seed", "fit", "background"),
     )
-    sigma = generate.path(config, task.schedule)[0] if task.sigma is None else task.sigma
+    sigma = walks.path(config, task.schedule)[0] if task.sigma is None else task.sigma
     # The two number formats disagree by some 6 dB, so decoding takes the same one.
     compute = task.header.config["compute"] | {"dtype": record["dtype"]}
     header = task.header._replace(config=config | {"compute": compute})

@@ -5,18 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import config as configuration
-from ddpm_cli import console, options
-from ddpm_cli.config import SAMPLING, Layer
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.options import shared
+from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.config import SAMPLING, Layer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ddpm_cli.files.checkpoint import Header
-    from ddpm_cli.files.models import Found
-    from ddpm_cli.files.moments import Fit
-    from ddpm_cli.fitting import Source
+    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.moments import Fit
+    from ddpm_cli.pipelines.fit import Source
 
 BATCH = 64
 STEPS = 3000  # of a head
@@ -24,7 +25,7 @@ STEPS = 3000  # of a head
 
 @click.command(
     "fit",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm fit runs/mnist",
         "ddpm fit runs/mnist --diagonal npr --force",
         "ddpm fit mnist -n 4096 -o better.safetensors",
@@ -33,8 +34,8 @@ STEPS = 3000  # of a head
     ),
 )
 @click.argument("model", required=False)
-@options.output("File of the moments; by default MODEL.moments.safetensors beside the model.")
-@options.count(1024, "How many images to measure on.")
+@shared.output("File of the moments; by default MODEL.moments.safetensors beside the model.")
+@shared.count(1024, "How many images to measure on.")
 @click.option(
     "--levels",
     type=click.IntRange(min=2),
@@ -74,13 +75,13 @@ STEPS = 3000  # of a head
     metavar="N",
     help="Print the N best levels for ancestral sampling; measures only if it must.",
 )
-@options.seed(0, "Seed of noise and data order.")
-@options.batch()
-@options.settings
-@options.hardware
-@options.force()
-@options.json_lines
-@options.common
+@shared.seed(0, "Seed of noise and data order.")
+@shared.batch()
+@shared.settings
+@shared.hardware
+@shared.force()
+@shared.json_lines
+@shared.common
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -98,10 +99,10 @@ def command(
     it beside the model. It belongs to the model's present weights and is refused for others.
     Images come from the model's own data set; --set data.path=... names another.
     """
-    from ddpm_cli.files import checkpoint, models, moments
-    from ddpm_cli.generate import refuse_conditional
+    from ddpm_cli.files.checkpoints import checkpoint, find, moments
+    from ddpm_cli.models.walks import refuse_conditional
 
-    found = models.find(model)
+    found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
     header = checkpoint.read_header(found.path)
@@ -132,9 +133,9 @@ def command(
 
 def _measure(ctx: click.Context, found: "Found", path: Path, **asked: Any) -> "Fit | None":
     """Measure moments, train a head if asked for, and write both."""
-    from ddpm_cli import fitting
     from ddpm_cli.diffusion import analytic
-    from ddpm_cli.files import checkpoint, moments
+    from ddpm_cli.files.checkpoints import checkpoint, moments
+    from ddpm_cli.pipelines import fit as fitting
 
     if asked["diagonal"] and asked["estimate"] == "norm":
         raise ConfigError("--estimate norm: a head needs the error; leave out one of the two")
@@ -166,10 +167,11 @@ def _source(
     batch: int,
 ) -> "Source":
     """The model and its data, or other data of the same kind that --set names."""
-    from ddpm_cli import build, hardware
-    from ddpm_cli.fitting import Source
+    from ddpm_cli import hardware
+    from ddpm_cli.models import build
+    from ddpm_cli.pipelines.fit import Source
 
-    config = configuration.resolve(options.layers(ctx, header=Layer(str(path), header.config)))
+    config = configuration.resolve(shared.layers(ctx, header=Layer(str(path), header.config)))
     free = ("data", "compute", *SAMPLING, "summary")
     configuration.refuse_other_training(dict(header.config), config, free)
     images = build.images(config, "train")
@@ -183,8 +185,8 @@ def _source(
 
 def _trajectory(fit: "Fit", count: int) -> list[int]:
     """The best `count` levels as indices; refused where the process has none."""
-    from ddpm_cli import build
     from ddpm_cli.diffusion.analytic import trajectory
+    from ddpm_cli.models import build
 
     try:
         return trajectory(build.schedule(fit.header.config), fit.moments, count)

@@ -5,23 +5,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import completion, console, guiding, options, walking
-from ddpm_cli import config as configuration
-from ddpm_cli.config import Config, Layer
+from ddpm_cli import console
+from ddpm_cli.options import completion, guides, shared, walking
+from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.config import Config, Layer
 
 if TYPE_CHECKING:
-    from ddpm_cli.cascades import Cascade
-    from ddpm_cli.diffusion.schedules import Schedule
-    from ddpm_cli.files.checkpoint import Header
-    from ddpm_cli.files.models import Found
-    from ddpm_cli.generate import Batch
+    from ddpm_cli.diffusion.schedules.tables import Schedule
+    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.find import Found
     from ddpm_cli.hardware import Compute
-    from ddpm_cli.sampling import Labels, Task
+    from ddpm_cli.models.walks import Batch
+    from ddpm_cli.pipelines.cascade import Cascade
+    from ddpm_cli.pipelines.sample import Labels, Task
 
 
 @click.command(
     "guide",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm guide --class 7 -n 64",
         "ddpm guide --class all -n 100 --scale 2 --interval 0.2,2 -o classes.png",
         "ddpm guide --classifier mnist-classifier --class 7 --scale 4 -n 16",
@@ -34,19 +35,19 @@ if TYPE_CHECKING:
         "ddpm guide --restore mask --image seven.png --mask 7,7,21,21 -n 4",
     ),
 )
-@options.count(1, "How many images; by default one of each class that --class names.")
-@options.output(
+@shared.count(1, "How many images; by default one of each class that --class names.")
+@shared.output(
     "PNG, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for stdout; "
     "by default guided.png."
 )
-@options.model("Model to sample from; others behind commas enlarge its images.")
+@shared.model("Model to sample from; others behind commas enlarge its images.")
 @walking.label
 @click.option(
     "--scale",
     type=click.FloatRange(min=0),
     metavar="S",
     help=f"How strongly: of classifier-free guidance, u + S (c - u), where 1 is none and "
-    f"{guiding.SCALE:g} the default; else of the one guide, by default classifier 4, clip 100, "
+    f"{guides.SCALE:g} the default; else of the one guide, by default classifier 4, clip 100, "
     "scorer 1, restore 1.",
 )
 @click.option(
@@ -125,9 +126,9 @@ if TYPE_CHECKING:
 @walking.trajectory
 @walking.steps()
 @walking.aug_noise
-@options.seed()
-@options.seeds
-@options.batch()
+@shared.seed()
+@shared.seeds
+@shared.batch()
 @walking.rest(skips=True)
 @click.pass_context
 def command(ctx: click.Context, /, model: str | None, **_: Any) -> None:
@@ -140,38 +141,43 @@ def command(ctx: click.Context, /, model: str | None, **_: Any) -> None:
     several, each with its own scale; see --list guides. Where strong guidance saturates, try
     --set 'wrappers=[{name="threshold"}]'.
     """
-    from ddpm_cli import cascades, generate, sampling
-    from ddpm_cli.files import checkpoint, models
+    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.models import walks
+    from ddpm_cli.pipelines import cascade as cascades
+    from ddpm_cli.pipelines import sample
 
     model, later = cascades.split(model)
-    found = models.find(model)
+    found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
     header = checkpoint.read_header(found.path)
-    generate.refuse_conditional(header, found.name)
+    walks.refuse_conditional(header, found.name)
     cascade = cascades.planned(later, found, header.data, ctx.params["aug_noise"])
     task = _task(ctx, found, header, cascade)
-    sampling.run(ctx, task, lambda calls: walking.cost(calls) + guiding.described(task.config))
+    sample.run(ctx, task, lambda calls: walking.cost(calls) + guides.described(task.config))
 
 
 def _task(ctx: click.Context, found: "Found", header: "Header", cascade: "Cascade") -> "Task":
     """What the options ask for; what makes no sense is refused before any work."""
-    from ddpm_cli import build, classes, provenance, sampling, steering
+    from ddpm_cli.files import provenance
+    from ddpm_cli.guides.parts import context
+    from ddpm_cli.models import build, classes
+    from ddpm_cli.pipelines import sample
 
     config = _config(ctx, found, header)
     schedule = build.schedule_of(header, found.path)
     config = walking.sized(ctx, config, schedule)
     label, alone = ctx.params["label"], ctx.params["unconditional"]
-    guiding.check(config, label, unconditional=alone)
+    guides.check(config, label, unconditional=alone)
     if config["guides"] and "classifier" not in [one["name"] for one in config["guides"]]:
         label = classes.fixed(label, config)  # a class from the seed would pull elsewhere
-    config, judges = steering.pinned(config, header.data)
-    space = steering.Space.of(config, header.data)
-    labels = sampling.Labels.of(label, *space)
-    told = steering.Told(space, classes.NULL if alone else label, config, header.data)
-    seeds = sampling.seeds(ctx, label, classes.known(*space))
+    config, judges = context.pinned(config, header.data)
+    space = context.Space.of(config, header.data)
+    labels = sample.Labels.of(label, *space)
+    told = context.Told(space, classes.NULL if alone else label, config, header.data)
+    seeds = sample.seeds(ctx, label, classes.known(*space))
     told.check()
-    return sampling.Task(
+    return sample.Task(
         found,
         header,
         config,
@@ -193,12 +199,12 @@ def _steer(
     labels: "Labels",
 ) -> "Callable[[Compute], Callable[[Batch], Batch]]":
     """What loads the guides once it is known where to compute, and completes batches with them."""
-    from ddpm_cli import steering
+    from ddpm_cli.guides.parts import context
 
     def steer(compute: "Compute") -> "Callable[[Batch], Batch]":
         download = ctx.params["download"]
         given = (config, header.data, compute, schedule, labels.numbers, download)
-        return steering.loaded(steering.Context(*given))
+        return context.loaded(context.Context(*given))
 
     return steer
 
@@ -206,11 +212,11 @@ def _steer(
 def _config(ctx: click.Context, found: "Found", header: "Header") -> Config:
     """The configuration of the walk; without guides classifier-free guidance is on."""
     own = []
-    if ctx.params["restore"] not in (None, guiding.MASK):
+    if ctx.params["restore"] not in (None, guides.MASK):
         own.append(Layer("--restore", {"operator": {"name": ctx.params["restore"]}}))
     read = walking.layers(ctx, Layer(str(found.path), header.config))
     standing = configuration.resolve([read[0], *own, *read[1:]])
-    above = [guiding.layer(ctx.params, standing)]
+    above = [guides.layer(ctx.params, standing)]
     if not above[0].values and not standing["guides"] and "guidance" not in standing:
-        own.append(Layer("ddpm guide", {"guidance": {"scale": guiding.SCALE}}))
+        own.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
     return walking.settled(ctx, read, *own, above=above, free=("guides", "operator"))

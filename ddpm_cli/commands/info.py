@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import config as configuration
-from ddpm_cli import console, options
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.options import shared
+from ddpm_cli.settings import config as configuration
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoint import Header
+    from ddpm_cli.files.checkpoints.checkpoint import Header
 
 # Tables of a model's configuration that say what it is.
 SHOWN = (
@@ -29,7 +30,7 @@ SHOWN = (
 
 @click.command(
     "info",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm info",
         "ddpm info runs/mnist",
         "ddpm info runs/mnist --toml > again.toml",
@@ -43,14 +44,14 @@ SHOWN = (
     "--command", "as_command", is_flag=True, help="Print the command that re-creates the samples."
 )
 @click.option("--toml", "as_toml", is_flag=True, help="Print the model's full configuration.")
-@options.json_lines
-@options.common
+@shared.json_lines
+@shared.common
 def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) -> None:
     """Show what TARGET is: samples made by ddpm, a checkpoint, a run folder or a model's name.
 
     Without TARGET: the model that ddpm sample would use. - reads one PNG from standard input.
     """
-    from ddpm_cli import provenance
+    from ddpm_cli.files import provenance
 
     record = _record(target)
     if record is not None:
@@ -72,9 +73,9 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
 
 def _record(target: str | None) -> dict[str, Any] | None:
     """What a file of samples says of its own making; None of a model."""
-    from ddpm_cli.files import latents
-    from ddpm_cli.files.images import read_metadata
-    from ddpm_cli.files.tables import provenance
+    from ddpm_cli.files.checkpoints import latents
+    from ddpm_cli.files.images.pixels import read_metadata
+    from ddpm_cli.files.outputs.numbers import provenance
 
     path = Path(target or "")
     if path.suffix in (".safetensors", ".npz") and path.is_file():
@@ -92,10 +93,10 @@ def _record(target: str | None) -> dict[str, Any] | None:
 
 def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and facts of a checkpoint."""
-    from ddpm_cli import build
-    from ddpm_cli.files import checkpoint, models
+    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.models import build
 
-    found = models.find(target)
+    found = find.find(target)
     header = checkpoint.read_header(found.path, verify=True)
     facts: dict[str, Any] = {
         "file": str(found.path),
@@ -123,7 +124,7 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _belonging(header: "Header", path: Path) -> dict[str, Any]:
     """How moments were measured and which model they belong to, its file if it is beside them."""
-    from ddpm_cli.files import checkpoint, moments
+    from ddpm_cli.files.checkpoints import checkpoint, moments
 
     fitted = dict(header.fitted or {})
     model = path.with_name(path.name.replace(f"{moments.SUFFIX}.", ".", 1))

@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ddpm_cli import config as configuration
-from ddpm_cli import console, options, walking
-from ddpm_cli.config import Config, Layer
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.options import shared, walking
+from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.config import Config, Layer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ddpm_cli.failures import Failures
-    from ddpm_cli.files.canvas import Canvas
-    from ddpm_cli.files.checkpoint import Header
-    from ddpm_cli.files.inputs import Input, Source
-    from ddpm_cli.files.models import Found
-    from ddpm_cli.files.results import Results
-    from ddpm_cli.inpainting import Job
+    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.images.canvas import Canvas
+    from ddpm_cli.files.images.inputs import Input, Source
+    from ddpm_cli.files.outputs.edits import Results
+    from ddpm_cli.pipelines.inpaint import Job
 
 BATCH = 64
 # Options that no setting stands for; a result says how they were given.
@@ -29,7 +30,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 
 @click.command(
     "inpaint",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm inpaint digit.png --mask hole.png -o whole.png",
         "ddpm inpaint digit.png --mask 8,8,20,20 -n 4 -o proposals/",
         "ddpm inpaint photos/ --mask masks/ --mask-keeps white -o whole/",
@@ -39,7 +40,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
         "ddpm inpaint digit.png --panorama 84x28 -o panorama.png",
     ),
 )
-@options.inputs
+@shared.inputs
 @click.option(
     "--mask",
     metavar="MASK",
@@ -81,15 +82,15 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
     metavar="R",
     help="RePaint: come by each level R times. The paper has 10 for both.",
 )
-@options.count(1, "How many proposals for each image.")
-@options.output("PNG, folder/, file with {name} and {seed} in its name or - for stdout.")
-@options.model("Model to fill with.", "newest run of task inpaint in ./runs, else bundled")
+@shared.count(1, "How many proposals for each image.")
+@shared.output("PNG, folder/, file with {name} and {seed} in its name or - for stdout.")
+@shared.model("Model to fill with.", "newest run of task inpaint in ./runs, else bundled")
 @walking.steps()
 @click.option("--class", "label", metavar="NAME", help="Class name or number; none by default.")
-@options.seed(help="Seed of the first proposal.")
-@options.seeds
-@options.fitting
-@options.batch()
+@shared.seed(help="Seed of the first proposal.")
+@shared.seeds
+@shared.fitting
+@shared.batch()
 @walking.rest(skips=True)
 @click.pass_context
 def command(
@@ -113,10 +114,10 @@ def command(
     windows that overlap by half, those that know most first. With --fit pad the padding counts
     as known.
     """
-    from ddpm_cli.files.inputs import sources
-    from ddpm_cli.files.results import open_results
+    from ddpm_cli.files.images.inputs import sources
+    from ddpm_cli.files.outputs.edits import open_results
 
-    listed, numbers = sources(inputs), options.image_seeds(seed, count, seeds)
+    listed, numbers = sources(inputs), shared.image_seeds(seed, count, seeds)
     task = _task(ctx, model, label)
     console.say(f"{len(listed) * len(numbers)} images, {task.cost}")
     if dry_run:
@@ -141,16 +142,18 @@ class _Task(NamedTuple):
 
 def _task(ctx: click.Context, model: str | None, label: str | None) -> _Task:
     """What the options ask for; what makes no sense is refused before any work."""
-    from ddpm_cli import build, classes, generate, inpainting, planning
-    from ddpm_cli.files import checkpoint, models
-    from ddpm_cli.files.inputs import mode_of
+    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.images.inputs import mode_of
+    from ddpm_cli.models import build, classes, walks
+    from ddpm_cli.models import cost as planning
+    from ddpm_cli.pipelines import inpaint
 
     method = _method(ctx)
-    found = models.find(model, "inpaint" if method in ("auto", "model") else "")
+    found = find.find(model, "inpaint" if method in ("auto", "model") else "")
     if model is None:
         console.say(f"model: {found.name}")
     header = checkpoint.read_header(found.path)
-    inpainting.refuse_other_task(header, method, found.name)
+    inpaint.refuse_other_task(header, method, found.name)
     shape = header.data.shape
     mode_of(shape)
     canvas, schedule = _canvas(ctx, shape), build.schedule_of(header, found.path)
@@ -162,7 +165,7 @@ def _task(ctx: click.Context, model: str | None, label: str | None) -> _Task:
     moves, each = planning.plan(config, schedule)
     calls = f"{each} network calls" if each else "network calls as it needs them"
     cost = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"
-    levels = generate.path(config, schedule)
+    levels = walks.path(config, schedule)
     return _Task(found, header, config, label, canvas, levels, cost)
 
 
@@ -178,7 +181,7 @@ def _method(ctx: click.Context) -> str:
 
 def _canvas(ctx: click.Context, shape: tuple[int, ...]) -> "Canvas":
     """How images are read; without anything to make anew there is nothing to do."""
-    from ddpm_cli.files import canvas, masks
+    from ddpm_cli.files.images import canvas, masks
 
     asked = ctx.params
     place, extend, panorama = (asked[key] for key in ("mask", "extend", "panorama"))
@@ -223,10 +226,12 @@ def _inpaint(
     ctx: click.Context, task: _Task, listed: "Sequence[Source]", target: "Results"
 ) -> None:
     """Fill the holes of a batch of proposals after the other, and write each."""
-    from ddpm_cli import generate, inpainting, provenance
     from ddpm_cli.failures import Failures
+    from ddpm_cli.files import provenance
+    from ddpm_cli.models import walks
+    from ddpm_cli.pipelines import inpaint
 
-    model = generate.ready(task.found, task.config)
+    model = walks.ready(task.found, task.config)
     batch = ctx.params["batch"] or BATCH
     record = provenance.record(
         "inpaint",
@@ -242,7 +247,7 @@ def _inpaint(
     jobs = _jobs(task, listed, target, failures)
     with console.progress(len(target.paths) or 1, "images") as bar:
         while some := list(islice(jobs, batch)):
-            if not inpainting.fill(model, [job for _, job, _ in some], task.levels, task.label):
+            if not inpaint.fill(model, [job for _, job, _ in some], task.levels, task.label):
                 return
             for given, job, hole in some:
                 _write(target, given, job, hole, record, as_json=ctx.params["as_json"])
@@ -254,8 +259,8 @@ def _jobs(
     task: _Task, listed: "Sequence[Source]", target: "Results", failures: "Failures"
 ) -> "Iterator[tuple[Input, Job, Tensor]]":
     """The proposals that are still wanted: the image, the work on it, and its hole."""
-    from ddpm_cli import windows
-    from ddpm_cli.inpainting import Job
+    from ddpm_cli.pipelines import windows
+    from ddpm_cli.pipelines.inpaint import Job
 
     wanted = [source for source in listed if target.missing(source.name)]
     side = (task.header.data.shape[1], task.header.data.shape[2])
@@ -277,7 +282,7 @@ def _write(
     as_json: bool,
 ) -> None:
     """Write one proposal, its known pixels those of the file, and report it."""
-    from ddpm_cli.files.inputs import paste
+    from ddpm_cli.files.images.inputs import paste
 
     for path in target.add(given.name, job.seed, paste(given, job.canvas, hole), record):
         if as_json:

@@ -5,19 +5,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ddpm_cli import completion, console, options, seed_lists, walking
-from ddpm_cli import config as configuration
-from ddpm_cli.config import Config, Layer
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.options import completion, shared, walking
+from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings import seeds as seed_lists
+from ddpm_cli.settings.config import Config, Layer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ddpm_cli.encoding import Coder
-    from ddpm_cli.files.checkpoint import Header
-    from ddpm_cli.files.frames import Frames
-    from ddpm_cli.files.inputs import Source
-    from ddpm_cli.files.models import Found
+    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.images.inputs import Source
+    from ddpm_cli.files.outputs.frames import Frames
+    from ddpm_cli.pipelines.encode import Coder
 
 BATCH = 64
 SPEED = 120  # milliseconds a frame of a film
@@ -26,7 +28,7 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
 
 @click.command(
     "interpolate",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm interpolate a.png b.png -n 9 -o strip.png",
         "ddpm interpolate a.png b.png c.png a.png -n 20 -o round.gif",
         "ddpm interpolate --seeds 1,2 -n 9 -o seeds.png",
@@ -35,9 +37,9 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
     ),
 )
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, shell_complete=completion.paths)
-@options.count(9, "Frames from each end to the next, both ends counted.")
-@options.output("PNG strip, .gif film, folder/ of frames, or - for stdout; interpolation.png.")
-@options.model("Model to interpolate with.")
+@shared.count(9, "Frames from each end to the next, both ends counted.")
+@shared.output("PNG strip, .gif film, folder/ of frames, or - for stdout; interpolation.png.")
+@shared.model("Model to interpolate with.")
 @click.option(
     "--seeds",
     metavar="LIST",
@@ -60,9 +62,9 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
     metavar="MS",
     help="Milliseconds a frame of a film.",
 )
-@options.fitting
-@options.seed(0, "Seed of the noise of --at.")
-@options.batch()
+@shared.fitting
+@shared.seed(0, "Seed of the noise of --at.")
+@shared.batch()
 @walking.rest()
 @click.pass_context
 def command(
@@ -86,16 +88,16 @@ def command(
     them, and the model's own sampler takes the noise away (Ho 2020, section 4.2): the larger T,
     the more each frame is an image of its own, and the less the ends are kept.
     """
-    from ddpm_cli import generate
-    from ddpm_cli.files import checkpoint, models
-    from ddpm_cli.files.frames import open_frames
-    from ddpm_cli.files.inputs import mode_of
+    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.images.inputs import mode_of
+    from ddpm_cli.files.outputs.frames import open_frames
+    from ddpm_cli.models import walks
 
-    found = models.find(model)
+    found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
     header = checkpoint.read_header(found.path)
-    generate.refuse_conditional(header, found.name)
+    walks.refuse_conditional(header, found.name)
     mode_of(header.data.shape)
     task = _task(ctx, inputs, found, header)
     console.say(task.cost)
@@ -126,18 +128,20 @@ class _Task(NamedTuple):
 
 def _task(ctx: click.Context, inputs: Sequence[str], found: "Found", header: "Header") -> _Task:
     """What the options ask for; what makes no sense is refused before any work."""
-    from ddpm_cli import build, classes, encoding, planning
     from ddpm_cli.diffusion import latents
+    from ddpm_cli.models import build, classes
+    from ddpm_cli.models import cost as planning
+    from ddpm_cli.pipelines import encode
 
     asked, trained = ctx.params, Layer(str(found.path), header.config)
     sources = _ends(inputs, asked)
     ends = len(sources or asked["seeds"])
     schedule = build.schedule_of(header, found.path)
     if asked["at"] is None:
-        config = walking.resolved(ctx, trained, encoding.OWN)
+        config = walking.resolved(ctx, trained, encode.OWN)
         config = walking.sized(ctx, config, schedule)
         sigma, blend = None, asked["blend"] or "slerp"
-        moves, calls = encoding.plan(config, schedule)
+        moves, calls = encode.plan(config, schedule)
     else:
         config = walking.resolved(ctx, trained)
         sigma, blend = walking.level(asked["at"], schedule), "lerp"
@@ -158,7 +162,7 @@ def _task(ctx: click.Context, inputs: Sequence[str], found: "Found", header: "He
 
 def _ends(inputs: Sequence[str], asked: dict[str, Any]) -> "list[Source]":
     """The images at the ends; none if these are seeds."""
-    from ddpm_cli.files.inputs import sources
+    from ddpm_cli.files.images.inputs import sources
 
     if inputs and asked["seeds"]:
         raise ConfigError("--seeds: INPUT says already between what; give one of them")
@@ -176,11 +180,11 @@ def _interpolate(ctx: click.Context, task: _Task, target: "Frames") -> None:
     """Find the ends, and walk down from each place between them."""
     import torch
 
-    from ddpm_cli import encoding
     from ddpm_cli.diffusion import latents
-    from ddpm_cli.files import images
+    from ddpm_cli.files.images import pixels as images
+    from ddpm_cli.pipelines import encode
 
-    coder = encoding.coder(task.found, task.config)
+    coder = encode.coder(task.found, task.config)
     pixels, size = _pixels(ctx, task, coder), ctx.params["batch"] or BATCH
     blend, parts = (latents.slerp if task.blend == "slerp" else latents.lerp), []
     with console.progress(len(task.places), "frames") as bar:
@@ -209,7 +213,7 @@ def _pixels(ctx: click.Context, task: _Task, coder: "Coder") -> "Tensor | None":
     """The images at the ends, uint8 [E, C, H, W]; None if the ends are seeds."""
     import torch
 
-    from ddpm_cli.files import inputs
+    from ddpm_cli.files.images import inputs
 
     if not task.sources:
         return None
@@ -224,10 +228,11 @@ def _starts(
     """States at the ends: latents in units of the prior or, with --at, noised images."""
     import torch
 
-    from ddpm_cli import classes, encoding
     from ddpm_cli.diffusion import latents
     from ddpm_cli.diffusion.rng import Rng
-    from ddpm_cli.files.images import from_uint8
+    from ddpm_cli.files.images.pixels import from_uint8
+    from ddpm_cli.models import classes
+    from ddpm_cli.pipelines import encode
 
     if pixels is None:
         seeds = ctx.params["seeds"]
@@ -235,14 +240,14 @@ def _starts(
         return Rng(seeds).normal(like)
     x0 = from_uint8(pixels).double()
     if task.sigma is not None:
-        return latents.noised(x0, task.sigma, encoding.noise([ctx.params["seed"]] * len(x0)))
+        return latents.noised(x0, task.sigma, encode.noise([ctx.params["seed"]] * len(x0)))
     labels = classes.numbers(task.label, range(len(x0)), task.config, coder.info)
     return coder.encode(x0, labels)
 
 
 def _images(ctx: click.Context, task: _Task, coder: "Coder", states: "Tensor") -> "Tensor | None":
     """What comes of states on the path; with --at the noise of the walk, too, is the same."""
-    from ddpm_cli import classes
+    from ddpm_cli.models import classes
 
     seeds = [ctx.params["seed"]] * len(states)
     labels = classes.numbers(task.label, seeds, task.config, coder.info)
@@ -254,7 +259,7 @@ def _images(ctx: click.Context, task: _Task, coder: "Coder", states: "Tensor") -
 def _report(made: "Tensor", pixels: "Tensor") -> None:
     """Say how close the frames at the ends are to the images there."""
     from ddpm_cli.evaluation.fidelity import psnr
-    from ddpm_cli.files.images import from_uint8
+    from ddpm_cli.files.images.pixels import from_uint8
 
     found = [f"{value:.1f}" for value in psnr(made, from_uint8(pixels)).tolist()]
     console.say(f"the ends come back at {', '.join(found)} dB")
@@ -262,7 +267,7 @@ def _report(made: "Tensor", pixels: "Tensor") -> None:
 
 def _record(ctx: click.Context, task: _Task, coder: "Coder") -> dict[str, Any]:
     """What the frames say of their making."""
-    from ddpm_cli import provenance
+    from ddpm_cli.files import provenance
     from ddpm_cli.files.records import compact
 
     found = provenance.record(

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ddpm_cli import completion, console, options, walking
-from ddpm_cli import config as configuration
-from ddpm_cli.config import Config, Layer
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.options import completion, shared, walking
+from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.config import Config, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ddpm_cli.diffusion.schedules import Schedule
-    from ddpm_cli.files.checkpoint import Header
-    from ddpm_cli.files.models import Found
-    from ddpm_cli.likelihoods import Asked, Meter
-    from ddpm_cli.rows import Given, Rows
+    from ddpm_cli.diffusion.schedules.tables import Schedule
+    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.pipelines.nll import Asked, Meter
+    from ddpm_cli.pipelines.rows import Given, Rows
 
 BATCH = 64
 COUNT = 100  # rows of a data set, unless told otherwise
@@ -30,7 +31,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command(
     "nll",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm nll a.png digits/ --json",
         "ddpm nll --split test -n 1000",
         "ddpm nll --split test --method vlb --terms terms.csv",
@@ -40,7 +41,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     ),
 )
 @click.argument("inputs", metavar="[INPUT...]", nargs=-1, shell_complete=completion.paths)
-@options.component("data", "--data", help="Measure on a data set, by default the model's own.")
+@shared.component("data", "--data", help="Measure on a data set, by default the model's own.")
 @click.option(
     "--split", type=click.Choice(["train", "test"]), help="Of the data; test unless told."
 )
@@ -50,7 +51,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=click.IntRange(min=1),
     help=f"How many rows of the data, from the first on; {COUNT} unless told.",
 )
-@options.model("Model to measure.")
+@shared.model("Model to measure.")
 @click.option(
     "--method",
     type=click.Choice(["ode", "vlb"]),
@@ -95,9 +96,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=_FILE,
     help="Write bits received against the error of the image predicted, .csv or .png.",
 )
-@options.fitting
-@options.seed(0, "Seed of the first image's noise.")
-@options.batch()
+@shared.fitting
+@shared.seed(0, "Seed of the first image's noise.")
+@shared.batch()
 @walking.rest()
 @click.pass_context
 def command(
@@ -123,11 +124,12 @@ def command(
     given the null class unless told. Standard errors are over images. Of data that are no
     images the density is measured, in their own units. Exit code 3: some inputs failed.
     """
-    from ddpm_cli import build, rows
-    from ddpm_cli.files import checkpoint, models
-    from ddpm_cli.generate import refuse_conditional
+    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.models import build
+    from ddpm_cli.models.walks import refuse_conditional
+    from ddpm_cli.pipelines import rows
 
-    found = models.find(model)
+    found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
     header = checkpoint.read_header(found.path)
@@ -156,8 +158,9 @@ class _Task(NamedTuple):
 
 def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Schedule") -> _Task:
     """What the options ask for; those that would have no effect are refused."""
-    from ddpm_cli import build, classes, likelihoods
-    from ddpm_cli.classes import OWN
+    from ddpm_cli.models import build, classes
+    from ddpm_cli.models.classes import OWN
+    from ddpm_cli.pipelines import nll
 
     asked, is_exact = ctx.params, ctx.params["method"] == "ode"
     idle = BOUND_ONLY if is_exact else ("sampler", *EXACT_ONLY)
@@ -169,24 +172,24 @@ def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Sched
         return walking.settled(ctx, read, own, free=("data",))
 
     if is_exact:
-        config = resolved(likelihoods.ODE)
+        config = resolved(nll.ODE)
     else:
-        whole = likelihoods.bound(header.config, schedule, respaced=False)
+        whole = nll.bound(header.config, schedule, respaced=False)
         config = resolved(whole)
         every = config["levels"].get("count") == whole.values["levels"]["count"]
         if asked["calls"] is not None or not every:
-            config = resolved(likelihoods.bound(header.config, schedule, respaced=True))
+            config = resolved(nll.bound(header.config, schedule, respaced=True))
     if build.is_adaptive(config) and asked["steps"] is not None:
         name = config["sampler"]["name"]
         raise ConfigError(f"--steps: {name} takes as many as its tolerance needs; leave it out")
     config = walking.sized(ctx, config, schedule)
     _check_files(ctx, header.data.is_image)
-    how = likelihoods.Asked(
+    how = nll.Asked(
         asked["method"],
-        asked["trace"] or likelihoods.trace(header.data),
+        asked["trace"] or nll.trace(header.data),
         *(asked[key] for key in ("probes", "repeats", "bits", "seed")),
     )
-    calls = likelihoods.plan(config, how, header.data, schedule)
+    calls = nll.plan(config, how, header.data, schedule)
     label = asked["label"]
     if label != OWN:
         label = classes.fixed(label, config)
@@ -198,7 +201,7 @@ def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Sched
 
 def _refuse_idle(ctx: click.Context, is_image: bool, *names: str) -> None:
     """Refuse options that the method, or data that are no images, have no use for."""
-    from ddpm_cli import provenance
+    from ddpm_cli.files import provenance
 
     if words := provenance.given(ctx, *names):
         method = ctx.params["method"]
@@ -213,7 +216,7 @@ def _refuse_idle(ctx: click.Context, is_image: bool, *names: str) -> None:
 
 def _check_files(ctx: click.Context, is_image: bool) -> None:
     """Refuse files that could not be written at the end."""
-    from ddpm_cli.files import curves
+    from ddpm_cli.files.outputs import curves
 
     terms, curve, force = (ctx.params[key] for key in ("terms", "rate_distortion", "force"))
     if terms is not None:
@@ -228,10 +231,10 @@ def _check_files(ctx: click.Context, is_image: bool) -> None:
 
 def _measure(ctx: click.Context, task: _Task, given: "Given") -> None:
     """Measure batch by batch, report each row, and sum up."""
-    from ddpm_cli import generate
-    from ddpm_cli.likelihoods import Meter
+    from ddpm_cli.models import walks
+    from ddpm_cli.pipelines.nll import Meter
 
-    found = generate.ready(task.found, task.config, moments_file=ctx.params["moments"])
+    found = walks.ready(task.found, task.config, moments_file=ctx.params["moments"])
     began, bits = time.monotonic(), list[float]()
     total = None if task.calls is None else task.calls * given.total
     with console.progress(total, "network calls") as bar:
@@ -251,8 +254,8 @@ def _measure(ctx: click.Context, task: _Task, given: "Given") -> None:
 
 def _classes(task: _Task, batch: "Rows") -> "Sequence[int] | None":
     """The class that each row is given."""
-    from ddpm_cli import classes
-    from ddpm_cli.classes import OWN
+    from ddpm_cli.models import classes
+    from ddpm_cli.models.classes import OWN
 
     if task.label == OWN:
         return batch.labels
@@ -279,10 +282,10 @@ def _sum_up(
     seconds: float,
 ) -> None:
     """Print the mean, then write the files that are asked for."""
-    from ddpm_cli import likelihoods
-    from ddpm_cli.files import curves
+    from ddpm_cli.files.outputs import curves
+    from ddpm_cli.pipelines import nll
 
-    mean, error = likelihoods.mean(bits)
+    mean, error = nll.mean(bits)
     calls = meter.calls / meter.rows
     values = {
         "model": task.found.name,
@@ -296,7 +299,7 @@ def _sum_up(
         "nats": mean * math.log(2),
         "levels": 2**task.asked.bits if task.header.data.is_image else None,
         "offset": meter.offset,
-        "method": likelihoods.described(task.config, task.asked),
+        "method": nll.described(task.config, task.asked),
         "calls": calls,
         "seconds": round(seconds, 1),
     }
@@ -314,11 +317,11 @@ def _sum_up(
 
 def _say(task: _Task, given: "Given", values: "dict[str, Any]") -> None:
     """Print the mean, and on stderr how it was measured."""
-    from ddpm_cli import likelihoods
+    from ddpm_cli.pipelines import nll
 
     mean, error = values["bits"], values["bits_error"]
     unit = "bits/dim" if task.header.data.is_image else "bits/dim of density"
     within = f", standard error {error:.4f}" if error is not None else ""
     console.result(f"{mean:.4f} {unit}{within} ({mean * math.log(2):.4f} nats)")
     console.say(f"{given.what}; {values['method']}; {values['calls']:.0f} network calls an image")
-    console.say(f"{likelihoods.unit(task.header.data, task.asked)}; {values['seconds']:.1f} s")
+    console.say(f"{nll.unit(task.header.data, task.asked)}; {values['seconds']:.1f} s")

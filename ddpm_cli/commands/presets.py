@@ -2,20 +2,22 @@
 
 import click
 
-from ddpm_cli import completion, config, console, options, presets, recipes
+from ddpm_cli import console
+from ddpm_cli.options import completion, shared
+from ddpm_cli.settings import config, presets, recipes
 
 
 @click.command(
     "presets",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm presets",
         "ddpm presets --json",
         "ddpm presets mnist > my.toml  # a start for ddpm train --config my.toml",
     ),
 )
 @click.argument("name", required=False, shell_complete=completion.preset_names)
-@options.json_lines
-@options.common
+@shared.json_lines
+@shared.common
 def command(name: str | None, as_json: bool) -> None:
     """List the presets, or print preset NAME in full.
 

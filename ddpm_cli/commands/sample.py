@@ -5,20 +5,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import completion, console, options, walking
-from ddpm_cli.config import Layer
+from ddpm_cli import console
+from ddpm_cli.options import completion, shared, walking
+from ddpm_cli.settings.config import Layer
 
 if TYPE_CHECKING:
-    from ddpm_cli.cascades import Cascade
-    from ddpm_cli.files.checkpoint import Header
-    from ddpm_cli.files.latents import Latents
-    from ddpm_cli.files.models import Found
-    from ddpm_cli.sampling import Task
+    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.latents import Latents
+    from ddpm_cli.pipelines.cascade import Cascade
+    from ddpm_cli.pipelines.sample import Task
 
 
 @click.command(
     "sample",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm sample -n 64 -o digits.png",
         "ddpm sample -n 64 --sampler ddim --steps 20 --set sampler.eta=0.5 -o ddim.png",
         "ddpm sample --class 7 --seeds 0-9,40 -o sevens/",
@@ -32,12 +33,12 @@ if TYPE_CHECKING:
         "ddpm sample -m runs/swiss-roll -n 5000 -o roll.csv --trajectory roll.gif",
     ),
 )
-@options.count(1, "How many images; by default one of each class that --class names.")
-@options.output(
+@shared.count(1, "How many images; by default one of each class that --class names.")
+@shared.output(
     "PNG, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for stdout; "
     "by default samples.png. Of arrays .csv, by default samples.csv; a .png is a plot."
 )
-@options.model("Model to sample from; others behind commas enlarge its images.")
+@shared.model("Model to sample from; others behind commas enlarge its images.")
 @walking.trajectory
 @walking.steps()
 @click.option(
@@ -61,11 +62,11 @@ if TYPE_CHECKING:
     help="Start from an image with noise, as much as --at says, instead of from noise alone.",
 )
 @walking.at("How much noise --init is given: that of x_T.")
-@options.fitting
+@shared.fitting
 @walking.aug_noise
-@options.seed()
-@options.seeds
-@options.batch()
+@shared.seed()
+@shared.seeds
+@shared.batch()
 @walking.rest(skips=True)
 @click.pass_context
 def command(
@@ -91,8 +92,10 @@ def command(
     images come back; whatever is asked for as well wins. --init keeps more of the image the
     smaller --at is; levels above it are left out, and the class is none unless asked for.
     """
-    from ddpm_cli import cascades, generate, sampling, starts
-    from ddpm_cli.files.checkpoint import read_header
+    from ddpm_cli.files.checkpoints.checkpoint import read_header
+    from ddpm_cli.models import walks
+    from ddpm_cli.pipelines import cascade as cascades
+    from ddpm_cli.pipelines import sample, starts
 
     model, later = cascades.split(model)
     stored = starts.stored(origin, init, at)
@@ -100,9 +103,9 @@ def command(
     if model is None:
         console.say(f"model: {found.name}")
     header = read_header(found.path)
-    generate.refuse_conditional(header, found.name)
+    walks.refuse_conditional(header, found.name)
     cascade = cascades.planned(later, found, header.data, ctx.params["aug_noise"])
-    sampling.run(ctx, _task(ctx, found, header, stored, cascade), walking.cost)
+    sample.run(ctx, _task(ctx, found, header, stored, cascade), walking.cost)
 
 
 def _task(
@@ -113,7 +116,9 @@ def _task(
     cascade: "Cascade",
 ) -> "Task":
     """What the options ask for; latents in a file answer what they leave open."""
-    from ddpm_cli import build, classes, provenance, sampling, starts
+    from ddpm_cli.files import provenance
+    from ddpm_cli.models import build, classes
+    from ddpm_cli.pipelines import sample, starts
 
     asked, trained = ctx.params, Layer(str(found.path), header.config)
     config = walking.resolved(ctx, trained, *(stored.settings if stored else []))
@@ -127,8 +132,8 @@ def _task(
         begin = starts.noised(ctx, schedule, header)
         label = classes.fixed(label, config)
     config = walking.sized(ctx, config, schedule, begin and begin.sigma)
-    labels = sampling.Labels.of(label, config, header.data)
+    labels = sample.Labels.of(label, config, header.data)
     if seeds is None:
-        seeds = sampling.seeds(ctx, label, classes.known(config, header.data))
+        seeds = sample.seeds(ctx, label, classes.known(config, header.data))
     words = provenance.given(ctx, "origin", "init", "at", "fit", "background", "aug_noise")
-    return sampling.Task(found, header, config, schedule, seeds, labels, words, cascade, begin)
+    return sample.Task(found, header, config, schedule, seeds, labels, words, cascade, begin)

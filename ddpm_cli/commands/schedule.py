@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import config, console, options
-from ddpm_cli.config import Layer
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal, missing_extra
+from ddpm_cli.options import shared
+from ddpm_cli.settings import config
+from ddpm_cli.settings.config import Layer
 
 if TYPE_CHECKING:
-    from ddpm_cli.diffusion.schedules import Schedule
+    from ddpm_cli.diffusion.schedules.tables import Schedule
 
 
 # t: the papers' 1..T, or the time in [0, 1] of a continuous process. index: as stored, 0..T-1.
@@ -26,24 +28,24 @@ PLOTTED = 1000  # points of a curve
 
 @click.command(
     "schedule",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm schedule",
         "ddpm schedule --set schedule.name=linear --rows 5",
         "ddpm schedule --set schedule.steps=4000 --rows all --csv > levels.csv",
         "ddpm schedule --plot levels.png",
     ),
 )
-@options.model("Show the schedule of this model.", default="")
-@options.settings
+@shared.model("Show the schedule of this model.", default="")
+@shared.settings
 @click.option("--rows", default="20", show_default=True, metavar="N", help="How many, or all.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
-@options.json_lines
+@shared.json_lines
 @click.option(
     "--plot", metavar="FILE", type=click.Path(path_type=Path), help="Write a picture instead."
 )
-@options.force("Replace the picture if it exists.")
-@options.list_kinds
-@options.common
+@shared.force("Replace the picture if it exists.")
+@shared.list_kinds
+@shared.common
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -110,14 +112,14 @@ def tabulate(schedule: "Schedule", count: int | None) -> list[Row]:
 
 
 def _schedule(ctx: click.Context, model: str | None) -> "Schedule":
-    from ddpm_cli import build
-    from ddpm_cli.files import checkpoint, models
+    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.models import build
 
     if model is None:
-        return build.schedule(config.resolve(options.layers(ctx)))
-    found = models.find(model)
+        return build.schedule(config.resolve(shared.layers(ctx)))
+    found = find.find(model)
     header = checkpoint.read_header(found.path)
-    asked = config.resolve(options.layers(ctx, header=Layer(found.name, header.config)))
+    asked = config.resolve(shared.layers(ctx, header=Layer(found.name, header.config)))
     if asked["schedule"] == header.config["schedule"]:
         return build.schedule_of(header, found.path)
     return build.schedule(asked)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import config as configuration
-from ddpm_cli import console, options
+from ddpm_cli import console
 from ddpm_cli.errors import Refusal
+from ddpm_cli.options import shared
+from ddpm_cli.settings import config as configuration
 
 if TYPE_CHECKING:
     from ddpm_cli.evaluation.oracles import Verdict
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 @click.command(
     "selftest",
-    epilog=options.examples("ddpm selftest", "ddpm selftest --device cpu --dtype float32 --json"),
+    epilog=shared.examples("ddpm selftest", "ddpm selftest --device cpu --dtype float32 --json"),
 )
-@options.hardware
-@options.json_lines
-@options.common
+@shared.hardware
+@shared.json_lines
+@shared.common
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
     """Compare this installation with closed-form results, in under 30 seconds.
@@ -33,7 +34,7 @@ def command(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
     """
     from ddpm_cli import hardware
 
-    config = configuration.resolve(options.layers(ctx))
+    config = configuration.resolve(shared.layers(ctx))
     compute = hardware.compute(**config["compute"])
     dtype = str(compute.dtype).removeprefix("torch.")
     console.say(f"device {compute.device}, networks in {dtype}")
@@ -78,10 +79,10 @@ def _batch_independence(compute: "Compute") -> "Verdict":
     """Largest difference, in 8-bit levels, between an image alone and the same in a batch."""
     import torch
 
-    from ddpm_cli import build, generate
     from ddpm_cli.evaluation.oracles import Verdict
-    from ddpm_cli.files.checkpoint import DataInfo
-    from ddpm_cli.files.images import to_uint8
+    from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+    from ddpm_cli.files.images.pixels import to_uint8
+    from ddpm_cli.models import build, walks
 
     config, info = _config(), DataInfo((1, 28, 28))
     single = compute._replace(dtype=torch.float32)  # 16-bit kernels round by batch shape
@@ -92,7 +93,7 @@ def _batch_independence(compute: "Compute") -> "Verdict":
     denoiser = build.denoiser(config, single.place(network.eval(), cast=True))
     made = []
     for seeds in ([3], list(range(8))):
-        (chunk,) = generate.chunks(denoiser, config, info, single, seeds, seeds, len(seeds))
+        (chunk,) = walks.chunks(denoiser, config, info, single, seeds, seeds, len(seeds))
         *_, final = chunk.states
         made.append(to_uint8(final.x.cpu()).int())
     return Verdict(float((made[0][0] - made[1][3]).abs().max()), 0, 1)
@@ -100,9 +101,9 @@ def _batch_independence(compute: "Compute") -> "Verdict":
 
 def _checkpoint(compute: "Compute") -> "Verdict":
     """Largest difference between weights and what a checkpoint gives back."""
-    from ddpm_cli import build
     from ddpm_cli.evaluation.oracles import Verdict
-    from ddpm_cli.files.checkpoint import DataInfo, Header, load, save
+    from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header, load, save
+    from ddpm_cli.models import build
 
     config, info = _config(), DataInfo((1, 28, 28))
     weights = build.network(config, info).state_dict()

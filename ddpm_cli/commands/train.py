@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import completion, console, options
-from ddpm_cli import config as configuration
-from ddpm_cli.config import Config
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.options import completion, shared
+from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.config import Config
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoint import DataInfo
-    from ddpm_cli.files.run import Run
+    from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+    from ddpm_cli.files.checkpoints.run import Run
     from ddpm_cli.hardware import Compute
     from ddpm_cli.training.distributed import Group
     from ddpm_cli.training.state import State
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "train",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm train --preset mnist",
         "ddpm train --preset tiny -o runs/first --steps 200",
         "ddpm train --preset mnist --minutes 10",
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
         "ddpm train --preset cifar10 --dry-run > cifar10.toml",
     ),
 )
-@options.output(
+@shared.output(
     "Folder of the run; by default runs/ with the name of the preset or file, or runs/custom."
 )
-@options.settings
+@shared.settings
 @click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps in all.")
-@options.batch("Images a step, over all processes.")
+@shared.batch("Images a step, over all processes.")
 @click.option(
     "--init",
     metavar="MODEL",
@@ -42,14 +43,14 @@ if TYPE_CHECKING:
     shell_complete=completion.models,
 )
 @click.option("--lr", type=float, help="Peak learning rate.")
-@options.seed(None, "Seed of weights, noise and data order.")
+@shared.seed(None, "Seed of weights, noise and data order.")
 @click.option("--minutes", type=click.FloatRange(min=0), help="Save and stop after that long.")
-@options.hardware
-@options.force("Start over: the run in the folder is removed.")
-@options.dry_run
-@options.json_lines
-@options.list_kinds
-@options.common
+@shared.hardware
+@shared.force("Start over: the run in the folder is removed.")
+@shared.dry_run
+@shared.json_lines
+@shared.list_kinds
+@shared.common
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -76,9 +77,9 @@ def command(
         "seed": "train.seed",
         "init": "init.model",
     }
-    from ddpm_cli import build
+    from ddpm_cli.models import build
 
-    config = build.inlined(configuration.resolve(options.layers(ctx, keys)))
+    config = build.inlined(configuration.resolve(shared.layers(ctx, keys)))
     name = preset or (config_file.stem if config_file else "custom")
     folder = Path(output) if output else Path("runs") / name
     if dry_run:
@@ -91,8 +92,9 @@ def _plan(config: Config) -> None:
     """Print the configuration on stdout and the cost of the model on stderr."""
     import torch
 
-    from ddpm_cli import build, trainer
-    from ddpm_cli.data.images import describe
+    from ddpm_cli.data.image_set import describe
+    from ddpm_cli.models import build
+    from ddpm_cli.pipelines import train as trainer
     from ddpm_cli.training import distributed
 
     console.result(configuration.dump_toml(config).rstrip("\n"))
@@ -116,8 +118,8 @@ def _plan(config: Config) -> None:
 
 def _train(config: Config, folder: Path, force: bool, as_json: bool) -> None:
     """Open the folder and train in it, alone or in a group of processes."""
-    from ddpm_cli import trainer
-    from ddpm_cli.files.run import Run
+    from ddpm_cli.files.checkpoints.run import Run
+    from ddpm_cli.pipelines import train as trainer
     from ddpm_cli.training import distributed
     from ddpm_cli.training.loop import NotFinite
 
@@ -141,9 +143,10 @@ def _continue(
     run: "Run", config: Config, compute: "Compute", place: "Group", as_json: bool
 ) -> None:
     """Build everything, run the loop from where the run stands, and leave a model."""
-    from ddpm_cli import build, trainer
-    from ddpm_cli.data.images import describe
-    from ddpm_cli.files.run import refuse_changes
+    from ddpm_cli.data.image_set import describe
+    from ddpm_cli.files.checkpoints.run import refuse_changes
+    from ddpm_cli.models import build
+    from ddpm_cli.pipelines import train as trainer
     from ddpm_cli.training.loop import train
 
     header, tensors = run.restore() or (None, {})

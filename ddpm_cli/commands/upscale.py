@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import config as configuration
-from ddpm_cli import console, options, walking
-from ddpm_cli.config import Layer
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.options import shared, walking
+from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.config import Layer
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.inputs import Fit
+    from ddpm_cli.files.images.inputs import Fit
 
 BATCH = 64
 NOISES_LIMIT = 100  # levels in one --aug-noise
@@ -36,7 +37,7 @@ def parse_noises(text: str) -> list[float]:
 
 @click.command(
     "upscale",
-    epilog=options.examples(
+    epilog=shared.examples(
         "ddpm upscale small.png -o large.png",
         "ddpm upscale small/ -n 4 -o large/",
         "ddpm upscale small.png --method zero-shot -m mnist --factor 4",
@@ -46,9 +47,9 @@ def parse_noises(text: str) -> list[float]:
         "ddpm sample -m runs/base --class 7 -o - | ddpm upscale - -o seven.png",
     ),
 )
-@options.inputs
-@options.output("PNG, folder/, name with {name} and {seed} in it, or - for stdout.")
-@options.model("Model to restore with.", default="newest run that fits in ./runs, else bundled")
+@shared.inputs
+@shared.output("PNG, folder/, name with {name} and {seed} in it, or - for stdout.")
+@shared.model("Model to restore with.", default="newest run that fits in ./runs, else bundled")
 @click.option(
     "--method",
     type=click.Choice(["auto", "model", "zero-shot"]),
@@ -56,7 +57,7 @@ def parse_noises(text: str) -> list[float]:
     show_default=True,
     help="A model trained to upscale, or any unconditional one with data consistency.",
 )
-@options.component(
+@shared.component(
     "operator", "--task", help="What to do, upscale by default; else with unconditional models."
 )
 @click.option("--factor", type=float, help="How many times larger; a trained model knows its own.")
@@ -74,15 +75,15 @@ def parse_noises(text: str) -> list[float]:
     callback=lambda ctx, param, value: parse_noises(value),
     help="Noise that hides faults of the input from a trained model; first:last:step for several.",
 )
-@options.count(1, "How many proposals for each input.")
+@shared.count(1, "How many proposals for each input.")
 @walking.steps()
 @click.option(
     "--class", "label", metavar="NAME", help="Class name or number, or none; else the input's own."
 )
-@options.seed(help="Seed of the first proposal.")
-@options.seeds
-@options.batch()
-@options.fitting
+@shared.seed(help="Seed of the first proposal.")
+@shared.seeds
+@shared.batch()
+@shared.fitting
 @walking.rest(skips=True)
 @click.pass_context
 def command(
@@ -119,25 +120,29 @@ def command(
     The class of an image that ddpm sample made is in its file, and is used here. With several
     inputs, proposals or levels of noise -o is a folder. See --set edits for time travel.
     """
-    from ddpm_cli import build, classes, hardware, planning, provenance, restoring, upscaling
-    from ddpm_cli.files import inputs as files
-    from ddpm_cli.files.results import open_results
+    from ddpm_cli import hardware
+    from ddpm_cli.files import provenance
+    from ddpm_cli.files.images import inputs as files
+    from ddpm_cli.files.outputs.edits import open_results
+    from ddpm_cli.models import build, classes
+    from ddpm_cli.models import cost as planning
+    from ddpm_cli.pipelines import restoring, upscale
 
-    task = task or upscaling.UPSCALE
-    found, header = upscaling.choose(model, method, task)
+    task = task or upscale.UPSCALE
+    found, header = upscale.choose(model, method, task)
     if model is None:
         console.say(f"model: {found.name}")
-    upscaling.check_noise(noises, header)
+    upscale.check_noise(noises, header)
     trained = Layer(str(found.path), header.config)
-    own = upscaling.layer(header, task, factor)
+    own = upscale.layer(header, task, factor)
     config = walking.resolved(ctx, trained, own, free=["operator"])
     schedule = build.schedule_of(header, found.path)
     config = walking.sized(ctx, config, schedule)
-    upscaling.operator(config, header.data, task)  # refused before any work
-    named = upscaling.class_of(label, {}, config, header.data)
+    upscale.operator(config, header.data, task)  # refused before any work
+    named = upscale.class_of(label, {}, config, header.data)
     classes.one(named, config, header.data)  # and so is an unknown class
     wanted = restoring.Wanted(
-        files.sources(inputs), options.image_seeds(seed, count, seeds), noises
+        files.sources(inputs), shared.image_seeds(seed, count, seeds), noises
     )
     moves, calls = planning.plan(config, schedule)
     how = "a trained model" if header.task else "data consistency"
@@ -156,7 +161,7 @@ def command(
         skip_existing=skip_existing,
     )
     compute = hardware.compute(**config["compute"])
-    upscaler = upscaling.load(found, config, compute, task, exact=consistent)
+    upscaler = upscale.load(found, config, compute, task, exact=consistent)
     size = batch or BATCH
     words = provenance.given(ctx, *OWN)
     record = provenance.record(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.images import ImageSet
+from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.splits import Split
 from ddpm_cli.errors import Refusal
 

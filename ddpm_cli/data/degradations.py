@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.files.images import from_pillow, from_uint8, to_pillow, to_uint8
+from ddpm_cli.files.images.pixels import from_pillow, from_uint8, to_pillow, to_uint8
 
 Filter = Literal["bicubic", "area"]
 Kind = Literal["none", "blur", "bsr"]

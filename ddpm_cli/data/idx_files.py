@@ -15,7 +15,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.images import ImageSet
+from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.errors import Refusal
 
 UNSIGNED_BYTE = 8

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.images import ImageSet
+from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.sources import Files
 from ddpm_cli.data.splits import Labels, Split, arrange
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.images import Mode, fitted, from_pillow, measure, read_pillow
+from ddpm_cli.files.images.pixels import Mode, fitted, from_pillow, measure, read_pillow
 
 Fit = Literal["error", "resize", "crop"]
 Size = tuple[int, int]  # width, height

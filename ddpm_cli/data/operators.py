@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddpm_cli.data.degradations import Filter, gaussian, resize, small
 from ddpm_cli.diffusion.restoration import Separable
-from ddpm_cli.knobs import Positive, Range, Share
+from ddpm_cli.settings.knobs import Positive, Range, Share
 
 Factor = Annotated[float, Range(1, None, True)]
 LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601: what red, green and blue become in grey

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.opening import BYTE_LIMIT, SUFFIXES, is_image_name
+from ddpm_cli.files.images.opening import BYTE_LIMIT, SUFFIXES, is_image_name
 
 
 class Files(Protocol):

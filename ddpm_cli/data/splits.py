@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from ddpm_cli.data.labels import read
+from ddpm_cli.data.class_tables import read
 from ddpm_cli.data.sources import Files
 from ddpm_cli.errors import Refusal
 

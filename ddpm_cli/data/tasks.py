@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data.degradations import degrade, enlarge, noise, shrink, small
-from ddpm_cli.data.masks import random_known
+from ddpm_cli.data.random_masks import random_known
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.files.images import from_uint8, to_uint8
-from ddpm_cli.knobs import NonNegative, Positive
+from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.settings.knobs import NonNegative, Positive
 
 
 class Task(Protocol):

@@ -11,7 +11,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.diffusion.walk import Draws, Move, Visited
-from ddpm_cli.knobs import Positive
+from ddpm_cli.settings.knobs import Positive
 
 
 def langevin(

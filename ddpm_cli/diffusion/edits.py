@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ddpm_cli.knobs import Count, Index, NonNegative, Positive
+from ddpm_cli.settings.knobs import Count, Index, NonNegative, Positive
 
 LENGTHS = (10,)
 VISITS = (10,)

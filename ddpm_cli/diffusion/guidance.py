@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.knobs import Fraction, NonNegative, Positive
+from ddpm_cli.settings.knobs import Fraction, NonNegative, Positive
 
 # (images [B, ...], sigma []) -> log-likelihood [B] of what is wanted, up to a constant.
 Judge = Callable[[Tensor, Tensor], Tensor]

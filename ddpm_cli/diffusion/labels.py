@@ -6,8 +6,8 @@ Never a 16-bit float: bfloat16 takes the indices 997, 998, 999 to 996, 1000, 100
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.knobs import Positive
+from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.settings.knobs import Positive
 
 
 def index(sigma: Tensor, schedule: Schedule) -> Tensor:

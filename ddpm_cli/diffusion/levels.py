@@ -12,8 +12,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.knobs import Count, Index, NonNegative, Positive
+from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.settings.knobs import Count, Index, NonNegative, Positive
 
 SECTIONS = (10, 15, 20)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
-from ddpm_cli.knobs import Positive
+from ddpm_cli.settings.knobs import Positive
 
 
 class Move(NamedTuple):

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.shapes import column, within
-from ddpm_cli.knobs import Fraction, Positive
+from ddpm_cli.settings.knobs import Fraction, Positive
 
 
 def clamp(denoise: Denoise, *, limit: Positive = 1.0) -> Denoise:

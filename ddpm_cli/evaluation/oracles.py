@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.diffusion import labels, levels, likelihood, parameterizations, schedules
+from ddpm_cli.diffusion import labels, levels, likelihood, parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.losses.denoising import simple
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers.ddim import ddim
 from ddpm_cli.diffusion.samplers.ddpm import ddpm
 from ddpm_cli.diffusion.samplers.heun import heun
+from ddpm_cli.diffusion.schedules import tables
 from ddpm_cli.diffusion.walk import Step, start, walk
 
 
@@ -52,7 +53,7 @@ class _Gaussian(nn.Module):
 
 def _deviation(step: Step, count: int, spacing: Callable[..., Tensor] = levels.leading) -> Tensor:
     """Factor by which a deterministic walk scales its start, in native scale."""
-    schedule = schedules.linear()
+    schedule = tables.linear()
     denoise = Denoiser(_Gaussian(), schedule, parameterizations.v, labels.index)
     along = spacing(schedule, count=count)
     x = torch.ones(1, 1, dtype=torch.float64) * schedule.prior(along[0])
@@ -62,7 +63,7 @@ def _deviation(step: Step, count: int, spacing: Callable[..., Tensor] = levels.l
 
 def linear_schedule(device: torch.device, dtype: torch.dtype) -> Verdict:
     """abar at T = 1000 of the linear schedule (Ho 2020)."""
-    schedule = schedules.linear()
+    schedule = tables.linear()
     alpha = schedule.alpha(schedule.sigma(torch.tensor(1.0, dtype=torch.float64)))
     return Verdict(float(alpha**2), 4.035829765e-05, 1e-12)
 
@@ -80,7 +81,7 @@ def heun_order(device: torch.device, dtype: torch.dtype) -> Verdict:
 
 def exact_likelihood(device: torch.device, dtype: torch.dtype) -> Verdict:
     """Log density in nats that the ODE finds for N(0, 1) data at 0.7, with the exact trace."""
-    schedule = schedules.linear()
+    schedule = tables.linear()
     denoise = Denoiser(_Gaussian(), schedule, parameterizations.v, labels.index)
     x = torch.full((1, 1), 0.7, dtype=torch.float64)
     along = levels.logsnr(schedule, count=50)
@@ -91,7 +92,7 @@ def exact_likelihood(device: torch.device, dtype: torch.dtype) -> Verdict:
 
 def ancestral_variance(device: torch.device, dtype: torch.dtype) -> Verdict:
     """Variance of 1000 ancestral steps with the posterior's variance on N(0, 1) data."""
-    schedule = schedules.linear()
+    schedule = tables.linear()
     denoise = Denoiser(_Gaussian(), schedule, parameterizations.v, labels.index)
     along, rng = levels.trailing(schedule, count=1000), Rng([0])
     x = start(denoise, along, torch.empty(1, 200_000, dtype=torch.float64), rng)
@@ -102,7 +103,7 @@ def ancestral_variance(device: torch.device, dtype: torch.dtype) -> Verdict:
 class _TwoPoints(nn.Module):
     """The exact eps-network for data that is -0.5 or 0.5 with equal chance."""
 
-    def __init__(self, schedule: schedules.Schedule) -> None:
+    def __init__(self, schedule: tables.Schedule) -> None:
         super().__init__()
         self._schedule = schedule
 
@@ -117,7 +118,7 @@ class _TwoPoints(nn.Module):
 
 def bayes_loss(device: torch.device, dtype: torch.dtype) -> Verdict:
     """L_simple of the exact network on the two-point toy, which no network can beat."""
-    schedule = schedules.linear()
+    schedule = tables.linear()
     denoise = Denoiser(_TwoPoints(schedule), schedule, parameterizations.eps, labels.index)
     t = (torch.arange(1000, dtype=torch.float64) + 1) / 1000
     x0 = torch.where(torch.arange(100_000) % 2 == 0, 0.5, -0.5).double()[:, None]

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.knobs import Count, Fraction, Index, Positive
-from ddpm_cli.networks.layers import attend, dense, normalization, sinusoid, zero
-from ddpm_cli.networks.stages import Parts, fold, sides
+from ddpm_cli.networks.parts.layers import attend, dense, normalization, sinusoid, zero
+from ddpm_cli.networks.parts.stages import Parts, fold, sides
+from ddpm_cli.settings.knobs import Count, Fraction, Index, Positive
 
 
 class classifier(nn.Module):  # noqa: N801  (a component is named as it is called in a config)

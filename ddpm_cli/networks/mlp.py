@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.knobs import Count, Fraction, Index
-from ddpm_cli.networks.layers import sinusoid, zero
+from ddpm_cli.networks.parts.layers import sinusoid, zero
+from ddpm_cli.settings.knobs import Count, Fraction, Index
 
 
 class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a config)

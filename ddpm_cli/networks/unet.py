@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.knobs import Count, Fraction, Index, Positive
-from ddpm_cli.networks.layers import Fourier, dense, normalization, sinusoid, zero
-from ddpm_cli.networks.stages import Parts, fold, sides, unfold
+from ddpm_cli.networks.parts.layers import Fourier, dense, normalization, sinusoid, zero
+from ddpm_cli.networks.parts.stages import Parts, fold, sides, unfold
+from ddpm_cli.settings.knobs import Count, Fraction, Index, Positive
 
 
 class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a config)

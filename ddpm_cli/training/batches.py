@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.files.images import from_uint8
+from ddpm_cli.files.images.pixels import from_uint8
 
 
 class Images(Protocol):

@@ -12,7 +12,7 @@ from ddpm_cli.diffusion.losses.noised import Noised
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.knobs import NonNegative, Positive
+from ddpm_cli.settings.knobs import NonNegative, Positive
 
 
 def simple(denoise: Denoiser, x0: Tensor, t: Tensor, rng: Rng, **condition: object) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.knobs import Count
+from ddpm_cli.settings.knobs import Count
 
 DIMENSIONS = 50  # more of them take more backward passes than a step can wait for
 

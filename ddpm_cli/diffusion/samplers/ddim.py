@@ -8,7 +8,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.variances import large, limited, optimal
 from ddpm_cli.diffusion.walk import Draws, Move, Visited
-from ddpm_cli.knobs import Count, NonNegative
+from ddpm_cli.settings.knobs import Count, NonNegative
 
 
 def ddim(

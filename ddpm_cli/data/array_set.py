@@ -1,0 +1,80 @@
+"""A set of float arrays of one shape with optional labels, normalized, in memory."""
+
+from torch import Tensor
+
+from ddpm_cli.data.image_set import shares
+from ddpm_cli.errors import Refusal
+
+VALUE_LIMIT = 2**28  # values of a set: 1 GiB of float32
+
+
+class ArraySet:
+    """Rows [N, ...] of float32 as a network sees them: (values - mean) / std.
+
+    mean and std have one number for each index of the first axis of a row: for each feature of
+    [N, d], for each channel of [N, C, ...].
+    """
+
+    skipped: tuple[str, ...] = ()
+    in_memory = True
+
+    def __init__(
+        self,
+        values: Tensor,
+        mean: Tensor,
+        std: Tensor,
+        labels: Tensor | None = None,
+        classes: tuple[str, ...] | None = None,
+    ) -> None:
+        """Take values [N, D, ...] in their own units, mean [D] and std [D]."""
+        wide = [-1, *[1] * (values.ndim - 2)]
+        normal = (values.double() - mean.double().reshape(wide)) / std.double().reshape(wide)
+        self._values = normal.float()
+        self.shape = tuple(values.shape[1:])
+        self.mean: tuple[float, ...] | None = tuple(mean.tolist())
+        self.std: tuple[float, ...] | None = tuple(std.tolist())
+        self.labels = labels
+        self.classes = classes
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Give normalized values float32 [B, ...] and labels int64 [B], or None without."""
+        return self._values[indices], None if self.labels is None else self.labels[indices]
+
+    @property
+    def size(self) -> int:
+        """The bytes that all values take."""
+        return 4 * self._values.numel()
+
+    @property
+    def reach(self) -> float:
+        """The largest magnitude of a normalized value."""
+        return float(self._values.abs().max())
+
+    @property
+    def what(self) -> str:
+        """Number and shape of the rows, in words."""
+        if len(self.shape) == 1:
+            return f"{len(self)} rows of {self.shape[0]} values"
+        return f"{len(self)} arrays of {'x'.join(map(str, self.shape))} values"
+
+    def frequencies(self) -> list[float] | None:
+        """Give the share of each class, or None without classes."""
+        return shares(self.labels, self.classes)
+
+
+def statistics(values: Tensor, place: str) -> tuple[Tensor, Tensor]:
+    """Mean [D] and standard deviation [D] over all but axis 1; a constant keeps its scale."""
+    columns = values.double().transpose(0, 1).flatten(1)
+    mean, std = columns.mean(1), columns.std(1, correction=0)
+    # Rounding gives a constant column a tiny deviation, which would blow its noise up.
+    std[columns.amin(1) == columns.amax(1)] = 1.0
+    wrong = ~(mean.isfinite() & std.isfinite() & (std > 0))
+    if wrong.any():
+        column = int(wrong.nonzero()[0]) + 1
+        raise Refusal(
+            f"{place}: the values of column {column} cannot be normalized: too far apart"
+        )
+    return mean, std

@@ -1,0 +1,180 @@
+"""The image sets that `[data] name` can choose: to add one, write a function that returns it."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from ddpm_cli.data.cifar import CIFAR10, CIFAR100, cifar
+from ddpm_cli.data.idx_files import image_set
+from ddpm_cli.data.image_set import ImageSet
+from ddpm_cli.data.loading import Wish, load
+from ddpm_cli.data.sources import Archive, Folder
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.settings.knobs import Fraction, Index
+
+Split = Literal["train", "test"]
+BUNDLED = Path(__file__).parents[2] / "assets" / "mnist"
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+DIGITS = tuple("0123456789")
+CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+def mnist(split: Split, *, path: str = "") -> ImageSet:
+    """Handwritten digits, 28x28 grey: 60000 to train and 10000 to test, bundled.
+
+    `path` names another folder with the four IDX files (LeCun and Cortes 1998).
+    """
+    folder = _path(path) if path else BUNDLED
+    if not _holds_idx(folder):
+        raise Refusal(f"{folder}: the four IDX files of MNIST are not in it")
+    return _mnist_like(split, folder, DIGITS)
+
+
+def fashion_mnist(split: Split, *, path: str = "", download: bool = False) -> ImageSet:
+    """Articles of clothing, 28x28 grey: 60000 to train and 10000 to test.
+
+    Looked for in `path` (also as torchvision lays it out), in Debian's package
+    dataset-fashion-mnist and in the cache folder; fetched only with `download` (Xiao 2017).
+    """
+    if not path and _holds_idx(DEBIAN):
+        return _mnist_like(split, DEBIAN, CLOTHES)
+    home = _path(path) if path else _cache()
+    fetched = home / "FashionMNIST" / "raw"
+    place = home if _holds_idx(home) else fetched
+    if not _holds_idx(place):
+        if not download:
+            why = f"Looked in {home}, {fetched} and {DEBIAN}."
+            fix = "Install dataset-fashion-mnist (Debian), or add --set data.download=true."
+            raise Refusal("fashion-mnist: not found", why, fix)
+        _fetch_fashion_mnist(home)
+    return _mnist_like(split, place, CLOTHES)
+
+
+def cifar10(split: Split, *, path: str = "", download: bool = False) -> ImageSet:
+    """Photographs of 10 classes, 32x32 RGB: 50000 to train and 10000 to test.
+
+    `path` is the folder with cifar-10-batches-bin or cifar-10-batches-py, by default the cache
+    folder; fetched only with `download` (Krizhevsky 2009).
+    """
+    return cifar(CIFAR10, split, _path(path) if path else _cache(), download=download)
+
+
+def cifar100(split: Split, *, path: str = "", download: bool = False) -> ImageSet:
+    """Photographs of 100 classes, 32x32 RGB: 50000 to train and 10000 to test.
+
+    `path` is the folder with cifar-100-binary or cifar-100-python, by default the cache folder;
+    fetched only with `download` (Krizhevsky 2009).
+    """
+    return cifar(CIFAR100, split, _path(path) if path else _cache(), download=download)
+
+
+def folder(
+    split: Split,
+    *,
+    path: str = "",
+    size: Index = 0,
+    mode: Literal["RGB", "L", "RGBA"] = "RGB",
+    fit: Literal["error", "resize", "crop"] = "error",
+    labels: Literal["folders", "csv", "none"] = "folders",
+    holdout: Fraction = 0.05,
+    skip_corrupt: bool = False,
+    memory: Index = 1024,
+) -> ImageSet:
+    """The images in a folder of your own; its subfolders, if any, are the classes.
+
+    size: pixels a side, 0 takes images as they are. fit: what to do with other sizes; crop keeps
+    the middle. labels: csv reads them from labels.csv or metadata.csv in the folder, with the
+    columns file (or file_name) and label (or class); none ignores subfolders. holdout: the share
+    kept for test, chosen by the hash of the file name, unless the subfolders are train and test.
+    memory: MiB of pixels to hold; larger sets are decoded while training.
+    """
+    wish = Wish(size, mode, fit, labels, holdout, skip_corrupt, memory)
+    return load(Folder(_needed(path)), split, wish)
+
+
+def archive(
+    split: Split,
+    *,
+    path: str = "",
+    size: Index = 0,
+    mode: Literal["RGB", "L", "RGBA"] = "RGB",
+    fit: Literal["error", "resize", "crop"] = "error",
+    labels: Literal["folders", "csv", "none"] = "folders",
+    holdout: Fraction = 0.05,
+    skip_corrupt: bool = False,
+    memory: Index = 1024,
+) -> ImageSet:
+    """The images in a zip file, read without unpacking it; knobs as for folder."""
+    wish = Wish(size, mode, fit, labels, holdout, skip_corrupt, memory)
+    return load(Archive(_needed(path)), split, wish)
+
+
+def idx(
+    split: Split,
+    *,
+    images: str = "",
+    labels: str = "",
+    test_images: str = "",
+    test_labels: str = "",
+) -> ImageSet:
+    """Grey images in IDX files of your own, plain or gzipped; labels are optional."""
+    if split == "test":
+        images, labels = test_images, test_labels
+    key = "data.images" if split == "train" else "data.test_images"
+    return image_set(_needed(images, key), _path(labels) if labels else None, None)
+
+
+def _needed(path: str, key: str = "data.path") -> Path:
+    if not path:
+        raise ConfigError(f"{key}: the data set needs it; add --set {key}=PATH")
+    return _path(path)
+
+
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise ConfigError("data: a path holds a NUL character; remove it")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise Refusal(f"{text}: {error}; write the path in full") from error
+
+
+def _cache() -> Path:
+    """Give the folder for downloads: $XDG_CACHE_HOME/ddpm, by default ~/.cache/ddpm."""
+    return _path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "ddpm"
+
+
+def _mnist_like(split: Split, place: Path, classes: tuple[str, ...]) -> ImageSet:
+    part = {"train": "train", "test": "t10k"}[split]
+    images = _idx_file(place, f"{part}-images-idx3-ubyte")
+    return image_set(images, _idx_file(place, f"{part}-labels-idx1-ubyte"), classes)
+
+
+def _holds_idx(place: Path) -> bool:
+    return _idx_file(place, "train-images-idx3-ubyte").exists()
+
+
+def _idx_file(place: Path, name: str) -> Path:
+    plain = place / name
+    return plain if plain.is_file() else place / f"{name}.gz"
+
+
+def _fetch_fashion_mnist(home: Path) -> None:
+    """Let torchvision fetch the files, with its check sums."""
+    from torchvision.datasets import FashionMNIST  # 1.4 s, and only needed here
+
+    try:
+        FashionMNIST(str(home), download=True)
+    except (RuntimeError, OSError) as error:
+        raise Refusal(f"fashion-mnist: the download to {home} failed: {error}") from error

@@ -1,0 +1,1 @@
+"""Noise schedules: tables of levels, continuous processes, learned ones."""

@@ -1,0 +1,1 @@
+"""Checkpoints and what belongs to them: finding, moments, latents, run folders."""

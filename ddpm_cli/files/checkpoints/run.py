@@ -1,0 +1,197 @@
+"""The folder of a training run: its lock, its configuration, metrics, states and model.
+
+runs/NAME/{config.toml, model.safetensors, state.safetensors, state.previous.safetensors,
+metrics.jsonl, samples/}
+"""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import atomic
+from ddpm_cli.files.checkpoints.checkpoint import Header, load, read_header, save
+from ddpm_cli.settings.config import SAMPLING, Config, differences, dump_toml
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+# What may change when a run goes on: none of it alters what a step computes.
+FREE = {
+    "summary",
+    "compute.compile",
+    "compute.device",
+    "compute.threads",
+    "train.log_every",
+    "train.measure_every",
+    "train.minutes",
+    "train.save_every",
+    "train.sheet_every",
+    "train.workers",
+}
+LOCK = "run.lock"
+AVERAGE = "average."  # names of the averaged weights in a state start so
+
+
+class Run:
+    """An open run folder, as a context manager; only the process that `leads` writes in it."""
+
+    def __init__(self, folder: Path, leads: bool = True) -> None:
+        self.folder = folder
+        self.model = folder / "model.safetensors"
+        self.newest = folder / "state.safetensors"
+        self.previous = folder / "state.previous.safetensors"
+        self.metrics = folder / "metrics.jsonl"
+        self.samples = folder / "samples"
+        self._coming = folder / ".state.tmp"
+        self._newest_is_whole = True
+        self._lock: BinaryIO | None = None
+        if leads:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(folder)
+            for stale in (*folder.glob(".*.tmp*"), *self.samples.glob(".*.tmp*")):
+                stale.unlink(missing_ok=True)
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
+                if [path.name for path in self.folder.iterdir()] == [LOCK]:
+                    (self.folder / LOCK).unlink()
+                    self.folder.rmdir()
+            self._lock.close()
+
+    def restore(self) -> tuple[Header, dict[str, Tensor]] | None:
+        """The newest readable state, or None if none was ever saved.
+
+        A damaged newest state falls back to the one before; if all are damaged, refuse.
+        """
+        present = [path for path in (self.newest, self.previous) if path.exists()]
+        for path in present:
+            try:
+                header, tensors = load(path)
+                if header.kind != "state":
+                    raise Refusal(f"{path}: a {header.kind}, and no state to go on from")
+            except Refusal as problem:
+                console.warn(f"{problem.message}; skipping it")
+                self._newest_is_whole = False
+            else:
+                return header, tensors
+        if present or self.model.exists():
+            why = "it holds a run, but no readable state.safetensors to go on from"
+            raise Refusal(f"{self.folder}: {why}", "give another -o, or --force to start over")
+        return None
+
+    def start_over(self) -> None:
+        """Remove what an earlier run left."""
+        for path in (self.newest, self.previous, self.metrics, self.model):
+            path.unlink(missing_ok=True)
+
+    def begin(self, config: Config, step: int) -> None:
+        """Write the configuration, and cut metrics of steps that will be run again."""
+        atomic.write(self.folder / "config.toml", dump_toml(config).encode())
+        if self.metrics.exists():
+            kept = [line for line in self._lines() if line["step"] <= step]
+            text = "".join(json.dumps(line) + "\n" for line in kept)
+            atomic.write(self.metrics, text.encode())
+
+    def log(self, values: Mapping[str, float]) -> None:
+        """Append one line to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(values)) + "\n")
+
+    def save(self, tensors: dict[str, Tensor], header: Header) -> None:
+        """Write a state, and then the model in it; the state before stays as a fallback.
+
+        The files change their names only when the new state is whole on the disk, so at any
+        moment there is one to go on from.
+        """
+        try:
+            save(self._coming, tensors, header)
+            if self._newest_is_whole and self.newest.exists():
+                self.newest.replace(self.previous)
+            self._coming.replace(self.newest)
+        finally:
+            with contextlib.suppress(OSError):
+                self._coming.unlink(missing_ok=True)
+        self._newest_is_whole = True
+        atomic.sync_folder(self.folder)
+        self._publish(tensors, header)
+
+    def complete(self, tensors: dict[str, Tensor], header: Header) -> None:
+        """Write the model of a state unless it is there: a kill may have come in between."""
+        try:
+            there = read_header(self.model, verify=True)
+        except (Refusal, OSError):
+            there = None
+        if there is None or (there.kind, there.step) != ("model", header.step):
+            self._publish(tensors, header)
+
+    def _publish(self, tensors: dict[str, Tensor], header: Header) -> None:
+        """Write the averaged weights as the model to sample from."""
+        cut = len(AVERAGE)
+        average = {k[cut:]: value for k, value in tensors.items() if k.startswith(AVERAGE)}
+        save(self.model, average, header._replace(kind="model", threads=0))
+
+    def _lines(self) -> list[dict[str, float]]:
+        """The whole lines of metrics.jsonl; a torn last line is dropped."""
+        found = []
+        for line in self.metrics.read_text("utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return [
+            line
+            for line in found
+            if isinstance(line, dict) and isinstance(line.get("step"), (int, float))
+        ]
+
+
+def _locked(folder: Path) -> BinaryIO:
+    """Hold the folder for this process; the lock dies with its owner."""
+    lock = (folder / LOCK).open("ab")
+    if fcntl is None:
+        return lock
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise Refusal(f"{folder}: in use by another run", "give another -o") from None
+        console.warn(f"{folder}: this file system has no locks: start no second run in it")
+        return (folder / LOCK).open("ab")
+    return lock
+
+
+def refuse_changes(folder: Path, old: Config, new: Config) -> None:
+    """Refuse to go on with settings that would make it another run."""
+    changed = [
+        (key, was, now)
+        for key, was, now in differences(old, new)
+        if key not in FREE
+        and key.split(".")[0] not in SAMPLING
+        and not (key == "train.steps" and now > was)
+    ]
+    if changed:
+        fix = "give another -o, or --force to start over"
+        raise ConfigError(
+            *(
+                f"{key}: {folder} was trained with {was!r}, not {now!r}; {fix}"
+                for key, was, now in changed
+            )
+        )
+
+
+def newest_runs(root: Path) -> list[Path]:
+    """The models of the runs under `root`, the one that was saved last first."""
+    return sorted(root.glob("*/model.safetensors"), key=os.path.getmtime, reverse=True)

@@ -1,0 +1,1 @@
+"""Image files: opened safely, fitted to a model, masked, and written."""

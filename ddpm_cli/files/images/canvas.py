@@ -1,0 +1,103 @@
+"""Images with holes: read, put on a larger canvas if asked for, with their masks."""
+
+import re
+from typing import NamedTuple
+
+from PIL import Image
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.images import inputs, masks
+from ddpm_cli.files.images.inputs import Fit, Input, Source
+from ddpm_cli.files.images.masks import Mask, Size
+from ddpm_cli.files.images.opening import PIXEL_LIMIT
+
+NEARLY_ALL = 0.95  # of an image: a mask that makes more anew may be the wrong way round
+
+Growth = tuple[int, int, int, int]  # pixels on the left, on the right, above and below
+NONE: Growth = (0, 0, 0, 0)
+
+
+class Canvas(NamedTuple):
+    """How images and their masks are read for a model of `shape` [C,H,W].
+
+    growth: how much is put around each; panorama: the size to which each is brought.
+    """
+
+    shape: tuple[int, ...]
+    mask: Mask
+    growth: Growth
+    panorama: Size | None
+    fit: Fit
+    background: str
+
+    def read(self, source: Source) -> tuple[Input, Tensor]:
+        """An image as the model sees it, and what of it is to be made anew, bool [1,H,W]."""
+        picture = inputs.decode(source)
+        size, growth = picture.size, self.growth
+        if self.panorama is not None:
+            growth = _around(source.name, size, self.panorama)
+        picture = _grown(source.name, picture, growth)
+        given = inputs.arranged(
+            source, picture, self._page(picture.size), self.fit, self.background
+        )
+        hole = masks.hole(self.mask, source, size, growth, given)
+        if growth == NONE:
+            _warn(source.name, hole, given)
+        return given, hole
+
+    def _page(self, size: Size) -> tuple[int, ...]:
+        """The shape in which an image is read: large ones are not made smaller unasked."""
+        channels, height, width = self.shape
+        if self.fit in ("crop", "resize"):
+            return self.shape
+        return channels, max(height, size[1]), max(width, size[0])
+
+
+def parse_growth(text: str) -> Growth:
+    """The numbers left, right, up and down of --extend."""
+    match = re.fullmatch(r"\s*(\d{1,6})" + r"\s*,\s*(\d{1,6})" * 3 + r"\s*", text)
+    if match is None or not any(map(int, match.groups())):
+        raise ConfigError(f"--extend {text}: write pixels left,right,up,down, as 14,14,0,0")
+    left, right, up, down = map(int, match.groups())
+    return left, right, up, down
+
+
+def parse_size(text: str) -> Size:
+    """Width and height of --panorama."""
+    match = re.fullmatch(r"\s*([1-9]\d{0,5})\s*[xX]\s*([1-9]\d{0,5})\s*", text)
+    if match is None:
+        raise ConfigError(f"--panorama {text}: write WIDTHxHEIGHT, as 2304x256")
+    return int(match[1]), int(match[2])
+
+
+def _around(name: str, size: Size, page: Size) -> Growth:
+    """What is missing around an image in the middle of a page."""
+    wide, high = page[0] - size[0], page[1] - size[1]
+    if wide < 0 or high < 0:
+        what = f"{name}: {size[0]}x{size[1]} pixels, larger than --panorama {page[0]}x{page[1]}"
+        raise Refusal(what, "ask for a larger one")
+    return wide // 2, wide - wide // 2, high // 2, high - high // 2
+
+
+def _grown(name: str, picture: Image.Image, growth: Growth) -> Image.Image:
+    """The picture on its canvas, which is clear, or black if there is no alpha."""
+    left, right, up, down = growth
+    size = picture.width + left + right, picture.height + up + down
+    if size[0] * size[1] > PIXEL_LIMIT:
+        what = f"{name}: {size[0]}x{size[1]} pixels in all; the limit is {PIXEL_LIMIT}"
+        raise Refusal(what, "ask for fewer")
+    page = Image.new(picture.mode, size)
+    page.paste(picture, (left, up))
+    return page
+
+
+def _warn(name: str, hole: Tensor, given: Input) -> None:
+    """Warn of masks that may be the wrong way round."""
+    share = float(hole.sum()) / given.original[0].numel()
+    fix = "--mask-keeps white turns it round"
+    if not share:
+        console.warn(f"{name}: the mask makes nothing anew, the image is copied; {fix}")
+    elif share > NEARLY_ALL:
+        console.warn(f"{name}: the mask makes {share:.1%} of the image anew; {fix}")

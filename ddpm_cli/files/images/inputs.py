@@ -1,0 +1,232 @@
+"""Images to be edited: found, read in the shape of a model, and given back as they came."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from PIL import Image, ImageColor
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images.opening import SUFFIXES, is_image_name
+from ddpm_cli.files.images.pixels import Colour, Mode
+from ddpm_cli.files.records import Record
+
+Fit = Literal["error", "pad", "crop", "resize"]
+MODES: dict[int, Mode] = {1: "L", 3: "RGB", 4: "RGBA"}
+NATIVE = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+STDIN = "-"
+OPAQUE = 255
+
+
+class Source(NamedTuple):
+    """Where an image is read from: its path as given, or "-", and what results are named by."""
+
+    name: str
+    stem: str
+
+
+class Input(NamedTuple):
+    """An image as a model takes it, and what is needed to give it back as it came.
+
+    image: uint8 [C,H,W] in the model's shape. original: uint8 [c,h,w], the pixels of the file
+    in their own mode (c = 1 L, 2 LA, 3 RGB, 4 RGBA; see images.read_native), of their own size
+    or, after crop and resize, of the model's. size: width and height of the upright file.
+    record: what the file says of its own making.
+    """
+
+    name: str
+    stem: str
+    image: Tensor
+    original: Tensor
+    size: tuple[int, int]
+    fit: Fit
+    background: Colour
+    record: Record
+
+
+def sources(paths: Sequence[str], *, repeated: bool = False) -> list[Source]:
+    """The images that arguments name: files, folders (their images by name) or - for stdin.
+
+    The same image twice is refused unless `repeated`. Files are not opened yet.
+    """
+    found = [source for path in paths for source in _listed(path)]
+    places = [s.name if s.name == STDIN else str(Path(s.name).absolute()) for s in found]
+    counts = Counter(places)
+    twice = [s.name for s, place in zip(found, places, strict=True) if counts[place] > 1]
+    if twice and not (repeated and STDIN not in twice):
+        raise ConfigError(f"{twice[0]}: named more than once; leave one out")
+    return found
+
+
+def _listed(path: str) -> list[Source]:
+    if not path:
+        raise ConfigError("INPUT: an empty path; name an image, a folder or - for stdin")
+    if path == STDIN:
+        return [Source(STDIN, "stdin")]
+    try:
+        is_folder = Path(path).is_dir()
+    except OSError:  # reading it will say why
+        is_folder = False
+    if not is_folder:
+        return [Source(path, Path(path).stem)]
+    entries = sorted(entry for entry in Path(path).iterdir() if is_image_name(entry.name))
+    # reading a broken link will name it; a pipe could block for ever
+    found = [Source(str(e), e.stem) for e in entries if e.is_file() or not e.exists()]
+    if not found:
+        fix = f"File names must end in {' '.join(SUFFIXES)}"
+        raise Refusal(f"{path}: no images in this folder", fix)
+    return found
+
+
+def read(
+    source: Source, shape: Sequence[int], fit: Fit = "error", background: str = "white"
+) -> Input:
+    """Read one image as a model of `shape` [C,H,W] takes it; any fault is a Refusal naming it.
+
+    Grey models see the luma of colours, colour models grey in each channel, and nobody guesses
+    whether light and dark are exchanged. Transparency shows the background unless C is 4. `pad`
+    centres what is smaller on the background, `crop` scales to cover the model's size and keeps
+    the middle, `resize` stretches.
+    """
+    return arranged(source, decode(source), shape, fit, background)
+
+
+def decode(source: Source) -> Image.Image:
+    """The pixels of a source as images.read_native gives them."""
+    stream = console.binary_input() if source.name == STDIN else source.name
+    return pixels.read_native(stream, name=shown(source))
+
+
+def shown(source: Source) -> str:
+    """What messages call a source."""
+    return "<stdin>" if source.name == STDIN else source.name
+
+
+def arranged(
+    source: Source,
+    picture: Image.Image,
+    shape: Sequence[int],
+    fit: Fit = "error",
+    background: str = "white",
+) -> Input:
+    """The decoded picture of a source, or what was made of it, as `read` would give it."""
+    mode, page = mode_of(shape), (shape[2], shape[1])
+    behind, size = colour(background), picture.size
+    _refuse_size(shown(source), size, page, fit)
+    if fit == "crop" or fit == "resize":
+        picture = pixels.fitted(picture, page, fit)
+    seen = pixels.from_pillow(pixels.convert(picture, mode, behind))
+    around = pixels.from_pillow(Image.new("RGB", (1, 1), behind).convert(mode))
+    image, original = _padded(seen, page, around), pixels.from_pillow(picture)
+    record = pixels.carried(picture)
+    return Input(source.name, source.stem, image, original, size, fit, behind, record)
+
+
+def mode_of(shape: Sequence[int]) -> Mode:
+    """The mode of a model's images [C,H,W]; models of anything else are refused."""
+    if len(shape) != 3 or shape[0] not in MODES:
+        shown = "x".join(map(str, shape))
+        raise Refusal(f"the model makes arrays {shown}, no images", "choose another with -m")
+    return MODES[shape[0]]
+
+
+def colour(background: str) -> Colour:
+    """Red, green and blue of a colour's name or #rrggbb."""
+    try:
+        red, green, blue, *opacity = ImageColor.getrgb(background)
+    except ValueError:
+        opacity = [0]
+    if opacity:
+        fix = "write a name, as black, or #rrggbb"
+        raise ConfigError(f"--background {background!r}: no such colour; {fix}")
+    return red, green, blue
+
+
+def _refuse_size(name: str, size: tuple[int, int], page: tuple[int, int], fit: Fit) -> None:
+    is_larger = size[0] > page[0] or size[1] > page[1]
+    if size == page or fit in ("crop", "resize") or (fit == "pad" and not is_larger):
+        return
+    what = f"{name}: {size[0]}x{size[1]} pixels, the model takes {page[0]}x{page[1]}"
+    choices = "crop or resize" if is_larger else "pad, crop or resize"
+    raise Refusal(what, f"choose --fit {choices}")
+
+
+def _offset(size: tuple[int, int], page: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a page that a picture in its middle takes; sizes are (width, height)."""
+    left, top = (page[0] - size[0]) // 2, (page[1] - size[1]) // 2
+    return slice(top, top + size[1]), slice(left, left + size[0])
+
+
+def _padded(plane: Tensor, page: tuple[int, int], around: Tensor) -> Tensor:
+    """A picture [C,h,w] in the middle of a page of the colour `around` [C,1,1]."""
+    padded = around.expand(len(plane), page[1], page[0]).clone()
+    rows, columns = _offset((plane.shape[2], plane.shape[1]), page)
+    padded[:, rows, columns] = plane
+    return padded
+
+
+def follow(given: Input, plane: Tensor, around: int = 0) -> Tensor:
+    """Fit a plane uint8 [1,h,w] of the file's size, as a mask, like the input: [1,H,W].
+
+    around: the value beside a picture that was padded.
+    """
+    if (plane.shape[2], plane.shape[1]) != given.size:
+        raise ValueError(f"a plane {tuple(plane.shape)} for an input of size {given.size}")
+    page = (given.image.shape[2], given.image.shape[1])
+    if given.fit == "crop" or given.fit == "resize":
+        plane = pixels.from_pillow(pixels.fitted(pixels.to_pillow(plane), page, given.fit))
+    return _padded(plane, page, torch.tensor([[[around]]], dtype=torch.uint8))
+
+
+def alpha(given: Input) -> Tensor | None:
+    """The opacity uint8 [1,H,W] of an input that has any, opaque beside what was padded."""
+    if len(given.original) not in (2, 4):
+        return None
+    page = (given.image.shape[2], given.image.shape[1])
+    return _padded(given.original[-1:], page, torch.full((1, 1, 1), OPAQUE, dtype=torch.uint8))
+
+
+def restore(given: Input, made: Tensor) -> Tensor:
+    """An edited image uint8 [C,H,W] in the input's mode and, if it was padded, of its size.
+
+    Where `made` equals the input as the model saw it, the file's own values come back: colours
+    that a grey model does not see, and transparency. See images.read_native for what mode that
+    is. After crop and resize the size is the model's.
+    """
+    return paste(given, made, (made.cpu() != given.image).any(0, keepdim=True))
+
+
+def paste(given: Input, made: Tensor, hole: Tensor) -> Tensor:
+    """Like restore, with what is new given by `hole`, bool [1,H,W]: all else is the file's."""
+    if made.shape != given.image.shape or made.dtype != torch.uint8:
+        raise ValueError(f"{made.dtype} {tuple(made.shape)} for {tuple(given.image.shape)}")
+    count, height, width = given.original.shape
+    rows, columns = _offset((width, height), (made.shape[2], made.shape[1]))
+    new = pixels.to_pillow(made[:, rows, columns])
+    native = pixels.from_pillow(pixels.convert(new, NATIVE[count], given.background))
+    return torch.where(hole[:, rows, columns].cpu(), native, given.original)
+
+
+def grown(given: Input, made: Tensor, *, colourful: bool = False) -> Tensor:
+    """A larger image uint8 [C,H,W] in the input's mode, without the padding that it was given.
+
+    What was transparent is opaque, on the background, unless C is 4. colourful: in colours, even
+    of a grey input.
+    """
+    count, height, width = given.original.shape
+    page = given.image.shape[-2:]
+    spans = _offset((width, height), (page[1], page[0]))
+    rows, columns = (
+        slice(round(span.start * large / side), round(span.stop * large / side))
+        for span, side, large in zip(spans, page, made.shape[-2:], strict=True)
+    )
+    mode = "RGB" if colourful or count > 2 else "L"
+    if len(made) == 4 and count in (2, 4):
+        mode += "A"
+    new = pixels.to_pillow(made[:, rows, columns])
+    return pixels.from_pillow(pixels.convert(new, mode, given.background))

@@ -1,0 +1,214 @@
+"""Images as tensors: read any common file safely, write deterministic PNG with metadata."""
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from ddpm_cli.errors import Refusal
+from ddpm_cli.files.images import png
+from ddpm_cli.files.images.opening import BYTE_LIMIT, Readable, opened
+from ddpm_cli.files.records import METADATA_KEY
+
+Mode = Literal["L", "RGB", "RGBA"]
+Colour = tuple[int, int, int]
+
+EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+WHITE = (255, 255, 255)
+ORIENTATION = 0x0112  # the EXIF tag
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Turn floats in [-1, 1] into bytes: round((x + 1) * 127.5), clamped."""
+    return ((x.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def from_uint8(image: Tensor) -> Tensor:
+    """Turn bytes into float32 in [-1, 1], the inverse of to_uint8."""
+    return image.float() / 127.5 - 1
+
+
+def sheet(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor:
+    """Lay out uint8 images [B,C,H,W] row by row on one white image [C,H',W']."""
+    count, channels, height, width = images.shape
+    columns = min(columns or math.ceil(math.sqrt(count)), count)
+    rows = math.ceil(count / columns)
+    size = (rows * (height + padding) + padding, columns * (width + padding) + padding)
+    page = torch.full((channels, *size), 255, dtype=torch.uint8)
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        top, left = padding + row * (height + padding), padding + column * (width + padding)
+        page[:, top : top + height, left : left + width] = image
+    return page
+
+
+def to_pillow(image: Tensor) -> Image.Image:
+    """Turn uint8 [C,H,W] into a Pillow image: 1 to 4 channels are L, LA, RGB and RGBA."""
+    pixels = image.detach().cpu().permute(1, 2, 0).contiguous().numpy()
+    if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 2, 3, 4):
+        raise ValueError(f"no PNG for {pixels.dtype} with {pixels.shape[2]} channels")
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def encode_png(image: Tensor, metadata: Mapping[str, Any] | None = None) -> bytes:
+    """Encode uint8 [C,H,W] as PNG bytes that depend on pixels and metadata only.
+
+    The metadata is one text chunk, `ddpm`, holding a JSON object with sorted keys.
+    """
+    text = PngInfo()
+    if metadata:
+        text.add_text(METADATA_KEY, json.dumps(dict(metadata), sort_keys=True))
+    buffer = io.BytesIO()
+    to_pillow(image).save(buffer, "PNG", compress_level=6, pnginfo=text)
+    return buffer.getvalue()
+
+
+def read_metadata(source: Readable) -> dict[str, Any]:
+    """Read what encode_png stored beside the pixels; an image without it gives {}.
+
+    Pillow bounds what a text chunk may unpack to (1 MiB each, 64 MiB together).
+    """
+    with opened(source) as (image, name):
+        if image.format != "PNG" or not isinstance(image.info.get(METADATA_KEY), str):
+            return {}
+        found = carried(image)
+    if not found:
+        raise Refusal(f"{name}: its {METADATA_KEY} entry is damaged")
+    return found
+
+
+def carried(image: Image.Image) -> dict[str, Any]:
+    """What encode_png stored beside the pixels, if a decoded image still has it whole."""
+    try:
+        found = json.loads(image.info.get(METADATA_KEY, ""))
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def open_image(source: Readable, mode: Mode = "RGB", *, name: str = "") -> Tensor:
+    """Decode the (first) image of a file to uint8 [C,H,W]; any fault is a Refusal naming it.
+
+    EXIF rotation is applied, 16-bit grey is scaled by 1/257, and transparency shows white
+    unless mode is RGBA. `name` is what messages call a stream.
+    """
+    return from_pillow(read_pillow(source, mode, name=name))
+
+
+def from_pillow(image: Image.Image) -> Tensor:
+    """Turn an L, LA, RGB or RGBA image into uint8 [C,H,W]."""
+    pixels = np.array(image)
+    return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1)))
+
+
+def read_pillow(
+    source: Readable, mode: Mode = "RGB", *, name: str = "", enough: int = 0
+) -> Image.Image:
+    """Decode like open_image, but stay in Pillow, for resizing.
+
+    A JPEG may be decoded at 1/2, 1/4 or 1/8 as long as both sides keep `enough` pixels.
+    """
+    return convert(read_native(source, name=name, enough=enough), mode)
+
+
+def read_native(source: Readable, *, name: str = "", enough: int = 0) -> Image.Image:
+    """Decode upright to what loses least of L, LA, RGB and RGBA.
+
+    One bit becomes L, 16 bits become 8, palettes and CMYK become RGB; a transparent colour or
+    palette entry becomes alpha.
+    """
+    with opened(source, name) as (image, name):
+        _accept_mode(image, name)
+        stream: BinaryIO | None = getattr(image, "fp", None)
+        if image.format == "PNG" and stream is not None:
+            png.check(stream, BYTE_LIMIT)
+        if enough:
+            image.draft("", (enough, enough))
+        image.load()
+        turn = UPRIGHT.get(_orientation(image))
+        return _plain(image if turn is None else image.transpose(turn))
+
+
+def convert(image: Image.Image, mode: str, background: Colour = WHITE) -> Image.Image:
+    """Turn an L, LA, RGB or RGBA image into another of them.
+
+    Grey is luma (ITU-R BT.601); what is transparent shows the background where mode has no alpha.
+    """
+    if image.mode.endswith("A") and not mode.endswith("A"):
+        page = Image.new("RGBA", image.size, background)
+        image = Image.alpha_composite(page, image.convert("RGBA"))
+    return image.convert(mode)
+
+
+def fitted(
+    image: Image.Image, size: tuple[int, int], fit: Literal["crop", "resize"]
+) -> Image.Image:
+    """Bring an image to a size: `crop` scales and keeps the middle, `resize` stretches."""
+    if image.size == size:
+        return image
+    if fit == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def measure(source: Readable, *, name: str = "") -> tuple[int, int, str]:
+    """Read width, height (as displayed) and Pillow mode from the header, without decoding."""
+    with opened(source, name) as (image, name):
+        _accept_mode(image, name)
+        width, height = image.size
+        # asking a PNG for EXIF would decode it; Pillow turns TIFF, and its size, by itself
+        known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+        if known and _orientation(image) in (5, 6, 7, 8):
+            width, height = height, width
+        return width, height, image.mode
+
+
+def _orientation(image: Image.Image) -> int:
+    """Read the EXIF orientation; cameras write broken EXIF beside good pixels, which is 1."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - the EXIF reader raises as many kinds as the decoders
+        return 1
+
+
+def _accept_mode(image: Image.Image, name: str) -> None:
+    if image.mode not in EIGHT_BIT + SIXTEEN_BIT or (image.mode == "I" and image.format != "PNG"):
+        fix = "save it with 8 or 16 bits a channel"
+        raise Refusal(f"{name}: pixels of kind {image.mode} cannot be read; {fix}")
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Bring any kind of pixels to L, LA, RGB or RGBA."""
+    if image.mode in SIXTEEN_BIT:
+        image = _narrow(image)
+    mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    return image.convert("RGBA").convert(f"{mode}A")
+
+
+def _narrow(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits, which convert() clips instead; keep its transparent value."""
+    wide = np.asarray(image).astype(np.uint32).clip(0, 65535)
+    grey = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey.putalpha(Image.fromarray(np.where(wide == clear, 0, 255).astype(np.uint8)))
+    return grey

@@ -1,0 +1,1 @@
+"""Where results go: samples, edits, frames, numbers, plots and curves."""

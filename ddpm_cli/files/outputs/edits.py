@@ -1,0 +1,149 @@
+"""Where the edits of images go: one PNG for each input and seed, named before any work is done."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import atomic
+from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images.inputs import STDIN, Source
+from ddpm_cli.files.outputs import samples
+from ddpm_cli.files.records import Record, compact
+
+STDOUT = "-"
+FIELDS = ("name", "seed")
+
+Places = dict[str, dict[int, Path | None]]
+
+
+class Results:
+    """Takes the results of inputs by their names; files are whole as soon as they have theirs.
+
+    Seeds of an input that share a place become one sheet, written with the last of them.
+    """
+
+    def __init__(self, places: Places, *, force: bool) -> None:
+        """Take the place of each seed still wanted of each input, None for stdout."""
+        self._places, self._force = places, force
+        self._is_sheet = {name: len(set(own.values())) == 1 for name, own in places.items()}
+        self._held: dict[str, dict[int, Tensor]] = {name: {} for name in places}
+
+    def missing(self, name: str) -> list[int]:
+        """The seeds of the results still wanted of an input."""
+        return list(self._places[name])
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that are still to be written."""
+        every = [path for own in self._places.values() for path in own.values() if path]
+        return list(dict.fromkeys(every))
+
+    def add(self, name: str, seed: int, image: Tensor, record: Record) -> list[Path]:
+        """Take a result uint8 [C,H,W], C = 1 to 4, of an input; return files written."""
+        path, held = self._places[name][seed], self._held[name]
+        held[seed] = image
+        together = self.missing(name) if self._is_sheet[name] else [seed]
+        if len(held) < len(together):
+            return []
+        made = torch.stack([held.pop(number) for number in together])
+        picture = pixels.sheet(made) if len(made) > 1 else image
+        data = pixels.encode_png(picture, {"inputs": [name], **record, "seeds": compact(together)})
+        if path is None:
+            console.binary(data)
+            return []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, data, replace=self._force)
+        return [path]
+
+
+def open_results(
+    place: str | None,
+    inputs: Sequence[Source],
+    seeds: Sequence[int],
+    *,
+    default: str,
+    force: bool,
+    skip_existing: bool,
+) -> Results:
+    """The results that `place` asks for: one for each of the inputs and each of the seeds.
+
+    x.png or "-" takes one input, several seeds as a sheet; a folder gets NAME.png for each input,
+    or NAME-SEED.png with several seeds; a name may hold {name}, the input's without its ending,
+    and {seed}. Without a place: DEFAULT.png for one result, else a folder DEFAULT. Results are
+    PNG, which loses nothing and says how it was made. Files in the way are refused, or left out
+    with skip_existing.
+    """
+    count = len(inputs) * len(seeds)
+    if place is None:
+        place = f"{default}.png" if count == 1 else f"{default}/"
+    if place == STDOUT:
+        _refuse_stdout(len(inputs), skip_existing)
+        samples.refuse_sheet(len(seeds))
+        return Results({s.name: dict.fromkeys(seeds) for s in inputs}, force=force)
+    template = _template(place, len(seeds))
+    if "{seed}" not in template:
+        samples.refuse_sheet(len(seeds))
+    every = {s.name: {n: _named(template, s.stem, n) for n in seeds} for s in inputs}
+    _refuse_collisions(every, place)
+    left: Places = {name: {} for name in every}
+    for name, own in every.items():
+        for seed, path in own.items():
+            if not (skip_existing and path.exists()):
+                samples.refuse_existing(path, force)
+                left[name][seed] = path
+    results = Results(left, force=force)
+    for folder in {path.parent for path in results.paths}:
+        samples.refuse_unwritable(folder, len(results.paths) * samples.LEAST)
+    return results
+
+
+def _refuse_stdout(count: int, skip_existing: bool) -> None:
+    if count > 1:
+        raise ConfigError(f"-o -: {count} inputs, stdout takes one; give a folder")
+    if skip_existing:
+        raise ConfigError("--skip-existing: only for files; leave it out with -o -")
+    console.refuse_binary_terminal()
+
+
+def _template(place: str, seeds: int) -> str:
+    """The file name, with {name} and {seed}, that `place` stands for."""
+    path, fields = Path(place), samples.fields(place, FIELDS)
+    if not fields and (place.endswith("/") or path.is_dir() or not path.suffix):
+        return str(path / ("{name}.png" if seeds == 1 else "{name}-{seed}.png"))
+    if path.suffix.lower() != ".png":
+        fix = "use .png, a folder, or a name with {name}"
+        raise ConfigError(f"-o {place}: results are PNG, which loses nothing; {fix}")
+    return place
+
+
+def _named(template: str, stem: str, seed: int) -> Path:
+    return Path(template.format_map({"name": stem, "seed": samples.seed_name(seed)}))
+
+
+def _refuse_collisions(places: dict[str, dict[int, Path]], place: str) -> None:
+    """Refuse two results of one name, and a result that would replace an input."""
+    taken: dict[Path, str] = {}
+    for name, own in places.items():
+        for path in own.values():
+            other = taken.setdefault(path, name)
+            if other != name:
+                fix = "give a folder, add {name}, or rename one"
+                what = f"{other} and {name} would both become {path}"
+                raise ConfigError(f"-o {place}: {what}; {fix}")
+    read = {_identity(Path(name)) for name in places if name != STDIN} - {None}
+    for path in taken:
+        if _identity(path) in read:
+            raise Refusal(f"{path}: is an input, which stays as it is", "choose another -o")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another, whatever its name; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

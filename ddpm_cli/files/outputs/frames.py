@@ -1,0 +1,108 @@
+"""Frames that follow each other: a strip, a film, or a file each."""
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import atomic
+from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images.opening import PIXEL_LIMIT
+from ddpm_cli.files.outputs import samples
+from ddpm_cli.files.records import Record
+
+SPEED = 60  # milliseconds a frame of a film
+HOLD = 1500  # milliseconds that its last frame stays
+STDOUT = "-"
+
+
+def encode_gif(frames: Sequence[Tensor], record: Record, *, speed: int = SPEED) -> bytes:
+    """A GIF of frames uint8 [C,H,W] that stays at its end for a while and starts again."""
+    pictures = [pixels.to_pillow(frame) for frame in frames]
+    first, *rest = [p if p.mode == "L" else p.convert("RGB") for p in pictures]
+    buffer = io.BytesIO()
+    first.save(
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=rest,
+        duration=[speed] * len(rest) + [HOLD],
+        loop=0,
+        comment=json.dumps(dict(record), sort_keys=True).encode(),
+    )
+    return buffer.getvalue()
+
+
+class Frames(NamedTuple):
+    """Where frames go; see `open_frames`."""
+
+    place: str
+    force: bool
+    speed: int
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether each frame gets a file of its own."""
+        return self.place != STDOUT and _is_folder(self.place)
+
+    def write(self, frames: Tensor, record: Record) -> list[Path]:
+        """Write frames uint8 [N,C,H,W]; return the files written."""
+        if self.is_folder:
+            return [self._one(n, frame, record) for n, frame in enumerate(frames)]
+        path = Path(self.place)
+        if path.suffix == ".gif":
+            data = encode_gif(list(frames), record, speed=self.speed)
+        else:
+            data = pixels.encode_png(pixels.sheet(frames, columns=len(frames)), record)
+        if self.place == STDOUT:
+            console.binary(data)
+            return []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, data, replace=self.force)
+        return [path]
+
+    def _one(self, number: int, frame: Tensor, record: Record) -> Path:
+        path = named(self.place, number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(
+            path, pixels.encode_png(frame, {**record, "frame": number}), replace=self.force
+        )
+        return path
+
+
+def open_frames(
+    place: str, count: int, shape: tuple[int, ...], *, force: bool, speed: int
+) -> Frames:
+    """The output that `place` asks for, checked before any work is done.
+
+    x.png or "-" is a strip, x.gif a film of `speed` milliseconds a frame, a folder a PNG each.
+    """
+    path, found = Path(place), Frames(place, force, speed)
+    if place == STDOUT:
+        console.refuse_binary_terminal()
+    elif found.is_folder:
+        for number in range(count):
+            samples.refuse_existing(named(place, number), force)
+    elif path.suffix not in (".png", ".gif"):
+        raise ConfigError(f"-o {place}: unknown ending; use .png, .gif or a folder")
+    else:
+        samples.refuse_existing(path, force)
+    if not found.is_folder and count * math.prod(shape[1:]) > PIXEL_LIMIT:
+        fix = "ask for fewer, or give a folder"
+        raise Refusal(f"{place}: {count} frames are too many for one picture", fix)
+    return found
+
+
+def named(folder: str, number: int) -> Path:
+    """The file of a frame, whose names sort by number."""
+    return Path(folder) / f"{number:04d}.png"
+
+
+def _is_folder(place: str) -> bool:
+    return place.endswith("/") or Path(place).is_dir() or not Path(place).suffix

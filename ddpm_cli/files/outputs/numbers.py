@@ -1,0 +1,196 @@
+"""Samples as numbers in one file: .npy, .npz, .safetensors or .csv."""
+
+import csv
+import io
+import json
+import math
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from safetensors import SafetensorError, safe_open
+from safetensors import torch as safetensors
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.errors import Refusal
+from ddpm_cli.files import atomic
+from ddpm_cli.files.images import pixels
+from ddpm_cli.files.records import METADATA_KEY, Names, Record, compact
+
+SUFFIXES = (".csv", ".npy", ".npz", ".safetensors")
+BLOCK = 2**20  # bytes of a piece of CSV
+
+
+def size(path: Path, count: int, shape: tuple[int, ...], is_image: bool) -> int:
+    """The bytes of disk that samples take, which wait in a file beside their own."""
+    whole = not is_image or path.suffix == ".safetensors"
+    return 2 * count * math.prod(shape) * (4 if whole else 1)
+
+
+def provenance(path: Path) -> dict[str, Any] | None:
+    """What a .safetensors or .npz file of samples says of its making; None of a checkpoint."""
+    if path.suffix == ".npz":
+        return _archived(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            entry = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
+    except (SafetensorError, ValueError, RecursionError):
+        return None  # whoever reads it as a checkpoint says what is wrong with it
+    return entry if isinstance(entry, dict) and "command" in entry else None
+
+
+def _archived(path: Path) -> dict[str, Any]:
+    """What an .npz file of samples says of its making."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            entry = json.loads(str(archive[METADATA_KEY]))
+    except (OSError, ValueError, KeyError, EOFError, RecursionError, zipfile.BadZipFile):
+        entry = None
+    if not isinstance(entry, dict):
+        raise Refusal(f"{path}: no ddpm made this file, or it is corrupt")
+    return entry
+
+
+class Rows:
+    """One file of all samples; images are bytes in .npy and .npz, all else is float32.
+
+    .npz and .safetensors hold seeds, classes and provenance as well; .csv names its columns.
+    Without a path, CSV goes to stdout.
+    """
+
+    def __init__(
+        self, path: Path | None, count: int, shape: tuple[int, ...], force: bool, *, is_image: bool
+    ) -> None:
+        self._path, self._shape, self._force = path, (count, *shape), force
+        self._suffix = path.suffix if path else ".csv"
+        self._as_bytes = is_image and self._suffix in (".npy", ".npz")
+        self._is_image = is_image
+        self._seeds, self._classes = list[int](), list[str]()
+        self._record: Record = {}
+
+    def __enter__(self) -> "Rows":
+        # Values wait on the disk that will hold the result, so memory does not grow with n; the
+        # file has no name, so that nothing is left of it whatever happens.
+        folder = None
+        if self._path is not None:
+            folder = self._path.parent
+            folder.mkdir(parents=True, exist_ok=True)
+        self._values = tempfile.TemporaryFile(dir=folder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the values that were held back."""
+        self._values.close()
+
+    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
+        """All of them: the file is made in one go."""
+        return seeds
+
+    def add(
+        self, seeds: Sequence[int], classes: Sequence[str] | None, made: Tensor, record: Record
+    ) -> list[Path]:
+        """Append the values."""
+        values = pixels.to_uint8(made) if self._as_bytes else made.float()
+        self._values.write(values.contiguous().numpy().data)
+        self._seeds += seeds
+        self._classes += classes or ()
+        self._record = record
+        return []
+
+    def finish(self) -> list[Path]:
+        """Write the file from the values."""
+        if self._path is None:
+            for text in self._csv():
+                console.binary(text.encode())
+            return []
+        fill = {".npy": self._npy, ".npz": self._npz, ".csv": self._csv_file}
+        write = fill.get(self._suffix, self._safetensors)
+        atomic.write(self._path, write, replace=self._force)
+        return [self._path]
+
+    def _npy(self, file: Any) -> None:
+        """An array file without provenance."""
+        self._values.seek(0)
+        dtype = "|u1" if self._as_bytes else "<f4"
+        header = {"descr": dtype, "fortran_order": False, "shape": self._shape}
+        npy.write_array_header_2_0(file, header)
+        shutil.copyfileobj(self._values, file)
+
+    def _npz(self, file: Any) -> None:
+        """Several array files in an archive; the provenance is a string in JSON."""
+        own = {**self._record, "seeds": compact(self._seeds)}
+        with zipfile.ZipFile(file, "w") as archive:
+            name = "images.npy" if self._is_image else "samples.npy"
+            with archive.open(entry(name), "w", force_zip64=True) as member:
+                self._npy(member)
+            rest = {"seeds": np.array(self._seeds, dtype=np.int64)}
+            if self._classes:
+                rest["classes"] = np.array(self._classes)
+            add_arrays(archive, rest | {METADATA_KEY: np.array(json.dumps(own))})
+
+    def _safetensors(self, file: Any) -> None:
+        """The samples and their seeds; the provenance, with the classes, is in the header."""
+        self._values.seek(0)
+        count = math.prod(self._shape)
+        flat = np.memmap(self._values, dtype="<f4", mode="r+", shape=(count,))
+        tensors = {
+            "samples": torch.from_numpy(flat).reshape(self._shape),
+            "seeds": torch.tensor(self._seeds, dtype=torch.int64),
+        }
+        own = {
+            **self._record,
+            "seeds": compact(self._seeds),
+            "classes": self._classes or None,
+        }
+        entries = {METADATA_KEY: json.dumps(own, sort_keys=True)}
+        file.write(safetensors.save(tensors, entries))
+
+    def _csv_file(self, file: Any) -> None:
+        for text in self._csv():
+            file.write(text.encode())
+
+    def _csv(self) -> Iterator[str]:
+        """A header line and a line a sample, piece by piece: values, and class if any."""
+        width = math.prod(self._shape[1:])
+        count = max(1, BLOCK // (4 * width))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*(f"x{i + 1}" for i in range(width)), *["class"] * bool(self._classes)])
+        self._values.seek(0)
+        for first in range(0, len(self._seeds), count):
+            rows = slice(first, first + count)
+            read = self._values.read(4 * width * len(self._seeds[rows]))
+            block = np.frombuffer(read, dtype="<f4").reshape(-1, width)
+            # As many digits as bring back the same float32.
+            cells: list[list[str]] = [[*map(str, values)] for values in block]
+            for row, label in zip(cells, self._classes[rows], strict=False):
+                row.append(label)
+            writer.writerows(cells)
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+
+
+def npy_bytes(values: Any) -> bytes:
+    """One array as a .npy file."""
+    buffer = io.BytesIO()
+    npy.write_array(buffer, np.asarray(values), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def add_arrays(archive: zipfile.ZipFile, arrays: Mapping[str, Any]) -> None:
+    """Add NumPy arrays to an archive, without a clock: equal settings give equal bytes."""
+    for name, values in arrays.items():
+        archive.writestr(entry(f"{name}.npy"), npy_bytes(values))
+
+
+def entry(name: str) -> zipfile.ZipInfo:
+    """A zip entry without a clock in it."""
+    return zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))

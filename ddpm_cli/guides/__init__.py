@@ -1,0 +1,1 @@
+"""What steers a walk beside the model: one guide a file."""

@@ -1,0 +1,1 @@
+"""What guides are built of; nothing here is a component."""

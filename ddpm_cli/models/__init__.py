@@ -1,0 +1,1 @@
+"""A checkpoint brought to life: built, walked and priced."""

@@ -1,0 +1,294 @@
+"""From a configuration to the objects it names: data, schedule, network, levels, steps."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ddpm_cli.data.image_set import Data
+from ddpm_cli.data.tasks import Task
+from ddpm_cli.diffusion import latents
+from ddpm_cli.diffusion.analytic import Analytic
+from ddpm_cli.diffusion.classifier import Classifier, Trained
+from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser, Label, Parameterization
+from ddpm_cli.diffusion.restoration import Separable
+from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.walk import Constraint, Draws, Move, Step, Visited, renoise
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+from ddpm_cli.files.checkpoints.moments import Fit
+from ddpm_cli.hardware import Compute
+from ddpm_cli.networks.parts.heads import Head, Tap
+from ddpm_cli.settings import catalog
+from ddpm_cli.settings.config import CLASSIFIER, Config, purpose
+
+# What the other kinds of checkpoints are.
+_NO_MODELS = {
+    "state": "a state to go on training from",
+    "moments": "moments of a model",
+    "latents": "latents of images",
+}
+
+
+def _made(table: str, settings: dict[str, Any], *arguments: Any) -> Any:
+    """Call the component that a table names with its knobs."""
+    return _maker(table, settings)(*arguments)
+
+
+def _maker(table: str, settings: dict[str, Any]) -> Callable[..., Any]:
+    """The component that a table names, its knobs bound and its complaints naming the table."""
+    function, knobs = _component(table, settings)
+
+    def make(*arguments: Any) -> Any:
+        try:
+            return function(*arguments, **knobs)
+        except ValueError as error:
+            raise ConfigError(f"{table}.{settings['name']}: {error}") from None
+
+    return make
+
+
+def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+    knobs = {key: value for key, value in settings.items() if key != "name"}
+    return catalog.load(catalog.find(table, settings["name"])), knobs
+
+
+def images(config: Config, split: str) -> Data:
+    """The data set of a configuration, of images or of arrays."""
+    found: Data = _made("data", config["data"], split)
+    return found
+
+
+def data_info(found: Data) -> DataInfo:
+    """What a checkpoint keeps of its data."""
+    shares = found.frequencies()
+    frequencies = tuple(shares) if shares else None
+    return DataInfo(found.shape, found.classes, frequencies, found.mean, found.std)
+
+
+def schedule(config: Config) -> Schedule:
+    """The noise schedule of a configuration."""
+    made: Schedule = _made("schedule", inlined(config)["schedule"])
+    return made
+
+
+def schedule_of(header: Header, path: Path) -> Schedule:
+    """The noise schedule of the checkpoint `path`; weights are read only if it is learned."""
+    made = schedule(header.config)
+    if not isinstance(made, nn.Module):
+        return made
+    return trained_schedule(made, checkpoint.load(path)[1])
+
+
+def trained_schedule(made: nn.Module, weights: dict[str, Tensor]) -> Schedule:
+    """The learned schedule `made` with what a checkpoint's weights say of it."""
+    own = "schedule."
+    mine = {k.removeprefix(own): v for k, v in weights.items() if k.startswith(own)}
+    made.load_state_dict(mine)
+    made.requires_grad_(False)
+    return cast(Schedule, made)
+
+
+def inlined(config: Config) -> Config:
+    """The configuration with the numbers of its schedule's file in the file's place."""
+    settings = config["schedule"]
+    if not settings.get("file"):
+        return config
+    path = Path(settings["file"])
+    try:
+        values = [float(line) for line in path.read_text("utf-8").split()]
+    except (ValueError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path}: {error}", "give a text file with one number a line") from None
+    return config | {"schedule": settings | {"file": "", "values": values}}
+
+
+def task(config: Config, info: DataInfo) -> Task | None:
+    """What a conditional model is given beside the noisy image, or None."""
+    settings = config.get("task")
+    made: Task | None = _made("task", settings, info.shape) if settings else None
+    return made
+
+
+def network(config: Config, info: DataInfo) -> nn.Module:
+    """A network with fresh weights, on the current default device."""
+    given = task(config, info)
+    extra = given.channels if given else 0
+    made: nn.Module = _made("network", config["network"], info.shape, extra)
+    return made
+
+
+def denoiser(config: Config, network: nn.Module) -> Denoiser:
+    """The denoiser of a configuration around a network."""
+    learned = bool(config["network"].get("learned_variance"))
+    return Denoiser(network, *_process(config), learned_range=learned)
+
+
+def trained(config: Config, network: nn.Module) -> Trained:
+    """What a configuration trains around a network: a denoiser, or a classifier by its name."""
+    if purpose(config) == CLASSIFIER:
+        return Classifier(network, *_process(config))
+    return denoiser(config, network)
+
+
+def _process(config: Config) -> tuple[Schedule, Parameterization, Label]:
+    """The schedule of a configuration, and how a network sees the states of its process."""
+    settings = config["parameterization"]
+    return schedule(config), _maker("parameterization", settings), label(config)
+
+
+def label(config: Config) -> Label:
+    """What a network is told of the noise level."""
+    usual = "log-sigma" if config["parameterization"]["name"] == "edm" else "index"
+    found: Label = _maker("label", config.get("label", {"name": usual}))
+    return found
+
+
+def guide(settings: dict[str, Any], context: Any) -> Any:
+    """What steers a walk, made of one of a configuration's `guides` for a context of its own."""
+    return _made("guides", settings, context)
+
+
+def loss(config: Config) -> Callable[..., Tensor]:
+    """The training objective of a configuration."""
+    function, knobs = _component("loss", config["loss"])
+    return partial(function, **knobs)
+
+
+def draw(config: Config) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The distribution of training times of a configuration; a class is one with a memory."""
+    function, knobs = _component("draw", config["draw"])
+    if isinstance(function, type):
+        made: Callable[..., tuple[Tensor, Tensor]] = function(**knobs)
+        return made
+    return partial(function, **knobs)
+
+
+def levels(config: Config, process: Schedule, top: Tensor | None = None) -> Tensor:
+    """The noise levels that a configuration walks along, its edits applied in their order.
+
+    top: the level to start from instead of the highest of the list.
+    """
+    made: Tensor = _made("levels", config["levels"], process)
+    if top is not None:
+        made = latents.below(made, top)
+    for settings in config["edits"]:
+        made = _made("edits", settings, made)
+    return made
+
+
+def operator(config: Config, info: DataInfo) -> Separable:
+    """What took something from the images that a configuration restores."""
+    made: Separable = _made("operator", config["operator"], info.shape)
+    return made
+
+
+def predictor(config: Config) -> Step:
+    """The step that a configuration samples with."""
+    step: Step = _maker("sampler", config["sampler"])
+    return step
+
+
+def corrector(config: Config) -> Step | None:
+    """The step that a configuration makes where a level is repeated, if any."""
+    settings = config.get("corrector")
+    return _maker("corrector", settings) if settings else None
+
+
+def ascend(config: Config) -> Step:
+    """The step that a configuration makes to a higher level."""
+    return partial(renoise, **config.get("renoise", {}))
+
+
+def constraint(config: Config, known: Tensor, mask: Tensor) -> Constraint:
+    """All that a configuration imposes on the states of a walk, in its order.
+
+    known: clean images [B, ...], of which the mask [B or 1, 1, ...] says which pixels count.
+    """
+    made: list[Constraint] = [
+        _made("constraints", settings, known, mask) for settings in config["constraints"]
+    ]
+
+    def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
+        for one in made:
+            x = one(x, move, before, rng)
+        return x
+
+    return constrain
+
+
+def is_adaptive(config: Config) -> bool:
+    """Whether the sampler chooses its calls for each image, by a tolerance."""
+    return "rtol" in config["sampler"]
+
+
+def wrapped(config: Config, denoise: Denoise) -> Denoise:
+    """A denoiser inside the wrappers of a configuration, the first innermost."""
+    for settings in config["wrappers"]:
+        denoise = _made("wrappers", settings, denoise)
+    return denoise
+
+
+def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Denoiser:
+    """The denoiser of the checkpoint `path`, weights in the number format of the device."""
+    made = _restored(header, weights, compute, path)
+    if not isinstance(made, Denoiser):
+        raise Refusal(f"{path}: a classifier, which draws nothing", "give a model that does")
+    return made
+
+
+def classifier(
+    header: Header, weights: dict[str, Tensor], compute: Compute, path: Path
+) -> Classifier:
+    """The classifier of the checkpoint `path`, weights in the number format of the device.
+
+    They are frozen, but the gradient with respect to the image is there.
+    """
+    made = _restored(header, weights, compute, path)
+    if not isinstance(made, Classifier):
+        fix = "train one on noisy images: ddpm train --preset mnist-classifier"
+        raise Refusal(f"{path}: no classifier, but a model that draws", fix)
+    return made
+
+
+def _restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Trained:
+    if header.kind != "model":
+        what = _NO_MODELS.get(header.kind, "no model")
+        raise Refusal(f"{path}: {what}", "give a model.safetensors")
+    made = trained(header.config, outline(header, path))
+    try:
+        made.load_weights(weights, assign=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[:2][-1].strip()
+        raise Refusal(f"{path}: corrupt: the weights do not fit their network: {first}") from None
+    made.eval().requires_grad_(False)
+    made.network = compute.run(compute.place(made.network, cast=True))
+    return made
+
+
+def known(denoiser: Denoiser, fit: Fit | None) -> Bindable:
+    """The denoiser, with the variance of its clean images if moments of the model are given."""
+    if fit is None:
+        return denoiser
+    if not fit.head:
+        return Analytic(denoiser, fit.moments)
+    try:
+        tap, head = Tap(denoiser.network), Head(denoiser.network, fit.header.data.shape)
+        head.load_state_dict(fit.head)
+    except (ValueError, RuntimeError):
+        raise Refusal(f"{fit.path}: corrupt: its head does not fit the model's network") from None
+    head.to(next(denoiser.network.parameters()).device).eval().requires_grad_(False)
+    return Analytic(denoiser, fit.moments, lambda: head(tap.features))
+
+
+def outline(header: Header, path: Path) -> nn.Module:
+    """The network of the checkpoint `path` without weights, which takes no memory."""
+    try:
+        with torch.device("meta"):
+            return network(header.config, header.data)
+    except (ConfigError, ValueError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise Refusal(f"{path}: corrupt: no network can be built from it: {why}") from None

@@ -1,0 +1,75 @@
+"""What a walk will cost, counted before it: its moves and its network calls."""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.diffusion import guidance
+from ddpm_cli.diffusion.denoiser import Prediction
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.walk import Draws, start
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.models import build
+from ddpm_cli.models.walks import path, walked
+from ddpm_cli.settings.config import Config
+
+LEVELS_LIMIT = 10_000  # of a list that is searched for
+
+
+class _Counting:
+    """A denoiser of nothing that counts its network calls, two where there is guidance."""
+
+    def __init__(self, schedule: Schedule, settings: Mapping[str, Any]) -> None:
+        self.schedule = schedule
+        self.calls = 0
+        self._settings = settings
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
+        self.calls += guidance.passes(sigma, self._settings)
+        zeros = torch.zeros_like(x)
+        return Prediction(zeros, zeros, zeros)
+
+
+def plan(
+    config: Config, schedule: Schedule, top: Tensor | None = None, rng: Draws | None = None
+) -> tuple[int, int | None]:
+    """Number of moves and of network calls of a walk, counted by walking it on one number.
+
+    The calls are None if each image takes as many as it needs. rng: where the walk's noise is
+    from, for one that refuses to give any.
+    """
+    counting, levels = _Counting(schedule, config.get("guidance", {})), path(config, schedule, top)
+    x = start(counting, levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
+    moves = sum(1 for _ in walked(config, counting, x, levels, rng or Rng([0])))
+    return moves, None if build.is_adaptive(config) else counting.calls
+
+
+def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None = None) -> Config:
+    """The configuration with the longest list of levels that costs at most `calls` calls.
+
+    Of a walk from the level `top`, levels above it cost nothing.
+    """
+    if "count" not in config["levels"]:
+        raise ConfigError(f"--calls: levels {config['levels']['name']} have no count to choose")
+    if build.is_adaptive(config):
+        name = config["sampler"]["name"]
+        raise ConfigError(f"--calls: {name} takes as many as its tolerance needs; leave it out")
+
+    def sized(count: int) -> Config:
+        return config | {"levels": config["levels"] | {"count": count}}
+
+    def is_over(count: int) -> bool:
+        return (plan(sized(count), schedule, top)[1] or 0) > calls
+
+    limit = schedule.steps or (calls if top is None else LEVELS_LIMIT)
+    most = min(calls, limit)
+    while most < limit and top is not None and not is_over(most):
+        most = min(2 * most, limit)
+    fitting = bisect_left(range(1, most + 1), True, key=is_over)
+    if not fitting:
+        raise ConfigError(f"--calls {calls}: too few for one step of {config['sampler']['name']}")
+    return sized(fitting)

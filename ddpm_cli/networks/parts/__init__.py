@@ -1,0 +1,1 @@
+"""What networks are built of; nothing here is a component."""

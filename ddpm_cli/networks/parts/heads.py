@@ -1,0 +1,51 @@
+"""A second output of a trained network: a small head on the features of its last layer."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ddpm_cli.networks.parts.layers import dense, zero
+
+
+class Tap:
+    """What enters the last layer `out` of a network, at its latest call: `features`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        if not isinstance(getattr(network, "out", None), (nn.Conv2d, nn.Linear)):
+            raise ValueError("the network has no last layer to put a second head beside")
+        self.features = torch.empty(0)
+        network.get_submodule("out").register_forward_pre_hook(self._catch)
+
+    def _catch(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.features = inputs[0].detach()
+
+
+class Head(nn.Module):
+    """Two layers from the features of a network to one number for each value of its data.
+
+    It starts at 1 everywhere.  shape: of one image or array.
+    """
+
+    def __init__(self, network: nn.Module, shape: tuple[int, ...], width: int = 32) -> None:
+        super().__init__()
+        last, self.shape = network.get_submodule("out"), shape
+        patch = int(getattr(network, "patch", 1))
+        if isinstance(last, nn.Conv2d):
+            self.first: nn.Module = nn.Conv2d(last.in_channels, width, 3, padding=1)
+            self.last: nn.Module = zero(nn.Conv2d(width, shape[0] * patch**2, 3, padding=1))
+        elif isinstance(last, nn.Linear):
+            self.first = nn.Linear(last.in_features, width)
+            self.last = zero(nn.Linear(width, torch.Size(shape).numel()))
+        self.patch = patch
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features as `Tap` caught them, [B, ...] -> [B, *shape]."""
+        h = features.float()
+        if h.ndim == 4:
+            h = dense(h)
+        h = torch.as_tensor(1 + self.last(F.silu(self.first(h))))
+        if h.ndim == 2:
+            return h.reshape(-1, *self.shape)
+        if self.patch > 1:
+            h = F.pixel_shuffle(h, self.patch)
+        return h[..., : self.shape[-2], : self.shape[-1]]

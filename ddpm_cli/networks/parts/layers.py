@@ -1,0 +1,205 @@
+"""Building blocks of the networks, laid out for channels-last memory and 16-bit matrix units."""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ddpm_cli.networks.parts.resampling import enlarge, shrink
+
+
+def sinusoid(
+    label: Tensor, width: int, period: float = 10000.0, *, endpoint: bool = False
+) -> Tensor:
+    """Sinusoidal features [B, width] of labels [B], in float32 or wider (Vaswani 2017).
+
+    The frequencies are period^(-i / half) as in ADM, or period^(-i / (half - 1)), which ends at
+    1 / period, as in DDPM, DDPM++ and EDM (`endpoint`).
+    """
+    half = width // 2
+    ladder = torch.arange(half, dtype=label.dtype, device=label.device)
+    ladder = ladder / max(half - endpoint, 1)
+    angles = label[:, None] * torch.exp(-math.log(period) * ladder)
+    features = torch.cat([angles.cos(), angles.sin()], dim=1)
+    return F.pad(features, (0, width - 2 * half))
+
+
+class Fourier(nn.Module):
+    """Random Fourier features of the label: cosines, then sines, of 2 pi f label.
+
+    The frequencies f are normal with standard deviation `scale`, drawn once and kept in the
+    checkpoint (Tancik 2020; Song 2021, appendix H.1).
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, scale: float) -> None:
+        super().__init__()
+        # Not torch's global generator: the same frequencies whatever was drawn before.
+        drawn = torch.randn(
+            width // 2, generator=torch.Generator("cpu").manual_seed(0), device="cpu"
+        )
+        self.register_buffer("frequencies", (drawn * scale).to(torch.get_default_device()))
+
+    def forward(self, label: Tensor) -> Tensor:
+        """Labels [B] -> [B, width]."""
+        angles = label[:, None] * (2 * math.pi * self.frequencies.to(label.dtype))
+        return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Fourier":
+        # A 16-bit frequency would turn the highest angles by half a radian.
+        exact = self.frequencies
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.frequencies = exact.to(self.frequencies.device)
+        return self
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalization that is fast on channels-last tensors.
+
+    PyTorch's CPU kernel is about 30 times slower on channels-last bfloat16 than on contiguous
+    memory, so such tensors pass through contiguous memory and back.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize x [B, C, H, W]."""
+        if x.device.type != "cpu" or x.is_contiguous():
+            return super().forward(x)
+        return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
+
+
+class PixelNorm(nn.LayerNorm):
+    """Layer normalization over the channels of each pixel: the cheapest norm for channels-last."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize x [B, C, H, W]."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def normalization(kind: str, channels: int, groups: int, epsilon: float = 1e-5) -> nn.Module:
+    """The norm layer `kind` ("group" or "pixel"); groups shrink to a divisor of the channels.
+
+    With fewer channels than groups they are of four channels each: a group of a single channel
+    would remove the noise level that is added to it.
+    """
+    if kind == "pixel":
+        return PixelNorm(channels, eps=epsilon)
+    if groups > channels:
+        groups = max(1, channels // 4)
+    return GroupNorm(math.gcd(groups, channels), channels, eps=epsilon)
+
+
+def zero(module: nn.Module) -> nn.Module:
+    """Set all parameters to 0, so that a residual branch starts as nothing."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+def dense(x: Tensor) -> Tensor:
+    """The same [B, C, H, W] in contiguous channels-last memory."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+class ResBlock(nn.Module):
+    """Two convolutions with the time embedding between them (Ho 2020; Dhariwal 2021).
+
+    scale_shift: adaptive norm, (1 + scale) * norm(h) + shift, instead of an added embedding.
+    resample: "down" or "up" halves or doubles the image inside the block (BigGAN), with a 1x1
+    convolution on the way around it if `project` and a low-pass filter if `fir`.
+    rescale: divide the sum by sqrt(2), which keeps its variance (Song 2021, appendix H.1).
+    """
+
+    def __init__(
+        self,
+        width_in: int,
+        width: int,
+        embedding: int,
+        *,
+        dropout: float,
+        scale_shift: bool,
+        norm: str,
+        groups: int,
+        epsilon: float = 1e-5,
+        resample: str = "",
+        project: bool = False,
+        fir: bool = False,
+        rescale: bool = False,
+    ) -> None:
+        super().__init__()
+        self.scale_shift, self.rescale = scale_shift, rescale
+        self.resample, self.fir = resample, fir
+        self.norm1 = normalization(norm, width_in, groups, epsilon)
+        self.conv1 = nn.Conv2d(width_in, width, 3, padding=1)
+        self.embed = nn.Linear(embedding, 2 * width if scale_shift else width)
+        self.norm2 = normalization(norm, width, groups, epsilon)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = zero(nn.Conv2d(width, width, 3, padding=1))
+        straight = width == width_in and not (resample and project)
+        self.skip = nn.Identity() if straight else nn.Conv2d(width_in, width, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """x [B, C, H, W], embedding [B, E] already activated -> [B, width, H', W']."""
+        h = F.silu(self.norm1(x))
+        if self.resample == "down":
+            h, x = shrink(h, self.fir), shrink(x, self.fir)
+        elif self.resample == "up" and size is not None:
+            h, x = enlarge(h, size, self.fir), enlarge(x, size, self.fir)
+        h = self.conv1(h)
+        shift = self.embed(embedding)[:, :, None, None].to(h.dtype)
+        if self.scale_shift:
+            scale, shift = shift.chunk(2, dim=1)
+            h = torch.addcmul(shift, self.norm2(h), 1 + scale)
+        else:
+            h = self.norm2(h + shift)
+        out: Tensor = self.skip(x) + self.conv2(self.dropout(F.silu(h)))
+        return out * 0.5**0.5 if self.rescale else out
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels with a residual connection (Ho 2020, appendix B)."""
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int,
+        norm: str,
+        groups: int,
+        epsilon: float = 1e-5,
+        rescale: bool = False,
+    ) -> None:
+        super().__init__()
+        self.heads, self.rescale = heads, rescale
+        self.norm = normalization(norm, width, groups, epsilon)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.project = zero(nn.Linear(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, C, H, W] -> the same shape."""
+        batch, width, high, wide = x.shape
+        tokens = self.norm(x).permute(0, 2, 3, 1).reshape(batch, high * wide, width)
+        query, key, value = (
+            part.reshape(batch, high * wide, self.heads, -1).transpose(1, 2)
+            for part in self.qkv(tokens).chunk(3, dim=-1)
+        )
+        mixed = attend(query, key, value).transpose(1, 2).reshape(batch, high * wide, width)
+        out: Tensor = self.project(mixed)
+        residual = out.reshape(batch, high, wide, width).permute(0, 3, 1, 2)
+        x = x + residual
+        return x * 0.5**0.5 if self.rescale else x
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v for [B, heads, N, d].
+
+    The fused CPU kernel's backward pass is several times slower than plain matrix products at
+    small sizes, so it serves only where no gradient is needed.
+    """
+    if query.device.type != "cpu" or not torch.is_grad_enabled() or query.shape[2] > 1024:
+        return F.scaled_dot_product_attention(query, key, value)
+    weight = (query * float(query.shape[-1]) ** -0.5) @ key.transpose(-2, -1)
+    out: Tensor = weight.softmax(dim=-1) @ value
+    return out

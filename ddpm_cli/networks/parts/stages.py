@@ -1,0 +1,134 @@
+"""The parts that the U-Net and the classifier, which is half of one, are made of."""
+
+import math
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ddpm_cli.networks.parts.layers import Attention, ResBlock
+from ddpm_cli.networks.parts.resampling import Downsample, Pyramid, Upsample
+
+
+class Parts(NamedTuple):
+    """What all parts of a U-Net, or of half of one, share, and how each is made from it."""
+
+    embedded: int
+    dropout: float
+    heads: int
+    head_width: int
+    scale_shift: bool
+    resample_blocks: bool
+    norm: str
+    groups: int
+    epsilon: float
+    project_resampled: bool = False
+    same_padding: bool = False
+    fir: bool = False
+    rescale: bool = False
+
+    def block(self, width_in: int, width: int, resample: str = "") -> ResBlock:
+        return ResBlock(
+            width_in,
+            width,
+            self.embedded,
+            dropout=self.dropout,
+            scale_shift=self.scale_shift,
+            norm=self.norm,
+            groups=self.groups,
+            epsilon=self.epsilon,
+            resample=resample,
+            project=self.project_resampled,
+            fir=self.fir,
+            rescale=self.rescale,
+        )
+
+    def heads_of(self, width: int) -> int:
+        return max(1, width // self.head_width) if self.head_width else self.heads
+
+    def attend(self, width: int) -> Attention:
+        return Attention(
+            width,
+            heads=self.heads_of(width),
+            norm=self.norm,
+            groups=self.groups,
+            epsilon=self.epsilon,
+            rescale=self.rescale,
+        )
+
+    def stage(self, width_in: int, width: int, attends: bool) -> "Stage":
+        block = self.block(width_in, width)
+        return Stage([block, self.attend(width)] if attends else [block])
+
+    def encoder(
+        self, width: int, widths: list[int], blocks: int, attends: list[bool]
+    ) -> tuple[nn.ModuleList, list[int]]:
+        """Blocks of each of the widths, halvings between, from `width` channels of the stem.
+
+        Returns the width at the stem and behind every stage too.
+        """
+        stages, now = nn.ModuleList(), [width]
+        for level, wide in enumerate(widths):
+            for _ in range(blocks):
+                stages.append(self.stage(now[-1], wide, attends[level]))
+                now.append(wide)
+            if level < len(widths) - 1:
+                stages.append(Stage([self.down(wide)]))
+                now.append(wide)
+        return stages, now
+
+    def middle(self, width: int) -> "Stage":
+        return Stage([self.block(width, width), self.attend(width), self.block(width, width)])
+
+    def down(self, width: int) -> nn.Module:
+        if self.resample_blocks:
+            return self.block(width, width, "down")
+        return Downsample(width, width, fir=self.fir, same=self.same_padding)
+
+    def up(self, width: int) -> nn.Module:
+        if self.resample_blocks:
+            return self.block(width, width, "up")
+        return Upsample(width, fir=self.fir)
+
+    def pyramid(self, width_in: int, width: int, residual: bool) -> Pyramid:
+        return Pyramid(width_in, width, residual=residual, fir=self.fir, rescale=self.rescale)
+
+
+class Stage(nn.Module):
+    """Blocks, attention and resampling in a row, each given what it asks for."""
+
+    def __init__(self, parts: list[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """Run x [B, C, H, W] through the parts; `size` is what an upsampling part must reach."""
+        for part in self.parts:
+            if isinstance(part, ResBlock):
+                x = part(x, embedding, size)
+            elif isinstance(part, Upsample):
+                x = part(x, size)
+            else:
+                x = part(x)
+        return x
+
+
+def fold(x: Tensor, patch: int) -> Tensor:
+    """Space to depth: [B, C, H, W] -> [B, C patch^2, H / patch, W / patch], edges repeated."""
+    if patch == 1:
+        return x
+    height, width = x.shape[-2:]
+    missing = (-width % patch, -height % patch)
+    if any(missing):
+        x = F.pad(x, (0, missing[0], 0, missing[1]), mode="replicate")
+    return F.pixel_unshuffle(x, patch)
+
+
+def unfold(x: Tensor, patch: int) -> Tensor:
+    """Depth to space, the inverse of `fold`."""
+    return x if patch == 1 else F.pixel_shuffle(x, patch)
+
+
+def sides(size: int, patch: int, levels: int) -> list[int]:
+    """Pixels along an axis of `size` at each level of an encoder behind a patch stem."""
+    return [math.ceil(size / (patch * 2**level)) for level in range(levels)]

@@ -1,0 +1,152 @@
+"""The data that a command measures a model on: images of files, or rows of a data set in order."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import click
+import torch
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.data.image_set import Data
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.failures import Failures
+from ddpm_cli.files import provenance
+from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images.inputs import Fit, Source
+from ddpm_cli.models import build, classes
+from ddpm_cli.settings.config import Config
+
+
+class Rows(NamedTuple):
+    """A batch: names and numbers of rows, values [B, ...] as a network sees them, true classes."""
+
+    names: list[str]
+    numbers: list[int]
+    values: Tensor
+    labels: list[int] | None = None
+
+
+class Given(NamedTuple):
+    """What to measure on: its name, how many rows, and the rows in batches."""
+
+    what: str
+    total: int
+    rows: Iterator[Rows]
+    failures: Failures
+
+
+class Look(NamedTuple):
+    """How files become images of a model; see inputs.read."""
+
+    shape: Sequence[int]
+    fit: Fit = "error"
+    background: str = "white"
+
+
+def given(ctx: click.Context, config: Config, info: DataInfo, batch: int, count: int) -> Given:
+    """What INPUT, or --data, --split and -n (by default `count`) ask for: files or a data set."""
+    words = provenance.given(ctx, "data", "split", "count")
+    own = ctx.params["label"] == classes.OWN
+    if not ctx.params["inputs"]:
+        if not words:
+            fix = "--split test -n 100 takes the model's own data"
+            raise ConfigError(f"INPUT: name images or folders, or {fix}")
+        if fitted := provenance.given(ctx, "fit", "background"):
+            raise ConfigError(f"{fitted[0]}: of image files; use --set data.fit=...")
+        data = data_set(config, ctx.params["split"] or "test", info, own)
+        return _first(ctx, config["data"]["name"], data, info, batch, count)
+    if words or own:
+        fix = "leave out INPUT, or what is said of the data"
+        raise ConfigError(f"{words[0] if words else '--class own'}: of a data set; {fix}")
+    if not info.is_image:
+        fix = "--data array --set data.path=FILE"
+        raise ConfigError(f"INPUT: this model is none of images; use --split test, or {fix}")
+    inputs.mode_of(info.shape)
+    sources = inputs.sources(ctx.params["inputs"])
+    failures = Failures(len(sources))
+    look = Look(info.shape, ctx.params["fit"], ctx.params["background"])
+    files = of_files(sources, look, batch, ctx.params["bits"], failures)
+    return Given(f"{len(sources)} images", len(sources), files, failures)
+
+
+def _first(
+    ctx: click.Context, name: str, data: Data, info: DataInfo, batch: int, count: int
+) -> Given:
+    """The first rows of the data set of that name: as many as -n says, or `count`."""
+    asked = ctx.params["count"]
+    total = min(asked or count, len(data))
+    if asked and total < asked:
+        console.warn(f"-n {asked}: there are {total} rows")
+    what = f"{total} of {name} {ctx.params['split'] or 'test'}"
+    found = of_set(data, info, total, batch, ctx.params["bits"])
+    return Given(what, total, found, Failures(total))
+
+
+def of_files(
+    sources: Sequence[Source], look: Look, batch: int, bits: int, failures: Failures
+) -> Iterator[Rows]:
+    """Batches of image files; those that cannot be read, or scaled, are reported and left out."""
+
+    def read(numbered: tuple[int, Source]) -> tuple[int, str, Tensor]:
+        number, source = numbered
+        image = inputs.read(source, *look).image
+        return number, source.name, scaled(image, bits, inputs.shown(source))
+
+    given = failures.passing(read, enumerate(sources))
+    while found := list(islice(given, batch)):
+        numbers, names, values = zip(*found, strict=True)
+        yield Rows(list(names), list(numbers), torch.stack(values))
+
+
+def of_set(data: Data, info: DataInfo, count: int, batch: int, bits: int) -> Iterator[Rows]:
+    """Batches of the first `count` rows of a set, in order, nothing dropped or augmented."""
+    for first in range(0, count, batch):
+        numbers = torch.arange(first, min(first + batch, count))
+        values, labels = data[numbers]
+        listed: list[int] = numbers.tolist()
+        if info.is_image:
+            values = scaled(values, bits, f"rows {listed[0]} to {listed[-1]}")
+        else:
+            values = _renormalized(values, data, info)
+        names = [*map(str, listed)]
+        yield Rows(names, listed, values, None if labels is None else labels.tolist())
+
+
+def data_set(config: Config, split: str, info: DataInfo, is_labelled: bool) -> Data:
+    """The data set of a configuration; one that is unlike the model's own is refused.
+
+    is_labelled: the model is to be told the classes of the rows.
+    """
+    found = build.images(config, split)
+    if tuple(found.shape) != info.shape or (found.mean is None) != info.is_image:
+        have, want = ("x".join(map(str, shape)) for shape in (found.shape, info.shape))
+        kind = "images" if info.is_image else "arrays"
+        raise ConfigError(f"data: {have} values a row, the model is one of {kind} of {want}")
+    if is_labelled and (found.labels is None or found.classes != info.classes):
+        raise ConfigError("--class own: these data have no classes, or others than the model")
+    return found
+
+
+def scaled(pixels: Tensor, bits: int, name: str) -> Tensor:
+    """Bytes [...] as float64 in [-1, 1], those of 2^bits even levels exactly on them."""
+    top = 2**bits - 1
+    level = (pixels.double() * (top / 255)).round()
+    if bool(((level * (255 / top)).round() != pixels).any()):
+        fix = "quantize them first, or leave --bits out"
+        raise Refusal(f"{name}: has other values than {top + 1} levels from 0 to 255", fix)
+    found: Tensor = level * (2 / top) - 1
+    return found
+
+
+def _renormalized(values: Tensor, data: Data, info: DataInfo) -> Tensor:
+    """Values in float64 as the model was trained to see them, whatever part of the set this is."""
+    wide = [-1, *[1] * (values.ndim - 2)]
+    mean, std, own_mean, own_std = (
+        torch.tensor(numbers, dtype=torch.float64).reshape(wide)
+        for numbers in (data.mean, data.std, info.mean, info.std)
+    )
+    found: Tensor = (values.double() * std + mean - own_mean) / own_std
+    return found

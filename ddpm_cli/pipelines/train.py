@@ -1,0 +1,301 @@
+"""A training run: from a configuration and a folder to everything that the loop asks for."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ddpm_cli import console, hardware, signals
+from ddpm_cli.data.image_set import Data
+from ddpm_cli.diffusion.classifier import Trained
+from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.draws import uniform
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import atomic
+from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+from ddpm_cli.files.checkpoints.run import Run
+from ddpm_cli.files.outputs import samples
+from ddpm_cli.hardware import Compute
+from ddpm_cli.models import build, walks
+from ddpm_cli.models.classes import ALL, NULL, OWN
+from ddpm_cli.options import walking
+from ddpm_cli.settings.config import CLASSIFIER, Config, purpose
+from ddpm_cli.training import distributed, held_out
+from ddpm_cli.training.batches import scaled
+from ddpm_cli.training.distributed import Group
+from ddpm_cli.training.loop import Setting
+from ddpm_cli.training.objective import Objective
+from ddpm_cli.training.state import Draw, Remembering, State
+
+CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
+STEM = "stem.weight"  # of the layer that sees the images
+HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
+SHEET = 64  # images on a sample sheet
+POINTS = 1024  # arrays in a sample plot
+
+
+def check_changes(config: Config, data: Data) -> None:
+    """Refuse what suits images alone, or not even these: to flip, to crop, to clamp too much.
+
+    Normalized values must not be clamped below what they reach.
+    """
+    crop, side = config["train"]["crop"], min(data.shape[1:], default=0)
+    if data.mean is None:
+        if crop >= side:
+            what = f"{crop} pixels more at each edge of {side}"
+            raise ConfigError(f"train.crop: {what}; give at most {side - 1}")
+        return
+    if config["train"]["flip"]:
+        raise ConfigError("train.flip: only images can be flipped; --set train.flip=false")
+    if crop:
+        raise ConfigError("train.crop: only images can be cropped; --set train.crop=0")
+    for wrapper in config["wrappers"]:
+        if wrapper["name"] == "clamp" and wrapper["limit"] < data.reach:
+            raise ConfigError(
+                f"wrappers: clamp would cut samples at {wrapper['limit']:g} deviations, but the "
+                f"data reach {data.reach:.3g}; --set wrappers=[]"
+            )
+
+
+def check(config: Config, info: DataInfo, place: Group) -> None:
+    """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
+    check_classifier(config, info)
+    asked, have = config["network"].get("classes", 0), len(info.classes or ())
+    if asked and asked != have:
+        raise ConfigError(
+            f"network.classes: {asked} asked for, but the data has {have}; "
+            f"--set network.classes={have}"
+        )
+    if config["sampler"].get("variance") == "optimal":
+        raise ConfigError(
+            "sampler.variance: optimal needs moments, which only a finished model has; "
+            "choose it when sampling"
+        )
+    if config["guides"]:
+        raise ConfigError("guides: only of ddpm guide; leave them out")
+    walking.check_guidance(config)
+    if taken := {NULL, ALL, OWN} & set(info.classes or ()):
+        what = f"data: a class named {min(taken)!r}, which --class gives another meaning"
+        raise ConfigError(f"{what}; rename it")
+    if config["train"]["batch"] % place.ranks:
+        raise ConfigError(
+            f"train.batch: {config['train']['batch']} images do not divide among "
+            f"{place.ranks} processes; give a multiple"
+        )
+
+
+def check_classifier(config: Config, info: DataInfo) -> None:
+    """Refuse a classifier without its loss or labels, and its loss without a classifier."""
+    classifies, entropy = purpose(config) == CLASSIFIER, config["loss"]["name"] == CROSS_ENTROPY
+    if not classifies:
+        if entropy:
+            raise ConfigError(
+                f"loss.{CROSS_ENTROPY}: for a classifier alone; --set network.name={CLASSIFIER}"
+            )
+        return
+    problems = []
+    if not entropy:
+        what = f"loss.name: {config['loss']['name']} is for models that draw"
+        problems.append(f"{what}; a classifier takes --set loss.name={CROSS_ENTROPY}")
+    if not info.classes:
+        what = f"data.{config['data']['name']}: no labels"
+        problems.append(f"{what}, and a classifier learns nothing else; choose labelled data")
+    if dropped := config["train"]["drop_class"]:
+        what = f"train.drop_class: {dropped:g} of the labels left out"
+        problems.append(f"{what}, but a classifier learns them; --set train.drop_class=0")
+    if config["schedule"]["name"] == "learned":
+        what = "schedule.learned: noise cannot be learned from classes"
+        problems.append(f"{what}, which would end it; --set schedule.name=cosine")
+    if problems:
+        raise ConfigError(*problems)
+
+
+def compute(config: Config, place: Group) -> Compute:
+    """The device of this process and its number format."""
+    chosen = hardware.compute(**config["compute"])
+    return chosen._replace(device=distributed.own(chosen.device, place))
+
+
+def keep_threads(config: Config, header: Header) -> None:
+    """Go on with the number of threads that a run began with, as results depend on it."""
+    if config["compute"]["threads"] or not header.threads:
+        return
+    if header.threads > torch.get_num_threads():
+        console.warn(
+            f"the run began with {header.threads} threads, this machine has "
+            f"{torch.get_num_threads()}: results will differ in the last bits"
+        )
+    torch.set_num_threads(header.threads)
+
+
+def setting(
+    config: Config, compute: Compute, place: Group, state: State, data: Data, test: Data
+) -> Setting:
+    """What the loop trains with: the objective around the state's network, data and devices."""
+    classes = config["network"].get("classes", 0)
+    loss = build.loss(config)
+    compute.run(state.model.network)
+    task = build.task(config, build.data_info(data))
+    objective = Objective(state.model, loss, task)
+    averaged = Objective(state.average, loss, task)
+    # A draw that learns would measure something else at every step.
+    draw: Draw = uniform if isinstance(state.draw, Remembering) else state.draw
+    pixels, labels = test[torch.arange(min(HELD_OUT, len(test)))]
+
+    def measure() -> dict[str, float]:
+        with compute.autocast():
+            return held_out.measured(
+                averaged, draw, pixels, labels if classes else None, compute.device
+            )
+
+    return Setting(
+        objective=distributed.parallel(objective, place, compute.device),
+        schedule=state.model.schedule,
+        images=data,
+        classes=classes,
+        device=compute.device,
+        autocast=compute.autocast,
+        measure=measure,
+        share=place.share,
+    )
+
+
+def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None:
+    """Compute the loss of one image, so that parts that do not fit are refused before any work."""
+    rows, labels = data[torch.zeros(1, dtype=torch.long)]
+    classes = None
+    if labels is not None and config["network"].get("classes"):
+        classes = labels.to(compute.device)
+    if config["network"].get("learned_variance") and config["loss"]["name"] == "simple":
+        console.warn("network.learned_variance: loss simple trains no variance; use hybrid")
+    if purpose(config) != CLASSIFIER:
+        walks.path(config, state.model.schedule)  # previews walk along these levels
+    task = build.task(config, build.data_info(data))
+    table = "draw"
+    try:
+        t, _ = state.draw(state.model.schedule, 1, Rng([0]))
+        table = "loss"
+        objective = Objective(state.average, build.loss(config), task)
+        with torch.no_grad(), compute.autocast():
+            objective(scaled(rows.to(compute.device)), t, Rng([0]), classes)
+    except ValueError as error:
+        raise ConfigError(f"{table}.{config[table]['name']}: {error}") from None
+
+
+def state(config: Config, info: DataInfo, compute: Compute) -> State:
+    """A model on its device with a fresh optimizer, fused where torch has the kernel."""
+    torch.manual_seed(config["train"]["seed"])
+    made = build.trained(config, build.network(config, info))
+    init(made, **config["init"])
+    compute.place(made.network)
+    if isinstance(made.schedule, nn.Module):
+        made.schedule.to(compute.device)
+    fused = compute.device.type in ("cpu", "cuda")
+    optimizer = torch.optim.AdamW(made.parameters(), fused=fused)
+    return State(made, optimizer, build.draw(config))
+
+
+def init(made: Trained, *, model: str = "") -> None:
+    """Start from the weights of another model, extra input channels at zero.
+
+    model: what -m takes, as a file, a run or a bundled name; empty starts from random weights.
+    Zeros make the network ignore a conditioning image until it has learned what it is good for
+    (Nichol 2022, section 2.3).
+    """
+    if model:
+        _, weights = checkpoint.load(find.find(model).path)
+        made.load_weights(fitting(made.weights(), weights, model))
+
+
+def fitting(own: dict[str, Tensor], weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The weights of the model `name` for a network of weights `own`, which may see more."""
+    if (stem := weights.get(STEM)) is not None and STEM in own:
+        missing = own[STEM].shape[1] - stem.shape[1]
+        if stem.ndim == 4 and missing > 0:
+            weights = weights | {STEM: F.pad(stem, (0, 0, 0, 0, 0, missing))}
+    differing = {n for n in own.keys() & weights.keys() if own[n].shape != weights[n].shape}
+    if differing := differing | (own.keys() ^ weights.keys()):
+        what = f"{len(differing)} of its tensors do not fit, as {min(differing)}"
+        raise ConfigError(f"init.model: {name} has another network: {what}")
+    return weights
+
+
+def take_over(state: State, header: Header, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Go on from what an earlier run of the command saved."""
+    try:
+        state.load(tensors, header.step)
+    except (KeyError, RuntimeError) as error:
+        why = str(error).splitlines()[-1].strip()
+        raise Refusal(f"{folder}: its state does not fit its own configuration: {why}") from None
+    console.say(f"{folder}: going on from step {state.step}")
+
+
+class Journal:
+    """Writes what a run leaves behind, and passes on the wish to stop."""
+
+    def __init__(
+        self,
+        run: Run,
+        config: Config,
+        info: DataInfo,
+        compute: Compute,
+        place: Group,
+        test: Data,
+        *,
+        as_json: bool,
+        done: int,
+    ) -> None:
+        self._run, self._config, self._info, self._compute = run, config, info, compute
+        self._place, self._test, self._as_json = place, test, as_json
+        self.bar = console.progress(config["train"]["steps"], "steps", done=done)
+
+    def log(self, values: dict[str, float]) -> None:
+        """Keep one line of metrics, and print it if stdout should have it."""
+        if self._place.leads:
+            self._run.log(values)
+            if self._as_json:
+                console.json_line(values)
+
+    def save(self, state: State) -> None:
+        """Write the state to go on from and the model to sample from."""
+        if self._place.leads:
+            threads = torch.get_num_threads()
+            header = Header("state", self._config, self._info, state.step, threads)
+            self._run.save(state.tensors(), header)
+
+    def sheet(self, state: State) -> None:
+        """Draw a sheet of samples with the run's own sampler, or more points for a plot."""
+        if not self._place.leads or not isinstance(state.average, Denoiser):
+            return  # a classifier has nothing to draw
+        seeds = range(SHEET if self._info.is_image else POINTS)
+        classes = walks.classes_for(seeds, self._config, self._info)
+        batch = walks.Batch(seeds, classes, self._conditions(seeds))
+        levels = walks.path(self._config, state.average.schedule)
+        with self._compute.autocast():
+            chunk = walks.chunk(
+                state.average, self._config, self._info, self._compute, batch, levels
+            )
+            final = walks.last(chunk.states)
+        if final is not None:
+            suffix, data = samples.preview(self._info.restore(final.x), self._info.is_image)
+            self._run.samples.mkdir(exist_ok=True)
+            atomic.write(self._run.samples / f"step-{state.step:07d}{suffix}", data)
+
+    def _conditions(self, seeds: range) -> Tensor | None:
+        """What a conditional model is given for its sheet: test images, changed by its task."""
+        task = build.task(self._config, self._info)
+        if task is None:
+            return None
+        rows, _ = self._test[torch.arange(len(seeds)) % len(self._test)]
+        return task(scaled(rows), Rng(seeds)).to(self._compute.device)
+
+    def advance(self, note: str) -> None:
+        """Count a step."""
+        self.bar.advance(note=note)
+
+    def stopping(self) -> bool:
+        """Whether any process of the run was asked to stop."""
+        return distributed.agreed(self._place, signals.requested() is not None)

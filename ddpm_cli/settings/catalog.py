@@ -1,0 +1,237 @@
+"""The components a configuration can name, read from source with `ast`: no torch is imported.
+
+A component is a public lower-case function or class of a component module. Its name is the
+function's name, its help the first sentence of its docstring, its knobs the keyword-only
+parameters with defaults. `load` imports it.
+"""
+
+import ast
+import importlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ddpm_cli.errors import ConfigError, nearest
+from ddpm_cli.settings import knobs as knob_types
+from ddpm_cli.settings.knobs import Range
+
+ROOT = Path(__file__).parent.parent
+
+# Where the components of each configuration table live: files, or folders of files.
+# A table whose files do not exist has no components.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "data": ("data/sets",),
+    "schedule": ("diffusion/schedules",),
+    "task": ("data/tasks.py",),
+    "network": ("networks",),
+    "parameterization": ("diffusion/parameterizations.py",),
+    "label": ("diffusion/labels.py",),
+    "draw": ("diffusion/draws.py",),
+    "loss": ("diffusion/losses",),
+    "sampler": ("diffusion/samplers",),
+    "corrector": ("diffusion/correctors.py",),
+    "levels": ("diffusion/levels.py",),
+    "wrappers": ("diffusion/wrappers.py",),
+    "edits": ("diffusion/edits.py",),
+    "constraints": ("diffusion/constraints.py",),
+    "operator": ("data/operators.py",),
+    "guides": ("guides",),
+}
+# Tables that configure one fixed function, and so have no `name` key.
+FIXED: Mapping[str, str] = {
+    "renoise": "diffusion/walk.py",
+    "guidance": "diffusion/guidance.py",
+    "init": "pipelines/train.py",
+    "train": "training/loop.py",
+    "compute": "hardware.py",
+}
+
+_WORDS: Mapping[str, str] = {
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a string",
+    "list": "a list",
+}
+
+
+class Kind(NamedTuple):
+    """The type of a knob: a base type and what narrows it down."""
+
+    base: str  # a key of _WORDS
+    range: Range | None = None
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    item: "Kind | None" = None
+
+    def __str__(self) -> str:
+        if self.choices:
+            text = " or ".join(self.choices)
+        elif self.item is not None:
+            text = f"a list, each {self.item}"
+        else:
+            text = _WORDS[self.base] + (f", {self.range}" if self.range else "")
+        return f"{text}, or none" if self.optional else text
+
+
+class Knob(NamedTuple):
+    """A setting of a component."""
+
+    name: str
+    kind: Kind
+    default: Any
+
+
+class Component(NamedTuple):
+    """What a configuration can name: where it is, what it does and what can be set."""
+
+    kind: str
+    name: str
+    summary: str
+    knobs: Mapping[str, Knob]
+    module: str
+    attribute: str
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of the components of a kind, sorted."""
+    return sorted(_components(kind))
+
+
+def exists(kind: str) -> bool:
+    """Tell whether a kind has components at all, by its files alone."""
+    return any((ROOT / place).exists() for place in KINDS[kind])
+
+
+def find(kind: str, name: str) -> Component:
+    """Return a component by name, hyphens and underscores being equal."""
+    components = _components(kind)
+    key = canonical(name)
+    if key not in components:
+        raise ConfigError(f"{kind}: no component named {name!r}; {nearest(key, components)}")
+    return components[key]
+
+
+def fixed(table: str) -> Component:
+    """Return the one component of a table that has no `name` key (`train`, `compute`)."""
+    return _components(table)[table]
+
+
+def load(component: Component) -> Callable[..., Any]:
+    """Import the module of a component and return the function or class."""
+    found: Callable[..., Any] = getattr(
+        importlib.import_module(component.module), component.attribute
+    )
+    return found
+
+
+def canonical(name: str) -> str:
+    """Return the way a component's name is written in a configuration: with hyphens."""
+    return name.replace("_", "-")
+
+
+@cache
+def _components(kind: str) -> dict[str, Component]:
+    """Read every component of a kind from the source files."""
+    if kind in FIXED:
+        return {c.name: c for c in _read(kind, ROOT / FIXED[kind], _is_named(kind))}
+    return {c.name: c for path in _files(kind) for c in _read(kind, path, _is_public)}
+
+
+def _files(kind: str) -> Iterator[Path]:
+    for place in KINDS[kind]:
+        path = ROOT / place
+        yield from sorted(path.glob("*.py")) if path.is_dir() else [path]
+
+
+def _read(kind: str, path: Path, wanted: Callable[[str], bool]) -> Iterator[Component]:
+    if not path.is_file():
+        return
+    module = ".".join([ROOT.name, *path.relative_to(ROOT).with_suffix("").parts])
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    aliases = _type_aliases() | _assignments(tree)
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and wanted(node.name):
+            function = node if isinstance(node, ast.FunctionDef) else _constructor(node)
+            knobs = {k.name: k for k in _knobs(function, aliases)} if function else {}
+            name = canonical(node.name)
+            yield Component(kind, name, _first_sentence(node), knobs, module, node.name)
+
+
+def _is_public(name: str) -> bool:
+    """Tell a component from a private helper (`_name`) and from a type (`Name`)."""
+    return not name.startswith("_") and name == name.lower()
+
+
+def _is_named(name: str) -> Callable[[str], bool]:
+    return lambda other: other == name
+
+
+def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
+    for member in node.body:
+        if isinstance(member, ast.FunctionDef) and member.name == "__init__":
+            return member
+    return None
+
+
+def _first_sentence(node: ast.FunctionDef | ast.ClassDef) -> str:
+    paragraph = (ast.get_docstring(node) or "").split("\n\n")[0]
+    text = " ".join(paragraph.split())
+    # A full stop ends the sentence only before a capital: not in "eq. 11" or "0 .. T-1".
+    return re.split(r"(?<=[\w)\]])\.\s+(?=[A-Z])", text)[0].rstrip(".")
+
+
+def _knobs(function: ast.FunctionDef, aliases: dict[str, ast.expr]) -> Iterator[Knob]:
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        if default is None or argument.annotation is None:
+            continue
+        if isinstance(default, ast.Name):
+            default = aliases.get(default.id, default)
+        value = ast.literal_eval(default)
+        kind = _kind(argument.annotation, aliases)
+        yield Knob(argument.arg, kind, list(value) if isinstance(value, tuple) else value)
+
+
+def _kind(node: ast.expr, aliases: dict[str, ast.expr]) -> Kind:
+    """Resolve an annotation: a base type, a Literal, a list, an Annotated range, or None."""
+    if isinstance(node, ast.Name) and node.id in aliases:
+        return _kind(aliases[node.id], aliases)
+    if isinstance(node, ast.Name) and node.id in _WORDS:
+        return Kind(node.id)
+    if isinstance(node, ast.BinOp) and ast.unparse(node.right) == "None":
+        return _kind(node.left, aliases)._replace(optional=True)
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        arguments = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if node.value.id == "Literal":
+            return Kind("str", choices=tuple(ast.literal_eval(a) for a in arguments))
+        if node.value.id in ("list", "tuple", "Sequence"):
+            return Kind("list", item=_kind(arguments[0], aliases))
+        if node.value.id == "Annotated":
+            return _kind(arguments[0], aliases)._replace(range=_range(arguments[1]))
+    raise TypeError(f"line {node.lineno}: a knob cannot be of type {ast.unparse(node)}")
+
+
+def _range(node: ast.expr) -> Range:
+    if not isinstance(node, ast.Call):
+        raise TypeError(f"line {node.lineno}: {ast.unparse(node)} is no Range")
+    keywords = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
+    return Range(*map(ast.literal_eval, node.args), **keywords)
+
+
+def _assignments(tree: ast.Module) -> dict[str, ast.expr]:
+    """Return the `NAME = value` lines of a module: its type aliases and constants."""
+    return {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+@cache
+def _type_aliases() -> dict[str, ast.expr]:
+    source = Path(str(knob_types.__file__)).read_text(encoding="utf-8")
+    return _assignments(ast.parse(source))

@@ -1,0 +1,402 @@
+"""`ddpm guide`: every way to steer, what it costs, what it refuses, and how it is repeated."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from runs import Outcome, contents, ddpm, train
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
+
+
+@pytest.fixture(autouse=True)
+def _model(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DDPM_MODEL", str(finished))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def plain(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows no classes."""
+    folder = tmp_path_factory.mktemp("runs") / "plain"
+    assert train(data, folder, "--set", "network.classes=0").code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undropped(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that never saw the null class."""
+    folder = tmp_path_factory.mktemp("runs") / "undropped"
+    assert train(data, folder, "--set", "train.drop_class=0.0").code == 0
+    return folder
+
+
+def exported(path: Path, module: nn.Module, *inputs: Tensor) -> Path:
+    """Write a program of torch.export for any number of rows."""
+    rows = torch.export.Dim("rows", min=1, max=4096)
+    shapes = tuple({0: rows} for _ in inputs)
+    torch.export.save(torch.export.export(module, inputs, dynamic_shapes=shapes), path)
+    return path
+
+
+class Brightness(nn.Module):
+    """Likes bright images."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image.mean((1, 2, 3))
+
+
+class Sides(nn.Module):
+    """Tells images that are brighter on the left (class 0) from those on the right (class 1)."""
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        half = x.shape[-1] // 2
+        left, right = x[..., :half].mean((1, 2, 3)), x[..., half:].mean((1, 2, 3))
+        return torch.stack([left, right], dim=1) * 20 + 0 * label[:, None]
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("programs") / "bright.pt2"
+    return exported(path, Brightness(), torch.zeros(2, 1, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("programs") / "sides.pt2"
+    return exported(path, Sides(), torch.zeros(2, 1, 8, 8), torch.zeros(2))
+
+
+def guide(*words: object, verb: str = "guide") -> Outcome:
+    outcome = ddpm(verb, "--dtype", "float32", *words)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+def pixels(*words: object, verb: str = "guide") -> Tensor:
+    guide(*words, "--force", "-o", "pixels.npy", verb=verb)
+    return torch.from_numpy(np.load("pixels.npy")).int()
+
+
+def repeated(file: str) -> bool:
+    """Whether the command that a file tells makes the same bytes again."""
+    before = Path(file).read_bytes()
+    command = ddpm("info", file, "--command").out
+    Path(file).unlink()
+    again = ddpm(*shlex.split(command)[1:])
+    return again.code == 0 and Path(file).read_bytes() == before
+
+
+class TestTwoPasses:
+    def test_scale_1_is_no_guidance_and_the_default_is_some(self) -> None:
+        words = ("--class", 1, "-n", 3)
+        sampled = pixels(*words, verb="sample")
+        assert torch.equal(pixels(*words, "--scale", 1), sampled)
+        assert not torch.equal(pixels(*words), sampled)
+
+    def test_scale_0_is_the_null_class(self) -> None:
+        unguided = pixels("--class", "none", "-n", 3, verb="sample")
+        assert torch.equal(pixels("--class", 1, "-n", 3, "--scale", 0), unguided)
+
+    def test_every_verb_is_guided_by_the_same_table(self) -> None:
+        words = ("--class", 1, "-n", 3)
+        sampled = pixels(*words, "--set", "guidance.scale=3", verb="sample")
+        assert torch.equal(pixels(*words, "--scale", 3), sampled)
+
+    def test_omega_is_scale_less_1(self) -> None:
+        words = ("--class", 1, "-n", 2)
+        assert torch.equal(pixels(*words, "--omega", 1.5), pixels(*words, "--scale", 2.5))
+        said = guide(*words, "--omega", 1.5, "-o", "x.png").err
+        assert "guidance scale 2.5 (omega 1.5)" in said
+
+    def test_two_passes_count_as_two_calls(self) -> None:
+        assert "4 steps, 8 network calls" in guide("--dry-run").err
+        assert "4 steps, 4 network calls" in guide("--dry-run", "--scale", 1).err
+        assert "5 steps, 10 network calls" in guide("--dry-run", "--calls", 10).err
+
+    def test_settings_and_flags_make_up_one_table(self) -> None:
+        dry = guide("--dry-run", "--set", "guidance.rescale=0.5", "--scale", 3, "--sampler", "edm")
+        assert "rescale = 0.5" in dry.out
+        assert "scale = 3.0" in dry.out
+        assert dry.err.count("sampler edm: ") == 1, "recipes are told once"
+
+    def test_interval_costs_less(self) -> None:
+        dry = guide("--dry-run", "--steps", 20, "--interval", "0.5,2")
+        calls = int(dry.err.split("steps, ")[1].split()[0])
+        assert 20 < calls < 40
+        assert "low = 0.5" in dry.out
+
+    def test_the_class_of_an_image_is_its_seeds(self) -> None:
+        """Without --class it is drawn, as by sample."""
+        guide("-n", 4, "-o", "guided/")
+        guide("-n", 4, "-o", "sampled/", verb="sample")
+        for seed in range(4):
+            records = [
+                read_metadata(Path(f"{kind}/{seed:06d}.png")) for kind in ("guided", "sampled")
+            ]
+            assert records[0]["classes"] == records[1]["classes"]
+
+    def test_an_image_alone_is_the_same_image(self) -> None:
+        words = ("--class", "all", "--scale", 3)
+        whole = pixels(*words, "-n", 5)
+        alone = pixels(*words, "--seeds", 3)
+        assert int((whole[3] - alone[0]).abs().max()) <= 1
+
+    def test_one_of_each_class_by_default(self) -> None:
+        guide("--class", "0-3", "-o", "{seed}-{class}.png")
+        assert sorted(contents(Path())) == [f"00000{i}-{i}.png" for i in range(4)]
+
+    def test_repeated(self) -> None:
+        guide(
+            "--class", "0-2", "--scale", 4, "--rescale", 0.7, "--interval", "0.1,9", "-o", "a.png"
+        )
+        assert repeated("a.png")
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("--grad-at", "mean"), "--grad-at: only with --classifier"),
+            (("--unconditional",), "--unconditional: only with"),
+            (("--mask", "0,0,4,4"), "--mask: only with --restore"),
+            (("--cutouts", 4), "--cutouts: only with --clip or --clip-image"),
+            (("--scale", 2, "--omega", 1), "--omega: --scale says"),
+            (("--interval", "3,1"), "--interval '3,1': write two"),
+            (("--class", "none"), "--class none: guidance.scale pulls"),
+            (("--class", "cow"), "--class: no class is named 'cow'"),
+            (("--restore", "mask", "--image", "x.png"), "--mask: --restore mask needs it"),
+            (("--restore", "deblur"), "--restore: of which image?"),
+            (("--clip", "hedgehog"), "--clip: of which model?"),
+            (("--download",), "--download: only with --clip-model"),
+            (("--set", "guidance.rescale=0.5", "--scale", 1), "guidance.rescale: of no use"),
+            (("--scorer", "no.pt2"), "no.pt2: "),
+            (("--classifier", "nobody"), "nobody: no such file"),
+            (("--set", "guides=[{name='judge'}]"), "guides[0].name: no guides is named 'judge'"),
+        ],
+    )
+    def test_one_line_says_why(self, words: tuple[object, ...], said: str) -> None:
+        outcome = ddpm("guide", *words, "-o", "x.png")
+        assert outcome.code in (1, 2)
+        line = next(line for line in outcome.err.splitlines() if line.startswith("Error: "))
+        assert said in line, outcome.err
+        assert not Path("x.png").exists()
+
+    def test_model_without_classes(self, plain: Path) -> None:
+        outcome = ddpm("guide", "-m", plain, "-o", "x.png")
+        assert (outcome.code, "trained without classes" in outcome.err) == (2, True)
+
+    def test_model_that_always_saw_the_class(self, undropped: Path) -> None:
+        outcome = ddpm("guide", "-m", undropped, "-o", "x.png")
+        assert (outcome.code, "train.drop_class" in outcome.err) == (2, True)
+        assert ddpm("guide", "-m", undropped, "--scale", 1, "-o", "x.png").code == 0
+
+    def test_other_verbs_take_no_guides(self, scorer: Path) -> None:
+        guides = f"guides=[{{name='scorer', program='{scorer}'}}]"
+        outcome = ddpm("sample", "--set", guides, "-o", "x.png")
+        assert (outcome.code, "only of ddpm guide" in outcome.err) == (2, True)
+
+    def test_gradient_at_the_mean_needs_a_step_with_one(self, sides: Path) -> None:
+        outcome = ddpm("guide", "--classifier", sides, "--class", 0, "--grad-at", "mean")
+        assert (outcome.code, "use --sampler ddpm" in outcome.err) == (2, True)
+
+    def test_several_guides_have_no_scale_in_common(self, sides: Path, scorer: Path) -> None:
+        words = ("--classifier", sides, "--scorer", scorer, "--class", 0)
+        outcome = ddpm("guide", *words, "--scale", 2, "-o", "x.png")
+        assert (outcome.code, "give each its own" in outcome.err) == (2, True)
+        assert ddpm("guide", *words, "-o", "x.png").code == 0
+
+
+SAMPLERS = ("ddim", "ddpm", "heun", "dpm++2m", "euler-a", "pc")
+
+
+def leaning(images: Tensor) -> Tensor:
+    """By how much each image is brighter on the right."""
+    half = images.shape[-1] // 2
+    return (images[..., half:].double() - images[..., :half].double()).flatten(1).mean(1)
+
+
+class TestPrograms:
+    @pytest.mark.parametrize("sampler", SAMPLERS)
+    def test_classifier_pulls_with_every_sampler(self, sides: Path, sampler: str) -> None:
+        words = ("-n", 4, "--sampler", sampler, "--unconditional", "--scale", 3)
+        if sampler != "pc":
+            words = (*words, "--set", "levels={name='karras', count=10}")
+        ways = [leaning(pixels("--classifier", sides, "--class", name, *words)) for name in (0, 1)]
+        assert bool((ways[1] > ways[0] + 10).all())
+
+    def test_at_the_mean(self, sides: Path) -> None:
+        words = ("--classifier", sides, "--class", 1, "-n", 2, "--sampler", "ddpm", "--scale", 30)
+        there, here = pixels(*words, "--grad-at", "mean"), pixels(*words, "--grad-at", "x")
+        assert not torch.equal(there, here)
+        assert bool((leaning(there) > 10).all())
+
+    def test_model_without_classes(self, sides: Path, plain: Path) -> None:
+        words = ("-m", plain, "--classifier", sides, "-n", 2, "--scale", 30)
+        first, second = (leaning(pixels(*words, "--class", name)) for name in (0, 1))
+        assert bool((second > first).all())
+
+    def test_class_that_the_program_lacks(self, sides: Path) -> None:
+        outcome = ddpm("guide", "--classifier", sides, "--class", 7, "-o", "x.png")
+        assert (outcome.code, "no class is named '7'" in outcome.err) == (2, True)
+        assert not Path("x.png").exists()
+
+    def test_classes_of_a_program_take_turns(self, sides: Path, plain: Path) -> None:
+        words = ("-m", plain, "--classifier", sides, "--class", "all", "--scale", 30)
+        guide(*words, "-o", "{seed}-{class}.png")
+        assert sorted(contents(Path())) == ["000000-0.png", "000001-1.png"]
+        left, right = (leaning(open_image(Path(p))[None].int()) for p in sorted(contents(Path())))
+        assert float(right) > float(left)
+
+    def test_scorer_pulls(self, scorer: Path) -> None:
+        words = ("-n", 4, "--class", "none")
+        dark = pixels(*words, verb="sample")
+        bright = pixels(*words, "--scorer", scorer, "--scale", 300)
+        assert bool((bright.double().mean((1, 2, 3)) > dark.double().mean((1, 2, 3)) + 10).all())
+
+    def test_repeated(self, sides: Path, scorer: Path) -> None:
+        words = ("--classifier", sides, "--class", 1, "--unconditional", "-n", 2, "--scale", 9)
+        guide(*words, "-o", "a.png")
+        guide("--scorer", scorer, "-n", 2, "-o", "b.png")
+        assert repeated("a.png")
+        assert repeated("b.png")
+
+    def test_cost_is_said(self, scorer: Path) -> None:
+        assert "steered by scorer" in guide("--scorer", scorer, "--dry-run").err
+
+
+def quarter(path: str, side: int) -> Tensor:
+    """Write an image with a bright corner, uint8 [1, side, side]."""
+    image = torch.zeros(1, side, side, dtype=torch.uint8)
+    image[:, : side // 2, : side // 2] = 230
+    Path(path).write_bytes(encode_png(image))
+    return image.int()
+
+
+def halved(images: Tensor) -> Tensor:
+    return nn.functional.avg_pool2d(images.double(), 2)
+
+
+class TestTogether:
+    def test_settings_of_two_passes_beside_a_guide_need_a_scale(self, sides: Path) -> None:
+        words = ("--classifier", sides, "--class", 0, "--interval", "0.1,2", "-o", "x.png")
+        outcome = ddpm("guide", *words)
+        assert (outcome.code, "of no use where guidance.scale is 1" in outcome.err) == (2, True)
+        assert guide(*words, "--set", "guidance.scale=2").err.count("omega 1") == 1
+
+    def test_guides_are_named_in_one_place(self, sides: Path, scorer: Path) -> None:
+        guides = f"guides=[{{name='classifier', model='{sides}'}}]"
+        words = ("--set", guides, "--class", 0, "-o", "x.png")
+        outcome = ddpm("guide", "--scorer", scorer, *words)
+        assert (outcome.code, "give all in one place" in outcome.err) == (2, True)
+        outcome = ddpm("guide", "--scale", 3, *words)
+        assert (outcome.code, "give each its own" in outcome.err) == (2, True)
+        guide(*words)
+        assert repeated("x.png")
+
+    def test_unconditional_is_about_a_classifier(self, scorer: Path) -> None:
+        outcome = ddpm("guide", "--scorer", scorer, "--unconditional", "-o", "x.png")
+        assert (outcome.code, "only with a classifier" in outcome.err) == (2, True)
+
+    def test_null_class_that_was_never_trained(self, undropped: Path, scorer: Path) -> None:
+        outcome = ddpm("guide", "-m", undropped, "--scorer", scorer, "-o", "x.png")
+        assert (outcome.code, "always saw the class" in outcome.err) == (2, True)
+        guide("-m", undropped, "--scorer", scorer, "--class", 1, "-o", "x.png")
+
+    def test_record_says_what_steered(self, sides: Path) -> None:
+        guide("--classifier", sides, "--class", 0, "-o", "x.png")
+        record = read_metadata(Path("x.png"))
+        assert record["guides"] == [hashlib.sha256(sides.read_bytes()).hexdigest()]
+
+    def test_files_are_looked_for_before_any_work(self) -> None:
+        outcome = ddpm("guide", "--scorer", "no.pt2", "--dry-run")
+        assert (outcome.code, "no.pt2" in outcome.err) == (1, True)
+
+    @pytest.mark.parametrize(
+        ("verb", "own"),
+        [
+            ("inpaint", ("--mask", "0,0,4,4")),
+            ("upscale", ("--factor", 2, "--method", "zero-shot")),
+            ("encode", ()),
+            ("interpolate", ("--seeds", "1,2", "-n", 3)),
+        ],
+    )
+    def test_two_passes_in_every_verb(self, verb: str, own: tuple[object, ...]) -> None:
+        quarter("a.png", 4 if verb == "upscale" else 8)
+        end = "safetensors" if verb == "encode" else "png"
+        given = () if verb == "interpolate" else ("a.png",)
+        words = (*given, *own, "--dtype", "float32")
+        outcome = ddpm(verb, *words, "--set", "guidance.scale=4", "-o", f"x.{end}")
+        assert (outcome.code, "name one with --class" in outcome.err) == (2, True)
+        made = []
+        for scale in (4, 1):
+            setting = ("--set", f"guidance.scale={scale}", "--class", 1)
+            outcome = ddpm(verb, *words, *setting, "-o", f"{scale}.{end}")
+            assert outcome.code == 0, outcome.err
+            made.append(Path(f"{scale}.{end}"))
+        if verb == "encode":
+            first, second = (load_file(path)["latents"] for path in made)
+        else:
+            first, second = (open_image(path) for path in made)
+        assert not torch.equal(first, second)
+
+
+class TestRestore:
+    @pytest.mark.parametrize(
+        ("words", "side", "seen"),
+        [
+            (("--restore", "upscale", "--set", "operator.filter=area"), 4, halved),
+            (("--restore", "deblur", "--set", "operator.sigma=0.3"), 8, Tensor.double),
+        ],
+    )
+    def test_results_could_have_been_the_image(
+        self, words: tuple[object, ...], side: int, seen: Callable[[Tensor], Tensor]
+    ) -> None:
+        known = quarter("known.png", side)
+        free = pixels("-n", 3, "--class", "none", verb="sample")
+        found = pixels(*words, "--image", "known.png", "-n", 3, "--steps", 30)
+        errors = [(seen(x) - known).abs().flatten(1).mean(1) for x in (found, free)]
+        assert bool((errors[0] < errors[1] / 2).all())
+
+    def test_mask(self) -> None:
+        known = quarter("known.png", 8)
+        words = ("--restore", "mask", "--image", "known.png", "--mask", "4,0,8,8")
+        found = pixels(*words, "-n", 3, "--steps", 30)
+        apart = (found - known).abs().double()
+        assert bool((apart[..., :4].flatten(1).mean(1) < 25).all())
+        guide(*words, "-o", "x.png")
+        assert repeated("x.png")
+
+    def test_what_was_done_to_the_image_must_be_said(self) -> None:
+        quarter("known.png", 8)
+        guides = "guides=[{name='restore', image='known.png'}]"
+        outcome = ddpm("guide", "--set", guides, "-o", "x.png")
+        assert (outcome.code, "guides.restore: what was done" in outcome.err) == (2, True)
+
+    def test_repeated(self) -> None:
+        quarter("known.png", 4)
+        guide("--restore", "upscale", "--image", "known.png", "--scale", 0.8, "-o", "a.png")
+        assert read_metadata(Path("a.png"))["settings"]["operator"]["name"] == "upscale"
+        assert repeated("a.png")
+
+    def test_image_of_another_size(self) -> None:
+        quarter("known.png", 8)
+        outcome = ddpm("guide", "--restore", "upscale", "--image", "known.png", "-o", "x.png")
+        assert outcome.code == 1
+        assert "8x8" in outcome.err
+        assert "4x4" in outcome.err
+        assert not Path("x.png").exists()
+
+
+def test_json_and_stdout() -> None:
+    line = json.loads(guide("--class", 2, "--json", "-o", "folder/").out)
+    assert (line["class"], line["seed"]) == ("2", 0)
+    Path("seen.png").write_bytes(guide("--class", 2, "-o", "-").binary)
+    assert open_image(Path("seen.png")).shape[1:] == (8, 8)

@@ -1,0 +1,264 @@
+"""`ddpm nll`: files and data sets measured, terms and curves written, and what is refused."""
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import runs
+import torch
+from runs import Outcome, ddpm
+from safetensors.torch import load_file
+
+from ddpm_cli.data.sets import images as sets
+from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.images.pixels import encode_png, open_image
+
+PLAIN = ("--dtype", "float32", "--device", "cpu")
+QUICK = ("--steps", 6, *PLAIN)
+BOUND = ("--method", "vlb", "--steps", 8, *PLAIN)
+
+
+@pytest.fixture(autouse=True)
+def _here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DDPM_MODEL", str(finished))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def roll(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A little trained run on the swiss roll."""
+    folder = tmp_path_factory.mktemp("roll") / "run"
+    words = ("--steps", 20, "--batch", 16, "--set", "data.count=200", "--set", "levels.count=5")
+    outcome = ddpm("train", "--preset", "swiss-roll", *words, *PLAIN, "-o", folder)
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+def nll(*words: object) -> tuple[list[float], dict[str, Any]]:
+    """Bits of each row, and the summary."""
+    outcome = ddpm("nll", *words, "--json")
+    assert outcome.code == 0, outcome.err
+    *rows, last = map(json.loads, outcome.out.splitlines())
+    return [row["bits"] for row in rows], last
+
+
+def pictures(data: Path, count: int) -> None:
+    """The first test images as files 0.png ..."""
+    images, _ = sets.mnist("test", path=str(data))[torch.arange(count)]
+    for number, image in enumerate(images):
+        Path(f"{number}.png").write_bytes(encode_png(image))
+
+
+def table(path: str) -> list[dict[str, str]]:
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("way", [QUICK, BOUND], ids=["ode", "vlb"])
+class TestEither:
+    def test_summary(self, way: tuple[object, ...]) -> None:
+        bits, last = nll("--split", "test", "-n", 5, *way)
+        found = torch.tensor(bits, dtype=torch.float64)
+        assert (len(bits), last["images"]) == (5, 5)
+        assert last["bits"] == pytest.approx(float(found.mean()))
+        assert last["bits_error"] == pytest.approx(float(found.std()) / math.sqrt(5))
+        assert last["nats"] == pytest.approx(last["bits"] * math.log(2))
+        outcome = ddpm("nll", "--split", "test", "-n", 5, *way)
+        assert re.match(rf"{last['bits']:.4f} bits/dim, standard error \d+\.\d+ ", outcome.out)
+        assert f"{last['calls']:.0f} network calls" in outcome.err
+        assert "256 levels" in outcome.err
+
+    def test_files_are_measured_like_rows(self, data: Path, way: tuple[object, ...]) -> None:
+        pictures(data, 3)
+        rows, _ = nll("--split", "test", "-n", 3, *way)
+        files, _ = nll("0.png", "1.png", "2.png", *way)
+        assert files == rows
+        assert len({*rows}) == 3
+
+    def test_alone_and_in_any_batch(self, way: tuple[object, ...]) -> None:
+        whole, _ = nll("--split", "test", "-n", 5, *way)
+        single, _ = nll("--split", "test", "-n", 5, "-b", 1, *way)
+        pairs, _ = nll("--split", "test", "-n", 5, "-b", 2, *way)
+        assert single == pytest.approx(whole, abs=1e-4)
+        assert pairs == pytest.approx(whole, abs=1e-4)
+
+    def test_seeds_and_repeats(self, way: tuple[object, ...]) -> None:
+        same, last = nll("--split", "test", "-n", 2, *way)
+        again, _ = nll("--split", "test", "-n", 2, *way)
+        other, _ = nll("--split", "test", "-n", 2, "--seed", 7, *way)
+        assert same == again
+        assert same != pytest.approx(other, abs=1e-4)
+        mean, twice = nll("--split", "test", "-n", 2, "--repeats", 2, *way)
+        assert twice["calls"] == 2 * last["calls"]
+        assert mean != pytest.approx(same, abs=1e-5)
+
+    def test_classes(self, way: tuple[object, ...]) -> None:
+        """The labels of these digits are 0 1 2 3 0 ..."""
+        none, _ = nll("--split", "test", "-n", 4, *way)
+        own, _ = nll("--split", "test", "-n", 4, "--class", "own", *way)
+        two, _ = nll("--split", "test", "-n", 4, "--class", 2, *way)
+        assert own[2] == pytest.approx(two[2], abs=1e-4)
+        assert own[1] != pytest.approx(two[1], abs=1e-5)
+        assert none[2] != pytest.approx(two[2], abs=1e-5)
+
+    def test_some_inputs_fail(self, data: Path, way: tuple[object, ...]) -> None:
+        pictures(data, 2)
+        Path("bad.png").write_bytes(b"no image")
+        outcome = ddpm("nll", "0.png", "bad.png", "1.png", *way, "--json")
+        assert outcome.code == 3
+        assert "Error: bad.png" in outcome.err
+        rows = [json.loads(line) for line in outcome.out.splitlines()]
+        assert [row.get("input") for row in rows] == ["0.png", "1.png", None]
+
+    def test_quantized_images(self, way: tuple[object, ...]) -> None:
+        for number, top in enumerate((255, 3)):
+            level = torch.arange(64).reshape(1, 8, 8) % (top + 1)
+            Path(f"{number}.png").write_bytes(encode_png((level * 255 // top).to(torch.uint8)))
+        eight, _ = nll("1.png", *way)
+        two, _ = nll("1.png", "--bits", 2, *way)
+        assert two[0] < eight[0]
+        refused = ddpm("nll", "0.png", "--bits", 2, *way)
+        assert (refused.code, "0.png: has other values" in refused.err) == (1, True)
+
+    def test_arrays(self, roll: Path, way: tuple[object, ...]) -> None:
+        words = ("-m", roll, "--split", "test", "-n", 4)
+        bits, last = nll(*words, *way)
+        std = torch.tensor(checkpoint.read_header(roll / "model.safetensors").data.std)
+        assert last["offset"] == pytest.approx(float(std.log2().mean()))
+        assert all(map(math.isfinite, bits))
+        assert "of density" in ddpm("nll", *words, *way).out
+
+    def test_not_finite(self, run: Path, way: tuple[object, ...]) -> None:
+        path = run / "model.safetensors"
+        header, weights = checkpoint.load(path)
+        checkpoint.save(path, {k: v * 1e30 for k, v in weights.items()}, header)
+        outcome = ddpm("nll", "-m", run, "--split", "test", "-n", 1, *way)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert "no finite number" in outcome.err
+
+
+def test_exact_trace_and_probes() -> None:
+    words = ("--split", "test", "-n", 1, "--steps", 8, *PLAIN)
+    exact, _ = nll(*words, "--trace", "exact")
+    probed, last = nll(*words, "--trace", "gaussian", "--probes", 100)
+    assert "100 gaussian probes" in last["method"]
+    assert probed == pytest.approx(exact, abs=1)
+    assert probed != exact
+
+
+def test_adaptive_solver(roll: Path) -> None:
+    pytest.importorskip("torchdiffeq")
+    words = ("-m", roll, "--split", "test", "-n", 3, *PLAIN)
+    fixed, last = nll(*words, "--steps", 100)
+    assert "exact trace" in last["method"]
+    solved, last = nll(*words, "--sampler", "ode", "--set", "sampler.rtol=1e-4")
+    assert "ode to 0.0001" in last["method"]
+    assert solved == pytest.approx(fixed, abs=0.01)
+    assert last["calls"] > 14
+
+
+def test_nothing_is_clamped_on_the_ode() -> None:
+    assert 'name = "clamp"' not in ddpm("nll", "--split", "test", "--dry-run").out
+    bound = ddpm("nll", "--split", "test", "--method", "vlb", "--dry-run").out
+    assert 'name = "clamp"' in bound
+    with_clamp, _ = nll("--split", "test", "-n", 1, *BOUND)
+    without, _ = nll("--split", "test", "-n", 1, *BOUND, "--set", "wrappers=[]")
+    assert with_clamp[0] < without[0]
+
+
+@pytest.mark.parametrize("method", ["ode", "vlb"])
+def test_the_network_computes_in_float32_unless_told(method: str) -> None:
+    words = ("nll", "--split", "test", "--dry-run", "--method", method)
+    assert 'dtype = "float32"' in ddpm(*words).out
+    told = ddpm(*words, "--dtype", "bfloat16").out
+    assert 'dtype = "bfloat16"' in told
+
+
+def test_terms_and_rates_add_up() -> None:
+    files = ("--terms", "t.csv", "--rate-distortion", "r.csv")
+    bits, last = nll("--split", "test", "-n", 5, "-b", 2, *BOUND, *files)
+    terms, rates = table("t.csv"), table("r.csv")
+    assert [row["term"] for row in terms] == ["L_T", *["L_t-1"] * 7, "L_0"]
+    assert [row["t"] for row in terms][1:] == sorted((r["t"] for r in terms[1:]), key=float)[::-1]
+    assert sum(float(row["bits"]) for row in terms) == pytest.approx(last["bits"])
+    assert terms[0]["mse_x0"] == ""
+    eps = float(terms[1]["mse_x0"]) / float(terms[1]["sigma"]) ** 2
+    assert float(terms[1]["mse_eps"]) == pytest.approx(eps)
+    assert float(rates[-1]["rate"]) == pytest.approx(sum(bits) / 5)
+    assert (float(rates[-1]["distortion"]), float(rates[-1]["sigma"])) == (0, 0)
+    assert float(rates[0]["rate"]) == pytest.approx(float(terms[0]["bits"]))
+    error = 127.5 * math.sqrt(float(terms[2]["mse_x0"]))
+    assert float(rates[1]["distortion"]) == pytest.approx(error)
+    assert ddpm("nll", "--split", "test", *BOUND, *files).code == 1
+    pytest.importorskip("matplotlib")
+    nll("--split", "test", "-n", 1, *BOUND, "--rate-distortion", "r.png")
+    assert open_image("r.png").shape[0] == 3
+
+
+def test_one_image_has_no_standard_error(data: Path) -> None:
+    pictures(data, 1)
+    assert nll("0.png", *QUICK)[1]["bits_error"] is None
+    nll("0.png", *BOUND, "--terms", "t.csv")
+    assert {row["bits_error"] for row in table("t.csv")} == {""}
+
+
+def test_all_levels_of_the_process_are_the_default() -> None:
+    config = ddpm("nll", "--split", "test", "--method", "vlb", "--dry-run")
+    steps = json.loads(ddpm("info", "--json").out)["schedule"]["steps"]
+    assert f"{steps} network calls" in config.err
+    fewer = ddpm("nll", "--split", "test", "--method", "vlb", "--calls", 5, "--dry-run")
+    assert 'name = "logsnr"' in fewer.out
+    assert "5 network calls" in fewer.err
+
+
+def test_more_rows_than_there_are() -> None:
+    outcome = ddpm("nll", "--split", "test", "-n", 99, *QUICK)
+    assert (outcome.code, "there are 16 rows" in outcome.err) == (0, True)
+
+
+def test_optimal_variance_takes_moments(run: Path) -> None:
+    words = ("--split", "test", "-n", 2, *BOUND, "--variance", "optimal")
+    missing = ddpm("nll", "-m", run, *words)
+    assert (missing.code, "ddpm fit" in missing.err) == (1, True)
+    assert ddpm("fit", run, "-n", 16, "-o", "m.safetensors", *PLAIN).code == 0
+    assert "gamma" in load_file("m.safetensors")
+    small, _ = nll("-m", run, "--split", "test", "-n", 2, *BOUND)
+    optimal, _ = nll("-m", run, *words, "--moments", "m.safetensors")
+    assert optimal != pytest.approx(small, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ((), 2, "INPUT: name images"),
+        (("x.png", "--split", "test"), 2, "--split: of a data set"),
+        (("x.png", "--class", "own"), 2, "--class own: of a data set"),
+        (("x.png",), 1, "x.png"),
+        (("--split", "test", "--class", "seven"), 2, "no class is named 'seven'"),
+        (("--split", "test", "--fit", "crop"), 2, "--fit: of image files"),
+        (("--split", "test", "--terms", "t.csv"), 2, "--terms: of no use with --method ode"),
+        (("--split", "test", "--method", "vlb", "--probes", 2), 2, "--probes: of no use"),
+        (("--split", "test", "--method", "vlb", "--sampler", "heun"), 2, "--sampler: of no use"),
+        (("--split", "test", "--trace", "exact", "--probes", 2), 2, "--probes: of no use"),
+        (("--split", "test", "--set", 'wrappers=[{name="clamp"}]'), 2, "wrappers.clamp"),
+        (("--split", "test", "--sampler", "ddpm"), 2, "adds noise"),
+        (("--split", "test", "--steps", 2), 2, "more"),
+        (("--split", "test", "--method", "vlb", "--steps", 1), 2, "two or more"),
+        (("--split", "test", "--method", "vlb", "--variance", "learned"), 2, "learned"),
+        (("--split", "test", "--method", "vlb", "--terms", "t.txt"), 2, "use .csv"),
+        (("--data", "swiss-roll"), 2, "data: 2 values a row"),
+        (("-m", "mnist-inpaint", "--split", "test"), 1, "a model for inpaint"),
+        (("-m", "mnist", "--split", "test", "--sampler", "ode", "--steps", 9), 2, "--steps"),
+    ],
+    ids=str,
+)
+def test_refusals(words: tuple[object, ...], code: int, says: str) -> None:
+    outcome: Outcome = ddpm("nll", *words)
+    assert (outcome.code, outcome.out) == (code, "")
+    assert says in outcome.err
+    assert outcome.err.count("Error:") == 1
+    assert not runs.contents(Path())

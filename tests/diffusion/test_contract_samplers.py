@@ -1,0 +1,241 @@
+"""What every sampler of the catalog must do, whatever it computes inside."""
+
+import math
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from declared import SAMPLERS, load
+from exact import Fresh, by_sigma, certain, gaussian, moments, schedules
+from golden.analytic_model import Mixture
+from torch import Tensor
+
+from ddpm_cli.diffusion.levels import explicit, trailing
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
+from ddpm_cli.diffusion.walk import Draws, Step, start, walk
+from ddpm_cli.settings import catalog
+
+IMAGES = Mixture(
+    [0.4, 0.6],
+    [[0.5, -0.3, 0.8, 0.1], [-0.6, 0.4, 0.0, -0.7]],
+    [[0.02, 0.05, 0.01, 0.1], [0.04, 0.03, 0.09, 0.02]],
+    shape=(1, 2, 2),
+)
+
+NEEDS = {"ode": "torchdiffeq"}
+
+
+def cases(*, low: float = 0, high: float = math.inf) -> pytest.MarkDecorator:
+    """The samplers of an order within these bounds."""
+    found = [
+        pytest.param(
+            name,
+            settings,
+            id="-".join([name, *map(str, settings.values())]),
+            marks=pytest.mark.skipif(
+                name in NEEDS and find_spec(NEEDS[name]) is None, reason="needs an extra"
+            ),
+        )
+        for name, declared in SAMPLERS.items()
+        for settings in declared.settings
+        if low <= declared.order <= high
+    ]
+    return pytest.mark.parametrize(("name", "settings"), found)
+
+
+def images(name: str, count: int) -> Tensor:
+    """So many images, but only one for samplers that solve each image by itself."""
+    return torch.empty(1 if SAMPLERS[name].order > 9 else count, *IMAGES.shape).double()
+
+
+every_sampler = cases()
+# Those that take a fixed number of calls, which thousands of images share.
+every_stepper = cases(low=1, high=9)
+# Knobs of level lists that have no `count`.
+LEVELS: dict[str, dict[str, Any]] = {"sections": {"counts": [4, 3, 3]}}
+
+
+def test_every_sampler_declares_its_order() -> None:
+    assert sorted({name.split()[0] for name in SAMPLERS}) == catalog.names("sampler")
+
+
+def sample(
+    mixture: Mixture,
+    schedule: Schedule,
+    levels: Tensor,
+    rng: Draws,
+    step: Step,
+    like: Tensor,
+    target: str = "eps",
+) -> Tensor:
+    """The last state of a walk from the prior."""
+    denoise = certain(by_sigma(mixture, schedule, target, torch.tanh), mixture)
+    x = start(denoise, levels, like, rng)
+    *_, last = walk(denoise, x, levels, rng, predictor=step)
+    return last.x
+
+
+@every_stepper
+def test_reaches_the_mean_and_deviation_of_normal_data(name: str, settings: Any) -> None:
+    step, like = load("sampler", name, **settings), torch.empty(10_000, 1).double()
+    levels = trailing(linear(), count=200)
+    got = sample(gaussian(0.4, 0.09), linear(), levels, Fresh(), step, like)
+    # Four standard errors; 200 steps of the small variance lose 4 % of the deviation.
+    assert float(got.mean()) == pytest.approx(0.4, abs=4 * 0.3 / math.sqrt(len(like)) + 1e-3)
+    assert float(got.std()) == pytest.approx(0.3, rel=0.06)
+
+
+@every_stepper
+def test_reaches_the_weights_of_a_mixture(name: str, settings: Any) -> None:
+    step, like = load("sampler", name, **settings), torch.empty(10_000, 1).double()
+    mixture = Mixture([0.3, 0.7], [[-0.8], [0.5]], [[0.01], [0.01]])
+    levels = trailing(linear(), count=100)
+    got = sample(mixture, linear(), levels, Fresh(), step, like)
+    assert float((got < -0.15).double().mean()) == pytest.approx(0.3, abs=0.02)
+    low, high = got[got < -0.15], got[got > -0.15]
+    assert float(low.mean()) == pytest.approx(-0.8, abs=0.01)
+    assert float(high.mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def geometric(top: float, bottom: float, count: int) -> Tensor:
+    return torch.logspace(math.log10(top), math.log10(bottom), count + 1, dtype=torch.float64)
+
+
+@every_stepper
+def test_converges_with_its_declared_order(name: str, settings: Any) -> None:
+    """Halving the steps in log sigma divides the error by 2^order."""
+    step, declared = load("sampler", name, **settings), SAMPLERS[name]
+    top, bottom = declared.ends
+    data = gaussian(0.4, 0.25)
+    denoise = certain(by_sigma(data, linear(), channel=torch.zeros_like), data)
+    errors = []
+    for count in (64, 128, 256):
+        levels = geometric(top, bottom, count)
+        mean, variance = moments(denoise, levels, step, 0.4, 0.25)
+        assert mean == pytest.approx(0.4, abs=1e-9)
+        errors.append(abs(math.sqrt(variance) - math.sqrt(0.25 + bottom**2)))
+    if name.endswith("without error"):  # on normal data
+        assert max(errors) < 1e-12
+        return
+    for coarse, fine in pairwise(errors):
+        slope = math.log2(coarse / fine)
+        assert declared.order - 0.15 < slope < declared.order + declared.above
+
+
+@every_sampler
+def test_image_is_the_same_alone_and_in_a_batch(name: str, settings: Any) -> None:
+    step, levels = load("sampler", name, **settings), trailing(linear(), count=10)
+    shape = IMAGES.shape
+    batch = sample(IMAGES, linear(), levels, Rng([7, 8, 9]), step, torch.empty(3, *shape).double())
+    for row, seed in enumerate([7, 8, 9]):
+        alone = sample(
+            IMAGES, linear(), levels, Rng([seed]), step, torch.empty(1, *shape).double()
+        )
+        assert torch.allclose(alone[0], batch[row], rtol=0, atol=1e-12)
+    assert (batch[0] - batch[1]).abs().max() > 0.01, "seeds make different images"
+
+
+@every_sampler
+def test_float32_state_is_as_good_as_float64(name: str, settings: Any) -> None:
+    step, levels = load("sampler", name, **settings), trailing(linear(), count=50)
+    like = images(name, 8)
+    wide, narrow = (
+        sample(IMAGES, linear(), levels, Rng(range(len(like))), step, like.to(d))
+        for d in (torch.float64, torch.float32)
+    )
+    assert narrow.dtype == torch.float32
+    assert wide.dtype == torch.float64
+    assert torch.allclose(narrow.double(), wide, rtol=0, atol=1e-4)
+
+
+PROCESSES = schedules()
+
+
+# Each list on a discrete and on a continuous process, each process with one list: the pairs of
+# sampler, schedule, levels and prediction. The slow set has all the rest.
+WALKS = [
+    pytest.param(
+        rule,
+        schedule,
+        marks=[] if rule == "trailing" or schedule in ("linear", "vp") else [pytest.mark.slow],
+        id=f"{rule}-{schedule}",
+    )
+    for rule in catalog.names("levels")
+    for schedule in PROCESSES
+]
+
+
+@every_sampler
+@pytest.mark.parametrize(("rule", "schedule"), WALKS)
+def test_is_never_nan_on_any_schedule(name: str, settings: Any, rule: str, schedule: str) -> None:
+    """No schedule, parameterization or level list, alpha(T) = 0 included, ends in NaN."""
+    process = PROCESSES[schedule]
+    knobs = LEVELS.get(rule, {"count": 10})
+    if rule == "explicit":
+        last = (process.steps or 1000) - 1
+        knobs = {"timesteps": sorted({0, 1, last // 4, last // 2, last})}
+    levels = load("levels", rule, **knobs)(process)
+    step, like = load("sampler", name, **settings), images(name, 4)
+    # mu is the mean one index below: only trained levels have one.
+    targets = set(catalog.names("parameterization"))
+    between = rule in ("karras", "logsnr") or "-single" in name or "-sde" in name
+    if process.steps is None or between or SAMPLERS[name].order == math.inf:
+        targets.remove("mu")
+    if settings.get("variance") == "learned":
+        targets -= {"edm", "mu"}
+    results = [
+        sample(IMAGES, process, levels, Rng(range(len(like))), step, like, target)
+        for target in sorted(targets)
+    ]
+    for got in results:
+        assert got.isfinite().all()
+        # Solvers in eps subtract states of the size of the first level, 1e6 if alpha(T) = 0.
+        slack = max(1e-6, 1e-11 * float(levels[0]))
+        assert torch.allclose(got, results[0], rtol=1e-6, atol=slack), "whatever is predicted"
+        # A second-order step from sigma = 20,000 to 200 overshoots; first-order ones cannot,
+        # unless they add more noise than the next level holds.
+        careful = SAMPLERS[name].order == 1 and settings.get("variance", "small") == "small"
+        assert not careful or SAMPLERS[name].noisy or got.abs().max() < 3
+
+
+@every_sampler
+def test_makes_no_noise_that_it_does_not_use(name: str, settings: Any) -> None:
+    """The last move ends at the clean image; a deterministic sampler draws nothing at all."""
+
+    class Counted(Fresh):
+        calls = 0
+
+        def normal(self, like: Tensor) -> Tensor:
+            self.calls += 1
+            return super().normal(like)
+
+    rng, step = Counted(), load("sampler", name, **settings)
+    levels = explicit(linear(), timesteps=[900, 500, 100])
+    sample(IMAGES, linear(), levels, rng, step, torch.empty(1, *IMAGES.shape).double())
+    draws = 0 if settings.get("eta") == 0 else SAMPLERS[name].draws
+    assert rng.calls == 1 + 2 * draws, "the start, and every move but the last"
+
+
+@pytest.mark.parametrize(
+    ("name", "eta"),
+    [
+        ("dpm-solver-single", None),
+        ("dpm-solver-multi", 0.0),
+        ("dpm-solver-pp-single", 0.0),
+        ("dpm-solver-pp-single", 0.5),
+        ("dpm-solver-pp-multi", 0.0),
+        ("dpm-solver-pp-multi", 1.0),
+    ],
+)
+@pytest.mark.parametrize("schedule", [linear(), cosine()], ids=["linear", "cosine"])
+def test_order_1_is_ddim(name: str, eta: float | None, schedule: Schedule) -> None:
+    like, levels = torch.empty(4, *IMAGES.shape).double(), trailing(schedule, count=10)
+    knobs = {} if eta is None else {"eta": eta}
+    steps = (load("sampler", name, order=1, **knobs), load("sampler", "ddim", **knobs))
+    got, want = (sample(IMAGES, schedule, levels, Rng(range(4)), s, like) for s in steps)
+    # In eps, rounding counts in units of the first level: 20,291 for the cosine.
+    slack = max(1e-12, 1e-15 * float(levels[0]))
+    assert torch.allclose(got, want, rtol=0, atol=slack)

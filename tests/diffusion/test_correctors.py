@@ -1,0 +1,133 @@
+"""What every corrector does: it keeps the law of the state, and mixes modes when annealed."""
+
+import math
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from exact import Fresh, Impulses, Recorded, by_sigma, gaussian
+from golden.analytic_model import Mixture
+from torch import Tensor
+
+from ddpm_cli.diffusion.correctors import ald, langevin, ncsn
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
+from ddpm_cli.diffusion.edits import repeat
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.samplers.score_sde import hold
+from ddpm_cli.diffusion.schedules.processes import geometric, vp
+from ddpm_cli.diffusion.walk import Move, Step, start, walk
+from ddpm_cli.settings import catalog
+
+# Two modes, of weights 0.2 and 0.8, that no step of the size of their width crosses.
+APART = Mixture([0.2, 0.8], [[-2.0], [2.0]], [[0.01], [0.01]])
+SIGMA = torch.tensor(0.7, dtype=torch.float64)
+every_corrector = pytest.mark.parametrize("name", catalog.names("corrector"))
+
+
+def load(name: str, **settings: Any) -> Step:
+    return partial(catalog.load(catalog.find("corrector", name)), **settings)
+
+
+def stay(*others: float) -> Move:
+    """A move at SIGMA in a list that has other levels too."""
+    levels = torch.tensor([float(SIGMA), float(SIGMA), *others, 0], dtype=torch.float64)
+    return Move(levels[0], levels[1], 0, levels)
+
+
+@pytest.mark.parametrize("name", ["ald", "ncsn"])
+def test_keeps_the_law_of_a_gaussian_to_first_order(name: str) -> None:
+    """The variance is off by the square of the step; the mean is not at all."""
+    denoise, total = by_sigma(gaussian(0.4, 0.25), vp()), 0.25 + float(SIGMA) ** 2
+    errors = []
+    for size in (0.02, 0.01):
+        knobs = {"ald": {"snr": size**0.5}, "ncsn": {"step": size}}[name]
+        x = torch.full((3, 1), 0.4, dtype=torch.float64)
+        x[1] += 1
+        got = load(name, **knobs)(denoise, x, stay(0.3), Impulses(), [])
+        assert float(got[0]) == pytest.approx(0.4, abs=1e-12)
+        answer = (got - got[0]).flatten()
+        errors.append(float(answer[1] ** 2 * total + answer[2] ** 2) - total)
+    assert errors[0] / errors[1] == pytest.approx(4, rel=1e-3)
+    assert 0 < errors[1] < 0.01 * total
+
+
+def test_langevin_keeps_the_law_of_a_gaussian() -> None:
+    """Its step depends on norms, which hardly vary among images of many pixels."""
+    denoise, total = by_sigma(gaussian(0.4, 0.25), vp()), 0.25 + float(SIGMA) ** 2
+    # Every pixel is a normal number of its own: an image is a row of them.
+    flat = Wrapped(
+        denoise, lambda x, sigma: Prediction(denoise(x.reshape(-1, 1), sigma).x0.view(x.shape))
+    )
+    rng = Fresh()
+    x = 0.4 + math.sqrt(total) * rng.normal(torch.empty(64, 4096))
+    for _ in range(50):
+        x = langevin(flat, x, stay(), rng, [], snr=0.1)
+    assert float(x.mean()) == pytest.approx(0.4, abs=0.01)
+    assert float(x.var()) == pytest.approx(total, rel=0.02)
+
+
+def weights(levels: Tensor, count: int, corrector: Step) -> float:
+    """The share of the left mode, 0.2 if all is well."""
+    denoise, rng = by_sigma(APART, geometric(low=0.05, high=8.0)), Fresh()
+    x = start(denoise, levels, torch.empty(4000, 1).double(), rng)
+    *_, last = walk(
+        denoise, x, repeat(levels, count=count), rng, predictor=hold, corrector=corrector
+    )
+    return float((last.x < 0).double().mean())
+
+
+def test_annealing_finds_the_weights_that_plain_langevin_misses() -> None:
+    """Plain Langevin dynamics fills the modes (Song 2019, figure 3), but with wrong weights."""
+    step = partial(ald, snr=0.25)
+    ladder = torch.logspace(math.log10(8), math.log10(0.05), 15, dtype=torch.float64)
+    end = torch.zeros(1).double()
+    annealed = weights(torch.cat([ladder, end]), 60, step)
+    assert annealed == pytest.approx(0.2, abs=0.03)
+    plain = weights(torch.tensor([0.1, 0.0], dtype=torch.float64), 900, step)
+    assert plain == pytest.approx(0.5, abs=0.05), "the shares of the start, half and half"
+
+
+@every_corrector
+def test_image_is_the_same_alone_and_in_a_batch(name: str) -> None:
+    denoise = by_sigma(APART, vp())
+    x = torch.tensor([[-2.0], [0.1], [30.0]], dtype=torch.float64)
+    batch = load(name)(denoise, x, stay(), Rng([1, 2, 3]), [])
+    for row in range(3):
+        alone = load(name)(denoise, x[row : row + 1], stay(), Rng([row + 1]), [])
+        assert torch.allclose(alone[0], batch[row], rtol=1e-12, atol=0)
+
+
+@every_corrector
+def test_one_call_and_one_draw(name: str) -> None:
+    calls: list[Tensor] = []
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        calls.append(sigma)
+        return Prediction(x / 2)
+
+    z = torch.randn(2, 3, dtype=torch.float64)
+    denoise: Denoise = Wrapped(by_sigma(APART, vp()), call)
+    load(name)(denoise, torch.ones(2, 3).double(), stay(), Recorded([z]), [])
+    assert [float(sigma) for sigma in calls] == [float(SIGMA)]
+
+
+@every_corrector
+def test_guidance_is_part_of_the_score(name: str) -> None:
+    inner = by_sigma(gaussian(0.4, 0.25), vp())
+    pushed = Wrapped(inner, lambda x, sigma: inner(x, sigma)._replace(score=torch.ones_like(x)))
+    x, z = torch.ones(2, 1).double(), torch.ones(2, 1).double()
+    plain, guided = (
+        load(name)(denoise, x, stay(), Recorded([z]), []) for denoise in (inner, pushed)
+    )
+    assert (plain - guided).abs().min() > 1e-6
+
+
+def test_step_of_ncsn_is_that_of_the_lowest_level() -> None:
+    """On one level it is plain Langevin dynamics: x + a / 2 score + sqrt(a) z."""
+    denoise = by_sigma(gaussian(0.0, 1.0), vp())
+    x, z = torch.ones(1, 1).double(), torch.full((1, 1), 2.0).double()
+    score = -1 / (1 + float(SIGMA) ** 2)
+    for others, a in (((), 0.01), ((0.35,), 0.04)):
+        got = ncsn(denoise, x, stay(*others), Recorded([z]), [], step=0.01)
+        assert float(got) == pytest.approx(1 + a / 2 * score + a**0.5 * 2, rel=1e-12)

@@ -1,0 +1,180 @@
+"""Data consistency: pseudo-inverses, closed forms, and agreement after every sampler."""
+
+import pytest
+import torch
+from declared import SAMPLERS
+from exact import by_sigma
+from golden.analytic_model import Mixture
+from torch import Tensor
+
+from ddpm_cli.data import operators
+from ddpm_cli.data.degradations import blur, shrink
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
+from ddpm_cli.diffusion.edits import jumps
+from ddpm_cli.diffusion.levels import karras
+from ddpm_cli.diffusion.restoration import Separable, consistent, within
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules.tables import cosine
+from ddpm_cli.diffusion.walk import start, walk
+from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.settings import catalog
+
+SHAPE = (3, 16, 12)
+OPERATORS = {
+    "half": operators.upscale(SHAPE),
+    "a third of the sides, rounded": operators.upscale(SHAPE, factor=3.0),
+    "half by area": operators.upscale(SHAPE, filter="area"),
+    "uneven area": operators.upscale(SHAPE, factor=1.5, filter="area"),
+    "grey": operators.colorize(SHAPE),
+    "blurred": operators.deblur(SHAPE),
+}
+FULL = {name: operator for name, operator in OPERATORS.items() if name != "blurred"}
+
+
+def pictures(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
+
+
+def smooth(count: int, shape: tuple[int, int, int] = SHAPE) -> Tensor:
+    """Pictures with black, white and soft edges, as bytes hold them."""
+    x = blur(pictures(count, *shape), torch.full((count,), 1.5)) * 6
+    return from_uint8(to_uint8(x)).double()
+
+
+class TestOperators:
+    @pytest.mark.parametrize("name", FULL)
+    def test_inverse_undoes_what_the_operator_leaves(self, name: str) -> None:
+        operator = OPERATORS[name]
+        y = operator(pictures(4, *SHAPE))
+        assert torch.allclose(operator(operator.inverse(y)), y, atol=1e-12)
+        assert torch.allclose(operator.reach(y), y, atol=1e-12)
+
+    @pytest.mark.parametrize("name", OPERATORS)
+    def test_inverse_is_moore_and_penroses(self, name: str) -> None:
+        """A+ A A+ = A+ and A+ A is symmetric: what A+ gives has no part that A does not see."""
+        operator = OPERATORS[name]
+        x, other = pictures(2, *SHAPE)[:1], pictures(2, *SHAPE)[1:]
+        once = operator.inverse(operator(x))
+        assert torch.allclose(operator.inverse(operator(once)), once, atol=1e-11)
+        seen = operator.inverse(operator(other))
+        assert float((once * other).sum()) == pytest.approx(float((x * seen).sum()), rel=1e-10)
+
+    def test_dense_matrix_has_the_same_pseudo_inverse(self) -> None:
+        operator = operators.upscale((1, 6, 8), factor=2.0)
+        units = torch.eye(48, dtype=torch.float64).reshape(48, 1, 6, 8)
+        dense = operator(units).reshape(48, 12).T
+        y = pictures(1, 1, 3, 4)
+        expected = torch.linalg.pinv(dense) @ y.flatten()
+        assert torch.allclose(operator.inverse(y).flatten(), expected, atol=1e-12)
+
+    @pytest.mark.parametrize("factor", [1.5, 2.0, 3.0, 4.0])
+    @pytest.mark.parametrize("filter", ["bicubic", "area"])
+    def test_shrinks_as_training_data_are_shrunk(self, factor: float, filter: str) -> None:
+        made = catalog.load(catalog.find("operator", "upscale"))
+        x = pictures(2, *SHAPE)
+        found = made(SHAPE, factor=factor, filter=filter)(x)
+        assert torch.allclose(found, shrink(x, factor, filter), atol=1e-12)  # type: ignore[arg-type]
+
+    def test_deblur_blurs_as_degradations_do(self) -> None:
+        x = pictures(2, *SHAPE)
+        found = operators.deblur(SHAPE, sigma=2.0)(x)
+        assert torch.allclose(found, blur(x, torch.tensor([2.0, 2.0])), atol=1e-12)
+
+    def test_deblur_amplifies_no_error_beyond_its_bound(self) -> None:
+        errors = pictures(8, *SHAPE) * 0.5 / 127.5
+        for least in (0.05, 0.3):
+            grown = operators.deblur(SHAPE, sigma=2.0, least=least).inverse(errors)
+            assert float(grown.norm() / errors.norm()) < 1 / least
+
+    def test_colours_are_weighed_as_pillow_does(self) -> None:
+        assert torch.allclose(
+            OPERATORS["grey"](torch.eye(3).reshape(3, 3, 1, 1).expand(-1, -1, 16, 12).double())[
+                :, 0, 0, 0
+            ],
+            torch.tensor([0.299, 0.587, 0.114]).double(),
+        )
+        with pytest.raises(ValueError, match="1 channels"):
+            operators.colorize((1, 8, 8))
+
+
+class TestNearest:
+    @pytest.mark.parametrize("name", OPERATORS)
+    def test_changes_what_is_known_and_nothing_else(self, name: str) -> None:
+        operator, x = OPERATORS[name], pictures(2, *SHAPE)
+        y = operator(pictures(2, *SHAPE, seed=1)) * 0.3  # far from the bounds at -1 and 1
+        made = operator.nearest(x, y)
+        assert torch.allclose(operator.reach(operator(made)), operator.reach(y), atol=1e-12)
+        step = made - x
+        assert torch.allclose(operator.inverse(operator(step)), step, atol=1e-10)
+
+    def test_cut_off_values_are_bounds(self) -> None:
+        operator = OPERATORS["half by area"]
+        y = torch.full((1, 3, 8, 6), 1.0, dtype=torch.float64)
+        high = torch.full((1, *SHAPE), 1.2, dtype=torch.float64)
+        assert torch.equal(operator.nearest(high, y), high)
+        low = operator.nearest(torch.zeros_like(high), y)
+        assert torch.allclose(low, torch.ones_like(low))
+
+    @pytest.mark.parametrize("name", OPERATORS)
+    def test_within_agrees_to_a_level_in_bytes(self, name: str) -> None:
+        """From real images: shrunk, grey or blurred ones as files hold them, in 256 levels."""
+        operator = OPERATORS[name]
+        y = from_uint8(to_uint8(operator(smooth(8)))).double()
+        made = within(operator, pictures(8, *SHAPE, seed=3) * 2, y)
+        assert float(made.abs().max()) <= 1
+        assert float(operator.error(made, y).max()) * 127.5 < 0.6
+        in_bytes = from_uint8(to_uint8(made)).double()
+        assert float(operator.error(in_bytes, y).max()) * 127.5 <= 1
+        if name in FULL:
+            levels = (to_uint8(operator(in_bytes)).int() - to_uint8(y).int()).abs()
+            assert int(levels.max()) <= 1
+
+    def test_within_leaves_alone_what_agrees(self) -> None:
+        operator, x = OPERATORS["half"], pictures(1, *SHAPE) * 0.5
+        assert torch.allclose(within(operator, x, operator(x)), x, atol=1e-12)
+
+
+MIXTURE = Mixture(
+    [0.5, 0.5],
+    [[0.5, -0.3, 0.8, 0.1], [-0.6, 0.4, 0.0, -0.7]],
+    [[0.02, 0.05, 0.01, 0.1], [0.04, 0.03, 0.09, 0.02]],
+    shape=(1, 2, 2),
+)
+MEAN = Separable([torch.eye(1), torch.eye(2), torch.full((1, 2), 0.5)])
+
+
+def restored(denoise: Denoise, levels: Tensor, sampler: str, y: Tensor, seeds: range) -> Tensor:
+    name = sampler.split(" ")[0]
+    component = catalog.find("sampler", name)
+    knobs = SAMPLERS[sampler].settings[0]
+
+    def step(*arguments: object) -> Tensor:
+        made: Tensor = catalog.load(component)(*arguments, **knobs)
+        return made
+
+    def exact(x: Tensor, sigma: Tensor) -> Prediction:
+        found = consistent(denoise, MEAN, y)(x, sigma)
+        return found._replace(range=torch.zeros_like(x), covariance=torch.zeros_like(x))
+
+    known, rng = Wrapped(denoise, exact), Rng(seeds)
+    x = start(known, levels, torch.empty(len(y), 1, 2, 2, dtype=torch.float64), rng)
+    *_, last = walk(known, x, levels, rng, predictor=step)
+    return last.x
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in ("hold", "ode")])
+@pytest.mark.parametrize("jumping", [False, True])
+def test_every_sampler_ends_in_agreement(sampler: str, jumping: bool) -> None:
+    denoise = by_sigma(MIXTURE, cosine())
+    levels = karras(cosine(), count=10, high=20.0)
+    if jumping:
+        levels = jumps(levels, lengths=[3], visits=[2])
+    y = pictures(5, 1, 2, 1) * 0.9
+    made = restored(denoise, levels, sampler, y, range(5))
+    if SAMPLERS[sampler].noisy:
+        made = MEAN.nearest(made, y)
+    assert float((MEAN(made) - y).abs().max()) < 1e-6
+    alone = restored(denoise, levels, sampler, y[3:4], range(3, 4))
+    if not SAMPLERS[sampler].noisy:
+        assert torch.allclose(alone[0], made[3], atol=1e-9)

@@ -1,0 +1,125 @@
+"""Schedules from a table of numbers, schedules that are trained, and zero terminal signal."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from runs import Outcome, assert_same, ddpm, result, signal_after, train
+
+from ddpm_cli.diffusion.rates import rate
+from ddpm_cli.diffusion.schedules.learned import learned
+from ddpm_cli.diffusion.schedules.tables import cosine, linear, scaled_linear, table
+from ddpm_cli.files.checkpoints import checkpoint
+
+T = torch.linspace(0.01, 1, 100, dtype=torch.float64)
+
+
+class TestTable:
+    def test_holds_betas_signals_or_levels(self) -> None:
+        want = linear(steps=100)
+        sigma = want.sigma(T)
+        values = {"beta": want.betas(), "abar": want.alpha(sigma) ** 2, "sigma": sigma}
+        for holds, given in values.items():
+            got = table(values=given.tolist(), holds=holds)
+            assert torch.allclose(got.sigma(T), sigma, rtol=1e-9), holds
+
+    @pytest.mark.parametrize("holds", ["beta", "sigma"])
+    def test_that_adds_no_noise_is_refused(self, holds: str) -> None:
+        with pytest.raises(ValueError, match=r"entry 1 .* does not add noise"):
+            table(values=[0.5, 0.0 if holds == "beta" else 0.4], holds=holds)
+
+    def test_signal_may_vanish_at_the_end_only(self) -> None:
+        assert float(table(values=[0.1, 1.0]).sigma(T[-1])) == pytest.approx(1e6)
+        with pytest.raises(ValueError, match="entry 0"):
+            table(values=[1.0, 0.1])
+
+    def test_file_is_read_once_and_kept_in_the_checkpoint(
+        self, data: Path, tmp_path: Path
+    ) -> None:
+        file, run = tmp_path / "betas.txt", tmp_path / "run"
+        file.write_text("\n".join(f"{0.002 * (i + 1)}" for i in range(20)))
+        chosen = (
+            "--set", f"schedule={{name='table', file='{file}'}}", "--set", "levels.count=4",
+        )  # fmt: skip
+        assert train(data, run, *chosen).code == 0
+        file.unlink()
+        header = checkpoint.read_header(run / "model.safetensors")
+        assert len(header.config["schedule"]["values"]) == 20
+        made = ddpm("sample", "-m", run, "-o", tmp_path / "a.png", "--device", "cpu")
+        assert made.code == 0, made.err
+
+    def test_file_that_holds_no_numbers(self, tmp_path: Path) -> None:
+        (tmp_path / "betas.txt").write_text("0.1 many")
+        outcome = schedule("table", f"schedule.file={tmp_path / 'betas.txt'}")
+        assert outcome.code == 1
+        assert "betas.txt: could not convert string to float: 'many'" in outcome.err
+
+    def test_file_that_is_not_there(self, tmp_path: Path) -> None:
+        outcome = schedule("table", f"schedule.file={tmp_path / 'nothing'}")
+        assert outcome.code == 1
+        assert "nothing" in outcome.err
+        assert outcome.err.count("\n") <= 3
+
+    def test_no_file_at_all(self) -> None:
+        outcome = schedule("table")
+        assert (outcome.code, "give a file" in outcome.err) == (2, True)
+
+
+def schedule(name: str, *settings: str) -> Outcome:
+    chosen = [word for setting in settings for word in ("--set", setting)]
+    return ddpm("schedule", "--set", f"schedule.name={name}", *chosen, "--rows", "3")
+
+
+def test_zero_terminal_signal_is_the_last_entry_alone() -> None:
+    for make in (linear, scaled_linear):
+        plain, ended = make(), make(zero_terminal=True)
+        assert float(ended.sigma(T[-1])) == pytest.approx(1e6)
+        assert float(ended.sigma(torch.tensor(0.999))) < 2e4
+        first = torch.tensor(0.001)
+        assert float(ended.sigma(first)) == pytest.approx(float(plain.sigma(first)), rel=1e-3)
+    assert float(cosine(cap=1.0).sigma(T[-1])) == pytest.approx(1e6)
+
+
+class TestLearned:
+    def test_starts_as_a_straight_line(self) -> None:
+        made = learned(start=-10.0, end=4.0)
+        with torch.no_grad():
+            assert torch.allclose(made.gamma(T), -10 + 14 * T, atol=0.2)
+
+    def test_stays_monotone_whatever_its_weights(self) -> None:
+        torch.manual_seed(0)
+        made = learned(width=16)
+        for parameter in (made.slope, made.inner, made.offset, made.outer):
+            torch.nn.init.normal_(parameter, std=3.0)
+        assert (made.gamma(T).diff() > 0).all()
+        ends = made.gamma(torch.tensor([0.0, 1.0]))
+        assert ends.tolist() == pytest.approx([-13.3, 5.0])
+
+    def test_slope_reaches_all_parameters(self) -> None:
+        made = learned(width=8)
+        rate(made, T).square().sum().backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+
+    def test_ends_in_the_wrong_order_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="below"):
+            learned(start=2.0, end=1.0)
+
+    def test_is_trained_saved_resumed_and_shown(self, data: Path, tmp_path: Path) -> None:
+        chosen = (
+            "--set", "schedule={name='learned', width=8}", "--set", "parameterization.name='eps'",
+            "--set", "label.name='log-snr'", "--set", "loss.name='vdm'",
+        )  # fmt: skip
+        whole, parts = tmp_path / "whole", tmp_path / "parts"
+        assert train(data, whole, *chosen).code == 0
+        with signal_after(5, signal.SIGTERM):
+            assert train(data, parts, *chosen).code == 143
+        assert train(data, parts, *chosen).code == 0
+        assert_same(result(parts), result(whole))
+        _, weights = checkpoint.load(whole / "model.safetensors")
+        assert float(weights["schedule.end"]) != 5.0, "the average moved with the weights"
+        shown = ddpm("schedule", "-m", whole, "--rows", "2", "--csv")
+        logsnr = -float(weights["schedule.end"])
+        assert float(shown.out.splitlines()[-1].split(",")[4]) == pytest.approx(logsnr, rel=1e-5)
+        made = ddpm("sample", "-m", whole, "-o", tmp_path / "a.png", "--device", "cpu")
+        assert made.code == 0, made.err

@@ -1,0 +1,239 @@
+"""Where images go: every kind of output, checked before any work and whole afterwards."""
+
+import io
+import json
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from runs import Outcome, contents, ddpm
+from safetensors import safe_open
+
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.images.pixels import open_image, read_metadata, to_uint8
+from ddpm_cli.files.outputs import samples
+from ddpm_cli.models import walks
+
+
+@pytest.fixture(autouse=True)
+def _model(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DDPM_MODEL", str(finished))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No image may be computed in this test."""
+
+    def worked(*_: object) -> None:
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(walks, "last", worked)
+
+
+def sample(*words: object) -> Outcome:
+    return ddpm("sample", "--dtype", "float32", "--steps", 2, *words)
+
+
+class TestKinds:
+    def test_one_image_and_a_sheet(self) -> None:
+        assert sample("-o", "one.png").out == "one.png\n"
+        assert open_image("one.png", "L").shape == (1, 8, 8)
+        assert sample("-n", 5, "-o", "new/sub/five.png").out == "new/sub/five.png\n"
+        assert open_image("new/sub/five.png", "L").shape == (1, 2 * 10 + 2, 3 * 10 + 2)
+        assert read_metadata("new/sub/five.png")["seeds"] == "0-4"
+
+    def test_the_default_is_samples_png(self) -> None:
+        assert sample().out == "samples.png\n"
+
+    @pytest.mark.parametrize("place", ["out", "out/", "./out", "there"])
+    def test_a_folder(self, place: str) -> None:
+        Path("there").mkdir()
+        outcome = sample("--seeds", "0-2,40", "-o", place)
+        names = [f"{seed:06d}.png" for seed in (0, 1, 2, 40)]
+        assert [Path(line).name for line in outcome.out.splitlines()] == names
+        assert sorted(path.name for path in Path(place).iterdir()) == names
+
+    def test_a_template(self) -> None:
+        outcome = sample("-n", 2, "--class", "3", "-o", "d/{class}/{seed}.x.png")
+        assert outcome.out.splitlines() == ["d/3/000000.x.png", "d/3/000001.x.png"]
+
+    def test_json_names_each_file(self) -> None:
+        lines = sample("-n", 2, "--class", "3", "-o", "d/", "--json").out.splitlines()
+        assert [json.loads(line) for line in lines] == [
+            {"path": f"d/00000{seed}.png", "seed": seed, "class": "3"} for seed in (0, 1)
+        ]
+
+    def test_arrays(self) -> None:
+        assert sample("--seeds", "3,0-1", "-o", "a.npz", "--batch", 2).code == 0
+        assert sample("--seeds", "3,0-1", "-o", "a.npy", "--batch", 2).code == 0
+        with np.load("a.npz", allow_pickle=False) as archive:
+            assert sorted(archive) == ["classes", "ddpm", "images", "seeds"]
+            images, seeds = archive["images"], archive["seeds"]
+            assert (images.shape, images.dtype) == ((3, 1, 8, 8), np.uint8)
+            assert seeds.tolist() == [3, 0, 1]
+            assert len(archive["classes"]) == 3
+            record = json.loads(str(archive["ddpm"]))
+        assert record["seeds"] == "3,0-1"
+        assert (np.load("a.npy") == images).all()
+        sample("--seeds", "3,0-1", "-o", "b.npz", "--batch", 2)
+        assert Path("a.npz").read_bytes() == Path("b.npz").read_bytes()
+        assert sorted(contents(Path())) == ["a.npy", "a.npz", "b.npz"]
+
+    def test_arrays_are_streamed(self) -> None:
+        """4096 images of 48 KiB are 200 MB; a tenth of that is all that is ever held."""
+        shape, block = (3, 128, 128), torch.zeros(16, 3, 128, 128)
+        tracemalloc.start()
+        with samples.open_output(
+            "big.npz", 4096, shape, force=False, skip_existing=False
+        ) as target:
+            for first in range(0, 4096, 16):
+                target.add(range(first, first + 16), None, block, {})
+            target.finish()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 20e6
+        assert Path("big.npz").stat().st_size > 4096 * 49152
+
+    def test_safetensors_have_the_floats(self) -> None:
+        for name in ("a.safetensors", "a.npy"):
+            assert sample("--seeds", "3,0-1", "-o", name, "--batch", 2).code == 0
+        with safe_open("a.safetensors", framework="pt") as file:
+            images, seeds = file.get_tensor("samples"), file.get_tensor("seeds")
+            record = json.loads(file.metadata()["ddpm"])
+        assert (images.dtype, images.shape) == (torch.float32, (3, 1, 8, 8))
+        assert torch.equal(to_uint8(images), torch.from_numpy(np.load("a.npy")))
+        assert seeds.tolist() == [3, 0, 1]
+        assert (record["seeds"], len(record["classes"])) == ("3,0-1", 3)
+
+    @pytest.mark.parametrize("count", [1, 4])
+    def test_stdout_gets_the_image_and_nothing_else(self, count: int) -> None:
+        outcome = sample("-n", count, "-o", "-")
+        with Image.open(io.BytesIO(outcome.binary)) as image:
+            image.load()
+            assert image.format == "PNG"
+        assert outcome.binary.endswith(b"IEND\xaeB`\x82")
+        assert list(Path().iterdir()) == []
+
+
+class TestExisting:
+    @pytest.mark.parametrize(
+        "place",
+        ["a.png", "a.npz", "a.npy", "a.safetensors", "d/", "d/{seed}-{class}.png"],
+    )
+    def test_refused_before_any_work_and_replaced_by_force(
+        self, place: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert sample("-n", 2, "-o", place).code == 0
+        before = contents(Path())
+        with monkeypatch.context() as patch:
+            patch.setattr(walks, "last", None)
+            outcome = sample("-n", 2, "-o", place, "--class", "none" if "{" not in place else 3)
+            again = sample("-n", 2, "-o", place)
+        assert again.code == 1
+        assert "exists already" in again.err
+        assert "--force" in again.err
+        if "{class}" not in place:
+            assert outcome.code == 1
+        assert contents(Path()) == before
+        assert sample("-n", 2, "--seed", 1, "-o", place, "--force").code == 0
+        assert contents(Path()) != before
+
+    @pytest.mark.parametrize("place", ["d", "d/{class}-{seed}.png"])
+    def test_skip_existing_makes_the_missing_ones_only(self, place: str) -> None:
+        assert sample("-n", 3, "-o", place).code == 0
+        before = {path: path.stat().st_mtime_ns for path in Path("d").iterdir()}
+        outcome = sample("-n", 5, "-o", place, "--skip-existing")
+        assert len(outcome.out.splitlines()) == 2
+        assert {path: path.stat().st_mtime_ns for path in before} == before
+        assert len(list(Path("d").iterdir())) == 5
+        nothing = sample("-n", 5, "-o", place, "--skip-existing")
+        assert (nothing.code, nothing.out) == (0, "")
+
+    @pytest.mark.parametrize("place", ["a.png", "a.npz", "-"])
+    def test_skip_existing_needs_many_files(self, place: str, idle: None) -> None:
+        outcome = sample("-o", place, "--skip-existing")
+        assert outcome.code == 2
+        assert "--skip-existing" in outcome.err
+
+    @pytest.mark.parametrize("place", ["a.png", "a.npz", "d/"])
+    def test_a_name_taken_meanwhile_is_kept(
+        self, place: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, real = Path(place if place != "d/" else "d/000000.png"), walks.last
+
+        def last(states: object) -> object:
+            path.write_text("taken")
+            return real(states)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(walks, "last", last)
+        outcome = sample("-o", place)
+        assert outcome.code == 1
+        assert outcome.err.splitlines()[-1] == f"Error: {path}: File exists"
+        assert contents(Path()) == {str(path): b"taken"}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("place", "message"),
+        [
+            ("a.jpg", "unknown ending"),
+            ("a.csv", "unknown ending"),
+            ("{sed}.png", "no field {sed}"),
+            ("{seed.png", "-o {seed.png: "),
+            ("{}.png", "no field {}"),
+            ("{seed.__class__}.png", "no field"),
+        ],
+    )
+    def test_names(self, place: str, message: str, idle: None) -> None:
+        outcome = sample("-o", place)
+        assert outcome.code == 2
+        assert message in outcome.err
+        assert list(Path().iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "place", ["file/a.png", "file/d/", "file/a.npz", "/proc/x/a.png", f"{'x' * 300}.png"]
+    )
+    def test_places(self, place: str, idle: None) -> None:
+        Path("file").write_text("mine")
+        outcome = sample("-o", place)
+        assert outcome.code == 1
+        assert place.strip("/").split("/")[0][:200] in outcome.err.splitlines()[-1]
+        assert outcome.err.splitlines()[-1].startswith("Error: ")
+        assert contents(Path()) == {"file": b"mine"}
+
+    @pytest.mark.parametrize("place", ["d/", "a.npz", "a.npy", "a.png"])
+    @pytest.mark.parametrize("count", [10**12, 2**64])
+    def test_far_too_many(self, place: str, count: int, idle: None) -> None:
+        outcome = sample("-n", count, "-o", place)
+        assert outcome.code == 1
+        assert "bytes, " in outcome.err
+        assert "are free" in outcome.err
+        assert list(Path().iterdir()) == []
+
+    def test_too_many_for_a_sheet(self, idle: None) -> None:
+        outcome = sample("-n", 4097, "-o", "a.png")
+        assert outcome.code == 1
+        assert "4097 images do not fit on one sheet" in outcome.err
+
+    def test_seeds_end(self, idle: None) -> None:
+        outcome = sample("-s", 2**32 - 1, "-n", 2, "-o", "d/")
+        assert outcome.code == 2
+        assert "seeds end at" in outcome.err
+        assert list(Path().iterdir()) == []
+
+    def test_one_file_for_several_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for place in ("a.png", "-", "a.npz"):
+            with pytest.raises(ConfigError, match="2 processes cannot write one file"):
+                samples.open_output(place, 4, (1, 8, 8), force=False, skip_existing=False, ranks=2)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"),
+    [([0], "0"), ([0, 1, 2, 40], "0-2,40"), ([5, 3, 4], "5,3-4"), ([], ""), ([2, 1], "2,1")],
+)
+def test_compact(seeds: list[int], text: str) -> None:
+    assert samples.compact(seeds) == text

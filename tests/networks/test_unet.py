@@ -1,0 +1,197 @@
+"""The U-Net."""
+
+from typing import Any
+
+import pytest
+import torch
+from probes import images, lively
+from torch import Tensor, nn
+
+from ddpm_cli.networks.parts.layers import Attention
+from ddpm_cli.networks.unet import unet
+
+SMALL: dict[str, Any] = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": []}
+SONG = {
+    "resample_blocks": True,
+    "project_resampled": True,
+    "decoder_attention": "last",
+    "rescale": True,
+    "embedding": "fourier",
+    "fir": True,
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "adm": {"resample_blocks": True, "scale_shift": True, "head_width": 4},
+    "ddpm": {"embedding": "endpoint", "same_padding": True, "epsilon": 1e-6},
+    "fir": {"fir": True, "progressive_input": "sum"},
+    "ncsn++": SONG | {"progressive_input": "residual"},
+    "input skip": SONG | {"progressive_input": "sum"},
+}
+
+
+def make(size: int = 8, channels: int = 1, **knobs: Any) -> unet:
+    torch.manual_seed(0)
+    made = lively(unet((channels, size, size), **SMALL | knobs))
+    assert isinstance(made, unet)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "multipliers"),
+    [
+        (size, patch, multipliers)
+        for size in (28, 27, 7)
+        for patch in (1, 2, 4)
+        for multipliers in ([1], [1, 2], [1, 1, 2])
+    ],
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_output_has_the_size_of_the_input(
+    size: int, patch: int, multipliers: list[int], family: str
+) -> None:
+    network = make(size, patch=patch, multipliers=multipliers, **FAMILIES[family])
+    out = network(images(2, 1, size), torch.tensor([3.0, 900.0]))
+    assert out.shape == (2, 1, size, size)
+    assert out.isfinite().all()
+    assert out.std() > 1e-3
+    # The right and lower edges, which a patch may have to fill up, are computed too.
+    assert out[..., -1].std() > 1e-3
+    assert out[..., -1, :].std() > 1e-3
+
+
+def test_image_need_not_be_square() -> None:
+    network = unet((3, 9, 14), **SMALL, patch=2)
+    assert network(torch.zeros(1, 3, 9, 14), torch.zeros(1)).shape == (1, 3, 9, 14)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_learned_variance_doubles_the_channels(channels: int) -> None:
+    network = make(8, channels, learned_variance=True)
+    x = images(2, channels, 8)
+    assert network(x, torch.zeros(2)).shape == (2, 2 * channels, 8, 8)
+    assert make(8, channels)(x, torch.zeros(2)).shape == x.shape
+
+
+@pytest.mark.parametrize("norm", ["group", "pixel"])
+@pytest.mark.parametrize("scale_shift", [False, True])
+def test_image_does_not_depend_on_its_batch(norm: str, scale_shift: bool) -> None:
+    network = make(8, norm=norm, scale_shift=scale_shift, attention=[8], classes=3)
+    x, label, classes = images(3, 1, 8), torch.tensor([1.0, 50.0, 900.0]), torch.tensor([0, 1, 2])
+    batch = network(x, label, classes)
+    for row in range(3):
+        one = slice(row, row + 1)
+        alone = network(x[one], label[one], classes[one])
+        assert torch.allclose(alone[0], batch[row], atol=1e-5)
+
+
+@pytest.mark.parametrize("scale_shift", [False, True])
+def test_label_and_class_change_the_output(scale_shift: bool) -> None:
+    network, x = make(8, classes=10, scale_shift=scale_shift), images(1, 1, 8)
+
+    def run(label: float, digit: int | None) -> Tensor:
+        return network(x, torch.tensor([label]), None if digit is None else torch.tensor([digit]))
+
+    assert (run(3, 1) - run(4, 1)).abs().max() > 1e-4
+    assert (run(3, 1) - run(3, 2)).abs().max() > 1e-4
+    assert torch.equal(run(3, None), run(3, 10)), "the row after the classes is the null class"
+    assert (run(3, None) - run(3, 9)).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fresh_network_predicts_0(family: str) -> None:
+    network = unet((1, 8, 8), **SMALL | FAMILIES[family])
+    assert not network(images(1, 1, 8), torch.zeros(1)).any()
+
+
+def attentions(network: nn.Module) -> int:
+    return sum(isinstance(module, Attention) for module in network.modules())
+
+
+@pytest.mark.parametrize(
+    ("knobs", "count"),
+    [
+        ({"attention": []}, 1),  # the middle always attends
+        ({"attention": [28]}, 1 + 2 + 3),
+        ({"attention": [14]}, 1 + 2 + 3),
+        ({"attention": [28, 14]}, 1 + 5 + 5),
+        ({"attention": [14], "patch": 2}, 1 + 2 + 3),
+        ({"attention": [28], "patch": 2}, 1),
+        ({"attention": [7, 4]}, 1),
+    ],
+)
+def test_attention_stands_at_its_resolutions(knobs: dict[str, Any], count: int) -> None:
+    network = unet((1, 28, 28), **SMALL | {"blocks": 2} | knobs)
+    assert attentions(network) == count
+
+
+def test_attention_counts_odd_resolutions_rounded_up() -> None:
+    assert attentions(unet((1, 27, 27), **SMALL | {"attention": [14]})) == 1 + 1 + 2
+    network = make(27, attention=[14])
+    attention = network.down[2].parts[1]
+    seen: list[tuple[int, ...]] = []
+    attention.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[-2:]))
+    network(images(1, 1, 27), torch.zeros(1))
+    assert seen == [(14, 14)]
+
+
+def test_heads_have_their_width() -> None:
+    network = unet((1, 8, 8), **SMALL | {"width": 64, "attention": [8], "head_width": 32})
+    heads = [m.heads for m in network.modules() if isinstance(m, Attention)]
+    assert heads == [2, 4, 2, 2], "64 wide, 128 wide in the middle, 64 wide twice"
+
+
+def test_output_is_channels_last() -> None:
+    network = make(8, 3, attention=[4]).to(memory_format=torch.channels_last)
+    out = network(images(2, 3, 8), torch.zeros(2))
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_weights_may_be_narrower_than_the_input() -> None:
+    """The walk's state is float64, the weights are not; the label stays float32."""
+    network = make(8)
+    x, label = images(1, 1, 8), torch.tensor([999.0])
+    assert torch.allclose(network(x.double(), label), network(x, label), atol=1e-6)
+    assert network.bfloat16()(x, label).dtype == torch.bfloat16
+
+
+def test_fourier_frequencies_stay_exact_in_a_16_bit_network() -> None:
+    network = make(8, embedding="fourier")
+    exact = network.fourier.frequencies.clone()
+    network = network.bfloat16()
+    assert torch.equal(network.fourier.frequencies, exact)
+    assert network(images(1, 1, 8), torch.zeros(1)).dtype == torch.bfloat16
+
+
+def test_fourier_network_loads_over_an_outline() -> None:
+    network = make(8, embedding="fourier")
+    with torch.device("meta"):
+        outline = unet((1, 8, 8), **SMALL | {"embedding": "fourier"})
+    outline.load_state_dict(network.state_dict(), assign=True)
+    x, label = images(1, 1, 8), torch.tensor([0.7])
+    assert torch.equal(outline.eval()(x, label), network(x, label))
+
+
+def test_decoder_may_attend_once_a_resolution() -> None:
+    knobs = SMALL | {"blocks": 2, "attention": [28, 14]}
+    last = unet((1, 28, 28), **knobs | {"decoder_attention": "last"})
+    assert attentions(last) == 1 + 4 + 2
+    attends = [any(isinstance(p, Attention) for p in stage.parts) for stage in last.up]
+    assert attends == [False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize("kind", ["sum", "residual"])
+def test_input_reaches_every_level(kind: str) -> None:
+    """With the encoder's own path cut after the stem, the image still arrives below."""
+    network = make(16, multipliers=[1, 1, 2], progressive_input=kind)
+    nn.init.zeros_(network.stem.weight)
+    x, label = images(1, 1, 16), torch.tensor([3.0])
+    assert (network(x, label) - network(-x, label)).abs().max() > 1e-4
+    without = make(16, multipliers=[1, 1, 2])
+    nn.init.zeros_(without.stem.weight)
+    assert torch.equal(without(x, label), without(-x, label))
+
+
+def test_default_network_has_the_names_of_format_1() -> None:
+    """Renaming a module would orphan every checkpoint."""
+    names = {name.split(".")[0] for name in make(8, classes=3).state_dict()}
+    assert names == {"embed", "class_embed", "stem", "down", "middle", "up", "head", "out"}

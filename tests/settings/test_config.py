@@ -1,0 +1,301 @@
+import contextlib
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.settings import config
+from ddpm_cli.settings.config import Layer
+
+pytestmark = pytest.mark.usefixtures("components")
+# The fixture is the same for every example.
+same_fixture = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
+
+
+def resolve(*values: dict[str, Any]) -> config.Config:
+    return config.resolve([Layer(f"layer {i}", value) for i, value in enumerate(values)])
+
+
+def problems(*values: dict[str, Any]) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        resolve(*values)
+    return caught.value.problems
+
+
+class TestResolve:
+    def test_defaults_are_complete(self) -> None:
+        found = resolve()
+        assert found["sampler"] == {"name": "ddim", "eta": 0.0}
+        assert found["draw"] == {"name": "low-discrepancy"}
+        assert found["wrappers"] == [{"name": "clamp", "limit": 1.0}]
+        assert found["train"] == {"steps": 5000, "lr": 1e-3, "note": ""}
+        assert "corrector" not in found
+        assert "label" not in found
+
+    def test_higher_layer_wins(self) -> None:
+        low, high = {"schedule": {"steps": 10}}, {"schedule": {"steps": 20}}
+        assert resolve(low, high)["schedule"]["steps"] == 20
+
+    def test_another_name_drops_the_knobs_below(self) -> None:
+        low = {"schedule": {"name": "linear", "steps": 10, "first": 0.5}}
+        assert resolve(low, {"schedule": {"name": "cosine"}})["schedule"] == {
+            "name": "cosine",
+            "steps": 1000,
+        }
+
+    def test_the_same_name_keeps_them(self) -> None:
+        low = {"draw": {"name": "low-discrepancy"}, "train": {"steps": 3}}
+        high = {"draw": {"name": "low_discrepancy"}, "train": {"lr": 1}}
+        assert resolve(low, high)["train"] == {"steps": 3, "lr": 1.0, "note": ""}
+
+    def test_arrays_are_replaced_whole(self) -> None:
+        found = resolve({"wrappers": [{"name": "cfg", "scale": 3}, {"name": "clamp"}]})
+        assert [w["name"] for w in found["wrappers"]] == ["cfg", "clamp"]
+        assert resolve({"wrappers": []})["wrappers"] == []
+
+    def test_optional_table_can_be_switched_off(self) -> None:
+        low = {"corrector": {"name": "langevin"}}
+        assert resolve(low)["corrector"]["snr"] == 0.16
+        assert "corrector" not in resolve(low, {"corrector": {"name": "none"}})
+
+    def test_optional_knob_can_be_none(self) -> None:
+        found = resolve({"corrector": {"name": "langevin", "snr": "none"}})
+        assert found["corrector"]["snr"] is None
+
+    def test_hyphens_in_keys(self) -> None:
+        assert resolve({"network": {"multipliers": [4]}})["network"]["multipliers"] == [4]
+
+    def test_summary_is_kept(self) -> None:
+        assert resolve({"summary": "digits"})["summary"] == "digits"
+
+    def test_number_types(self) -> None:
+        found = resolve({"sampler": {"eta": 1}})["sampler"]["eta"]
+        assert (found, type(found)) == (1.0, float)
+
+
+class TestProblems:
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            ({"smapler": {}}, "smapler: unknown table (from layer 0); did you mean sampler?"),
+            (
+                {"sampler": {"etaa": 1}},
+                "sampler.etaa: unknown key for ddim (from layer 0); did you mean eta?",
+            ),
+            (
+                {"sampler": {"name": "dimm"}},
+                "sampler.name: no sampler is named 'dimm' (from layer 0); did you mean ddim?",
+            ),
+            (
+                {"sampler": {"eta": -1}},
+                "sampler.eta: -1 does not fit (from layer 0); give a number, at least 0",
+            ),
+            (
+                {"train": {"name": "x"}},
+                "train.name: unknown key (from layer 0); did you mean note?",
+            ),
+            ({"corrector": {"snr": 1}}, "corrector.name: missing; choose from langevin"),
+            (
+                {"wrappers": [{"name": "cfg"}, {"name": "clamp", "limit": 10}]},
+                (
+                    "wrappers[1].limit: 10 does not fit (from layer 0); "
+                    "give a number, more than 0, at most 9"
+                ),
+            ),
+            (
+                {"wrappers": {"name": "cfg"}},
+                (
+                    "wrappers: {'name': 'cfg'} does not fit; "
+                    'give an array of tables: wrappers = [{ name = "..." }]'
+                ),
+            ),
+            (
+                {"sampler": "heun"},
+                "sampler: 'heun' does not fit; give a table: sampler = { name = \"...\" }",
+            ),
+            ({"train": 3}, "train: 3 does not fit; give a table: [train]"),
+            ({"summary": 3}, "summary: 3 does not fit; give a string"),
+        ],
+    )
+    def test_message(self, values: dict[str, Any], expected: str) -> None:
+        assert problems(values) == (expected,)
+
+    def test_all_are_reported_at_once(self) -> None:
+        values = {"sampler": {"eta": "x"}, "data": {"pth": ""}, "train": {"steps": 0}, "y": {}}
+        assert len(problems(values)) == 4
+
+    @pytest.mark.parametrize(
+        "value", [float("nan"), float("inf"), True, "1", [1], {}, 2**63, None]
+    )
+    def test_no_number(self, value: Any) -> None:
+        assert "sampler.eta" in problems({"sampler": {"eta": value}})[0]
+
+    def test_number_with_too_many_digits_to_print(self) -> None:
+        assert "this number" in problems({"sampler": {"eta": 10**5000}})[0]
+
+    @pytest.mark.parametrize("value", [1.0, True, "1", 0, -1, 2**64])
+    def test_no_count(self, value: Any) -> None:
+        assert "schedule.steps" in problems({"schedule": {"steps": value}})[0]
+
+    @pytest.mark.parametrize("value", [1, True, "a\0b", "\ud800"])
+    def test_no_string(self, value: Any) -> None:
+        assert "data.path" in problems({"data": {"path": value}})[0]
+
+    def test_no_list_and_no_choice(self) -> None:
+        values = {"multipliers": [1, 0], "norm": "batch", "scale": 1}
+        assert len(problems({"network": values})) == 3
+
+    def test_long_values_are_cut(self) -> None:
+        assert len(problems({"sampler": {"eta": "x" * 5000}})[0]) < 200
+
+    def test_nothing_is_evaluated(self) -> None:
+        for name in ("__import__('os')", "os.system", "../ddim", "Table", "_helper"):
+            assert "schedule.name" in problems({"schedule": {"name": name}})[0]
+
+
+class TestReading:
+    def test_syntax_error_names_file_and_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.toml"
+        path.write_text('summary = "x"\nsampler = = 3\n')
+        with pytest.raises(ConfigError, match=r"a\.toml:2: Invalid value"):
+            config.read_file(path)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"a\0b",
+            b"[sampler]\n[sampler]",
+            b"x = 1\nx = 2",
+            b"x = " + b"[" * 20_000 + b"]" * 20_000,
+            b"x = " + b"9" * 5000,
+            b'x = "\xff"',
+            b"\xff\xfex\0",
+            b"x = 1 # " + b"y" * 2**20,
+        ],
+    )
+    def test_bad_files_are_refused(self, tmp_path: Path, data: bytes) -> None:
+        path = tmp_path / "bad.toml"
+        path.write_bytes(data)
+        with pytest.raises(ConfigError, match=r"bad\.toml"):
+            config.read_file(path)
+
+    def test_byte_order_mark_is_skipped(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.toml"
+        path.write_bytes(b"\xef\xbb\xbfsummary = 'x'")
+        assert config.read_file(path) == {"summary": "x"}
+
+    @given(st.binary(max_size=200))
+    @same_fixture
+    def test_any_bytes_parse_or_are_refused(self, tmp_path: Path, data: bytes) -> None:
+        path = tmp_path / "any.toml"
+        path.write_bytes(data)
+        with contextlib.suppress(ConfigError):
+            config.resolve([Layer("any", config.read_file(path))])
+
+
+class TestSet:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("sampler.eta=0.5", {"sampler": {"eta": 0.5}}),
+            ("sampler.name=heun", {"sampler": {"name": "heun"}}),
+            ("network.multipliers=[1, 2]", {"network": {"multipliers": [1, 2]}}),
+            ("network.scale = true", {"network": {"scale": True}}),
+            ("data.path=/a b=c", {"data": {"path": "/a b=c"}}),
+            ("data.path=2024-01-01", {"data": {"path": "2024-01-01"}}),
+            ("data.path='3'", {"data": {"path": "3"}}),
+            ("data.path=", {"data": {"path": ""}}),
+            ('wrappers=[{name="cfg"}]', {"wrappers": [{"name": "cfg"}]}),
+        ],
+    )
+    def test_values(self, text: str, expected: dict[str, Any]) -> None:
+        assert config.parse_set(text) == expected
+
+    @pytest.mark.parametrize(
+        "text", ["sampler.eta", "=1", "a.b.c=1", "a..b=1", "a b=1", "sampler.eta=1\n[x]", "é=1"]
+    )
+    def test_refused(self, text: str) -> None:
+        with pytest.raises(ConfigError, match="--set"):
+            config.parse_set(text)
+
+    def test_dunder_is_an_unknown_key(self) -> None:
+        assert "sampler.__class__" in problems(config.parse_set("sampler.__class__=x"))[0]
+
+    @given(st.text(alphabet=string.ascii_lowercase + "-_", min_size=1), st.text())
+    def test_any_text(self, key: str, value: str) -> None:
+        try:
+            parsed = config.parse_set(f"sampler.{key}={value}")
+        except ConfigError:
+            assert "\n" in value or "\r" in value
+        else:
+            assert list(parsed["sampler"]) == [key]
+
+
+def test_merge_joins_tables_and_the_last_wins() -> None:
+    values = [{"a": {"x": 1, "y": 1}}, {"a": {"x": 2}}, {"b": []}]
+    assert config.merge(values) == {"a": {"x": 2, "y": 1}, "b": []}
+
+
+@given(
+    summary=st.text(st.characters(exclude_categories=["Cs"])),
+    path=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    lr=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+    steps=st.integers(1, 2**62),
+    multipliers=st.lists(st.integers(1, 9)),
+    snr=st.none() | st.just(0.5),
+    wrappers=st.lists(st.sampled_from(["cfg", "clamp"]), max_size=3),
+)
+@same_fixture
+def test_toml_and_json_round_trips(
+    summary: str,
+    path: str,
+    lr: float,
+    steps: int,
+    multipliers: list[int],
+    snr: float | None,
+    wrappers: list[str],
+) -> None:
+    found = resolve(
+        {
+            "summary": summary,
+            "data": {"path": "" if path == "none" else path},
+            "train": {"lr": lr, "steps": steps},
+            "network": {"multipliers": multipliers},
+            "corrector": {"name": "langevin", "snr": snr},
+            "wrappers": [{"name": name} for name in wrappers],
+        }
+    )
+    text = config.dump_toml(found)
+    assert config.resolve([Layer("again", config.parse_toml(text, "again"))]) == found
+    assert config.from_json(json.dumps(found), "header") == found
+
+
+def test_toml_reads_well() -> None:
+    text = config.dump_toml(resolve({"summary": "x"}))
+    assert text.startswith(
+        'summary = "x"\nedits = []\nconstraints = []\nguides = []\n\n[data]\nname = "mnist"'
+    )
+    assert '\n\n[[wrappers]]\nname = "clamp"\nlimit = 1.0\n' in text
+
+
+@pytest.mark.parametrize("text", ["", "[]", "nul", "[" * 10**5, '{"sampler": {"eta": NaN}}'])
+def test_corrupt_json_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        config.from_json(text, "model.safetensors")
+
+
+def test_differences_name_keys_and_values() -> None:
+    old = resolve()
+    new = resolve({"train": {"lr": 1.0}, "corrector": {"name": "langevin"}, "wrappers": []})
+    found = {key: (was, now) for key, was, now in config.differences(old, new)}
+    assert found["train.lr"] == (1e-3, 1.0)
+    assert found["corrector"] == (None, {"name": "langevin", "snr": 0.16})
+    assert found["wrappers"] == ([{"name": "clamp", "limit": 1.0}], [])
+    assert config.differences(old, old) == []

@@ -1,0 +1,162 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ddpm_cli.commands.presets import command
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.settings import config, presets
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty ./presets, and no others."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    monkeypatch.setattr(presets, "__file__", str(tmp_path / "package" / "settings" / "presets.py"))
+    bundled = tmp_path / "package" / "presets"
+    bundled.mkdir(parents=True)
+    return folder
+
+
+def test_local_wins_over_user_over_packaged(local: Path, tmp_path: Path) -> None:
+    packaged, user = tmp_path / "package/presets", tmp_path / "home/ddpm/presets"
+    user.mkdir(parents=True)
+    for name, folders in {
+        "a": [local, user, packaged],
+        "b": [user, packaged],
+        "c": [packaged],
+    }.items():
+        for folder in folders:
+            (folder / f"{name}.toml").write_text(f"summary = '{folder.parent.name} {name}'")
+    assert presets.list_presets() == [
+        ("a", f"{local.parent.name} a", "local"),
+        ("b", "ddpm b", "user"),
+        ("c", "package c", "packaged"),
+    ]
+    assert presets.names() == ["a", "b", "c"]
+    assert presets.find("b") == user / "b.toml"
+
+
+def test_checkout_has_its_presets_beside_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = dict(presets.folders())["packaged"]
+    assert folder == Path(presets.__file__).parents[2] / "presets"
+
+
+def test_extends_puts_the_other_preset_below(local: Path) -> None:
+    (local / "base.toml").write_text("summary = 'base'\n[train]\nsteps = 1\nlr = 0.5")
+    (local / "mine.toml").write_text("extends = 'base'\n[train]\nsteps = 2")
+    layers = presets.layers("mine")
+    assert [layer.values for layer in layers] == [
+        {"train": {"steps": 1, "lr": 0.5}},
+        {"train": {"steps": 2}},
+    ]
+    assert [Path(layer.source).name for layer in layers] == ["base.toml", "mine.toml"]
+
+
+def test_file_may_extend_a_preset(local: Path, tmp_path: Path) -> None:
+    (local / "base.toml").write_text("[train]\nsteps = 1")
+    (tmp_path / "my.toml").write_text("extends = 'base'")
+    assert len(presets.file_layers(tmp_path / "my.toml")) == 2
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b"], ["a", "b", "c"]])
+def test_cycles_are_refused(local: Path, names: list[str]) -> None:
+    for name, base in zip(names, [*names[1:], names[0]], strict=True):
+        (local / f"{name}.toml").write_text(f"extends = '{base}'")
+    with pytest.raises(ConfigError, match=f"extend each other: {' -> '.join([*names, 'a'])}"):
+        presets.layers("a")
+
+
+@pytest.mark.parametrize("base", ["3", "['a']", "true"])
+def test_extends_takes_one_name(local: Path, base: str) -> None:
+    (local / "a.toml").write_text(f"extends = {base}")
+    with pytest.raises(ConfigError, match="give the name of a preset"):
+        presets.layers("a")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret", "/etc/passwd", "..", ".", "", "a/b", "a\\b", "secret\0", "x" * 5000, "~root"],
+)
+def test_names_are_no_paths(local: Path, name: str) -> None:
+    (local.parent / "secret.toml").write_text("password = 'hunter2'")
+    for call in (presets.find, presets.layers):
+        with pytest.raises(ConfigError) as caught:
+            call(name)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_unknown_name_suggests_the_nearest(local: Path) -> None:
+    (local / "mnist.toml").write_text("")
+    with pytest.raises(ConfigError, match=r"preset 'minst': .*; did you mean mnist\?"):
+        presets.find("minst")
+
+
+def test_broken_preset_is_listed_with_its_fault(local: Path) -> None:
+    (local / "bad.toml").write_text("x = = 1")
+    (local / "folder.toml").mkdir()
+    (local / "good.toml").write_text("summary = 'fine'")
+    found = {name: summary for name, summary, _ in presets.list_presets()}
+    assert found["good"] == "fine"
+    assert found["bad"].startswith("(unusable: ")
+    assert "folder" not in found
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_packaged_preset_resolves(name: str) -> None:
+    found = config.resolve(presets.layers(name))
+    assert found["summary"], "the list of presets shows it"
+    again = config.parse_toml(config.dump_toml(found), name)
+    assert config.resolve([config.Layer(name, again)]) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "millions"),
+    [
+        ("mnist", (1, 28, 28), 2.60),
+        ("mnist-classifier", (1, 28, 28), 1.15),
+        ("tiny", (1, 28, 28), 0.169),
+    ],
+)
+def test_small_networks_have_their_size(
+    name: str, shape: tuple[int, ...], millions: float
+) -> None:
+    import torch
+
+    from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+    from ddpm_cli.models import build
+
+    with torch.device("meta"):
+        network = build.network(config.resolve(presets.layers(name)), DataInfo(shape))
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == pytest.approx(millions * 1e6, rel=0.01)
+
+
+class TestCommand:
+    def test_list(self, local: Path, tmp_path: Path) -> None:
+        (local / "mine.toml").write_text("summary = 'my own'")
+        (tmp_path / "package/presets/digits.toml").write_text("summary = 'small'")
+        result = CliRunner().invoke(command)
+        assert result.stdout == "digits  small\nmine    my own  [local]\n"
+        lines = CliRunner().invoke(command, ["--json"]).stdout.splitlines()
+        assert json.loads(lines[0]) == {"name": "digits", "summary": "small", "where": "packaged"}
+
+    def test_nothing_to_list(self, local: Path) -> None:
+        result = CliRunner().invoke(command)
+        assert (result.exit_code, result.stdout) == (0, "")
+
+    @pytest.mark.usefixtures("components")
+    def test_one_is_printed_in_full(self, local: Path) -> None:
+        (local / "mine.toml").write_text("train = {steps = 7}")
+        text = CliRunner().invoke(command, ["mine"]).stdout
+        assert config.parse_toml(text, "stdout")["train"] == {"steps": 7, "lr": 1e-3, "note": ""}
+        values = json.loads(CliRunner().invoke(command, ["mine", "--json"]).stdout)
+        assert values["train"]["steps"] == 7
+
+    def test_unknown_name(self, local: Path) -> None:
+        result = CliRunner().invoke(command, ["../mine"])
+        assert result.exit_code == 2
+        assert "../mine" in result.stderr

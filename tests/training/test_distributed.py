@@ -1,0 +1,141 @@
+"""Two processes under torchrun train the same model as one."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import runs
+import torch
+from runs import CLASSIFIER, SETTINGS, result
+
+import ddpm_cli
+from ddpm_cli.training import distributed
+from ddpm_cli.training.distributed import Group
+
+pytestmark = pytest.mark.slow
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": str(Path(ddpm_cli.__file__).parent.parent),
+}
+
+
+def command(data: Path, folder: Path, *words: object) -> list[str]:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    train = ["-m", "ddpm_cli", "train", *SETTINGS, "--set", "network.dropout=0.0"]
+    place = ["--set", f"data.path={data}", "-o", folder]
+    return [str(word) for word in (sys.executable, *launch, *train, *place, *words)]
+
+
+def torchrun(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, capture_output=True, text=True, env=ENVIRONMENT, timeout=300, check=False
+    )
+
+
+def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path) -> None:
+    """Sums over the batch are split in two, which moves weights by float32 rounding only.
+
+    Adam divides by the root of the second moment, so where a gradient is rounding noise the
+    step is not small: such weights may part by a share of lr * steps = 0.048.
+    """
+    done = torchrun(command(data, tmp_path / "two"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'two' / 'model.safetensors'}\n"
+    assert done.stderr.count("computing on cpu") == 1
+    assert runs.train(data, tmp_path / "one", "--set", "network.dropout=0.0").code == 0
+    two, one = result(tmp_path / "two"), result(tmp_path / "one")
+    assert [line["step"] for line in two.losses] == [5, 10, 12]
+    for mine, theirs in zip(two.losses, one.losses, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4)
+    for name, tensor in one.model.items():
+        difference = (two.model[name] - tensor).abs()
+        assert difference.max() < 2e-3, name
+        assert difference.mean() < 2e-5, name
+
+    again = torchrun(command(data, tmp_path / "two"))
+    assert again.returncode == 0, again.stderr
+    assert "nothing left to do" in again.stderr
+    afresh = torchrun(command(data, tmp_path / "two", "--force"))
+    assert afresh.returncode == 0, afresh.stderr
+    runs.assert_same(result(tmp_path / "two"), two)
+
+
+def test_two_processes_train_a_classifier(data: Path, tmp_path: Path) -> None:
+    whole = ("--set", "network.dropout=0.0")
+    done = torchrun(command(data, tmp_path / "two", *CLASSIFIER, *whole))
+    assert done.returncode == 0, done.stderr
+    assert runs.train(data, tmp_path / "one", *CLASSIFIER, *whole).code == 0
+    two, one = result(tmp_path / "two"), result(tmp_path / "one")
+    for mine, theirs in zip(two.losses, one.losses, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3)
+    # A softmax feels nothing of what all keys share: the gradient of that is rounding alone.
+    for name in one.model.keys() - {"pool.key_value.bias"}:
+        assert (two.model[name] - one.model[name]).abs().mean() < 2e-5, name
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ("schedule={name='learned', width=8}", "parameterization.name='eps'", "loss.name='vdm'"),
+        ("schedule.steps=2", "levels.count=2", "draw={name='loss-second-moment', history=4}"),
+    ],
+    ids=["learned schedule", "draw with a memory"],
+)
+def test_what_is_learned_beside_the_network_is_shared(
+    chosen: Sequence[str], data: Path, tmp_path: Path
+) -> None:
+    words = [word for setting in chosen for word in ("--set", setting)]
+    done = torchrun(command(data, tmp_path / "two", *words))
+    assert done.returncode == 0, done.stderr
+    whole = ("--set", "network.dropout=0.0")
+    assert runs.train(data, tmp_path / "one", *whole, *words).code == 0
+    two, one = result(tmp_path / "two").state, result(tmp_path / "one").state
+    for name in (n for n in one if n.startswith(("weights.schedule.", "draw."))):
+        assert torch.allclose(two[name].double(), one[name].double(), rtol=2e-2, atol=2e-3), name
+
+
+def test_a_batch_that_does_not_divide_is_refused(data: Path, tmp_path: Path) -> None:
+    done = torchrun(command(data, tmp_path / "run", "--batch", 7))
+    assert done.returncode != 0
+    assert "Error: train.batch: 7 images do not divide among 2 processes" in done.stderr
+    assert runs.contents(tmp_path / "run") == {}
+
+
+def test_sigterm_saves_in_all_processes(data: Path, tmp_path: Path) -> None:
+    words = command(data, tmp_path / "run", "--steps", 100_000, "--set", "train.log_every=1")
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        wait_for(tmp_path / "run" / "metrics.jsonl", process)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=100)
+    saved = re.search(r"saved at step (\d+) of 100000", err)
+    assert saved, err
+    assert result(tmp_path / "run").step == int(saved[1])
+    assert "Error: " not in err
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    for _ in range(1000):
+        if path.exists() and path.stat().st_size:
+            return
+        assert process.poll() is None
+        time.sleep(0.1)
+    raise AssertionError(f"{path} did not come")
+
+
+def test_one_process_needs_no_group() -> None:
+    alone = Group(0, 1, 0)
+    distributed.start(alone, torch.device("cpu"))
+    distributed.wait(alone)
+    assert distributed.agreed(alone, True)
+    assert not distributed.agreed(alone, False)
+    assert distributed.own(torch.device("cpu"), Group(1, 2, 1)) == torch.device("cpu")
+    distributed.stop(alone)
