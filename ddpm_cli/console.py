@@ -8,7 +8,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,6 +35,17 @@ def occupy_closed_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Say nothing but warnings for a while, as a library should."""
+    before = _Settings.verbosity
+    _Settings.verbosity = min(before, -1)
+    try:
+        yield
+    finally:
+        _Settings.verbosity = before
 
 
 def set_verbosity(level: int) -> None:

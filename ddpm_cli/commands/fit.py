@@ -100,7 +100,7 @@ def command(
     Images come from the model's own data set; --set data.path=... names another.
     """
     from ddpm_cli.files.checkpoints import checkpoint, find, moments
-    from ddpm_cli.models.walks import refuse_conditional
+    from ddpm_cli.pipelines.opening import refuse_conditional
 
     found = find.find(model)
     if model is None:

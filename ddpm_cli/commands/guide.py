@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_cli import console
 from ddpm_cli.options import completion, guides, shared, walking
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Config, Layer
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from ddpm_cli.files.checkpoints.find import Found
     from ddpm_cli.hardware import Compute
     from ddpm_cli.models.walks import Batch
-    from ddpm_cli.pipelines.cascade import Cascade
     from ddpm_cli.pipelines.sample import Labels, Task
+    from ddpm_cli.settings.requests import Use
 
 
 @click.command(
@@ -131,7 +130,7 @@ if TYPE_CHECKING:
 @shared.batch()
 @walking.rest(skips=True)
 @click.pass_context
-def command(ctx: click.Context, /, model: str | None, **_: Any) -> None:
+def command(ctx: click.Context, /, **_: Any) -> None:
     """Draw images that are steered towards a class, a text, a score or a measurement.
 
     Classifier-free guidance needs no more than a model trained with classes and label dropout.
@@ -141,51 +140,47 @@ def command(ctx: click.Context, /, model: str | None, **_: Any) -> None:
     several, each with its own scale; see --list guides. Where strong guidance saturates, try
     --set 'wrappers=[{name="threshold"}]'.
     """
-    from ddpm_cli.files.checkpoints import checkpoint, find
-    from ddpm_cli.models import walks
-    from ddpm_cli.pipelines import cascade as cascades
+    from ddpm_cli.models import cost
     from ddpm_cli.pipelines import sample
 
-    model, later = cascades.split(model)
-    found = find.find(model)
-    if model is None:
-        console.say(f"model: {found.name}")
-    header = checkpoint.read_header(found.path)
-    walks.refuse_conditional(header, found.name)
-    cascade = cascades.planned(later, found, header.data, ctx.params["aug_noise"])
-    task = _task(ctx, found, header, cascade)
-    sample.run(ctx, task, lambda calls: walking.cost(calls) + guides.described(task.config))
+    task = _task(ctx)
+    config = task.opened.config
+    sample.carry_out(task, lambda calls: cost.words(calls) + guides.described(config))
 
 
-def _task(ctx: click.Context, found: "Found", header: "Header", cascade: "Cascade") -> "Task":
+def _task(ctx: click.Context) -> "Task":
     """What the options ask for; what makes no sense is refused before any work."""
-    from ddpm_cli.files import provenance
-    from ddpm_cli.guides.parts import context
-    from ddpm_cli.models import build, classes
-    from ddpm_cli.pipelines import sample
+    from ddpm_cli.guides.parts import context as steering
+    from ddpm_cli.models import build, classes, cost
+    from ddpm_cli.pipelines import cascade, opening, sample
 
-    config = _config(ctx, found, header)
+    use = walking.use(ctx, "unconditional", "download", "aug_noise")
+    first, later = opening.parts(use.model)
+    found, header = opening.chosen(first)
+    config = _config(ctx, use, found, header)
+    stages = cascade.planned(later, found, header.data, ctx.params["aug_noise"])
     schedule = build.schedule_of(header, found.path)
-    config = walking.sized(ctx, config, schedule)
-    label, alone = ctx.params["label"], ctx.params["unconditional"]
+    config = cost.sized(config, schedule, use.calls)
+    label, alone = use.label, ctx.params["unconditional"]
     guides.check(config, label, unconditional=alone)
     if config["guides"] and "classifier" not in [one["name"] for one in config["guides"]]:
         label = classes.fixed(label, config)  # a class from the seed would pull elsewhere
-    config, judges = context.pinned(config, header.data)
-    space = context.Space.of(config, header.data)
+    config, judges = steering.pinned(config, header.data)
+    space = steering.Space.of(config, header.data)
     labels = sample.Labels.of(label, *space)
-    told = context.Told(space, classes.NULL if alone else label, config, header.data)
-    seeds = sample.seeds(ctx, label, classes.known(*space))
+    told = steering.Told(space, classes.NULL if alone else label, config, header.data)
+    draw = walking.draw(ctx)
+    seeds = sample.chosen_seeds(draw.seeds, label, classes.known(*space), draw.output)
     told.check()
     return sample.Task(
-        found,
-        header,
-        config,
+        "guide",
+        use,
+        draw,
+        opening.Opened(found, header, config),
         schedule,
         seeds,
         labels._replace(numbers=told.numbers),
-        provenance.given(ctx, "unconditional", "download", "aug_noise"),
-        cascade,
+        stages,
         steer=_steer(ctx, config, header, schedule, labels) if config["guides"] else None,
         judges=judges,
     )
@@ -209,14 +204,16 @@ def _steer(
     return steer
 
 
-def _config(ctx: click.Context, found: "Found", header: "Header") -> Config:
+def _config(ctx: click.Context, use: "Use", found: "Found", header: "Header") -> Config:
     """The configuration of the walk; without guides classifier-free guidance is on."""
-    own = []
+    from ddpm_cli.pipelines import opening
+
+    below = []
     if ctx.params["restore"] not in (None, guides.MASK):
-        own.append(Layer("--restore", {"operator": {"name": ctx.params["restore"]}}))
-    read = walking.layers(ctx, Layer(str(found.path), header.config))
-    standing = configuration.resolve([read[0], *own, *read[1:]])
-    above = [guides.layer(ctx.params, standing)]
-    if not above[0].values and not standing["guides"] and "guidance" not in standing:
-        own.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
-    return walking.settled(ctx, read, *own, above=above, free=("guides", "operator"))
+        below.append(Layer("--restore", {"operator": {"name": ctx.params["restore"]}}))
+    standing = configuration.resolve([Layer(str(found.path), header.config), *below, *use.layers])
+    above = guides.layer(ctx.params, standing)
+    if not above.values and not standing["guides"] and "guidance" not in standing:
+        below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
+    free = ("guides", "operator")
+    return opening.settled(found, header, use.layers, below, above=[above], free=free)

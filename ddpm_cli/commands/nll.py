@@ -1,28 +1,14 @@
 """`ddpm nll`: how likely a model finds images, in bits per dimension."""
 
-import math
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import click
 
-from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, shared, walking
-from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.requests import LIKELIHOOD, Method, Nll, Trace
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ddpm_cli.diffusion.schedules.tables import Schedule
-    from ddpm_cli.files.checkpoints.checkpoint import Header
-    from ddpm_cli.files.checkpoints.find import Found
-    from ddpm_cli.pipelines.nll import Asked, Meter
-    from ddpm_cli.pipelines.rows import Given, Rows
-
-BATCH = 64
 COUNT = 100  # rows of a data set, unless told otherwise
 EXACT_ONLY = ("trace", "probes")
 BOUND_ONLY = ("variance", "moments", "terms", "rate_distortion")
@@ -105,9 +91,13 @@ def command(
     ctx: click.Context,
     /,
     inputs: tuple[str, ...],
-    model: str | None,
-    dry_run: bool,
-    **_: Any,
+    split: str | None,
+    count: int | None,
+    method: Method,
+    trace: Trace | None,
+    terms: Path | None,
+    rate_distortion: Path | None,
+    **options: Any,
 ) -> None:
     """Measure how likely a model finds images, in bits per dimension: less is better.
 
@@ -124,204 +114,55 @@ def command(
     given the null class unless told. Standard errors are over images. Of data that are no
     images the density is measured, in their own units. Exit code 3: some inputs failed.
     """
-    from ddpm_cli.files.checkpoints import checkpoint, find
-    from ddpm_cli.models import build
-    from ddpm_cli.models.walks import refuse_conditional
-    from ddpm_cli.pipelines import rows
+    _refuse_idle(ctx, method)
+    _refuse_other_data(ctx, bool(inputs))
+    names = ("steps", "probes", "repeats", "moments", "seed")
+    request = Nll(
+        use=walking.use(ctx, keys={"variance": "sampler.variance", "data": "data.name"}),
+        inputs=inputs,
+        split=split,
+        count=count,
+        method=method,
+        trace=trace,
+        terms=terms,
+        curve=rate_distortion,
+        bits=options["bits"] if shared.words(ctx, "bits") else None,
+        look=shared.look(ctx),
+        **{name: options[name] for name in names},
+    )
+    from ddpm_cli.pipelines import opening
 
-    found = find.find(model)
-    if model is None:
-        console.say(f"model: {found.name}")
-    header = checkpoint.read_header(found.path)
-    refuse_conditional(header, found.name)
-    task = _task(ctx, found, header, build.schedule_of(header, found.path))
-    batch = ctx.params["batch"] or BATCH
-    given = rows.given(ctx, task.config, header.data, batch, COUNT)
-    console.say(f"{given.what}, {walking.cost(task.calls)}")
-    if dry_run:
-        console.result(configuration.dump_toml(task.config).rstrip("\n"))
-        return
-    _measure(ctx, task, given)
+    opened = None
+    if method == "ode":  # the settings of a bound depend on the model's schedule
+        opened = opening.opened(request.use, LIKELIHOOD, free=("data",))
 
-
-class _Task(NamedTuple):
-    """How to measure: label is the class of all images, or classes.OWN."""
-
-    found: "Found"
-    header: "Header"
-    config: Config
-    asked: "Asked"
-    schedule: "Schedule"
-    label: str | None
-    calls: int | None
-
-
-def _task(ctx: click.Context, found: "Found", header: "Header", schedule: "Schedule") -> _Task:
-    """What the options ask for; those that would have no effect are refused."""
-    from ddpm_cli.models import build, classes
-    from ddpm_cli.models.classes import OWN
     from ddpm_cli.pipelines import nll
 
-    asked, is_exact = ctx.params, ctx.params["method"] == "ode"
-    idle = BOUND_ONLY if is_exact else ("sampler", *EXACT_ONLY)
-    _refuse_idle(ctx, header.data.is_image, *idle)
-    keys = {"variance": "sampler.variance", "data": "data.name"}
-    read = walking.layers(ctx, Layer(str(found.path), header.config), keys)
-
-    def resolved(own: Layer) -> Config:
-        return walking.settled(ctx, read, own, free=("data",))
-
-    if is_exact:
-        config = resolved(nll.ODE)
-    else:
-        whole = nll.bound(header.config, schedule, respaced=False)
-        config = resolved(whole)
-        every = config["levels"].get("count") == whole.values["levels"]["count"]
-        if asked["calls"] is not None or not every:
-            config = resolved(nll.bound(header.config, schedule, respaced=True))
-    if build.is_adaptive(config) and asked["steps"] is not None:
-        name = config["sampler"]["name"]
-        raise ConfigError(f"--steps: {name} takes as many as its tolerance needs; leave it out")
-    config = walking.sized(ctx, config, schedule)
-    _check_files(ctx, header.data.is_image)
-    how = nll.Asked(
-        asked["method"],
-        asked["trace"] or nll.trace(header.data),
-        *(asked[key] for key in ("probes", "repeats", "bits", "seed")),
-    )
-    calls = nll.plan(config, how, header.data, schedule)
-    label = asked["label"]
-    if label != OWN:
-        label = classes.fixed(label, config)
-        classes.numbers(label, [0], config, header.data)  # an unknown class is refused here
-    elif not config["network"].get("classes"):
-        raise ConfigError("--class own: this model was trained without classes; leave it out")
-    return _Task(found, header, config, how, schedule, label, calls)
+    nll.run(request, opened)
 
 
-def _refuse_idle(ctx: click.Context, is_image: bool, *names: str) -> None:
-    """Refuse options that the method, or data that are no images, have no use for."""
-    from ddpm_cli.files import provenance
-
-    if words := provenance.given(ctx, *names):
-        method = ctx.params["method"]
+def _refuse_idle(ctx: click.Context, method: Method) -> None:
+    """Refuse options that the method has no use for."""
+    idle = BOUND_ONLY if method == "ode" else ("sampler", *EXACT_ONLY)
+    if words := shared.words(ctx, *idle):
         raise ConfigError(f"{words[0]}: of no use with --method {method}; leave it out")
-    if provenance.given(ctx, "bits") and not is_image:
-        raise ConfigError("--bits: of images alone; leave it out")
     if ctx.params["fit"] == "pad":
         raise ConfigError("--fit pad: padding would count as image; use crop or resize")
-    if ctx.params["trace"] == "exact" and provenance.given(ctx, "probes"):
+    if ctx.params["trace"] == "exact" and shared.words(ctx, "probes"):
         raise ConfigError("--probes: of no use with --trace exact; leave it out")
 
 
-def _check_files(ctx: click.Context, is_image: bool) -> None:
-    """Refuse files that could not be written at the end."""
-    from ddpm_cli.files.outputs import curves
-
-    terms, curve, force = (ctx.params[key] for key in ("terms", "rate_distortion", "force"))
-    if terms is not None:
-        curves.check(terms, "--terms", [".csv"], force)
-    if curve is not None:
-        if not is_image:
-            raise ConfigError("--rate-distortion: of images alone; leave it out")
-        curves.check(curve, "--rate-distortion", [".csv", ".png"], force)
-    if terms is not None and curve is not None and terms.absolute() == curve.absolute():
-        raise ConfigError(f"--rate-distortion {curve}: --terms names the same file; give another")
-
-
-def _measure(ctx: click.Context, task: _Task, given: "Given") -> None:
-    """Measure batch by batch, report each row, and sum up."""
-    from ddpm_cli.models import walks
-    from ddpm_cli.pipelines.nll import Meter
-
-    found = walks.ready(task.found, task.config, moments_file=ctx.params["moments"])
-    began, bits = time.monotonic(), list[float]()
-    total = None if task.calls is None else task.calls * given.total
-    with console.progress(total, "network calls") as bar:
-        meter = Meter(found, task.asked, bar.advance)
-        for batch in given.rows:
-            made = meter(batch.values, batch.numbers, _classes(task, batch))
-            if made is None:
-                return
-            for name, value in zip(batch.names, made.tolist(), strict=True):
-                with given.failures.caught():
-                    _report(name, value, ctx.params["as_json"])
-                    bits.append(value)
-    if bits:
-        _sum_up(ctx, task, given, bits, meter, time.monotonic() - began)
-    given.failures.finish()
-
-
-def _classes(task: _Task, batch: "Rows") -> "Sequence[int] | None":
-    """The class that each row is given."""
-    from ddpm_cli.models import classes
-    from ddpm_cli.models.classes import OWN
-
-    if task.label == OWN:
-        return batch.labels
-    return classes.numbers(task.label, batch.numbers, task.config, task.header.data)
-
-
-def _report(name: str, bits: float, as_json: bool) -> None:
-    """Print what one row takes, as JSON or with -v."""
-    if not math.isfinite(bits):
-        what = f"{name}: its likelihood is no finite number"
-        raise Refusal(what, "try --dtype float32, or more --steps")
-    if as_json:
-        console.json_line({"input": name, "bits": bits, "nats": bits * math.log(2)})
-    else:
-        console.detail(f"{name}  {bits:.4f} bits/dim")
-
-
-def _sum_up(
-    ctx: click.Context,
-    task: _Task,
-    given: "Given",
-    bits: list[float],
-    meter: "Meter",
-    seconds: float,
-) -> None:
-    """Print the mean, then write the files that are asked for."""
-    from ddpm_cli.files.outputs import curves
-    from ddpm_cli.pipelines import nll
-
-    mean, error = nll.mean(bits)
-    calls = meter.calls / meter.rows
-    values = {
-        "model": task.found.name,
-        "hash": task.header.hash,
-        "data": given.what,
-        "class": task.label,
-        "seed": task.asked.seed,
-        "images": len(bits),
-        "bits": mean,
-        "bits_error": error,
-        "nats": mean * math.log(2),
-        "levels": 2**task.asked.bits if task.header.data.is_image else None,
-        "offset": meter.offset,
-        "method": nll.described(task.config, task.asked),
-        "calls": calls,
-        "seconds": round(seconds, 1),
-    }
-    if ctx.params["as_json"]:
-        console.json_line(values)
-    else:
-        _say(task, given, values)
-    terms, curve, force = (ctx.params[key] for key in ("terms", "rate_distortion", "force"))
-    if terms is not None:
-        curves.write(terms, meter.curve.terms(task.schedule), force)
-    if curve is not None:
-        rates = meter.curve.rates(task.schedule)
-        (curves.plot if curve.suffix == ".png" else curves.write)(curve, rates, force)
-
-
-def _say(task: _Task, given: "Given", values: "dict[str, Any]") -> None:
-    """Print the mean, and on stderr how it was measured."""
-    from ddpm_cli.pipelines import nll
-
-    mean, error = values["bits"], values["bits_error"]
-    unit = "bits/dim" if task.header.data.is_image else "bits/dim of density"
-    within = f", standard error {error:.4f}" if error is not None else ""
-    console.result(f"{mean:.4f} {unit}{within} ({mean * math.log(2):.4f} nats)")
-    console.say(f"{given.what}; {values['method']}; {values['calls']:.0f} network calls an image")
-    console.say(f"{nll.unit(task.header.data, task.asked)}; {values['seconds']:.1f} s")
+def _refuse_other_data(ctx: click.Context, has_inputs: bool) -> None:
+    """Refuse to measure on nothing, or on files and a data set at once."""
+    words = shared.words(ctx, "data", "split", "count")
+    is_own = ctx.params["label"] == "own"
+    if has_inputs:
+        if words or is_own:
+            fix = "leave out INPUT, or what is said of the data"
+            raise ConfigError(f"{words[0] if words else '--class own'}: of a data set; {fix}")
+        return
+    if not words:
+        fix = "--split test -n 100 takes the model's own data"
+        raise ConfigError(f"INPUT: name images or folders, or {fix}")
+    if fitted := shared.words(ctx, "fit", "background"):
+        raise ConfigError(f"{fitted[0]}: of image files; use --set data.fit=...")

@@ -1,20 +1,13 @@
 """`ddpm sample`: draw images from a model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ddpm_cli import console
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, shared, walking
-from ddpm_cli.settings.config import Layer
-
-if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoints.checkpoint import Header
-    from ddpm_cli.files.checkpoints.find import Found
-    from ddpm_cli.files.checkpoints.latents import Latents
-    from ddpm_cli.pipelines.cascade import Cascade
-    from ddpm_cli.pipelines.sample import Task
+from ddpm_cli.settings.requests import Sample
 
 
 @click.command(
@@ -70,13 +63,7 @@ if TYPE_CHECKING:
 @walking.rest(skips=True)
 @click.pass_context
 def command(
-    ctx: click.Context,
-    /,
-    model: str | None,
-    origin: Path | None,
-    init: str | None,
-    at: str | None,
-    **_: Any,
+    ctx: click.Context, /, origin: Path | None, init: str | None, at: str | None, **_: Any
 ) -> None:
     """Draw images, or other samples, from a model.
 
@@ -92,48 +79,20 @@ def command(
     images come back; whatever is asked for as well wins. --init keeps more of the image the
     smaller --at is; levels above it are left out, and the class is none unless asked for.
     """
-    from ddpm_cli.files.checkpoints.checkpoint import read_header
-    from ddpm_cli.models import walks
-    from ddpm_cli.pipelines import cascade as cascades
-    from ddpm_cli.pipelines import sample, starts
+    if origin is not None and init is not None:
+        raise ConfigError("--init: --from says already where to start; give one of them")
+    if (init is None) != (at is None):
+        missing = "--at, how much noise it is given" if at is None else "--init, the image"
+        raise ConfigError(f"--{'init' if at is None else 'at'}: needs {missing}")
+    words = ("origin", "init", "at", "fit", "background", "aug_noise")
+    use, look = walking.use(ctx, *words), shared.look(ctx)
+    request = Sample(use=use, draw=walking.draw(ctx), origin=origin, init=init, at=at, look=look)
 
-    model, later = cascades.split(model)
-    stored = starts.stored(origin, init, at)
-    found = starts.model(ctx, model, stored)
-    if model is None:
-        console.say(f"model: {found.name}")
-    header = read_header(found.path)
-    walks.refuse_conditional(header, found.name)
-    cascade = cascades.planned(later, found, header.data, ctx.params["aug_noise"])
-    sample.run(ctx, _task(ctx, found, header, stored, cascade), walking.cost)
+    from ddpm_cli.pipelines import opening
 
+    # Wrong settings are refused before torch is there; those of latents are in their file.
+    opened = opening.opened(opening.base(use)) if origin is None else None
 
-def _task(
-    ctx: click.Context,
-    found: "Found",
-    header: "Header",
-    stored: "Latents | None",
-    cascade: "Cascade",
-) -> "Task":
-    """What the options ask for; latents in a file answer what they leave open."""
-    from ddpm_cli.files import provenance
-    from ddpm_cli.models import build, classes
-    from ddpm_cli.pipelines import sample, starts
+    from ddpm_cli.pipelines import sample
 
-    asked, trained = ctx.params, Layer(str(found.path), header.config)
-    config = walking.resolved(ctx, trained, *(stored.settings if stored else []))
-    schedule = build.schedule_of(header, found.path)
-    begin, label, seeds = None, asked["label"], None
-    if stored is not None:
-        begin = starts.decoding(stored, schedule, header)
-        label = classes.fixed(label or stored.record["class"], config)
-        seeds = starts.numbers(ctx, stored)
-    elif asked["init"] is not None:
-        begin = starts.noised(ctx, schedule, header)
-        label = classes.fixed(label, config)
-    config = walking.sized(ctx, config, schedule, begin and begin.sigma)
-    labels = sample.Labels.of(label, config, header.data)
-    if seeds is None:
-        seeds = sample.seeds(ctx, label, classes.known(config, header.data))
-    words = provenance.given(ctx, "origin", "init", "at", "fit", "background", "aug_noise")
-    return sample.Task(found, header, config, schedule, seeds, labels, words, cascade, begin)
+    sample.run(request, opened)

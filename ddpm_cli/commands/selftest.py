@@ -80,9 +80,10 @@ def _batch_independence(compute: "Compute") -> "Verdict":
     import torch
 
     from ddpm_cli.evaluation.oracles import Verdict
-    from ddpm_cli.files.checkpoints.checkpoint import DataInfo
-    from ddpm_cli.files.images.pixels import to_uint8
-    from ddpm_cli.models import build, walks
+    from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+    from ddpm_cli.models import build
+    from ddpm_cli.models.model import Model
+    from ddpm_cli.models.walks import Batch
 
     config, info = _config(), DataInfo((1, 28, 28))
     single = compute._replace(dtype=torch.float32)  # 16-bit kernels round by batch shape
@@ -91,12 +92,13 @@ def _batch_independence(compute: "Compute") -> "Verdict":
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     denoiser = build.denoiser(config, single.place(network.eval(), cast=True))
-    made = []
-    for seeds in ([3], list(range(8))):
-        (chunk,) = walks.chunks(denoiser, config, info, single, seeds, seeds, len(seeds))
-        *_, final = chunk.states
-        made.append(to_uint8(final.x.cpu()).int())
-    return Verdict(float((made[0][0] - made[1][3]).abs().max()), 0, 1)
+    model = Model("", Header("model", config, info, step=0), config, single, denoiser)
+    alone, together = (
+        [*model.draw(Batch(seeds, model.conditions(seeds)), model.prepared()).states][-1]
+        for seeds in ([3], list(range(8)))
+    )
+    pixels = [model.to_pixels(state.x.cpu()).int() for state in (alone, together)]
+    return Verdict(float((pixels[0][0] - pixels[1][3]).abs().max()), 0, 1)
 
 
 def _checkpoint(compute: "Compute") -> "Verdict":

@@ -1,21 +1,14 @@
 """`ddpm upscale`: enlarge images, or give them colours or sharpness."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import shared, walking
-from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.requests import Upscale
 
-if TYPE_CHECKING:
-    from ddpm_cli.files.images.inputs import Fit
-
-BATCH = 64
 NOISES_LIMIT = 100  # levels in one --aug-noise
-RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}
 # What a result must be made with again, beside what all commands have.
 OWN = ("method", "task", "factor", "consistent", "fit", "background")
 
@@ -91,23 +84,12 @@ def command(
     /,
     inputs: tuple[str, ...],
     output: str | None,
-    model: str | None,
     method: str,
     task: str | None,
     factor: float | None,
     consistent: bool,
     noises: list[float],
-    count: int,
-    label: str | None,
-    seed: int,
-    seeds: list[int] | None,
-    batch: int | None,
-    fit: "Fit",
-    background: str,
     skip_existing: bool,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
     **_: Any,
 ) -> None:
     """Enlarge images, or give them colours or sharpness.
@@ -120,57 +102,23 @@ def command(
     The class of an image that ddpm sample made is in its file, and is used here. With several
     inputs, proposals or levels of noise -o is a folder. See --set edits for time travel.
     """
-    from ddpm_cli import hardware
-    from ddpm_cli.files import provenance
-    from ddpm_cli.files.images import inputs as files
-    from ddpm_cli.files.outputs.edits import open_results
-    from ddpm_cli.models import build, classes
-    from ddpm_cli.models import cost as planning
-    from ddpm_cli.pipelines import restoring, upscale
-
-    task = task or upscale.UPSCALE
-    found, header = upscale.choose(model, method, task)
-    if model is None:
-        console.say(f"model: {found.name}")
-    upscale.check_noise(noises, header)
-    trained = Layer(str(found.path), header.config)
-    own = upscale.layer(header, task, factor)
-    config = walking.resolved(ctx, trained, own, free=["operator"])
-    schedule = build.schedule_of(header, found.path)
-    config = walking.sized(ctx, config, schedule)
-    upscale.operator(config, header.data, task)  # refused before any work
-    named = upscale.class_of(label, {}, config, header.data)
-    classes.one(named, config, header.data)  # and so is an unknown class
-    wanted = restoring.Wanted(
-        files.sources(inputs), shared.image_seeds(seed, count, seeds), noises
-    )
-    moves, calls = planning.plan(config, schedule)
-    how = "a trained model" if header.task else "data consistency"
-    how += " with data consistency" if header.task and consistent else ""
-    cost = walking.cost(calls)
-    console.say(f"{task} by {how}: {wanted.total} images, {moves} steps, {cost}")
-    if dry_run:
-        console.result(configuration.dump_toml(config).rstrip("\n"))
-        return
-    results = open_results(
-        output,
-        wanted.named,
-        wanted.seeds,
-        default=RESULTS[task],
-        force=force,
+    request = Upscale(
+        use=walking.use(ctx, *OWN),
+        inputs=inputs,
+        output=output,
+        seeds=shared.chosen_seeds(ctx),
+        method=method,
+        task=task or "upscale",
+        factor=factor,
+        is_consistent=consistent,
+        noises=noises,
         skip_existing=skip_existing,
+        look=shared.look(ctx),
     )
-    compute = hardware.compute(**config["compute"])
-    upscaler = upscale.load(found, config, compute, task, exact=consistent)
-    size = batch or BATCH
-    words = provenance.given(ctx, *OWN)
-    record = provenance.record(
-        "upscale", found.name, header, config, compute, size, label=label, arguments=words
-    )
-    record["settings"]["operator"] = config["operator"]
-    job = restoring.Job(upscaler, wanted, results, record, label, fit, background)
-    for path, values in restoring.run(job, size):
-        if as_json:
-            console.json_line(values)
-        else:
-            console.result(str(path))
+    from ddpm_cli.pipelines import opening
+
+    opened = opening.restoring(request)
+
+    from ddpm_cli.pipelines import upscale
+
+    upscale.run(request, opened)

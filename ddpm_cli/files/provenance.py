@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import torch
-from click.core import ParameterSource
 
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal
@@ -30,8 +28,8 @@ def record(
 ) -> dict[str, Any]:
     """What a result must carry so that the same one can be made again.
 
-    arguments: the words of the options that only this command has; see `given`. The files add
-    their own seeds and inputs.
+    arguments: the words of the options that only this command has. The files add their own
+    seeds and inputs.
     """
     found: dict[str, Any] = {
         "version": __version__,
@@ -50,23 +48,6 @@ def record(
         "dtype": str(compute.dtype).removeprefix("torch."),
     }
     return found | {"arguments": list(arguments)} if arguments else found
-
-
-def given(ctx: click.Context, *names: str) -> list[str]:
-    """The words that set these parameters of a command; those left at their default need none."""
-    words: list[str] = []
-    for option in ctx.command.params:
-        if option.name not in names:
-            continue
-        if ctx.get_parameter_source(option.name) in (None, ParameterSource.DEFAULT):
-            continue
-        flag, value = max(option.opts, key=len), ctx.params[option.name]
-        if isinstance(value, bool):
-            words += [flag] * value
-        elif value is not None:
-            for item in value if option.multiple else [value]:
-                words += [flag, str(item)]
-    return words
 
 
 def replay(made: Mapping[str, Any], target: str) -> list[str]:

@@ -203,21 +203,25 @@ def ascend(config: Config) -> Step:
     return partial(renoise, **config.get("renoise", {}))
 
 
-def constraint(config: Config, known: Tensor, mask: Tensor) -> Constraint:
-    """All that a configuration imposes on the states of a walk, in its order.
+def constraint(config: Config) -> Callable[[Tensor, Tensor], Constraint]:
+    """What imposes all constraints of a configuration on the states of a walk, in their order.
 
-    known: clean images [B, ...], of which the mask [B or 1, 1, ...] says which pixels count.
+    It is made for clean images [B, ...] and a mask [B or 1, 1, ...] of the pixels that count.
     """
-    made: list[Constraint] = [
-        _made("constraints", settings, known, mask) for settings in config["constraints"]
-    ]
 
-    def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
-        for one in made:
-            x = one(x, move, before, rng)
-        return x
+    def imposed(known: Tensor, mask: Tensor) -> Constraint:
+        every: list[Constraint] = [
+            _made("constraints", settings, known, mask) for settings in config["constraints"]
+        ]
 
-    return constrain
+        def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
+            for one in every:
+                x = one(x, move, before, rng)
+            return x
+
+        return constrain
+
+    return imposed
 
 
 def is_adaptive(config: Config) -> bool:
@@ -225,11 +229,15 @@ def is_adaptive(config: Config) -> bool:
     return "rtol" in config["sampler"]
 
 
-def wrapped(config: Config, denoise: Denoise) -> Denoise:
-    """A denoiser inside the wrappers of a configuration, the first innermost."""
-    for settings in config["wrappers"]:
-        denoise = _made("wrappers", settings, denoise)
-    return denoise
+def wrapper(config: Config) -> Callable[[Denoise], Denoise]:
+    """What puts the wrappers of a configuration around a denoiser, the first innermost."""
+
+    def wrap(denoise: Denoise) -> Denoise:
+        for settings in config["wrappers"]:
+            denoise = _made("wrappers", settings, denoise)
+        return denoise
+
+    return wrap
 
 
 def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Denoiser:

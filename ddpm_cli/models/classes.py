@@ -1,11 +1,14 @@
 """The class of each image: asked for, taking turns, the null class, or drawn from its seed."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
+import torch
+
 from ddpm_cli.diffusion.guidance import is_guiding
+from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.files.checkpoints.checkpoint import DataInfo
-from ddpm_cli.models import walks
 from ddpm_cli.settings.config import Config
 
 NULL = "none"  # the class that label dropout trained
@@ -21,7 +24,7 @@ def numbers(
     Of several that are asked for image i gets number (seed mod how many), whatever is beside it.
     """
     if label is None:
-        return walks.classes_for(seeds, config, info)
+        return classes_for(seeds, config, info)
     if not config["network"].get("classes"):
         raise ConfigError("--class: this model was trained without classes; leave it out")
     if label == NULL:
@@ -91,3 +94,19 @@ def one(label: str | None, config: Config, info: DataInfo) -> int | None:
 def fixed(label: str | None, config: Config) -> str | None:
     """The class of images that are given: the one asked for, else the null class if any."""
     return NULL if label is None and config["network"].get("classes") else label
+
+
+def class_of(seed: int, classes: int, info: DataInfo) -> int:
+    """The class an image gets when none is asked for: drawn from its seed by data frequency."""
+    shares = info.frequencies or (1 / classes,) * classes
+    drawn = float(Rng([keyed(seed, "class")]).uniform(1)[0, 0])
+    bounds = torch.tensor(shares, dtype=torch.float64).cumsum(0).tolist()
+    return min(bisect_left(bounds, drawn), len(shares) - 1)
+
+
+def classes_for(seeds: Sequence[int], config: Config, info: DataInfo) -> list[int] | None:
+    """A class for each seed if the network takes classes, else None."""
+    classes = config["network"].get("classes")
+    if not classes:
+        return None
+    return [class_of(seed, classes, info) for seed in seeds]

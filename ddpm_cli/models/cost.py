@@ -14,7 +14,7 @@ from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.diffusion.walk import Draws, start
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import build
-from ddpm_cli.models.walks import path, walked
+from ddpm_cli.models.walks import prepared
 from ddpm_cli.settings.config import Config
 
 LEVELS_LIMIT = 10_000  # of a list that is searched for
@@ -42,10 +42,13 @@ def plan(
     The calls are None if each image takes as many as it needs. rng: where the walk's noise is
     from, for one that refuses to give any.
     """
-    counting, levels = _Counting(schedule, config.get("guidance", {})), path(config, schedule, top)
-    x = start(counting, levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
-    moves = sum(1 for _ in walked(config, counting, x, levels, rng or Rng([0])))
-    return moves, None if build.is_adaptive(config) else counting.calls
+    counting, walk = (
+        _Counting(schedule, config.get("guidance", {})),
+        prepared(config, schedule, top),
+    )
+    x = start(counting, walk.levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
+    moves = sum(1 for _ in walk.states(counting, x, rng or Rng([0])))
+    return moves, None if walk.is_adaptive else counting.calls
 
 
 def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None = None) -> Config:
@@ -73,3 +76,15 @@ def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None
     if not fitting:
         raise ConfigError(f"--calls {calls}: too few for one step of {config['sampler']['name']}")
     return sized(fitting)
+
+
+def sized(
+    config: Config, schedule: Schedule, calls: int | None, top: Tensor | None = None
+) -> Config:
+    """The configuration with as many levels as --calls allows, on a walk from the level `top`."""
+    return config if calls is None else fit_calls(config, schedule, calls, top)
+
+
+def words(calls: int | None, what: str = "an image") -> str:
+    """What a walk costs in words; None: as many calls as its tolerance needs."""
+    return f"{calls} network calls {what}" if calls else f"network calls as {what} needs them"

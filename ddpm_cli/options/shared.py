@@ -1,19 +1,20 @@
 """The options that several commands share, and the layers of settings they stand for."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion
 from ddpm_cli.options.completion import ComponentChoice
 from ddpm_cli.settings import catalog, config, presets, recipes
 from ddpm_cli.settings import seeds as seed_lists
 from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.requests import Look, Seeds
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -293,15 +294,38 @@ def _environment_assignments() -> list[dict[str, Any]]:
     return [config.parse_set(item.strip()) for item in items if item.strip()]
 
 
-def image_seeds(seed: int, count: int, seeds: Sequence[int] | None) -> Sequence[int]:
-    """Return the seed of each image: those of --seeds, or `count` of them from `seed` on."""
-    if seeds is not None:
-        return seeds
-    if seed + count > seed_lists.LIMIT:
-        raise ConfigError(
-            f"--count {count}: seeds end at {seed_lists.LIMIT - 1}; ask for fewer images"
-        )
-    return range(seed, seed + count)
+def words(ctx: click.Context, *names: str) -> list[str]:
+    """The words that set these parameters of a command; those left at their default need none."""
+    found: list[str] = []
+    for option in ctx.command.params:
+        if option.name not in names:
+            continue
+        if ctx.get_parameter_source(option.name) in (None, ParameterSource.DEFAULT):
+            continue
+        flag, value = max(option.opts, key=len), ctx.params[option.name]
+        if isinstance(value, bool):
+            found += [flag] * value
+        elif value is not None:
+            for item in value if option.multiple else [value]:
+                found += [flag, str(item)]
+    return found
+
+
+def chosen_seeds(ctx: click.Context) -> Seeds:
+    """Which seeds a command line asks for."""
+    sources = {name: ctx.get_parameter_source(name) for name in ("count", "seed", "seeds")}
+    is_usual = sources["count"] == ParameterSource.DEFAULT
+    return Seeds(
+        first=ctx.params["seed"],
+        count=None if is_usual else ctx.params["count"],
+        listed=ctx.params["seeds"],
+        is_chosen=ParameterSource.COMMANDLINE in sources.values(),
+    )
+
+
+def look(ctx: click.Context) -> Look:
+    """How a command line wants image files fitted to a model."""
+    return Look(fit=ctx.params["fit"], background=ctx.params["background"])
 
 
 def describe(kind: str) -> str:

@@ -1,21 +1,15 @@
 """The options that say how to walk between noise and images, and what they stand for."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import shared
-from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings.config import SAMPLING, Config, Layer
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.settings.requests import Draw, Use
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -98,93 +92,35 @@ def at(help: str) -> Callable[[_Command], _Command]:
     return click.option("--at", metavar="T", help=f"{text}or 40% of either.")
 
 
-def layers(
-    ctx: click.Context, trained: Layer, keys: Mapping[str, str] | None = None
-) -> list[Layer]:
-    """The layer of the checkpoint, then what is asked for: files are read, and recipes told, once.
+def use(ctx: click.Context, *words: str, keys: Mapping[str, str] | None = None) -> Use:
+    """What a command line says of the model and of how to use it; files are read once, here.
 
-    keys: options that set a key, besides --sampler and --steps.
+    words: the parameters that no setting stands for, which a record must keep; keys: options
+    that set a key, besides --sampler and --steps.
     """
-    return shared.layers(ctx, {**_KEYS, **(keys or {})}, trained)
-
-
-def resolved(ctx: click.Context, trained: Layer, *own: Layer, free: Sequence[str] = ()) -> Config:
-    """The checkpoint's configuration as it is asked for; see `settled`."""
-    return settled(ctx, layers(ctx, trained), *own, free=free)
-
-
-def settled(
-    ctx: click.Context,
-    read: Sequence[Layer],
-    *own: Layer,
-    above: Sequence[Layer] = (),
-    free: Sequence[str] = (),
-) -> Config:
-    """The checkpoint's configuration with other ways to walk; what it was trained as is fixed.
-
-    read: what `layers` gave; own: layers of the command itself, above the checkpoint and below all
-    that is asked for; above: what its own flags ask for; free: tables that the command alone has
-    a use for.
-    """
-    trained, *asked = read
-    config = configuration.resolve([trained, *own, *asked, *above])
-    if config["constraints"] and "constraints" not in free:
-        raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
-    if config["guides"] and "guides" not in free:
-        raise ConfigError("guides: only of ddpm guide")
-    check_guidance(config)
-    configuration.refuse_other_training(
-        dict(trained.values), config, (*SAMPLING, *free, "compute", "summary")
-    )
-    if ctx.params["calls"] is not None and ctx.params["steps"] is not None:
+    calls, steps = ctx.params["calls"], ctx.params["steps"]
+    if calls is not None and steps is not None:
         raise ConfigError("--calls: --steps says already how many; give one of them")
-    return config
+    source = ctx.get_parameter_source("model")
+    return Use(
+        model=ctx.params["model"],
+        is_standing=source != ParameterSource.COMMANDLINE,
+        layers=shared.layers(ctx, {**_KEYS, **(keys or {})}),
+        calls=calls,
+        label=ctx.params["label"],
+        batch=ctx.params["batch"],
+        words=shared.words(ctx, *words),
+        as_json=ctx.params["as_json"],
+        dry_run=ctx.params["dry_run"],
+        force=ctx.params["force"],
+    )
 
 
-def check_guidance(config: Config) -> None:
-    """Refuse guidance away from the null class of a model that has none, and idle settings."""
-    settings = config.get("guidance", {})
-    if settings.get("scale", 1.0) == 1:
-        idle = [key for key in ("low", "high", "rescale") if settings.get(key)]
-        if idle:
-            fix = "set guidance.scale, too"
-            raise ConfigError(f"guidance.{idle[0]}: of no use where guidance.scale is 1; {fix}")
-        return
-    if not config["network"].get("classes"):
-        fix = "guide it by a classifier: ddpm guide --classifier"
-        raise ConfigError(f"guidance.scale: this model was trained without classes; {fix}")
-    if not config["train"]["drop_class"]:
-        fix = "train one with train.drop_class=0.1"
-        raise ConfigError(
-            f"guidance.scale: this model always saw the class (train.drop_class=0), so it has no "
-            f"null class to be guided away from; {fix}"
-        )
-
-
-def sized(
-    ctx: click.Context, config: Config, schedule: "Schedule", top: "Tensor | None" = None
-) -> Config:
-    """The configuration with as many levels as --calls allows, on a walk from the level `top`."""
-    from ddpm_cli.models import cost as planning
-
-    calls = ctx.params["calls"]
-    return config if calls is None else planning.fit_calls(config, schedule, calls, top)
-
-
-def cost(calls: int | None, what: str = "an image") -> str:
-    """What a walk costs in words; None: as many calls as its tolerance needs."""
-    return f"{calls} network calls {what}" if calls else f"network calls as {what} needs them"
-
-
-def level(text: str, schedule: "Schedule") -> "Tensor":
-    """The noise level that --at names."""
-    from ddpm_cli.diffusion import latents
-
-    match = re.fullmatch(r"([0-9]{1,9}|[0-9]{0,9}\.[0-9]{1,18})(%?)", text.strip())
-    if match is None:
-        raise ConfigError(f"--at {text!r}: this is no time; write it as 400, 0.4 or 40%")
-    at, is_share = float(match[1]), bool(match[2])
-    try:
-        return latents.level(schedule, at / 100 if is_share else at, share=is_share)
-    except ValueError as error:
-        raise ConfigError(f"--at {text}: {error}") from None
+def draw(ctx: click.Context) -> Draw:
+    """What a command line says of the samples to draw."""
+    names = ("output", "skip_existing", "trajectory", "frames", "aug_noise")
+    return Draw(
+        seeds=shared.chosen_seeds(ctx),
+        moments=ctx.params.get("moments"),
+        **{name: ctx.params[name] for name in names},
+    )

@@ -1,29 +1,20 @@
 """Cascades: samples of one model enlarged by the next (Ho 2022)."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+from ddpm_cli.files.checkpoints.checkpoint import DataInfo
 from ddpm_cli.files.checkpoints.find import Found
-from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes
 from ddpm_cli.models import cost as planning
-from ddpm_cli.pipelines import upscale
-from ddpm_cli.pipelines.upscale import UPSCALE, Row, Upscaler
-from ddpm_cli.settings.config import Config, Layer, resolve
-
-
-class Stage(NamedTuple):
-    """A model that enlarges what the one before it made, with the settings of its checkpoint."""
-
-    found: Found
-    header: Header
-    config: Config
+from ddpm_cli.pipelines import opening, restorer
+from ddpm_cli.pipelines.opening import UPSCALE, Opened
+from ddpm_cli.pipelines.restorer import Restorer, Row
+from ddpm_cli.settings.config import Layer, resolve
 
 
 class Cascade(NamedTuple):
@@ -35,7 +26,7 @@ class Cascade(NamedTuple):
 
     base: str
     small: tuple[int, ...]
-    stages: list[Stage]
+    stages: list[Opened]
     noise: float
 
     @property
@@ -61,19 +52,15 @@ class Cascade(NamedTuple):
 
     def loaded(self, compute: Compute) -> "Loaded":
         """The stages with their weights on a device."""
-        return Loaded(
-            [
-                upscale.load(stage.found, stage.config, compute, UPSCALE, exact=False)
-                for stage in self.stages
-            ],
-            self.noise,
-        )
+        upscalers = [restorer.opened(stage, compute, exact=False) for stage in self.stages]
+        return Loaded(self.stages, upscalers, self.noise)
 
 
 class Loaded(NamedTuple):
     """The models of a cascade behind its base."""
 
-    upscalers: list[Upscaler]
+    stages: list[Opened]
+    upscalers: list[Restorer]
     noise: float
 
     def __call__(
@@ -83,25 +70,18 @@ class Loaded(NamedTuple):
 
         labels: the names of classes.  None if the process was asked to stop.
         """
-        for stage, upscaler in enumerate(self.upscalers, 1):
-            lows = to_uint8(x)  # as files between the stages would hold them
+        pairs = zip(self.stages, self.upscalers, strict=True)
+        for stage, (opened, upscale) in enumerate(pairs, 1):
+            lows = upscale.model.to_pixels(x)  # as files between the stages would hold them
             rows = [
-                Row(low, seed, _number(upscaler, labels[i] if labels else None), self.noise, stage)
+                Row(low, seed, _number(opened, labels[i] if labels else None), self.noise, stage)
                 for i, (low, seed) in enumerate(zip(lows, seeds, strict=True))
             ]
-            made = upscaler(rows)
-            if made is None:
+            restored = upscale(rows)
+            if restored is None:
                 return None
-            x = from_uint8(made.images)
+            x = upscale.model.to_values(restored.images)
         return x
-
-
-def split(model: str | None) -> tuple[str | None, list[str]]:
-    """The first model that -m names, and those that follow behind commas."""
-    if model is None or "," not in model or Path(model).exists():
-        return model, []
-    first, *later = model.split(",")
-    return first, later
 
 
 def planned(names: Sequence[str], base: Found, info: DataInfo, noise: float) -> Cascade:
@@ -113,24 +93,25 @@ def planned(names: Sequence[str], base: Found, info: DataInfo, noise: float) -> 
     for name in names:
         stage = _stage(name, before, cascade.shape)
         if noise:
-            upscale.check_noise([noise], stage.header)
+            opening.refuse_noise(noise, stage.header)
         cascade.stages.append(stage)
         before = stage.found.name
     return cascade
 
 
-def _stage(name: str, before: str, shape: tuple[int, ...]) -> Stage:
+def _stage(name: str, before: str, shape: tuple[int, ...]) -> Opened:
     """The model of that name as a stage behind the model `before`, which makes a shape."""
-    found, header = upscale.choose(name, "auto", UPSCALE)
+    found, header = opening.restorer(name, "auto", UPSCALE)
     large = header.data.shape
     if not header.task and (len(shape) != 3 or len(large) != 3 or large[-1] <= shape[-1]):
         raise _misfit(before, shape, found, "smaller images")
-    own = upscale.layer(header, UPSCALE, None if header.task else large[-1] / shape[-1])
-    config = resolve([Layer(str(found.path), header.config), own])
-    takes = upscale.operator(config, header.data, UPSCALE).shape
+    factor = None if header.task else large[-1] / shape[-1]
+    layer = opening.operator(header, UPSCALE, factor)
+    config = resolve([Layer(str(found.path), header.config), layer])
+    takes = build.operator(config, header.data).shape
     if takes != shape:
         raise _misfit(before, shape, found, _shown(takes))
-    return Stage(found, header, config)
+    return Opened(found, header, config)
 
 
 def _misfit(before: str, shape: tuple[int, ...], found: Found, takes: str) -> Refusal:
@@ -142,14 +123,13 @@ def _shown(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _cost(stage: Stage) -> str:
+def _cost(stage: Opened) -> str:
     schedule = build.schedule_of(stage.header, stage.found.path)
     moves, calls = planning.plan(stage.config, schedule)
     return f"; then {stage.found.name}, {moves} steps, {calls or 'any number of'} network calls"
 
 
-def _number(upscaler: Upscaler, label: str | None) -> int | None:
+def _number(stage: Opened, label: str | None) -> int | None:
     """The number that a stage knows a class by; the null class if it does not."""
-    config, info = upscaler.config, upscaler.info
-    name = upscale.class_of(None, {"classes": [label]}, config, info)
-    return classes.one(name, config, info)
+    name = restorer.class_of(None, {"classes": [label]}, stage)
+    return classes.one(name, stage.config, stage.header.data)

@@ -1,37 +1,35 @@
-"""Images to latents and back with a model: the settings for it, and a batch either way."""
+"""Images to latents and back, for `ddpm encode`: the settings for it, a batch, and the work."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ddpm_cli import console, hardware
 from ddpm_cli.diffusion import latents
-from ddpm_cli.diffusion.denoiser import Bindable
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules.tables import Schedule
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.fidelity import psnr
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
-from ddpm_cli.files.checkpoints.find import Found
-from ddpm_cli.files.images import pixels as images
-from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, cost, walks
-from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.failures import Failures
+from ddpm_cli.files import provenance
+from ddpm_cli.files.checkpoints import latents as latents_file
+from ddpm_cli.files.images import inputs, pixels
+from ddpm_cli.files.images.inputs import Source
+from ddpm_cli.files.outputs import samples
+from ddpm_cli.models import build, classes, cost, model, walks
+from ddpm_cli.models.model import Model
+from ddpm_cli.models.walks import Batch, Walk
+from ddpm_cli.pipelines import opening
+from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.requests import Encode
 
-# A model's own way to walk is for drawing new images. Levels run to where the image is gone;
-# a clean image that is clamped on the way up is another one on the way down.
-OWN = Layer(
-    "ddpm encode",
-    {
-        "sampler": {"name": "heun"},
-        "corrector": {"name": "none"},
-        "levels": {"name": "logsnr", "count": 50},
-        "wrappers": [],
-        "edits": [],
-        "constraints": [],
-    },
-)
+BATCH = 64
 LOSSY = ("clamp", "threshold")
 
 
@@ -50,63 +48,49 @@ def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
 
 
 class Coder(NamedTuple):
-    """A model and the configuration of a deterministic walk."""
+    """A model and the deterministic walk between its images and their latents."""
 
-    denoiser: Bindable
-    config: Config
-    info: DataInfo
-    compute: Compute
-    header: Header
+    model: Model
+    walk: Walk
 
-    @property
-    def levels(self) -> Tensor:
-        """From noise down to images."""
-        return walks.path(self.config, self.denoiser.schedule)
+    @classmethod
+    def of(cls, drawer: Model) -> "Coder":
+        """The walk of the model's settings."""
+        return cls(drawer, drawer.prepared())
 
-    def encode(self, x0: Tensor, classes: Sequence[int] | None) -> Tensor | None:
+    def encode(self, x0: Tensor, numbers: Sequence[int] | None) -> Tensor | None:
         """Latents float64 of images [B, ...] in [-1, 1], in units of the prior; None if stopped.
 
         Where the sampler chooses its steps by the image, images are walked one by one.
         """
-        levels, schedule = self.levels, self.denoiser.schedule
-        x0 = x0.to(self.compute.device, self.compute.state_dtype)
-        size = 1 if build.is_adaptive(self.config) else len(x0)
-        batch, made = walks.Batch(range(len(x0)), classes), []
-        for first in range(0, len(x0), size):
-            rows = slice(first, first + size)
-            given = walks.condition(batch, rows, self.compute)
-            denoise = build.wrapped(self.config, walks.bound(self.denoiser, self.config, given))
-            states = latents.encode(denoise, x0[rows], levels, build.predictor(self.config))
-            found = walks.last(states)
-            if found is None:
+        x0, parts = self.model.placed(x0), []
+        for rows in self.model.parts(self.walk, len(x0)):
+            conditions = self.model.conditions(None if numbers is None else numbers[rows])
+            denoise = self.walk.wrap(self.model.bound(conditions))
+            states = latents.encode(denoise, x0[rows], self.walk.levels, self.walk.predictor)
+            top = walks.last(states)
+            if top is None:
                 return None
-            made.append(latents.unit(schedule, found.x, levels[0]))
-        return torch.cat(made)
+            parts.append(latents.unit(self.model.schedule, top.x, self.walk.levels[0]))
+        return torch.cat(parts)
 
-    def decode(self, z: Tensor, classes: Sequence[int] | None) -> Tensor | None:
+    def decode(self, z: Tensor, numbers: Sequence[int] | None) -> Tensor | None:
         """The images [B, ...] of latents; None if stopped."""
-        x = latents.state(self.denoiser.schedule, z, self.levels[0])
-        return self.descend(x, range(len(z)), classes)
+        x = latents.state(self.model.schedule, z, self.walk.levels[0])
+        return self.descend(x, range(len(z)), numbers)
 
     def descend(
         self,
         x: Tensor,
         seeds: Sequence[int],
-        classes: Sequence[int] | None,
+        numbers: Sequence[int] | None,
         top: Tensor | None = None,
     ) -> Tensor | None:
         """Walk states [B, ...] at the highest level, or at `top`, down to images."""
-        levels = walks.path(self.config, self.denoiser.schedule, top)
-        batch = walks.Batch(seeds, classes, start=x)
-        chunk = walks.chunk(self.denoiser, self.config, self.info, self.compute, batch, levels)
-        found = walks.last(chunk.states)
-        return None if found is None else found.x
-
-
-def coder(found: Found, config: Config) -> Coder:
-    """The model that was found, its weights on the device that the configuration names."""
-    model = walks.ready(found, config)
-    return Coder(model.denoiser, config, model.info, model.compute, model.header)
+        walk = self.walk if top is None else self.model.prepared(top)
+        batch = Batch(seeds, self.model.conditions(numbers), start=x)
+        final = walks.last(self.model.draw(batch, walk).states)
+        return None if final is None else final.x
 
 
 class Encoded(NamedTuple):
@@ -121,29 +105,162 @@ class Encoded(NamedTuple):
 
 
 def walked(
-    coder: Coder, pixels: Tensor, classes: Sequence[int] | None, *, is_checked: bool
+    coder: Coder, images: Tensor, numbers: Sequence[int] | None, *, is_checked: bool
 ) -> Encoded | None:
     """Encode images uint8 [B, C, H, W] and decode them to see what returns; None if stopped."""
-    z = coder.encode(images.from_uint8(pixels), classes)
-    if z is not None and not bool(z.isfinite().all()):
-        raise Refusal("values that are not finite", "try --dtype float32, or more --steps")
-    if z is None or not is_checked:
-        return z if z is None else Encoded(z)
-    made = coder.decode(z, classes)
-    if made is None:
+    x0 = coder.model.to_values(images)
+    z = coder.encode(x0, numbers)
+    if z is None:
         return None
-    made = made.cpu()
-    decibels = psnr(made, images.from_uint8(pixels)).tolist()
-    apart = (images.to_uint8(made).int() - pixels.int()).abs().flatten(1).amax(1)
+    walks.refuse_not_finite(z, "values that are not finite", "more --steps")
+    if not is_checked:
+        return Encoded(z)
+    again = coder.decode(z, numbers)
+    if again is None:
+        return None
+    again = again.cpu()
+    decibels = psnr(again, x0).tolist()
+    apart = (coder.model.to_pixels(again).int() - images.int()).abs().flatten(1).amax(1)
     return Encoded(z, decibels, apart.tolist())
 
 
-def forward(pixels: Tensor, seeds: Sequence[int], *, sigma: Tensor, schedule: Schedule) -> Encoded:
+def forward(images: Tensor, seeds: Sequence[int], *, sigma: Tensor, schedule: Schedule) -> Encoded:
     """Draw latents of images uint8 [B, C, H, W] from q(x_t given x0), in units of the prior."""
-    x = latents.noised(images.from_uint8(pixels).double(), sigma, noise(seeds))
+    x = latents.noised(pixels.from_uint8(images).double(), sigma, noise(seeds))
     return Encoded(latents.unit(schedule, x, sigma))
 
 
 def noise(seeds: Sequence[int]) -> Rng:
     """The noise that images are given, apart from that of the walk which takes it away again."""
     return Rng([keyed(seed, "noised") for seed in seeds])
+
+
+class Task(NamedTuple):
+    """What to do with each image; sigma: the level that noise is added up to, or None."""
+
+    opened: Opened
+    label: str | None
+    sigma: Tensor | None
+    schedule: Schedule
+    price: str
+
+
+def run(request: Encode, opened: Opened) -> None:
+    """Encode what a request asks for with a model and its settings."""
+    use = request.use
+    samples.refuse_existing(request.output, use.force)
+    sources = inputs.sources(request.inputs)
+    inputs.mode_of(opened.header.data.shape)
+    task = _task(request, opened)
+    console.say(f"{len(sources)} images, {task.price}")
+    if use.dry_run:
+        opening.shown(task.opened.config)
+        return
+    _encode(request, task, sources)
+
+
+def _task(request: Encode, opened: Opened) -> Task:
+    """What is asked for; what has no effect is refused."""
+    found, header, config = opened
+    schedule = build.schedule_of(header, found.path)
+    if request.method == "forward":
+        sigma, price = walks.level(request.at or "", schedule), "no network calls"
+    else:
+        config = cost.sized(config, schedule, request.use.calls)
+        moves, calls = plan(config, schedule)
+        again = " and again to check it" if request.is_checked else ""
+        counted = ("about " if calls else "") + cost.words(calls)
+        sigma, price = None, f"{moves} steps, {counted}{again}"
+    label = classes.fixed(request.use.label, config)
+    classes.one(label, config, header.data)
+    return Task(opened._replace(config=config), label, sigma, schedule, price)
+
+
+def _encode(request: Encode, task: Task, sources: Sequence[Source]) -> None:
+    """Encode batch by batch, report each image, and write the file."""
+    use, size = request.use, request.use.batch or BATCH
+    failures, parts, names = Failures(len(sources)), list[Tensor](), list[str]()
+    encode, rows = _way(request, task), _rows(request, task, sources, failures)
+    with console.progress(len(sources), "images") as bar:
+        while batch := list(islice(rows, size)):
+            images = torch.stack([image for _, _, image in batch])
+            encoded = encode(images, [request.seed + number for number, _, _ in batch])
+            if encoded is None:
+                return
+            parts.append(encoded.z.cpu())
+            names += [name for _, name, _ in batch]
+            _report(encoded, names[-len(batch) :], use.as_json)
+            bar.advance(len(batch))
+    if names:
+        _save(request, task, torch.cat(parts), names, [source.name for source in sources])
+        if use.as_json:
+            console.json_line({"path": str(request.output)})
+        else:
+            console.result(str(request.output))
+    failures.finish()
+
+
+def _rows(
+    request: Encode, task: Task, sources: Sequence[Source], failures: Failures
+) -> Iterator[tuple[int, str, Tensor]]:
+    """Number, name and pixels uint8 [C, H, W] of each image that can be read."""
+    shape, look = task.opened.header.data.shape, request.look
+
+    def read(numbered: tuple[int, Source]) -> tuple[int, str, Tensor]:
+        number, source = numbered
+        image = inputs.read(source, shape, look.fit, look.background)
+        return number, image.name, image.image
+
+    return failures.passing(read, enumerate(sources))
+
+
+def _way(request: Encode, task: Task) -> Callable[[Tensor, list[int]], Encoded | None]:
+    """What turns pixels and seeds of a batch into latents; None if the process should stop."""
+    if task.sigma is not None:
+        return partial(forward, sigma=task.sigma, schedule=task.schedule)
+    found, _, config = task.opened
+    coder = Coder.of(model.opened(found, config))
+
+    def walk(images: Tensor, seeds: list[int]) -> Encoded | None:
+        numbers = classes.numbers(task.label, seeds, config, coder.model.info)
+        return walked(coder, images, numbers, is_checked=request.is_checked)
+
+    return walk
+
+
+def _report(encoded: Encoded, names: Sequence[str], as_json: bool) -> None:
+    """Print how close each image came back, one a line."""
+    if encoded.decibels is None or encoded.largest is None:
+        return
+    for name, decibels, largest in zip(names, encoded.decibels, encoded.largest, strict=True):
+        if as_json:
+            finite = decibels if math.isfinite(decibels) else None
+            console.json_line({"input": name, "psnr": finite, "largest": largest})
+        else:
+            differ = "all pixels equal" if not largest else f"pixels differ by up to {largest}"
+            console.result(f"{name}  {decibels:.1f} dB, {differ}")
+
+
+def _save(request: Encode, task: Task, z: Tensor, names: list[str], listed: list[str]) -> None:
+    """Write the latents, with what `ddpm info` and `ddpm sample --from` need to know."""
+    (found, header, config), use = task.opened, request.use
+    compute = hardware.compute(**config["compute"])
+    record = provenance.record(
+        "encode",
+        found.name,
+        header,
+        config,
+        compute,
+        use.batch or BATCH,
+        label=task.label,
+        arguments=use.words,
+    )
+    sigma = walks.prepared(config, task.schedule).levels[0] if task.sigma is None else task.sigma
+    # The two number formats disagree by some 6 dB, so decoding takes the same one.
+    settings = header.config["compute"] | {"dtype": record["dtype"]}
+    header = header._replace(config=config | {"compute": settings})
+    record |= {"inputs": listed}
+    request.output.parent.mkdir(parents=True, exist_ok=True)
+    latents_file.save(
+        latents_file.Latents(request.output, z, sigma, names, record, task.sigma is None, header)
+    )

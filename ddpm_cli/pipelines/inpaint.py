@@ -1,20 +1,32 @@
-"""Holes in images of any size, filled by windows of a model's size."""
+"""Holes in images of any size, filled by windows of a model's size, for `ddpm inpaint`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ddpm_cli import console
 from ddpm_cli.data import tasks
 from ddpm_cli.diffusion.masked import begun
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.walk import Constraint
-from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.checkpoint import Header
-from ddpm_cli.files.images.pixels import from_uint8, to_uint8
-from ddpm_cli.models import build, classes, walks
-from ddpm_cli.models.walks import Batch, Model
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.failures import Failures
+from ddpm_cli.files.images import canvas, inputs, masks
+from ddpm_cli.files.images.canvas import Canvas
+from ddpm_cli.files.images.inputs import Input, Source
+from ddpm_cli.files.outputs.edits import Results, open_results
+from ddpm_cli.models import build, classes, cost, model, walks
+from ddpm_cli.models.model import Model
+from ddpm_cli.models.walks import Batch, Walk
+from ddpm_cli.pipelines import opening, windows
+from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
+from ddpm_cli.settings.requests import Inpaint
+
+BATCH = 64
 
 
 class Job:
@@ -26,7 +38,7 @@ class Job:
         self.windows = list(windows)
 
     @property
-    def own_seed(self) -> int:
+    def window_seed(self) -> int:
         """The seed of the next window, which of an image of one window is the image's own."""
         window = self.windows[0]
         if window.of(self.known).shape == self.known.shape:
@@ -37,65 +49,176 @@ class Job:
         """The next window's pixels uint8 [C,h,w] and which of them are known, bool [1,h,w]."""
         return self.windows[0].of(self.canvas), self.windows[0].of(self.known)
 
-    def take(self, made: Tensor) -> None:
-        """Fill the next window's hole with what was made, uint8 [C,h,w], which is then known."""
+    def take(self, filled: Tensor) -> None:
+        """Fill the next window's hole with new pixels, uint8 [C,h,w], which are then known."""
         window: Window = self.windows.pop(0)
         pixels, known = window.of(self.canvas), window.of(self.known)
-        pixels.copy_(pixels.where(known, made))
+        pixels.copy_(pixels.where(known, filled))
         known.fill_(True)
 
 
-def fill(model: Model, jobs: Sequence[Job], levels: Tensor, label: str | None) -> bool:
-    """Fill the windows of jobs, all at once and each job's in order; False if asked to stop."""
-    while left := [job for job in jobs if job.windows]:
-        seen = zip(*(job.seen() for job in left), strict=True)
-        pixels, known = (torch.stack(planes) for planes in seen)
-        x0 = from_uint8(pixels).to(model.compute.device, model.compute.state_dtype)
-        batch = batched(model, x0, known, [job.own_seed for job in left], levels, label)
-        walked = walks.chunk(model.denoiser, *model[:3], batch, levels)
-        final = walks.last(walked.states)
+class Filler(NamedTuple):
+    """A model, the walk that fills holes, and the class of what fills them."""
+
+    model: Model
+    walk: Walk
+    task: tasks.Task | None
+    label: str | None
+
+    @classmethod
+    def of(cls, drawer: Model, label: str | None) -> "Filler":
+        """What the settings of a model say of filling holes."""
+        return cls(drawer, drawer.prepared(), build.task(drawer.config, drawer.info), label)
+
+    def fill(self, jobs: Sequence[Job]) -> bool:
+        """Fill the windows of jobs, all at once and each job's in order; False if stopped."""
+        while left := [job for job in jobs if job.windows]:
+            seen = zip(*(job.seen() for job in left), strict=True)
+            pixels, known = (torch.stack(planes) for planes in seen)
+            x0 = self.model.placed(self.model.to_values(pixels))
+            filled = self.drawn(x0, known, [job.window_seed for job in left])
+            if filled is None:
+                return False
+            for job, image in zip(left, self.model.to_pixels(filled.cpu()), strict=True):
+                job.take(image)
+        return True
+
+    def drawn(self, x0: Tensor, known: Tensor, seeds: Sequence[int]) -> Tensor | None:
+        """Images [B,C,H,W] like x0 where `known` bool [B,1,H,W] says so; None if stopped."""
+        batch = self._batch(x0, known.to(x0.device), seeds)
+        final = walks.last(self.model.draw(batch, self.walk).states)
         if final is None:
-            return False
+            return None
         walks.refuse_not_finite(final.x, "values that are not finite came out")
-        for job, made in zip(left, to_uint8(final.x.cpu()), strict=True):
-            job.take(made)
-    return True
+        return final.x
+
+    def _batch(self, x0: Tensor, known: Tensor, seeds: Sequence[int]) -> Batch:
+        """What fills the holes of clean images.
+
+        A model trained for it sees the known pixels; constraints of the walk impose them.
+        """
+        numbers = classes.numbers(self.label, seeds, self.model.config, self.model.info)
+        images = {}
+        if isinstance(self.task, tasks.inpaint):
+            images["image"] = self.task.given(x0, known)
+        batch, impose = Batch(seeds, self.model.conditions(numbers, **images)), self.walk.constrain
+        if impose is None:
+            return batch
+
+        def constraint(rows: slice) -> Constraint:
+            return impose(x0[rows], known[rows])
+
+        noise = Rng([keyed(seed, "start") for seed in seeds]).normal(x0)
+        start = begun(self.model.schedule, noise, self.walk.levels[0], x0, known)
+        return batch._replace(start=start, constraint=constraint)
 
 
-def batched(
-    model: Model,
-    x0: Tensor,
-    known: Tensor,
-    seeds: Sequence[int],
-    levels: Tensor,
-    label: str | None,
-) -> Batch:
-    """What fills the holes of clean images x0 [B,C,H,W]; known: bool [B,1,H,W].
+class Task(NamedTuple):
+    """What to do with each image; price: what that takes, in words."""
 
-    A model trained for it sees the known pixels; constraints of the configuration impose them.
-    """
-    known = known.to(x0.device)
-    batch = Batch(seeds, classes.numbers(label, seeds, model.config, model.info))
-    task = build.task(model.config, model.info)
-    if isinstance(task, tasks.inpaint):
-        batch = batch._replace(image=task.given(x0, known))
-    if not model.config["constraints"]:
-        return batch
-
-    def constraint(rows: slice) -> Constraint:
-        return build.constraint(model.config, x0[rows], known[rows])
-
-    noise = Rng([keyed(seed, "start") for seed in seeds]).normal(x0)
-    start = begun(model.denoiser.schedule, noise, levels[0], x0, known)
-    return batch._replace(start=start, constraint=constraint)
+    request: Inpaint
+    opened: Opened
+    label: str | None
+    canvas: Canvas
+    price: str
 
 
-def refuse_other_task(header: Header, method: str, name: str) -> None:
-    """Refuse models that are no help with holes, and a method that needs a trained model."""
-    walks.refuse_classifier(header, name)
-    task = header.task
-    if task not in ("", "inpaint"):
-        raise Refusal(f"{name}: a model for {task}", "choose one for inpaint with -m")
-    if method == "model" and not task:
-        fix = "use replace, or a model of ddpm train --preset mnist-inpaint"
-        raise ConfigError(f"--method model: {name} was not trained to fill holes; {fix}")
+def run(request: Inpaint, opened: Opened) -> None:
+    """Fill the holes that a request names with a model and its settings."""
+    sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
+    task = _task(request, opened)
+    console.say(f"{len(sources) * len(seeds)} images, {task.price}")
+    if request.use.dry_run:
+        opening.shown(task.opened.config)
+        return
+    existing = {"force": request.use.force, "skip_existing": request.skip_existing}
+    target = open_results(request.output, sources, seeds, default="inpainted", **existing)
+    _inpaint(task, sources, target)
+
+
+def _task(request: Inpaint, opened: Opened) -> Task:
+    """What is asked for; what makes no sense is refused before any work."""
+    found, header, config = opened
+    shape = header.data.shape
+    inputs.mode_of(shape)
+    page, schedule = _canvas(request, shape), build.schedule_of(header, found.path)
+    config = cost.sized(config, schedule, request.use.calls)
+    label = classes.fixed(request.use.label, config)
+    classes.numbers(label, [], config, header.data)  # an unknown class is refused here
+    moves, each = cost.plan(config, schedule)
+    calls = f"{each} network calls" if each else "network calls as it needs them"
+    price = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"
+    return Task(request, opened._replace(config=config), label, page, price)
+
+
+def _canvas(request: Inpaint, shape: tuple[int, ...]) -> Canvas:
+    """How images are read; without anything to make anew there is nothing to do."""
+    place, extend, panorama = request.mask, request.extend, request.panorama
+    look = request.look
+    if place is None and extend is None and panorama is None:
+        raise ConfigError("--mask: what to make anew? give a mask, --extend or --panorama")
+    if extend is not None and panorama is not None:
+        raise ConfigError("--panorama: --extend says already how much; give one of them")
+    if look.fit in ("crop", "resize") and (extend or panorama):
+        raise ConfigError(f"--fit {look.fit}: not with --extend and --panorama; use pad")
+    masks.parse_box(place or "")
+    return Canvas(
+        shape,
+        masks.Mask(place or "", request.keeps, request.threshold),
+        canvas.NONE if extend is None else canvas.parse_growth(extend),
+        None if panorama is None else canvas.parse_size(panorama),
+        look.fit,
+        look.background,
+    )
+
+
+def _inpaint(task: Task, sources: Sequence[Source], target: Results) -> None:
+    """Fill the holes of a batch of proposals after the other, and write each."""
+    found, _, config = task.opened
+    use, filler = task.request.use, Filler.of(model.opened(found, config), task.label)
+    size = use.batch or BATCH
+    record = filler.model.record("inpaint", size, label=task.label, words=use.words)
+    failures = Failures(len(sources))
+    jobs = _jobs(task, sources, target, failures)
+    with console.progress(len(target.paths) or 1, "images") as bar:
+        while batch := list(islice(jobs, size)):
+            if not filler.fill([job for _, job, _ in batch]):
+                return
+            for image, job, hole in batch:
+                _write(target, image, job, hole, record, as_json=use.as_json)
+            bar.advance(len(batch))
+    failures.finish()
+
+
+def _jobs(
+    task: Task, sources: Sequence[Source], target: Results, failures: Failures
+) -> Iterator[tuple[Input, Job, Tensor]]:
+    """The proposals that are still wanted: the image, the work on it, and its hole."""
+    wanted = [source for source in sources if target.missing(source.name)]
+    _, *side = task.opened.header.data.shape
+    for image, hole in failures.passing(task.canvas.read, wanted):
+        order = windows.order(~hole[0], (side[0], side[1]))
+        if len(order) > 1:
+            console.say(f"{image.name}: {len(order)} windows")
+        for seed in target.missing(image.name):
+            yield image, Job(image.image, hole, seed, order), hole
+
+
+def _write(
+    target: Results,
+    image: Input,
+    job: Job,
+    hole: Tensor,
+    record: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    """Write one proposal, its known pixels those of the file, and report it."""
+    whole = inputs.paste(image, job.canvas, hole)
+    for path in target.add(image.name, job.seed, whole, record):
+        if as_json:
+            share = float(hole.sum()) / image.original[0].numel()
+            values = {"path": str(path), "input": image.name, "seed": job.seed}
+            console.json_line(values | {"anew": round(share, 6)})
+        else:
+            console.result(str(path))

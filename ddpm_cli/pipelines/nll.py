@@ -1,261 +1,186 @@
-"""How likely a model finds given data: exactly by its ODE, or bounded by its reverse steps."""
+"""How likely a model finds images, in bits per dimension, for `ddpm nll`."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
-
-from ddpm_cli import signals
-from ddpm_cli.diffusion import likelihood
-from ddpm_cli.diffusion.denoiser import Denoise, Prediction
-from ddpm_cli.diffusion.guidance import is_guiding
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli import console
 from ddpm_cli.diffusion.schedules.tables import Schedule
-from ddpm_cli.diffusion.variational import prior_bits, terms
-from ddpm_cli.errors import ConfigError
-from ddpm_cli.evaluation.coding import Curve
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
-from ddpm_cli.models import build, walks
-from ddpm_cli.models.walks import Batch, Model
-from ddpm_cli.pipelines import encode
-from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.outputs import curves
+from ddpm_cli.models import build, classes, cost, model
+from ddpm_cli.models.classes import OWN
+from ddpm_cli.pipelines import meter, opening, rows
+from ddpm_cli.pipelines.meter import Measure, Meter
+from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.rows import Rows, Sequel
+from ddpm_cli.settings.requests import LIKELIHOOD, Nll
 
-Method = Literal["ode", "vlb"]
-Trace = Literal["exact", "rademacher", "gaussian"]
-
-EXACT = 16  # dimensions up to which the exact trace is the default
-EXACT_LIMIT = 1024  # beyond, one gradient a dimension takes hours an image
-CONTINUOUS = 1000  # steps in which a continuous process is bounded
-
-# A model's own sampler, levels and wrappers are for drawing. What a 16-bit network rounds off
-# shows in the second decimal of either method.
-PLAIN: dict[str, Any] = {
-    "corrector": {"name": "none"},
-    "edits": [],
-    "constraints": [],
-    "guidance": {"scale": 1.0, "low": 0.0, "high": None, "rescale": 0.0},
-    "compute": {"dtype": "float32"},
-}
-# The ODE of a clamped prediction has another density.
-ODE = Layer(
-    "ddpm nll",
-    {
-        **PLAIN,
-        "sampler": {"name": "dpm-solver-single", "order": 3},
-        "levels": {"name": "logsnr", "count": 50},
-        "wrappers": [],
-    },
-)
+BATCH = 64
 
 
-def bound(config: Config, schedule: Schedule, *, respaced: bool) -> Layer:
-    """The settings of the bound: all levels of a discrete process, the variance as trained.
+class Task(NamedTuple):
+    """How to measure: label is the class of all images, or classes.OWN."""
 
-    respaced: fewer levels are asked for. Even in log SNR, a tenth of them is almost as good as
-    all; a tenth that is even in time costs twice the bits.
-    """
-    variance = "learned" if config["network"].get("learned_variance") else "small"
-    levels = {"name": "linspace", "count": schedule.steps or CONTINUOUS}
-    if respaced:
-        levels = {"name": "logsnr"}
-    sampler = {"name": "ddpm", "variance": variance}
-    return Layer("ddpm nll", {**PLAIN, "sampler": sampler, "levels": levels})
+    request: Nll
+    opened: Opened
+    measure: Measure
+    schedule: Schedule
+    label: str | None
+    calls: int | None
 
 
-class Asked(NamedTuple):
-    """How to measure: `repeats` draws of all noise for each image are averaged.
-
-    trace, probes: of the ODE; bits: the images have 2^bits levels; seed: of the first image.
-    """
-
-    method: Method = "ode"
-    trace: Trace = "rademacher"
-    probes: int = 1
-    repeats: int = 1
-    bits: int = 8
-    seed: int = 0
+def run(request: Nll, opened: Opened | None = None) -> None:
+    """Measure what a request names; opened: its model and settings, if they are known already."""
+    task = _task(request, opened)
+    _, header, config = task.opened
+    sequel = rows.of_request(request, config, header.data, request.use.batch or BATCH)
+    console.say(f"{sequel.what}, {cost.words(task.calls)}")
+    if request.use.dry_run:
+        opening.shown(config)
+        return
+    _measure(task, sequel)
 
 
-def plan(config: Config, asked: Asked, info: DataInfo, schedule: Schedule) -> int | None:
-    """Network calls an image, None if a tolerance decides; what gives no likelihood is refused."""
-    if is_guiding(config.get("guidance", {})):
-        raise ConfigError("guidance.scale: guided predictions have no likelihood; leave it out")
-    if asked.method == "vlb":
-        return asked.repeats * _plan_bound(config, schedule)
-    for settings in config["wrappers"]:
-        if settings["name"] in encode.LOSSY:
-            fix = "leave it out, nothing is clamped here"
-            raise ConfigError(f"wrappers.{settings['name']}: the ODE has another density; {fix}")
-    size = math.prod(info.shape)
-    if asked.trace == "exact" and size > EXACT_LIMIT:
-        fix = "use --trace rademacher"
-        raise ConfigError(f"--trace exact: one gradient for each of {size} dimensions; {fix}")
-    calls = encode.plan(config, schedule)[1]
-    return None if calls is None else asked.repeats * calls
+def _task(request: Nll, opened: Opened | None) -> Task:
+    """What is asked for; what would have no effect is refused."""
+    opened, schedule = _settled(request, opened)
+    _, header, config = opened
+    if request.bits is not None and not header.data.is_image:
+        raise ConfigError("--bits: of images alone; leave it out")
+    if build.is_adaptive(config) and request.steps is not None:
+        name = config["sampler"]["name"]
+        raise ConfigError(f"--steps: {name} takes as many as its tolerance needs; leave it out")
+    config = cost.sized(config, schedule, request.use.calls)
+    _check_files(request, header.data.is_image)
+    measure = Measure(
+        request.method,
+        request.trace or meter.trace(header.data),
+        request.probes,
+        request.repeats,
+        request.bits or 8,
+        request.seed,
+    )
+    calls = meter.plan(config, measure, header.data, schedule)
+    label = request.use.label
+    if label != OWN:
+        label = classes.fixed(label, config)
+        classes.numbers(label, [0], config, header.data)  # an unknown class is refused here
+    elif not config["network"].get("classes"):
+        raise ConfigError("--class own: this model was trained without classes; leave it out")
+    return Task(request, opened._replace(config=config), measure, schedule, label, calls)
 
 
-def _plan_bound(config: Config, schedule: Schedule) -> int:
-    name = config["sampler"]["name"]
-    if name != "ddpm":
-        fix = "leave it out, and choose --variance"
-        raise ConfigError(f"sampler.{name}: the bound is that of ancestral steps; {fix}")
-    has_learned = config["network"].get("learned_variance")
-    if config["sampler"]["variance"] == "learned" and not has_learned:
-        raise ConfigError("--variance learned: this model has learned none; use small or large")
-    levels = walks.path(config, schedule)
-    if len(levels) < 3 or bool((levels.diff() >= 0).any()):
-        raise ConfigError("levels: the bound needs two or more descending ones; use more --steps")
-    return len(levels) - 1
+def _settled(request: Nll, opened: Opened | None) -> tuple[Opened, Schedule]:
+    """The model and its settings: those of the ODE, or of a bound over all or some levels."""
+    if opened is None and request.method == "ode":
+        opened = opening.opened(request.use, LIKELIHOOD, free=("data",))
+    if opened is not None:
+        return opened, build.schedule_of(opened.header, opened.found.path)
+    found, header = opening.chosen(request.use.model)
+    schedule = build.schedule_of(header, found.path)
+    whole = meter.bound(header.config, schedule, respaced=False)
+    config = opening.settled(found, header, request.use.layers, [whole], free=("data",))
+    every = config["levels"].get("count") == whole.values["levels"]["count"]
+    if request.use.calls is not None or not every:
+        some = meter.bound(header.config, schedule, respaced=True)
+        config = opening.settled(found, header, request.use.layers, [some], free=("data",))
+    return Opened(found, header, config), schedule
 
 
-class Meter:
-    """Measures batches: bits per dimension of each row, and what they cost."""
-
-    def __init__(self, model: Model, asked: Asked, advance: Callable[[int], None]) -> None:
-        """Take a model, and what counts the network calls of single images."""
-        self.model, self.asked, self.calls, self.rows = model, asked, 0, 0
-        self.levels = walks.path(model.config, model.denoiser.schedule)
-        self.curve = Curve(self.levels)
-        self._advance = advance
-
-    @property
-    def offset(self) -> float:
-        """What is added to -log2 of the density of a network's values, per dimension.
-
-        log2 of the width of a bin, or of the deviations that arrays were divided by.
-        """
-        if not self.model.info.is_image:
-            return sum(map(math.log2, self.model.info.std or ())) / self.model.info.shape[0]
-        return math.log2((2**self.asked.bits - 1) / 2)
-
-    def __call__(
-        self, x0: Tensor, numbers: Sequence[int], classes: Sequence[int] | None
-    ) -> Tensor | None:
-        """Bits per dimension float64 [B] of rows x0 [B, ...]; None if the process should stop.
-
-        numbers: of the rows; row i has the noise of the seed that is i after the first.
-        """
-        x0 = x0.to(self.model.compute.device, self.model.compute.state_dtype)
-        measure = self._exact if self.asked.method == "ode" else self._bounded
-        found = measure(x0, [self.asked.seed + number for number in numbers], classes)
-        self.rows += len(x0)
-        return None if found is None else found.cpu().double()
-
-    def _denoise(self, rows: slice, classes: Sequence[int] | None) -> Denoise:
-        batch = Batch(range(rows.stop), classes)
-        condition = walks.condition(batch, rows, self.model.compute)
-        counted = _Counted(self.model.denoiser.bind(**condition), self._count)
-        return build.wrapped(self.model.config, counted)
-
-    def _count(self, rows: int) -> None:
-        self.calls += rows
-        self._advance(rows)
-
-    def _exact(
-        self, x0: Tensor, seeds: Sequence[int], classes: Sequence[int] | None
-    ) -> Tensor | None:
-        """By the ODE; images whose solver chooses its steps are taken one by one."""
-        size = 1 if build.is_adaptive(self.model.config) else len(x0)
-        parts = []
-        for first in range(0, len(x0), size):
-            rows = slice(first, min(first + size, len(x0)))
-            own, repeats = Rng([keyed(seed, "nll") for seed in seeds[rows]]), []
-            for _ in range(self.asked.repeats):
-                nats = self._solved(self._denoise(rows, classes), x0[rows], own)
-                if nats is None:
-                    return None
-                repeats.append(nats)
-            parts.append(torch.stack(repeats).mean(0))
-        return self.offset - torch.cat(parts) / (math.log(2) * x0[0].numel())
-
-    def _solved(self, denoise: Denoise, x0: Tensor, rng: Rng) -> Tensor | None:
-        """Log density in nats [B] of one draw of values within the bins, and of the probes."""
-        x = x0
-        if self.model.info.is_image:
-            u = rng.uniform(x0[0].numel()).to(x0).reshape(x0.shape)
-            x = x0 + (u - 0.5) * (2 / (2**self.asked.bits - 1))
-        probes, make = None, {"rademacher": likelihood.rademacher, "gaussian": likelihood.gaussian}
-        if self.asked.trace != "exact":
-            probes = make[self.asked.trace](x, self.asked.probes, rng)
-        is_adaptive = build.is_adaptive(self.model.config)
-        solve = likelihood.leap if is_adaptive else likelihood.climb
-        step = build.predictor(self.model.config)
-        found = walks.last(solve(denoise, x, self.levels, step, probes))
-        return None if found is None else likelihood.log_density(denoise.schedule, found)
-
-    def _bounded(
-        self, x0: Tensor, seeds: Sequence[int], classes: Sequence[int] | None
-    ) -> Tensor | None:
-        """By the bound, whose terms go into the curve."""
-        info, config = self.model.info, self.model.config
-        denoise = self._denoise(slice(0, len(x0)), classes)
-        rng = Rng([keyed(seed, "nll") for seed in seeds])
-        bits = self.asked.bits if info.is_image else None
-        variance = config["sampler"]["variance"]
-        prior = prior_bits(denoise.schedule, x0, self.levels[0])
-        sums = torch.zeros(2, len(self.levels) - 1, len(x0), dtype=torch.float64)
-        for _ in range(self.asked.repeats):
-            for number, term in enumerate(terms(denoise, x0, self.levels, rng, variance, bits)):
-                if signals.requested():
-                    return None
-                sums[:, number] += torch.stack([term.bits, term.error]).cpu().double()
-        found, errors = sums / self.asked.repeats
-        found = torch.cat([prior[None].cpu().double(), found])
-        found[-1] += 0.0 if info.is_image else self.offset
-        whole = found.sum(0).isfinite()  # others are refused one by one, and count for nothing
-        self.curve.add(found[:, whole], errors[:, whole])
-        return found.sum(0)
+def _check_files(request: Nll, is_image: bool) -> None:
+    """Refuse files that could not be written at the end."""
+    terms, curve, force = request.terms, request.curve, request.use.force
+    if terms is not None:
+        curves.check(terms, "--terms", [".csv"], force)
+    if curve is not None:
+        if not is_image:
+            raise ConfigError("--rate-distortion: of images alone; leave it out")
+        curves.check(curve, "--rate-distortion", [".csv", ".png"], force)
+    if terms is not None and curve is not None and terms.absolute() == curve.absolute():
+        raise ConfigError(f"--rate-distortion {curve}: --terms names the same file; give another")
 
 
-class _Counted:
-    """A denoiser that reports how many rows it was asked for."""
-
-    def __init__(self, inner: Denoise, count: Callable[[int], None]) -> None:
-        self.schedule = inner.schedule
-        self._inner, self._count = inner, count
-
-    def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
-        self._count(len(x))
-        return self._inner(x, sigma)
-
-
-def mean(bits: Sequence[float]) -> tuple[float, float | None]:
-    """The mean over images and its standard error; one image has none."""
-    found = torch.tensor(bits, dtype=torch.float64)
-    error = float(found.std() / math.sqrt(len(found))) if len(found) > 1 else None
-    return float(found.mean()), error
-
-
-def trace(info: DataInfo) -> Trace:
-    """The trace unless told: exact where it costs little."""
-    return "exact" if math.prod(info.shape) <= EXACT else "rademacher"
+def _measure(task: Task, sequel: Sequel) -> None:
+    """Measure batch by batch, report each row, and sum up."""
+    found, _, config = task.opened
+    as_json = task.request.use.as_json
+    measured = model.opened(found, config, moments_file=task.request.moments)
+    began, bits = time.monotonic(), list[float]()
+    total = None if task.calls is None else task.calls * sequel.total
+    with console.progress(total, "network calls") as bar:
+        measure = Meter(measured, task.measure, bar.advance)
+        for batch in sequel.rows:
+            per_row = measure(batch.values, batch.numbers, _classes(task, batch))
+            if per_row is None:
+                return
+            for name, value in zip(batch.names, per_row.tolist(), strict=True):
+                with sequel.failures.caught():
+                    _report(name, value, as_json)
+                    bits.append(value)
+    if bits:
+        _sum_up(task, sequel, bits, measure, time.monotonic() - began)
+    sequel.failures.finish()
 
 
-def described(config: Config, asked: Asked) -> str:
-    """How it was measured, in words."""
-    sampler, levels = config["sampler"], config["levels"]
-    drawn = f", {asked.repeats} repeats" if asked.repeats > 1 else ""
-    spread = f"{levels['name']} {levels.get('count', '')}".rstrip()
-    if asked.method == "vlb":
-        wrappers = "+".join(settings["name"] for settings in config["wrappers"]) or "no wrappers"
-        return f"vlb, {spread}, {sampler['variance']} variance, {wrappers}{drawn}"
-    order = f" of order {sampler['order']}" if "order" in sampler else ""
-    solver = f"{sampler['name']}{order}, {spread}"
-    if build.is_adaptive(config):
-        solver = f"{sampler['name']} to {sampler['rtol']:g}"
-    number = f"{asked.probes} {asked.trace} probe{'s' if asked.probes > 1 else ''}"
-    probes = f" trace from {number}"
-    return f"ode, {solver},{' exact trace' if asked.trace == 'exact' else probes}{drawn}"
+def _classes(task: Task, batch: Rows) -> Sequence[int] | None:
+    """The class that each row is given."""
+    if task.label == OWN:
+        return batch.labels
+    _, header, config = task.opened
+    return classes.numbers(task.label, batch.numbers, config, header.data)
 
 
-def unit(info: DataInfo, asked: Asked) -> str:
-    """What the bits count, in words."""
-    if not info.is_image:
-        return "of the density in the data's own units"
-    width, levels = f"2/{2**asked.bits - 1}", 2**asked.bits
-    if asked.method == "vlb":
-        return f"of {levels} levels, by the discretized decoder"
-    added = math.log2((levels - 1) / 2)
-    return f"of {levels} levels, dequantized over bins {width} wide, which adds {added:.4f} bits"
+def _report(name: str, bits: float, as_json: bool) -> None:
+    """Print what one row takes, as JSON or with -v."""
+    if not math.isfinite(bits):
+        what = f"{name}: its likelihood is no finite number"
+        raise Refusal(what, "try --dtype float32, or more --steps")
+    if as_json:
+        console.json_line({"input": name, "bits": bits, "nats": bits * math.log(2)})
+    else:
+        console.detail(f"{name}  {bits:.4f} bits/dim")
+
+
+def _sum_up(task: Task, sequel: Sequel, bits: list[float], measure: Meter, seconds: float) -> None:
+    """Print the mean, then write the files that are asked for."""
+    request, (found, header, config) = task.request, task.opened
+    mean, error = meter.mean(bits)
+    values = {
+        "model": found.name,
+        "hash": header.hash,
+        "data": sequel.what,
+        "class": task.label,
+        "seed": task.measure.seed,
+        "images": len(bits),
+        "bits": mean,
+        "bits_error": error,
+        "nats": mean * math.log(2),
+        "levels": 2**task.measure.bits if header.data.is_image else None,
+        "offset": measure.offset,
+        "method": meter.described(config, task.measure),
+        "calls": measure.calls / measure.rows,
+        "seconds": round(seconds, 1),
+    }
+    if request.use.as_json:
+        console.json_line(values)
+    else:
+        _say(task, sequel, values)
+    terms, curve, force = request.terms, request.curve, request.use.force
+    if terms is not None:
+        curves.write(terms, measure.curve.terms(task.schedule), force)
+    if curve is not None:
+        rates = measure.curve.rates(task.schedule)
+        (curves.plot if curve.suffix == ".png" else curves.write)(curve, rates, force)
+
+
+def _say(task: Task, sequel: Sequel, values: dict[str, Any]) -> None:
+    """Print the mean, and on stderr how it was measured."""
+    mean, error = values["bits"], values["bits_error"]
+    info = task.opened.header.data
+    unit = "bits/dim" if info.is_image else "bits/dim of density"
+    within = f", standard error {error:.4f}" if error is not None else ""
+    console.result(f"{mean:.4f} {unit}{within} ({mean * math.log(2):.4f} nats)")
+    console.say(f"{sequel.what}; {values['method']}; {values['calls']:.0f} network calls an image")
+    console.say(f"{meter.unit(info, task.measure)}; {values['seconds']:.1f} s")

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-import click
 import torch
 from torch import Tensor
 
@@ -12,12 +11,14 @@ from ddpm_cli import console
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
-from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints.checkpoint import DataInfo
 from ddpm_cli.files.images import inputs
-from ddpm_cli.files.images.inputs import Fit, Source
+from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.models import build, classes
 from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.requests import Look, Nll
+
+COUNT = 100  # rows of a data set, unless told otherwise
 
 
 class Rows(NamedTuple):
@@ -29,7 +30,7 @@ class Rows(NamedTuple):
     labels: list[int] | None = None
 
 
-class Given(NamedTuple):
+class Sequel(NamedTuple):
     """What to measure on: its name, how many rows, and the rows in batches."""
 
     what: str
@@ -38,61 +39,40 @@ class Given(NamedTuple):
     failures: Failures
 
 
-class Look(NamedTuple):
-    """How files become images of a model; see inputs.read."""
-
-    shape: Sequence[int]
-    fit: Fit = "error"
-    background: str = "white"
-
-
-def given(ctx: click.Context, config: Config, info: DataInfo, batch: int, count: int) -> Given:
-    """What INPUT, or --data, --split and -n (by default `count`) ask for: files or a data set."""
-    words = provenance.given(ctx, "data", "split", "count")
-    own = ctx.params["label"] == classes.OWN
-    if not ctx.params["inputs"]:
-        if not words:
-            fix = "--split test -n 100 takes the model's own data"
-            raise ConfigError(f"INPUT: name images or folders, or {fix}")
-        if fitted := provenance.given(ctx, "fit", "background"):
-            raise ConfigError(f"{fitted[0]}: of image files; use --set data.fit=...")
-        data = data_set(config, ctx.params["split"] or "test", info, own)
-        return _first(ctx, config["data"]["name"], data, info, batch, count)
-    if words or own:
-        fix = "leave out INPUT, or what is said of the data"
-        raise ConfigError(f"{words[0] if words else '--class own'}: of a data set; {fix}")
+def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequel:
+    """The files that a request names, or else the first rows of its data set."""
+    if not request.inputs:
+        split = request.split or "test"
+        data = data_set(config, split, info, request.use.label == classes.OWN)
+        total = min(request.count or COUNT, len(data))
+        if request.count and total < request.count:
+            console.warn(f"-n {request.count}: there are {total} rows")
+        what = f"{total} of {config['data']['name']} {split}"
+        found = of_set(data, info, total, batch, request.bits or 8)
+        return Sequel(what, total, found, Failures(total))
     if not info.is_image:
         fix = "--data array --set data.path=FILE"
         raise ConfigError(f"INPUT: this model is none of images; use --split test, or {fix}")
     inputs.mode_of(info.shape)
-    sources = inputs.sources(ctx.params["inputs"])
+    sources = inputs.sources(request.inputs)
     failures = Failures(len(sources))
-    look = Look(info.shape, ctx.params["fit"], ctx.params["background"])
-    files = of_files(sources, look, batch, ctx.params["bits"], failures)
-    return Given(f"{len(sources)} images", len(sources), files, failures)
-
-
-def _first(
-    ctx: click.Context, name: str, data: Data, info: DataInfo, batch: int, count: int
-) -> Given:
-    """The first rows of the data set of that name: as many as -n says, or `count`."""
-    asked = ctx.params["count"]
-    total = min(asked or count, len(data))
-    if asked and total < asked:
-        console.warn(f"-n {asked}: there are {total} rows")
-    what = f"{total} of {name} {ctx.params['split'] or 'test'}"
-    found = of_set(data, info, total, batch, ctx.params["bits"])
-    return Given(what, total, found, Failures(total))
+    files = of_files(sources, info.shape, request.look, batch, request.bits or 8, failures)
+    return Sequel(f"{len(sources)} images", len(sources), files, failures)
 
 
 def of_files(
-    sources: Sequence[Source], look: Look, batch: int, bits: int, failures: Failures
+    sources: Sequence[Source],
+    shape: Sequence[int],
+    look: Look,
+    batch: int,
+    bits: int,
+    failures: Failures,
 ) -> Iterator[Rows]:
     """Batches of image files; those that cannot be read, or scaled, are reported and left out."""
 
     def read(numbered: tuple[int, Source]) -> tuple[int, str, Tensor]:
         number, source = numbered
-        image = inputs.read(source, *look).image
+        image = inputs.read(source, shape, look.fit, look.background).image
         return number, source.name, scaled(image, bits, inputs.shown(source))
 
     given = failures.passing(read, enumerate(sources))

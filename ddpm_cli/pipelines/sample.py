@@ -1,186 +1,274 @@
-"""What `ddpm sample` and `ddpm guide` share: what to draw of which model, and drawing it."""
+"""Drawing samples, for `ddpm sample` and `ddpm guide`: what to draw, and the work."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
-from click.core import ParameterSource
 from torch import Tensor
 
 from ddpm_cli import console, hardware
 from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files import provenance
-from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
-from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints import latents as latents_file
+from ddpm_cli.files.checkpoints.checkpoint import DataInfo
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
-from ddpm_cli.files.records import Names
+from ddpm_cli.files.records import Names, Record, compact
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, walks
-from ddpm_cli.models import cost as planning
-from ddpm_cli.models.walks import Batch, Start
-from ddpm_cli.options import shared
-from ddpm_cli.pipelines import drawing
-from ddpm_cli.pipelines.cascade import Cascade
-from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings import seeds as seed_lists
+from ddpm_cli.models import build, classes, cost, model, walks
+from ddpm_cli.models.model import Model
+from ddpm_cli.models.walks import Batch, Chunk, Start
+from ddpm_cli.pipelines import cascade, opening, starts
+from ddpm_cli.pipelines.cascade import Cascade, Loaded
+from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.requests import Draw, Sample, Seeds, Use
+from ddpm_cli.settings.seeds import LIMIT
 from ddpm_cli.training import distributed
 
 BATCH = 64  # larger batches page-fault their way out of the caches
+
+Steer = Callable[[Batch], Batch]
 
 
 class Labels(NamedTuple):
     """The class of each seed: the one that --class names, what the network is told, its name."""
 
-    asked: str | None
+    label: str | None
     numbers: Callable[[Sequence[int]], list[int] | None]
     names: Names
 
     @classmethod
-    def of(cls, asked: str | None, config: Config, info: DataInfo) -> "Labels":
+    def of(cls, label: str | None, config: Config, info: DataInfo) -> "Labels":
         """Those of a model alone; an unknown class is refused."""
-        classes.numbers(asked, [], config, info)
+        classes.numbers(label, [], config, info)
         return cls(
-            asked,
-            lambda seeds: classes.numbers(asked, seeds, config, info),
-            lambda seeds: classes.names(asked, config, info, seeds),
+            label,
+            lambda seeds: classes.numbers(label, seeds, config, info),
+            lambda seeds: classes.names(label, config, info, seeds),
         )
 
 
 class Task(NamedTuple):
     """What to draw: with which model and settings, from where, of which seeds and classes.
 
-    words: the options of the command that makes it again.
-    steer: once it is known where to compute, what completes each batch; judges: the hashes of
-    what it loads.
+    verb: the command that makes it again; steer: once it is known where to compute, what
+    completes each batch; judges: the hashes of what it loads.
     """
 
-    found: Found
-    header: Header
-    config: Config
+    verb: str
+    use: Use
+    draw: Draw
+    opened: Opened
     schedule: Schedule
     seeds: Sequence[int]
     labels: Labels
-    words: list[str]
     cascade: Cascade
     begin: Start | None = None
-    steer: Callable[[Compute], Callable[[Batch], Batch]] | None = None
+    steer: Callable[[Compute], Steer] | None = None
     judges: Sequence[str] = ()
 
     @property
-    def top(self) -> Tensor | None:
-        """The level to start from, if not the highest of the list."""
-        return self.begin and self.begin.sigma
+    def info(self) -> DataInfo:
+        """What the model was trained on."""
+        return self.opened.header.data
 
 
-def seeds(ctx: click.Context, label: str | None, known: Sequence[str]) -> Sequence[int]:
-    """The seeds of -n, --seed and --seeds; refused if no disk could hold what they make.
+def run(request: Sample, opened: Opened | None = None) -> None:
+    """Draw what a request asks for; opened: its model and settings, if they are known already."""
+    use, stored = request.use, None
+    _, later = opening.parts(use.model)
+    if request.origin is not None:
+        stored = latents_file.load(request.origin)
+        found = starts.model(opening.base(use), stored)
+        if use.model is None:
+            console.say(f"model: {found.name}")
+        opened = opening.opened(replace(use, model=found.name), *stored.settings)
+    opened = opened or opening.opened(opening.base(use))
+    found, header, config = opened
+    stages = cascade.planned(later, found, header.data, request.draw.aug_noise)
+    schedule = build.schedule_of(header, found.path)
+    begin, label, seeds = None, use.label, None
+    if stored is not None:
+        begin = starts.decoding(stored, schedule, header)
+        label = classes.fixed(label or stored.record["class"], config)
+        seeds = starts.numbers(request.draw.seeds, stored)
+    elif request.init is not None:
+        begin = starts.noised(request.init, request.at or "", request.look, schedule, header)
+        label = classes.fixed(label, config)
+    config = cost.sized(config, schedule, use.calls, begin and begin.sigma)
+    labels = Labels.of(label, config, header.data)
+    if seeds is None:
+        known = classes.known(config, header.data)
+        seeds = chosen_seeds(request.draw.seeds, label, known, request.draw.output)
+    opened = opened._replace(config=config)
+    task = Task("sample", use, request.draw, opened, schedule, seeds, labels, stages, begin)
+    carry_out(task, cost.words)
+
+
+def chosen_seeds(
+    seeds: Seeds, label: str | None, known: Sequence[str], output: str | None
+) -> Sequence[int]:
+    """The seeds to draw; refused if no disk could hold what they make.
 
     Of several classes among those `known` one image each is the default.
     """
-    asked, count = ctx.params, ctx.params["count"]
-    if label is not None and ctx.get_parameter_source("count") == ParameterSource.DEFAULT:
-        count = len(classes.listed(label, known)) if known else count
-    if count > seed_lists.LIMIT:  # that many fit on no disk, which says more
-        samples.refuse_too_large(Path(asked["output"] or "samples"), count * samples.LEAST)
-    return shared.image_seeds(asked["seed"], count, asked["seeds"])
+    usual = len(classes.listed(label, known)) if label is not None and known else 1
+    if (seeds.count or usual) > LIMIT:  # that many fit on no disk, which says more
+        count = seeds.count or usual
+        samples.refuse_too_large(Path(output or "samples"), count * samples.LEAST)
+    return seeds.numbers(usual)
 
 
-def run(ctx: click.Context, task: Task, cost: Callable[[int | None], str]) -> None:
-    """Say what drawing takes, and draw unless --dry-run says not to.
+def carry_out(task: Task, price: Callable[[int | None], str]) -> None:
+    """Say what drawing takes, and draw unless it is a dry run.
 
-    cost: what so many network calls an image are in words.
+    price: what so many network calls an image are in words.
     """
-    moves, calls = planning.plan(task.config, task.schedule, task.top)
-    kind = "images" if task.header.data.is_image else "samples"
-    console.say(f"{len(task.seeds)} {kind}, {moves} steps, {cost(calls)}{task.cascade.cost}")
-    if ctx.params["dry_run"]:
-        console.result(configuration.dump_toml(task.config).rstrip("\n"))
+    config = task.opened.config
+    moves, calls = cost.plan(config, task.schedule, task.begin and task.begin.sigma)
+    count = f"{len(task.seeds)} {task.info.noun}"
+    console.say(f"{count}, {moves} steps, {price(calls)}{task.cascade.cost}")
+    if task.use.dry_run:
+        opening.shown(config)
         return
-    _draw(ctx, task, moves, is_counted=calls is None)
+    # Nobody knew before how many calls an adaptive walk takes; two passes are two rows.
+    _draw(task, moves, [] if calls is None else None)
 
 
-def _draw(ctx: click.Context, task: Task, moves: int, *, is_counted: bool) -> None:
-    """Open the output, load the model, and walk."""
-    asked, config, info = ctx.params, task.config, task.header.data
-    fit = walks.fitted(config, task.header, task.found, asked.get("moments"))
+def _draw(task: Task, moves: int, counted: list[int] | None) -> None:
+    """Open the output, load the model, and walk; counted: is told the rows of network calls."""
+    found, header, config = task.opened
+    model.fitted(config, header, found, task.draw.moments)  # refused before any work
     place = distributed.group()
-    target = _target(ctx, task, place.ranks)
-    watch = _watch(ctx, task, place.ranks, moves)
+    target, watch = _target(task, place.ranks), _watch(task, place.ranks, moves)
     compute = hardware.compute(**config["compute"])
     compute = compute._replace(device=distributed.own(compute.device, place))
-    header, weights = checkpoint.load(task.found.path, str(compute.device))
-    restored = build.restored(header, weights, compute, task.found.path)
-    called: list[int] = []
-    if is_counted:  # nobody knew before how many calls there would be; two passes are two rows
-        restored.network.register_forward_pre_hook(lambda _, given: called.append(len(given[0])))
-    denoiser, batch = build.known(restored, fit), asked["batch"] or BATCH
+    drawer = model.opened(
+        found,
+        config,
+        compute,
+        moments_file=task.draw.moments,
+        counted=None if counted is None else counted.append,
+    )
+    size = task.use.batch or BATCH
     complete = task.steer(compute) if task.steer else None
     with target:
         left = target.missing(task.seeds[place.rank :: place.ranks], task.labels.names)
-        numbers = task.labels.numbers(left)
-        made = walks.chunks(
-            denoiser, config, info, compute, left, numbers, batch, task.begin, complete
-        )
-        record = _record(ctx, task, compute, batch)
+        walk = drawer.prepared(task.begin and task.begin.sigma)
+        chunks = drawer.chunks(left, size, _batches(task, drawer, complete), walk)
+        record = _record(task, drawer, size)
         enlarge = task.cascade.loaded(compute)
-        finish = drawing.Finish(target, watch, record, task.labels.names, info, enlarge)
-        drawing.draw(made, finish, len(left), asked["as_json"])
-    if called:
-        console.say(f"{sum(called) / len(left):.1f} network calls an image")
+        finish = Finish(target, watch, record, task.labels.names, drawer, enlarge)
+        finish.take(chunks, len(left), task.use.as_json)
+    if counted:
+        console.say(f"{sum(counted) / len(left):.1f} network calls an image")
 
 
-def _record(ctx: click.Context, task: Task, compute: Compute, batch: int) -> dict[str, Any]:
+def _batches(
+    task: Task, drawer: Model, complete: Steer | None
+) -> Callable[[Sequence[int]], Batch]:
+    """What the walks of some seeds need: classes, where they start, and what steers them."""
+
+    def batch(seeds: Sequence[int]) -> Batch:
+        start = task.begin.states(seeds) if task.begin else None
+        plain = Batch(seeds, drawer.conditions(task.labels.numbers(seeds)), start)
+        return complete(plain) if complete else plain
+
+    return batch
+
+
+def _record(task: Task, drawer: Model, size: int) -> dict[str, Any]:
     """What each result says of its making."""
-    record = provenance.record(
-        str(ctx.command.name),
-        task.found.name,
-        task.header,
-        task.config,
-        compute,
-        batch,
-        label=task.labels.asked,
-        arguments=task.words,
-    )
+    record = drawer.record(task.verb, size, label=task.labels.label, words=task.use.words)
     if task.judges:
         record["guides"] = list(task.judges)
-    if "operator" in task.config:
-        record["settings"]["operator"] = task.config["operator"]
-    if ctx.params.get("moments") is not None:
-        record["moments"] = str(ctx.params["moments"])
+    if "operator" in drawer.config:
+        record["settings"]["operator"] = drawer.config["operator"]
+    if task.draw.moments is not None:
+        record["moments"] = str(task.draw.moments)
     return record | task.cascade.record
 
 
-def _target(ctx: click.Context, task: Task, ranks: int) -> Output:
+def _target(task: Task, ranks: int) -> Output:
     """Where the samples go, checked before any work."""
-    info = task.header.data
-    default = "guided" if ctx.command.name == "guide" else "samples"
+    default = "guided" if task.verb == "guide" else "samples"
     return samples.open_output(
-        ctx.params["output"] or f"{default}{'.png' if info.is_image else '.csv'}",
+        task.draw.output or f"{default}{'.png' if task.info.is_image else '.csv'}",
         len(task.seeds),
         task.cascade.shape,
-        force=ctx.params["force"],
-        skip_existing=ctx.params["skip_existing"],
+        force=task.use.force,
+        skip_existing=task.draw.skip_existing,
         ranks=ranks,
-        is_image=info.is_image,
+        is_image=task.info.is_image,
     )
 
 
-def _watch(ctx: click.Context, task: Task, ranks: int, moves: int) -> Trajectory | None:
+def _watch(task: Task, ranks: int, moves: int) -> Trajectory | None:
     """Where the walk itself goes, if it is wanted."""
-    output, path = ctx.params["output"], ctx.params["trajectory"]
-    frames, force = ctx.params["frames"], ctx.params["force"]
+    output, path, frames = task.draw.output, task.draw.trajectory, task.draw.frames
     if path is None:
         if frames is not None:
             raise ConfigError("--frames: only with --trajectory")
         return None
-    if ranks > 1 or ctx.params["skip_existing"]:
+    if ranks > 1 or task.draw.skip_existing:
         raise ConfigError("--trajectory: only for one process that makes all samples")
     if output is not None and Path(output).absolute() == path.absolute():
         raise ConfigError(f"--trajectory {path}: -o names the same file; give another")
-    return Trajectory(path, len(task.seeds), task.header.data, moves, frames, force=force)
+    return Trajectory(path, len(task.seeds), task.info, moves, frames, force=task.use.force)
+
+
+class Finish(NamedTuple):
+    """Where samples go, what is written beside them, and what is made of them before."""
+
+    target: Output
+    watch: Trajectory | None
+    record: Record
+    names: Names
+    model: Model
+    enlarge: Loaded
+
+    def take(self, chunks: Iterator[Chunk], total: int, as_json: bool) -> None:
+        """Walk chunk by chunk, and hand each finished one to the output."""
+        info, watch = self.model.info, self.watch
+        with console.progress(total, info.noun) as bar:
+            for chunk in chunks:
+                state = walks.last(watch.states(chunk) if watch else chunk.states)
+                if state is None:
+                    return
+                what = f"seeds {compact(chunk.seeds)}: values that are not finite"
+                walks.refuse_not_finite(state.x, what)
+                labels = self.names(chunk.seeds)
+                finished = self.enlarge(info.restore(state.x), chunk.seeds, labels)
+                if finished is None:
+                    return
+                self._put(chunk.seeds, labels, finished, as_json)
+                bar.advance(len(chunk.seeds))
+            _report(self.target.finish(), as_json)
+            if watch:
+                _report(watch.finish(self.record), as_json)
+
+    def _put(
+        self, seeds: Sequence[int], labels: Sequence[str] | None, x: Tensor, as_json: bool
+    ) -> None:
+        paths = self.target.add(seeds, labels, x, self.record)
+        _report(paths, as_json, seeds, labels)
+
+
+def _report(
+    paths: list[Path],
+    as_json: bool,
+    seeds: Sequence[int] = (),
+    labels: Sequence[str] | None = None,
+) -> None:
+    """Print the paths that were written, one a line."""
+    for row, path in enumerate(paths):
+        if not as_json:
+            console.result(str(path))
+            continue
+        values: dict[str, Any] = {"path": str(path)}
+        if seeds:
+            values |= {"seed": seeds[row], "class": labels[row] if labels else None}
+        console.json_line(values)

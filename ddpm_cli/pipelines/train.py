@@ -20,8 +20,9 @@ from ddpm_cli.files.checkpoints.run import Run
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, walks
-from ddpm_cli.models.classes import ALL, NULL, OWN
-from ddpm_cli.options import walking
+from ddpm_cli.models.classes import ALL, NULL, OWN, classes_for
+from ddpm_cli.models.model import Model
+from ddpm_cli.settings.checks import check_guidance
 from ddpm_cli.settings.config import CLASSIFIER, Config, purpose
 from ddpm_cli.training import distributed, held_out
 from ddpm_cli.training.batches import scaled
@@ -76,7 +77,7 @@ def check(config: Config, info: DataInfo, place: Group) -> None:
         )
     if config["guides"]:
         raise ConfigError("guides: only of ddpm guide; leave them out")
-    walking.check_guidance(config)
+    check_guidance(config)
     if taken := {NULL, ALL, OWN} & set(info.classes or ()):
         what = f"data: a class named {min(taken)!r}, which --class gives another meaning"
         raise ConfigError(f"{what}; rename it")
@@ -172,7 +173,7 @@ def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None
     if config["network"].get("learned_variance") and config["loss"]["name"] == "simple":
         console.warn("network.learned_variance: loss simple trains no variance; use hybrid")
     if purpose(config) != CLASSIFIER:
-        walks.path(config, state.model.schedule)  # previews walk along these levels
+        walks.prepared(config, state.model.schedule)  # previews walk along these levels
     task = build.task(config, build.data_info(data))
     table = "draw"
     try:
@@ -271,26 +272,24 @@ class Journal:
         if not self._place.leads or not isinstance(state.average, Denoiser):
             return  # a classifier has nothing to draw
         seeds = range(SHEET if self._info.is_image else POINTS)
-        classes = walks.classes_for(seeds, self._config, self._info)
-        batch = walks.Batch(seeds, classes, self._conditions(seeds))
-        levels = walks.path(self._config, state.average.schedule)
+        header = Header("model", self._config, self._info, state.step)
+        drawer = Model("", header, self._config, self._compute, state.average)
+        numbers = classes_for(seeds, self._config, self._info)
+        batch = walks.Batch(seeds, drawer.conditions(numbers, **self._image(seeds)))
         with self._compute.autocast():
-            chunk = walks.chunk(
-                state.average, self._config, self._info, self._compute, batch, levels
-            )
-            final = walks.last(chunk.states)
+            final = walks.last(drawer.draw(batch, drawer.prepared()).states)
         if final is not None:
             suffix, data = samples.preview(self._info.restore(final.x), self._info.is_image)
             self._run.samples.mkdir(exist_ok=True)
             atomic.write(self._run.samples / f"step-{state.step:07d}{suffix}", data)
 
-    def _conditions(self, seeds: range) -> Tensor | None:
+    def _image(self, seeds: range) -> dict[str, Tensor]:
         """What a conditional model is given for its sheet: test images, changed by its task."""
         task = build.task(self._config, self._info)
         if task is None:
-            return None
+            return {}
         rows, _ = self._test[torch.arange(len(seeds)) % len(self._test)]
-        return task(scaled(rows), Rng(seeds)).to(self._compute.device)
+        return {"image": task(scaled(rows), Rng(seeds))}
 
     def advance(self, note: str) -> None:
         """Count a step."""

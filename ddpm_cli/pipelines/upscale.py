@@ -1,179 +1,182 @@
-"""Enlarging and restoring given images: by a model trained for it, or by data consistency."""
+"""Images enlarged, coloured or sharpened, for `ddpm upscale`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from ddpm_cli.data.tasks import upscale
-from ddpm_cli.diffusion.denoiser import Bindable, Denoise
-from ddpm_cli.diffusion.restoration import Separable, consistent, within
-from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints import checkpoint, find
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
-from ddpm_cli.files.checkpoints.find import Found
-from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli import console, hardware
+from ddpm_cli.failures import Failures
+from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images.inputs import Input, Source
+from ddpm_cli.files.outputs.edits import Results, open_results
 from ddpm_cli.files.records import Record
-from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, walks
-from ddpm_cli.models.walks import Batch
-from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.models import build, classes, cost
+from ddpm_cli.pipelines import opening, restorer
+from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.restorer import Restorer, Row
+from ddpm_cli.settings.requests import Upscale
 
-UPSCALE = "upscale"
-
-
-class Row(NamedTuple):
-    """An image to restore, uint8 [c, h, w], and what its result depends on beside it.
-
-    label: the number of its class, if the model has classes; noise: the level of noise that is
-    added to it first, of images in [-1, 1]; stage: how many models came before.
-    """
-
-    low: Tensor
-    seed: int
-    label: int | None
-    noise: float = 0.0
-    stage: int = 1
+BATCH = 64
+RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}
+WRONG = 2.0  # levels of difference from which on an input is reported
+AGAIN = {"upscale": "shrunk", "colorize": "in grey", "deblur": "blurred"}
 
 
-class Made(NamedTuple):
-    """Restored images uint8 [B, C, H, W], and how far each is from what was given.
+class Wanted(NamedTuple):
+    """What is asked for: a result of each source with each seed and each level of noise."""
 
-    That is the largest difference, in levels of 255, between the image given and the result made
-    small, grey or blurred again.
-    """
+    sources: Sequence[Source]
+    seeds: Sequence[int]
+    noises: Sequence[float]
 
-    images: Tensor
-    errors: list[float]
+    @property
+    def total(self) -> int:
+        """The number of results."""
+        return len(self.sources) * len(self.seeds) * len(self.noises)
 
+    @property
+    def named(self) -> list[Source]:
+        """The sources as results are named: each as often as there are levels of noise."""
+        return [self.at(source, noise) for source in self.sources for noise in self.noises]
 
-class Upscaler(NamedTuple):
-    """A model ready to restore images.
-
-    task: what a conditional model sees, None for data consistency; operator: what took from the
-    whole image what is given; exact: whether results shall agree with what is given.
-    """
-
-    config: Config
-    info: DataInfo
-    compute: Compute
-    denoiser: Bindable
-    task: upscale | None
-    operator: Separable
-    exact: bool
-
-    def __call__(self, rows: Sequence[Row]) -> Made | None:
-        """Restore a batch, each image by its own row; None if the process was asked to stop."""
-        low = from_uint8(torch.stack([row.low for row in rows]))
-        labels = [row.label for row in rows if row.label is not None] or None
-        seeds = [keyed(row.seed, "stage", row.stage) for row in rows]
-        batch = Batch(seeds, labels, self._condition(low, rows))
-        known = low.to(self.compute.device, self.compute.state_dtype)
-        if self.exact:
-
-            def wrap(denoise: Denoise, part: slice) -> Denoise:
-                return consistent(denoise, self.operator, known[part])
-
-            batch = batch._replace(wrap=wrap)
-        levels = walks.path(self.config, self.denoiser.schedule)
-        made = walks.chunk(self.denoiser, self.config, self.info, self.compute, batch, levels)
-        state = walks.last(made.states)
-        if state is None:
-            return None
-        walks.refuse_not_finite(state.x, "the result has values that are not finite")
-        x = within(self.operator, state.x, known) if self.exact else state.x
-        pixels = to_uint8(x).cpu()
-        errors = self.operator.error(from_uint8(pixels).double(), low.double()) * 127.5
-        return Made(pixels, errors.tolist())
-
-    def _condition(self, low: Tensor, rows: Sequence[Row]) -> Tensor | None:
-        """What a conditional model sees of the images given."""
-        if self.task is None:
-            return None
-        noise = torch.tensor([row.noise for row in rows])
-        rng = Rng([keyed(row.seed, "noise", row.stage) for row in rows])
-        return self.task.given(low, noise, rng)
+    def at(self, source: Source, noise: float) -> Source:
+        """A source as its results at a level of noise are named."""
+        if len(self.noises) == 1:
+            return source
+        return Source(f"{source.name} with noise {noise:g}", f"{source.stem}-noise{noise:g}")
 
 
-def choose(model: str | None, method: str, task: str) -> tuple[Found, Header]:
-    """The checkpoint to restore with, trained for it or unconditional; others are refused."""
-    if method == "model" and task != UPSCALE:
-        raise ConfigError(f"--method model: models are trained to {UPSCALE}; leave --task out")
-    trained = method != "zero-shot" and task == UPSCALE
-    found = find.find(model, UPSCALE if trained else "")
-    header = checkpoint.read_header(found.path)
-    walks.refuse_classifier(header, found.name)
-    if header.task not in ("", UPSCALE):
-        fix = f"give one with task.name={UPSCALE} or an unconditional one"
-        raise Refusal(f"{found.name}: trained to {header.task}, not to {task}; {fix}")
-    if header.task and not trained:
-        what = f"--task {task}" if method != "zero-shot" else "--method zero-shot"
-        raise Refusal(f"{found.name}: trained to {UPSCALE}; {what} takes an unconditional model")
-    if not header.task and method == "model":
-        fix = "leave out --method model, or give one with -m"
-        raise Refusal(f"{found.name}: not trained to {UPSCALE}; {fix}")
-    return found, header
+class Job(NamedTuple):
+    """All that the results depend on."""
+
+    request: Upscale
+    opened: Opened
+    restore: Restorer
+    wanted: Wanted
+    results: Results
+    record: Record
 
 
-def layer(header: Header, task: str, factor: float | None) -> Layer:
-    """The operator that --task and --factor, or what the model was trained for, stand for."""
-    trained = header.config.get("task")
-    if trained:
-        if factor not in (None, trained["factor"]):
-            was = f"the model was trained for {trained['factor']:g}"
-            raise ConfigError(f"--factor {factor:g}: {was}; leave it out")
-        own = {key: trained[key] for key in ("factor", "filter")}
-    else:
-        own = {} if factor is None else {"factor": factor}
-    return Layer("--task", {"operator": {"name": task, **own}})
+class _Item(NamedTuple):
+    """One result to be made: its name, the image that it is made of, and its class."""
+
+    name: str
+    image: Input
+    label: str | None
+    row: Row
 
 
-def operator(config: Config, info: DataInfo, task: str) -> Separable:
-    """The operator of a configuration; a trained model's must be what it was trained for."""
-    settings = config["operator"]
-    trained = config.get("task") or settings
-    if settings["name"] != task:
-        raise ConfigError(f"operator.name: chosen by --task; give --task {settings['name']}")
-    for key in ("factor", "filter"):
-        if settings.get(key) != trained.get(key):
-            raise ConfigError(
-                f"operator.{key}: {settings[key]!r} asked for, but the model was trained with "
-                f"{trained[key]!r}; leave it out"
-            )
-    return build.operator(config, info)
-
-
-def check_noise(levels: Sequence[float], header: Header) -> None:
-    """Refuse to add more noise to what is given than the model has learned to look through."""
-    most = header.config.get("task", {}).get("noise", 0.0)
-    if max(levels) <= most:
+def run(request: Upscale, opened: Opened) -> None:
+    """Restore the images that a request names with a model and its settings."""
+    use, (found, header, config) = request.use, opened
+    schedule = build.schedule_of(header, found.path)
+    config = cost.sized(config, schedule, use.calls)
+    opened = opened._replace(config=config)
+    build.operator(config, header.data)  # refused before any work
+    classes.one(restorer.class_of(use.label, {}, opened), config, header.data)
+    wanted = Wanted(inputs.sources(request.inputs), request.seeds.numbers(), request.noises)
+    moves, calls = cost.plan(config, schedule)
+    how = "a trained model" if header.task else "data consistency"
+    how += " with data consistency" if header.task and request.is_consistent else ""
+    count = f"{wanted.total} images, {moves} steps"
+    console.say(f"{request.task} by {how}: {count}, {cost.words(calls)}")
+    if use.dry_run:
+        opening.shown(config)
         return
-    why = f"the model was trained with up to {most:g}; set task.noise to train another"
-    if not header.task:
-        why = f"only for a model that was trained to {UPSCALE}, with task.noise"
-    raise ConfigError(f"--aug-noise {max(levels):g}: {why}")
+    _restore(_job(request, opened, wanted), use.batch or BATCH)
 
 
-def class_of(asked: str | None, record: Record, config: Config, info: DataInfo) -> str | None:
-    """The class of an image given: the one asked for, else what its file says, else none."""
-    said = record.get("classes")
-    if asked is None and isinstance(said, list) and len(said) == 1:
-        known = info.classes or tuple(map(str, range(config["network"].get("classes", 0))))
-        asked = said[0] if said[0] in known else None
-    return classes.fixed(asked, config)
+def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
+    """Check the places of the results, then load the model."""
+    use, config = request.use, opened.config
+    results = open_results(
+        request.output,
+        wanted.named,
+        wanted.seeds,
+        default=RESULTS[request.task],
+        force=use.force,
+        skip_existing=request.skip_existing,
+    )
+    compute = hardware.compute(**config["compute"])
+    restore = restorer.opened(opened, compute, exact=request.is_consistent)
+    size = use.batch or BATCH
+    record = restore.model.record("upscale", size, label=use.label, words=use.words)
+    record["settings"]["operator"] = config["operator"]
+    return Job(request, opened, restore, wanted, results, record)
 
 
-def stage_after(record: Record) -> int:
-    """The stage that follows an image's own, which draws noise of its own from the same seed."""
-    before = record.get("stage", 0)
-    return before + 1 if isinstance(before, int) and before >= 0 else 1
+def _restore(job: Job, size: int) -> None:
+    """Make all results and report each; an input that cannot be read fails alone."""
+    failures = Failures(len(job.wanted.sources))
+    total = sum(len(job.results.missing(source.name)) for source in job.wanted.named)
+    items = _items(job, failures)
+    with console.progress(total, "images") as bar:
+        while batch := list(islice(items, size)):
+            restored = job.restore([item.row for item in batch])
+            if restored is None:
+                return
+            for item, image, error in zip(batch, restored.images, restored.errors, strict=True):
+                _write(job, item, image, error)
+            bar.advance(len(batch))
+    failures.finish()
 
 
-def load(found: Found, config: Config, compute: Compute, task: str, *, exact: bool) -> Upscaler:
-    """The model of a checkpoint as a configuration uses it."""
-    model = walks.ready(found, config, compute)
-    given: Any = build.task(config, model.info)
-    undo = operator(config, model.info, task)
-    return Upscaler(*model[:4], given, undo, exact or given is None)
+def _items(job: Job, failures: Failures) -> Iterator[_Item]:
+    """Every result that is not there yet, input by input."""
+    for items in failures.passing(lambda source: _opened(job, source), job.wanted.sources):
+        yield from items
+
+
+def _opened(job: Job, source: Source) -> list[_Item]:
+    """What is left to be made of one input, which is read if there is anything."""
+    left = [
+        (job.wanted.at(source, noise).name, noise, seed)
+        for noise in job.wanted.noises
+        for seed in job.results.missing(job.wanted.at(source, noise).name)
+    ]
+    if not left:
+        return []
+    look = job.request.look
+    image = inputs.read(source, job.restore.operator.shape, look.fit, look.background)
+    label = restorer.class_of(job.request.use.label, image.record, job.opened)
+    number = classes.one(label, job.opened.config, job.opened.header.data)
+    stage = restorer.stage_after(image.record)
+    return [
+        _Item(name, image, label, Row(image.image, seed, number, noise, stage))
+        for name, noise, seed in left
+    ]
+
+
+def _write(job: Job, item: _Item, image: Tensor, error: float) -> None:
+    """Write one result, and say what there is to say of it."""
+    row, name, task = item.row, item.image.name, job.request.task
+    if job.restore.exact and error > WRONG:
+        console.warn(
+            f"{name}: no image is just this when {AGAIN[task]} again; "
+            f"the result of seed {row.seed} differs by {error:.0f} levels"
+        )
+    picture = inputs.grown(item.image, image, colourful=task == "colorize")
+    values = {"input": name, "seed": row.seed, "class": item.label, "noise": row.noise}
+    for path in job.results.add(item.name, row.seed, picture, _record(job, item, error)):
+        if job.request.use.as_json:
+            console.json_line({"path": str(path), **values, "error": round(error, 3)})
+        else:
+            console.result(str(path))
+
+
+def _record(job: Job, item: _Item, error: float) -> dict[str, Any]:
+    """What a result says of its making."""
+    row = item.row
+    record = {
+        **job.record,
+        "inputs": [item.image.name],
+        "classes": None if item.label is None else [item.label],
+        "stage": row.stage,
+        "error": round(error, 3),
+    }
+    noisy = ["--aug-noise", f"{row.noise:g}"] if row.noise else []
+    if arguments := [*job.record.get("arguments", ()), *noisy]:
+        record["arguments"] = arguments
+    return record

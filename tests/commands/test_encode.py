@@ -19,9 +19,10 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import checkpoint, latents
 from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
 from ddpm_cli.models import build
-from ddpm_cli.options import walking
+from ddpm_cli.models import walks
 from ddpm_cli.pipelines import encode as encoding
 from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.settings.requests import CODING
 
 PLAIN = ("--dtype", "float32", "--device", "cpu")
 
@@ -164,7 +165,7 @@ class TestForward:
 )
 def test_at_counts_from_one(text: str, index: int) -> None:
     want = linear().sigma(torch.tensor((index + 1) / 1000).double())
-    assert walking.level(text, linear()) == pytest.approx(float(want))
+    assert walks.level(text, linear()) == pytest.approx(float(want))
 
 
 class TestRefusals:
@@ -343,6 +344,6 @@ class TestInit:
 
 
 def test_the_bundled_settings_are_refused_where_images_would_not_return() -> None:
-    config = resolve([encoding.OWN, Layer("test", {"wrappers": [{"name": "threshold"}]})])
+    config = resolve([CODING, Layer("test", {"wrappers": [{"name": "threshold"}]})])
     with pytest.raises(ConfigError, match=r"wrappers\.threshold"):
         encoding.plan(config, linear())

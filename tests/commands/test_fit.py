@@ -67,8 +67,8 @@ def test_python_loads_the_moments_too(fitted: Path) -> None:
     config = header.config | {"sampler": header.config["sampler"] | {"variance": "optimal"}}
     checkpoint.save(fitted / "model.safetensors", weights, header._replace(config=config))
     assert ddpm("fit", fitted, *FEW, "--force").code == 0
-    model = walks.load(str(fitted), device="cpu", dtype="float32")
-    assert isinstance(model.denoiser, Analytic)
+    model = ddpm_cli.load(str(fitted), device="cpu", dtype="float32")
+    assert isinstance(model._plain.denoiser, Analytic)
     assert model.sample([1, 2]).isfinite().all()
 
 

@@ -13,6 +13,7 @@ from runs import ddpm
 from ddpm_cli import hardware
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import provenance
+from ddpm_cli.options import shared
 from ddpm_cli.files.checkpoints.checkpoint import read_header
 from ddpm_cli.files.images.inputs import sources
 from ddpm_cli.files.images.pixels import encode_png, read_metadata
@@ -79,7 +80,7 @@ class TestReplay:
 @click.argument("inputs", nargs=-1)
 @click.pass_context
 def edit(ctx: click.Context, /, **_: Any) -> None:
-    click.echo(shlex.join(provenance.given(ctx, "known", "box", "invert", "jump")))
+    click.echo(shlex.join(shared.words(ctx, "known", "box", "invert", "jump")))
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_miniature_can_be_trained_and_sampled(model: Published) -> None:
     losses.sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
-    denoise = build.wrapped(found, denoiser.bind(**condition))
+    denoise = build.wrapper(found)(denoiser.bind(**condition))
     levels, rng = build.levels(found, denoiser.schedule), Rng([1, 2])
     x = start(denoise, levels, torch.zeros(2, 3, 8, 8, dtype=torch.float64), rng)
     steps = {"predictor": build.predictor(found), "corrector": build.corrector(found)}

@@ -77,11 +77,10 @@ class Labelled(nn.Module):
 def drawn(config: Config, seeds: list[int]) -> tuple[Tensor, set[int]]:
     network = Labelled()
     denoiser: Denoiser = build.denoiser(config, network)
-    info = DataInfo((1, 2, 2))
-    (chunk,) = walks.chunks(
-        denoiser, config, info, COMPUTE, seeds, [s % 3 for s in seeds], len(seeds)
-    )
-    *_, last = chunk.states
+    header = Header("model", config, DataInfo((1, 2, 2)), step=0)
+    model = Model("", header, config, COMPUTE, denoiser)
+    batch = Batch(seeds, model.conditions([seed % 3 for seed in seeds]))
+    *_, last = model.draw(batch, model.prepared()).states
     return last.x, network.sizes
 
 

@@ -14,6 +14,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import shared
 from ddpm_cli.settings import config, seeds
 from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.requests import Seeds
 
 HEADER = Layer("model", {"train": {"steps": 1}, "compute": {"device": "header"}})
 
@@ -166,10 +167,11 @@ class TestSeeds:
             assert all(0 <= seed < 2**32 for seed in seeds.parse(text))
 
     def test_image_seeds(self) -> None:
-        assert list(shared.image_seeds(5, 3, None)) == [5, 6, 7]
-        assert shared.image_seeds(5, 3, [9, 1]) == [9, 1]
+        assert list(Seeds(first=5, count=3).numbers()) == [5, 6, 7]
+        assert list(Seeds(first=5).numbers(usual=2)) == [5, 6]
+        assert Seeds(first=5, count=3, listed=[9, 1]).numbers() == [9, 1]
         with pytest.raises(ConfigError, match="seeds end at"):
-            shared.image_seeds(2**32 - 1, 2, None)
+            Seeds(first=2**32 - 1, count=2).numbers()
 
 
 @pytest.mark.usefixtures("components")

@@ -46,6 +46,11 @@ class DataInfo(NamedTuple):
         """Whether the data are images rather than arrays in units of their own."""
         return self.mean is None
 
+    @property
+    def noun(self) -> str:
+        """What the data are called."""
+        return "images" if self.is_image else "samples"
+
     def restore(self, x: Tensor) -> Tensor:
         """Values x [B, ...] of a network as float32 in the units of the data, on the CPU."""
         if self.mean is None or self.std is None:

@@ -92,8 +92,8 @@ class TestTwoPoints:
     def test_the_preset_comes_close_and_never_below(self, tmp_path: Path) -> None:
         words = ["--preset", "two-points", "--device", "cpu", "--dtype", "float32"]
         assert ddpm("train", *words, "-o", "run").code == 0
-        model = walks.load("run", device="cpu", dtype="float32")
-        assert BEST < expected_loss(model.denoiser) < 1.02 * BEST
+        model = ddpm_cli.load("run", device="cpu", dtype="float32")
+        assert BEST < expected_loss(model.denoise) < 1.02 * BEST
         made = model.sample(range(1000), batch=1000)
         assert float(((made.abs() - 0.5).abs() < 0.05).double().mean()) > 0.98
         assert float((made > 0).double().mean()) == pytest.approx(0.5, abs=0.05)
@@ -103,7 +103,7 @@ class TestTwoPoints:
 def test_two_gaussians_get_their_weights(tmp_path: Path) -> None:
     words = ["--preset", "two-gaussians", "--device", "cpu", "--dtype", "float32"]
     assert ddpm("train", *words, "-o", "run").code == 0
-    made = walks.load("run", device="cpu", dtype="float32").sample(range(1000), batch=1000)
+    made = ddpm_cli.load("run", device="cpu", dtype="float32").sample(range(1000), batch=1000)
     low = made.sum(1) < 0
     assert float(low.double().mean()) == pytest.approx(0.2, abs=0.05)
     assert made[~low].mean(0).tolist() == pytest.approx([5, 5], abs=0.3)
@@ -187,12 +187,9 @@ class TestSampling:
         assert (again.code, "exists already" in again.err) == (1, True)
 
     def test_samples_are_in_the_units_of_the_data(self, roll: Path) -> None:
-        model = walks.load(str(roll), device="cpu", dtype="float32")
+        model = ddpm_cli.load(str(roll), device="cpu", dtype="float32")
         assert model.info.mean is not None
-        (chunk,) = walks.chunks(
-            model.denoiser, model.config, model.info, model.compute, [0, 1], None, 2
-        )
-        *_, final = chunk.states
+        *_, final = model.walk([0, 1])
         std, mean = torch.tensor(model.info.std), torch.tensor(model.info.mean)
         assert torch.allclose(model.sample([0, 1]), final.x.float() * std + mean, atol=1e-5)
 

@@ -1,0 +1,171 @@
+"""A checkpoint brought to life: its settings, its denoiser, and walks of batches with it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import hardware
+from ddpm_cli.diffusion import guidance
+from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.walk import State, start
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files import provenance
+from ddpm_cli.files.checkpoints import checkpoint, moments
+from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.moments import Fit
+from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.hardware import Compute
+from ddpm_cli.models import build, walks
+from ddpm_cli.models.walks import Batch, Chunk, Walk
+from ddpm_cli.settings.config import Config
+
+
+class Model(NamedTuple):
+    """A checkpoint and the settings that it is used with; name: how -m finds it again."""
+
+    name: str
+    header: Header
+    config: Config
+    compute: Compute
+    denoiser: Bindable
+
+    @property
+    def info(self) -> DataInfo:
+        """What the network was trained on."""
+        return self.header.data
+
+    @property
+    def schedule(self) -> Schedule:
+        """The process that the network was trained on."""
+        return self.denoiser.schedule
+
+    def prepared(self, top: Tensor | None = None) -> Walk:
+        """The walk of the model's settings, from the level `top` if not from the highest."""
+        return walks.prepared(self.config, self.schedule, top)
+
+    def conditions(self, classes: Sequence[int] | None, **more: Tensor) -> dict[str, Tensor]:
+        """What the network shall see of a batch: the numbers of classes, and tensors by kind."""
+        return more if classes is None else {"classes": torch.tensor(list(classes)), **more}
+
+    def bound(self, conditions: dict[str, Tensor]) -> Denoise:
+        """The denoiser that sees these conditions, guided away from the null class if it is set.
+
+        Guidance moves between the predictions with and without the class (Ho 2022).
+        """
+        given = {kind: rows.to(self.compute.device) for kind, rows in conditions.items()}
+        settings = self.config.get("guidance", {})
+        if "classes" not in given or not guidance.is_guiding(settings):
+            return self.denoiser.bind(**given)
+        null = torch.full_like(given["classes"], self.config["network"]["classes"])
+        return guidance.guidance(self.denoiser, given, given | {"classes": null}, **settings)
+
+    def parts(self, walk: Walk, count: int) -> Iterator[slice]:
+        """Rows of a batch that walk together.
+
+        A solver whose steps follow the image must not see what else is in the batch.
+        """
+        size = 1 if walk.is_adaptive else count
+        return (slice(row, row + size) for row in range(0, count, size))
+
+    def placed(self, x: Tensor) -> Tensor:
+        """Values on the model's device, in the number format of a walk's state."""
+        return x.to(self.compute.device, self.compute.state_dtype)
+
+    def draw(self, batch: Batch, walk: Walk) -> Chunk:
+        """The walk of one batch; image i depends on its own row alone."""
+        begins, ways = [], []
+        for rows in self.parts(walk, len(batch.seeds)):
+            seeds = batch.seeds[rows]
+            denoise = walk.wrap(self.bound({k: v[rows] for k, v in batch.conditions.items()}))
+            if batch.wrap is not None:
+                denoise = batch.wrap(denoise, rows)
+            rng = Rng(seeds)
+            if batch.start is None:
+                like = self.placed(torch.empty(len(seeds), *self.info.shape))
+                x = start(denoise, walk.levels, like, rng)
+            else:
+                x = self.placed(batch.start[rows])
+            constrain = batch.constraint(rows) if batch.constraint else None
+            begins.append(State(x, walk.levels[0], x))
+            ways.append(walk.states(denoise, x, rng, constrain))
+        states = map(walks.joined, zip(*ways, strict=True))
+        classes = batch.conditions.get("classes")
+        numbers = None if classes is None else classes.tolist()
+        return Chunk(list(batch.seeds), numbers, states, walks.joined(begins), denoise)
+
+    def chunks(
+        self,
+        seeds: Sequence[int],
+        size: int,
+        batch: Callable[[Sequence[int]], Batch],
+        walk: Walk | None = None,
+    ) -> Iterator[Chunk]:
+        """One walk for each `size` seeds; `batch` says what those of some seeds need."""
+        walk = walk or self.prepared()
+        for first in range(0, len(seeds), size):
+            yield self.draw(batch(seeds[first : first + size]), walk)
+
+    def to_values(self, pixels: Tensor) -> Tensor:
+        """Pixels uint8 [B, C, H, W] as the network's values: float32 in [-1, 1]."""
+        return from_uint8(pixels)
+
+    def to_pixels(self, values: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] as pixels uint8."""
+        return to_uint8(values)
+
+    def record(
+        self, command: str, batch: int, *, label: str | None, words: Sequence[str]
+    ) -> dict[str, Any]:
+        """What a result must say so that the same one can be made again; see provenance."""
+        return provenance.record(
+            command,
+            self.name,
+            self.header,
+            self.config,
+            self.compute,
+            batch,
+            label=label,
+            arguments=words,
+        )
+
+
+def opened(
+    found: Found,
+    config: Config,
+    compute: Compute | None = None,
+    *,
+    moments_file: Path | None = None,
+    counted: Callable[[int], None] | None = None,
+) -> Model:
+    """The model of a checkpoint, to be walked with as a configuration says.
+
+    compute: where, if not on the device that the configuration names; moments_file: moments of
+    the model, if not those beside it; counted: is told the rows of each network call.
+    """
+    chosen = compute or hardware.compute(**config["compute"])
+    header, denoiser = restored(found, chosen)
+    if counted is not None:
+        denoiser.network.register_forward_pre_hook(lambda _, rows: counted(len(rows[0])))
+    known = build.known(denoiser, fitted(config, header, found, moments_file))
+    return Model(found.name, header, config, chosen, known)
+
+
+def restored(found: Found, compute: Compute) -> tuple[Header, Denoiser]:
+    """The denoiser of a checkpoint on a device, and the header."""
+    header, weights = checkpoint.load(found.path, str(compute.device))
+    return header, build.restored(header, weights, compute, found.path)
+
+
+def fitted(config: Config, header: Header, found: Found, file: Path | None = None) -> Fit | None:
+    """The moments of the model if a sampler's variance needs them: `file`, or those beside it."""
+    if config["sampler"].get("variance") == "optimal":
+        return moments.load(file or moments.beside(found.path), header, found.name)
+    if file is not None:
+        raise ConfigError("--moments: only of use with --set sampler.variance=optimal")
+    return None

@@ -1,0 +1,235 @@
+"""How likely a model finds given data: exactly by its ODE, or bounded by its reverse steps."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import signals
+from ddpm_cli.diffusion import likelihood
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction
+from ddpm_cli.diffusion.guidance import is_guiding
+from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.variational import prior_bits, terms
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.evaluation.coding import Curve
+from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.models import build, walks
+from ddpm_cli.models.model import Model
+from ddpm_cli.pipelines import encode
+from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.requests import PLAIN, Method, Trace
+
+EXACT = 16  # dimensions up to which the exact trace is the default
+EXACT_LIMIT = 1024  # beyond, one gradient a dimension takes hours an image
+CONTINUOUS = 1000  # steps in which a continuous process is bounded
+
+
+def bound(config: Config, schedule: Schedule, *, respaced: bool) -> Layer:
+    """The settings of the bound: all levels of a discrete process, the variance as trained.
+
+    respaced: fewer levels are asked for. Even in log SNR, a tenth of them is almost as good as
+    all; a tenth that is even in time costs twice the bits.
+    """
+    variance = "learned" if config["network"].get("learned_variance") else "small"
+    levels = {"name": "linspace", "count": schedule.steps or CONTINUOUS}
+    if respaced:
+        levels = {"name": "logsnr"}
+    sampler = {"name": "ddpm", "variance": variance}
+    return Layer("ddpm nll", {**PLAIN, "sampler": sampler, "levels": levels})
+
+
+class Measure(NamedTuple):
+    """How to measure: `repeats` draws of all noise for each image are averaged.
+
+    trace, probes: of the ODE; bits: the images have 2^bits levels; seed: of the first image.
+    """
+
+    method: Method = "ode"
+    trace: Trace = "rademacher"
+    probes: int = 1
+    repeats: int = 1
+    bits: int = 8
+    seed: int = 0
+
+
+def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -> int | None:
+    """Network calls an image, None if a tolerance decides; what gives no likelihood is refused."""
+    if is_guiding(config.get("guidance", {})):
+        raise ConfigError("guidance.scale: guided predictions have no likelihood; leave it out")
+    if measure.method == "vlb":
+        return measure.repeats * _plan_bound(config, schedule)
+    for settings in config["wrappers"]:
+        if settings["name"] in encode.LOSSY:
+            fix = "leave it out, nothing is clamped here"
+            raise ConfigError(f"wrappers.{settings['name']}: the ODE has another density; {fix}")
+    size = math.prod(info.shape)
+    if measure.trace == "exact" and size > EXACT_LIMIT:
+        fix = "use --trace rademacher"
+        raise ConfigError(f"--trace exact: one gradient for each of {size} dimensions; {fix}")
+    calls = encode.plan(config, schedule)[1]
+    return None if calls is None else measure.repeats * calls
+
+
+def _plan_bound(config: Config, schedule: Schedule) -> int:
+    name = config["sampler"]["name"]
+    if name != "ddpm":
+        fix = "leave it out, and choose --variance"
+        raise ConfigError(f"sampler.{name}: the bound is that of ancestral steps; {fix}")
+    has_learned = config["network"].get("learned_variance")
+    if config["sampler"]["variance"] == "learned" and not has_learned:
+        raise ConfigError("--variance learned: this model has learned none; use small or large")
+    levels = walks.prepared(config, schedule).levels
+    if len(levels) < 3 or bool((levels.diff() >= 0).any()):
+        raise ConfigError("levels: the bound needs two or more descending ones; use more --steps")
+    return len(levels) - 1
+
+
+class Meter:
+    """Measures batches: bits per dimension of each row, and what they cost."""
+
+    def __init__(self, model: Model, measure: Measure, advance: Callable[[int], None]) -> None:
+        """Take a model, and what counts the network calls of single images."""
+        self.model, self.measure, self.calls, self.rows = model, measure, 0, 0
+        self.walk = model.prepared()
+        self.curve = Curve(self.walk.levels)
+        self._advance = advance
+
+    @property
+    def offset(self) -> float:
+        """What is added to -log2 of the density of a network's values, per dimension.
+
+        log2 of the width of a bin, or of the deviations that arrays were divided by.
+        """
+        if not self.model.info.is_image:
+            return sum(map(math.log2, self.model.info.std or ())) / self.model.info.shape[0]
+        return math.log2((2**self.measure.bits - 1) / 2)
+
+    def __call__(
+        self, x0: Tensor, numbers: Sequence[int], classes: Sequence[int] | None
+    ) -> Tensor | None:
+        """Bits per dimension float64 [B] of rows x0 [B, ...]; None if the process should stop.
+
+        numbers: of the rows; row i has the noise of the seed that is i after the first.
+        """
+        x0 = self.model.placed(x0)
+        way = self._exact if self.measure.method == "ode" else self._bounded
+        bits = way(x0, [self.measure.seed + number for number in numbers], classes)
+        self.rows += len(x0)
+        return None if bits is None else bits.cpu().double()
+
+    def _denoise(self, rows: slice, classes: Sequence[int] | None) -> Denoise:
+        conditions = self.model.conditions(None if classes is None else classes[rows])
+        return self.walk.wrap(_Counted(self.model.bound(conditions), self._count))
+
+    def _count(self, rows: int) -> None:
+        self.calls += rows
+        self._advance(rows)
+
+    def _exact(
+        self, x0: Tensor, seeds: Sequence[int], classes: Sequence[int] | None
+    ) -> Tensor | None:
+        """By the ODE; images whose solver chooses its steps are taken one by one."""
+        parts = []
+        for rows in self.model.parts(self.walk, len(x0)):
+            rng, repeats = Rng([keyed(seed, "nll") for seed in seeds[rows]]), []
+            for _ in range(self.measure.repeats):
+                nats = self._solved(self._denoise(rows, classes), x0[rows], rng)
+                if nats is None:
+                    return None
+                repeats.append(nats)
+            parts.append(torch.stack(repeats).mean(0))
+        return self.offset - torch.cat(parts) / (math.log(2) * x0[0].numel())
+
+    def _solved(self, denoise: Denoise, x0: Tensor, rng: Rng) -> Tensor | None:
+        """Log density in nats [B] of one draw of values within the bins, and of the probes."""
+        x = x0
+        if self.model.info.is_image:
+            u = rng.uniform(x0[0].numel()).to(x0).reshape(x0.shape)
+            x = x0 + (u - 0.5) * (2 / (2**self.measure.bits - 1))
+        probes, make = None, {"rademacher": likelihood.rademacher, "gaussian": likelihood.gaussian}
+        if self.measure.trace != "exact":
+            probes = make[self.measure.trace](x, self.measure.probes, rng)
+        solve = likelihood.leap if self.walk.is_adaptive else likelihood.climb
+        reached = walks.last(solve(denoise, x, self.walk.levels, self.walk.predictor, probes))
+        return None if reached is None else likelihood.log_density(denoise.schedule, reached)
+
+    def _bounded(
+        self, x0: Tensor, seeds: Sequence[int], classes: Sequence[int] | None
+    ) -> Tensor | None:
+        """By the bound, whose terms go into the curve."""
+        info, config = self.model.info, self.model.config
+        denoise = self._denoise(slice(0, len(x0)), classes)
+        rng = Rng([keyed(seed, "nll") for seed in seeds])
+        bits = self.measure.bits if info.is_image else None
+        variance = config["sampler"]["variance"]
+        prior = prior_bits(denoise.schedule, x0, self.walk.levels[0])
+        sums = torch.zeros(2, len(self.walk.levels) - 1, len(x0), dtype=torch.float64)
+        for _ in range(self.measure.repeats):
+            for number, term in enumerate(
+                terms(denoise, x0, self.walk.levels, rng, variance, bits)
+            ):
+                if signals.requested():
+                    return None
+                sums[:, number] += torch.stack([term.bits, term.error]).cpu().double()
+        received, errors = sums / self.measure.repeats
+        received = torch.cat([prior[None].cpu().double(), received])
+        received[-1] += 0.0 if info.is_image else self.offset
+        whole = received.sum(0).isfinite()  # others are refused one by one, and count for nothing
+        self.curve.add(received[:, whole], errors[:, whole])
+        return received.sum(0)
+
+
+class _Counted:
+    """A denoiser that reports how many rows it was asked for."""
+
+    def __init__(self, inner: Denoise, count: Callable[[int], None]) -> None:
+        self.schedule = inner.schedule
+        self._inner, self._count = inner, count
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
+        self._count(len(x))
+        return self._inner(x, sigma)
+
+
+def mean(bits: Sequence[float]) -> tuple[float, float | None]:
+    """The mean over images and its standard error; one image has none."""
+    values = torch.tensor(bits, dtype=torch.float64)
+    error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
+    return float(values.mean()), error
+
+
+def trace(info: DataInfo) -> Trace:
+    """The trace unless told: exact where it costs little."""
+    return "exact" if math.prod(info.shape) <= EXACT else "rademacher"
+
+
+def described(config: Config, measure: Measure) -> str:
+    """How it was measured, in words."""
+    sampler, levels = config["sampler"], config["levels"]
+    drawn = f", {measure.repeats} repeats" if measure.repeats > 1 else ""
+    spread = f"{levels['name']} {levels.get('count', '')}".rstrip()
+    if measure.method == "vlb":
+        wrappers = "+".join(settings["name"] for settings in config["wrappers"]) or "no wrappers"
+        return f"vlb, {spread}, {sampler['variance']} variance, {wrappers}{drawn}"
+    order = f" of order {sampler['order']}" if "order" in sampler else ""
+    solver = f"{sampler['name']}{order}, {spread}"
+    if build.is_adaptive(config):
+        solver = f"{sampler['name']} to {sampler['rtol']:g}"
+    number = f"{measure.probes} {measure.trace} probe{'s' if measure.probes > 1 else ''}"
+    probes = f" trace from {number}"
+    return f"ode, {solver},{' exact trace' if measure.trace == 'exact' else probes}{drawn}"
+
+
+def unit(info: DataInfo, measure: Measure) -> str:
+    """What the bits count, in words."""
+    if not info.is_image:
+        return "of the density in the data's own units"
+    width, levels = f"2/{2**measure.bits - 1}", 2**measure.bits
+    if measure.method == "vlb":
+        return f"of {levels} levels, by the discretized decoder"
+    added = math.log2((levels - 1) / 2)
+    return f"of {levels} levels, dequantized over bins {width} wide, which adds {added:.4f} bits"

@@ -1,0 +1,212 @@
+"""What all verbs do before their work: find the model, read its header, settle the settings.
+
+Nothing here needs torch: wrong settings are refused before it is there.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ddpm_cli import console
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints.checkpoint import Header
+from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.checks import check_guidance
+from ddpm_cli.settings.config import CLASSIFIER, SAMPLING, Config, Layer, resolve
+from ddpm_cli.settings.requests import Inpaint, Upscale, Use
+
+INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for
+
+Suited = Callable[[Header, str], None]
+
+
+class Opened(NamedTuple):
+    """A model that was found, by its header alone, and the settings that it is used with."""
+
+    found: Found
+    header: Header
+    config: Config
+
+
+def refuse_classifier(header: Header, name: str) -> None:
+    """Refuse to draw with a model that only tells classes apart."""
+    if header.task == CLASSIFIER:
+        raise Refusal(f"{name}: a classifier, which draws nothing; ddpm guide --classifier {name}")
+
+
+def refuse_conditional(header: Header, name: str) -> None:
+    """Refuse to sample from a model that needs to be given an image, or that draws none."""
+    refuse_classifier(header, name)
+    if header.task:
+        raise Refusal(f"{name}: a model for {header.task}, given an image", f"ddpm {header.task}")
+
+
+def chosen(
+    model: str | None, task: str = "", suited: Suited = refuse_conditional
+) -> tuple[Found, Header]:
+    """The model that -m names, or the usual one for a task, which is said; see `suited`."""
+    found = find.find(model, task)
+    if model is None:
+        console.say(f"model: {found.name}")
+    header = checkpoint.read_header(found.path)
+    suited(header, found.name)
+    return found, header
+
+
+def opened(use: Use, *own: Layer, free: Sequence[str] = ()) -> Opened:
+    """The unconditional model of a request with its settings; see `settled`."""
+    found, header = chosen(use.model)
+    return Opened(found, header, settled(found, header, use.layers, own, free=free))
+
+
+def settled(
+    found: Found,
+    header: Header,
+    layers: Sequence[Layer],
+    own: Sequence[Layer] = (),
+    *,
+    above: Sequence[Layer] = (),
+    free: Sequence[str] = (),
+) -> Config:
+    """A model's configuration with other ways to walk; what it was trained as is fixed.
+
+    layers: the settings asked for; own: layers of the verb itself, above the checkpoint and below
+    all that is asked for; above: what its own flags ask for; free: tables that the verb alone has
+    a use for.
+    """
+    config = resolve([Layer(str(found.path), header.config), *own, *layers, *above])
+    if config["constraints"] and "constraints" not in free:
+        raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
+    if config["guides"] and "guides" not in free:
+        raise ConfigError("guides: only of ddpm guide")
+    check_guidance(config)
+    tables = (*SAMPLING, *free, "compute", "summary")
+    configuration.refuse_other_training(dict(header.config), config, tables)
+    return config
+
+
+def shown(config: Config) -> None:
+    """Print a whole configuration, as --dry-run does."""
+    console.result(configuration.dump_toml(config).rstrip("\n"))
+
+
+def inpainting(request: Inpaint) -> Opened:
+    """The model and settings of `ddpm inpaint`: trained to fill holes, or unconditional."""
+    method, use = request.chosen_method, request.use
+
+    def suited(header: Header, name: str) -> None:
+        refuse_classifier(header, name)
+        if header.task not in ("", INPAINT):
+            raise Refusal(f"{name}: a model for {header.task}", "choose one for inpaint with -m")
+        if method == "model" and not header.task:
+            fix = "use replace, or a model of ddpm train --preset mnist-inpaint"
+            raise ConfigError(f"--method model: {name} was not trained to fill holes; {fix}")
+
+    task = INPAINT if method in ("auto", "model") else ""
+    found, header = chosen(use.model, task, suited)
+    config = settled(found, header, use.layers, free=["constraints"])
+    is_model = method == "model" or (method == "auto" and "task" in config)
+    if is_model or (method == "auto" and config["constraints"]):
+        constraints = [] if method == "model" else config["constraints"]
+    else:
+        name = "replace" if method == "auto" else method
+        layer = Layer("--method", {"constraints": [{"name": name}]})
+        constraints = resolve([layer])["constraints"]
+    edits = [*_jumps(request), *config["edits"]]
+    return Opened(found, header, config | {"constraints": constraints, "edits": edits})
+
+
+def _jumps(request: Inpaint) -> list[dict[str, Any]]:
+    """RePaint's jumps, which come before all other edits of the levels."""
+    values = {"lengths": request.jump, "visits": request.resample}
+    knobs = {key: [value] for key, value in values.items() if value is not None}
+    if not knobs:
+        return []
+    edits = resolve([Layer("--jump", {"edits": [{"name": "jumps", **knobs}]})])["edits"]
+    return list(edits)
+
+
+def restoring(request: Upscale) -> Opened:
+    """The model and settings of `ddpm upscale`; what the model cannot look through is refused."""
+    use = request.use
+    found, header = restorer(use.model, request.method, request.task)
+    refuse_noise(max(request.noises), header)
+    layer = operator(header, request.task, request.factor)
+    config = settled(found, header, use.layers, [layer], free=["operator"])
+    refuse_operator(config, request.task)
+    return Opened(found, header, config)
+
+
+def restorer(model: str | None, method: str, task: str) -> tuple[Found, Header]:
+    """The checkpoint to restore with, trained for it or unconditional; others are refused."""
+    if method == "model" and task != UPSCALE:
+        raise ConfigError(f"--method model: models are trained to {UPSCALE}; leave --task out")
+    is_trained = method != "zero-shot" and task == UPSCALE
+
+    def suited(header: Header, name: str) -> None:
+        refuse_classifier(header, name)
+        if header.task not in ("", UPSCALE):
+            fix = f"give one with task.name={UPSCALE} or an unconditional one"
+            raise Refusal(f"{name}: trained to {header.task}, not to {task}; {fix}")
+        if header.task and not is_trained:
+            what = f"--task {task}" if method != "zero-shot" else "--method zero-shot"
+            raise Refusal(f"{name}: trained to {UPSCALE}; {what} takes an unconditional model")
+        if not header.task and method == "model":
+            fix = "leave out --method model, or give one with -m"
+            raise Refusal(f"{name}: not trained to {UPSCALE}; {fix}")
+
+    return chosen(model, UPSCALE if is_trained else "", suited)
+
+
+def operator(header: Header, task: str, factor: float | None) -> Layer:
+    """The operator that --task and --factor, or what the model was trained for, stand for."""
+    trained = header.config.get("task")
+    if trained:
+        if factor not in (None, trained["factor"]):
+            was = f"the model was trained for {trained['factor']:g}"
+            raise ConfigError(f"--factor {factor:g}: {was}; leave it out")
+        knobs = {key: trained[key] for key in ("factor", "filter")}
+    else:
+        knobs = {} if factor is None else {"factor": factor}
+    return Layer("--task", {"operator": {"name": task, **knobs}})
+
+
+def refuse_operator(config: Config, task: str) -> None:
+    """Refuse an operator that --task does not name, or that a trained model does not know."""
+    settings = config["operator"]
+    trained = config.get("task") or settings
+    if settings["name"] != task:
+        raise ConfigError(f"operator.name: chosen by --task; give --task {settings['name']}")
+    for key in ("factor", "filter"):
+        if settings.get(key) != trained.get(key):
+            raise ConfigError(
+                f"operator.{key}: {settings[key]!r} asked for, but the model was trained with "
+                f"{trained[key]!r}; leave it out"
+            )
+
+
+def refuse_noise(level: float, header: Header) -> None:
+    """Refuse to add more noise to what is given than the model has learned to look through."""
+    most = header.config.get("task", {}).get("noise", 0.0)
+    if level <= most:
+        return
+    why = f"the model was trained with up to {most:g}; set task.noise to train another"
+    if not header.task:
+        why = f"only for a model that was trained to {UPSCALE}, with task.noise"
+    raise ConfigError(f"--aug-noise {level:g}: {why}")
+
+
+def parts(model: str | None) -> tuple[str | None, list[str]]:
+    """The first model that -m names, and those that follow behind commas."""
+    if model is None or "," not in model or Path(model).exists():
+        return model, []
+    first, *later = model.split(",")
+    return first, later
+
+
+def base(use: Use) -> Use:
+    """What is asked of the first model of a cascade."""
+    return replace(use, model=parts(use.model)[0])

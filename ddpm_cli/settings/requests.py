@@ -1,0 +1,241 @@
+"""What each verb is asked to do: plain values, built by a command, by Python or by a test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.seeds import LIMIT
+
+# A model's own way to walk is for drawing new images. Levels run to where the image is gone;
+# a clean image that is clamped on the way up is another one on the way down.
+CODING = Layer(
+    "ddpm encode",
+    {
+        "sampler": {"name": "heun"},
+        "corrector": {"name": "none"},
+        "levels": {"name": "logsnr", "count": 50},
+        "wrappers": [],
+        "edits": [],
+        "constraints": [],
+    },
+)
+
+# A model's own sampler, levels and wrappers are for drawing. What a 16-bit network rounds off
+# shows in the second decimal of either method.
+PLAIN: dict[str, Any] = {
+    "corrector": {"name": "none"},
+    "edits": [],
+    "constraints": [],
+    "guidance": {"scale": 1.0, "low": 0.0, "high": None, "rescale": 0.0},
+    "compute": {"dtype": "float32"},
+}
+# The ODE of a clamped prediction has another density.
+LIKELIHOOD = Layer(
+    "ddpm nll",
+    {
+        **PLAIN,
+        "sampler": {"name": "dpm-solver-single", "order": 3},
+        "levels": {"name": "logsnr", "count": 50},
+        "wrappers": [],
+    },
+)
+
+Method = Literal["ode", "vlb"]
+Trace = Literal["exact", "rademacher", "gaussian"]
+FitTo = Literal["error", "pad", "crop", "resize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """What every verb is told that works with a finished model.
+
+    model: what -m says; is_standing: it is a choice of the environment; layers: the settings
+    asked for, lowest first; calls: how many network calls an image may cost, which chooses the
+    number of levels; label: what --class says; batch: how many images at once.
+    words: how the command line says what no setting stands for, for the record of a result.
+    """
+
+    model: str | None = None
+    is_standing: bool = False
+    layers: Sequence[Layer] = ()
+    calls: int | None = None
+    label: str | None = None
+    batch: int | None = None
+    words: Sequence[str] = ()
+    as_json: bool = False
+    dry_run: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How image files become images of a model; see files.images.inputs.read."""
+
+    fit: FitTo = "error"
+    background: str = "white"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """Which seeds: a list of them, or `count` from `first` on; count None: as many as is usual.
+
+    is_listed: the caller chose any of it, and does not leave it to what is usual.
+    """
+
+    first: int = 0
+    count: int | None = None
+    listed: Sequence[int] | None = None
+    is_chosen: bool = False
+
+    def numbers(self, usual: int = 1) -> Sequence[int]:
+        """The seed of each image; `usual`: how many there are unless told."""
+        if self.listed is not None:
+            return self.listed
+        count = self.count or usual
+        if self.first + count > LIMIT:
+            fix = "ask for fewer images"
+            raise ConfigError(f"--count {count}: seeds end at {LIMIT - 1}; {fix}")
+        return range(self.first, self.first + count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """How many samples of which seeds, and where they go.
+
+    moments: the file of an optimal variance; trajectory, frames: where the walks go, and how many
+    states of each; aug_noise: what each further model of a cascade adds to what it enlarges.
+    """
+
+    seeds: Seeds = field(default_factory=Seeds)
+    output: str | None = None
+    skip_existing: bool = False
+    trajectory: Path | None = None
+    frames: int | None = None
+    moments: Path | None = None
+    aug_noise: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """`ddpm sample`: from noise, from latents in the file `origin`, or from the image `init`.
+
+    at: how much noise `init` is given.
+    """
+
+    use: Use
+    draw: Draw
+    origin: Path | None = None
+    init: str | None = None
+    at: str | None = None
+    look: Look = field(default_factory=Look)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encode:
+    """`ddpm encode`: images to latents in the file `output`, walked up or noised at once."""
+
+    use: Use
+    inputs: Sequence[str]
+    output: Path
+    method: Literal["ode", "forward"] = "ode"
+    at: str | None = None
+    is_checked: bool = True
+    seed: int = 0
+    look: Look = field(default_factory=Look)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolate:
+    """`ddpm interpolate`: frames between images, or between the noise of seeds.
+
+    count: frames from each end to the next; speed: milliseconds a frame of a film.
+    """
+
+    use: Use
+    inputs: Sequence[str]
+    output: str
+    seeds: Sequence[int] | None = None
+    count: int = 9
+    blend: Literal["slerp", "lerp"] | None = None
+    at: str | None = None
+    speed: int = 120
+    seed: int = 0
+    look: Look = field(default_factory=Look)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inpaint:
+    """`ddpm inpaint`: parts of images anew, or more around them.
+
+    jump, resample: RePaint's; mask, keeps, threshold: see files.images.masks.Mask.
+    """
+
+    use: Use
+    inputs: Sequence[str]
+    output: str | None
+    seeds: Seeds
+    method: str = "auto"
+    mask: str | None = None
+    keeps: Literal["black", "white"] = "black"
+    threshold: float = 0.5
+    extend: str | None = None
+    panorama: str | None = None
+    jump: int | None = None
+    resample: int | None = None
+    skip_existing: bool = False
+    look: Look = field(default_factory=Look)
+
+    @property
+    def chosen_method(self) -> str:
+        """The method asked for; resampling is RePaint's, which replaces known pixels."""
+        if self.jump is None and self.resample is None:
+            return self.method
+        if self.method == "model":
+            raise ConfigError("--jump, --resample: not with --method model; leave them out")
+        return "replace" if self.method == "auto" else self.method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upscale:
+    """`ddpm upscale`: images enlarged, coloured or sharpened; noises: one result for each."""
+
+    use: Use
+    inputs: Sequence[str]
+    output: str | None
+    seeds: Seeds
+    method: str = "auto"
+    task: str = "upscale"
+    factor: float | None = None
+    is_consistent: bool = False
+    noises: Sequence[float] = (0.0,)
+    skip_existing: bool = False
+    look: Look = field(default_factory=Look)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nll:
+    """`ddpm nll`: how likely files, or the first `count` rows of a data set, are.
+
+    steps: what --steps says, which the layers hold, too; trace None: as suits the data;
+    bits: images have 2^bits levels, 8 unless told;
+    terms, curve: files of the bound's terms and of its rate-distortion curve.
+    """
+
+    use: Use
+    inputs: Sequence[str] = ()
+    split: str | None = None
+    count: int | None = None
+    method: Method = "ode"
+    steps: int | None = None
+    trace: Trace | None = None
+    probes: int = 1
+    repeats: int = 1
+    bits: int | None = None
+    moments: Path | None = None
+    terms: Path | None = None
+    curve: Path | None = None
+    seed: int = 0
+    look: Look = field(default_factory=Look)
