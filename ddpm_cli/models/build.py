@@ -46,6 +46,8 @@ def _maker(table: str, settings: dict[str, Any]) -> Callable[..., Any]:
     def make(*arguments: Any) -> Any:
         try:
             return function(*arguments, **knobs)
+        except ConfigError:
+            raise
         except ValueError as error:
             raise ConfigError(f"{table}.{settings['name']}: {error}") from None
 
@@ -289,6 +291,6 @@ def outline(header: Header, path: Path) -> nn.Module:
     try:
         with torch.device("meta"):
             return network(header.config, header.data)
-    except (ConfigError, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         why = str(error).splitlines()[0]
         raise Refusal(f"{path}: corrupt: no network can be built from it: {why}") from None

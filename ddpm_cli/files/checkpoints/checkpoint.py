@@ -164,10 +164,10 @@ def _parse(path: Path, fields: dict[str, Any]) -> Header:
         kind, digest, version = (str(fields[key]) for key in ("kind", "hash", "version"))
         numbers = (int(fields["step"]), int(fields["threads"]))
         fitted = dict(fields["fitted"]) if "fitted" in fields else None
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise _corrupt(path, "its header has missing or wrong entries") from None
     except ConfigError as error:
         raise _corrupt(path, error.problems[0]) from None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise _corrupt(path, "its header has missing or wrong entries") from None
     return Header(kind, config, info, *numbers, digest, version, fitted)
 
 
