@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ddpm_cli.diffusion.schedules.tables import Schedule
-    from ddpm_cli.files.checkpoints.checkpoint import Header
     from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.files.images.inputs import Input, Source
     from ddpm_cli.pipelines.encode import Encoded
 
@@ -80,7 +80,8 @@ def command(
     model's own sampler takes it away again. Latents are kept in units of the process's noise,
     x_T itself of a variance-preserving process and x_T / sigma of an exploding one.
     """
-    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.checkpoints import find
+    from ddpm_cli.files.checkpoints.header import read_header
     from ddpm_cli.files.images import inputs as files
     from ddpm_cli.files.outputs import samples
     from ddpm_cli.models import build, walks
@@ -93,7 +94,7 @@ def command(
     found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     walks.refuse_conditional(header, found.name)
     files.mode_of(header.data.shape)
     task = _task(ctx, found, header, build.schedule_of(header, found.path))

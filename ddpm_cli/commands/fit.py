@@ -14,8 +14,8 @@ from ddpm_cli.settings.config import SAMPLING, Layer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ddpm_cli.files.checkpoints.checkpoint import Header
     from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.files.checkpoints.moments import Fit
     from ddpm_cli.pipelines.fit import Source
 
@@ -99,13 +99,14 @@ def command(
     it beside the model. It belongs to the model's present weights and is refused for others.
     Images come from the model's own data set; --set data.path=... names another.
     """
-    from ddpm_cli.files.checkpoints import checkpoint, find, moments
+    from ddpm_cli.files.checkpoints import find, moments
+    from ddpm_cli.files.checkpoints.header import read_header
     from ddpm_cli.models.walks import refuse_conditional
 
     found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     refuse_conditional(header, found.name)
     path = Path(output) if output else moments.beside(found.path)
     if path.exists() and not force:

@@ -12,8 +12,8 @@ from ddpm_cli.settings.config import Config, Layer
 
 if TYPE_CHECKING:
     from ddpm_cli.diffusion.schedules.tables import Schedule
-    from ddpm_cli.files.checkpoints.checkpoint import Header
     from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.hardware import Compute
     from ddpm_cli.models.walks import Batch
     from ddpm_cli.pipelines.cascade import Cascade
@@ -141,7 +141,8 @@ def command(ctx: click.Context, /, model: str | None, **_: Any) -> None:
     several, each with its own scale; see --list guides. Where strong guidance saturates, try
     --set 'wrappers=[{name="threshold"}]'.
     """
-    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.checkpoints import find
+    from ddpm_cli.files.checkpoints.header import read_header
     from ddpm_cli.models import walks
     from ddpm_cli.pipelines import cascade as cascades
     from ddpm_cli.pipelines import sample
@@ -150,7 +151,7 @@ def command(ctx: click.Context, /, model: str | None, **_: Any) -> None:
     found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     walks.refuse_conditional(header, found.name)
     cascade = cascades.planned(later, found, header.data, ctx.params["aug_noise"])
     task = _task(ctx, found, header, cascade)

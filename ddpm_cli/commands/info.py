@@ -13,7 +13,7 @@ from ddpm_cli.options import shared
 from ddpm_cli.settings import config as configuration
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.header import Header
 
 # Tables of a model's configuration that say what it is.
 SHOWN = (
@@ -93,11 +93,12 @@ def _record(target: str | None) -> dict[str, Any] | None:
 
 def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and facts of a checkpoint."""
-    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.checkpoints import find
+    from ddpm_cli.files.checkpoints.header import read_header
     from ddpm_cli.models import build
 
     found = find.find(target)
-    header = checkpoint.read_header(found.path, verify=True)
+    header = read_header(found.path, verify=True)
     facts: dict[str, Any] = {
         "file": str(found.path),
         "hash": header.hash,
@@ -124,12 +125,13 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _belonging(header: "Header", path: Path) -> dict[str, Any]:
     """How moments were measured and which model they belong to, its file if it is beside them."""
-    from ddpm_cli.files.checkpoints import checkpoint, moments
+    from ddpm_cli.files.checkpoints import moments
+    from ddpm_cli.files.checkpoints.header import read_header
 
     fitted = dict(header.fitted or {})
     model = path.with_name(path.name.replace(f"{moments.SUFFIX}.", ".", 1))
     there = model != path and model.is_file()
-    same = there and checkpoint.read_header(model).hash == fitted.get("model")
+    same = there and read_header(model).hash == fitted.get("model")
     return fitted | {"model_file": str(model) if same else None}
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ddpm_cli.failures import Failures
-    from ddpm_cli.files.checkpoints.checkpoint import Header
     from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.files.images.canvas import Canvas
     from ddpm_cli.files.images.inputs import Input, Source
     from ddpm_cli.files.outputs.edits import Results
@@ -142,7 +142,8 @@ class _Task(NamedTuple):
 
 def _task(ctx: click.Context, model: str | None, label: str | None) -> _Task:
     """What the options ask for; what makes no sense is refused before any work."""
-    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.checkpoints import find
+    from ddpm_cli.files.checkpoints.header import read_header
     from ddpm_cli.files.images.inputs import mode_of
     from ddpm_cli.models import build, classes, walks
     from ddpm_cli.models import cost as planning
@@ -152,7 +153,7 @@ def _task(ctx: click.Context, model: str | None, label: str | None) -> _Task:
     found = find.find(model, "inpaint" if method in ("auto", "model") else "")
     if model is None:
         console.say(f"model: {found.name}")
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     inpaint.refuse_other_task(header, method, found.name)
     shape = header.data.shape
     mode_of(shape)

@@ -15,8 +15,8 @@ from ddpm_cli.settings.config import Config, Layer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ddpm_cli.files.checkpoints.checkpoint import Header
     from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.files.images.inputs import Source
     from ddpm_cli.files.outputs.frames import Frames
     from ddpm_cli.pipelines.encode import Coder
@@ -88,7 +88,8 @@ def command(
     them, and the model's own sampler takes the noise away (Ho 2020, section 4.2): the larger T,
     the more each frame is an image of its own, and the less the ends are kept.
     """
-    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.checkpoints import find
+    from ddpm_cli.files.checkpoints.header import read_header
     from ddpm_cli.files.images.inputs import mode_of
     from ddpm_cli.files.outputs.frames import open_frames
     from ddpm_cli.models import walks
@@ -96,7 +97,7 @@ def command(
     found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     walks.refuse_conditional(header, found.name)
     mode_of(header.data.shape)
     task = _task(ctx, inputs, found, header)

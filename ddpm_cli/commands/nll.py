@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ddpm_cli.diffusion.schedules.tables import Schedule
-    from ddpm_cli.files.checkpoints.checkpoint import Header
     from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.pipelines.nll import Asked, Meter
     from ddpm_cli.pipelines.rows import Given, Rows
 
@@ -124,7 +124,8 @@ def command(
     given the null class unless told. Standard errors are over images. Of data that are no
     images the density is measured, in their own units. Exit code 3: some inputs failed.
     """
-    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.checkpoints import find
+    from ddpm_cli.files.checkpoints.header import read_header
     from ddpm_cli.models import build
     from ddpm_cli.models.walks import refuse_conditional
     from ddpm_cli.pipelines import rows
@@ -132,7 +133,7 @@ def command(
     found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     refuse_conditional(header, found.name)
     task = _task(ctx, found, header, build.schedule_of(header, found.path))
     batch = ctx.params["batch"] or BATCH

@@ -10,8 +10,8 @@ from ddpm_cli.options import completion, shared, walking
 from ddpm_cli.settings.config import Layer
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoints.checkpoint import Header
     from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.files.checkpoints.latents import Latents
     from ddpm_cli.pipelines.cascade import Cascade
     from ddpm_cli.pipelines.sample import Task
@@ -92,7 +92,7 @@ def command(
     images come back; whatever is asked for as well wins. --init keeps more of the image the
     smaller --at is; levels above it are left out, and the class is none unless asked for.
     """
-    from ddpm_cli.files.checkpoints.checkpoint import read_header
+    from ddpm_cli.files.checkpoints.header import read_header
     from ddpm_cli.models import walks
     from ddpm_cli.pipelines import cascade as cascades
     from ddpm_cli.pipelines import sample, starts

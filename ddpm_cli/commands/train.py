@@ -13,7 +13,7 @@ from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Config
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+    from ddpm_cli.files.checkpoints.header import DataInfo
     from ddpm_cli.files.checkpoints.run import Run
     from ddpm_cli.hardware import Compute
     from ddpm_cli.training.distributed import Group

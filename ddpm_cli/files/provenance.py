@@ -13,7 +13,7 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.settings.config import SAMPLING, Config, toml_value
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.hardware import Compute
 
 

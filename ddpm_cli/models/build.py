@@ -19,7 +19,7 @@ from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.diffusion.walk import Constraint, Draws, Move, Step, Visited, renoise
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
 from ddpm_cli.networks.parts.heads import Head, Tap

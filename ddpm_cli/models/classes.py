@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.errors import ConfigError, nearest
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models import walks
 from ddpm_cli.settings.config import Config
 

@@ -16,8 +16,8 @@ from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.diffusion.walk import Constraint, Draws, State, start, walk
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find, moments
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
 from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
@@ -223,7 +223,7 @@ class Model(NamedTuple):
 def load(model: str | None, **compute: str) -> Model:
     """The model that -m names, on its device."""
     found = find.find(model)
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     refuse_conditional(header, found.name)
     layers = [Layer("the checkpoint", header.config), Layer("load", {"compute": compute})]
     return ready(found, resolve(layers))

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
 from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddpm_cli import console
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
 from ddpm_cli.files.records import Names, Record, compact

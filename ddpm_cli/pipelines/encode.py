@@ -12,8 +12,8 @@ from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.evaluation.fidelity import psnr
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
 from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.images import pixels as images
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, cost, walks

@@ -10,7 +10,7 @@ from ddpm_cli.diffusion.masked import begun
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.walk import Constraint
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.checkpoint import Header
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.models import build, classes, walks
 from ddpm_cli.models.walks import Batch, Model

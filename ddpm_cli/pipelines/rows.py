@@ -13,7 +13,7 @@ from ddpm_cli.data.image_set import Data
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import provenance
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.inputs import Fit, Source
 from ddpm_cli.models import build, classes

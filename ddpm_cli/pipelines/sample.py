@@ -13,8 +13,8 @@ from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
 from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory

@@ -15,7 +15,7 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints import checkpoint, find
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.run import Run
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.hardware import Compute

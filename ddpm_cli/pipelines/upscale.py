@@ -11,9 +11,9 @@ from ddpm_cli.diffusion.denoiser import Bindable, Denoise
 from ddpm_cli.diffusion.restoration import Separable, consistent, within
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints import checkpoint, find
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
@@ -103,7 +103,7 @@ def choose(model: str | None, method: str, task: str) -> tuple[Found, Header]:
         raise ConfigError(f"--method model: models are trained to {UPSCALE}; leave --task out")
     trained = method != "zero-shot" and task == UPSCALE
     found = find.find(model, UPSCALE if trained else "")
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     walks.refuse_classifier(header, found.name)
     if header.task not in ("", UPSCALE):
         fix = f"give one with task.name={UPSCALE} or an unconditional one"

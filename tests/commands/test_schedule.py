@@ -13,6 +13,7 @@ from ddpm_cli.commands.schedule import COLUMNS, tabulate
 from ddpm_cli.diffusion.schedules import tables
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.settings.config import Layer, resolve
 
 
@@ -92,7 +93,7 @@ def test_csv_and_json_have_the_same_rows_in_full_precision() -> None:
 def test_model(place: str, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     settings = resolve([Layer("test", {"schedule": {"name": "linear", "steps": 50}})])
-    header = checkpoint.Header("model", settings, checkpoint.DataInfo((1, 4, 4)), 0)
+    header = Header("model", settings, DataInfo((1, 4, 4)), 0)
     checkpoint.save(tmp_path / "run/model.safetensors", {"weight": torch.zeros(1)}, header)
     of_model = run("--json", "-m", str(tmp_path / place)).out
     assert of_model == run("--json", "--set", "schedule={name='linear', steps=50}").out

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ddpm_cli import hardware
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models import build, cost, walks
 from ddpm_cli.settings.config import Config, Layer, resolve
 

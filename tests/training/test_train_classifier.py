@@ -17,6 +17,7 @@ from ddpm_cli.diffusion.draws import low_discrepancy
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import build, walks
 from ddpm_cli.training import held_out
 from ddpm_cli.training.batches import cropped, prepare
@@ -164,9 +165,7 @@ class TestHeldOut:
         self, classified: Path, data: Path
     ) -> None:
         classify = restored(classified)
-        test = build.images(
-            checkpoint.read_header(classified / "model.safetensors").config, "test"
-        )
+        test = build.images(read_header(classified / "model.safetensors").config, "test")
         pixels, labels = test[torch.arange(16)]
         assert labels is not None
         found = held_out.measured(
@@ -234,7 +233,7 @@ class TestCheckpoint:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         assert find.find(None, "classifier").name == "mnist-classifier"
-        assert checkpoint.read_header(find.find("mnist-classifier").path).task == "classifier"
+        assert read_header(find.find("mnist-classifier").path).task == "classifier"
         shutil.copytree(finished, "runs/drawing")
         shutil.copytree(classified, "runs/telling")
         (tmp_path / "runs/telling/model.safetensors").touch()
