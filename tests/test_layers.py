@@ -38,7 +38,6 @@ PENDING = {
     ("options/walking.py", "diffusion"),
     ("pipelines/sample.py", "options"),
     ("pipelines/starts.py", "options"),
-    ("pipelines/train.py", "options"),
     ("files/provenance.py", "__init__"),
 }
 HEAVY = {

@@ -12,8 +12,8 @@ import click
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import shared, walking
-from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.toml import dump_toml
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,7 +100,7 @@ def command(
     task = _task(ctx, found, header, build.schedule_of(header, found.path))
     console.say(f"{len(sources)} images, {task.cost}")
     if dry_run:
-        console.result(configuration.dump_toml(task.config).rstrip("\n"))
+        console.result(dump_toml(task.config).rstrip("\n"))
         return
     _encode(ctx, task, sources, path)
 

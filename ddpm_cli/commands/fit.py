@@ -9,7 +9,9 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.options import shared
 from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.checks import refuse_other_training
 from ddpm_cli.settings.config import SAMPLING, Layer
+from ddpm_cli.settings.toml import toml_value
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,7 +128,7 @@ def command(
         console.result(str(path))
     else:
         levels = {"name": "explicit", "timesteps": values["timesteps"]}
-        console.result(f"levels={configuration.toml_value(levels)}")
+        console.result(f"levels={toml_value(levels)}")
     if trajectory is None:
         own = "" if "variance" in header.config["sampler"] else "--sampler ddpm "
         console.say(f"try: ddpm sample -m {found.name} {own}--set sampler.variance=optimal")
@@ -174,7 +176,7 @@ def _source(
 
     config = configuration.resolve(shared.layers(ctx, header=Layer(str(path), header.config)))
     free = ("data", "compute", *SAMPLING, "summary")
-    configuration.refuse_other_training(dict(header.config), config, free)
+    refuse_other_training(dict(header.config), config, free)
     images = build.images(config, "train")
     info, classes = build.data_info(images), config["network"].get("classes", 0)
     if info.shape != header.data.shape or (classes and info.classes != header.data.classes):

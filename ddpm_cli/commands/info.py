@@ -11,6 +11,8 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.options import shared
 from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.toml import dump_toml, toml_value
 
 if TYPE_CHECKING:
     from ddpm_cli.files.checkpoints.header import Header
@@ -66,7 +68,7 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
         )
     header, facts = _model(target)
     if as_toml:
-        console.result(configuration.dump_toml(header).rstrip("\n"))
+        console.result(dump_toml(header).rstrip("\n"))
     else:
         _show(facts, as_json)
 
@@ -116,7 +118,7 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         "shape": list(header.data.shape),
         "classes": list(header.data.classes or ()),
     }
-    draws = header.task != configuration.CLASSIFIER
+    draws = header.task != CLASSIFIER
     for table in SHOWN:
         if table in header.config and (draws or table not in configuration.SAMPLING):
             facts[table] = header.config[table]
@@ -143,7 +145,7 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
     width = max(map(len, facts))
     for key, value in facts.items():
         if isinstance(value, dict):
-            value = configuration.toml_value(value)
+            value = toml_value(value)
         elif isinstance(value, list):
             value = " ".join(map(str, value))
         elif value is None:

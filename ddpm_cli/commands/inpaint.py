@@ -11,6 +11,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import shared, walking
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.toml import dump_toml
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,7 +122,7 @@ def command(
     task = _task(ctx, model, label)
     console.say(f"{len(listed) * len(numbers)} images, {task.cost}")
     if dry_run:
-        console.result(configuration.dump_toml(task.config).rstrip("\n"))
+        console.result(dump_toml(task.config).rstrip("\n"))
         return
     existing = {"force": force, "skip_existing": skip_existing}
     target = open_results(output, listed, numbers, default="inpainted", **existing)

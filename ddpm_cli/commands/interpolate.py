@@ -8,9 +8,9 @@ import click
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.options import completion, shared, walking
-from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings import seeds as seed_lists
 from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.toml import dump_toml
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,7 +103,7 @@ def command(
     task = _task(ctx, inputs, found, header)
     console.say(task.cost)
     if dry_run:
-        console.result(configuration.dump_toml(task.config).rstrip("\n"))
+        console.result(dump_toml(task.config).rstrip("\n"))
         return
     place = output or "interpolation.png"
     count, shape = len(task.places), header.data.shape

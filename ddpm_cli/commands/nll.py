@@ -10,8 +10,8 @@ import click
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.options import completion, shared, walking
-from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.toml import dump_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +140,7 @@ def command(
     given = rows.given(ctx, task.config, header.data, batch, COUNT)
     console.say(f"{given.what}, {walking.cost(task.calls)}")
     if dry_run:
-        console.result(configuration.dump_toml(task.config).rstrip("\n"))
+        console.result(dump_toml(task.config).rstrip("\n"))
         return
     _measure(ctx, task, given)
 

@@ -7,8 +7,8 @@ import click
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import shared, walking
-from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.toml import dump_toml
 
 if TYPE_CHECKING:
     from ddpm_cli.files.images.inputs import Fit
@@ -150,7 +150,7 @@ def command(
     cost = walking.cost(calls)
     console.say(f"{task} by {how}: {wanted.total} images, {moves} steps, {cost}")
     if dry_run:
-        console.result(configuration.dump_toml(config).rstrip("\n"))
+        console.result(dump_toml(config).rstrip("\n"))
         return
     results = open_results(
         output,

@@ -10,7 +10,8 @@ from click.core import ParameterSource
 
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal
-from ddpm_cli.settings.config import SAMPLING, Config, toml_value
+from ddpm_cli.settings.config import SAMPLING, Config
+from ddpm_cli.settings.toml import toml_value
 
 if TYPE_CHECKING:
     from ddpm_cli.files.checkpoints.header import Header

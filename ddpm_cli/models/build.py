@@ -24,7 +24,8 @@ from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.settings import catalog
-from ddpm_cli.settings.config import CLASSIFIER, Config, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, purpose
+from ddpm_cli.settings.config import Config
 
 # What the other kinds of checkpoints are.
 _NO_MODELS = {

@@ -21,7 +21,8 @@ from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
-from ddpm_cli.settings.config import CLASSIFIER, Config, Layer, resolve
+from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.config import Config, Layer, resolve
 
 _State = TypeVar("_State")  # of any walk
 

@@ -26,9 +26,9 @@ from ddpm_cli.models.walks import Batch, Start
 from ddpm_cli.options import shared
 from ddpm_cli.pipelines import drawing
 from ddpm_cli.pipelines.cascade import Cascade
-from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings import seeds as seed_lists
 from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.toml import dump_toml
 from ddpm_cli.training import distributed
 
 BATCH = 64  # larger batches page-fault their way out of the caches
@@ -100,7 +100,7 @@ def run(ctx: click.Context, task: Task, cost: Callable[[int | None], str]) -> No
     kind = "images" if task.header.data.is_image else "samples"
     console.say(f"{len(task.seeds)} {kind}, {moves} steps, {cost(calls)}{task.cascade.cost}")
     if ctx.params["dry_run"]:
-        console.result(configuration.dump_toml(task.config).rstrip("\n"))
+        console.result(dump_toml(task.config).rstrip("\n"))
         return
     _draw(ctx, task, moves, is_counted=calls is None)
 

@@ -21,8 +21,8 @@ from ddpm_cli.files.outputs import samples
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.classes import ALL, NULL, OWN
-from ddpm_cli.options import walking
-from ddpm_cli.settings.config import CLASSIFIER, Config, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
+from ddpm_cli.settings.config import Config
 from ddpm_cli.training import distributed, held_out
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.distributed import Group
@@ -76,7 +76,7 @@ def check(config: Config, info: DataInfo, place: Group) -> None:
         )
     if config["guides"]:
         raise ConfigError("guides: only of ddpm guide; leave them out")
-    walking.check_guidance(config)
+    check_guidance(config)
     if taken := {NULL, ALL, OWN} & set(info.classes or ()):
         what = f"data: a class named {min(taken)!r}, which --class gives another meaning"
         raise ConfigError(f"{what}; rename it")

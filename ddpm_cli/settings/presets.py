@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_cli.errors import ConfigError, nearest
-from ddpm_cli.settings.config import Layer, read_file
+from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.toml import read_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 # Where a system's programs keep a user's settings: a variable that says so, or else a folder.

@@ -6,6 +6,7 @@ from runs import ddpm
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings import config, presets
+from ddpm_cli.settings.toml import dump_toml, parse_toml
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_broken_preset_is_listed_with_its_fault(local: Path) -> None:
 def test_packaged_preset_resolves(name: str) -> None:
     found = config.resolve(presets.layers(name))
     assert found["summary"], "the list of presets shows it"
-    again = config.parse_toml(config.dump_toml(found), name)
+    again = parse_toml(dump_toml(found), name)
     assert config.resolve([config.Layer(name, again)]) == found
 
 
@@ -180,7 +181,7 @@ class TestCommand:
     def test_one_is_printed_in_full(self, local: Path) -> None:
         (local / "mine.toml").write_text("train = {steps = 7}")
         text = ddpm("presets", "mine").out
-        assert config.parse_toml(text, "stdout")["train"] == {"steps": 7, "lr": 1e-3, "note": ""}
+        assert parse_toml(text, "stdout")["train"] == {"steps": 7, "lr": 1e-3, "note": ""}
         values = json.loads(ddpm("presets", "mine", "--json").out)
         assert values["train"]["steps"] == 7
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from ddpm_cli import __version__
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import tensor_file
-from ddpm_cli.settings.config import Config, from_json, purpose
+from ddpm_cli.settings.checks import purpose
+from ddpm_cli.settings.config import Config, from_json
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,7 +18,9 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints.checkpoint import load, save
 from ddpm_cli.files.checkpoints.header import Header, read_header
-from ddpm_cli.settings.config import SAMPLING, Config, differences, dump_toml
+from ddpm_cli.settings.checks import differences
+from ddpm_cli.settings.config import SAMPLING, Config
+from ddpm_cli.settings.toml import dump_toml
 
 try:
     import fcntl

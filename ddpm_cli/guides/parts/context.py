@@ -22,7 +22,8 @@ from ddpm_cli.guides.parts import programs
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes
 from ddpm_cli.models.walks import Batch
-from ddpm_cli.settings.config import CLASSIFIER, Config
+from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.config import Config
 
 PROGRAM = ".pt2"
 # What guides load besides classifiers of ours, by the knob that names it.
