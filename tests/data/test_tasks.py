@@ -14,8 +14,8 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo, read_header
 from ddpm_cli.models import build
-from ddpm_cli.pipelines import train as trainer
 from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.training.init import widened
 
 SMALL = {"name": "unet", "width": 8, "attention": [], "patch": 2, "classes": 3}
 INPAINT = ("--set", "task.name=inpaint")
@@ -138,7 +138,7 @@ class TestInit:
             torch.nn.init.normal_(value, std=0.1)
         settings = config(network=SMALL, task={"name": "inpaint"})
         denoiser = build.denoiser(settings, build.network(settings, info).double())
-        weights = trainer.fitting(denoiser.weights(), base.state_dict(), "base")
+        weights = widened(base.state_dict(), denoiser.weights(), "base")
         denoiser.load_weights(weights)
         x, label = torch.randn(2, 1, 8, 8).double(), torch.tensor([3.0, 400.0]).double()
         image = torch.randn(2, 2, 8, 8).double()

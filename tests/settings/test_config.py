@@ -1,17 +1,12 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings import config
 from ddpm_cli.settings.config import Layer
 
 pytestmark = pytest.mark.usefixtures("components")
-# The fixture is the same for every example.
-same_fixture = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
-)
 
 
 def resolve(*values: dict[str, Any]) -> config.Config:
