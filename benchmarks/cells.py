@@ -13,8 +13,8 @@ import torch
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints import find as models
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images import pixels as images
 from ddpm_cli.models import build, cost, walks
 from ddpm_cli.models.walks import Model
@@ -133,7 +133,7 @@ def subject(name: str | None, batch: int, *, dtype: str, threads: int) -> Subjec
     if threads:
         torch.set_num_threads(threads)
     model = walks.load(name, dtype=dtype)
-    return Subject(model, checkpoint.read_header(models.find(name).path).hash, batch)
+    return Subject(model, read_header(models.find(name).path).hash, batch)
 
 
 def with_moments(
@@ -141,7 +141,7 @@ def with_moments(
 ) -> Subject:
     """The same model with the moments that `ddpm fit` has put beside it or in a file."""
     place = models.find(name)
-    fit = walks.fitted(config, checkpoint.read_header(place.path), place, file)
+    fit = walks.fitted(config, read_header(place.path), place, file)
     model = found.model._replace(denoiser=build.known(found.model.denoiser, fit))
     return found._replace(model=model, hash=f"{found.hash}+{fit.header.hash}")
 

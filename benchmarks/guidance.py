@@ -19,6 +19,7 @@ from ddpm_cli.guides.parts import context as steering
 from ddpm_cli.models import classes, cost
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Config, Layer, resolve
+from ddpm_cli.settings.toml import parse_set
 
 SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
 # What the model's network is told: the class, or the null class with a classifier that knows it.
@@ -108,7 +109,7 @@ def main(
     """
     found, record = subject(model, batch, dtype=dtype, threads=threads), Record(output)
     scorer = Scorer()
-    asked = configuration.merge(list(map(configuration.parse_set, assignments)))
+    asked = configuration.merge(list(map(parse_set, assignments)))
     rows = []
     for method in dict.fromkeys(methods):
         for scale in dict.fromkeys(scales):

@@ -19,7 +19,8 @@ from ddpm_cli.data.sets import images as sets
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import agreement, steered
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints import find
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.models import classes, cost
 from ddpm_cli.models import walks as generate
@@ -210,7 +211,7 @@ def main(
         some, ready, key = digits.first(long_images if is_long else images), None, {}
         if method != "black":
             found = find.find(trained if method == "model" else model)
-            header = checkpoint.read_header(found.path)
+            header = read_header(found.path)
             walks = Walks(trained_steps if method == "model" else steps, jump, resample)
             base = header.config | {"compute": {"dtype": dtype, "threads": threads}}
             ready = generate.ready(found, walks.config(method, base))

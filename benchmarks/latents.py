@@ -14,7 +14,8 @@ from cells import Record, Row, markdown, measuring, number, say
 from torch import Tensor
 
 from ddpm_cli.data.sets import images as sets
-from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints import find
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import build, classes
 from ddpm_cli.pipelines import encode
 from ddpm_cli.pipelines.encode import Coder
@@ -41,7 +42,7 @@ class Machine(NamedTuple):
 def coder(model: str, sampler: str, levels: dict[str, Any], machine: Machine) -> Coder:
     """A model with a way to encode; 0 threads leave the choice to torch."""
     found = find.find(model)
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     compute = {"dtype": machine.dtype, "threads": machine.threads}
     tables = {"sampler": SAMPLERS[sampler], "levels": levels, "compute": compute}
     layers = [Layer(model, header.config), encode.OWN, Layer("benchmark", tables)]
@@ -109,7 +110,7 @@ def common_top(paths: Sequence[str]) -> float:
     tops = [160.0]
     for path in paths:
         found = find.find(path)
-        schedule = build.schedule_of(checkpoint.read_header(found.path), found.path)
+        schedule = build.schedule_of(read_header(found.path), found.path)
         tops.append(float(schedule.sigma(torch.ones((), dtype=torch.float64))))
     return min(tops)
 
@@ -187,7 +188,7 @@ def main(
             say(f"{name}, {count} steps, {row['calls']} calls: {row['median']:.1f} dB")
     compared = None
     if other is not None:
-        hashes = [checkpoint.read_header(find.find(m).path).hash for m in (model, other)]
+        hashes = [read_header(find.find(m).path).hash for m in (model, other)]
         key = {"models": hashes, "steps": compare_steps, "images": images, "dtype": dtype}
         compared = record(key, compare, model, other, compare_steps, pixels, machine)
     if as_json:

@@ -12,7 +12,8 @@ import click
 from cells import Record, Row, markdown, measuring, number, say
 
 from ddpm_cli.data.sets import images as sets
-from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints import find
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import build, classes, walks
 from ddpm_cli.models.walks import Model
 from ddpm_cli.pipelines import nll, rows
@@ -51,7 +52,7 @@ class Way(NamedTuple):
 def load(name: str, way: Way, dtype: str, threads: int) -> Model:
     """A model with the settings of a way to measure it."""
     found = find.find(name)
-    config = checkpoint.read_header(found.path).config
+    config = read_header(found.path).config
     compute = Layer("machine", {"compute": {"dtype": dtype, "threads": threads}})
     return walks.ready(found, resolve([Layer(name, config), *way.layers(config), compute]))
 

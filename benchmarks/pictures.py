@@ -16,7 +16,8 @@ from ddpm_cli.data.degradations import enlarge, shrink
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.evaluation.fidelity import psnr
-from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints import find
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import encode_png, from_uint8, to_uint8
 from ddpm_cli.settings.config import Layer, resolve
 
@@ -26,7 +27,7 @@ COLUMNS = 8  # of a sheet
 
 def pictures(name: str, path: str, count: int) -> Tensor:
     """The first pictures uint8 [N, C, H, W] that a model's training kept back, or all of them."""
-    header = checkpoint.read_header(find.find(name).path)
+    header = read_header(find.find(name).path)
     data = {"data": {"name": "archive", "path": path}}
     settings = resolve([Layer(name, header.config), Layer("benchmark", data)])["data"]
     found: ImageSet = sets.archive("test", **{k: v for k, v in settings.items() if k != "name"})
@@ -72,7 +73,7 @@ def main(
 ) -> None:
     """Enlarge the pictures of an ARCHIVE that MODEL, trained on the rest of it, never saw."""
     whole = pictures(model, archive, images)
-    factor = checkpoint.read_header(find.find(model).path).config["task"]["factor"]
+    factor = read_header(find.find(model).path).config["task"]["factor"]
     small = to_uint8(shrink(from_uint8(whole), factor))
     rows: dict[str, Row] = {}
     results = []

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from score_digits import Scorer, load, training_digits
 
-from ddpm_cli.files.checkpoints.checkpoint import read_header
+from ddpm_cli.files.checkpoints.header import read_header
 
 PROGRAM = [sys.executable, "-m", "ddpm_cli"]
 RECORD = "curve.jsonl"  # in the run's folder: what earlier calls of this script measured

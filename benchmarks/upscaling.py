@@ -22,7 +22,8 @@ from ddpm_cli.data.sets import images as sets
 from ddpm_cli.diffusion.restoration import within
 from ddpm_cli.errors import Refusal
 from ddpm_cli.evaluation.fidelity import psnr
-from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints import find
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.models import classes, cost
 from ddpm_cli.pipelines import upscale
@@ -63,7 +64,7 @@ class Subject(NamedTuple):
 def subject(name: str, steps: int, dtype: str, threads: int, *, exact: bool) -> Subject:
     """Load a model; `exact` makes one that was trained to enlarge agree with what it is given."""
     found = find.find(name)
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     asked: dict[str, Any] = PLAIN | {"levels": {"count": steps}}
     asked["compute"] = {"dtype": dtype, "threads": threads}
     own = upscale.layer(header, UPSCALE, None)

@@ -21,9 +21,10 @@ from ddpm_cli.commands import (
     train,
     upscale,
 )
-from ddpm_cli.errors import ConfigError, nearest, one_line
+from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
 
 _PROBLEM_LIMIT = 6  # problems shown at once
+_PLAIN = (ConfigError, click.UsageError, SystemExit)  # no traceback says more of them
 
 _EPILOG = """\b
 Environment:
@@ -91,7 +92,7 @@ def _attempt(action: Callable[[], object]) -> int:
         outcome = action()
     except BaseException as error:  # noqa: BLE001 - the one place that may not let go of any
         code, lines = explain(error)
-        if console.verbosity() >= 2 and not isinstance(error, (click.UsageError, SystemExit)):
+        if console.verbosity() >= 2 and not isinstance(error, _PLAIN):
             lines = ["".join(traceback.format_exception(error)).rstrip(), *lines]
         if lines:
             console.error("\n".join(lines))
@@ -111,6 +112,8 @@ def explain(error: BaseException) -> tuple[int, list[str]]:
         return error.exit_code, _problems(error)
     if isinstance(error, click.UsageError):
         return error.exit_code, _usage(error)
+    if isinstance(error, (Refusal, PartialFailure)):
+        return error.exit_code, f"Error: {error.message}".splitlines()
     if isinstance(error, click.ClickException):
         return error.exit_code, f"Error: {error.format_message()}".splitlines()
     return 1, _failure(error)

@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-import click
 
-
-class Refusal(click.ClickException):
+class Refusal(Exception):
     """A run cannot go on (exit 1): bad data, corrupt file, full disk, busy folder, no device.
 
     `what` names the file or key first; up to two `hints` say why and what to do.
@@ -15,24 +13,38 @@ class Refusal(click.ClickException):
     exit_code = 1
 
     def __init__(self, what: str, *hints: str) -> None:
-        super().__init__("\n".join([one_line(what), *map(one_line, hints)]))
+        super().__init__(what, *hints)
+        self.message = "\n".join(map(one_line, self.args))
+
+    def __str__(self) -> str:
+        return self.message
 
 
-class ConfigError(click.UsageError):
-    """Settings are wrong (exit 2): every problem found is one line, `KEY: what; fix`."""
+class ConfigError(ValueError):
+    """Settings or arguments are wrong (exit 2): every problem is one line, `KEY: what; fix`."""
+
+    exit_code = 2
 
     def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
         self.problems = tuple(map(one_line, problems))
-        super().__init__("\n".join(self.problems))
+        self.message = "\n".join(self.problems)
+
+    def __str__(self) -> str:
+        return self.message
 
 
-class PartialFailure(click.ClickException):
+class PartialFailure(Exception):
     """Some inputs of a batch failed and the rest was written (exit 3)."""
 
     exit_code = 3
 
     def __init__(self, what: str, *hints: str) -> None:
-        super().__init__("\n".join([one_line(what), *map(one_line, hints)]))
+        super().__init__(what, *hints)
+        self.message = "\n".join(map(one_line, self.args))
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def missing_extra(package: str, extra: str) -> Refusal:
@@ -54,9 +66,9 @@ def one_line(text: str) -> str:
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Say which of the choices was meant, or list them: the fix part of a message."""
     legal = sorted(choices)
-    found = get_close_matches(name.lower(), legal, n=1, cutoff=0.5)
-    if found:
-        return f"did you mean {found[0]}?"
+    meant = get_close_matches(name.lower(), legal, n=1, cutoff=0.5)
+    if meant:
+        return f"did you mean {meant[0]}?"
     if not legal:
         return "there is none to choose from"
     shown = ", ".join(legal[:12]) + (", ..." if len(legal) > 12 else "")

@@ -51,7 +51,7 @@ FILES = {
         def train(x, *, steps: Count = 5000, lr: Positive = 1e-3, note: str = ""): "Train."
     """,
     "hardware.py": "def compute(*, device: str = 'auto', dtype: str = 'float32'): 'Where.'",
-    "pipelines/train.py": "def init(*, model: str = ''): 'Start from a model.'",
+    "training/init.py": "def init(*, model: str = ''): 'Start from a model.'",
 }
 
 

@@ -135,7 +135,11 @@ class TestFaults:
         assert lines[-1] == "... and 4 more like these"
         assert len(lines) <= 8
 
-    @pytest.mark.parametrize("error", [ValueError("odd"), Refusal("a: b")])
+    def test_wrong_settings_have_no_traceback(self, fail: Fail) -> None:
+        for error in (ConfigError("a: x"), click.UsageError("Give only one.")):
+            assert not any(line.startswith("Traceback") for line in fail(error, "-vv")[1])
+
+    @pytest.mark.parametrize("error", [ValueError("odd"), Refusal("a: b"), PartialFailure("a: b")])
     def test_traceback_with_vv_only(self, error: Exception, fail: Fail) -> None:
         assert "Traceback" not in "".join(fail(error, "-v")[1])
         _, lines = fail(error, "-vv")

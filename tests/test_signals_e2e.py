@@ -14,6 +14,7 @@ from runs import SETTINGS, assert_same, result, signal_after, train
 
 import ddpm_cli
 from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import open_image
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(ddpm_cli.__file__).parent.parent)}
@@ -94,7 +95,7 @@ def test_kill_at_random_moments(data: Path, finished: Path, tmp_path: Path) -> N
             process.kill()
         for path in (tmp_path / "run").glob("*.safetensors"):
             checkpoint.load(path)
-        if checkpoint.read_header(newest).step == runs.STEPS:
+        if read_header(newest).step == runs.STEPS:
             break
     outcome = train(data, tmp_path / "run", "--set", "train.save_every=1")
     assert outcome.code == 0, outcome.err

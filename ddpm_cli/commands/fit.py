@@ -7,15 +7,18 @@ import click
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.options import shared
 from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.checks import refuse_other_training
 from ddpm_cli.settings.config import SAMPLING, Layer
+from ddpm_cli.settings.toml import toml_value
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ddpm_cli.files.checkpoints.checkpoint import Header
     from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.files.checkpoints.moments import Fit
     from ddpm_cli.pipelines.fit import Source
 
@@ -99,13 +102,13 @@ def command(
     it beside the model. It belongs to the model's present weights and is refused for others.
     Images come from the model's own data set; --set data.path=... names another.
     """
-    from ddpm_cli.files.checkpoints import checkpoint, find, moments
+    from ddpm_cli.files.checkpoints import find, moments
     from ddpm_cli.pipelines.opening import refuse_conditional
 
     found = find.find(model)
     if model is None:
         console.say(f"model: {found.name}")
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     refuse_conditional(header, found.name)
     path = Path(output) if output else moments.beside(found.path)
     if path.exists() and not force:
@@ -125,7 +128,7 @@ def command(
         console.result(str(path))
     else:
         levels = {"name": "explicit", "timesteps": values["timesteps"]}
-        console.result(f"levels={configuration.toml_value(levels)}")
+        console.result(f"levels={toml_value(levels)}")
     if trajectory is None:
         own = "" if "variance" in header.config["sampler"] else "--sampler ddpm "
         console.say(f"try: ddpm sample -m {found.name} {own}--set sampler.variance=optimal")
@@ -173,7 +176,7 @@ def _source(
 
     config = configuration.resolve(shared.layers(ctx, header=Layer(str(path), header.config)))
     free = ("data", "compute", *SAMPLING, "summary")
-    configuration.refuse_other_training(dict(header.config), config, free)
+    refuse_other_training(dict(header.config), config, free)
     images = build.images(config, "train")
     info, classes = build.data_info(images), config["network"].get("classes", 0)
     if info.shape != header.data.shape or (classes and info.classes != header.data.classes):

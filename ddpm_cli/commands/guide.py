@@ -11,8 +11,8 @@ from ddpm_cli.settings.config import Config, Layer
 
 if TYPE_CHECKING:
     from ddpm_cli.diffusion.schedules.tables import Schedule
-    from ddpm_cli.files.checkpoints.checkpoint import Header
     from ddpm_cli.files.checkpoints.find import Found
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.hardware import Compute
     from ddpm_cli.models.walks import Batch
     from ddpm_cli.pipelines.sample import Labels, Task

@@ -11,9 +11,11 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.options import shared
 from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.toml import dump_toml, toml_value
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.header import Header
 
 # Tables of a model's configuration that say what it is.
 SHOWN = (
@@ -66,7 +68,7 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
         )
     header, facts = _model(target)
     if as_toml:
-        console.result(configuration.dump_toml(header).rstrip("\n"))
+        console.result(dump_toml(header).rstrip("\n"))
     else:
         _show(facts, as_json)
 
@@ -93,11 +95,12 @@ def _record(target: str | None) -> dict[str, Any] | None:
 
 def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and facts of a checkpoint."""
-    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.checkpoints import find
+    from ddpm_cli.files.checkpoints.header import read_header
     from ddpm_cli.models import build
 
     found = find.find(target)
-    header = checkpoint.read_header(found.path, verify=True)
+    header = read_header(found.path, verify=True)
     facts: dict[str, Any] = {
         "file": str(found.path),
         "hash": header.hash,
@@ -115,7 +118,7 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         "shape": list(header.data.shape),
         "classes": list(header.data.classes or ()),
     }
-    draws = header.task != configuration.CLASSIFIER
+    draws = header.task != CLASSIFIER
     for table in SHOWN:
         if table in header.config and (draws or table not in configuration.SAMPLING):
             facts[table] = header.config[table]
@@ -124,12 +127,13 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _belonging(header: "Header", path: Path) -> dict[str, Any]:
     """How moments were measured and which model they belong to, its file if it is beside them."""
-    from ddpm_cli.files.checkpoints import checkpoint, moments
+    from ddpm_cli.files.checkpoints import moments
+    from ddpm_cli.files.checkpoints.header import read_header
 
     fitted = dict(header.fitted or {})
     model = path.with_name(path.name.replace(f"{moments.SUFFIX}.", ".", 1))
     there = model != path and model.is_file()
-    same = there and checkpoint.read_header(model).hash == fitted.get("model")
+    same = there and read_header(model).hash == fitted.get("model")
     return fitted | {"model_file": str(model) if same else None}
 
 
@@ -141,7 +145,7 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
     width = max(map(len, facts))
     for key, value in facts.items():
         if isinstance(value, dict):
-            value = configuration.toml_value(value)
+            value = toml_value(value)
         elif isinstance(value, list):
             value = " ".join(map(str, value))
         elif value is None:

@@ -5,6 +5,7 @@ import click
 from ddpm_cli import console
 from ddpm_cli.options import completion, shared
 from ddpm_cli.settings import config, presets, recipes
+from ddpm_cli.settings.toml import dump_toml
 
 
 @click.command(
@@ -43,4 +44,4 @@ def _print_one(name: str, as_json: bool) -> None:
     if as_json:
         console.json_line(resolved)
     else:
-        console.result(config.dump_toml(resolved).rstrip("\n"))
+        console.result(dump_toml(resolved).rstrip("\n"))

@@ -112,13 +112,14 @@ def tabulate(schedule: "Schedule", count: int | None) -> list[Row]:
 
 
 def _schedule(ctx: click.Context, model: str | None) -> "Schedule":
-    from ddpm_cli.files.checkpoints import checkpoint, find
+    from ddpm_cli.files.checkpoints import find
+    from ddpm_cli.files.checkpoints.header import read_header
     from ddpm_cli.models import build
 
     if model is None:
         return build.schedule(config.resolve(shared.layers(ctx)))
     found = find.find(model)
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     asked = config.resolve(shared.layers(ctx, header=Layer(found.name, header.config)))
     if asked["schedule"] == header.config["schedule"]:
         return build.schedule_of(header, found.path)

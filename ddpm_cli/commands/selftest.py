@@ -80,7 +80,7 @@ def _batch_independence(compute: "Compute") -> "Verdict":
     import torch
 
     from ddpm_cli.evaluation.oracles import Verdict
-    from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+    from ddpm_cli.files.checkpoints.header import DataInfo, Header
     from ddpm_cli.models import build
     from ddpm_cli.models.model import Model
     from ddpm_cli.models.walks import Batch
@@ -104,7 +104,8 @@ def _batch_independence(compute: "Compute") -> "Verdict":
 def _checkpoint(compute: "Compute") -> "Verdict":
     """Largest difference between weights and what a checkpoint gives back."""
     from ddpm_cli.evaluation.oracles import Verdict
-    from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header, load, save
+    from ddpm_cli.files.checkpoints.checkpoint import load, save
+    from ddpm_cli.files.checkpoints.header import DataInfo, Header
     from ddpm_cli.models import build
 
     config, info = _config(), DataInfo((1, 28, 28))

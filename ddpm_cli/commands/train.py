@@ -10,10 +10,12 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.options import completion, shared
 from ddpm_cli.settings import config as configuration
+from ddpm_cli.settings.checks import CLASSIFIER, purpose
 from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.toml import dump_toml
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+    from ddpm_cli.files.checkpoints.header import DataInfo
     from ddpm_cli.files.checkpoints.run import Run
     from ddpm_cli.hardware import Compute
     from ddpm_cli.training.distributed import Group
@@ -97,7 +99,7 @@ def _plan(config: Config) -> None:
     from ddpm_cli.pipelines import train as trainer
     from ddpm_cli.training import distributed
 
-    console.result(configuration.dump_toml(config).rstrip("\n"))
+    console.result(dump_toml(config).rstrip("\n"))
     try:
         data = build.images(config, "train")
     except (Refusal, ConfigError) as missing:
@@ -198,8 +200,8 @@ def _farewell(run: "Run", state: "State", config: Config, info: "DataInfo", as_j
 
 def _next(folder: Path, config: Config, classes: tuple[str, ...] | None) -> str:
     """The words of the command that shows what the model of a run is good for."""
-    made_for = configuration.purpose(config)
-    if made_for == configuration.CLASSIFIER:
+    made_for = purpose(config)
+    if made_for == CLASSIFIER:
         names = classes or ("0",)
         label = shlex.quote(names[min(7, len(names) - 1)])
         return f"guide --classifier {folder} --class {label}"

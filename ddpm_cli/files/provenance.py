@@ -8,10 +8,11 @@ import torch
 
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal
-from ddpm_cli.settings.config import SAMPLING, Config, toml_value
+from ddpm_cli.settings.config import SAMPLING, Config
+from ddpm_cli.settings.toml import toml_value
 
 if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoints.checkpoint import Header
+    from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.hardware import Compute
 
 

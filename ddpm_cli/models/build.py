@@ -19,12 +19,13 @@ from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.diffusion.walk import Constraint, Draws, Move, Step, Visited, renoise
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.settings import catalog
-from ddpm_cli.settings.config import CLASSIFIER, Config, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, purpose
+from ddpm_cli.settings.config import Config
 
 # What the other kinds of checkpoints are.
 _NO_MODELS = {
@@ -46,6 +47,8 @@ def _maker(table: str, settings: dict[str, Any]) -> Callable[..., Any]:
     def make(*arguments: Any) -> Any:
         try:
             return function(*arguments, **knobs)
+        except ConfigError:
+            raise
         except ValueError as error:
             raise ConfigError(f"{table}.{settings['name']}: {error}") from None
 
@@ -297,6 +300,6 @@ def outline(header: Header, path: Path) -> nn.Module:
     try:
         with torch.device("meta"):
             return network(header.config, header.data)
-    except (ConfigError, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         why = str(error).splitlines()[0]
         raise Refusal(f"{path}: corrupt: no network can be built from it: {why}") from None

@@ -8,7 +8,7 @@ import torch
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import ConfigError, nearest
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.settings.config import Config
 
 NULL = "none"  # the class that label dropout trained

@@ -16,8 +16,8 @@ from ddpm_cli.diffusion.walk import State, start
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import checkpoint, moments
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
 from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.hardware import Compute

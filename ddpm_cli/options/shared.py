@@ -15,6 +15,7 @@ from ddpm_cli.settings import catalog, config, presets, recipes
 from ddpm_cli.settings import seeds as seed_lists
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.requests import Look, Seeds
+from ddpm_cli.settings.toml import parse_set, toml_value
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -276,7 +277,7 @@ def layers(
         if source is not None and source.name in given and ctx.params[parameter] is not None:
             table, knob = key.split(".")
             given[source.name].append({table: {knob: ctx.params[parameter]}})
-    given["COMMANDLINE"] += map(config.parse_set, ctx.params.get("assignments") or ())
+    given["COMMANDLINE"] += map(parse_set, ctx.params.get("assignments") or ())
     given["ENVIRONMENT"] += _environment_assignments()
     found = [] if header is None else [header]
     if ctx.params.get("preset"):
@@ -291,7 +292,7 @@ def layers(
 def _environment_assignments() -> list[dict[str, Any]]:
     """Read DDPM_SET, a list of table.key=value separated by semicolons."""
     items = os.environ.get("DDPM_SET", "").split(";")
-    return [config.parse_set(item.strip()) for item in items if item.strip()]
+    return [parse_set(item.strip()) for item in items if item.strip()]
 
 
 def words(ctx: click.Context, *names: str) -> list[str]:
@@ -338,7 +339,7 @@ def describe(kind: str) -> str:
     for item in found:
         lines.append(f"{item.name}: {item.summary}.")
         for knob in item.knobs.values():
-            default = "none" if knob.default is None else config.toml_value(knob.default)
+            default = "none" if knob.default is None else toml_value(knob.default)
             lines.append(f"  {knob.name} = {default}  ({knob.kind})")
     lines += recipes.describe() if kind == "sampler" else []
     return "\n".join(lines) or f"There is no {kind} component."

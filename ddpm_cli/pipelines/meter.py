@@ -16,7 +16,7 @@ from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.diffusion.variational import prior_bits, terms
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.coding import Curve
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import encode

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from ddpm_cli import console
 from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import build, classes, cost, model
 from ddpm_cli.models.classes import OWN
@@ -15,7 +17,8 @@ from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel
-from ddpm_cli.settings.requests import LIKELIHOOD, Nll
+from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.requests import LIKELIHOOD, Method, Nll
 
 BATCH = 64
 
@@ -73,20 +76,36 @@ def _task(request: Nll, opened: Opened | None) -> Task:
 
 
 def _settled(request: Nll, opened: Opened | None) -> tuple[Opened, Schedule]:
-    """The model and its settings: those of the ODE, or of a bound over all or some levels."""
-    if opened is None and request.method == "ode":
-        opened = opening.opened(request.use, LIKELIHOOD, free=("data",))
-    if opened is not None:
-        return opened, build.schedule_of(opened.header, opened.found.path)
-    found, header = opening.chosen(request.use.model)
+    """The model and its settings, and the process that it was trained on."""
+    found, header = (opened.found, opened.header) if opened else opening.chosen(request.use.model)
     schedule = build.schedule_of(header, found.path)
-    whole = meter.bound(header.config, schedule, respaced=False)
-    config = opening.settled(found, header, request.use.layers, [whole], free=("data",))
+    if opened is None:
+        few = request.use.calls is not None
+        config = settled(found, header, schedule, request.use.layers, request.method, few=few)
+        opened = Opened(found, header, config)
+    return opened, schedule
+
+
+def settled(
+    found: Found,
+    header: Header,
+    schedule: Schedule,
+    layers: Sequence[Layer],
+    method: Method,
+    *,
+    few: bool = False,
+) -> Config:
+    """The settings of the ODE, or of a bound over all levels or over as many as asked for.
+
+    few: fewer levels are asked for by other means than their count.
+    """
+    whole = LIKELIHOOD if method == "ode" else meter.bound(header.config, schedule, respaced=False)
+    config = opening.settled(found, header, layers, [whole], free=("data",))
     every = config["levels"].get("count") == whole.values["levels"]["count"]
-    if request.use.calls is not None or not every:
-        some = meter.bound(header.config, schedule, respaced=True)
-        config = opening.settled(found, header, request.use.layers, [some], free=("data",))
-    return Opened(found, header, config), schedule
+    if method == "ode" or (every and not few):
+        return config
+    some = meter.bound(header.config, schedule, respaced=True)
+    return opening.settled(found, header, layers, [some], free=("data",))
 
 
 def _check_files(request: Nll, is_image: bool) -> None:

@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints import checkpoint, find
-from ddpm_cli.files.checkpoints.checkpoint import Header
+from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.find import Found
-from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings.checks import check_guidance
-from ddpm_cli.settings.config import CLASSIFIER, SAMPLING, Config, Layer, resolve
+from ddpm_cli.files.checkpoints.header import Header, read_header
+from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, refuse_other_training
+from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
 from ddpm_cli.settings.requests import Inpaint, Upscale, Use
+from ddpm_cli.settings.toml import dump_toml
 
 INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for
 
+Known = tuple[Found, Header]
 Suited = Callable[[Header, str], None]
 
 
@@ -45,13 +46,18 @@ def refuse_conditional(header: Header, name: str) -> None:
 
 
 def chosen(
-    model: str | None, task: str = "", suited: Suited = refuse_conditional
-) -> tuple[Found, Header]:
+    model: str | None,
+    task: str = "",
+    suited: Suited = refuse_conditional,
+    known: Known | None = None,
+) -> Known:
     """The model that -m names, or the usual one for a task, which is said; see `suited`."""
-    found = find.find(model, task)
-    if model is None:
-        console.say(f"model: {found.name}")
-    header = checkpoint.read_header(found.path)
+    if known is None:
+        found = find.find(model, task)
+        if model is None:
+            console.say(f"model: {found.name}")
+        known = found, read_header(found.path)
+    found, header = known
     suited(header, found.name)
     return found, header
 
@@ -84,17 +90,20 @@ def settled(
         raise ConfigError("guides: only of ddpm guide")
     check_guidance(config)
     tables = (*SAMPLING, *free, "compute", "summary")
-    configuration.refuse_other_training(dict(header.config), config, tables)
+    refuse_other_training(dict(header.config), config, tables)
     return config
 
 
 def shown(config: Config) -> None:
     """Print a whole configuration, as --dry-run does."""
-    console.result(configuration.dump_toml(config).rstrip("\n"))
+    console.result(dump_toml(config).rstrip("\n"))
 
 
-def inpainting(request: Inpaint) -> Opened:
-    """The model and settings of `ddpm inpaint`: trained to fill holes, or unconditional."""
+def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
+    """The model and settings of `ddpm inpaint`: trained to fill holes, or unconditional.
+
+    known: the model, if it was found before.
+    """
     method, use = request.chosen_method, request.use
 
     def suited(header: Header, name: str) -> None:
@@ -106,7 +115,7 @@ def inpainting(request: Inpaint) -> Opened:
             raise ConfigError(f"--method model: {name} was not trained to fill holes; {fix}")
 
     task = INPAINT if method in ("auto", "model") else ""
-    found, header = chosen(use.model, task, suited)
+    found, header = chosen(use.model, task, suited, known)
     config = settled(found, header, use.layers, free=["constraints"])
     is_model = method == "model" or (method == "auto" and "task" in config)
     if is_model or (method == "auto" and config["constraints"]):
@@ -129,10 +138,13 @@ def _jumps(request: Inpaint) -> list[dict[str, Any]]:
     return list(edits)
 
 
-def restoring(request: Upscale) -> Opened:
-    """The model and settings of `ddpm upscale`; what the model cannot look through is refused."""
+def restoring(request: Upscale, known: Known | None = None) -> Opened:
+    """The model and settings of `ddpm upscale`; what the model cannot look through is refused.
+
+    known: the model, if it was found before.
+    """
     use = request.use
-    found, header = restorer(use.model, request.method, request.task)
+    found, header = restorer(use.model, request.method, request.task, known)
     refuse_noise(max(request.noises), header)
     layer = operator(header, request.task, request.factor)
     config = settled(found, header, use.layers, [layer], free=["operator"])
@@ -140,7 +152,7 @@ def restoring(request: Upscale) -> Opened:
     return Opened(found, header, config)
 
 
-def restorer(model: str | None, method: str, task: str) -> tuple[Found, Header]:
+def restorer(model: str | None, method: str, task: str, known: Known | None = None) -> Known:
     """The checkpoint to restore with, trained for it or unconditional; others are refused."""
     if method == "model" and task != UPSCALE:
         raise ConfigError(f"--method model: models are trained to {UPSCALE}; leave --task out")
@@ -158,7 +170,7 @@ def restorer(model: str | None, method: str, task: str) -> tuple[Found, Header]:
             fix = "leave out --method model, or give one with -m"
             raise Refusal(f"{name}: not trained to {UPSCALE}; {fix}")
 
-    return chosen(model, UPSCALE if is_trained else "", suited)
+    return chosen(model, UPSCALE if is_trained else "", suited, known)
 
 
 def operator(header: Header, task: str, factor: float | None) -> Layer:

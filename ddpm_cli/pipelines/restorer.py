@@ -89,9 +89,13 @@ class Restorer(NamedTuple):
 
 def opened(job: Opened, compute: Compute, *, exact: bool) -> Restorer:
     """The model of a checkpoint with its weights, as its settings restore."""
-    drawer = model.opened(job.found, job.config, compute)
-    task = cast("upscale | None", build.task(job.config, drawer.info))
-    undo = build.operator(job.config, drawer.info)
+    return of(model.opened(job.found, job.config, compute), exact=exact)
+
+
+def of(drawer: Model, *, exact: bool) -> Restorer:
+    """A model as its settings restore."""
+    task = cast("upscale | None", build.task(drawer.config, drawer.info))
+    undo = build.operator(drawer.config, drawer.info)
     return Restorer(drawer, drawer.prepared(), task, undo, exact or task is None)
 
 

@@ -11,7 +11,7 @@ from ddpm_cli import console
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.models import build, classes

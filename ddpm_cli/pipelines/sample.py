@@ -11,7 +11,7 @@ from ddpm_cli import console, hardware
 from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import latents as latents_file
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory

@@ -10,8 +10,8 @@ from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints import latents as latents_file
-from ddpm_cli.files.checkpoints.checkpoint import Header
 from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.latents import Latents
 from ddpm_cli.files.images import inputs, pixels
 from ddpm_cli.models import walks

@@ -3,36 +3,33 @@
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli import console, hardware, signals
 from ddpm_cli.data.image_set import Data
-from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.draws import uniform
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
-from ddpm_cli.files.checkpoints import checkpoint, find
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.run import Run
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.classes import ALL, NULL, OWN, classes_for
 from ddpm_cli.models.model import Model
-from ddpm_cli.settings.checks import check_guidance
-from ddpm_cli.settings.config import CLASSIFIER, Config, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
+from ddpm_cli.settings.config import Config
 from ddpm_cli.training import distributed, held_out
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.distributed import Group
+from ddpm_cli.training.init import init
 from ddpm_cli.training.loop import Setting
 from ddpm_cli.training.objective import Objective
 from ddpm_cli.training.state import Draw, Remembering, State
 
 CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
-STEM = "stem.weight"  # of the layer that sees the images
 HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
 SHEET = 64  # images on a sample sheet
 POINTS = 1024  # arrays in a sample plot
@@ -197,31 +194,6 @@ def state(config: Config, info: DataInfo, compute: Compute) -> State:
     fused = compute.device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(made.parameters(), fused=fused)
     return State(made, optimizer, build.draw(config))
-
-
-def init(made: Trained, *, model: str = "") -> None:
-    """Start from the weights of another model, extra input channels at zero.
-
-    model: what -m takes, as a file, a run or a bundled name; empty starts from random weights.
-    Zeros make the network ignore a conditioning image until it has learned what it is good for
-    (Nichol 2022, section 2.3).
-    """
-    if model:
-        _, weights = checkpoint.load(find.find(model).path)
-        made.load_weights(fitting(made.weights(), weights, model))
-
-
-def fitting(own: dict[str, Tensor], weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The weights of the model `name` for a network of weights `own`, which may see more."""
-    if (stem := weights.get(STEM)) is not None and STEM in own:
-        missing = own[STEM].shape[1] - stem.shape[1]
-        if stem.ndim == 4 and missing > 0:
-            weights = weights | {STEM: F.pad(stem, (0, 0, 0, 0, 0, missing))}
-    differing = {n for n in own.keys() & weights.keys() if own[n].shape != weights[n].shape}
-    if differing := differing | (own.keys() ^ weights.keys()):
-        what = f"{len(differing)} of its tensors do not fit, as {min(differing)}"
-        raise ConfigError(f"init.model: {name} has another network: {what}")
-    return weights
 
 
 def take_over(state: State, header: Header, tensors: dict[str, Tensor], folder: Path) -> None:

@@ -19,31 +19,31 @@ from ddpm_cli.settings.knobs import Range
 
 ROOT = Path(__file__).parent.parent
 
-# Where the components of each configuration table live: files, or folders of files.
-# A table whose files do not exist has no components.
-KINDS: Mapping[str, tuple[str, ...]] = {
-    "data": ("data/sets",),
-    "schedule": ("diffusion/schedules",),
-    "task": ("data/tasks.py",),
-    "network": ("networks",),
-    "parameterization": ("diffusion/parameterizations.py",),
-    "label": ("diffusion/labels.py",),
-    "draw": ("diffusion/draws.py",),
-    "loss": ("diffusion/losses",),
-    "sampler": ("diffusion/samplers",),
-    "corrector": ("diffusion/correctors.py",),
-    "levels": ("diffusion/levels.py",),
-    "wrappers": ("diffusion/wrappers.py",),
-    "edits": ("diffusion/edits.py",),
-    "constraints": ("diffusion/constraints.py",),
-    "operator": ("data/operators.py",),
-    "guides": ("guides",),
+# Where the components of each configuration table live: a file, or all files of a folder.
+# A table whose place does not exist has no components.
+KINDS: Mapping[str, str] = {
+    "data": "data/sets",
+    "schedule": "diffusion/schedules",
+    "task": "data/tasks.py",
+    "network": "networks",
+    "parameterization": "diffusion/parameterizations.py",
+    "label": "diffusion/labels.py",
+    "draw": "diffusion/draws.py",
+    "loss": "diffusion/losses",
+    "sampler": "diffusion/samplers",
+    "corrector": "diffusion/correctors.py",
+    "levels": "diffusion/levels.py",
+    "wrappers": "diffusion/wrappers.py",
+    "edits": "diffusion/edits.py",
+    "constraints": "diffusion/constraints.py",
+    "operator": "data/operators.py",
+    "guides": "guides",
 }
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
     "renoise": "diffusion/walk.py",
     "guidance": "diffusion/guidance.py",
-    "init": "pipelines/train.py",
+    "init": "training/init.py",
     "train": "training/loop.py",
     "compute": "hardware.py",
 }
@@ -101,8 +101,14 @@ def names(kind: str) -> list[str]:
 
 
 def exists(kind: str) -> bool:
-    """Tell whether a kind has components at all, by its files alone."""
-    return any((ROOT / place).exists() for place in KINDS[kind])
+    """Tell whether a kind has components at all, by its place alone."""
+    return (ROOT / KINDS[kind]).exists()
+
+
+def files(kind: str) -> list[Path]:
+    """Return the files that the components of a kind are read from: a new one needs no list."""
+    place = ROOT / KINDS[kind]
+    return sorted(place.glob("*.py")) if place.is_dir() else [place]
 
 
 def find(kind: str, name: str) -> Component:
@@ -121,10 +127,9 @@ def fixed(table: str) -> Component:
 
 def load(component: Component) -> Callable[..., Any]:
     """Import the module of a component and return the function or class."""
-    found: Callable[..., Any] = getattr(
-        importlib.import_module(component.module), component.attribute
-    )
-    return found
+    module = importlib.import_module(component.module)
+    function: Callable[..., Any] = getattr(module, component.attribute)
+    return function
 
 
 def canonical(name: str) -> str:
@@ -137,13 +142,7 @@ def _components(kind: str) -> dict[str, Component]:
     """Read every component of a kind from the source files."""
     if kind in FIXED:
         return {c.name: c for c in _read(kind, ROOT / FIXED[kind], _is_named(kind))}
-    return {c.name: c for path in _files(kind) for c in _read(kind, path, _is_public)}
-
-
-def _files(kind: str) -> Iterator[Path]:
-    for place in KINDS[kind]:
-        path = ROOT / place
-        yield from sorted(path.glob("*.py")) if path.is_dir() else [path]
+    return {c.name: c for path in files(kind) for c in _read(kind, path, _is_public)}
 
 
 def _read(kind: str, path: Path, wanted: Callable[[str], bool]) -> Iterator[Component]:

@@ -1,7 +1,30 @@
-"""What makes no sense in a configuration, whatever it is used for."""
+"""What configurations say together: what a model is for, what differs, what goes with what."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings.config import Config
+
+CLASSIFIER = "classifier"  # the network that draws nothing, and what it is made for
+
+
+def purpose(config: Config) -> str:
+    """What a model is made for: a task ("inpaint"), "classifier", or nothing but to draw: ""."""
+    if config.get("network", {}).get("name") == CLASSIFIER:
+        return CLASSIFIER
+    return str(config.get("task", {}).get("name", ""))
+
+
+def refuse_other_training(trained: Config, config: Config, free: Sequence[str]) -> None:
+    """Refuse settings, but for the tables `free`, that a checkpoint was not trained with."""
+    changed = [
+        f"{key}: {now!r} asked for, but the model was trained with {was!r}; leave it out"
+        for key, was, now in differences(trained, config)
+        if key.split(".")[0] not in free
+    ]
+    if changed:
+        raise ConfigError(*changed)
 
 
 def check_guidance(config: Config) -> None:
@@ -22,3 +45,20 @@ def check_guidance(config: Config) -> None:
             f"guidance.scale: this model always saw the class (train.drop_class=0), so it has no "
             f"null class to be guided away from; {fix}"
         )
+
+
+def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
+    """List what differs between two configurations as (key path, old value, new value).
+
+    Of tables that name different components the name alone counts.
+    """
+    return list(_differences("", old, new))
+
+
+def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        renamed = path and {"name"} <= old.keys() & new.keys() and old["name"] != new["name"]
+        for key in ["name"] if renamed else dict.fromkeys([*old, *new]):
+            yield from _differences(f"{path}.{key}" if path else key, old.get(key), new.get(key))
+    elif old != new:
+        yield path, old, new

@@ -5,12 +5,8 @@
 
 import json
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
-import tomli
 
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import catalog
@@ -50,9 +46,6 @@ DEFAULTS: Mapping[str, Any] = {
     "train": {},
     "compute": {},
 }
-CLASSIFIER = "classifier"  # the network that draws nothing, and what it is made for
-SIZE_LIMIT = 2**20  # bytes of a configuration file
-_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Layer(NamedTuple):
@@ -216,59 +209,6 @@ def _origin(source: str) -> str:
     return f" (from {source})"
 
 
-def parse_toml(text: str, source: str) -> dict[str, Any]:
-    """Parse TOML; a syntax error names the source and the line."""
-    try:
-        return tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise ConfigError(f"{source}:{error.lineno}: {error.msg}") from None
-    except RecursionError:
-        raise ConfigError(f"{source}: nested too deeply") from None
-    except ValueError as error:  # integers with thousands of digits
-        raise ConfigError(f"{source}: {error}") from None
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """Read a TOML file of at most 1 MiB."""
-    with path.open("rb") as file:
-        data = file.read(SIZE_LIMIT + 1)
-    if len(data) > SIZE_LIMIT:
-        raise ConfigError(f"{path}: larger than {SIZE_LIMIT} bytes; this is no configuration")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from None
-    return parse_toml(text, str(path))
-
-
-def parse_set(assignment: str) -> dict[str, Any]:
-    """Parse `table.key=value`; the value is TOML, or else a plain string.
-
-    `sampler.eta=0.5` gives {"sampler": {"eta": 0.5}}.
-    """
-    key, equals, text = assignment.partition("=")
-    parts = [part.strip() for part in key.split(".")]
-    if not equals:
-        raise ConfigError(f"--set {assignment!r}: no value; write table.key=value")
-    if len(parts) > 2 or not all(map(_KEY.fullmatch, parts)):
-        raise ConfigError(f"--set {key!r}: this is no key; write table.key=value")
-    if "\n" in text or "\r" in text:
-        raise ConfigError(f"--set {key}: the value has more than one line; write it on one")
-    value = _parse_value(text.strip())
-    for part in reversed(parts):
-        value = {part: value}
-    return dict(value)
-
-
-def _parse_value(text: str) -> Any:
-    try:
-        value = tomli.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        return text
-    return value if isinstance(value, (bool, int, float, str, list, dict)) else text
-
-
 def merge(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Join the values of several flags and `--set` into one layer, the last one winning."""
     joined: dict[str, Any] = {}
@@ -281,31 +221,6 @@ def merge(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return joined
 
 
-def dump_toml(config: Mapping[str, Any]) -> str:
-    """Write a configuration as TOML that resolves to the same configuration again."""
-    lines = [f"summary = {toml_value(config['summary'])}"] if "summary" in config else []
-    lines += [f"{table} = []" for table in ARRAYS if not config.get(table)]
-    for table in TABLES:
-        values = config.get(table, {})
-        heading = f"[[{table}]]" if table in ARRAYS else f"[{table}]"
-        for item in values if table in ARRAYS else [values] * (table in config):
-            lines += ["", heading, *(f"{key} = {toml_value(item[key])}" for key in item)]
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def toml_value(value: Any) -> str:
-    """Write one value as TOML; None is spelled "none"."""
-    if value is None:
-        return '"none"'
-    if isinstance(value, list):
-        return "[" + ", ".join(map(toml_value, value)) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, str):  # a JSON string is a TOML string, but for the DEL character
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return json.dumps(value)
-
-
 def from_json(text: str, source: str) -> Config:
     """Read and check a configuration from the header of a checkpoint."""
     try:
@@ -315,38 +230,3 @@ def from_json(text: str, source: str) -> Config:
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: corrupt: its configuration is no JSON object")
     return resolve([Layer(source, values)])
-
-
-def purpose(config: Config) -> str:
-    """What a model is made for: a task ("inpaint"), "classifier", or nothing but to draw: ""."""
-    if config.get("network", {}).get("name") == CLASSIFIER:
-        return CLASSIFIER
-    return str(config.get("task", {}).get("name", ""))
-
-
-def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
-    """List what differs between two configurations as (key path, old value, new value).
-
-    Of tables that name different components the name alone counts.
-    """
-    return list(_differences("", old, new))
-
-
-def refuse_other_training(trained: Config, config: Config, free: Sequence[str]) -> None:
-    """Refuse settings, but for the tables `free`, that a checkpoint was not trained with."""
-    changed = [
-        f"{key}: {now!r} asked for, but the model was trained with {was!r}; leave it out"
-        for key, was, now in differences(trained, config)
-        if key.split(".")[0] not in free
-    ]
-    if changed:
-        raise ConfigError(*changed)
-
-
-def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        renamed = path and {"name"} <= old.keys() & new.keys() and old["name"] != new["name"]
-        for key in ["name"] if renamed else dict.fromkeys([*old, *new]):
-            yield from _differences(f"{path}.{key}" if path else key, old.get(key), new.get(key))
-    elif old != new:
-        yield path, old, new

@@ -1,28 +1,41 @@
 """Named configurations: found in ./presets, the user's folder or the package, by name only."""
 
+import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
-
 from ddpm_cli.errors import ConfigError, nearest
-from ddpm_cli.settings.config import Layer, read_file
+from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.toml import read_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+# Where a system's programs keep a user's settings: a variable that says so, or else a folder.
+_HOMES = {"win32": ("APPDATA", "~"), "darwin": ("", "~/Library/Application Support")}
+_HOME = ("XDG_CONFIG_HOME", "~/.config")
 
 
 def folders() -> list[tuple[str, Path]]:
     """Return where presets are looked for, first hit first, with a word for each place."""
     package = Path(__file__).parent.parent
-    bundled = package / "presets"
+    bundled, user = package / "presets", user_folder()
     return [
         ("local", Path("presets")),
-        ("user", Path(click.get_app_dir("ddpm")) / "presets"),
+        *([("user", user / "presets")] if user else []),
         # An editable install sees the folder beside the package instead.
         ("packaged", bundled if bundled.is_dir() else package.parent / "presets"),
     ]
+
+
+def user_folder() -> Path | None:
+    """Where this user's own settings lie; None of a user without a home, as in a container."""
+    variable, place = _HOMES.get(sys.platform, _HOME)
+    try:
+        return Path(os.environ.get(variable) or Path(place).expanduser()) / "ddpm"
+    except RuntimeError:
+        return None
 
 
 def list_presets() -> list[tuple[str, str, str]]:

@@ -10,7 +10,8 @@ from typing import Any
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import catalog, presets
-from ddpm_cli.settings.config import Layer, read_file, toml_value
+from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.toml import read_file, toml_value
 
 # What the layers below have of these would change a recipe's meaning.
 _UNUSED: Mapping[str, Any] = {"corrector": {"name": "none"}, "edits": []}

@@ -18,8 +18,7 @@ from ddpm_cli.diffusion.schedules.tables import linear
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import checkpoint, latents
 from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
-from ddpm_cli.models import build
-from ddpm_cli.models import walks
+from ddpm_cli.models import build, walks
 from ddpm_cli.pipelines import encode as encoding
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.requests import CODING

@@ -10,9 +10,10 @@ import pytest
 import runs
 from runs import ddpm, flip_bit
 
+import ddpm_cli
 from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.files.checkpoints import checkpoint, find, moments
-from ddpm_cli.models import walks
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.pipelines import fit as fitting
 
 FEW = ("-n", 24, "--levels", 5, "--batch", 16, "--device", "cpu", "--dtype", "float32")
@@ -74,7 +75,7 @@ def test_python_loads_the_moments_too(fitted: Path) -> None:
 
 def test_info_says_what_they_are_and_belong_to(fitted: Path, tmp_path: Path) -> None:
     facts = json.loads(ddpm("info", sidecar(fitted), "--json").out)
-    model = checkpoint.read_header(fitted / "model.safetensors")
+    model = read_header(fitted / "model.safetensors")
     assert (facts["kind"], facts["method"], facts["count"]) == ("moments", "error", 24)
     assert facts["model"] == model.hash
     assert facts["model_file"] == str(fitted / "model.safetensors")
@@ -192,7 +193,7 @@ def test_training_cannot_sample_with_what_only_a_model_has(data: Path, tmp_path:
 
 def test_the_bundled_model_comes_with_its_moments() -> None:
     found = find.find("mnist")
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     fit = moments.load(moments.beside(found.path), header, found.name)
     variance = fit.moments.variance(fit.moments.sigma)
     assert bool((variance > 0).all())

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import encode_png, open_image
 
 PLAIN = ("--dtype", "float32", "--device", "cpu")
@@ -127,7 +128,7 @@ class TestEither:
     def test_arrays(self, roll: Path, way: tuple[object, ...]) -> None:
         words = ("-m", roll, "--split", "test", "-n", 4)
         bits, last = nll(*words, *way)
-        std = torch.tensor(checkpoint.read_header(roll / "model.safetensors").data.std)
+        std = torch.tensor(read_header(roll / "model.safetensors").data.std)
         assert last["offset"] == pytest.approx(float(std.log2().mean()))
         assert all(map(math.isfinite, bits))
         assert "of density" in ddpm("nll", *words, *way).out

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from runs import Outcome, ddpm
 
-from ddpm_cli.commands.schedule import COLUMNS, command, tabulate
+from ddpm_cli.commands.schedule import COLUMNS, tabulate
 from ddpm_cli.diffusion.schedules import tables
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.settings.config import Layer, resolve
 
 
@@ -28,10 +29,10 @@ class Continuous:
         return sigma**0
 
 
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(command, arguments)
-    assert result.exception is None or result.exit_code == 2, result.exception
-    return result
+def run(*arguments: str) -> Outcome:
+    outcome = ddpm("schedule", *arguments)
+    assert outcome.code in (0, 2), outcome.err
+    return outcome
 
 
 def test_linear_schedule_has_the_betas_of_the_paper() -> None:
@@ -68,20 +69,20 @@ def test_continuous_schedule_has_no_index_and_no_beta() -> None:
 
 
 def test_text() -> None:
-    lines = run("--rows", "3", "--set", "schedule.steps=100").stdout.splitlines()
+    lines = run("--rows", "3", "--set", "schedule.steps=100").out.splitlines()
     assert lines[0].split() == list(COLUMNS)
     assert [line.split()[:2] for line in lines[1:]] == [["1", "0"], ["51", "50"], ["100", "99"]]
     assert len({len(line) for line in lines}) == 1
 
 
 def test_default_is_twenty_rows() -> None:
-    assert len(run().stdout.splitlines()) == 21
+    assert len(run().out.splitlines()) == 21
 
 
 def test_csv_and_json_have_the_same_rows_in_full_precision() -> None:
     options = ("--rows", "all", "--set", "schedule.name=linear", "--set", "schedule.steps=90")
-    rows = list(csv.DictReader(io.StringIO(run(*options, "--csv").stdout)))
-    objects = [json.loads(line) for line in run(*options, "--json").stdout.splitlines()]
+    rows = list(csv.DictReader(io.StringIO(run(*options, "--csv").out)))
+    objects = [json.loads(line) for line in run(*options, "--json").out.splitlines()]
     assert len(rows) == len(objects) == 90
     for row, values in zip(rows, objects, strict=True):
         assert tuple(row) == tuple(values) == COLUMNS
@@ -92,10 +93,10 @@ def test_csv_and_json_have_the_same_rows_in_full_precision() -> None:
 def test_model(place: str, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     settings = resolve([Layer("test", {"schedule": {"name": "linear", "steps": 50}})])
-    header = checkpoint.Header("model", settings, checkpoint.DataInfo((1, 4, 4)), 0)
+    header = Header("model", settings, DataInfo((1, 4, 4)), 0)
     checkpoint.save(tmp_path / "run/model.safetensors", {"weight": torch.zeros(1)}, header)
-    of_model = run("--json", "-m", str(tmp_path / place)).stdout
-    assert of_model == run("--json", "--set", "schedule={name='linear', steps=50}").stdout
+    of_model = run("--json", "-m", str(tmp_path / place)).out
+    assert of_model == run("--json", "--set", "schedule={name='linear', steps=50}").out
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,8 @@ def test_model(place: str, tmp_path: Path) -> None:
 )
 def test_refusals(arguments: list[str], message: str) -> None:
     result = run(*arguments)
-    assert result.exit_code == 2
-    assert message in result.stderr
+    assert result.code == 2
+    assert message in result.err
 
 
 class TestPlot:
@@ -121,24 +122,24 @@ class TestPlot:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-        result = CliRunner().invoke(command, ["--plot", str(tmp_path / "a.png")])
-        assert result.exit_code == 1
-        assert "pip install 'ddpm-cli[plot]'" in result.stderr
+        result = ddpm("schedule", "--plot", tmp_path / "a.png")
+        assert result.code == 1
+        assert "pip install 'ddpm-cli[plot]'" in result.err
         assert list(tmp_path.iterdir()) == []
 
     def test_picture(self, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         path = tmp_path / "a.png"
         result = run("--plot", str(path))
-        assert result.stdout == f"{path}\n"
+        assert result.out == f"{path}\n"
         assert path.read_bytes().startswith(b"\x89PNG")
-        again = CliRunner().invoke(command, ["--plot", str(path)])
-        assert again.exit_code == 1
-        assert "--force" in again.stderr
-        assert run("--plot", str(path), "--force").exit_code == 0
+        again = ddpm("schedule", "--plot", path)
+        assert again.code == 1
+        assert "--force" in again.err
+        assert run("--plot", str(path), "--force").code == 0
 
     def test_unknown_kind_of_picture(self, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         result = run("--plot", str(tmp_path / "a.xyz"))
-        assert result.exit_code == 2
+        assert result.code == 2
         assert list(tmp_path.iterdir()) == []

@@ -12,11 +12,10 @@ from ddpm_cli.data import tasks
 from ddpm_cli.data.random_masks import random_known
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo, read_header
 from ddpm_cli.models import build
-from ddpm_cli.pipelines import train as trainer
 from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.training.init import widened
 
 SMALL = {"name": "unet", "width": 8, "attention": [], "patch": 2, "classes": 3}
 INPAINT = ("--set", "task.name=inpaint")
@@ -139,7 +138,7 @@ class TestInit:
             torch.nn.init.normal_(value, std=0.1)
         settings = config(network=SMALL, task={"name": "inpaint"})
         denoiser = build.denoiser(settings, build.network(settings, info).double())
-        weights = trainer.fitting(denoiser.weights(), base.state_dict(), "base")
+        weights = widened(base.state_dict(), denoiser.weights(), "base")
         denoiser.load_weights(weights)
         x, label = torch.randn(2, 1, 8, 8).double(), torch.tensor([3.0, 400.0]).double()
         image = torch.randn(2, 2, 8, 8).double()
@@ -168,7 +167,7 @@ class TestInit:
 
 class TestRuns:
     def test_say_what_they_are_for(self, conditional: Path) -> None:
-        header = checkpoint.read_header(conditional / "model.safetensors")
+        header = read_header(conditional / "model.safetensors")
         assert header.task == "inpaint"
         shown = ddpm("info", conditional)
         assert shown.code == 0
@@ -179,7 +178,7 @@ class TestRuns:
         folder = base.parent / "resumed"
         words = (*INPAINT, "--init", base)
         assert train(data, folder, *words, "--minutes", 1e-6).code == 0
-        assert checkpoint.read_header(folder / "state.safetensors").step < 12
+        assert read_header(folder / "state.safetensors").step < 12
         done = train(data, folder, *words, "--minutes", 0)
         assert done.code == 0, done.err
         first, second = (load_file(f / "model.safetensors") for f in (conditional, folder))

@@ -11,6 +11,7 @@ from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.schedules.learned import learned
 from ddpm_cli.diffusion.schedules.tables import cosine, linear, scaled_linear, table
 from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.header import read_header
 
 T = torch.linspace(0.01, 1, 100, dtype=torch.float64)
 
@@ -44,7 +45,7 @@ class TestTable:
         )  # fmt: skip
         assert train(data, run, *chosen).code == 0
         file.unlink()
-        header = checkpoint.read_header(run / "model.safetensors")
+        header = read_header(run / "model.safetensors")
         assert len(header.config["schedule"]["values"]) == 20
         made = ddpm("sample", "-m", run, "-o", tmp_path / "a.png", "--device", "cpu")
         assert made.code == 0, made.err

@@ -13,11 +13,11 @@ from runs import ddpm
 from ddpm_cli import hardware
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import provenance
-from ddpm_cli.options import shared
-from ddpm_cli.files.checkpoints.checkpoint import read_header
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.inputs import sources
 from ddpm_cli.files.images.pixels import encode_png, read_metadata
 from ddpm_cli.files.outputs.edits import open_results
+from ddpm_cli.options import shared
 
 MADE: dict[str, Any] = {
     "version": "0", "command": "edit", "model": "my model", "hash": "f00", "class": None,

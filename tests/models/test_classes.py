@@ -3,7 +3,7 @@
 import pytest
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models import classes
 from ddpm_cli.settings.config import resolve
 

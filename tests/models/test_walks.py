@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from ddpm_cli import hardware
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
-from ddpm_cli.models import build, cost, walks
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.models import build, cost
+from ddpm_cli.models.model import Model
+from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings.config import Config, Layer, resolve
 
 COMPUTE = hardware.Compute(torch.device("cpu"), torch.float32, False)

@@ -50,6 +50,8 @@ def run(*arguments: str, **environment: str) -> dict[str, Any]:
 
 def refused(*arguments: str, **environment: str) -> str:
     outcome = CliRunner().invoke(command, arguments, obj={}, env=environment)
+    if isinstance(outcome.exception, ConfigError):
+        return outcome.exception.message
     assert outcome.exit_code == 2
     return outcome.output
 

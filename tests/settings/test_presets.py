@@ -2,11 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from runs import ddpm
 
-from ddpm_cli.commands.presets import command
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings import config, presets
+from ddpm_cli.settings.toml import dump_toml, parse_toml
 
 
 @pytest.fixture
@@ -38,6 +38,35 @@ def test_local_wins_over_user_over_packaged(local: Path, tmp_path: Path) -> None
     ]
     assert presets.names() == ["a", "b", "c"]
     assert presets.find("b") == user / "b.toml"
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "place"),
+    [
+        ("linux", "XDG_CONFIG_HOME", "home/.config"),
+        ("darwin", "", "home/Library/Application Support"),
+        ("win32", "APPDATA", "home"),
+    ],
+)
+def test_user_folder_is_where_the_system_has_it(
+    platform: str, variable: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    assert presets.user_folder() == tmp_path / place / "ddpm"
+    if variable:
+        monkeypatch.setenv(variable, str(tmp_path / "set"))
+        assert presets.user_folder() == tmp_path / "set" / "ddpm"
+
+
+def test_user_without_a_home_has_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    assert [where for where, _ in presets.folders()] == ["local", "packaged"]
 
 
 def test_checkout_has_its_presets_beside_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +138,7 @@ def test_broken_preset_is_listed_with_its_fault(local: Path) -> None:
 def test_packaged_preset_resolves(name: str) -> None:
     found = config.resolve(presets.layers(name))
     assert found["summary"], "the list of presets shows it"
-    again = config.parse_toml(config.dump_toml(found), name)
+    again = parse_toml(dump_toml(found), name)
     assert config.resolve([config.Layer(name, again)]) == found
 
 
@@ -126,7 +155,7 @@ def test_small_networks_have_their_size(
 ) -> None:
     import torch
 
-    from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+    from ddpm_cli.files.checkpoints.header import DataInfo
     from ddpm_cli.models import build
 
     with torch.device("meta"):
@@ -139,24 +168,24 @@ class TestCommand:
     def test_list(self, local: Path, tmp_path: Path) -> None:
         (local / "mine.toml").write_text("summary = 'my own'")
         (tmp_path / "package/presets/digits.toml").write_text("summary = 'small'")
-        result = CliRunner().invoke(command)
-        assert result.stdout == "digits  small\nmine    my own  [local]\n"
-        lines = CliRunner().invoke(command, ["--json"]).stdout.splitlines()
+        result = ddpm("presets")
+        assert result.out == "digits  small\nmine    my own  [local]\n"
+        lines = ddpm("presets", "--json").out.splitlines()
         assert json.loads(lines[0]) == {"name": "digits", "summary": "small", "where": "packaged"}
 
     def test_nothing_to_list(self, local: Path) -> None:
-        result = CliRunner().invoke(command)
-        assert (result.exit_code, result.stdout) == (0, "")
+        result = ddpm("presets")
+        assert (result.code, result.out) == (0, "")
 
     @pytest.mark.usefixtures("components")
     def test_one_is_printed_in_full(self, local: Path) -> None:
         (local / "mine.toml").write_text("train = {steps = 7}")
-        text = CliRunner().invoke(command, ["mine"]).stdout
-        assert config.parse_toml(text, "stdout")["train"] == {"steps": 7, "lr": 1e-3, "note": ""}
-        values = json.loads(CliRunner().invoke(command, ["mine", "--json"]).stdout)
+        text = ddpm("presets", "mine").out
+        assert parse_toml(text, "stdout")["train"] == {"steps": 7, "lr": 1e-3, "note": ""}
+        values = json.loads(ddpm("presets", "mine", "--json").out)
         assert values["train"]["steps"] == 7
 
     def test_unknown_name(self, local: Path) -> None:
-        result = CliRunner().invoke(command, ["../mine"])
-        assert result.exit_code == 2
-        assert "../mine" in result.stderr
+        result = ddpm("presets", "../mine")
+        assert result.code == 2
+        assert "../mine" in result.err

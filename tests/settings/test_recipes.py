@@ -10,6 +10,7 @@ from ddpm_cli.options import shared
 from ddpm_cli.options.completion import ComponentChoice
 from ddpm_cli.settings import catalog, config, presets, recipes
 from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.toml import dump_toml, parse_toml
 
 SOLVERS = any(name.startswith("dpm-solver") for name in catalog.names("sampler"))
 
@@ -27,7 +28,7 @@ def test_recipe_resolves_and_walks(name: str) -> None:
     moves, calls = cost.plan(found, build.schedule(found))
     assert moves > 0
     assert calls
-    again = config.parse_toml(config.dump_toml(found), name)
+    again = parse_toml(dump_toml(found), name)
     assert config.resolve([Layer("dump", again)]) == found, "the expansion says it all"
 
 

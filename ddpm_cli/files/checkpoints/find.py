@@ -1,11 +1,11 @@
 """Which checkpoint -m means: a file, a run folder, the name of a run or of a bundled model."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 from ddpm_cli.errors import Refusal, nearest
-from ddpm_cli.files.checkpoints.checkpoint import read_header
-from ddpm_cli.files.checkpoints.run import newest_runs
+from ddpm_cli.files.checkpoints.header import read_header
 
 BUNDLED = Path(__file__).parents[2] / "assets"
 RUNS = Path("runs")
@@ -45,6 +45,11 @@ def find(model: str | None, task: str = "") -> Found:
     runs = [path.parent.name for path in RUNS.glob("*/model.safetensors")]
     known = list(dict.fromkeys(runs + bundled()))
     raise Refusal(f"{model}: no such file, run or bundled model", nearest(model, known))
+
+
+def newest_runs(root: Path) -> list[Path]:
+    """The models of the runs under `root`, the one that was saved last first."""
+    return sorted(root.glob("*/model.safetensors"), key=os.path.getmtime, reverse=True)
 
 
 def bundled() -> list[str]:

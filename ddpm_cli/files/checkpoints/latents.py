@@ -14,7 +14,7 @@ from torch import Tensor
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.checkpoint import Header
+from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings.config import SAMPLING, Layer
 
 KIND = "latents"
@@ -48,7 +48,7 @@ class Latents(NamedTuple):
 
 def is_of(found: Latents, model: Path) -> bool:
     """Whether the model in a file is the one that made the latents."""
-    return bool(checkpoint.read_header(model).hash == found.record["hash"])
+    return bool(read_header(model).hash == found.record["hash"])
 
 
 def save(found: Latents) -> None:
@@ -87,7 +87,7 @@ def load(path: Path) -> Latents:
 def record(path: Path) -> dict[str, Any] | None:
     """How a file of latents was made; None of any other file."""
     try:
-        header = checkpoint.read_header(path)
+        header = read_header(path)
     except Refusal:
         return None  # whoever reads it as a checkpoint says what is wrong with it
     return dict(header.fitted or {}) if header.kind == KIND else None

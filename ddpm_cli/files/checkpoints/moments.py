@@ -14,7 +14,7 @@ from ddpm_cli import __version__
 from ddpm_cli.diffusion.analytic import Moments
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.checkpoint import Header
+from ddpm_cli.files.checkpoints.header import Header
 
 SUFFIX = ".moments"
 _HEAD = "head."

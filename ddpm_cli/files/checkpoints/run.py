@@ -7,7 +7,6 @@ metrics.jsonl, samples/}
 import contextlib
 import errno
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -17,8 +16,11 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
-from ddpm_cli.files.checkpoints.checkpoint import Header, load, read_header, save
-from ddpm_cli.settings.config import SAMPLING, Config, differences, dump_toml
+from ddpm_cli.files.checkpoints.checkpoint import load, save
+from ddpm_cli.files.checkpoints.header import Header, read_header
+from ddpm_cli.settings.checks import differences
+from ddpm_cli.settings.config import SAMPLING, Config
+from ddpm_cli.settings.toml import dump_toml
 
 try:
     import fcntl
@@ -190,8 +192,3 @@ def refuse_changes(folder: Path, old: Config, new: Config) -> None:
                 for key, was, now in changed
             )
         )
-
-
-def newest_runs(root: Path) -> list[Path]:
-    """The models of the runs under `root`, the one that was saved last first."""
-    return sorted(root.glob("*/model.safetensors"), key=os.path.getmtime, reverse=True)

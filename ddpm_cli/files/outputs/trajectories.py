@@ -18,7 +18,7 @@ from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.walk import State
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.opening import PIXEL_LIMIT
 from ddpm_cli.files.outputs import numbers, plots, samples

@@ -15,14 +15,15 @@ from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header
 from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
 from ddpm_cli.files.images import inputs
 from ddpm_cli.guides.parts import programs
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes
 from ddpm_cli.models.walks import Batch
-from ddpm_cli.settings.config import CLASSIFIER, Config
+from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.config import Config
 
 PROGRAM = ".pt2"
 # What guides load besides classifiers of ours, by the knob that names it.
@@ -92,7 +93,7 @@ class Context(NamedTuple):
 def classifier_of(model: str, info: DataInfo) -> tuple[Found, Header]:
     """The classifier of that name, for images of the model's shape; others are refused."""
     found = find.find(model or None, CLASSIFIER)
-    header = checkpoint.read_header(found.path)
+    header = read_header(found.path)
     if header.task != CLASSIFIER:
         fix = "train one with ddpm train --preset mnist-classifier"
         raise Refusal(f"{found.name}: no classifier of noisy images; {fix}")

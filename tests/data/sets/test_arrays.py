@@ -15,7 +15,7 @@ from ddpm_cli.data.image_set import describe
 from ddpm_cli.data.sets.arrays import array
 from ddpm_cli.data.sets.toys import eight_gaussians, swiss_roll, two_gaussians, two_points
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models import build
 from ddpm_cli.pipelines import train as trainer
 from ddpm_cli.settings import config

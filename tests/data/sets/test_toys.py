@@ -14,12 +14,13 @@ from PIL import Image
 from runs import Outcome, contents, ddpm
 from safetensors import safe_open
 
+import ddpm_cli
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.parameterizations import eps
 from ddpm_cli.diffusion.schedules.tables import linear
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.checkpoint import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo, read_header
 from ddpm_cli.files.images.pixels import open_image, read_metadata
 from ddpm_cli.files.outputs import trajectories
 from ddpm_cli.files.outputs.trajectories import drift
@@ -131,7 +132,7 @@ class TestTraining:
         assert header.data.mean is not None
         assert header.data.std is not None
         again = checkpoint.save(tmp_path / "again.safetensors", tensors, header)
-        assert again == header == checkpoint.read_header(tmp_path / "again.safetensors")
+        assert again == header == read_header(tmp_path / "again.safetensors")
 
     @pytest.mark.parametrize(
         "change",
@@ -150,7 +151,7 @@ class TestTraining:
 
     def test_headers_from_before_there_were_arrays(self) -> None:
         fixture = Path(__file__).parents[2] / "fixtures" / "format-1.safetensors"
-        assert checkpoint.read_header(fixture).data.is_image
+        assert read_header(fixture).data.is_image
 
     def test_classes_and_learned_variance(self, tmp_path: Path) -> None:
         words = ["--set", "network.classes=2", "--set", "network.learned_variance=true"]
@@ -261,7 +262,7 @@ class TestTrajectories:
             assert (file.get_tensor("states") == found["states"]).all()
 
     def test_the_start_is_unit_noise_in_the_scale_of_the_network(self, roll: Path) -> None:
-        info = checkpoint.read_header(roll / "model.safetensors").data
+        info = read_header(roll / "model.safetensors").data
         sample(roll, "-n", 500, "--steps", 2, "-b", 500, "-o", "a.npy", "--trajectory", "t.npz")
         first = (np.load("t.npz")["states"][0] - np.array(info.mean)) / np.array(info.std)
         assert first.std() == pytest.approx(1, abs=0.07)

@@ -18,6 +18,7 @@ from safetensors import torch as safetensors
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.header import FORMAT, digest
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "format-1.safetensors"
 Header = dict[str, Any]
@@ -169,15 +170,15 @@ def entry(model: Path, change: Callable[[Header], None]) -> None:
     fields = json.loads(header.pop("__metadata__")["ddpm"])
     fields.pop("hash")
     change(fields)
-    digest = checkpoint._seed(fields, header)
-    digest.update(data)
-    fields["hash"] = digest.hexdigest()
+    running = digest(fields, header)
+    running.update(data)
+    fields["hash"] = running.hexdigest()
     join(model, {"__metadata__": {"ddpm": json.dumps(fields)}, **header}, data)
 
 
 class TestHeader:
     def test_of_a_newer_format(self, model: Path) -> None:
-        entry(model, lambda fields: fields.update(format=checkpoint.FORMAT + 1))
+        entry(model, lambda fields: fields.update(format=FORMAT + 1))
         refused(model, "written by a newer ddpm (format 2)")
 
     @pytest.mark.parametrize("number", [0, -1, "1", None, 1.5, [1]])

@@ -17,6 +17,7 @@ from runs import contents, train
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.checkpoints.run import Run
 
 
@@ -30,7 +31,7 @@ def loadable(folder: Path) -> list[int]:
 def test_a_fault_at_any_operation_of_a_save_leaves_whole_states(
     code: int, for_ever: bool, finished: Path, tmp_path: Path
 ) -> None:
-    header = checkpoint.read_header(finished / "state.safetensors")
+    header = read_header(finished / "state.safetensors")
     tensors = {"weights.a": torch.ones(9), "average.a": torch.zeros(9)}
     for at in count():
         folder = tmp_path / str(at)

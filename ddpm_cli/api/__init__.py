@@ -1,0 +1,1 @@
+"""The verbs of the command line on tensors, for scripts and notebooks; see `ddpm_cli`."""

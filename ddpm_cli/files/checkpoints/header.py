@@ -1,0 +1,199 @@
+"""The header of a checkpoint: all that is known of it without its tensors, read without torch.
+
+A JSON object with a format number, the resolved configuration, what the data looked like, the step
+and a SHA-256 over all of it and the tensors; it is the only metadata of a safetensors file.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from ddpm_cli import __version__
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import tensor_file
+from ddpm_cli.settings.checks import purpose
+from ddpm_cli.settings.config import Config, from_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+ENTRY = "ddpm"
+SIDE_LIMIT = 2**16  # pixels or channels: more than any network takes
+_CHUNK = 1 << 22
+
+
+class DataInfo(NamedTuple):
+    """What a network was trained on: enough to sample without the data.
+
+    mean, std: what normalized arrays, one number for each index of their first axis; None for
+    images, whose values lie in [-1, 1].
+    """
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] | None = None
+    frequencies: tuple[float, ...] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the data are images rather than arrays in units of their own."""
+        return self.mean is None
+
+    @property
+    def noun(self) -> str:
+        """What the data are called."""
+        return "images" if self.is_image else "samples"
+
+    def normalized(self, values: "Tensor") -> "Tensor":
+        """Values [B, ...] in the units of the data as float64 that a network sees."""
+        import torch
+
+        if self.mean is None or self.std is None:
+            return values.double()
+        wide = [-1, *[1] * (values.ndim - 2)]
+        mean, std = (torch.tensor(v, dtype=torch.float64) for v in (self.mean, self.std))
+        return (values.double() - mean.reshape(wide)) / std.reshape(wide)
+
+    def restore(self, x: "Tensor") -> "Tensor":
+        """Values x [B, ...] of a network as float32 in the units of the data, on the CPU."""
+        import torch
+
+        if self.mean is None or self.std is None:
+            return x.detach().cpu().float()
+        wide = [-1, *[1] * (x.ndim - 2)]
+        mean, std = (torch.tensor(v, dtype=torch.float64) for v in (self.mean, self.std))
+        restored = x.detach().cpu().double() * std.reshape(wide) + mean.reshape(wide)
+        return restored.float()
+
+
+class Header(NamedTuple):
+    """The header of a checkpoint; `kind` says what the tensors are.
+
+    "model" (weights to use), "state" (to resume from), "moments" or "latents" (see the files of
+    these names); fitted: how moments and latents were made, and the model that they belong to.
+    """
+
+    kind: str
+    config: Config
+    data: DataInfo
+    step: int
+    threads: int = 0
+    hash: str = ""
+    version: str = __version__
+    fitted: Mapping[str, Any] | None = None
+
+    @property
+    def task(self) -> str:
+        """What it was trained for ("inpaint", "classifier"); empty for an unconditional model."""
+        return purpose(self.config)
+
+    def fields(self) -> dict[str, Any]:
+        """The header as JSON holds it, without its hash."""
+        fitted = {"fitted": dict(self.fitted)} if self.fitted is not None else {}
+        return {
+            **fitted,
+            "format": FORMAT,
+            "kind": self.kind,
+            "config": self.config,
+            "data": self.data._asdict(),
+            "step": self.step,
+            "threads": self.threads,
+            "version": self.version,
+        }
+
+
+def read_header(path: Path, *, verify: bool = False) -> Header:
+    """Read the header alone; to `verify` its checksum the tensors are read, but not kept."""
+    with path.open("rb") as file:
+        layout, fields = _fields(path, file)
+        header = _parsed(path, fields)
+        if verify and _digest(fields, layout, file) != header.hash:
+            raise corrupt(path, "its contents do not match their checksum")
+    return header
+
+
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a checkpoint, by its name."""
+    with path.open("rb") as file:
+        layout, _ = _fields(path, file)
+    return {name: tuple(entry["shape"]) for name, entry in layout.items()}
+
+
+def digest(fields: Mapping[str, Any], layout: Mapping[str, Any]) -> "hashlib._Hash":
+    """Start a digest with the header: its own entries, and the name and place of each tensor."""
+    text = json.dumps([fields, layout], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode())
+
+
+def corrupt(path: Path, why: object) -> Refusal:
+    """The refusal of a damaged checkpoint."""
+    return Refusal(f"{path}: corrupt: {why}")
+
+
+def _fields(path: Path, file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Where the tensors of a checkpoint lie, and the entries of its header."""
+    try:
+        layout, metadata = tensor_file.read(file)
+    except ValueError as error:
+        raise corrupt(path, error) from None
+    if ENTRY not in metadata:
+        why = "it is a safetensors file of another program"
+        raise Refusal(f"{path}: no ddpm checkpoint: {why}")
+    try:
+        fields = json.loads(metadata[ENTRY])
+        number = fields["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise corrupt(path, "its header is no ddpm header") from None
+    if not isinstance(number, int) or number < 1:
+        raise corrupt(path, "its header has no format number")
+    if number > FORMAT:
+        fix = "update ddpm: pip install -U ddpm-cli"
+        raise Refusal(f"{path}: written by a newer ddpm (format {number})", fix)
+    return layout, fields
+
+
+def _parsed(path: Path, fields: dict[str, Any]) -> Header:
+    try:
+        data = fields["data"]
+        classes, shares = data["classes"], data["frequencies"]
+        info = DataInfo(
+            tuple(map(int, data["shape"])),
+            tuple(map(str, classes)) if classes else None,
+            tuple(map(float, shares)) if shares else None,
+            *_normalization(data),
+        )
+        if not info.shape or not all(0 < side <= SIDE_LIMIT for side in info.shape):
+            raise ValueError
+        config = from_json(json.dumps(fields["config"]), str(path))
+        kind, checksum, version = (str(fields[key]) for key in ("kind", "hash", "version"))
+        numbers = (int(fields["step"]), int(fields["threads"]))
+        fitted = dict(fields["fitted"]) if "fitted" in fields else None
+    except ConfigError as error:
+        raise corrupt(path, error.problems[0]) from None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise corrupt(path, "its header has missing or wrong entries") from None
+    return Header(kind, config, info, *numbers, checksum, version, fitted)
+
+
+def _normalization(data: dict[str, Any]) -> tuple[tuple[float, ...], ...]:
+    """Mean and std of arrays; nothing for images and in headers from before there were arrays."""
+    if data.get("mean") is None:
+        return ()
+    mean, std = (tuple(map(float, data[key])) for key in ("mean", "std"))
+    whole = len(mean) == len(std) == data["shape"][0]
+    if not whole or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
+        raise ValueError
+    return mean, std
+
+
+def _digest(fields: Mapping[str, Any], layout: Mapping[str, Any], tensors: BinaryIO) -> str:
+    """The checksum of a file, read in pieces."""
+    running = digest({key: value for key, value in fields.items() if key != "hash"}, layout)
+    while chunk := tensors.read(_CHUNK):
+        running.update(chunk)
+    return running.hexdigest()

@@ -1,0 +1,79 @@
+"""The head of a safetensors file, read without torch: metadata, and what lies where.
+
+Eight bytes of length, that many bytes of JSON, the tensors: github.com/huggingface/safetensors
+"""
+
+import json
+import math
+import os
+import re
+import struct
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+LIMIT = 10**8  # bytes of a header, as in the format
+AXES_LIMIT = 64  # of a tensor, as in torch
+METADATA = "__metadata__"
+_TYPE = re.compile(r"(?:BF|[FIUC])(4|6|8|16|32|64)(?:_E\dM\d)?")
+
+
+class Head(NamedTuple):
+    """`layout` holds dtype, shape and data_offsets of each tensor, by its name."""
+
+    layout: dict[str, Any]
+    metadata: dict[str, str]
+
+
+def read(stream: BinaryIO) -> Head:
+    """Read the head of an open file up to its first tensor; ValueError says what is wrong."""
+    prefix = stream.read(8)
+    length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+    if length > LIMIT:
+        raise ValueError(f"its header would have {length} bytes")
+    text = stream.read(length)
+    if not length or len(text) < length:
+        raise ValueError("it ends within its header")
+    layout = _parsed(text)
+    metadata = layout.pop(METADATA, None)
+    metadata = {} if metadata is None else metadata
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise ValueError("the metadata of its header are no texts")
+    start = stream.tell()
+    size = stream.seek(0, os.SEEK_END) - start
+    stream.seek(start)
+    if (end := _end(layout)) != size:
+        raise ValueError(f"{size} bytes follow its header, which speaks of {end}")
+    return Head(layout, metadata)
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    try:
+        layout = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise ValueError("its header is no JSON") from None
+    if not isinstance(layout, dict):
+        raise ValueError("its header is no JSON object")
+    return layout
+
+
+def _end(layout: Mapping[str, Any]) -> int:
+    """Where the last tensor ends; each begins where the one before ends."""
+    end = 0
+    try:
+        for entry in sorted(layout.values(), key=lambda entry: entry["data_offsets"]):
+            first, last = entry["data_offsets"]
+            if first != end or 8 * (last - first) != _bits(entry["dtype"], entry["shape"]):
+                raise ValueError
+            end = last
+    except (KeyError, TypeError, ValueError):
+        raise ValueError("its tensors do not lie as its header says") from None
+    return end
+
+
+def _bits(dtype: str, shape: list[int]) -> int:
+    """The size of a tensor; ValueError if there is none of this type or shape."""
+    kind = _TYPE.fullmatch("U8" if dtype == "BOOL" else dtype)
+    counts = len(shape) <= AXES_LIMIT and all(type(side) is int and side >= 0 for side in shape)
+    if kind is None or not counts:
+        raise ValueError
+    return int(kind[1]) * math.prod(shape)
