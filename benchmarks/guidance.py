@@ -15,7 +15,8 @@ from cells import PLAIN, Record, Row, Subject, markdown, measuring, say, subject
 from score_digits import Scorer
 
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
-from ddpm_cli.guides.parts import context as steering
+from ddpm_cli.guides.parts import steering
+from ddpm_cli.guides.parts.context import Context
 from ddpm_cli.models import classes, cost
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Config, Layer, resolve
@@ -48,7 +49,7 @@ def drawn(found: Subject, config: Config, method: str, count: int) -> torch.Tens
         told = classes.numbers(classes.NULL, seeds, config, model.info) or []
     complete = None
     if config["guides"]:
-        context = steering.Context(
+        context = Context(
             config,
             model.info,
             model.compute,

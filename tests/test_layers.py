@@ -1,12 +1,18 @@
-"""The direction of imports: lower layers know nothing of those above."""
+"""The direction of imports: lower layers know nothing of those above.
+
+What the catalog imports by name counts too: a module that makes the components of a table depends
+on every file that they may come from.
+"""
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 import ddpm_cli
+from ddpm_cli.settings import catalog
 
 ROOT = Path(ddpm_cli.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
@@ -33,13 +39,21 @@ for _number, _floor in enumerate(FLOORS):
     for _room in _floor:
         ALLOWED[_room] = set().union(*FLOORS[:_number])
 ALLOWED["commands"] |= {"options"}
+# What starts the program, and what Python imports of it, are above all rooms.
+ENTRIES = {"__main__", "__init__", "cli"}
+MODULE_LIMIT = 9  # beside the rooms
+# Where click, and so the command line, is known.
+CLICKED = {"cli", "commands", "options"}
 # Ways that are still to be straightened.
 PENDING = {
     ("options/walking.py", "models"),
     ("options/walking.py", "diffusion"),
     ("pipelines/sample.py", "options"),
     ("pipelines/starts.py", "options"),
-    ("files/provenance.py", "__init__"),
+    ("files/provenance.py", "click"),
+    ("pipelines/rows.py", "click"),
+    ("pipelines/sample.py", "click"),
+    ("pipelines/starts.py", "click"),
 }
 HEAVY = {
     "torch",
@@ -98,12 +112,99 @@ def ours(path: Path, top_level_only: bool = False) -> set[Path]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
+def module(path: Path) -> str:
+    """Return the full name of a module."""
+    parts = path.with_suffix("").parts
+    return ".".join([ROOT.name, *parts[: -1 if parts[-1] == "__init__" else None]])
+
+
+@cache
+def meanings(path: Path) -> dict[str, str]:
+    """Return what the names of a module stand for: what it imports and defines, in full."""
+    full = {}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom):
+            full |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+        elif isinstance(node, ast.Import):
+            full |= {a.asname or a.name: a.name for a in node.names}
+    functions = (n for n in tree(path).body if isinstance(n, ast.FunctionDef))
+    return full | {function.name: f"{module(path)}.{function.name}" for function in functions}
+
+
+def calls(path: Path, node: ast.AST) -> Iterator[tuple[str, set[str]]]:
+    """Yield the full name of each function called below a node, and the tables it is told of."""
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call):
+            head, _, tail = ast.unparse(call.func).partition(".")
+            name = meanings(path).get(head, head) + (f".{tail}" if tail else "")
+            told = {n.value for a in call.args for n in ast.walk(a) if isinstance(n, ast.Constant)}
+            yield name, told & catalog.KINDS.keys()
+
+
+@cache
+def loaders() -> set[str]:
+    """Return all functions that load components of the table that they are told of."""
+    known, before = {"ddpm_cli.settings.catalog.load"}, 0
+    while len(known) > before:
+        before = len(known)
+        for path in MODULES:
+            for node in tree(path).body:
+                if isinstance(node, ast.FunctionDef) and any(
+                    name in known and not tables for name, tables in calls(path, node)
+                ):
+                    known.add(f"{module(path)}.{node.name}")
+    return known
+
+
+@cache
+def made(path: Path) -> set[str]:
+    """Return the tables whose components a module makes."""
+    return {
+        table for name, tables in calls(path, tree(path)) if name in loaders() for table in tables
+    }
+
+
+@cache
+def needed(path: Path) -> set[Path]:
+    """Return the modules that a module imports, itself or through the catalog."""
+    files = [file for table in made(path) for file in catalog.files(table)]
+    return ours(path) | {file.relative_to(ROOT) for file in files if file.name != "__init__.py"}
+
+
+def test_every_table_is_made_somewhere() -> None:
+    """The functions that make components are found, or nothing below would be seen."""
+    tables = set().union(*(made(path) for path in MODULES))
+    assert tables == set(catalog.KINDS)
+    assert {"network", "sampler", "data"} <= made(Path("models/build.py"))
+
+
+def test_only_the_catalog_imports_by_name() -> None:
+    for path in MODULES:
+        names = {name.split(".")[0] for name in imports(path)}
+        if path != Path("settings/catalog.py"):
+            assert not names & {"importlib", "runpy", "pkgutil"}, path
+        assert "__import__" not in {name for name, _ in calls(path, tree(path))}, path
+
+
+def test_every_module_has_its_floor() -> None:
+    assert {part(path) for path in MODULES} == ALLOWED.keys() | ENTRIES
+
+
+def test_the_top_holds_rooms_and_few_modules() -> None:
+    assert len([path for path in MODULES if len(path.parts) == 1]) <= MODULE_LIMIT
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if part(p) not in ENTRIES], ids=str)
 def test_imports_point_downwards(path: Path) -> None:
-    imported = {part(other) for other in ours(path)} - {part(path), "__init__"}
-    imported -= {room for place, room in PENDING if place == str(path)}
-    if part(path) not in ("cli", "__main__", "__init__"):
-        assert imported <= ALLOWED[part(path)]
+    imported = {part(other) for other in needed(path)} - {part(path), "__init__"}
+    pending = {room for place, room in PENDING if place == str(path)}
+    assert imported - pending <= ALLOWED[part(path)]
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if part(p) not in CLICKED], ids=str)
+def test_click_is_known_to_commands_and_options_alone(path: Path) -> None:
+    clicked = "click" in {name.split(".")[0] for name in imports(path)}
+    assert clicked == ((str(path), "click") in PENDING)
 
 
 def test_commands_do_not_import_each_other() -> None:
@@ -126,7 +227,7 @@ def test_optional_packages_are_imported_in_functions_only() -> None:
 
 
 def test_there_are_no_cycles() -> None:
-    edges = {path: ours(path) - {path} for path in MODULES}
+    edges = {path: needed(path) - {path} for path in MODULES}
     while leaves := {path for path, targets in edges.items() if not targets & edges.keys()}:
         edges = {path: targets for path, targets in edges.items() if path not in leaves}
     assert not edges, "these modules import each other"

@@ -194,12 +194,13 @@ def _steer(
     labels: "Labels",
 ) -> "Callable[[Compute], Callable[[Batch], Batch]]":
     """What loads the guides once it is known where to compute, and completes batches with them."""
-    from ddpm_cli.guides.parts import context
+    from ddpm_cli.guides.parts import steering
+    from ddpm_cli.guides.parts.context import Context
 
     def steer(compute: "Compute") -> "Callable[[Batch], Batch]":
         download = ctx.params["download"]
         given = (config, header.data, compute, schedule, labels.numbers, download)
-        return context.loaded(context.Context(*given))
+        return steering.loaded(Context(*given))
 
     return steer
 

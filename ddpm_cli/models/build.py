@@ -37,10 +37,10 @@ _NO_MODELS = {
 
 def _made(table: str, settings: dict[str, Any], *arguments: Any) -> Any:
     """Call the component that a table names with its knobs."""
-    return _maker(table, settings)(*arguments)
+    return maker(table, settings)(*arguments)
 
 
-def _maker(table: str, settings: dict[str, Any]) -> Callable[..., Any]:
+def maker(table: str, settings: dict[str, Any]) -> Callable[..., Any]:
     """The component that a table names, its knobs bound and its complaints naming the table."""
     function, knobs = _component(table, settings)
 
@@ -140,19 +140,14 @@ def trained(config: Config, network: nn.Module) -> Trained:
 def _process(config: Config) -> tuple[Schedule, Parameterization, Label]:
     """The schedule of a configuration, and how a network sees the states of its process."""
     settings = config["parameterization"]
-    return schedule(config), _maker("parameterization", settings), label(config)
+    return schedule(config), maker("parameterization", settings), label(config)
 
 
 def label(config: Config) -> Label:
     """What a network is told of the noise level."""
     usual = "log-sigma" if config["parameterization"]["name"] == "edm" else "index"
-    found: Label = _maker("label", config.get("label", {"name": usual}))
+    found: Label = maker("label", config.get("label", {"name": usual}))
     return found
-
-
-def guide(settings: dict[str, Any], context: Any) -> Any:
-    """What steers a walk, made of one of a configuration's `guides` for a context of its own."""
-    return _made("guides", settings, context)
 
 
 def loss(config: Config) -> Callable[..., Tensor]:
@@ -191,14 +186,14 @@ def operator(config: Config, info: DataInfo) -> Separable:
 
 def predictor(config: Config) -> Step:
     """The step that a configuration samples with."""
-    step: Step = _maker("sampler", config["sampler"])
+    step: Step = maker("sampler", config["sampler"])
     return step
 
 
 def corrector(config: Config) -> Step | None:
     """The step that a configuration makes where a level is repeated, if any."""
     settings = config.get("corrector")
-    return _maker("corrector", settings) if settings else None
+    return maker("corrector", settings) if settings else None
 
 
 def ascend(config: Config) -> Step:

@@ -1,16 +1,14 @@
-"""What steers walks besides their model: guides loaded once, and what they say of a batch."""
+"""What steers walks besides their model: what guides are made for, and which classes they see."""
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.guidance import Judge, log_probability, steered
+from ddpm_cli.diffusion.guidance import Judge, log_probability
 from ddpm_cli.diffusion.schedules.tables import Schedule
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.errors import ConfigError, Refusal
@@ -21,7 +19,6 @@ from ddpm_cli.files.images import inputs
 from ddpm_cli.guides.parts import programs
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes
-from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings.checks import CLASSIFIER
 from ddpm_cli.settings.config import Config
 
@@ -101,21 +98,6 @@ def classifier_of(model: str, info: DataInfo) -> tuple[Found, Header]:
         theirs, ours = header.data.shape, info.shape
         raise Refusal(f"{found.name}: classifies images {theirs}, but the model makes {ours}")
     return found, header
-
-
-def loaded(context: Context) -> Callable[[Batch], Batch]:
-    """All guides of a configuration, as what completes a batch with them."""
-    guides: list[Guide] = [build.guide(settings, context) for settings in context.config["guides"]]
-
-    def around(denoise: Denoise, part: slice, batch: Batch) -> Denoise:
-        seeds = batch.seeds[part]
-        noisy, clean = (
-            [guide.judge(seeds) for guide in guides if guide.of == of] for of in ("noisy", "clean")
-        )
-        at_mean = any(guide.at_mean for guide in guides)
-        return steered(denoise, noisy, clean, at_mean=at_mean)
-
-    return lambda batch: batch._replace(wrap=partial(around, batch=batch))
 
 
 def pinned(config: Config, info: DataInfo) -> tuple[Config, list[str]]:
