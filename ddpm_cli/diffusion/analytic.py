@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction, Wrapped
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 
 # Of the last denoiser call: each pixel's variance as a share of the level's mean variance.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.edits import reverse
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.diffusion.walk import Draws, State, Step, walk
 

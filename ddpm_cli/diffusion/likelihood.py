@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import Draws, Step, walk
 
 

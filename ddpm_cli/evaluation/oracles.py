@@ -17,9 +17,9 @@ from ddpm_cli.diffusion import labels, levels, likelihood, parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.losses.denoising import simple
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
-from ddpm_cli.diffusion.samplers.heun import heun
+from ddpm_cli.diffusion.samplers.ancestral import ddpm
+from ddpm_cli.diffusion.samplers.edm import heun
+from ddpm_cli.diffusion.samplers.implicit import ddim
 from ddpm_cli.diffusion.schedules import tables
 from ddpm_cli.diffusion.walk import Step, start, walk
 

@@ -127,6 +127,23 @@ def load(component: Component) -> Callable[..., Any]:
     return found
 
 
+def exported(kind: str, attribute: str) -> Callable[..., Any]:
+    """Return the component that a package gives under the name of its function.
+
+    Packages of components call it as their `__getattr__`, so that a new file is enough for
+    `from ddpm_cli.diffusion.samplers import ddim`.
+    """
+    component = _components(kind).get(canonical(attribute))
+    if component is None or component.attribute != attribute:
+        raise AttributeError(f"{KINDS[kind][0]} has no component {attribute}")
+    return load(component)
+
+
+def attributes(kind: str) -> list[str]:
+    """Return the names under which a package gives its components, sorted."""
+    return sorted(component.attribute for component in _components(kind).values())
+
+
 def canonical(name: str) -> str:
     """Return the way a component's name is written in a configuration: with hyphens."""
     return name.replace("_", "-")

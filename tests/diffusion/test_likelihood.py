@@ -16,8 +16,7 @@ from ddpm_cli.diffusion.levels import explicit, linspace, logsnr
 from ddpm_cli.diffusion.likelihood import climb, integral, jacobian_trace, log_density, rademacher
 from ddpm_cli.diffusion.likelihood import gaussian as normal_probes
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_single
-from ddpm_cli.diffusion.samplers.heun import heun
+from ddpm_cli.diffusion.samplers import dpm_solver_single, heun
 from ddpm_cli.diffusion.schedules.processes import edm
 from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
 from ddpm_cli.diffusion.variational import prior_bits, terms

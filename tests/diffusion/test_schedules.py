@@ -8,7 +8,7 @@ import torch
 from runs import Outcome, assert_same, ddpm, result, signal_after, train
 
 from ddpm_cli.diffusion.rates import rate
-from ddpm_cli.diffusion.schedules.learned import learned
+from ddpm_cli.diffusion.schedules.monotone import learned
 from ddpm_cli.diffusion.schedules.tables import cosine, linear, scaled_linear, table
 from ddpm_cli.files.checkpoints import checkpoint
 

@@ -28,8 +28,7 @@ from ddpm_cli.diffusion.analytic import (
 )
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.levels import trailing
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
+from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
 from ddpm_cli.diffusion.walk import Step
 

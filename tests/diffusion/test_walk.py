@@ -8,8 +8,7 @@ from exact import Fresh, Recorded, by_sigma, gaussian
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.heun import heun
+from ddpm_cli.diffusion.samplers import ddim, heun
 from ddpm_cli.diffusion.schedules.tables import linear
 from ddpm_cli.diffusion.walk import Draws, Move, Step, Visited, renoise, start, walk
 

@@ -13,8 +13,7 @@ from ddpm_cli.diffusion import variational
 from ddpm_cli.diffusion.analytic import Analytic, Moments, trajectory
 from ddpm_cli.diffusion.denoiser import Prediction
 from ddpm_cli.diffusion.levels import explicit, linspace
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
+from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import Table
 from ddpm_cli.diffusion.variances import limited, optimal
 from ddpm_cli.diffusion.variational import Reverse, prior_bits, step_bits

@@ -12,11 +12,13 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.edits import churn
 from ddpm_cli.diffusion.levels import explicit, karras
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.dpm_solver_multi import dpm_solver_pp_multi
-from ddpm_cli.diffusion.samplers.dpm_solver_sde import dpm_solver_pp_sde
-from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_pp_single
-from ddpm_cli.diffusion.samplers.heun import heun
+from ddpm_cli.diffusion.samplers import (
+    ddim,
+    dpm_solver_pp_multi,
+    dpm_solver_pp_sde,
+    dpm_solver_pp_single,
+    heun,
+)
 from ddpm_cli.diffusion.schedules.tables import cosine
 from ddpm_cli.diffusion.walk import Step, renoise
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.levels import logsnr
 from ddpm_cli.diffusion.likelihood import Reached, climb, leap, log_density
-from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_single
-from ddpm_cli.diffusion.samplers.ode import ode
+from ddpm_cli.diffusion.samplers import dpm_solver_single, ode
 from ddpm_cli.diffusion.schedules.processes import edm, subvp, ve, vp
 from ddpm_cli.diffusion.schedules.tables import Schedule
 

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.correctors import ald, langevin
 from ddpm_cli.diffusion.edits import repeat
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
-from ddpm_cli.diffusion.samplers.ode import ode
-from ddpm_cli.diffusion.samplers.score_sde import euler_maruyama, hold, reverse_diffusion
+from ddpm_cli.diffusion.samplers import ddpm, euler_maruyama, hold, ode, reverse_diffusion
 from ddpm_cli.diffusion.schedules.processes import Process, subvp, ve, vp
 from ddpm_cli.diffusion.walk import Move, Step
 
