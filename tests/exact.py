@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from ddpm_cli.diffusion import parameterizations
 from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Prediction, Wrapped
 from ddpm_cli.diffusion.labels import index
-from ddpm_cli.diffusion.schedules.tables import Schedule, Table, cosine, linear
-from ddpm_cli.diffusion.walk import State, Step, start, walk
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.schedules.tables import Table, cosine, linear
+from ddpm_cli.diffusion.steps import State, Step
+from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.settings import catalog
 
 Scale = Callable[[Tensor], tuple[Tensor, Tensor]]

@@ -18,7 +18,7 @@ from ddpm_cli.settings.config import Config, Layer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ddpm_cli.diffusion.schedules.tables import Schedule
+    from ddpm_cli.diffusion.schedules import Schedule
     from ddpm_cli.files.checkpoints.checkpoint import Header
     from ddpm_cli.files.checkpoints.find import Found
     from ddpm_cli.files.images.inputs import Input, Source

@@ -10,7 +10,8 @@ from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.edits import reverse
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.diffusion.walk import Draws, State, Step, walk
+from ddpm_cli.diffusion.steps import Draws, State, Step
+from ddpm_cli.diffusion.walk import walk
 
 Blend = Callable[[Tensor, Tensor, float], Tensor]
 

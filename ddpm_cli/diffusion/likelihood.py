@@ -15,7 +15,8 @@ from torch import Tensor
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.walk import Draws, Step, walk
+from ddpm_cli.diffusion.steps import Draws, Step
+from ddpm_cli.diffusion.walk import walk
 
 
 class Reached(NamedTuple):

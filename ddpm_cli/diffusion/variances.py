@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Prediction
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.walk import Move
+from ddpm_cli.diffusion.steps import Move
 
 
 def large(schedule: Schedule, move: Move) -> Tensor:

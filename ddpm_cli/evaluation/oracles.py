@@ -20,8 +20,9 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers.ancestral import ddpm
 from ddpm_cli.diffusion.samplers.edm import heun
 from ddpm_cli.diffusion.samplers.implicit import ddim
-from ddpm_cli.diffusion.schedules import tables
-from ddpm_cli.diffusion.walk import Step, start, walk
+from ddpm_cli.diffusion.schedules import Schedule, tables
+from ddpm_cli.diffusion.steps import Step
+from ddpm_cli.diffusion.walk import start, walk
 
 
 class Verdict(NamedTuple):
@@ -103,7 +104,7 @@ def ancestral_variance(device: torch.device, dtype: torch.dtype) -> Verdict:
 class _TwoPoints(nn.Module):
     """The exact eps-network for data that is -0.5 or 0.5 with equal chance."""
 
-    def __init__(self, schedule: tables.Schedule) -> None:
+    def __init__(self, schedule: Schedule) -> None:
         super().__init__()
         self._schedule = schedule
 

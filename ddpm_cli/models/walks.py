@@ -12,8 +12,9 @@ from ddpm_cli import hardware, signals
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.diffusion.schedules.tables import Schedule
-from ddpm_cli.diffusion.walk import Constraint, Draws, State, start, walk
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.steps import Constraint, Draws, State
+from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find, moments
 from ddpm_cli.files.checkpoints.checkpoint import DataInfo, Header

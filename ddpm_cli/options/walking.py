@@ -15,7 +15,7 @@ from ddpm_cli.settings.config import SAMPLING, Config, Layer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ddpm_cli.diffusion.schedules.tables import Schedule
+    from ddpm_cli.diffusion.schedules import Schedule
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

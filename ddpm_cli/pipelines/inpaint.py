@@ -8,7 +8,7 @@ from torch import Tensor
 from ddpm_cli.data import tasks
 from ddpm_cli.diffusion.masked import begun
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.diffusion.walk import Constraint
+from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.checkpoint import Header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8

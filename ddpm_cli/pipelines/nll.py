@@ -12,7 +12,7 @@ from ddpm_cli.diffusion import likelihood
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.variational import prior_bits, terms
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.coding import Curve

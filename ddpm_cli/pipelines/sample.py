@@ -9,7 +9,7 @@ from click.core import ParameterSource
 from torch import Tensor
 
 from ddpm_cli import console, hardware
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import checkpoint

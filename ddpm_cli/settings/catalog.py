@@ -41,7 +41,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
-    "renoise": "diffusion/walk.py",
+    "renoise": "diffusion/renoise.py",
     "guidance": "diffusion/guidance.py",
     "init": "pipelines/train.py",
     "train": "training/loop.py",

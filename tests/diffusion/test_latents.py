@@ -24,9 +24,11 @@ from ddpm_cli.diffusion.samplers import (
     ode,
     unipc,
 )
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import edm, subvp, ve, vp
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
-from ddpm_cli.diffusion.walk import Step, walk
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
+from ddpm_cli.diffusion.steps import Step
+from ddpm_cli.diffusion.walk import walk
 
 MEAN, VARIANCE = 0.3, 0.25
 DATA = torch.tensor([[-1.0], [-0.2], [0.3], [0.9]], dtype=torch.float64)

@@ -17,10 +17,11 @@ from ddpm_cli.diffusion.likelihood import climb, integral, jacobian_trace, log_d
 from ddpm_cli.diffusion.likelihood import gaussian as normal_probes
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers import dpm_solver_single, heun
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import edm
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
+from ddpm_cli.diffusion.steps import Step
 from ddpm_cli.diffusion.variational import prior_bits, terms
-from ddpm_cli.diffusion.walk import Step
 
 THIRD = partial(dpm_solver_single, order=3)
 Make = Callable[[Tensor, int, Rng], Tensor]

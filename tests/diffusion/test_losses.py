@@ -14,9 +14,10 @@ from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.losses import dsm, exact, hybrid, simple, sliced, vdm, vlb
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.monotone import learned
 from ddpm_cli.diffusion.schedules.processes import ve
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
 from ddpm_cli.diffusion.variational import (
     Reverse,
     discretized_normal,

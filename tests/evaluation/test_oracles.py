@@ -15,7 +15,7 @@ from ddpm_cli.diffusion.levels import explicit, leading, linspace, quadratic
 from ddpm_cli.diffusion.losses import simple
 from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import Table, cosine, linear
-from ddpm_cli.diffusion.walk import Move
+from ddpm_cli.diffusion.steps import Move
 
 TWO_POINTS = Mixture([0.5, 0.5], [[-0.5], [0.5]], [[0.0], [0.0]])
 T = 1000

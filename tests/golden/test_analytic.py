@@ -15,9 +15,9 @@ from ddpm_cli.diffusion.denoiser import Prediction
 from ddpm_cli.diffusion.levels import explicit, linspace
 from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import Table
+from ddpm_cli.diffusion.steps import Move, Step
 from ddpm_cli.diffusion.variances import limited, optimal
 from ddpm_cli.diffusion.variational import Reverse, prior_bits, step_bits
-from ddpm_cli.diffusion.walk import Move, Step
 from ddpm_cli.diffusion.wrappers import clamp
 
 GOLDEN = Golden("samplers_analytic_dpm")

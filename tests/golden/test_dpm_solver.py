@@ -23,9 +23,11 @@ from ddpm_cli.diffusion.samplers import (
     heun,
     unipc,
 )
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import vp
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
-from ddpm_cli.diffusion.walk import Draws, Move, Step, Visited, walk
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
+from ddpm_cli.diffusion.steps import Draws, Move, Step, Visited
+from ddpm_cli.diffusion.walk import walk
 
 GOLDEN = Golden("samplers_dpm_solver")
 ADAPTIVE = [key for key in GOLDEN.cases if "_adaptive" in key]

@@ -12,6 +12,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.edits import churn
 from ddpm_cli.diffusion.levels import explicit, karras
+from ddpm_cli.diffusion.renoise import renoise
 from ddpm_cli.diffusion.samplers import (
     ddim,
     dpm_solver_pp_multi,
@@ -20,7 +21,7 @@ from ddpm_cli.diffusion.samplers import (
     heun,
 )
 from ddpm_cli.diffusion.schedules.tables import cosine
-from ddpm_cli.diffusion.walk import Step, renoise
+from ddpm_cli.diffusion.steps import Step
 
 GOLDEN = Golden("samplers_edm_kdiffusion")
 OTHER_VARIABLE = GOLDEN.select(

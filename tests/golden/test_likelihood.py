@@ -13,8 +13,8 @@ from torch import Tensor
 from ddpm_cli.diffusion.levels import logsnr
 from ddpm_cli.diffusion.likelihood import Reached, climb, leap, log_density
 from ddpm_cli.diffusion.samplers import dpm_solver_single, ode
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import edm, subvp, ve, vp
-from ddpm_cli.diffusion.schedules.tables import Schedule
 
 GOLDEN = Golden("likelihood")
 DENSITIES = GOLDEN.select("exact_")

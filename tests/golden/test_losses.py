@@ -16,6 +16,7 @@ from ddpm_cli.diffusion.levels import linspace
 from ddpm_cli.diffusion.losses import hybrid, simple, vdm, vlb
 from ddpm_cli.diffusion.samplers import ddpm
 from ddpm_cli.diffusion.schedules.tables import Table, cosine, linear
+from ddpm_cli.diffusion.steps import Move
 from ddpm_cli.diffusion.variational import (
     Reverse,
     discretized_normal,
@@ -24,7 +25,6 @@ from ddpm_cli.diffusion.variational import (
     reconstruction_bits,
     step_bits,
 )
-from ddpm_cli.diffusion.walk import Move
 
 GOLDEN = Golden("losses")
 SELECTED = {

@@ -13,7 +13,8 @@ from ddpm_cli.diffusion.latents import encode
 from ddpm_cli.diffusion.levels import explicit, leading, linspace, quadratic
 from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import Table
-from ddpm_cli.diffusion.walk import Step, walk
+from ddpm_cli.diffusion.steps import Step
+from ddpm_cli.diffusion.walk import walk
 from ddpm_cli.diffusion.wrappers import clamp
 
 GOLDEN = Golden("samplers_ddpm_ddim")

@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.schedules.schedule import Schedule as Schedule
 from ddpm_cli.diffusion.shapes import within
 from ddpm_cli.settings.knobs import Count, Positive
 

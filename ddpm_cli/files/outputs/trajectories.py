@@ -15,7 +15,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.walk import State
+from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints.checkpoint import DataInfo

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import Judge, log_probability, steered
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
