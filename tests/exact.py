@@ -223,12 +223,6 @@ class Answer(nn.Module):
         ]
 
 
-def trained(schedule: Schedule) -> Tensor:
-    """All levels of a discrete process, the least noisy first."""
-    steps = schedule.steps or 0
-    return schedule.sigma(torch.arange(1, steps + 1, dtype=torch.float64) / steps)
-
-
 def peers_decoder(x: Tensor, mean: Tensor, log_variance: Tensor, bits: int) -> Tensor:
     """The peers' discretised normal: an approximate distribution function, clamped at 1e-12."""
 

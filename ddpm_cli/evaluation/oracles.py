@@ -86,6 +86,7 @@ def exact_likelihood(device: torch.device, dtype: torch.dtype) -> Verdict:
     denoise = Denoiser(_Gaussian(), schedule, parameterizations.v, labels.index)
     x = torch.full((1, 1), 0.7, dtype=torch.float64)
     along = levels.logsnr(schedule, count=50)
+    x = likelihood.at_lowest(schedule, x, along)
     *_, reached = likelihood.climb(denoise, x, along, heun, None)
     exact = -(0.7**2 + math.log(2 * math.pi)) / 2
     return Verdict(float(likelihood.log_density(schedule, reached)), exact, 5e-3)

@@ -182,7 +182,8 @@ class Meter:
         is_adaptive = build.is_adaptive(self.model.config)
         solve = likelihood.leap if is_adaptive else likelihood.climb
         step = build.predictor(self.model.config)
-        found = walks.last(solve(denoise, x, self.levels, step, probes))
+        begin = likelihood.at_lowest(denoise.schedule, x, self.levels)
+        found = walks.last(solve(denoise, begin, self.levels, step, probes))
         return None if found is None else likelihood.log_density(denoise.schedule, found)
 
     def _bounded(

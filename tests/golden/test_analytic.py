@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from exact import by_index, peers_decoder, process, states, trained
+from exact import by_index, peers_decoder, process, states
 from golden.load_golden import Case, Golden
 
 from ddpm_cli.diffusion import variational
@@ -96,7 +96,7 @@ def test_variational_bound(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     variance = {"ms": "optimal", "sm": "small", "la": "large"}[key.split("_")[1][:2]]
     known = Analytic(denoiser, moments(case, schedule)).bind()
     denoise = clamp(known)
-    x0, ends = case.inputs["x0"], trained(schedule)[:2]
+    x0, ends = case.inputs["x0"], schedule.levels[:2]
     nats = math.log(2) * x0[0].numel()
     terms = []
     for number, (t, s) in enumerate(pairwise(levels)):

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from exact import by_sigma, states, trained
+from exact import by_sigma, states
 from golden.load_golden import Case, Golden
 from torch import Tensor
 
@@ -84,7 +84,7 @@ def cosine_levels(count: int) -> list[float]:
     assert abar.dtype == torch.float32
     ratio = (abar[1:] / abar[:-1]).clamp(min=1e-3)
     table = (1 / ratio.double().cumprod(0) - 1).sqrt()
-    assert torch.allclose(table, trained(cosine()), rtol=1e-3)
+    assert torch.allclose(table, cosine().levels, rtol=1e-3)
     table = table[(table >= 0.0064) & (table <= 81)].flip(0)
     picked = torch.linspace(0, len(table) - 1, count, dtype=torch.float64).round().long()
     chosen: list[float] = table[picked].tolist()

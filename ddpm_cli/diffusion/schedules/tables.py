@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ddpm_cli.diffusion.schedules.schedule import Schedule
 from ddpm_cli.diffusion.shapes import within
 from ddpm_cli.settings.knobs import Count, Positive
 
@@ -24,6 +25,9 @@ class Table:
     are taken as the first.  Interpolating log alpha, not log sigma, is what DPM-Solver's
     discrete schedule does (Lu 2022, appendix D.2).
     """
+
+    levels, previous = Schedule.levels, Schedule.previous
+    native, from_native = Schedule.native, Schedule.from_native
 
     def __init__(self, betas: Tensor, *, continuous: bool = False) -> None:
         """Take betas [T]; `continuous` allows every time between the entries in training too."""
@@ -92,15 +96,16 @@ def linear(
     steps: Count = 1000,
     first: Positive = 1e-4,
     last: Positive = 0.02,
+    rescale: bool = True,
     zero_terminal: bool = False,
     continuous: bool = False,
 ) -> Table:
     """Betas rising linearly, rescaled by 1000 / T for other T.
 
     beta_i = linspace(first * 1000 / T, last * 1000 / T, T) (Ho 2020, section 4; the rescaling
-    is Nichol 2021's).
+    is Nichol 2021's).  Without rescale they run from first to last whatever T is.
     """
-    low, high = _rescaled(steps, first, last)
+    low, high = _rescaled(steps, first, last) if rescale else (first, last)
     betas = torch.linspace(low, high, steps, dtype=torch.float64)
     return Table(_terminated(betas) if zero_terminal else betas, continuous=continuous)
 
