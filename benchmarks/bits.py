@@ -11,8 +11,8 @@ from ddpm_cli.data.sets import images as sets
 from ddpm_cli.diffusion.denoiser import Wrapped
 from ddpm_cli.diffusion.draws import likelihood, low_discrepancy
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.diffusion.schedules.learned import learned
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.schedules.monotone import learned
 from ddpm_cli.diffusion.variational import prior_bits
 from ddpm_cli.files.images import pixels as images
 from ddpm_cli.models import build

@@ -45,7 +45,7 @@ FILES = {
         def cfg(d, *, scale: float = 1.0): "Guide."
     """,
     "diffusion/guidance.py": "def guidance(x, *, scale: NonNegative = 1.0): 'Two passes.'",
-    "diffusion/walk.py": "def renoise(x, *, noise: Positive = 1.0): 'A level up.'",
+    "diffusion/renoise.py": "def renoise(x, *, noise: Positive = 1.0): 'A level up.'",
     "training/loop.py": """
         def helper(*, device: "torch.device" = None): ...
         def train(x, *, steps: Count = 5000, lr: Positive = 1e-3, note: str = ""): "Train."

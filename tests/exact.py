@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from ddpm_cli.diffusion import parameterizations
 from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Prediction, Wrapped
 from ddpm_cli.diffusion.labels import index
-from ddpm_cli.diffusion.schedules.tables import Schedule, Table, cosine, linear
-from ddpm_cli.diffusion.walk import State, Step, start, walk
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.schedules.tables import Table, cosine, linear
+from ddpm_cli.diffusion.steps import State, Step
+from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.settings import catalog
 
 Scale = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -219,12 +221,6 @@ class Answer(nn.Module):
             torch.zeros(len(losses)).double() if g is None else g.flatten(1).norm(dim=1)
             for g in found
         ]
-
-
-def trained(schedule: Schedule) -> Tensor:
-    """All levels of a discrete process, the least noisy first."""
-    steps = schedule.steps or 0
-    return schedule.sigma(torch.arange(1, steps + 1, dtype=torch.float64) / steps)
 
 
 def peers_decoder(x: Tensor, mean: Tensor, log_variance: Tensor, bits: int) -> Tensor:

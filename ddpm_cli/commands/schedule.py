@@ -17,7 +17,7 @@ from ddpm_cli.settings import config
 from ddpm_cli.settings.config import Layer
 
 if TYPE_CHECKING:
-    from ddpm_cli.diffusion.schedules.tables import Schedule
+    from ddpm_cli.diffusion.schedules import Schedule
 
 
 # t: the papers' 1..T, or the time in [0, 1] of a continuous process. index: as stored, 0..T-1.

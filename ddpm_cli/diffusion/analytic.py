@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction, Wrapped
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 
 # Of the last denoiser call: each pixel's variance as a share of the level's mean variance.
@@ -71,18 +71,13 @@ def grid(schedule: Schedule, count: int) -> Tensor:
     """
     steps = schedule.steps
     if steps is not None and count >= steps:
-        return _trained(schedule, steps)
+        return schedule.levels
     low, high = schedule.sigma(torch.tensor([0.0, 1.0], dtype=torch.float64)).clamp(min=1e-6)
     levels = torch.linspace(float(low.log()), float(high.log()), count, dtype=torch.float64).exp()
     if steps is not None:
         levels = schedule.sigma((schedule.time(levels) * steps).round() / steps)
-    found: Tensor = torch.unique(levels)
-    return found
-
-
-def _trained(schedule: Schedule, steps: int) -> Tensor:
-    """All levels of a discrete process, ascending."""
-    return schedule.sigma(torch.arange(1, steps + 1, dtype=torch.float64) / steps)
+    distinct: Tensor = torch.unique(levels)
+    return distinct
 
 
 def predicted_noise(
@@ -128,12 +123,10 @@ def trajectory(schedule: Schedule, moments: Moments, count: int) -> list[int]:
     plan with: twice as many levels at the top are then visited evenly, by a fifth of their
     share of steps (Bao 2022, section 4 and its code).
     """
-    steps = schedule.steps
-    if steps is None:
-        raise ValueError("this process is continuous: it has no levels to choose among")
+    sigma = schedule.levels
+    steps = len(sigma)
     if not 2 <= count <= steps:
         raise ValueError(f"a trajectory of this process has 2 to {steps} steps")
-    sigma = _trained(schedule, steps)
     wrong = (moments.at(sigma) > 1).nonzero().flatten().tolist()
     poor = min(2 * (steps - wrong[0]), steps - 1) if wrong else 0
     planned = min(math.ceil((1 - 0.8 * poor / steps) * count), steps - poor)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ddpm_cli.diffusion import weights
 from ddpm_cli.diffusion.denoiser import Denoiser, Label, Parameterization
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column, double
 
 

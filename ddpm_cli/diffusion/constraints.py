@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.masked import pasted
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.diffusion.walk import Constraint, Draws, Move, Visited
+from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Visited
 
 
 def replace(known: Tensor, mask: Tensor) -> Constraint:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.diffusion.walk import Draws, Move, Visited
+from ddpm_cli.diffusion.steps import Draws, Move, Visited
 from ddpm_cli.settings.knobs import Positive
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ddpm_cli.diffusion import weights
 from ddpm_cli.diffusion.parameterizations import Coefficients
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 
 Parameterization = Callable[[Tensor, Schedule], Coefficients]

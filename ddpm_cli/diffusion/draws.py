@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.settings.knobs import Count, Fraction, Positive
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.walk import Move, Visited
+from ddpm_cli.diffusion.steps import Move, Visited
 
 
 class Integrator(NamedTuple):

@@ -6,7 +6,7 @@ Never a 16-bit float: bfloat16 takes the indices 997, 998, 999 to 996, 1000, 100
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.settings.knobs import Positive
 
 

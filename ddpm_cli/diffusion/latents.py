@@ -8,9 +8,10 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.edits import reverse
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.diffusion.walk import Draws, State, Step, walk
+from ddpm_cli.diffusion.steps import Draws, State, Step
+from ddpm_cli.diffusion.walk import walk
 
 Blend = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -31,16 +32,19 @@ class Silent:
         )
 
 
-def encode(denoise: Denoise, x0: Tensor, levels: Tensor, step: Step) -> Iterator[State]:
-    """Walk images x0 [B, ...] up to levels[0], along the levels of a walk down turned round.
+def encode(denoise: Denoise, x: Tensor, levels: Tensor, step: Step) -> Iterator[State]:
+    """Walk states x [B, ...] up to levels[0], along the levels of a walk down turned round.
 
-    The image is taken as the state at the lowest positive level; a deterministic step solves
-    the probability-flow ODE in either direction (DDIM: Song 2021, section 4.3).
+    They are those at the lowest positive level, for which images x0 [B, ...] are taken as they
+    are: x = x0, as a walk down gives it but for the last denoising.  Who holds that the image is
+    the papers' x_t at that level starts from schedule.from_native(x0, levels[-2]), as
+    `likelihood.at_lowest` does.  A deterministic step solves the probability-flow ODE in either
+    direction (DDIM: Song 2021, section 4.3).
     """
     up = reverse(levels)
     if len(up) < 2:
         raise ValueError("one level is no way from an image to noise; take 2 steps or more")
-    return walk(denoise, x0, up, Silent(), predictor=step, ascend=step)
+    return walk(denoise, x, up, Silent(), predictor=step, ascend=step)
 
 
 def unit(schedule: Schedule, x: Tensor, sigma: Tensor) -> Tensor:

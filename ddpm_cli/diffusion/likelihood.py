@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
-from ddpm_cli.diffusion.schedules.tables import Schedule
-from ddpm_cli.diffusion.walk import Draws, Step, walk
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.steps import Draws, Step
+from ddpm_cli.diffusion.walk import walk
 
 
 class Reached(NamedTuple):
@@ -66,6 +67,16 @@ def _basis(x: Tensor) -> Iterator[Tensor]:
         yield vector
 
 
+def at_lowest(schedule: Schedule, x0: Tensor, levels: Tensor) -> Tensor:
+    """The states of images x0 [B, ...] where `climb` and `leap` start on their way up.
+
+    The images are the papers' x_eps = alpha x at the lowest positive level (Song 2021), and so
+    are those of `log_density`: x = x0 / alpha.  `latents.encode` takes the images themselves for
+    these states, as a walk down gives them; on a process whose variance explodes both are one.
+    """
+    return schedule.from_native(x0, levels[-2])
+
+
 class _Traced:
     """A denoiser that measures the trace in the first call of each move, where the state is."""
 
@@ -85,22 +96,21 @@ class _Traced:
 
 
 def climb(
-    denoise: Denoise, x0: Tensor, levels: Tensor, step: Step, probes: Tensor | None
+    denoise: Denoise, x: Tensor, levels: Tensor, step: Step, probes: Tensor | None
 ) -> Iterator[Reached]:
-    """Walk images x0 [B, ...] up the levels of a walk down by a step of the ODE.
+    """Walk states x [B, ...] at the lowest positive level up the levels of a walk down.
 
-    The trace is taken once a level, with the same probes all the way, and integrated over
-    log sigma by `integral`. The image is the state alpha x at the lowest positive level.
+    By a step of the ODE. The trace is taken once a level, with the same probes all the way, and
+    integrated over log sigma by `integral`. `at_lowest` makes the states of images.
     """
     up = levels.flip(0)[1:]
-    traced, nan = _Traced(denoise, probes), x0.new_full((len(x0),), math.nan)
-    begin = x0 / float(denoise.schedule.alpha(up[0]))
-    for number, state in enumerate(latents.encode(traced, begin, levels, step), start=2):
+    traced, nan = _Traced(denoise, probes), x.new_full((len(x),), math.nan)
+    for number, state in enumerate(latents.encode(traced, x, levels, step), start=2):
         if number < len(up):
             yield Reached(state.x, up[:number], nan)
         traced.is_due = True
     traced(state.x, up[-1])
-    yield Reached(state.x, up, integral(up.log().to(x0), torch.stack(traced.traces)))
+    yield Reached(state.x, up, integral(up.log().to(x), torch.stack(traced.traces)))
 
 
 def integral(nodes: Tensor, values: Tensor) -> Tensor:
@@ -136,26 +146,25 @@ class _Joined:
 
 
 def leap(
-    denoise: Denoise, x0: Tensor, levels: Tensor, step: Step, probes: Tensor | None
+    denoise: Denoise, x: Tensor, levels: Tensor, step: Step, probes: Tensor | None
 ) -> Iterator[Reached]:
-    """Take an image x0 [1, ...] from the lowest positive level to the highest in one move.
+    """Take a state x [1, ...] from the lowest positive level to the highest in one move.
 
     State and trace are solved together, so that the tolerance of an adaptive step holds for
     both. Such a step takes images one by one, and so do their probes.
     """
     up = torch.stack([levels[-2], levels[0]])
-    begin = x0 / float(denoise.schedule.alpha(up[0]))
-    joined = _Joined(denoise, x0.shape, probes)
-    state = torch.cat([begin.flatten(1), begin.new_zeros(len(x0), 1)], dim=1)
+    joined = _Joined(denoise, x.shape, probes)
+    state = torch.cat([x.flatten(1), x.new_zeros(len(x), 1)], dim=1)
     for end in walk(joined, state, up, latents.Silent(), predictor=step, ascend=step):
-        yield Reached(end.x[:, :-1].reshape(x0.shape), up, end.x[:, -1])
+        yield Reached(end.x[:, :-1].reshape(x.shape), up, end.x[:, -1])
 
 
 def log_density(schedule: Schedule, reached: Reached) -> Tensor:
-    """log p(x0) in nats [B] of images that reached noise, whose prior is a normal.
+    """log p(x0) in nats [B] of images that reached noise from `at_lowest`; the prior is a normal.
 
     log p(x_hi) + d log(hi / lo) - the integral of the trace, less d log alpha(lo), the change
-    of scale from the data to x = data / alpha(lo).
+    of scale from the images to their states x = x0 / alpha(lo).
     """
     lo, hi, x = reached.levels[0], reached.levels[-1], reached.x.flatten(1)
     deviation = float(schedule.prior(hi))

@@ -6,7 +6,7 @@ A mask [B or 1, 1, ...] is true where a pixel is known; it is never spread over 
 from torch import Tensor
 
 from ddpm_cli.diffusion.latents import state
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 
 
 def pasted(x: Tensor, known: Tensor, mask: Tensor) -> Tensor:

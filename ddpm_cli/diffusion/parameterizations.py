@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.settings.knobs import Positive
 
 
@@ -68,9 +68,8 @@ def mu(sigma: Tensor, schedule: Schedule) -> Coefficients:
     if schedule.steps is None:
         raise ValueError("mu needs a discrete schedule: it predicts the state one index below")
     time = schedule.time(sigma)
-    below = schedule.sigma(time - 1 / schedule.steps)
     # Below the first index lies the clean image; s falls to 0 on the way there.
-    s = below * (time * schedule.steps - 1).clamp(0, 1)
+    s = schedule.previous(sigma) * (time * schedule.steps - 1).clamp(0, 1)
     ratio = (s / sigma) ** 2
     return Coefficients(
         -ratio / (1 - ratio),

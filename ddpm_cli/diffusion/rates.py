@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 
 
 def rate(schedule: Schedule, t: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ import math
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Prediction
-from ddpm_cli.diffusion.schedules.tables import Schedule
-from ddpm_cli.diffusion.walk import Move
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.steps import Move
 
 
 def large(schedule: Schedule, move: Move) -> Tensor:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.diffusion.walk import Draws
+from ddpm_cli.diffusion.steps import Draws
 
 
 def normal_kl(shift: Tensor, ratio: Tensor) -> Tensor:

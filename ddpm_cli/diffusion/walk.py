@@ -4,81 +4,20 @@ The list of levels says everything: a level down is the predictor, the same leve
 corrector, a level up adds noise.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
-from ddpm_cli.settings.knobs import Positive
-
-
-class Move(NamedTuple):
-    """One move of a walk, from the level t to the level s = levels[number + 1]."""
-
-    t: Tensor
-    s: Tensor
-    number: int
-    levels: Tensor
-
-
-class Visited(NamedTuple):
-    """Where the last denoising move started: state x, level t, predicted clean image x0."""
-
-    x: Tensor
-    t: Tensor
-    x0: Tensor
-
-
-class State(NamedTuple):
-    """What a walk yields after each move: state x at level sigma, latest clean image x0."""
-
-    x: Tensor
-    sigma: Tensor
-    x0: Tensor
-
-
-class Draws(Protocol):
-    """The source of noise of a walk; see `Rng`."""
-
-    def normal(self, like: Tensor) -> Tensor:
-        """Unit normals like `like`."""
-
-
-class Step(Protocol):
-    """A move from level t to level s; `past` is the step's own memory of earlier moves."""
-
-    def __call__(
-        self, denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited]
-    ) -> Tensor:
-        """Return the state at level s."""
-
-
-Constraint = Callable[[Tensor, Move, Visited, Draws], Tensor]
+from ddpm_cli.diffusion.renoise import renoise
+from ddpm_cli.diffusion.steps import Constraint, Draws, Move, State, Step, Visited
 
 
 def start(denoise: Denoise, levels: Tensor, like: Tensor, rng: Draws) -> Tensor:
     """The process's own prior at the first level, shaped and typed like `like`."""
     return rng.normal(like) * float(denoise.schedule.prior(levels[0]))
-
-
-def renoise(
-    denoise: Denoise,
-    x: Tensor,
-    move: Move,
-    rng: Draws,
-    past: list[Visited],
-    *,
-    noise: Positive = 1.0,
-) -> Tensor:
-    """A level up adds the missing noise, noise times its standard deviation.
-
-    x_s = x_t + noise * sqrt(s^2 - t^2) z: the forward process itself at noise 1; slightly more
-    makes up for denoisers that remove too much (S_noise of Karras 2022, algorithm 2).
-    """
-    return x + noise * float((move.s**2 - move.t**2).sqrt()) * rng.normal(x)
 
 
 class _Tape:

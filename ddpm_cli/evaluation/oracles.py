@@ -17,11 +17,12 @@ from ddpm_cli.diffusion import labels, levels, likelihood, parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.losses.denoising import simple
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
-from ddpm_cli.diffusion.samplers.heun import heun
-from ddpm_cli.diffusion.schedules import tables
-from ddpm_cli.diffusion.walk import Step, start, walk
+from ddpm_cli.diffusion.samplers.ancestral import ddpm
+from ddpm_cli.diffusion.samplers.edm import heun
+from ddpm_cli.diffusion.samplers.implicit import ddim
+from ddpm_cli.diffusion.schedules import Schedule, tables
+from ddpm_cli.diffusion.steps import Step
+from ddpm_cli.diffusion.walk import start, walk
 
 
 class Verdict(NamedTuple):
@@ -85,6 +86,7 @@ def exact_likelihood(device: torch.device, dtype: torch.dtype) -> Verdict:
     denoise = Denoiser(_Gaussian(), schedule, parameterizations.v, labels.index)
     x = torch.full((1, 1), 0.7, dtype=torch.float64)
     along = levels.logsnr(schedule, count=50)
+    x = likelihood.at_lowest(schedule, x, along)
     *_, reached = likelihood.climb(denoise, x, along, heun, None)
     exact = -(0.7**2 + math.log(2 * math.pi)) / 2
     return Verdict(float(likelihood.log_density(schedule, reached)), exact, 5e-3)
@@ -103,7 +105,7 @@ def ancestral_variance(device: torch.device, dtype: torch.dtype) -> Verdict:
 class _TwoPoints(nn.Module):
     """The exact eps-network for data that is -0.5 or 0.5 with equal chance."""
 
-    def __init__(self, schedule: tables.Schedule) -> None:
+    def __init__(self, schedule: Schedule) -> None:
         super().__init__()
         self._schedule = schedule
 

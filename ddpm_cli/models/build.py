@@ -14,9 +14,10 @@ from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.diffusion.classifier import Classifier, Trained
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser, Label, Parameterization
+from ddpm_cli.diffusion.renoise import renoise
 from ddpm_cli.diffusion.restoration import Separable
-from ddpm_cli.diffusion.schedules.tables import Schedule
-from ddpm_cli.diffusion.walk import Constraint, Draws, Move, Step, Visited, renoise
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Step, Visited
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import DataInfo, Header

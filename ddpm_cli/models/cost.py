@@ -10,8 +10,9 @@ from torch import Tensor
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Prediction
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules.tables import Schedule
-from ddpm_cli.diffusion.walk import Draws, start
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.steps import Draws
+from ddpm_cli.diffusion.walk import start
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import build
 from ddpm_cli.models.walks import prepared

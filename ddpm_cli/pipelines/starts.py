@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.diffusion import latents
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints import latents as latents_file

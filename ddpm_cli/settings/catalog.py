@@ -41,7 +41,7 @@ KINDS: Mapping[str, str] = {
 }
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
-    "renoise": "diffusion/walk.py",
+    "renoise": "diffusion/renoise.py",
     "guidance": "diffusion/guidance.py",
     "init": "training/init.py",
     "train": "training/loop.py",
@@ -130,6 +130,23 @@ def load(component: Component) -> Callable[..., Any]:
     module = importlib.import_module(component.module)
     function: Callable[..., Any] = getattr(module, component.attribute)
     return function
+
+
+def exported(kind: str, attribute: str) -> Callable[..., Any]:
+    """Return the component that a package gives under the name of its function.
+
+    Packages of components call it as their `__getattr__`, so that a new file is enough for
+    `from ddpm_cli.diffusion.samplers import ddim`.
+    """
+    component = _components(kind).get(canonical(attribute))
+    if component is None or component.attribute != attribute:
+        raise AttributeError(f"{KINDS[kind][0]} has no component {attribute}")
+    return load(component)
+
+
+def attributes(kind: str) -> list[str]:
+    """Return the names under which a package gives its components, sorted."""
+    return sorted(component.attribute for component in _components(kind).values())
 
 
 def canonical(name: str) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.classifier import Classifier, seen
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.objective import Objective
 from ddpm_cli.training.state import Draw, quartile

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.settings.knobs import Count, Fraction, Index, NonNegative, Positive
 from ddpm_cli.training.batches import Images, Share, batches, image_rng, prepare
 from ddpm_cli.training.distributed import whole

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 
 Draw = Callable[[Schedule, int, Rng], tuple[Tensor, Tensor]]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ddpm_cli import signals
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.walk import State
+from ddpm_cli.diffusion.steps import State
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.images.pixels import open_image, read_metadata
 from ddpm_cli.models import walks

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from ddpm_cli.diffusion import labels, parameterizations
 from ddpm_cli.diffusion.classifier import Classifier, seen
-from ddpm_cli.diffusion.losses.classifying import cross_entropy
+from ddpm_cli.diffusion.losses import cross_entropy
 from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import edm, subvp, ve
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine
-from ddpm_cli.networks.classifier import classifier
+from ddpm_cli.diffusion.schedules.tables import cosine
+from ddpm_cli.networks import classifier
 
 SMALL: dict[str, Any] = {"width": 8, "multipliers": [1, 2], "attention": [], "classes": 5}
 FAMILIES: dict[str, dict[str, Any]] = {

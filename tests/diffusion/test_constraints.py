@@ -17,10 +17,10 @@ from ddpm_cli.diffusion.edits import churn, jumps, repeat
 from ddpm_cli.diffusion.levels import explicit, trailing
 from ddpm_cli.diffusion.masked import begun
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
+from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import linear
-from ddpm_cli.diffusion.walk import Move, Visited, start, walk
+from ddpm_cli.diffusion.steps import Move, Visited
+from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.settings import catalog
 
 BOTH = pytest.mark.parametrize("kind", [replace, posterior])

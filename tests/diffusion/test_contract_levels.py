@@ -14,8 +14,9 @@ from ddpm_cli.diffusion.denoiser import Denoiser, Prediction, Wrapped
 from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.levels import explicit, karras, leading, logsnr, trailing
 from ddpm_cli.diffusion.rates import rate
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import vp
-from ddpm_cli.diffusion.schedules.tables import Schedule, Table, cosine, linear
+from ddpm_cli.diffusion.schedules.tables import Table, cosine, linear
 from ddpm_cli.diffusion.wrappers import clamp
 from ddpm_cli.settings import catalog
 

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.levels import explicit, trailing
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
-from ddpm_cli.diffusion.walk import Draws, Step, start, walk
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
+from ddpm_cli.diffusion.steps import Draws, Step
+from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.settings import catalog
 
 IMAGES = Mixture(

@@ -14,9 +14,10 @@ from ddpm_cli.diffusion.correctors import ald, langevin, ncsn
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.edits import repeat
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.samplers.score_sde import hold
+from ddpm_cli.diffusion.samplers import hold
 from ddpm_cli.diffusion.schedules.processes import geometric, vp
-from ddpm_cli.diffusion.walk import Move, Step, start, walk
+from ddpm_cli.diffusion.steps import Move, Step
+from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.settings import catalog
 
 # Two modes, of weights 0.2 and 0.8, that no step of the size of their width crosses.

@@ -15,8 +15,9 @@ from ddpm_cli.diffusion.draws import (
 )
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import MAX_SEED, Rng, keyed
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import edm, ve, vp
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
 from ddpm_cli.settings import catalog
 
 

@@ -22,11 +22,11 @@ from ddpm_cli.diffusion.guidance import (
 )
 from ddpm_cli.diffusion.levels import karras, trailing
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
-from ddpm_cli.diffusion.samplers.heun import heun
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
-from ddpm_cli.diffusion.walk import Move, Step, start, walk
+from ddpm_cli.diffusion.samplers import ddim, ddpm, heun
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
+from ddpm_cli.diffusion.steps import Move, Step
+from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.diffusion.wrappers import clamp
 
 TWO = Mixture(

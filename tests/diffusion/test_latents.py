@@ -14,16 +14,21 @@ from torch import Tensor
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.levels import karras, logsnr
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
-from ddpm_cli.diffusion.samplers.dpm_solver_multi import dpm_solver_pp_multi
-from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_pp_single, dpm_solver_single
-from ddpm_cli.diffusion.samplers.heun import heun
-from ddpm_cli.diffusion.samplers.ode import ode
-from ddpm_cli.diffusion.samplers.unipc import unipc
+from ddpm_cli.diffusion.samplers import (
+    ddim,
+    ddpm,
+    dpm_solver_pp_multi,
+    dpm_solver_pp_single,
+    dpm_solver_single,
+    heun,
+    ode,
+    unipc,
+)
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import edm, subvp, ve, vp
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
-from ddpm_cli.diffusion.walk import Step, walk
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
+from ddpm_cli.diffusion.steps import Step
+from ddpm_cli.diffusion.walk import walk
 
 MEAN, VARIANCE = 0.3, 0.25
 DATA = torch.tensor([[-1.0], [-0.2], [0.3], [0.9]], dtype=torch.float64)

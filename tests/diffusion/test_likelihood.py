@@ -13,15 +13,22 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Prediction, Wrapped
 from ddpm_cli.diffusion.levels import explicit, linspace, logsnr
-from ddpm_cli.diffusion.likelihood import climb, integral, jacobian_trace, log_density, rademacher
+from ddpm_cli.diffusion.likelihood import (
+    at_lowest,
+    climb,
+    integral,
+    jacobian_trace,
+    log_density,
+    rademacher,
+)
 from ddpm_cli.diffusion.likelihood import gaussian as normal_probes
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_single
-from ddpm_cli.diffusion.samplers.heun import heun
+from ddpm_cli.diffusion.samplers import dpm_solver_single, heun
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import edm
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
+from ddpm_cli.diffusion.steps import Step
 from ddpm_cli.diffusion.variational import prior_bits, terms
-from ddpm_cli.diffusion.walk import Step
 
 THIRD = partial(dpm_solver_single, order=3)
 Make = Callable[[Tensor, int, Rng], Tensor]
@@ -55,7 +62,7 @@ def off(
     differ by at its end.
     """
     x0, denoise = data(mixture, 8), by_sigma(mixture, schedule, target).bind()
-    *_, reached = climb(denoise, x0, levels, step, None)
+    *_, reached = climb(denoise, at_lowest(schedule, x0, levels), levels, step, None)
     lo, hi = reached.levels[[0, -1]]
     size, alpha = x0[0].numel(), schedule.alpha(lo)
     want = log_p(mixture, x0 / alpha, lo) - size * alpha.log() - log_p(mixture, reached.x, hi)
@@ -94,7 +101,8 @@ def test_order_of_convergence() -> None:
     x0, denoise = data(mixture, 8), by_sigma(mixture, schedule).bind()
 
     def nats(step: Step, count: int) -> Tensor:
-        *_, reached = climb(denoise, x0, logsnr(schedule, count=count), step, None)
+        levels = logsnr(schedule, count=count)
+        *_, reached = climb(denoise, at_lowest(schedule, x0, levels), levels, step, None)
         return log_density(schedule, reached)
 
     truth = nats(THIRD, 201)
@@ -113,15 +121,16 @@ def test_probes_estimate_the_trace_without_bias(make: Make) -> None:
     mixture, schedule = Mixture.load(GOLDEN, "img"), cosine()
     denoise, levels = by_sigma(mixture, schedule).bind(), logsnr(schedule, count=20)
     x0 = data(mixture, 1).expand(400, -1, -1, -1)
-    *_, exact = climb(denoise, x0[:1], levels, THIRD, None)
+    x = at_lowest(schedule, x0, levels)
+    *_, exact = climb(denoise, x[:1], levels, THIRD, None)
     probes = make(x0, 1, Rng(range(400)))
-    *_, reached = climb(denoise, x0, levels, THIRD, probes)
+    *_, reached = climb(denoise, x, levels, THIRD, probes)
     found = log_density(schedule, reached) - log_density(schedule, exact)
     error = float(found.std()) / 20
     assert error > 1e-4
     assert abs(float(found.mean())) < 3 * error
     more = make(x0[:100], 16, Rng(range(100)))
-    *_, steady = climb(denoise, x0[:100], levels, THIRD, more)
+    *_, steady = climb(denoise, x[:100], levels, THIRD, more)
     assert 0.15 < float(steady.volume.std() / reached.volume.std()) < 0.4
 
 

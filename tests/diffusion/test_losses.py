@@ -11,14 +11,13 @@ from torch import Tensor, nn
 
 from ddpm_cli.diffusion import parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser
-from ddpm_cli.diffusion.losses.bounds import hybrid, vdm, vlb
-from ddpm_cli.diffusion.losses.denoising import dsm, simple
-from ddpm_cli.diffusion.losses.matching import exact, sliced
+from ddpm_cli.diffusion.losses import dsm, exact, hybrid, simple, sliced, vdm, vlb
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules.learned import learned
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.schedules.monotone import learned
 from ddpm_cli.diffusion.schedules.processes import ve
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
 from ddpm_cli.diffusion.variational import (
     Reverse,
     discretized_normal,

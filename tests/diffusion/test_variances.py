@@ -28,10 +28,10 @@ from ddpm_cli.diffusion.analytic import (
 )
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.levels import trailing
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
-from ddpm_cli.diffusion.walk import Step
+from ddpm_cli.diffusion.samplers import ddim, ddpm
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
+from ddpm_cli.diffusion.steps import Step
 
 DATA = gaussian(0.4, 0.25)
 

@@ -8,10 +8,11 @@ from exact import Fresh, Recorded, by_sigma, gaussian
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.heun import heun
+from ddpm_cli.diffusion.renoise import renoise
+from ddpm_cli.diffusion.samplers import ddim, heun
 from ddpm_cli.diffusion.schedules.tables import linear
-from ddpm_cli.diffusion.walk import Draws, Move, Step, Visited, renoise, start, walk
+from ddpm_cli.diffusion.steps import Draws, Move, Step, Visited
+from ddpm_cli.diffusion.walk import start, walk
 
 DENOISE = by_sigma(gaussian(0.0, 1.0), linear())
 

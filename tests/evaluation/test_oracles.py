@@ -12,11 +12,10 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction, Wrapped
 from ddpm_cli.diffusion.levels import explicit, leading, linspace, quadratic
-from ddpm_cli.diffusion.losses.denoising import simple
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
+from ddpm_cli.diffusion.losses import simple
+from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import Table, cosine, linear
-from ddpm_cli.diffusion.walk import Move
+from ddpm_cli.diffusion.steps import Move
 
 TWO_POINTS = Mixture([0.5, 0.5], [[-0.5], [0.5]], [[0.0], [0.0]])
 T = 1000

@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -161,8 +162,13 @@ def _summary(arrays: dict[str, Any]) -> dict[str, Any]:
 def _steady(said: Any) -> Any:
     """A record without what may change from release to release."""
     if isinstance(said, dict):
-        return {k: _steady(v) for k, v in said.items() if k not in ("version", "hash")}
+        return {k: _steady(v) for k, v in said.items() if k != "version" and not _is_hash(v)}
     return said
+
+
+def _is_hash(value: Any) -> bool:
+    """Whether this is a model's hash, which a new setting changes with the header."""
+    return isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value))
 
 
 def _printed(text: str) -> dict[str, Any]:
@@ -176,7 +182,7 @@ def _without_clock(line: str) -> str:
         return line
     values = json.loads(line)
     values.pop("seconds", None)
-    return json.dumps(values)
+    return json.dumps(_steady(values))
 
 
 if __name__ == "__main__":

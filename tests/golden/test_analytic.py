@@ -6,19 +6,18 @@ from itertools import pairwise
 
 import pytest
 import torch
-from exact import by_index, peers_decoder, process, states, trained
+from exact import by_index, peers_decoder, process, states
 from golden.load_golden import Case, Golden
 
 from ddpm_cli.diffusion import variational
 from ddpm_cli.diffusion.analytic import Analytic, Moments, trajectory
 from ddpm_cli.diffusion.denoiser import Prediction
 from ddpm_cli.diffusion.levels import explicit, linspace
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
+from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import Table
+from ddpm_cli.diffusion.steps import Move, Step
 from ddpm_cli.diffusion.variances import limited, optimal
 from ddpm_cli.diffusion.variational import Reverse, prior_bits, step_bits
-from ddpm_cli.diffusion.walk import Move, Step
 from ddpm_cli.diffusion.wrappers import clamp
 
 GOLDEN = Golden("samplers_analytic_dpm")
@@ -97,7 +96,7 @@ def test_variational_bound(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     variance = {"ms": "optimal", "sm": "small", "la": "large"}[key.split("_")[1][:2]]
     known = Analytic(denoiser, moments(case, schedule)).bind()
     denoise = clamp(known)
-    x0, ends = case.inputs["x0"], trained(schedule)[:2]
+    x0, ends = case.inputs["x0"], schedule.levels[:2]
     nats = math.log(2) * x0[0].numel()
     terms = []
     for number, (t, s) in enumerate(pairwise(levels)):

@@ -14,14 +14,20 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.levels import explicit, karras
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.dpm_solver_multi import dpm_solver_multi, dpm_solver_pp_multi
-from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_pp_single, dpm_solver_single
-from ddpm_cli.diffusion.samplers.heun import heun
-from ddpm_cli.diffusion.samplers.unipc import unipc
+from ddpm_cli.diffusion.samplers import (
+    ddim,
+    dpm_solver_multi,
+    dpm_solver_pp_multi,
+    dpm_solver_pp_single,
+    dpm_solver_single,
+    heun,
+    unipc,
+)
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import vp
-from ddpm_cli.diffusion.schedules.tables import Schedule, cosine, linear
-from ddpm_cli.diffusion.walk import Draws, Move, Step, Visited, walk
+from ddpm_cli.diffusion.schedules.tables import cosine, linear
+from ddpm_cli.diffusion.steps import Draws, Move, Step, Visited
+from ddpm_cli.diffusion.walk import walk
 
 GOLDEN = Golden("samplers_dpm_solver")
 ADAPTIVE = [key for key in GOLDEN.cases if "_adaptive" in key]

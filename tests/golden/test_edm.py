@@ -5,20 +5,23 @@ from functools import partial
 
 import pytest
 import torch
-from exact import by_sigma, states, trained
+from exact import by_sigma, states
 from golden.load_golden import Case, Golden
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.edits import churn
 from ddpm_cli.diffusion.levels import explicit, karras
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.dpm_solver_multi import dpm_solver_pp_multi
-from ddpm_cli.diffusion.samplers.dpm_solver_sde import dpm_solver_pp_sde
-from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_pp_single
-from ddpm_cli.diffusion.samplers.heun import heun
+from ddpm_cli.diffusion.renoise import renoise
+from ddpm_cli.diffusion.samplers import (
+    ddim,
+    dpm_solver_pp_multi,
+    dpm_solver_pp_sde,
+    dpm_solver_pp_single,
+    heun,
+)
 from ddpm_cli.diffusion.schedules.tables import cosine
-from ddpm_cli.diffusion.walk import Step, renoise
+from ddpm_cli.diffusion.steps import Step
 
 GOLDEN = Golden("samplers_edm_kdiffusion")
 OTHER_VARIABLE = GOLDEN.select(
@@ -81,7 +84,7 @@ def cosine_levels(count: int) -> list[float]:
     assert abar.dtype == torch.float32
     ratio = (abar[1:] / abar[:-1]).clamp(min=1e-3)
     table = (1 / ratio.double().cumprod(0) - 1).sqrt()
-    assert torch.allclose(table, trained(cosine()), rtol=1e-3)
+    assert torch.allclose(table, cosine().levels, rtol=1e-3)
     table = table[(table >= 0.0064) & (table <= 81)].flip(0)
     picked = torch.linspace(0, len(table) - 1, count, dtype=torch.float64).round().long()
     chosen: list[float] = table[picked].tolist()

@@ -11,11 +11,10 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.guidance import guidance, rescaled
 from ddpm_cli.diffusion.levels import leading, linspace, logsnr
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
-from ddpm_cli.diffusion.samplers.dpm_solver_multi import dpm_solver_pp_multi
+from ddpm_cli.diffusion.samplers import ddim, ddpm, dpm_solver_pp_multi
 from ddpm_cli.diffusion.schedules.processes import vp
-from ddpm_cli.diffusion.walk import Move, start
+from ddpm_cli.diffusion.steps import Move
+from ddpm_cli.diffusion.walk import start
 from ddpm_cli.diffusion.wrappers import clamp, threshold
 
 GOLDEN = Golden("guidance")

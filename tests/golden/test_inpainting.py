@@ -14,8 +14,9 @@ from ddpm_cli.diffusion.constraints import replace
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.edits import jumps
 from ddpm_cli.diffusion.levels import linspace
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
-from ddpm_cli.diffusion.walk import Move, Visited, start, walk
+from ddpm_cli.diffusion.samplers import ddpm
+from ddpm_cli.diffusion.steps import Move, Visited
+from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.diffusion.wrappers import clamp
 
 GOLDEN = Golden("inpainting")

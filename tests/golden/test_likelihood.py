@@ -11,11 +11,10 @@ from golden.load_golden import Case, Golden
 from torch import Tensor
 
 from ddpm_cli.diffusion.levels import logsnr
-from ddpm_cli.diffusion.likelihood import Reached, climb, leap, log_density
-from ddpm_cli.diffusion.samplers.dpm_solver_single import dpm_solver_single
-from ddpm_cli.diffusion.samplers.ode import ode
+from ddpm_cli.diffusion.likelihood import Reached, at_lowest, climb, leap, log_density
+from ddpm_cli.diffusion.samplers import dpm_solver_single, ode
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import edm, subvp, ve, vp
-from ddpm_cli.diffusion.schedules.tables import Schedule
 
 GOLDEN = Golden("likelihood")
 DENSITIES = GOLDEN.select("exact_")
@@ -65,7 +64,8 @@ def solved(key: str) -> tuple[Schedule, Reached, Tensor]:
     if case.params["rtol"] > 1e-6:
         count = 60
     levels = logsnr(schedule, count=count, low=float(ends[1]), high=float(ends[0]))
-    *_, reached = climb(denoise, case.inputs["x0"], levels, STEP, probes(case))
+    x = at_lowest(schedule, case.inputs["x0"], levels)
+    *_, reached = climb(denoise, x, levels, STEP, probes(case))
     return schedule, reached, log_density(schedule, reached)
 
 
@@ -81,7 +81,8 @@ def test_density_of_the_mixture(key: str) -> None:
     schedule = edm(low=1e-4, high=1e4)
     denoise = by_sigma(case.mixture, schedule).bind()
     levels = logsnr(schedule, count=150, low=1e-4, high=1e4)
-    *_, reached = climb(denoise, case.inputs["x0"], levels, STEP, None)
+    x = at_lowest(schedule, case.inputs["x0"], levels)
+    *_, reached = climb(denoise, x, levels, STEP, None)
     nats = log_density(schedule, reached)
     close = partial(torch.allclose, rtol=0, atol=1e-3)
     assert close(nats, case.outputs["log_prob_nats"])
@@ -139,6 +140,7 @@ def test_one_adaptive_move_with_a_probe_of_its_own() -> None:
     denoise, found = by_sigma(case.mixture, schedule).bind(), []
     for row in torch.arange(4).split(1):
         step, own = partial(ode, rtol=1e-6, atol=1e-6), probes(case)[:, row]
-        (reached,) = leap(denoise, case.inputs["x0"][row], levels, step, own)
+        x = at_lowest(schedule, case.inputs["x0"][row], levels)
+        (reached,) = leap(denoise, x, levels, step, own)
         found.append(log_density(schedule, reached))
     assert case.excess("log_likelihood_nats", torch.cat(found)) <= 0

@@ -13,10 +13,10 @@ from ddpm_cli.diffusion import parameterizations, variational
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction
 from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.levels import linspace
-from ddpm_cli.diffusion.losses.bounds import hybrid, vdm, vlb
-from ddpm_cli.diffusion.losses.denoising import simple
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
+from ddpm_cli.diffusion.losses import hybrid, simple, vdm, vlb
+from ddpm_cli.diffusion.samplers import ddpm
 from ddpm_cli.diffusion.schedules.tables import Table, cosine, linear
+from ddpm_cli.diffusion.steps import Move
 from ddpm_cli.diffusion.variational import (
     Reverse,
     discretized_normal,
@@ -25,7 +25,6 @@ from ddpm_cli.diffusion.variational import (
     reconstruction_bits,
     step_bits,
 )
-from ddpm_cli.diffusion.walk import Move
 
 GOLDEN = Golden("losses")
 SELECTED = {

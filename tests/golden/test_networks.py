@@ -9,8 +9,7 @@ from golden.load_golden import FOLDER, Golden
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ddpm_cli.networks.classifier import classifier
-from ddpm_cli.networks.unet import unet
+from ddpm_cli.networks import classifier, unet
 
 GOLDEN = Golden("networks")
 COVERED = ["guided_unet", "guided_classifier", "diffusers_unet2d"]

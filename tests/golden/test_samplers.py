@@ -11,10 +11,10 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.latents import encode
 from ddpm_cli.diffusion.levels import explicit, leading, linspace, quadratic
-from ddpm_cli.diffusion.samplers.ddim import ddim
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
+from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import Table
-from ddpm_cli.diffusion.walk import Step, walk
+from ddpm_cli.diffusion.steps import Step
+from ddpm_cli.diffusion.walk import walk
 from ddpm_cli.diffusion.wrappers import clamp
 
 GOLDEN = Golden("samplers_ddpm_ddim")

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from exact import trained
 from golden.load_golden import Case, Golden
 from torch import Tensor
 
@@ -102,7 +101,7 @@ def indices(schedule: Table, levels: Tensor) -> list[int]:
 def test_tables(key: str) -> None:
     case = GOLDEN[key]
     schedule = table(case)
-    sigma = trained(schedule)
+    sigma = schedule.levels
     signal = abar(schedule, sigma)
     before = torch.cat([torch.zeros(1).double(), sigma[:-1]])
     got = {
@@ -121,7 +120,7 @@ def test_tables(key: str) -> None:
 def test_tables_of_other_projects(key: str) -> None:
     case = GOLDEN[key]
     schedule = table(case)
-    got = {"betas": schedule.betas(), "alphas_cumprod": abar(schedule, trained(schedule))}
+    got = {"betas": schedule.betas(), "alphas_cumprod": abar(schedule, schedule.levels)}
     for name, want in case.outputs.items():
         picked = got[name][case.inputs["index"]].to(want.dtype)
         # A last beta of 1 stands for sigma = infinity, which is replaced by 1e6.
@@ -176,7 +175,7 @@ def discretized(key: str, case: Case, drift: Tensor, diffusion: Tensor) -> dict[
             "discretize_f_at_x1": drift / steps,
             "discretize_G": diffusion / steps**0.5,
         }
-    levels = trained(geometric(steps=steps, low=0.01, high=50.0))
+    levels = geometric(steps=steps, low=0.01, high=50.0).levels
     before = torch.cat([torch.zeros(1).double(), levels[:-1]])
     return {
         "discretize_f_at_x1": torch.zeros_like(drift),
@@ -187,14 +186,14 @@ def discretized(key: str, case: Case, drift: Tensor, diffusion: Tensor) -> dict[
 
 def test_geometric_levels() -> None:
     case = GOLDEN["ncsn_geometric"]
-    got = trained(geometric(steps=case.params["L"], low=0.01, high=1.0)).flip(0)
+    got = geometric(steps=case.params["L"], low=0.01, high=1.0).levels.flip(0)
     assert case.excess("sigmas", got) <= 0
 
 
 def test_table_without_terminal_signal() -> None:
     case = GOLDEN["betas_diffusers_zero_terminal_snr"]
     schedule = linear(zero_terminal=True)
-    got = {"betas": schedule.betas(), "alphas_cumprod": abar(schedule, trained(schedule))}
+    got = {"betas": schedule.betas(), "alphas_cumprod": abar(schedule, schedule.levels)}
     for name, want in case.outputs.items():
         assert got[name].isfinite().all()
         # The last beta is 1 - 2.4e-4: only sigma = infinity itself is replaced, by 1e6.
@@ -321,7 +320,7 @@ def test_one_step_of_linspace_starts_at_the_noisiest_level() -> None:
 def test_signal_at_the_end_of_a_walk() -> None:
     """diffusers ends at abar = 1 or at the first entry: a walk to level 0, or to that entry."""
     case = GOLDEN["diffusers_final_alpha"]
-    ends = abar(linear(), torch.cat([torch.zeros(1).double(), trained(linear())[:1]]))
+    ends = abar(linear(), torch.cat([torch.zeros(1).double(), linear().levels[:1]]))
     want = [
         case.values[f"final_alpha_cumprod_set_alpha_to_one_{end}"] for end in ("true", "false")
     ]

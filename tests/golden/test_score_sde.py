@@ -13,11 +13,9 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.correctors import ald, langevin
 from ddpm_cli.diffusion.edits import repeat
-from ddpm_cli.diffusion.samplers.ddpm import ddpm
-from ddpm_cli.diffusion.samplers.ode import ode
-from ddpm_cli.diffusion.samplers.score_sde import euler_maruyama, hold, reverse_diffusion
+from ddpm_cli.diffusion.samplers import ddpm, euler_maruyama, hold, ode, reverse_diffusion
 from ddpm_cli.diffusion.schedules.processes import Process, subvp, ve, vp
-from ddpm_cli.diffusion.walk import Move, Step
+from ddpm_cli.diffusion.steps import Move, Step
 
 GOLDEN = Golden("samplers_score_sde")
 PROCESSES: dict[str, Process] = {"vp": vp(), "subvp": subvp(), "ve": ve()}

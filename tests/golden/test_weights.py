@@ -9,9 +9,9 @@ from torch import Tensor
 from ddpm_cli.diffusion import labels, parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.draws import lognormal, loss_second_moment
-from ddpm_cli.diffusion.losses.denoising import dsm, edm, min_snr, p2, simple
-from ddpm_cli.diffusion.schedules import processes
-from ddpm_cli.diffusion.schedules.tables import Schedule, linear
+from ddpm_cli.diffusion.losses import dsm, edm, min_snr, p2, simple
+from ddpm_cli.diffusion.schedules import Schedule, processes
+from ddpm_cli.diffusion.schedules.tables import linear
 
 GOLDEN = Golden("losses")
 

@@ -10,8 +10,8 @@ from ddpm_cli.diffusion.denoiser import Denoiser, Prediction
 from ddpm_cli.diffusion.losses.noised import Noised
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules.learned import learned
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.schedules.monotone import learned
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.diffusion.variational import Reverse, prior_bits, reconstruction_bits, step_bits
 from ddpm_cli.settings.knobs import Count, NonNegative

@@ -9,7 +9,7 @@ import math
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.walk import Draws, Move, Visited
+from ddpm_cli.diffusion.steps import Draws, Move, Visited
 
 
 def reverse_diffusion(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ddpm_cli.diffusion.schedules.schedule import Schedule
 from ddpm_cli.diffusion.shapes import double, within
 from ddpm_cli.settings.knobs import Count, Index, Positive
 
@@ -17,6 +18,9 @@ Map = Callable[[Tensor], Tensor]
 
 class Process:
     """A schedule made of four functions; times are clamped to [low, 1]."""
+
+    levels, previous = Schedule.levels, Schedule.previous
+    native, from_native = Schedule.native, Schedule.from_native
 
     def __init__(
         self,

@@ -1,42 +1,21 @@
-"""Noise schedules: which noise levels a process visits and at which input scale.
+"""Processes given by a table of noise levels: DDPM, cosine, latent diffusion, your own.
 
-Every Gaussian process is written as x = x0 + sigma * eps with sigma = sigma_t / alpha_t; a
-schedule maps the time t in [0, 1] to sigma and back, and knows the native scale alpha(sigma).
+Between the entries the logarithm of alpha is linear.
 """
 
 import math
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ddpm_cli.diffusion.schedules.schedule import Schedule
 from ddpm_cli.diffusion.shapes import within
 from ddpm_cli.settings.knobs import Count, Positive
 
 # A table whose last alpha is 0 (zero terminal signal) stands for sigma = infinity; that entry
 # alone is replaced by a level which no float64 computation can tell from it.
 TERMINAL_SIGMA = 1e6
-
-
-class Schedule(Protocol):
-    """What samplers and losses ask of a schedule; times and levels are float64 tensors.
-
-    steps: number of trained levels T, or None if the process is continuous.
-    """
-
-    steps: int | None
-
-    def sigma(self, t: Tensor) -> Tensor:
-        """Noise level sigma_t / alpha_t at time t in [0, 1]."""
-
-    def time(self, sigma: Tensor) -> Tensor:
-        """Time t in [0, 1] at which the process has the noise level sigma."""
-
-    def alpha(self, sigma: Tensor) -> Tensor:
-        """Native scale alpha at the noise level sigma: the network sees alpha * x."""
-
-    def prior(self, sigma: Tensor) -> Tensor:
-        """Standard deviation of x at the start of a walk from the noise level sigma."""
 
 
 class Table:
@@ -46,6 +25,9 @@ class Table:
     are taken as the first.  Interpolating log alpha, not log sigma, is what DPM-Solver's
     discrete schedule does (Lu 2022, appendix D.2).
     """
+
+    levels, previous = Schedule.levels, Schedule.previous
+    native, from_native = Schedule.native, Schedule.from_native
 
     def __init__(self, betas: Tensor, *, continuous: bool = False) -> None:
         """Take betas [T]; `continuous` allows every time between the entries in training too."""
@@ -114,15 +96,16 @@ def linear(
     steps: Count = 1000,
     first: Positive = 1e-4,
     last: Positive = 0.02,
+    rescale: bool = True,
     zero_terminal: bool = False,
     continuous: bool = False,
 ) -> Table:
     """Betas rising linearly, rescaled by 1000 / T for other T.
 
     beta_i = linspace(first * 1000 / T, last * 1000 / T, T) (Ho 2020, section 4; the rescaling
-    is Nichol 2021's).
+    is Nichol 2021's).  Without rescale they run from first to last whatever T is.
     """
-    low, high = _rescaled(steps, first, last)
+    low, high = _rescaled(steps, first, last) if rescale else (first, last)
     betas = torch.linspace(low, high, steps, dtype=torch.float64)
     return Table(_terminated(betas) if zero_terminal else betas, continuous=continuous)
 

@@ -15,7 +15,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.walk import State
+from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -114,9 +114,11 @@ class Trajectory:
         kept = 0
         for number, state in enumerate(chain([chunk.begin], chunk.states)):
             if number in self._chosen:
-                alpha = float(chunk.denoise.schedule.alpha(state.sigma))
-                self._states[kept].append(self._info.restore(alpha * state.x))
+                schedule = chunk.denoise.schedule
+                native = schedule.native(state.x, state.sigma)
+                self._states[kept].append(self._info.restore(native))
                 if is_first:
+                    alpha = float(schedule.alpha(state.sigma))
                     self._levels.append((float(state.sigma), alpha))
                     self._fields.append(self._field(chunk, state, alpha))
                 kept += 1
@@ -193,12 +195,9 @@ def drift(denoise: Denoise, native: Tensor, sigma: Tensor, batch: int) -> Tensor
     x = x_t / alpha_t (Ho 2020, eq. 7). A denoiser with bound conditions takes whole batches.
     """
     schedule = denoise.schedule
-    steps = schedule.steps or 1000
-    time = schedule.time(sigma)
-    low = schedule.sigma(time - 1 / steps) if time > 1 / steps + 1e-9 else torch.zeros_like(time)
-    x = native / float(schedule.alpha(sigma))
+    low, x = schedule.previous(sigma), schedule.from_native(native, sigma)
     padded = torch.cat([x, x[:1].expand(-len(x) % batch, -1)])
     found = [denoise(part, sigma).guided(float(sigma)) for part in torch.split(padded, batch)]
     x0 = torch.cat(found)[: len(x)]
     mean = x0 + float(low / sigma) ** 2 * (x - x0)
-    return float(schedule.alpha(low)) * mean - native
+    return schedule.native(mean, low) - native

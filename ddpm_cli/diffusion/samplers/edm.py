@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.walk import Draws, Move, Visited
+from ddpm_cli.diffusion.steps import Draws, Move, Visited
 
 
 def heun(denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited]) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from probes import images, lively
 from torch import Tensor, nn
 
+from ddpm_cli.networks import unet
 from ddpm_cli.networks.parts.layers import Attention
-from ddpm_cli.networks.unet import unet
 
 SMALL: dict[str, Any] = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": []}
 SONG = {

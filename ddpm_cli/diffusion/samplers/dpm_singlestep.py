@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.exponential import EPS, X0, Target, ancestral, between, phi
-from ddpm_cli.diffusion.walk import Draws, Move, Visited
+from ddpm_cli.diffusion.steps import Draws, Move, Visited
 from ddpm_cli.settings.knobs import NonNegative, Order, Share
 
 Solver = Literal["midpoint", "taylor"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.walk import Draws, Move, Visited
+from ddpm_cli.diffusion.steps import Draws, Move, Visited
 from ddpm_cli.errors import missing_extra
 from ddpm_cli.settings.knobs import Positive
 

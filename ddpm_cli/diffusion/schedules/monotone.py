@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ddpm_cli.diffusion.schedules.schedule import Schedule
 from ddpm_cli.diffusion.shapes import double, within
 from ddpm_cli.settings.knobs import Count, Index
 
@@ -17,6 +18,9 @@ class learned(nn.Module):  # noqa: N801  (a component is named as it is called i
     (Kingma 2021, eq. 3 and appendix H).  shape rises from 0 to 1 because all weights of its
     network are positive: g(t) = l1(t) + l3(sigmoid(l2(l1(t)))).
     """
+
+    levels, previous = Schedule.levels, Schedule.previous
+    native, from_native = Schedule.native, Schedule.from_native
 
     def __init__(
         self, *, start: float = -13.3, end: float = 5.0, width: Count = 1024, steps: Index = 0

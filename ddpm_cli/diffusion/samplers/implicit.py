@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
+from ddpm_cli.diffusion.steps import Draws, Move, Visited
 from ddpm_cli.diffusion.variances import large, limited, optimal
-from ddpm_cli.diffusion.walk import Draws, Move, Visited
 from ddpm_cli.settings.knobs import Count, NonNegative
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.diffusion.steps import Draws, Move, Visited
 from ddpm_cli.diffusion.variances import large, limited, optimal
-from ddpm_cli.diffusion.walk import Draws, Move, Visited
 from ddpm_cli.settings.knobs import Count, NonNegative
 
 

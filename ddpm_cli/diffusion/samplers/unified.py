@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.exponential import EPS, X0, Target, orders_left, phi
-from ddpm_cli.diffusion.walk import Draws, Move, Visited
+from ddpm_cli.diffusion.steps import Draws, Move, Visited
 from ddpm_cli.settings.knobs import Index, Order
 
 Scale = Literal["h", "expm1"]
