@@ -10,8 +10,8 @@ from ddpm_cli import hardware
 from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Classes, Settings, refusing
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction
-from ddpm_cli.diffusion.schedules.tables import Schedule
-from ddpm_cli.diffusion.walk import State
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import DataInfo, read_header

@@ -10,7 +10,7 @@ from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Config, Layer
 
 if TYPE_CHECKING:
-    from ddpm_cli.diffusion.schedules.tables import Schedule
+    from ddpm_cli.diffusion.schedules import Schedule
     from ddpm_cli.files.checkpoints.find import Found
     from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.hardware import Compute

@@ -11,8 +11,9 @@ from ddpm_cli import hardware
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules.tables import Schedule
-from ddpm_cli.diffusion.walk import State, start
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.steps import State
+from ddpm_cli.diffusion.walk import start
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import checkpoint, moments

@@ -10,8 +10,9 @@ from torch import Tensor
 from ddpm_cli import signals
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.schedules.tables import Schedule
-from ddpm_cli.diffusion.walk import Constraint, Draws, State, Step, walk
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.steps import Constraint, Draws, State, Step
+from ddpm_cli.diffusion.walk import walk
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Config

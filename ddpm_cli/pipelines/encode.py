@@ -12,7 +12,7 @@ from torch import Tensor
 from ddpm_cli import console, hardware
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.failures import Failures

@@ -11,7 +11,7 @@ from ddpm_cli import console
 from ddpm_cli.data import tasks
 from ddpm_cli.diffusion.masked import begun
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.diffusion.walk import Constraint
+from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.failures import Failures
 from ddpm_cli.files.images import canvas, inputs, masks

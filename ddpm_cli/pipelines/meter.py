@@ -12,7 +12,7 @@ from ddpm_cli.diffusion import likelihood
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.variational import prior_bits, terms
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.coding import Curve
@@ -154,7 +154,9 @@ class Meter:
         if self.measure.trace != "exact":
             probes = make[self.measure.trace](x, self.measure.probes, rng)
         solve = likelihood.leap if self.walk.is_adaptive else likelihood.climb
-        reached = walks.last(solve(denoise, x, self.walk.levels, self.walk.predictor, probes))
+        levels, step = self.walk.levels, self.walk.predictor
+        begin = likelihood.at_lowest(denoise.schedule, x, levels)
+        reached = walks.last(solve(denoise, begin, levels, step, probes))
         return None if reached is None else likelihood.log_density(denoise.schedule, reached)
 
     def _bounded(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ddpm_cli import console
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Found
 from ddpm_cli.files.checkpoints.header import Header

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.guidance import Judge, log_probability
-from ddpm_cli.diffusion.schedules.tables import Schedule
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
