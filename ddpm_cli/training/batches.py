@@ -1,6 +1,6 @@
 """Which images a step sees and how they are changed: functions of (seed, step, position)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -9,17 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.files.images.pixels import from_uint8
+from ddpm_cli.training.conditions import dropped, taken
 
 
 class Images(Protocol):
-    """A set of images or arrays indexed by positions; see data.images.Data."""
+    """A set of images or arrays indexed by positions; see data.image_set.Data."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Rows [B, ...], uint8 pixels or normalized floats, and labels int64 [B] or None."""
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Conditions]:
+        """Rows [B, ...], uint8 pixels or normalized floats, and what is told of them."""
 
 
 class Share(NamedTuple):
@@ -74,8 +76,8 @@ def batches(
     share: Share,
     workers: int,
     pin: bool,
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Pixels and labels of each step, read ahead by worker processes if there are any."""
+) -> Iterator[tuple[Tensor, Conditions]]:
+    """Rows and conditions of each step, read ahead by worker processes if there are any."""
     sampler: Any = _Order(len(images), seed, steps, batch, share)
     source: Any = images
     return iter(
@@ -96,24 +98,25 @@ def scaled(rows: Tensor) -> Tensor:
 
 def prepare(
     rows: Tensor,
-    labels: Tensor | None,
+    conditions: Conditions,
     rng: Rng,
+    nulls: Conditions,
     *,
-    flip: bool,
-    crop: int,
-    drop_class: float,
-    null: int,
-) -> tuple[Tensor, Tensor | None]:
-    """Scale rows [B, ...]; flip half of the images, crop them; give some the null class."""
+    flip: bool = False,
+    crop: int = 0,
+    drop: Mapping[str, float],
+) -> tuple[Tensor, Conditions]:
+    """Scale rows [B, ...]; flip half of the images, crop them; leave out conditions of some.
+
+    nulls: what stands for each condition that the network takes; drop: how often it is left out.
+    """
     x0 = scaled(rows)
     chance = rng.uniform(2).to(rows.device)
     if flip:
         x0 = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), x0.flip(-1), x0)
     if crop:
         x0 = cropped(x0, crop, rng)
-    if labels is not None:
-        labels = torch.where(chance[:, 1] < drop_class, null, labels)
-    return x0, labels
+    return x0, dropped(taken(conditions, nulls), nulls, drop, chance[:, 1], rng)
 
 
 def cropped(x0: Tensor, pad: int, rng: Rng) -> Tensor:

@@ -8,10 +8,12 @@ from typing import Literal, NamedTuple, Protocol
 
 import torch
 
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.settings.knobs import Count, Fraction, Index, NonNegative, Positive
 from ddpm_cli.training.batches import Images, Share, batches, image_rng, prepare
+from ddpm_cli.training.conditions import on
 from ddpm_cli.training.distributed import whole
 from ddpm_cli.training.held_out import described
 from ddpm_cli.training.state import Remembering, State
@@ -24,7 +26,7 @@ class NotFinite(ArithmeticError):
 class Setting(NamedTuple):
     """What a run trains with and on; `objective` is the module whose forward is the loss.
 
-    classes: how many the network takes, 0 for none; the label behind the last is the null class.
+    nulls: what stands for each condition that the network takes, on the device.
     measure: numbers of the averaged weights on held-out images; autocast: the context of forward
     passes.
     """
@@ -32,7 +34,7 @@ class Setting(NamedTuple):
     objective: torch.nn.Module
     schedule: Schedule
     images: Images
-    classes: int
+    nulls: Conditions
     device: torch.device
     autocast: Callable[[], AbstractContextManager[None]]
     measure: Callable[[], dict[str, float]]
@@ -102,26 +104,26 @@ def train(
         pin=setting.device.type == "cuda",
     )
     note, accuracy, counted = "", "", state.step
-    for pixels, labels in source:
+    for rows, conditions in source:
         step = state.step
         for group in state.optimizer.param_groups:
             group["lr"] = lr * rate(step, steps, warmup, decay)
             group["betas"], group["weight_decay"] = (0.9, beta2), weight_decay
         torch.manual_seed(keyed(seed, "dropout", step, share.rank))
         rng = image_rng(seed, step, batch, share)
-        x0, classes = prepare(
-            pixels.to(setting.device, non_blocking=True),
-            labels.to(setting.device, non_blocking=True) if labels is not None else None,
+        x0, conditions = prepare(
+            rows.to(setting.device, non_blocking=True),
+            on(setting.device, conditions),
             rng,
+            setting.nulls,
             flip=flip,
             crop=crop,
-            drop_class=drop_class,
-            null=setting.classes,
+            drop={"classes": drop_class},
         )
         times, weights = state.draw(setting.schedule, batch, Rng([keyed(seed, "time", step)]))
         t, weight = times[share.of(batch)], weights[share.of(batch)]
         with setting.autocast():
-            losses = setting.objective(x0, t, rng, classes if setting.classes else None)
+            losses = setting.objective(x0, t, rng, conditions)
         (losses * weight.to(losses)).mean().backward()
         norm = torch.nn.utils.clip_grad_norm_(trained, clip or math.inf)
         state.optimizer.step()
