@@ -27,6 +27,7 @@ from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.init import init
 from ddpm_cli.training.loop import Setting
 from ddpm_cli.training.objective import Objective
+from ddpm_cli.training.players import MODEL, Player, frozen
 from ddpm_cli.training.state import Draw, Remembering, State
 
 CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
@@ -83,6 +84,10 @@ def check(config: Config, info: DataInfo, place: Group) -> None:
             f"train.batch: {config['train']['batch']} images do not divide among "
             f"{place.ranks} processes; give a multiple"
         )
+    images, parts = config["train"]["batch"] // place.ranks, config["train"]["accumulate"]
+    if images % parts:
+        what = f"{parts} parts of {images} images are not equal"
+        raise ConfigError(f"train.accumulate: {what}; give a number that divides them")
 
 
 def check_classifier(config: Config, info: DataInfo) -> None:
@@ -149,7 +154,7 @@ def setting(
             return held_out.measured(averaged, draw, pixels, told, compute.device)
 
     return Setting(
-        objective=distributed.parallel(objective, place, compute.device),
+        objectives={MODEL: distributed.parallel(objective, place, compute.device)},
         schedule=state.model.schedule,
         images=data,
         nulls=conditions.on(compute.device, nulls),
@@ -192,7 +197,7 @@ def state(config: Config, info: DataInfo, compute: Compute) -> State:
         made.schedule.to(compute.device)
     fused = compute.device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(made.parameters(), fused=fused)
-    return State(made, optimizer, build.draw(config))
+    return State({MODEL: Player(made, optimizer, frozen(made))}, build.draw(config))
 
 
 def take_over(state: State, header: Header, tensors: dict[str, Tensor], folder: Path) -> None:
@@ -266,6 +271,6 @@ class Journal:
         """Count a step."""
         self.bar.advance(note=note)
 
-    def stopping(self) -> bool:
-        """Whether any process of the run was asked to stop."""
-        return distributed.agreed(self._place, signals.requested() is not None)
+    def stopping(self, overdue: bool) -> bool:
+        """Whether any process of the run was asked to stop, or is overdue."""
+        return distributed.agreed(self._place, overdue or signals.requested() is not None)

@@ -1,6 +1,6 @@
 """Which images a step sees and how they are changed: functions of (seed, step, position)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.files.images.pixels import from_uint8
-from ddpm_cli.training.conditions import dropped, taken
+from ddpm_cli.training.conditions import dropped, on, taken
 
 
 class Images(Protocol):
@@ -35,6 +35,20 @@ class Share(NamedTuple):
         size = batch // self.ranks
         return slice(self.rank * size, (self.rank + 1) * size)
 
+    def parts(self, count: int) -> list["Share"]:
+        """This share in parts of equal size, in the order of their positions."""
+        first = self.rank * count
+        return [Share(first + number, self.ranks * count) for number in range(count)]
+
+
+class Part(NamedTuple):
+    """Some images of a batch: their positions in it, what the network sees, their generators."""
+
+    positions: slice
+    x0: Tensor
+    conditions: Conditions
+    rng: Rng
+
 
 def order(images: int, seed: int, step: int, batch: int) -> Tensor:
     """Image numbers [batch] of a step: each epoch is its own permutation, without gaps."""
@@ -53,36 +67,54 @@ def _permutation(images: int, seed: int) -> Tensor:
 
 
 class _Order:
-    """The image numbers of every step from `first` on, as a sampler of a DataLoader."""
+    """The image numbers of every part of every step, as a sampler of a DataLoader."""
 
-    def __init__(self, count: int, seed: int, steps: range, batch: int, share: Share) -> None:
-        self._settings = (count, seed, steps, batch, share)
+    def __init__(
+        self, images: int, seed: int, steps: range, batch: int, shares: Sequence[Share]
+    ) -> None:
+        self._images, self._seed, self._steps = images, seed, steps
+        self._batch, self._shares = batch, shares
 
     def __len__(self) -> int:
-        return len(self._settings[2])
+        return len(self._steps) * len(self._shares)
 
     def __iter__(self) -> Iterator[Tensor]:
-        count, seed, steps, batch, share = self._settings
-        for step in steps:
-            yield order(count, seed, step, batch)[share.of(batch)]
+        for step in self._steps:
+            numbers = order(self._images, self._seed, step, self._batch)
+            yield from (numbers[share.of(self._batch)] for share in self._shares)
 
 
 def batches(
     images: Images,
+    nulls: Conditions,
+    device: torch.device,
     *,
     seed: int,
     steps: range,
     batch: int,
-    share: Share,
+    shares: Sequence[Share],
     workers: int,
-    pin: bool,
-) -> Iterator[tuple[Tensor, Conditions]]:
-    """Rows and conditions of each step, read ahead by worker processes if there are any."""
-    sampler: Any = _Order(len(images), seed, steps, batch, share)
+    **changes: Any,
+) -> Iterator[tuple[int, list[Part]]]:
+    """The number of each step and its batch in parts, one for each of `shares`.
+
+    Rows are read ahead by worker processes if there are any; changes: see `prepare`.
+    """
+    sampler: Any = _Order(len(images), seed, steps, batch, shares)
     source: Any = images
-    return iter(
+    pin = device.type == "cuda"
+    rows = iter(
         DataLoader(source, sampler=sampler, batch_size=None, num_workers=workers, pin_memory=pin)
     )
+    for step in steps:
+        parts = []
+        for share in shares:
+            read, conditions = next(rows)
+            rng = image_rng(seed, step, batch, share)
+            read = read.to(device, non_blocking=True)
+            ready = prepare(read, on(device, conditions), rng, nulls, **changes)
+            parts.append(Part(share.of(batch), *ready, rng))
+        yield step, parts
 
 
 def image_rng(seed: int, step: int, batch: int, share: Share) -> Rng:

@@ -12,7 +12,8 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.conditions import on
 from ddpm_cli.training.objective import Objective
-from ddpm_cli.training.state import Draw, quartile
+from ddpm_cli.training.state import Draw
+from ddpm_cli.training.window import quartile
 
 BATCH = 128
 QUARTILE = "accuracy_q"  # what the four accuracies are called, but for their numbers

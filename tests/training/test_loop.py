@@ -12,7 +12,7 @@ from runs import ddpm, train
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.training.batches import Share, order, prepare
 from ddpm_cli.training.loop import average_decay, rate
-from ddpm_cli.training.state import Window
+from ddpm_cli.training.window import Window
 
 
 class TestLearning:
