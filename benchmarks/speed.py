@@ -108,7 +108,7 @@ class _Countdown:
     def advance(self, note: str) -> None:
         """Show nothing."""
 
-    def stopping(self) -> bool:
+    def stopping(self, overdue: bool) -> bool:
         """Whether all steps are done."""
         self._left -= 1
         return self._left <= 0

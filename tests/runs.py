@@ -16,6 +16,7 @@ from torch import Tensor
 from ddpm_cli import cli, signals
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.pipelines import train as trainer
+from ddpm_cli.training.state import State
 
 NETWORK = (
     'network={name="unet", width=8, multipliers=[1, 2], blocks=1, attention=[], patch=2, '
@@ -135,6 +136,25 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "run.lock"
     }
+
+
+class Quiet:
+    """The journal of a run that keeps nothing but its metrics."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, float]] = []
+
+    def log(self, values: dict[str, float]) -> None:
+        self.lines.append(values)
+
+    def save(self, state: State) -> None: ...
+
+    def sheet(self, state: State) -> None: ...
+
+    def advance(self, note: str) -> None: ...
+
+    def stopping(self, overdue: bool) -> bool:
+        return overdue
 
 
 @contextlib.contextmanager

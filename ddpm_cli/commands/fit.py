@@ -173,17 +173,18 @@ def _source(
     from ddpm_cli import hardware
     from ddpm_cli.models import build
     from ddpm_cli.pipelines.fit import Source
+    from ddpm_cli.training import conditions
 
     config = configuration.resolve(shared.layers(ctx, header=Layer(str(path), header.config)))
     free = ("data", "compute", *SAMPLING, "summary")
     refuse_other_training(dict(header.config), config, free)
     images = build.images(config, "train")
-    info, classes = build.data_info(images), config["network"].get("classes", 0)
-    if info.shape != header.data.shape or (classes and info.classes != header.data.classes):
+    info, nulls = build.data_info(images), conditions.nulls(config["network"])
+    if info.shape != header.data.shape or (nulls and info.classes != header.data.classes):
         raise ConfigError("data: not like the data of the model, in shape or in classes")
     compute = hardware.compute(**config["compute"])
     denoiser = build.restored(header, weights, compute, path)
-    return Source(denoiser, images, info.shape, classes, compute, seed, batch)
+    return Source(denoiser, images, info.shape, nulls, compute, seed, batch)
 
 
 def _trajectory(fit: "Fit", count: int) -> list[int]:

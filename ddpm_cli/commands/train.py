@@ -123,7 +123,7 @@ def _train(config: Config, folder: Path, force: bool, as_json: bool) -> None:
     from ddpm_cli.files.checkpoints.run import Run
     from ddpm_cli.pipelines import train as trainer
     from ddpm_cli.training import distributed
-    from ddpm_cli.training.loop import NotFinite
+    from ddpm_cli.training.reporting import NotFinite
 
     place = distributed.group()
     compute = trainer.compute(config, place)

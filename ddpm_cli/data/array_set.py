@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ddpm_cli.data.image_set import shares
+from ddpm_cli.data.image_set import Conditions, conditions_of, shares, told
 from ddpm_cli.errors import Refusal
 
 VALUE_LIMIT = 2**28  # values of a set: 1 GiB of float32
@@ -34,14 +34,15 @@ class ArraySet:
         self.mean: tuple[float, ...] | None = tuple(mean.tolist())
         self.std: tuple[float, ...] | None = tuple(std.tolist())
         self.labels = labels
+        self.conditions = conditions_of(labels)
         self.classes = classes
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Give normalized values float32 [B, ...] and labels int64 [B], or None without."""
-        return self._values[indices], None if self.labels is None else self.labels[indices]
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Conditions]:
+        """Give normalized values float32 [B, ...] and what is told of them, as their classes."""
+        return self._values[indices], told(self.conditions, indices)
 
     @property
     def size(self) -> int:

@@ -7,6 +7,10 @@ from torch import Tensor
 
 COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
+# What is told of rows beside their values, by kind: "classes", int64 [B]. The network has an
+# input of each name.
+Conditions = dict[str, Tensor]
+
 
 class Reader(Protocol):
     """Decodes image number `index`; gives the pixels [C,H,W] and the number really read."""
@@ -29,8 +33,8 @@ class Data(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Give rows [B, ...], uint8 or normalized float32, and labels int64 [B] or None."""
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Conditions]:
+        """Give rows [B, ...], uint8 or normalized float32, and what is told of them."""
 
     def frequencies(self) -> list[float] | None:
         """Give the share of each class, or None without classes."""
@@ -77,21 +81,19 @@ class ImageSet:
         self._count = len(images) if isinstance(images, Tensor) else count or 0
         self.shape = shape
         self.labels = labels
+        self.conditions = conditions_of(labels)
         self.classes = classes
         self.skipped = skipped
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Give pixels uint8 [B,C,H,W] and labels int64 [B], or None without classes."""
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Conditions]:
+        """Give pixels uint8 [B,C,H,W] and what is told of them, as their classes int64 [B]."""
         if isinstance(self._images, Tensor):
-            pixels, found = self._images[indices], indices
-        else:
-            read = [self._images(int(index)) for index in indices]
-            pixels = torch.stack([image for image, _ in read])
-            found = torch.tensor([number for _, number in read])
-        return pixels, None if self.labels is None else self.labels[found]
+            return self._images[indices], told(self.conditions, indices)
+        images, numbers = zip(*(self._images(int(index)) for index in indices), strict=True)
+        return torch.stack(images), told(self.conditions, torch.tensor(numbers))
 
     @property
     def in_memory(self) -> bool:
@@ -113,6 +115,16 @@ class ImageSet:
     def frequencies(self) -> list[float] | None:
         """Give the share of each class, or None without classes."""
         return shares(self.labels, self.classes)
+
+
+def conditions_of(labels: Tensor | None) -> Conditions:
+    """What is told of the rows of a set, by kind: their classes, if there are any."""
+    return {} if labels is None else {"classes": labels}
+
+
+def told(conditions: Conditions, indices: Tensor | slice) -> Conditions:
+    """What is told of some of the rows."""
+    return {kind: values[indices] for kind, values in conditions.items()}
 
 
 def shares(labels: Tensor | None, classes: tuple[str, ...] | None) -> list[float] | None:

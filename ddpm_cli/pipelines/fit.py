@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli import console, signals
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import analytic
 from ddpm_cli.diffusion.analytic import Moments
 from ddpm_cli.diffusion.denoiser import Denoiser
@@ -15,6 +16,7 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.hardware import Compute
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.training.batches import Images, order, prepare
+from ddpm_cli.training.conditions import on
 from ddpm_cli.training.loop import rate
 
 LR = 2e-3  # of the head
@@ -22,28 +24,28 @@ WARMUP = 50
 
 
 class Source(NamedTuple):
-    """A finished model and the data that it is measured on; classes: 0 if it takes none."""
+    """A finished model and the data that it is measured on.
+
+    nulls: what stands for each condition that the model takes; see training.conditions.
+    """
 
     denoiser: Denoiser
     images: Images
     shape: tuple[int, ...]
-    classes: int
+    nulls: Conditions
     compute: Compute
     seed: int
     batch: int
 
-    def draw(self, step: int, count: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def draw(self, step: int, count: int) -> tuple[Tensor, Tensor, Conditions]:
         """Clean images and unit noise [count, ...], their conditions: fixed by the seed."""
         numbers = order(len(self.images), self.seed, step, self.batch)[:count]
-        pixels, labels = self.images[numbers]
+        rows, told = self.images[numbers]
         first = step * self.batch
         rng = Rng([keyed(self.seed, "fit", first + row) for row in range(count)])
-        x0, labels = prepare(pixels, labels, rng, flip=False, crop=0, drop_class=0, null=0)
+        x0, told = prepare(rows, told, rng, self.nulls, drop={})
         x0 = x0.to(self.compute.device, self.compute.state_dtype)
-        noise = rng.normal(x0)
-        if not self.classes or labels is None:
-            return x0, noise, {}
-        return x0, noise, {"classes": labels.to(self.compute.device)}
+        return x0, rng.normal(x0), on(self.compute.device, told)
 
 
 @torch.no_grad()

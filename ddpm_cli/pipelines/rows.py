@@ -85,7 +85,8 @@ def of_set(data: Data, info: DataInfo, count: int, batch: int, bits: int) -> Ite
     """Batches of the first `count` rows of a set, in order, nothing dropped or augmented."""
     for first in range(0, count, batch):
         numbers = torch.arange(first, min(first + batch, count))
-        values, labels = data[numbers]
+        values, conditions = data[numbers]
+        labels = conditions.get("classes")
         listed: list[int] = numbers.tolist()
         if info.is_image:
             values = scaled(values, bits, f"rows {listed[0]} to {listed[-1]}")

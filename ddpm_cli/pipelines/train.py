@@ -21,12 +21,13 @@ from ddpm_cli.models.classes import ALL, NULL, OWN, classes_for
 from ddpm_cli.models.model import Model
 from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
 from ddpm_cli.settings.config import Config
-from ddpm_cli.training import distributed, held_out
+from ddpm_cli.training import conditions, distributed, held_out
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.init import init
 from ddpm_cli.training.loop import Setting
 from ddpm_cli.training.objective import Objective
+from ddpm_cli.training.players import MODEL, Player, frozen
 from ddpm_cli.training.state import Draw, Remembering, State
 
 CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
@@ -83,6 +84,10 @@ def check(config: Config, info: DataInfo, place: Group) -> None:
             f"train.batch: {config['train']['batch']} images do not divide among "
             f"{place.ranks} processes; give a multiple"
         )
+    images, parts = config["train"]["batch"] // place.ranks, config["train"]["accumulate"]
+    if images % parts:
+        what = f"{parts} parts of {images} images are not equal"
+        raise ConfigError(f"train.accumulate: {what}; give a number that divides them")
 
 
 def check_classifier(config: Config, info: DataInfo) -> None:
@@ -133,7 +138,7 @@ def setting(
     config: Config, compute: Compute, place: Group, state: State, data: Data, test: Data
 ) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
-    classes = config["network"].get("classes", 0)
+    nulls = conditions.nulls(config["network"])
     loss = build.loss(config)
     compute.run(state.model.network)
     task = build.task(config, build.data_info(data))
@@ -141,19 +146,18 @@ def setting(
     averaged = Objective(state.average, loss, task)
     # A draw that learns would measure something else at every step.
     draw: Draw = uniform if isinstance(state.draw, Remembering) else state.draw
-    pixels, labels = test[torch.arange(min(HELD_OUT, len(test)))]
+    pixels, told = test[torch.arange(min(HELD_OUT, len(test)))]
+    told = conditions.taken(told, nulls)
 
     def measure() -> dict[str, float]:
         with compute.autocast():
-            return held_out.measured(
-                averaged, draw, pixels, labels if classes else None, compute.device
-            )
+            return held_out.measured(averaged, draw, pixels, told, compute.device)
 
     return Setting(
-        objective=distributed.parallel(objective, place, compute.device),
+        objectives={MODEL: distributed.parallel(objective, place, compute.device)},
         schedule=state.model.schedule,
         images=data,
-        classes=classes,
+        nulls=conditions.on(compute.device, nulls),
         device=compute.device,
         autocast=compute.autocast,
         measure=measure,
@@ -163,10 +167,10 @@ def setting(
 
 def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None:
     """Compute the loss of one image, so that parts that do not fit are refused before any work."""
-    rows, labels = data[torch.zeros(1, dtype=torch.long)]
-    classes = None
-    if labels is not None and config["network"].get("classes"):
-        classes = labels.to(compute.device)
+    rows, told = data[torch.zeros(1, dtype=torch.long)]
+    told = conditions.on(
+        compute.device, conditions.taken(told, conditions.nulls(config["network"]))
+    )
     if config["network"].get("learned_variance") and config["loss"]["name"] == "simple":
         console.warn("network.learned_variance: loss simple trains no variance; use hybrid")
     if purpose(config) != CLASSIFIER:
@@ -178,7 +182,7 @@ def rehearse(config: Config, compute: Compute, state: State, data: Data) -> None
         table = "loss"
         objective = Objective(state.average, build.loss(config), task)
         with torch.no_grad(), compute.autocast():
-            objective(scaled(rows.to(compute.device)), t, Rng([0]), classes)
+            objective(scaled(rows.to(compute.device)), t, Rng([0]), told)
     except ValueError as error:
         raise ConfigError(f"{table}.{config[table]['name']}: {error}") from None
 
@@ -193,7 +197,7 @@ def state(config: Config, info: DataInfo, compute: Compute) -> State:
         made.schedule.to(compute.device)
     fused = compute.device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(made.parameters(), fused=fused)
-    return State(made, optimizer, build.draw(config))
+    return State({MODEL: Player(made, optimizer, frozen(made))}, build.draw(config))
 
 
 def take_over(state: State, header: Header, tensors: dict[str, Tensor], folder: Path) -> None:
@@ -267,6 +271,6 @@ class Journal:
         """Count a step."""
         self.bar.advance(note=note)
 
-    def stopping(self) -> bool:
-        """Whether any process of the run was asked to stop."""
-        return distributed.agreed(self._place, signals.requested() is not None)
+    def stopping(self, overdue: bool) -> bool:
+        """Whether any process of the run was asked to stop, or is overdue."""
+        return distributed.agreed(self._place, overdue or signals.requested() is not None)

@@ -1,6 +1,6 @@
 """Which images a step sees and how they are changed: functions of (seed, step, position)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -9,17 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.files.images.pixels import from_uint8
+from ddpm_cli.training.conditions import dropped, on, taken
 
 
 class Images(Protocol):
-    """A set of images or arrays indexed by positions; see data.images.Data."""
+    """A set of images or arrays indexed by positions; see data.image_set.Data."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Rows [B, ...], uint8 pixels or normalized floats, and labels int64 [B] or None."""
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Conditions]:
+        """Rows [B, ...], uint8 pixels or normalized floats, and what is told of them."""
 
 
 class Share(NamedTuple):
@@ -32,6 +34,20 @@ class Share(NamedTuple):
         """Positions within a batch; the batch must divide by the number of processes."""
         size = batch // self.ranks
         return slice(self.rank * size, (self.rank + 1) * size)
+
+    def parts(self, count: int) -> list["Share"]:
+        """This share in parts of equal size, in the order of their positions."""
+        first = self.rank * count
+        return [Share(first + number, self.ranks * count) for number in range(count)]
+
+
+class Part(NamedTuple):
+    """Some images of a batch: their positions in it, what the network sees, their generators."""
+
+    positions: slice
+    x0: Tensor
+    conditions: Conditions
+    rng: Rng
 
 
 def order(images: int, seed: int, step: int, batch: int) -> Tensor:
@@ -51,36 +67,54 @@ def _permutation(images: int, seed: int) -> Tensor:
 
 
 class _Order:
-    """The image numbers of every step from `first` on, as a sampler of a DataLoader."""
+    """The image numbers of every part of every step, as a sampler of a DataLoader."""
 
-    def __init__(self, count: int, seed: int, steps: range, batch: int, share: Share) -> None:
-        self._settings = (count, seed, steps, batch, share)
+    def __init__(
+        self, images: int, seed: int, steps: range, batch: int, shares: Sequence[Share]
+    ) -> None:
+        self._images, self._seed, self._steps = images, seed, steps
+        self._batch, self._shares = batch, shares
 
     def __len__(self) -> int:
-        return len(self._settings[2])
+        return len(self._steps) * len(self._shares)
 
     def __iter__(self) -> Iterator[Tensor]:
-        count, seed, steps, batch, share = self._settings
-        for step in steps:
-            yield order(count, seed, step, batch)[share.of(batch)]
+        for step in self._steps:
+            numbers = order(self._images, self._seed, step, self._batch)
+            yield from (numbers[share.of(self._batch)] for share in self._shares)
 
 
 def batches(
     images: Images,
+    nulls: Conditions,
+    device: torch.device,
     *,
     seed: int,
     steps: range,
     batch: int,
-    share: Share,
+    shares: Sequence[Share],
     workers: int,
-    pin: bool,
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Pixels and labels of each step, read ahead by worker processes if there are any."""
-    sampler: Any = _Order(len(images), seed, steps, batch, share)
+    **changes: Any,
+) -> Iterator[tuple[int, list[Part]]]:
+    """The number of each step and its batch in parts, one for each of `shares`.
+
+    Rows are read ahead by worker processes if there are any; changes: see `prepare`.
+    """
+    sampler: Any = _Order(len(images), seed, steps, batch, shares)
     source: Any = images
-    return iter(
+    pin = device.type == "cuda"
+    rows = iter(
         DataLoader(source, sampler=sampler, batch_size=None, num_workers=workers, pin_memory=pin)
     )
+    for step in steps:
+        parts = []
+        for share in shares:
+            read, conditions = next(rows)
+            rng = image_rng(seed, step, batch, share)
+            read = read.to(device, non_blocking=True)
+            ready = prepare(read, on(device, conditions), rng, nulls, **changes)
+            parts.append(Part(share.of(batch), *ready, rng))
+        yield step, parts
 
 
 def image_rng(seed: int, step: int, batch: int, share: Share) -> Rng:
@@ -96,24 +130,25 @@ def scaled(rows: Tensor) -> Tensor:
 
 def prepare(
     rows: Tensor,
-    labels: Tensor | None,
+    conditions: Conditions,
     rng: Rng,
+    nulls: Conditions,
     *,
-    flip: bool,
-    crop: int,
-    drop_class: float,
-    null: int,
-) -> tuple[Tensor, Tensor | None]:
-    """Scale rows [B, ...]; flip half of the images, crop them; give some the null class."""
+    flip: bool = False,
+    crop: int = 0,
+    drop: Mapping[str, float],
+) -> tuple[Tensor, Conditions]:
+    """Scale rows [B, ...]; flip half of the images, crop them; leave out conditions of some.
+
+    nulls: what stands for each condition that the network takes; drop: how often it is left out.
+    """
     x0 = scaled(rows)
     chance = rng.uniform(2).to(rows.device)
     if flip:
         x0 = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), x0.flip(-1), x0)
     if crop:
         x0 = cropped(x0, crop, rng)
-    if labels is not None:
-        labels = torch.where(chance[:, 1] < drop_class, null, labels)
-    return x0, labels
+    return x0, dropped(taken(conditions, nulls), nulls, drop, chance[:, 1], rng)
 
 
 def cropped(x0: Tensor, pad: int, rng: Rng) -> Tensor:

@@ -1,6 +1,8 @@
 """Data-parallel training under torchrun; one process needs none of it."""
 
+import contextlib
 import os
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import torch
@@ -70,6 +72,13 @@ def parallel(module: nn.Module, place: Group, device: torch.device) -> nn.Module
         return module
     devices = [device.index] if device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(module, device_ids=devices)
+
+
+def unsynchronized(module: nn.Module, wanted: bool) -> AbstractContextManager[None]:
+    """Where gradients add up in each process, to be averaged by a later backward pass."""
+    if wanted and isinstance(module, nn.parallel.DistributedDataParallel):
+        return module.no_sync()
+    return contextlib.nullcontext()
 
 
 def agreed(place: Group, flag: bool) -> bool:

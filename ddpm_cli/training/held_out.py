@@ -5,12 +5,15 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from ddpm_cli.data.image_set import Conditions, told
 from ddpm_cli.diffusion.classifier import Classifier, seen
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.training.batches import scaled
+from ddpm_cli.training.conditions import on
 from ddpm_cli.training.objective import Objective
-from ddpm_cli.training.state import Draw, quartile
+from ddpm_cli.training.state import Draw
+from ddpm_cli.training.window import quartile
 
 BATCH = 128
 QUARTILE = "accuracy_q"  # what the four accuracies are called, but for their numbers
@@ -18,19 +21,25 @@ QUARTILE = "accuracy_q"  # what the four accuracies are called, but for their nu
 
 @torch.no_grad()
 def measured(
-    objective: Objective, draw: Draw, pixels: Tensor, labels: Tensor | None, device: torch.device
+    objective: Objective,
+    draw: Draw,
+    pixels: Tensor,
+    conditions: Conditions,
+    device: torch.device,
 ) -> dict[str, float]:
-    """Mean loss over fixed images at fixed times with fixed noise; accuracy of a classifier."""
+    """Mean loss over fixed images at fixed times with fixed noise; accuracy of a classifier.
+
+    conditions: of all images, those alone that the network takes.
+    """
     total = 0.0
     for rows, t, weight in _batches(objective.model.schedule, draw, len(pixels)):
         x0 = scaled(pixels[rows]).to(device)
-        classes = None if labels is None else labels[rows].to(device)
-        losses = objective(x0, t, _noise(rows), classes)
+        losses = objective(x0, t, _noise(rows), on(device, told(conditions, rows)))
         total += float((losses.double() * weight.to(losses)).sum())
-    found = {"held_out": total / len(pixels)}
-    if isinstance(objective.model, Classifier) and labels is not None:
-        found |= accuracy(objective.model, draw, pixels, labels, device)
-    return found
+    values = {"held_out": total / len(pixels)}
+    if isinstance(objective.model, Classifier) and "classes" in conditions:
+        values |= accuracy(objective.model, draw, pixels, conditions["classes"], device)
+    return values
 
 
 @torch.no_grad()
@@ -47,10 +56,10 @@ def accuracy(
         hit = torch.eq(logits.argmax(1).cpu(), labels[rows])
         right.index_add_(0, quartile(t), hit.float())
         count.index_add_(0, quartile(t), torch.ones(len(t)))
-    found = {"accuracy": float(right.sum() / count.sum())}
+    whole = {"accuracy": float(right.sum() / count.sum())}
     shares = (right / count.clamp(min=1)).tolist()
     names = [f"{QUARTILE}{number}" for number in range(1, 5)]
-    return found | {name: shares[i] for i, name in enumerate(names) if count[i] > 0}
+    return whole | {name: shares[i] for i, name in enumerate(names) if count[i] > 0}
 
 
 def _batches(schedule: Schedule, draw: Draw, count: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
@@ -67,5 +76,5 @@ def _noise(rows: slice) -> Rng:
 
 def described(values: Mapping[str, float]) -> str:
     """What a display of progress says of the accuracy at each quartile, if it was measured."""
-    found = [f"{100 * value:.1f}" for key, value in values.items() if key.startswith(QUARTILE)]
-    return f", accuracy {' '.join(found)} %" if found else ""
+    shares = [f"{100 * value:.1f}" for key, value in values.items() if key.startswith(QUARTILE)]
+    return f", accuracy {' '.join(shares)} %" if shares else ""

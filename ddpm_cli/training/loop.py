@@ -1,61 +1,46 @@
 """The training loop: every step in one function, its settings the keys of `[train]`."""
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.settings.knobs import Count, Fraction, Index, NonNegative, Positive
-from ddpm_cli.training.batches import Images, Share, batches, image_rng, prepare
-from ddpm_cli.training.distributed import whole
-from ddpm_cli.training.held_out import described
+from ddpm_cli.training.batches import Images, Share, batches
+from ddpm_cli.training.distributed import unsynchronized, whole
+from ddpm_cli.training.players import MODEL
+from ddpm_cli.training.reporting import Every, Journal, Reporter
 from ddpm_cli.training.state import Remembering, State
 
 
-class NotFinite(ArithmeticError):
-    """The loss, the gradient or the weights became NaN or infinite."""
+def alone(step: int) -> Sequence[str]:
+    """The players of a plain run, which trains the model at every step."""
+    return [MODEL]
 
 
 class Setting(NamedTuple):
-    """What a run trains with and on; `objective` is the module whose forward is the loss.
+    """What a run trains with and on.
 
-    classes: how many the network takes, 0 for none; the label behind the last is the null class.
-    measure: numbers of the averaged weights on held-out images; autocast: the context of forward
-    passes.
+    objectives: by the name of a player the module whose forward is its loss; nulls: what stands
+    for each condition that the network takes; measure: numbers of the averaged weights on
+    held-out images; autocast: the context of forward passes; turns: who is trained at a step, in
+    this order.
     """
 
-    objective: torch.nn.Module
+    objectives: Mapping[str, torch.nn.Module]
     schedule: Schedule
     images: Images
-    classes: int
+    nulls: Conditions
     device: torch.device
     autocast: Callable[[], AbstractContextManager[None]]
     measure: Callable[[], dict[str, float]]
     share: Share = Share()
-
-
-class Journal(Protocol):
-    """Where a run leaves its traces, and where it hears that it must stop."""
-
-    def log(self, values: dict[str, float]) -> None:
-        """Keep one line of metrics."""
-
-    def save(self, state: State) -> None:
-        """Write a checkpoint to resume from."""
-
-    def sheet(self, state: State) -> None:
-        """Draw samples of the averaged weights."""
-
-    def advance(self, note: str) -> None:
-        """Count a step."""
-
-    def stopping(self) -> bool:
-        """Whether the run was asked to save and stop."""
+    turns: Callable[[int], Sequence[str]] = alone
 
 
 def train(
@@ -65,6 +50,7 @@ def train(
     *,
     steps: Count = 5000,
     batch: Count = 128,
+    accumulate: Count = 1,
     lr: Positive = 1e-3,
     warmup: Index = 200,
     decay: Literal["constant", "linear", "cosine"] = "cosine",
@@ -86,84 +72,59 @@ def train(
     """Minimize the loss with AdamW for `steps` steps, from wherever the state stands.
 
     Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only
-    ends this call of the command. beta1 is 0.9 (Loshchilov 2019). flip: half of the images are
-    mirrored; crop: an image gets so many pixels more at each edge, which repeat it, and a random
-    part of the old size is left; drop_class: how often a label is left out.
+    ends this call of the command. beta1 is 0.9 (Loshchilov 2019). accumulate: the batch is
+    computed in so many parts, one after the other, which takes less memory; images, times, noise
+    and dropped labels are those of the whole batch, and so is the gradient, but masks of dropout
+    are drawn part by part. flip: half of the images are mirrored; crop: an image gets so many
+    pixels more at each edge, which repeat it, and a random part of the old size is left;
+    drop_class: how often a label is left out.
     """
-    began = logged = time.monotonic()
-    trained, share = list(state.model.parameters()), setting.share
+    reporter = Reporter(
+        state,
+        journal,
+        setting.measure,
+        setting.share,
+        steps=steps,
+        batch=batch,
+        minutes=minutes,
+        every=Every(log_every, measure_every, save_every, sheet_every),
+    )
+    share = setting.share
     source = batches(
         setting.images,
+        setting.nulls,
+        setting.device,
         seed=seed,
         steps=range(state.step, steps),
         batch=batch,
-        share=share,
+        shares=share.parts(accumulate),
         workers=workers,
-        pin=setting.device.type == "cuda",
+        flip=flip,
+        crop=crop,
+        drop={"classes": drop_class},
     )
-    note, accuracy, counted = "", "", state.step
-    for pixels, labels in source:
-        step = state.step
-        for group in state.optimizer.param_groups:
-            group["lr"] = lr * rate(step, steps, warmup, decay)
-            group["betas"], group["weight_decay"] = (0.9, beta2), weight_decay
-        torch.manual_seed(keyed(seed, "dropout", step, share.rank))
-        rng = image_rng(seed, step, batch, share)
-        x0, classes = prepare(
-            pixels.to(setting.device, non_blocking=True),
-            labels.to(setting.device, non_blocking=True) if labels is not None else None,
-            rng,
-            flip=flip,
-            crop=crop,
-            drop_class=drop_class,
-            null=setting.classes,
-        )
+    for step, parts in source:
+        now = lr * rate(step, steps, warmup, decay)
         times, weights = state.draw(setting.schedule, batch, Rng([keyed(seed, "time", step)]))
-        t, weight = times[share.of(batch)], weights[share.of(batch)]
-        with setting.autocast():
-            losses = setting.objective(x0, t, rng, classes if setting.classes else None)
-        (losses * weight.to(losses)).mean().backward()
-        norm = torch.nn.utils.clip_grad_norm_(trained, clip or math.inf)
-        state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
-        state.update_average(average_decay(step, ema))
-        if isinstance(state.draw, Remembering):
-            state.draw.update(times, whole(losses.detach(), share.ranks))
-        state.window.add(t, losses, norm)
-        state.step = step = step + 1
-
-        last, stop = step == steps, journal.stopping()
-        stop = stop or bool(minutes and time.monotonic() - began >= 60 * minutes)
-        logging = step % log_every == 0 or last
-        saving = step % save_every == 0 or last or stop
-        if logging or saving:
-            state.window.gather(share.ranks)
-            if not state.window.finite() or (saving and not state.finite()):
-                raise NotFinite(f"step {step}: non-finite loss, gradient or weights")
-        if logging:
-            values: dict[str, float] = {
-                "step": step,
-                "lr": lr * rate(step - 1, steps, warmup, decay),
-            }
-            values |= state.window.summary()
-            elapsed = time.monotonic() - logged
-            values["images_per_second"] = (step - counted) * batch / elapsed
-            if step % measure_every < log_every or last:
-                values |= setting.measure()
-            if not all(map(math.isfinite, values.values())):
-                raise NotFinite(f"step {step}: non-finite held-out loss")
-            state.window.clear()
-            journal.log(values)
-            accuracy = described(values) or accuracy
-            note = f"loss {values['loss']:.4f}{accuracy}"
-            logged, counted = time.monotonic(), step
-        journal.advance(note)
-        if saving:
-            journal.save(state)
-            state.window.keep(share.rank)
-        if step % sheet_every == 0 or last:
-            journal.sheet(state)
-        if stop:
+        torch.manual_seed(keyed(seed, "dropout", step, share.rank))
+        for name in setting.turns(step):
+            player, objective, parted = state.players[name], setting.objectives[name], []
+            for number, part in enumerate(parts, 1):
+                t, weight = times[part.positions], weights[part.positions]
+                with unsynchronized(objective, number < accumulate):
+                    with setting.autocast():
+                        loss = objective(part.x0, t, part.rng, part.conditions)
+                    ((loss * weight.to(loss)).mean() / accumulate).backward()
+                parted.append(loss.detach())
+            losses = torch.cat(parted)
+            norm = player.step(lr=now, beta2=beta2, weight_decay=weight_decay, clip=clip)
+            state.clear_gradients()
+            player.update_average(average_decay(step, ema))
+            player.window.add(times[share.of(batch)], losses, norm)
+            if name == MODEL and isinstance(state.draw, Remembering):
+                state.draw.update(times, whole(losses, share.ranks))
+        state.step = step + 1
+        if not reporter.after_step(now):
             break
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.rng import Rng
 
@@ -22,9 +23,8 @@ class Objective(nn.Module):
         self.model = model
         self._loss, self._task = loss, task
 
-    def forward(self, x0: Tensor, t: Tensor, rng: Rng, classes: Tensor | None) -> Tensor:
-        """x0 [B, ...] in [-1, 1], times t [B], class labels [B] or None -> losses [B]."""
-        condition = {} if classes is None else {"classes": classes}
+    def forward(self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions) -> Tensor:
+        """x0 [B, ...] as the network sees it, times t [B], conditions of x0 -> losses [B]."""
         if self._task is not None:
-            condition["image"] = self._task(x0, rng)
-        return self._loss(self.model, x0, t, rng, **condition)
+            conditions = conditions | {"image": self._task(x0, rng)}
+        return self._loss(self.model, x0, t, rng, **conditions)

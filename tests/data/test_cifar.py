@@ -33,9 +33,8 @@ def test_binary_cifar10(inner: str, tmp_path: Path) -> None:
     assert (len(train), train.shape) == (10, (3, 32, 32))
     assert train.classes is not None
     assert train.classes[3] == "cat"
-    images, labels = train[torch.tensor([4])]
-    assert labels is not None
-    assert labels.tolist() == [3]
+    images, conditions = train[torch.tensor([4])]
+    assert conditions["classes"].tolist() == [3]
     assert images[0, :, 0, 0].tolist() == [3, 0, 0]
     assert len(sets.cifar10("test", path=str(tmp_path / "c"))) == 1
 

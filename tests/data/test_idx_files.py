@@ -120,11 +120,10 @@ def test_mnist() -> None:
     train, test = sets.mnist("train"), sets.mnist("test")
     assert describe(train) == "60000 images 28x28 grey, 10 classes, in memory 47 MB"
     assert len(test) == 10_000
-    images, labels = train[torch.tensor([0, 59_999])]
+    images, conditions = train[torch.tensor([0, 59_999])]
     assert images.dtype == torch.uint8
     assert images.shape == (2, *train.shape)
-    assert labels is not None
-    assert labels.tolist() == [5, 8]
+    assert conditions["classes"].tolist() == [5, 8]
     shares = train.frequencies()
     assert shares is not None
     assert shares[1] == 6742 / 60_000

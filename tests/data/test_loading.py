@@ -57,9 +57,9 @@ def test_folders_are_classes(kind: str, top: str, tmp_path: Path) -> None:
     files = {top + name: picture(value) for name, value in names.items()}
     found = opened(kind, tmp_path, files, holdout=0)
     assert found.classes == ("Ant", "cat", "dog")
-    pixels, labels = found[torch.tensor([3, 0])]
+    pixels, conditions = found[torch.tensor([3, 0])]
     assert pixels[:, 0, 0, 0].tolist() == [2, 0]
-    assert labels is not None
+    labels = conditions["classes"]
     assert labels.dtype == torch.int64
     assert labels.tolist() == [2, 0]
     assert found.frequencies() == [0.25, 0.25, 0.5]

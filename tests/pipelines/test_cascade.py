@@ -20,9 +20,8 @@ def models(
 ) -> dict[str, Path]:
     """A base of 4x4 images, a model that doubles them, and an unconditional one of 8x8."""
     root = tmp_path_factory.mktemp("models")
-    x, labels = images.mnist("train", path=str(data))[torch.arange(48)]
-    assert labels is not None
-    for image, label, number in zip(x, labels.tolist(), range(48), strict=True):
+    x, conditions = images.mnist("train", path=str(data))[torch.arange(48)]
+    for number, (image, label) in enumerate(zip(x, conditions["classes"].tolist(), strict=True)):
         place = root / "images" / "train" / str(label) / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(encode_png(image[:, ::2, ::2]))

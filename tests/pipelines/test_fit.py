@@ -28,8 +28,8 @@ class Bytes:
     def __len__(self) -> int:
         return 1000
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, None]:
-        return (64 + 127 * (indices % 2)).to(torch.uint8)[:, None], None
+    def __getitem__(self, indices: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return (64 + 127 * (indices % 2)).to(torch.uint8)[:, None], {}
 
 
 class Featured(nn.Module):
@@ -48,7 +48,7 @@ class Featured(nn.Module):
 
 def source(denoiser: Denoiser, batch: int) -> Source:
     compute = hardware.Compute(torch.device("cpu"), torch.float32, False)
-    return Source(denoiser, Bytes(), (1,), 0, compute, 3, batch)
+    return Source(denoiser, Bytes(), (1,), {}, compute, 3, batch)
 
 
 def gamma(sigma: float) -> float:

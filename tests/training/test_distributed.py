@@ -67,6 +67,18 @@ def test_two_processes_train_what_one_trains(data: Path, tmp_path: Path) -> None
     runs.assert_same(result(tmp_path / "two"), two)
 
 
+def test_two_processes_in_parts_train_what_one_trains(data: Path, tmp_path: Path) -> None:
+    """Gradients are averaged over the processes behind the last part alone."""
+    done = torchrun(command(data, tmp_path / "two", "--set", "train.accumulate=2"))
+    assert done.returncode == 0, done.stderr
+    assert runs.train(data, tmp_path / "one", "--set", "network.dropout=0.0").code == 0
+    two, one = result(tmp_path / "two"), result(tmp_path / "one")
+    for mine, theirs in zip(two.losses, one.losses, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4)
+    for name, tensor in one.model.items():
+        assert (two.model[name] - tensor).abs().mean() < 2e-5, name
+
+
 def test_two_processes_train_a_classifier(data: Path, tmp_path: Path) -> None:
     whole = ("--set", "network.dropout=0.0")
     done = torchrun(command(data, tmp_path / "two", *CLASSIFIER, *whole))
@@ -106,6 +118,14 @@ def test_a_batch_that_does_not_divide_is_refused(data: Path, tmp_path: Path) -> 
     assert done.returncode != 0
     assert "Error: train.batch: 7 images do not divide among 2 processes" in done.stderr
     assert runs.contents(tmp_path / "run") == {}
+    done = torchrun(command(data, tmp_path / "run", "--set", "train.accumulate=3"))
+    assert "Error: train.accumulate: 3 parts of 4 images are not equal" in done.stderr
+
+
+def test_a_limit_of_time_stops_all_processes(data: Path, tmp_path: Path) -> None:
+    done = torchrun(command(data, tmp_path / "run", "--minutes", 1e-9))
+    assert done.returncode == 0, done.stderr
+    assert result(tmp_path / "run").step == 1
 
 
 def test_sigterm_saves_in_all_processes(data: Path, tmp_path: Path) -> None:

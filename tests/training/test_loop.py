@@ -12,7 +12,7 @@ from runs import ddpm, train
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.training.batches import Share, order, prepare
 from ddpm_cli.training.loop import average_decay, rate
-from ddpm_cli.training.state import Window
+from ddpm_cli.training.window import Window
 
 
 class TestLearning:
@@ -102,14 +102,15 @@ class TestOrder:
                 return torch.tensor([[0.4, 0.05], [0.6, 0.5]])
 
         pixels = torch.tensor([[[[0, 255]]], [[[0, 255]]]], dtype=torch.uint8)
-        labels = torch.tensor([3, 4])
-        x0, classes = prepare(
-            pixels, labels, Chances(), flip=True, crop=0, drop_class=0.1, null=10  # type: ignore[arg-type]
+        told, null = {"classes": torch.tensor([3, 4])}, {"classes": torch.tensor(10)}
+        x0, conditions = prepare(
+            pixels, told, Chances(), null, flip=True, drop={"classes": 0.1}  # type: ignore[arg-type]
         )  # fmt: skip
         assert x0.flatten().tolist() == [1, -1, -1, 1]
-        assert classes is not None
-        assert classes.tolist() == [10, 4]
-        assert labels.tolist() == [3, 4]
+        assert {kind: values.tolist() for kind, values in conditions.items()} == {
+            "classes": [10, 4]
+        }
+        assert told["classes"].tolist() == [3, 4]
 
 
 class TestRates:

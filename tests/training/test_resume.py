@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import runs
+import torch
 from runs import assert_same, contents, flip_bit, metrics, result, signal_after, train
 
 from ddpm_cli.files.checkpoints import checkpoint
@@ -66,6 +67,30 @@ def test_worker_processes_change_nothing(
         assert train(data, tmp_path / "run", "--set", f"train.workers={workers}").code == 143
     assert train(data, tmp_path / "run", "--set", f"train.workers={2 - workers}").code == 0
     assert_same(result(tmp_path / "run"), result(finished))
+
+
+def test_a_state_of_before_there_were_players_goes_on(tmp_path: Path) -> None:
+    """The fixtures are one run at two steps, with a draw that remembers and no `accumulate`."""
+    fixtures = Path(__file__).parents[1] / "fixtures"
+    (tmp_path / "run").mkdir()
+    shutil.copy(fixtures / "state-step-3.safetensors", tmp_path / "run" / STATES[0])
+    words = ["--set", "schedule={name='cosine', steps=4}", "--set", "levels.count=4"]
+    words += ["--set", "network={name='mlp', width=4, depth=1, embedding=4, classes=2}"]
+    words += ["--set", "draw={name='loss-second-moment', history=2}", "--set", "loss.name=simple"]
+    words += ["--set", "train.decay=constant", "--set", "train.warmup=1"]
+    words += ["--set", "train.log_every=2", "--set", "data.count=64", "--set", "compute.threads=1"]
+    place = ["--batch", 8, "--seed", 3, "--device", "cpu", "--dtype", "float32"]
+    outcome = runs.ddpm(
+        "train", "--preset", "two-gaussians", *words, *place, "--steps", 6, "-o", tmp_path / "run"
+    )
+    assert outcome.code == 0, outcome.err
+    assert "going on from step 3" in outcome.err
+    header, tensors = checkpoint.load(tmp_path / "run" / STATES[0])
+    then, expected = checkpoint.load(fixtures / "state-step-6.safetensors")
+    assert header.step == then.step == 6
+    assert tensors.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.allclose(tensors[name], tensor, rtol=1e-4, atol=1e-6), name
 
 
 class TestAgain:

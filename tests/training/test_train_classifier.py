@@ -152,10 +152,10 @@ class TestCrop:
         assert torch.equal(cropped(x0[1:2], 2, Rng([5])), together[1:2])
 
     def test_without_it_the_draws_are_what_they_were(self) -> None:
-        knobs: dict[str, Any] = {"flip": True, "drop_class": 0.0, "null": 10}
+        knobs: dict[str, Any] = {"flip": True, "drop": {}}
         for crop in (0, 1):
             rng = Rng([1, 2, 3])
-            prepare(self.ROWS, None, rng, crop=crop, **knobs)
+            prepare(self.ROWS, {}, rng, {}, crop=crop, **knobs)
             after = Rng([1, 2, 3])
             after.uniform(2)
             assert torch.equal(rng.uniform(1), after.uniform(1)) == (crop == 0)
@@ -167,11 +167,11 @@ class TestHeldOut:
     ) -> None:
         classify = restored(classified)
         test = build.images(read_header(classified / "model.safetensors").config, "test")
-        pixels, labels = test[torch.arange(16)]
-        assert labels is not None
+        pixels, conditions = test[torch.arange(16)]
+        labels = conditions["classes"]
         found = held_out.measured(
             Objective(classify, build.loss({"loss": {"name": "cross-entropy"}})),
-            low_discrepancy, pixels, labels, torch.device("cpu"),
+            low_discrepancy, pixels, conditions, torch.device("cpu"),
         )  # fmt: skip
         t, _ = low_discrepancy(classify.schedule, 16, Rng([keyed("held out time", 0)]))
         rng = Rng([keyed("held out", row) for row in range(16)])

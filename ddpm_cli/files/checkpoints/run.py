@@ -27,12 +27,14 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-# What may change when a run goes on: none of it alters what a step computes.
+# What may change when a run goes on: none of it alters what a step computes, but for rounding
+# and the masks of dropout, which are another device's as well.
 FREE = {
     "summary",
     "compute.compile",
     "compute.device",
     "compute.threads",
+    "train.accumulate",
     "train.log_every",
     "train.measure_every",
     "train.minutes",

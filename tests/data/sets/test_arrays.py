@@ -47,8 +47,8 @@ class TestToys:
 
     def test_two_points(self) -> None:
         found = two_points("train", count=1000)
-        values, labels = found[torch.arange(1000)]
-        assert labels is not None
+        values, conditions = found[torch.arange(1000)]
+        labels = conditions["classes"]
         assert values.shape == (1000, 1)
         assert torch.equal(values[:, 0], labels - 0.5), "not normalized"
         assert int(labels.sum()) == 500

@@ -1,0 +1,101 @@
+"""What is trained in a run: modules by name, each with its optimizer and its moving average.
+
+A plain run has one, the model; a critic beside it would be another. What is not trained, as a
+teacher, belongs to an objective instead.
+"""
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ddpm_cli.diffusion import weights
+from ddpm_cli.training.window import Window
+
+MODEL = "model"  # the player that a run is about: what its checkpoint holds
+
+
+@dataclass
+class Player:
+    """A module, what trains it, and the average of its weights, if one is wanted.
+
+    window: its losses and gradients since the last line of metrics.
+    """
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: nn.Module | None = None
+    window: Window = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.window = Window(next(self.module.parameters()).device)
+
+    def step(self, *, lr: float, beta2: float, weight_decay: float, clip: float) -> Tensor:
+        """Follow the gradient that lies in the module, shortened to `clip` (0: as it is).
+
+        Returns its norm before. beta1 is 0.9.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"], group["betas"], group["weight_decay"] = lr, (0.9, beta2), weight_decay
+        norm = nn.utils.clip_grad_norm_(list(self.module.parameters()), clip or math.inf)
+        self.optimizer.step()
+        return norm
+
+    def update_average(self, decay: float) -> None:
+        """average = decay * average + (1 - decay) * weights."""
+        if self.average is None:
+            return
+        average = [parameter.detach() for parameter in self.average.parameters()]
+        now = [parameter.detach() for parameter in self.module.parameters()]
+        torch._foreach_lerp_(average, now, 1 - decay)
+        for kept, buffer in zip(self.average.buffers(), self.module.buffers(), strict=True):
+            kept.copy_(buffer)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that must be written to go on bit for bit."""
+        kept = {f"weights.{k}": v for k, v in weights.named(self.module).items()}
+        if self.average is not None:
+            kept |= {f"average.{k}": v for k, v in weights.named(self.average).items()}
+        for name, parameter in self._trained():
+            slots = self.optimizer.state[parameter]
+            kept |= {f"optimizer.{name}.{slot}": slots[slot] for slot in slots}
+        return kept | {"window": self.window.sums}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `tensors` returned."""
+        weights.take(self.module, part(tensors, "weights."))
+        if self.average is not None:
+            weights.take(self.average, part(tensors, "average."))
+        for name, parameter in self._trained():
+            self.optimizer.state[parameter] = {
+                slot: _placed(slot, value, parameter)
+                for slot, value in part(tensors, f"optimizer.{name}.").items()
+            }
+        self.window.sums.copy_(tensors["window"])
+
+    def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Trained parameters by the names that checkpoints use."""
+        names = dict(zip(self.module.state_dict(), weights.named(self.module), strict=True))
+        for name, parameter in self.module.named_parameters():
+            if parameter.requires_grad:
+                yield names[name], parameter
+
+
+def frozen(module: nn.Module) -> nn.Module:
+    """A copy that is not trained, to average in."""
+    return copy.deepcopy(module).eval().requires_grad_(False)
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start so, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _placed(slot: str, value: Tensor, parameter: Tensor) -> Tensor:
+    """Moments lie in memory as their parameter does, which the fused optimizer asks for."""
+    if slot == "step":
+        return value.to(parameter.device)
+    return torch.empty_like(parameter).copy_(value)

@@ -1,0 +1,117 @@
+"""What a run tells of itself and keeps, and at which steps: metrics, checkpoints, sheets."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from ddpm_cli.training.batches import Share
+from ddpm_cli.training.held_out import described
+from ddpm_cli.training.players import MODEL
+from ddpm_cli.training.state import State
+
+
+class NotFinite(ArithmeticError):
+    """The loss, the gradient or the weights became NaN or infinite."""
+
+
+class Journal(Protocol):
+    """Where a run leaves its traces, and where it hears that it must stop."""
+
+    def log(self, values: dict[str, float]) -> None:
+        """Keep one line of metrics."""
+
+    def save(self, state: State) -> None:
+        """Write a checkpoint to resume from."""
+
+    def sheet(self, state: State) -> None:
+        """Draw samples of the averaged weights."""
+
+    def advance(self, note: str) -> None:
+        """Count a step."""
+
+    def stopping(self, overdue: bool) -> bool:
+        """Whether the run was asked to save and stop, or is overdue in any process."""
+
+
+class Every(NamedTuple):
+    """How many steps lie between two lines of metrics, held-out measures, saves and sheets."""
+
+    log: int
+    measure: int
+    save: int
+    sheet: int
+
+
+class Reporter:
+    """Watches a run step by step, and has the journal keep what is due.
+
+    measure: numbers of the averaged weights on held-out images; minutes: when to stop, 0 never.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        journal: Journal,
+        measure: Callable[[], dict[str, float]],
+        share: Share,
+        *,
+        steps: int,
+        batch: int,
+        minutes: float,
+        every: Every,
+    ) -> None:
+        self._state, self._journal, self._measure, self._share = state, journal, measure, share
+        self._steps, self._batch, self._minutes, self._every = steps, batch, minutes, every
+        self._began = self._logged = time.monotonic()
+        self._counted = state.step
+        self._note = self._accuracy = ""
+
+    def after_step(self, lr: float) -> bool:
+        """Keep what is due now that a step was made at this learning rate; whether to go on."""
+        state, journal, every = self._state, self._journal, self._every
+        minutes = (time.monotonic() - self._began) / 60
+        stop = journal.stopping(bool(self._minutes) and minutes >= self._minutes)
+        last = state.step == self._steps
+        saving = state.step % every.save == 0 or last or stop
+        logging = state.step % every.log == 0 or last
+        if logging or saving:
+            self._gather(saving)
+        if logging:
+            self._log(lr, state.step % every.measure < every.log or last)
+        journal.advance(self._note)
+        if saving:
+            journal.save(state)
+            for player in state.players.values():
+                player.window.keep(self._share.rank)
+        if state.step % every.sheet == 0 or last:
+            journal.sheet(state)
+        return not stop
+
+    def _gather(self, saving: bool) -> None:
+        """Add up what all processes saw; refuse to log or save what is not finite."""
+        windows = [player.window for player in self._state.players.values()]
+        for window in windows:
+            window.gather(self._share.ranks)
+        finite = all(window.finite() for window in windows)
+        if not finite or (saving and not self._state.finite()):
+            raise NotFinite(f"step {self._state.step}: non-finite loss, gradient or weights")
+
+    def _log(self, lr: float, measuring: bool) -> None:
+        """Keep a line of metrics; numbers of players beside the model bear their names."""
+        step, elapsed = self._state.step, time.monotonic() - self._logged
+        values: dict[str, float] = {"step": step, "lr": lr}
+        for name, player in self._state.players.items():
+            prefix = "" if name == MODEL else f"{name}_"
+            values |= {prefix + key: number for key, number in player.window.summary().items()}
+        values["images_per_second"] = (step - self._counted) * self._batch / elapsed
+        if measuring:
+            values |= self._measure()
+        if not all(map(math.isfinite, values.values())):
+            raise NotFinite(f"step {step}: non-finite held-out loss")
+        for player in self._state.players.values():
+            player.window.clear()
+        self._journal.log(values)
+        self._accuracy = described(values) or self._accuracy
+        self._note = f"loss {values['loss']:.4f}{self._accuracy}"
+        self._logged, self._counted = time.monotonic(), step

@@ -1,0 +1,77 @@
+"""Conditions: a made-up kind goes all the way from a data set to a network."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ddpm_cli.data.image_set import ImageSet
+from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.losses.denoising import simple
+from ddpm_cli.diffusion.parameterizations import v
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules.tables import cosine
+from ddpm_cli.training import conditions
+from ddpm_cli.training.batches import prepare
+from ddpm_cli.training.objective import Objective
+
+NULLS = {"classes": torch.tensor(4), "place": torch.tensor([0.0, 0.0])}
+
+
+class Placed(nn.Module):
+    """A network that is told where something is, beside its class."""
+
+    def forward(self, x: Tensor, label: Tensor, classes: Tensor, place: Tensor) -> Tensor:
+        self.told = classes, place
+        return x
+
+
+def placed() -> ImageSet:
+    """Four images, each with a class and a place."""
+    found = ImageSet(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), (1, 2, 2), torch.arange(4))
+    found.conditions["place"] = torch.arange(8.0).reshape(4, 2) + 1
+    return found
+
+
+def test_a_new_kind_reaches_the_network() -> None:
+    network = Placed()
+    denoise = Denoiser(network, cosine(steps=10), v, lambda sigma, schedule: sigma)
+    rows, told = placed()[torch.tensor([2, 0])]
+    x0, told = prepare(rows, told, Rng([1, 2]), NULLS, drop={"classes": 1.0})
+    Objective(denoise, simple)(x0, torch.tensor([0.5, 0.6]).double(), Rng([1, 2]), told)
+    classes, place = network.told
+    assert classes.tolist() == [4, 4]
+    assert place.tolist() == [[5, 6], [1, 2]]
+
+
+def test_what_a_network_does_not_take_stays_behind() -> None:
+    _, told = placed()[torch.arange(4)]
+    assert conditions.taken(told, {}) == {}
+    assert conditions.taken({}, NULLS) == {}
+    assert list(conditions.taken(told, {"place": NULLS["place"]})) == ["place"]
+
+
+def test_kinds_are_left_out_independently_and_at_their_own_rates() -> None:
+    count = 4000
+    told = {"classes": torch.zeros(count).long(), "place": torch.ones(count, 2)}
+    rng = Rng(range(count))
+    chance = rng.uniform(2)[:, 1]
+    left = conditions.dropped(told, NULLS, {"classes": 0.3, "place": 0.5}, chance, rng)
+    no_class, no_place = left["classes"] == 4, (left["place"] == 0).all(1)
+    assert float(no_class.float().mean()) == pytest.approx(0.3, abs=0.03)
+    assert float(no_place.float().mean()) == pytest.approx(0.5, abs=0.03)
+    assert float((no_class & no_place).float().mean()) == pytest.approx(0.15, abs=0.03)
+    assert ((left["place"] == 0).all(1) | (left["place"] == 1).all(1)).all()
+
+
+def test_one_kind_takes_no_further_draws() -> None:
+    rng, other = Rng([1, 2]), Rng([1, 2])
+    rows, told = placed()[torch.arange(2)]
+    prepare(rows, told, rng, {"classes": NULLS["classes"]}, drop={"classes": 0.5})
+    other.uniform(2)
+    assert torch.equal(rng.uniform(1), other.uniform(1))
+
+
+def test_the_null_of_classes_is_behind_the_last() -> None:
+    assert conditions.nulls({"name": "unet", "classes": 10}) == {"classes": torch.tensor(10)}
+    assert conditions.nulls({"name": "unet", "classes": 0}) == {}
+    assert conditions.nulls({"name": "unet"}) == {}
