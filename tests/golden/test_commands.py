@@ -1,4 +1,4 @@
-"""Commands give what they gave when `commands.json` was recorded, to the bit where kernels agree."""
+"""Commands give what `commands.json` recorded, to the bit where kernels agree."""
 
 import json
 import os
