@@ -17,7 +17,7 @@ from ddpm_cli.files.checkpoints import find as models
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images import pixels as images
 from ddpm_cli.models import build, cost, walks
-from ddpm_cli.models.walks import Model
+from ddpm_cli.models.model import Model
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
 
 Row = dict[str, Any]

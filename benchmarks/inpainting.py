@@ -24,7 +24,8 @@ from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.models import classes, cost
 from ddpm_cli.models import walks as generate
-from ddpm_cli.models.walks import Batch, Model
+from ddpm_cli.models.model import Model
+from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import inpaint
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
 

@@ -15,9 +15,10 @@ from ddpm_cli.data.sets import images as sets
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import build, classes, walks
-from ddpm_cli.models.walks import Model
+from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import nll, rows
-from ddpm_cli.pipelines.nll import Asked, Meter
+from ddpm_cli.pipelines.meter import Meter
+from ddpm_cli.pipelines.nll import Asked
 from ddpm_cli.settings.config import Config, Layer, resolve
 
 ALL = "all"

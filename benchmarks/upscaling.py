@@ -27,8 +27,8 @@ from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.models import classes, cost
 from ddpm_cli.pipelines import upscale
+from ddpm_cli.pipelines.restorer import Row as Wish
 from ddpm_cli.pipelines.upscale import UPSCALE, Upscaler
-from ddpm_cli.pipelines.upscale import Row as Wish
 from ddpm_cli.settings.config import SAMPLING, Layer, resolve
 
 FACTOR = 2.0

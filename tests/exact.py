@@ -20,6 +20,14 @@ from ddpm_cli.settings import catalog
 Scale = Callable[[Tensor], tuple[Tensor, Tensor]]
 Channel = Callable[[Tensor], Tensor]  # the learned-variance channel of a state
 
+TWO_PIXELS = Mixture([0.4, 0.6], [[0.5, -0.3], [-0.6, 0.4]], [[0.02, 0.05], [0.04, 0.03]])
+FOUR_PIXELS = Mixture(
+    [0.4, 0.6],
+    [[0.5, -0.3, 0.8, 0.1], [-0.6, 0.4, 0.0, -0.7]],
+    [[0.02, 0.05, 0.01, 0.1], [0.04, 0.03, 0.09, 0.02]],
+    shape=(1, 2, 2),
+)
+
 
 class Exact(nn.Module):
     """The network whose output, eps, x0, v or score of a mixture, is exact at (alpha, sigma)."""
@@ -187,19 +195,40 @@ def states(
     return walk(denoise, x, levels, Recorded(noise), predictor=step, **others)
 
 
+@cache
 def schedules() -> dict[str, Schedule]:
     """Every schedule of the catalog, continuous and discrete, and one whose last alpha is 0."""
     needed = {"table": {"values": [1e-3 * (i + 1) for i in range(100)]}}
-    found = {}
+    processes = {}
     for name in catalog.names("schedule"):
         component = catalog.find("schedule", name)
-        make, own = catalog.load(component), needed.get(name, {})
-        found[name] = make(**own)
+        make, knobs = catalog.load(component), needed.get(name, {})
+        processes[name] = make(**knobs)
         if "continuous" in component.knobs:
-            found[f"{name}, continuous"] = make(**own, continuous=True)
-        elif found[name].steps is None:
-            found[f"{name}, T = 100"] = make(**own, steps=100)
-    return {**found, "zero-terminal": linear(zero_terminal=True)}
+            processes[f"{name}, continuous"] = make(**knobs, continuous=True)
+        elif processes[name].steps is None:
+            processes[f"{name}, T = 100"] = make(**knobs, steps=100)
+    return {**processes, "zero-terminal": linear(zero_terminal=True)}
+
+
+@cache
+def tables() -> dict[str, Table]:
+    """The discrete processes of `schedules`, and some of many and of few steps."""
+    return {
+        **{k: v for k, v in schedules().items() if isinstance(v, Table) and v.steps},
+        "T = 4000": cosine(steps=4000),
+        "T = 40": linear(steps=40),
+        "T = 2": cosine(steps=2),
+        "T = 1": cosine(steps=1),
+    }
+
+
+def entries(process: Schedule) -> tuple[Tensor, Tensor]:
+    """The times and levels of a table, or a hundred of a continuous process."""
+    steps = process.steps or 100
+    t = torch.arange(1, steps + 1, dtype=torch.float64) / steps
+    with torch.no_grad():
+        return t, process.sigma(t)
 
 
 class Answer(nn.Module):

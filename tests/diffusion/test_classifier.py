@@ -1,6 +1,5 @@
-"""The noisy classifier: its network, its place in sigma-space, its gradient and its loss."""
+"""The noisy classifier in sigma-space, its gradient and its loss."""
 
-import itertools
 import math
 from functools import partial
 from typing import Any
@@ -21,13 +20,6 @@ from ddpm_cli.diffusion.schedules.processes import edm, subvp, ve
 from ddpm_cli.diffusion.schedules.tables import cosine
 from ddpm_cli.networks import classifier
 
-SMALL: dict[str, Any] = {"width": 8, "multipliers": [1, 2], "attention": [], "classes": 5}
-FAMILIES: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "mean": {"pool": "mean"},
-    "adm": {"resample_blocks": True, "scale_shift": True, "head_width": 4, "attention": [7, 14]},
-    "pixel": {"norm": "pixel", "heads": 2, "head_width": 0},
-}
 MIXTURE = Mixture(
     [0.2, 0.3, 0.5],
     [[-0.6, 0.2], [0.4, 0.5], [0.3, -0.7]],
@@ -36,68 +28,12 @@ MIXTURE = Mixture(
 )
 
 
-def make(size: int = 8, channels: int = 1, **knobs: Any) -> classifier:
+KNOBS: dict[str, Any] = {"width": 8, "multipliers": [1, 2], "attention": [], "classes": 5}
+
+
+def network(**knobs: Any) -> nn.Module:
     torch.manual_seed(0)
-    made = lively(classifier((channels, size, size), **SMALL | knobs))
-    assert isinstance(made, classifier)
-    return made
-
-
-class TestNetwork:
-    @pytest.mark.parametrize(
-        ("size", "patch", "multipliers"),
-        list(itertools.product((28, 27, 7), (1, 2, 4), ([1], [1, 2], [1, 1, 2]))),
-    )
-    @pytest.mark.parametrize("family", FAMILIES)
-    def test_every_size_gives_a_logit_a_class(
-        self, size: int, patch: int, multipliers: list[int], family: str
-    ) -> None:
-        network = make(size, patch=patch, multipliers=multipliers, **FAMILIES[family])
-        out = network(images(2, 1, size), torch.tensor([3.0, 900.0]))
-        assert out.shape == (2, 5)
-        assert out.isfinite().all()
-        assert out.std() > 1e-3
-
-    def test_sides_may_differ(self) -> None:
-        torch.manual_seed(0)
-        network = lively(classifier((3, 12, 7), **SMALL))
-        assert network(torch.randn(2, 3, 12, 7), torch.tensor([3.0, 900.0])).shape == (2, 5)
-
-    @pytest.mark.parametrize("family", FAMILIES)
-    def test_every_weight_and_the_noise_level_count(self, family: str) -> None:
-        network = make(14, **FAMILIES[family])
-        x, label = images(3, 1, 14), torch.tensor([3.0, 400.0, 900.0])
-        out = network(x, label)
-        out.square().sum().backward()
-        still = [name for name, p in network.named_parameters() if not bool(p.grad.any())]
-        assert still == []
-        assert not torch.allclose(network(x, label + 50), out, atol=1e-4)
-
-    def test_it_starts_by_knowing_nothing(self) -> None:
-        network = classifier((1, 8, 8), **SMALL)
-        assert not bool(network(images(2, 1, 8), torch.zeros(2)).any())
-
-    def test_places_tell_mirrored_images_apart(self) -> None:
-        """Behind the convolutions, attention sees places by their embedding alone."""
-        pool = make().pool
-        x = images(2, 16, 4)
-        assert not torch.allclose(pool(x), pool(x.flip(-1)), atol=1e-4)
-        pool.place.data.zero_()
-        assert torch.allclose(pool(x), pool(x.flip(-1)), atol=1e-6)
-
-    @pytest.mark.parametrize(
-        ("shape", "extra", "classes", "message"),
-        [
-            ((2,), 0, 5, "no images"),
-            ((1, 8, 8), 1, 5, "no conditioning image"),
-            ((1, 8, 8), 0, 0, "network.classes"),
-        ],
-    )
-    def test_what_it_cannot_take(
-        self, shape: tuple[int, ...], extra: int, classes: int, message: str
-    ) -> None:
-        with pytest.raises(ValueError, match=message):
-            classifier(shape, extra, classes=classes)
+    return lively(classifier((1, 8, 8), **KNOBS | knobs))
 
 
 class Exact(nn.Module):
@@ -183,13 +119,13 @@ class TestSigmaSpace:
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
     def test_frozen_weights_give_gradients(self, dtype: torch.dtype) -> None:
-        network = make(pool="attention").requires_grad_(False).to(dtype)
-        classify = Classifier(network, cosine(), parameterizations.v, labels.index)
+        narrow = network(pool="attention").requires_grad_(False).to(dtype)
+        classify = Classifier(narrow, cosine(), parameterizations.v, labels.index)
         x = images(2, 1, 8).double().requires_grad_()
         logits = classify(x, torch.tensor(0.8))
         assert logits.dtype == torch.float64
         (gradient,) = torch.autograd.grad(logits.log_softmax(1)[:, 1].sum(), x)
-        exact = make(pool="attention").double()
+        exact = network(pool="attention").double()
         classify = Classifier(exact, cosine(), parameterizations.v, labels.index)
         wanted = classify(x, torch.tensor(0.8)).log_softmax(1)[:, 1].sum()
         (wide,) = torch.autograd.grad(wanted, x)
@@ -197,9 +133,9 @@ class TestSigmaSpace:
         assert error < {torch.float32: 1e-5, torch.bfloat16: 0.1}[dtype]
 
     def test_weights_come_back_by_their_names(self) -> None:
-        classify = Classifier(make(), cosine(), parameterizations.v, labels.index)
-        assert classify.weights().keys() == make().state_dict().keys()
-        other = Classifier(classifier((1, 8, 8), **SMALL), *PROCESSES["cosine"], labels.index)
+        classify = Classifier(network(), cosine(), parameterizations.v, labels.index)
+        assert classify.weights().keys() == network().state_dict().keys()
+        other = Classifier(classifier((1, 8, 8), **KNOBS), *PROCESSES["cosine"], labels.index)
         other.load_weights(classify.weights())
         x = images(2, 1, 8)
         assert torch.equal(other(x, torch.tensor(1.0)), classify(x, torch.tensor(1.0)))

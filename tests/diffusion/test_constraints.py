@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from exact import Fresh, Recorded, by_sigma, certain
-from golden.analytic_model import Mixture
+from exact import FOUR_PIXELS, Fresh, Recorded, by_sigma, certain
 from torch import Tensor
 
 from ddpm_cli.diffusion.constraints import posterior, replace
@@ -24,12 +23,6 @@ from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.settings import catalog
 
 BOTH = pytest.mark.parametrize("kind", [replace, posterior])
-IMAGES = Mixture(
-    [0.4, 0.6],
-    [[0.5, -0.3, 0.8, 0.1], [-0.6, 0.4, 0.0, -0.7]],
-    [[0.02, 0.05, 0.01, 0.1], [0.04, 0.03, 0.09, 0.02]],
-    shape=(1, 2, 2),
-)
 LEFT = torch.tensor([True, False]).expand(1, 1, 2, 2)
 
 
@@ -99,7 +92,7 @@ def inpainted(
     step: Any, kind: Any, levels: Tensor, seeds: list[int], mask: Tensor = LEFT, **others: Any
 ) -> tuple[Tensor, Tensor]:
     """The known image and the last state of a walk, its start included."""
-    denoise = certain(by_sigma(IMAGES, linear(), "eps", torch.tanh), IMAGES)
+    denoise = certain(by_sigma(FOUR_PIXELS, linear(), "eps", torch.tanh), FOUR_PIXELS)
     known = tensor(0.5, -0.3, 0.8, 0.1).reshape(1, 1, 2, 2).expand(len(seeds), 1, 2, 2)
     rng = Rng(seeds)
     x = begun(linear(), rng.normal(known), levels[0], known, mask)
@@ -157,7 +150,7 @@ def test_the_start_is_the_noised_image_where_that_is_known() -> None:
     noise = Fresh(1).normal(torch.empty(2, 1, 2, 2))
     got = begun(linear(), noise, level, torch.full_like(noise, 0.5), LEFT)
     assert torch.allclose(got[..., 0], (0.5 + level * noise)[..., 0], rtol=1e-14)
-    prior = start(by_sigma(IMAGES, linear()), level[None], noise, Recorded([noise]))
+    prior = start(by_sigma(FOUR_PIXELS, linear()), level[None], noise, Recorded([noise]))
     assert torch.equal(got[..., 1], prior[..., 1])
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 FOLDER = Path(__file__).parent
+
+
+@cache
+def mixture(name: str) -> Mixture:
+    """A mixture of mixtures.json."""
+    return Mixture.load(FOLDER / "mixtures.json", name)
 
 
 class Case:
@@ -21,22 +28,31 @@ class Case:
         self.peer = golden.meta["peers"][entry["peer"]]
         tolerances = golden.meta["tolerances"]
         self.tolerance = tolerances[entry["tolerance"]] if "tolerance" in entry else {}
+        self._golden, self._outputs = golden, entry.get("outputs", [])
         names = entry.get("inputs", {})
         if isinstance(names, int):
             names = golden.meta["input_sets"][names]
         if isinstance(names, list):
             names = {name: f"{self.id}/in/{name}" for name in names}
-        mixture = self.params.get("mixture")
-        self.inputs: dict[str, Tensor] = {}
-        for name, key in names.items():
-            if key.startswith("mixtures.json#"):
-                mixture = key.split("#")[1]
-            else:
-                self.inputs[name] = golden.tensors[key]
-        self.mixture = Mixture.load(FOLDER / "mixtures.json", mixture) if mixture else None
-        self.outputs = {
-            name: golden.tensors[f"{self.id}/out/{name}"] for name in entry.get("outputs", [])
-        }
+        self._inputs: dict[str, str] = names
+
+    @cached_property
+    def mixture(self) -> Mixture | None:
+        """The data of the case, where they are a mixture."""
+        named = [key.split("#")[1] for key in self._inputs.values() if is_mixture(key)]
+        name = named[-1] if named else self.params.get("mixture")
+        return mixture(name) if name else None
+
+    @cached_property
+    def inputs(self) -> dict[str, Tensor]:
+        """What the peer was given."""
+        tensors = self._golden.tensors
+        return {name: tensors[key] for name, key in self._inputs.items() if not is_mixture(key)}
+
+    @cached_property
+    def outputs(self) -> dict[str, Tensor]:
+        """What the peer gave back."""
+        return {name: self._golden.tensors[f"{self.id}/out/{name}"] for name in self._outputs}
 
     def excess(self, name: str, got: Tensor, want: Tensor | None = None) -> float:
         """Return by how much `got` misses the output beyond the tolerance; at most 0 passes."""
@@ -46,13 +62,23 @@ class Case:
         return float(((got - want).detach().abs() - slack).max())
 
 
+def is_mixture(key: str) -> bool:
+    """Whether an input stands in mixtures.json."""
+    return key.startswith("mixtures.json#")
+
+
 class Golden:
     """All cases of one subject."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self.meta = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-        self.tensors = load_file(FOLDER / f"{name}.safetensors")
         self.cases = {entry["id"]: Case(self, entry) for entry in self.meta["cases"]}
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """All inputs and outputs."""
+        return load_file(FOLDER / f"{self.name}.safetensors")
 
     def __getitem__(self, key: str) -> Case:
         return self.cases[key]

@@ -135,12 +135,13 @@ def visit(case: Case, denoise: Denoise) -> Tensor:
     return torch.stack([case.inputs["x_T"] * path[0], *at_levels])
 
 
-@pytest.mark.parametrize("target", ["eps", "x0", "v"])
 @pytest.mark.parametrize("key", COVERED)
-def test_walk(key: str, target: str) -> None:
+def test_walk(key: str, subtests: pytest.Subtests) -> None:
     case = GOLDEN[key]
-    denoise = by_sigma(case.mixture, Exploding(), target)
-    assert case.excess("traj", visit(case, denoise)[case.params["kept_states"]]) <= 0
+    for target in ("eps", "x0", "v"):
+        with subtests.test(target=target):
+            denoise = by_sigma(case.mixture, Exploding(), target)
+            assert case.excess("traj", visit(case, denoise)[case.params["kept_states"]]) <= 0
 
 
 @pytest.mark.parametrize("key", [k for k in COVERED if GOLDEN[k].values.get("sigma_calls")])

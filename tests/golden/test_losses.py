@@ -37,7 +37,7 @@ SELECTED = {
     "vdm": GOLDEN.select("vdm_T"),
     "vdm step": ["vdm_sample_step"],
 }
-# The others of the fixture, which test_golden_weights.py covers.
+# The others of the fixture, which test_weights.py covers.
 WEIGHTS = ("second_moment_", "p2_", "min_snr_", "edm_", "sde_", "smld_", "ddpm_loss_")
 MEANS = {"eps": "eps", "x0": "x0", "xprev": "mu"}
 

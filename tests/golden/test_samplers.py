@@ -81,10 +81,13 @@ def test_walk(key: str) -> None:
     check(case, case.params.get("model_output", "eps"))
 
 
-@pytest.mark.parametrize("target", ["eps", "x0", "v"])
 @pytest.mark.parametrize("key", [key for key in COVERED if "_g2_" in key and "50" not in key])
-def test_walk_does_not_depend_on_what_the_network_predicts(key: str, target: str) -> None:
-    check(GOLDEN[key], target)
+def test_walk_does_not_depend_on_what_the_network_predicts(
+    key: str, subtests: pytest.Subtests
+) -> None:
+    for target in ("eps", "x0", "v"):
+        with subtests.test(target=target):
+            check(GOLDEN[key], target)
 
 
 @pytest.mark.parametrize("key", ENCODED)

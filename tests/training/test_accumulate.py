@@ -19,7 +19,7 @@ from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.losses.denoising import simple
 from ddpm_cli.diffusion.parameterizations import v
 from ddpm_cli.diffusion.schedules.tables import cosine
-from ddpm_cli.networks.unet import unet
+from ddpm_cli.networks.unets import unet
 from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import Share
 from ddpm_cli.training.loop import Setting, train

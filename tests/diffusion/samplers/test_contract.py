@@ -1,38 +1,35 @@
 """What every sampler of the catalog must do, whatever it computes inside."""
 
 import math
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
-from itertools import pairwise
-from typing import Any
+from itertools import combinations, pairwise
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from declared import SAMPLERS, load
-from exact import Fresh, by_sigma, certain, gaussian, moments, schedules
+from exact import FOUR_PIXELS, Fresh, by_sigma, certain, gaussian, moments, schedules
 from golden.analytic_model import Mixture
 from torch import Tensor
 
+from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.levels import explicit, trailing
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.tables import cosine, linear
-from ddpm_cli.diffusion.steps import Draws, Step
+from ddpm_cli.diffusion.steps import Draws
 from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.settings import catalog
 
-IMAGES = Mixture(
-    [0.4, 0.6],
-    [[0.5, -0.3, 0.8, 0.1], [-0.6, 0.4, 0.0, -0.7]],
-    [[0.02, 0.05, 0.01, 0.1], [0.04, 0.03, 0.09, 0.02]],
-    shape=(1, 2, 2),
-)
-
 NEEDS = {"ode": "torchdiffeq"}
+CASES = [(name, knobs) for name, declared in SAMPLERS.items() for knobs in declared.settings]
 
 
 def cases(*, low: float = 0, high: float = math.inf) -> pytest.MarkDecorator:
     """The samplers of an order within these bounds."""
-    found = [
+    chosen = [
         pytest.param(
             name,
             settings,
@@ -41,16 +38,15 @@ def cases(*, low: float = 0, high: float = math.inf) -> pytest.MarkDecorator:
                 name in NEEDS and find_spec(NEEDS[name]) is None, reason="needs an extra"
             ),
         )
-        for name, declared in SAMPLERS.items()
-        for settings in declared.settings
-        if low <= declared.order <= high
+        for name, settings in CASES
+        if low <= SAMPLERS[name].order <= high
     ]
-    return pytest.mark.parametrize(("name", "settings"), found)
+    return pytest.mark.parametrize(("name", "settings"), chosen)
 
 
 def images(name: str, count: int) -> Tensor:
     """So many images, but only one for samplers that solve each image by itself."""
-    return torch.empty(1 if SAMPLERS[name].order > 9 else count, *IMAGES.shape).double()
+    return torch.empty(1 if SAMPLERS[name].order > 9 else count, *FOUR_PIXELS.shape).double()
 
 
 every_sampler = cases()
@@ -64,17 +60,22 @@ def test_every_sampler_declares_its_order() -> None:
     assert sorted({name.split()[0] for name in SAMPLERS}) == catalog.names("sampler")
 
 
+def informed(denoise: Denoise, mixture: Mixture, step: partial[Tensor]) -> Denoise:
+    """The denoiser, with the exact variance of its clean image for steps that ask for it."""
+    return certain(denoise, mixture) if step.keywords.get("variance") == "optimal" else denoise
+
+
 def sample(
     mixture: Mixture,
     schedule: Schedule,
     levels: Tensor,
     rng: Draws,
-    step: Step,
+    step: partial[Tensor],
     like: Tensor,
     target: str = "eps",
 ) -> Tensor:
     """The last state of a walk from the prior."""
-    denoise = certain(by_sigma(mixture, schedule, target, torch.tanh), mixture)
+    denoise = informed(by_sigma(mixture, schedule, target, torch.tanh), mixture, step)
     x = start(denoise, levels, like, rng)
     *_, last = walk(denoise, x, levels, rng, predictor=step)
     return last.x
@@ -82,12 +83,12 @@ def sample(
 
 @every_stepper
 def test_reaches_the_mean_and_deviation_of_normal_data(name: str, settings: Any) -> None:
-    step, like = load("sampler", name, **settings), torch.empty(10_000, 1).double()
-    levels = trailing(linear(), count=200)
-    got = sample(gaussian(0.4, 0.09), linear(), levels, Fresh(), step, like)
-    # Four standard errors; 200 steps of the small variance lose 4 % of the deviation.
-    assert float(got.mean()) == pytest.approx(0.4, abs=4 * 0.3 / math.sqrt(len(like)) + 1e-3)
-    assert float(got.std()) == pytest.approx(0.3, rel=0.06)
+    step, data = load("sampler", name, **settings), gaussian(0.4, 0.09)
+    denoise = informed(by_sigma(data, linear(), channel=torch.zeros_like), data, step)
+    mean, variance = moments(denoise, trailing(linear(), count=200), step, 0.4, 0.09)
+    # 200 steps of the small variance lose 4 % of the deviation.
+    assert mean == pytest.approx(0.4, abs=1e-3)
+    assert math.sqrt(variance) == pytest.approx(0.3, rel=0.06)
 
 
 @every_stepper
@@ -112,7 +113,7 @@ def test_converges_with_its_declared_order(name: str, settings: Any) -> None:
     step, declared = load("sampler", name, **settings), SAMPLERS[name]
     top, bottom = declared.ends
     data = gaussian(0.4, 0.25)
-    denoise = certain(by_sigma(data, linear(), channel=torch.zeros_like), data)
+    denoise = informed(by_sigma(data, linear(), channel=torch.zeros_like), data, step)
     errors = []
     for count in (64, 128, 256):
         levels = geometric(top, bottom, count)
@@ -130,11 +131,13 @@ def test_converges_with_its_declared_order(name: str, settings: Any) -> None:
 @every_sampler
 def test_image_is_the_same_alone_and_in_a_batch(name: str, settings: Any) -> None:
     step, levels = load("sampler", name, **settings), trailing(linear(), count=10)
-    shape = IMAGES.shape
-    batch = sample(IMAGES, linear(), levels, Rng([7, 8, 9]), step, torch.empty(3, *shape).double())
+    shape = FOUR_PIXELS.shape
+    batch = sample(
+        FOUR_PIXELS, linear(), levels, Rng([7, 8, 9]), step, torch.empty(3, *shape).double()
+    )
     for row, seed in enumerate([7, 8, 9]):
         alone = sample(
-            IMAGES, linear(), levels, Rng([seed]), step, torch.empty(1, *shape).double()
+            FOUR_PIXELS, linear(), levels, Rng([seed]), step, torch.empty(1, *shape).double()
         )
         assert torch.allclose(alone[0], batch[row], rtol=0, atol=1e-12)
     assert (batch[0] - batch[1]).abs().max() > 0.01, "seeds make different images"
@@ -145,7 +148,7 @@ def test_float32_state_is_as_good_as_float64(name: str, settings: Any) -> None:
     step, levels = load("sampler", name, **settings), trailing(linear(), count=50)
     like = images(name, 8)
     wide, narrow = (
-        sample(IMAGES, linear(), levels, Rng(range(len(like))), step, like.to(d))
+        sample(FOUR_PIXELS, linear(), levels, Rng(range(len(like))), step, like.to(d))
         for d in (torch.float64, torch.float32)
     )
     assert narrow.dtype == torch.float32
@@ -153,44 +156,67 @@ def test_float32_state_is_as_good_as_float64(name: str, settings: Any) -> None:
     assert torch.allclose(narrow.double(), wide, rtol=0, atol=1e-4)
 
 
-PROCESSES = schedules()
+class Trial(NamedTuple):
+    """A level list, a schedule, and the predictions that must make no difference."""
+
+    rule: str
+    schedule: str
+    targets: list[str]
 
 
-# Each list on a discrete and on a continuous process, each process with one list: the pairs of
-# sampler, schedule, levels and prediction. The slow set has all the rest.
-WALKS = [
-    pytest.param(
-        rule,
-        schedule,
-        marks=[] if rule == "trailing" or schedule in ("linear", "vp") else [pytest.mark.slow],
-        id=f"{rule}-{schedule}",
-    )
-    for rule in catalog.names("levels")
-    for schedule in PROCESSES
-]
+def trials(name: str, settings: Any) -> Iterator[Trial]:
+    """Every walk that a sampler can take."""
+    for rule in catalog.names("levels"):
+        for schedule, process in schedules().items():
+            # mu is the mean one index below: only trained levels have one.
+            targets = set(catalog.names("parameterization"))
+            between = rule in ("karras", "logsnr") or "-single" in name or "-sde" in name
+            if process.steps is None or between or SAMPLERS[name].order == math.inf:
+                targets.remove("mu")
+            if settings.get("variance") == "learned":
+                targets -= {"edm", "mu"}
+            yield Trial(rule, schedule, sorted(targets))
 
 
-@every_sampler
-@pytest.mark.parametrize(("rule", "schedule"), WALKS)
-def test_is_never_nan_on_any_schedule(name: str, settings: Any, rule: str, schedule: str) -> None:
-    """No schedule, parameterization or level list, alpha(T) = 0 included, ends in NaN."""
-    process = PROCESSES[schedule]
-    knobs = LEVELS.get(rule, {"count": 10})
-    if rule == "explicit":
+def few(name: str, settings: Any) -> Iterator[Trial]:
+    """One walk on each schedule, so chosen that all samplers together try every pair."""
+    number, rules = CASES.index((name, settings)), catalog.names("levels")
+    places = {schedule: place for place, schedule in enumerate(schedules())}
+    for trial in trials(name, settings):
+        place = places[trial.schedule]
+        if trial.rule == rules[(place + number) % len(rules)]:
+            first = number + 2 * (place // len(rules))
+            two = [trial.targets[(first + i) % len(trial.targets)] for i in (0, 1)]
+            yield trial._replace(targets=two)
+
+
+def test_few_trials_hold_every_pair() -> None:
+    """Of sampler, schedule, levels and prediction, where they go together at all."""
+
+    def pairs(choose: Callable[[str, Any], Iterator[Trial]]) -> set[frozenset[str]]:
+        return {
+            frozenset(pair)
+            for case in CASES
+            for rule, schedule, targets in choose(*case)
+            for target in targets
+            for pair in combinations((f"{case}", f"{schedule=}", rule, f"{target=}"), 2)
+        }
+
+    assert pairs(trials) - pairs(few) == set()
+
+
+def check(name: str, settings: Any, trial: Trial) -> None:
+    """A walk ends in no NaN, alpha(T) = 0 or not, and at the same image for each prediction."""
+    process = schedules()[trial.schedule]
+    knobs = LEVELS.get(trial.rule, {"count": 10})
+    if trial.rule == "explicit":
         last = (process.steps or 1000) - 1
         knobs = {"timesteps": sorted({0, 1, last // 4, last // 2, last})}
-    levels = load("levels", rule, **knobs)(process)
+    levels = load("levels", trial.rule, **knobs)(process)
     step, like = load("sampler", name, **settings), images(name, 4)
-    # mu is the mean one index below: only trained levels have one.
-    targets = set(catalog.names("parameterization"))
-    between = rule in ("karras", "logsnr") or "-single" in name or "-sde" in name
-    if process.steps is None or between or SAMPLERS[name].order == math.inf:
-        targets.remove("mu")
-    if settings.get("variance") == "learned":
-        targets -= {"edm", "mu"}
     results = [
-        sample(IMAGES, process, levels, Rng(range(len(like))), step, like, target)
-        for target in sorted(targets)
+        sample(FOUR_PIXELS, process, levels, Rng(range(len(like))), step, like, target)
+        for target in trial.targets
     ]
     for got in results:
         assert got.isfinite().all()
@@ -201,6 +227,21 @@ def test_is_never_nan_on_any_schedule(name: str, settings: Any, rule: str, sched
         # unless they add more noise than the next level holds.
         careful = SAMPLERS[name].order == 1 and settings.get("variance", "small") == "small"
         assert not careful or SAMPLERS[name].noisy or got.abs().max() < 3
+
+
+@every_sampler
+def test_is_never_nan_on_any_schedule(name: str, settings: Any, subtests: pytest.Subtests) -> None:
+    for trial in few(name, settings):
+        with subtests.test(**trial._asdict()):
+            check(name, settings, trial)
+
+
+@pytest.mark.slow
+@every_sampler
+def test_is_never_nan_on_any_walk(name: str, settings: Any, subtests: pytest.Subtests) -> None:
+    for trial in trials(name, settings):
+        with subtests.test(**trial._asdict()):
+            check(name, settings, trial)
 
 
 @every_sampler
@@ -216,7 +257,7 @@ def test_makes_no_noise_that_it_does_not_use(name: str, settings: Any) -> None:
 
     rng, step = Counted(), load("sampler", name, **settings)
     levels = explicit(linear(), timesteps=[900, 500, 100])
-    sample(IMAGES, linear(), levels, rng, step, torch.empty(1, *IMAGES.shape).double())
+    sample(FOUR_PIXELS, linear(), levels, rng, step, torch.empty(1, *FOUR_PIXELS.shape).double())
     draws = 0 if settings.get("eta") == 0 else SAMPLERS[name].draws
     assert rng.calls == 1 + 2 * draws, "the start, and every move but the last"
 
@@ -232,12 +273,13 @@ def test_makes_no_noise_that_it_does_not_use(name: str, settings: Any) -> None:
         ("dpm-solver-pp-multi", 1.0),
     ],
 )
-@pytest.mark.parametrize("schedule", [linear(), cosine()], ids=["linear", "cosine"])
-def test_order_1_is_ddim(name: str, eta: float | None, schedule: Schedule) -> None:
-    like, levels = torch.empty(4, *IMAGES.shape).double(), trailing(schedule, count=10)
+@pytest.mark.parametrize("make", [linear, cosine])
+def test_order_1_is_ddim(name: str, eta: float | None, make: Callable[[], Schedule]) -> None:
+    schedule = make()
+    like, levels = torch.empty(4, *FOUR_PIXELS.shape).double(), trailing(schedule, count=10)
     knobs = {} if eta is None else {"eta": eta}
     steps = (load("sampler", name, order=1, **knobs), load("sampler", "ddim", **knobs))
-    got, want = (sample(IMAGES, schedule, levels, Rng(range(4)), s, like) for s in steps)
+    got, want = (sample(FOUR_PIXELS, schedule, levels, Rng(range(4)), s, like) for s in steps)
     # In eps, rounding counts in units of the first level: 20,291 for the cosine.
     slack = max(1e-12, 1e-15 * float(levels[0]))
     assert torch.allclose(got, want, rtol=0, atol=slack)

@@ -1,0 +1,37 @@
+"""What networks are told of the noise level."""
+
+import pytest
+import torch
+from declared import load
+from exact import entries, tables
+
+from ddpm_cli.diffusion.labels import index
+from ddpm_cli.diffusion.schedules.processes import vp
+from ddpm_cli.settings import catalog
+
+
+def test_label_is_the_index_in_float32(subtests: pytest.Subtests) -> None:
+    for name, table in tables().items():
+        with subtests.test(table=name):
+            _, sigma = entries(table)
+            label = index(sigma, table)
+            assert label.dtype == torch.float32
+            assert torch.equal(label, torch.arange(len(sigma), dtype=torch.float32))
+
+
+LABELS = {
+    "index": lambda t, sigma: 1000 * t - 1,
+    "time": lambda t, sigma: 999 * t,
+    "log-sigma": lambda t, sigma: sigma.log() / 4,
+    "log-snr": lambda t, sigma: -2 * sigma.log(),
+    "sigma": lambda t, sigma: sigma,
+}
+
+
+@pytest.mark.parametrize("name", catalog.names("label"))
+def test_labels_of_a_continuous_process(name: str) -> None:
+    t = torch.linspace(0.01, 1, 7, dtype=torch.float64)
+    process = vp()
+    label = load("label", name)(process.sigma(t), process)
+    assert label.dtype == torch.float32
+    assert torch.allclose(label.double(), LABELS[name](t, process.sigma(t)), rtol=1e-6)
