@@ -1,6 +1,5 @@
 import contextlib
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -293,13 +292,3 @@ class TestProcess:
             result = python("-OO", "-m", "ddpm_cli", *arguments, env=environment, cwd=tmp_path)
             assert result.returncode == 0, result.stderr
         assert list(tmp_path.iterdir()) == []
-
-
-def test_the_readme_shows_what_is_there() -> None:
-    """Every picture exists, and no line waits for its text."""
-    root = Path(__file__).parent.parent
-    text = (root / "README.md").read_text(encoding="utf-8")
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
-    assert pictures
-    assert [name for name in pictures if not (root / name).is_file()] == []
-    assert re.findall(r"^[A-Z0-9]+(?:_[A-Z0-9]+)*$", text, re.MULTILINE) == []
