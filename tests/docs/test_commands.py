@@ -13,7 +13,7 @@ import runs
 
 from ddpm_cli import cli
 from ddpm_cli.settings import catalog, presets, recipes
-from ddpm_cli.settings.config import parse_set
+from ddpm_cli.settings.toml import parse_set
 
 # The commands of CONTRIBUTING are about components that its recipes add; test_contributing
 # runs them.
