@@ -5,6 +5,7 @@ settings, checkpoint or record can: see settings/code_names.py.
 """
 
 import hashlib
+import importlib
 import importlib.util
 import io
 import logging
@@ -166,6 +167,7 @@ def _beside(folder: Path) -> Iterator[None]:
     none of them leaves bytecode in the folder.
     """
     before, writes = set(sys.modules), sys.dont_write_bytecode
+    importlib.invalidate_caches()  # a neighbour may have been written just now
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True
     try:
