@@ -6,6 +6,7 @@ Image i has the seed i and the class i mod 10, so that all settings draw from th
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def drawn(found: Subject, config: Config, method: str, count: int) -> torch.Tens
             model.denoiser.schedule,
             lambda some: [wanted[seed] for seed in some],
         )
-        complete = steering.loaded(context)
+        complete = partial(steering.completed, steering.loaded(context))
     own = model._replace(config=config)
     return own.sample(seeds, told, found.batch, complete)
 

@@ -62,9 +62,10 @@ def guided(batch: Batch, x0: Tensor, known: Tensor) -> Batch:
     """The batch steered by the gradient of how well predicted images agree with known pixels."""
 
     def wrap(denoise: Denoise, part: slice) -> Denoise:
-        judge = agreement(
-            lambda found: (x0[part] - found) * known[part].to(found), noise=NOISE, scale=1.0
-        )
+        def judge(predicted: Tensor, sigma: Tensor) -> Tensor:
+            missing = (x0[part] - predicted) * known[part].to(predicted)
+            return agreement(missing, sigma, noise=NOISE)
+
         return steered(denoise, clean=[judge])
 
     return batch._replace(wrap=wrap)

@@ -1,22 +1,16 @@
 """`ddpm guide`: draw images that are steered towards what is asked for."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ddpm_cli.options import completion, guides, shared, walking
 from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.requests import Guide, Use
 
 if TYPE_CHECKING:
-    from ddpm_cli.diffusion.schedules import Schedule
-    from ddpm_cli.files.checkpoints.find import Found
-    from ddpm_cli.files.checkpoints.header import Header
-    from ddpm_cli.hardware import Compute
-    from ddpm_cli.models.walks import Batch
-    from ddpm_cli.pipelines.sample import Labels, Task
-    from ddpm_cli.settings.requests import Use
+    from ddpm_cli.pipelines.opening import Opened
 
 
 @click.command(
@@ -26,9 +20,9 @@ if TYPE_CHECKING:
         "ddpm guide --class all -n 100 --scale 2 --interval 0.2,2 -o classes.png",
         "ddpm guide --classifier mnist-classifier --class 7 --scale 4 -n 16",
         "ddpm guide --classifier runs/classifier --unconditional --class 0-9 -n 10",
-        "ddpm guide --classifier mine.pt2 --class 3 --sampler ddpm --grad-at mean",
+        "ddpm guide --classifier mine.py:logits --class 3 --sampler ddpm --grad-at mean",
         "ddpm guide --clip 'a hedgehog' --clip 'blurry:-0.5' --clip-model clip/ -m runs/photos",
-        "ddpm guide --scorer beauty.pt2 --scale 50 -n 8 -o best/",
+        "ddpm guide --scorer beauty.py:score --scale 50 -n 8 -o best/",
         "ddpm guide --restore deblur --image soft.png --set operator.sigma=1.5 -n 4",
         "ddpm guide --restore upscale --image tiny.png --set operator.factor=4 --scale 2",
         "ddpm guide --restore mask --image seven.png --mask 7,7,21,21 -n 4",
@@ -67,8 +61,9 @@ if TYPE_CHECKING:
 @click.option(
     "--classifier",
     metavar="MODEL",
-    help="A classifier of noisy images: a run, file or name; or a torch.export program.pt2 (x_t "
-    "= alpha x float32 [B,C,H,W], the model's noise label float32 [B]) -> logits [B,K].",
+    help="A classifier of noisy images: a run, file or name; or code of yours, which is run, as "
+    "of --scorer: (x_t = alpha x float32 [B,C,H,W], the model's noise label float32 [B]) -> "
+    "logits [B,K].",
     shell_complete=completion.models,
 )
 @click.option(
@@ -100,9 +95,16 @@ if TYPE_CHECKING:
 @click.option("--download", is_flag=True, help="Allow to fetch the weights of --clip-model.")
 @click.option(
     "--scorer",
-    metavar="PROGRAM",
-    help="A torch.export program.pt2: image float32 [B,C,H,W] in [-1,1] -> score [B].",
+    metavar="FILE.py:NAME",
+    help="Code of yours, which is run: a function NAME of images float32 [B,C,H,W] in [-1,1] to "
+    "scores [B]; or a torch.export program.pt2, with --trust.",
     shell_complete=completion.paths,
+)
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Load a .pt2 of --scorer or --classifier, which can run any code as it is read. "
+    "FILE.py:NAME is run without.",
 )
 @click.option(
     "--restore",
@@ -130,91 +132,45 @@ if TYPE_CHECKING:
 @shared.batch()
 @walking.rest(skips=True)
 @click.pass_context
-def command(ctx: click.Context, /, **_: Any) -> None:
+def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any) -> None:
     """Draw images that are steered towards a class, a text, a score or a measurement.
 
     Classifier-free guidance needs no more than a model trained with classes and label dropout.
     Gradients steer any model with any sampler: of a classifier of noisy images at x_t; of CLIP, a
-    program of your own or a measurement at the predicted clean image. ODE steps take the gradient
+    function of your own or a measurement at the predicted clean image. ODE steps take the gradient
     as a shift of the predicted noise, ddpm as a shift of its mean. --set 'guides=[...]' combines
     several, each with its own scale; see --list guides. Where strong guidance saturates, try
     --set 'wrappers=[{name="threshold"}]'.
     """
-    from ddpm_cli.models import cost
-    from ddpm_cli.pipelines import sample
-
-    task = _task(ctx)
-    config = task.opened.config
-    sample.carry_out(task, lambda calls: cost.words(calls) + guides.described(config))
-
-
-def _task(ctx: click.Context) -> "Task":
-    """What the options ask for; what makes no sense is refused before any work."""
-    from ddpm_cli.guides.parts import context as steering
-    from ddpm_cli.models import build, classes, cost
-    from ddpm_cli.pipelines import cascade, opening, sample
-
-    use = walking.use(ctx, "unconditional", "download", "aug_noise")
-    first, later = opening.parts(use.model)
-    found, header = opening.chosen(first)
-    config = _config(ctx, use, found, header)
-    stages = cascade.planned(later, found, header.data, ctx.params["aug_noise"])
-    schedule = build.schedule_of(header, found.path)
-    config = cost.sized(config, schedule, use.calls)
-    label, alone = use.label, ctx.params["unconditional"]
-    guides.check(config, label, unconditional=alone)
-    if config["guides"] and "classifier" not in [one["name"] for one in config["guides"]]:
-        label = classes.fixed(label, config)  # a class from the seed would pull elsewhere
-    config, judges = steering.pinned(config, header.data)
-    space = steering.Space.of(config, header.data)
-    labels = sample.Labels.of(label, *space)
-    told = steering.Told(space, classes.NULL if alone else label, config, header.data)
-    draw = walking.draw(ctx)
-    seeds = sample.chosen_seeds(draw.seeds, label, classes.known(*space), draw.output)
-    told.check()
-    return sample.Task(
-        "guide",
-        use,
-        draw,
-        opening.Opened(found, header, config),
-        schedule,
-        seeds,
-        labels._replace(numbers=told.numbers),
-        stages,
-        steer=_steer(ctx, config, header, schedule, labels) if config["guides"] else None,
-        judges=judges,
+    code = guides.code(ctx.params)
+    use = walking.use(ctx, "unconditional", "download", "aug_noise", *code)
+    request = Guide(
+        use=use,
+        draw=walking.draw(ctx),
+        unconditional=unconditional,
+        download=download,
+        code=code,
     )
+    opened = _opened(ctx, use)
+    guides.check(opened.config, use.label, unconditional=unconditional)
+
+    from ddpm_cli.pipelines import guide
+
+    guide.run(request, opened)
 
 
-def _steer(
-    ctx: click.Context,
-    config: Config,
-    header: "Header",
-    schedule: "Schedule",
-    labels: "Labels",
-) -> "Callable[[Compute], Callable[[Batch], Batch]]":
-    """What loads the guides once it is known where to compute, and completes batches with them."""
-    from ddpm_cli.guides.parts import steering
-    from ddpm_cli.guides.parts.context import Context
-
-    def steer(compute: "Compute") -> "Callable[[Batch], Batch]":
-        download = ctx.params["download"]
-        given = (config, header.data, compute, schedule, labels.numbers, download)
-        return steering.loaded(Context(*given))
-
-    return steer
-
-
-def _config(ctx: click.Context, use: "Use", found: "Found", header: "Header") -> Config:
-    """The configuration of the walk; without guides classifier-free guidance is on."""
+def _opened(ctx: click.Context, use: Use) -> "Opened":
+    """The model and its settings; without guides classifier-free guidance is on."""
     from ddpm_cli.pipelines import opening
 
+    place, header = opening.chosen(opening.base(use).model)
     below = []
     if ctx.params["restore"] not in (None, guides.MASK):
         below.append(Layer("--restore", {"operator": {"name": ctx.params["restore"]}}))
-    standing = configuration.resolve([Layer(str(found.path), header.config), *below, *use.layers])
+    standing = configuration.resolve([Layer(str(place.path), header.config), *below, *use.layers])
     above = guides.layer(ctx.params, standing)
     if not above.values and not standing["guides"] and "guidance" not in standing:
         below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
     free = ("guides", "operator")
-    return opening.settled(found, header, use.layers, below, above=[above], free=free)
+    config = opening.settled(place, header, use.layers, below, above=[above], free=free)
+    return opening.Opened(place, header, config)

@@ -150,16 +150,14 @@ def log_probability(logits: Tensor, classes: Tensor) -> Tensor:
     return logits.log_softmax(1).gather(1, classes[:, None])[:, 0]
 
 
-def agreement(residual: Callable[[Tensor], Tensor], *, noise: float, scale: float) -> Judge:
-    """How well predicted images agree with a measurement y = A x0 + noise * z.
+def agreement(
+    residual: Tensor, sigma: Tensor, *, noise: float = 0.0, scale: float = 1.0
+) -> Tensor:
+    """How well predicted images agree [B] with a measurement y = A x0 + noise * z.
 
     -scale ||y - A x0||^2 / (2 (noise^2 + r^2)) with r^2 = sigma^2 / (1 + sigma^2), how uncertain
     a predicted image of unit variance still is (Song 2023, Pi-GDM, with r^2 A A^T taken as r^2,
-    which is careful where A averages).  residual: x0 -> y - A x0, 0 where y was cut off.
+    which is careful where A averages).  residual: y - A x0, shape [B, ...], 0 where y was cut off.
     """
-
-    def judge(x0: Tensor, sigma: Tensor) -> Tensor:
-        spread = noise**2 + float(sigma**2 / (1 + sigma**2))
-        return residual(x0).square().flatten(1).sum(1) * (-scale / (2 * spread))
-
-    return judge
+    spread = noise**2 + float(sigma**2 / (1 + sigma**2))
+    return residual.square().flatten(1).sum(1) * (-scale / (2 * spread))

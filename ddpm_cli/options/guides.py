@@ -3,6 +3,8 @@
 from typing import Any
 
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.settings import code_names
+from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Config, Layer
 
 SCALE = 1.5  # of classifier-free guidance
@@ -13,6 +15,7 @@ OWNERS = {
     "clip_model": ("prompts", "likes"),
     "cutouts": ("prompts", "likes"),
     "download": ("clip_model",),
+    "trust": ("scorer", "classifier"),
     "image": ("restore",),
     "mask": ("restore",),
     "fit": ("restore",),
@@ -25,72 +28,106 @@ FLAGS = {
 }
 
 
-def layer(asked: dict[str, Any], standing: Config) -> Layer:
+def code(flags: dict[str, Any]) -> dict[str, str]:
+    """What --scorer and --classifier name of code, by these names; what may not run is refused.
+
+    flags: the parameters of the command.
+    """
+    names = {"scorer": flags["scorer"]} if flags["scorer"] is not None else {}
+    model = flags["classifier"]
+    if model is not None and (code_names.is_code(model) or code_names.is_pickle(model)):
+        names["classifier"] = model
+    for flag, name in names.items():
+        code_names.refuse_unusable(flag, name, trust=flags["trust"])
+    return names
+
+
+def layer(flags: dict[str, Any], standing: Config) -> Layer:
     """What the flags say of guidance and guides.
 
     standing: the configuration without them; guides that it names come from --set or a file.
     """
-    made, guidance = guides(asked), _two_passes(asked)
-    if made and standing["guides"]:
-        names = ", ".join(one["name"] for one in standing["guides"])
-        raise ConfigError(f"guides: {names} by a setting, others by flags; give all in one place")
-    scale, is_one = asked["scale"], len(made) == 1
-    if asked["omega"] is not None:
-        if scale is not None or made:
-            said = "--scale says already how strongly" if scale is not None else "of two passes"
-            raise ConfigError(f"--omega: {said}; leave it out")
-        scale = asked["omega"] + 1
-    if scale is not None and not is_one and (made or standing["guides"]):
+    tables = [table for table in guides(flags) if not _stands(table, standing)]
+    guidance = _two_passes(flags)
+    if tables and standing["guides"]:
+        names = ", ".join(table["name"] for table in standing["guides"])
+        raise ConfigError(
+            f"guides: {names} by a setting, others by flags; give all in one place{_fix(tables)}"
+        )
+    scale, is_one = flags["scale"], len(tables) == 1
+    if flags["omega"] is not None:
+        if scale is not None or tables:
+            why = "--scale says already how strongly" if scale is not None else "of two passes"
+            raise ConfigError(f"--omega: {why}; leave it out")
+        scale = flags["omega"] + 1
+    if scale is not None and not is_one and (tables or standing["guides"]):
         fix = "give each its own in --set 'guides=[...]'"
         raise ConfigError(f"--scale: of a single guide, or of classifier-free guidance; {fix}")
     if scale is not None:
-        (made[0] if made else guidance)["scale"] = scale
-    elif guidance and not made and not standing["guides"] and not standing.get("guidance"):
+        (tables[0] if tables else guidance)["scale"] = scale
+    elif guidance and not tables and not standing["guides"] and not standing.get("guidance"):
         guidance = {"scale": SCALE, **guidance}
-    given = {"guides": made, "guidance": guidance}
-    return Layer("the command line", {key: value for key, value in given.items() if value})
+    values = {"guides": tables, "guidance": guidance}
+    return Layer("the command line", {key: value for key, value in values.items() if value})
 
 
-def _two_passes(asked: dict[str, Any]) -> dict[str, Any]:
+def _stands(table: dict[str, Any], standing: Config) -> bool:
+    """Whether settings name a guide already of which a flag gives the code alone."""
+    is_code = table["name"] == "scorer" or table.get("model") == CODE
+    return is_code and any(table.items() <= guide.items() for guide in standing["guides"])
+
+
+def _fix(tables: list[dict[str, Any]]) -> str:
+    """How guides that are code are named in a setting."""
+    words = {
+        "scorer": '{name="scorer"} is what --scorer gives',
+        "classifier": f'{{name="classifier", model="{CODE}"}} is what {CODE} gives',
+    }
+    names = [table["name"] for table in tables if table.get("model", CODE) == CODE]
+    return "".join(f"; {words[name]}" for name in names if name in words)
+
+
+def _two_passes(flags: dict[str, Any]) -> dict[str, Any]:
     """The settings of classifier-free guidance but for its scale."""
-    found = {"rescale": asked["rescale"]} if asked["rescale"] is not None else {}
-    if asked["interval"] is not None:
-        found |= dict(zip(("low", "high"), interval(asked["interval"]), strict=True))
-    return found
+    settings = {"rescale": flags["rescale"]} if flags["rescale"] is not None else {}
+    if flags["interval"] is not None:
+        settings |= dict(zip(("low", "high"), interval(flags["interval"]), strict=True))
+    return settings
 
 
-def guides(asked: dict[str, Any]) -> list[dict[str, Any]]:
+def guides(flags: dict[str, Any]) -> list[dict[str, Any]]:
     """The guides that flags ask for; flags that would do nothing without another are refused."""
-    for flag, owners in OWNERS.items():
-        if asked[flag] and not any(asked[owner] for owner in owners):
-            names = " or ".join(f"--{FLAGS.get(owner, owner)}" for owner in owners)
-            raise ConfigError(f"--{FLAGS.get(flag, flag)}: only with {names}")
-    made: list[dict[str, Any]] = []
-    if asked["classifier"] is not None:
-        at = {"at": asked["grad_at"]} if asked["grad_at"] else {}
-        made.append({"name": "classifier", "model": asked["classifier"], **at})
-    if asked["prompts"] or asked["likes"]:
-        if not asked["clip_model"]:
+    for name, owners in OWNERS.items():
+        if flags[name] and not any(flags[owner] for owner in owners):
+            words = " or ".join(f"--{FLAGS.get(owner, owner)}" for owner in owners)
+            raise ConfigError(f"--{FLAGS.get(name, name)}: only with {words}")
+    tables: list[dict[str, Any]] = []
+    if flags["classifier"] is not None:
+        at = {"at": flags["grad_at"]} if flags["grad_at"] else {}
+        model = CODE if code_names.is_code(flags["classifier"]) else flags["classifier"]
+        tables.append({"name": "classifier", "model": model, **at})
+    if flags["prompts"] or flags["likes"]:
+        if not flags["clip_model"]:
             raise ConfigError("--clip: of which model? Give --clip-model FOLDER")
-        wanted = {"prompts": list(asked["prompts"]), "images": list(asked["likes"])}
-        cutouts = {"cutouts": asked["cutouts"]} if asked["cutouts"] else {}
-        made.append({"name": "clip", "model": asked["clip_model"], **wanted, **cutouts})
-    if asked["scorer"] is not None:
-        made.append({"name": "scorer", "program": asked["scorer"]})
-    if asked["restore"] is not None:
-        made.append(_restore(asked))
-    return made
+        texts = {"prompts": list(flags["prompts"]), "images": list(flags["likes"])}
+        cutouts = {"cutouts": flags["cutouts"]} if flags["cutouts"] else {}
+        tables.append({"name": "clip", "model": flags["clip_model"], **texts, **cutouts})
+    if flags["scorer"] is not None:
+        tables.append({"name": "scorer"})
+    if flags["restore"] is not None:
+        tables.append(_restore(flags))
+    return tables
 
 
-def _restore(asked: dict[str, Any]) -> dict[str, Any]:
+def _restore(flags: dict[str, Any]) -> dict[str, Any]:
     """The guide of --restore, which needs an image, and to fill holes a mask."""
-    if not asked["image"]:
+    if not flags["image"]:
         raise ConfigError("--restore: of which image? Give --image FILE")
-    if (asked["restore"] == MASK) != (asked["mask"] is not None):
+    if (flags["restore"] == MASK) != (flags["mask"] is not None):
         raise ConfigError("--mask: --restore mask needs it, and nothing else does")
-    mask = {"mask": asked["mask"]} if asked["mask"] else {}
-    fit = {"fit": asked["fit"]} if asked["fit"] else {}
-    return {"name": "restore", "image": asked["image"], **mask, **fit}
+    mask = {"mask": flags["mask"]} if flags["mask"] else {}
+    fit = {"fit": flags["fit"]} if flags["fit"] else {}
+    return {"name": "restore", "image": flags["image"], **mask, **fit}
 
 
 def interval(text: str) -> tuple[float, float]:
@@ -106,21 +143,13 @@ def interval(text: str) -> tuple[float, float]:
 
 def check(config: Config, label: str | None, *, unconditional: bool) -> None:
     """Refuse what would do nothing, and what cannot be done."""
-    judged = [one for one in config["guides"] if one["name"] == "classifier"]
-    if unconditional and not judged:
+    classifiers = [guide for guide in config["guides"] if guide["name"] == "classifier"]
+    if unconditional and not classifiers:
         raise ConfigError("--unconditional: only with a classifier, which is told the class alone")
-    if judged and label == "none":
+    if classifiers and label == "none":
         raise ConfigError("--class none: a classifier knows no such class; name another")
-    if any(one["at"] == "mean" for one in judged):
+    if any(guide["at"] == "mean" for guide in classifiers):
         sampler = config["sampler"]["name"]
         if sampler != "ddpm" or config.get("corrector"):
             what = f"sampler {sampler} has" if sampler != "ddpm" else "correctors have"
             raise ConfigError(f"--grad-at mean: {what} no mean; use --sampler ddpm alone")
-
-
-def described(config: Config) -> str:
-    """What steers a walk, in words."""
-    names = [one["name"] for one in config["guides"]]
-    scale = config.get("guidance", {}).get("scale", 1.0)
-    said = f"; guidance scale {scale:g} (omega {scale - 1:g})" if scale != 1 else ""
-    return said + (f"; steered by {', '.join(names)}" if names else "")

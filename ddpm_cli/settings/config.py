@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ddpm_cli.errors import ConfigError, nearest
-from ddpm_cli.settings import catalog
+from ddpm_cli.settings import catalog, code_names
 from ddpm_cli.settings.catalog import Component, Kind
 
 Config = dict[str, Any]
@@ -69,6 +69,7 @@ def resolve(layers: Sequence[Layer]) -> Config:
     problems: list[str] = []
     tables: dict[str, Any] = {}
     for layer in (Layer("defaults", DEFAULTS), *layers):
+        code_names.refuse_in_settings(layer.values, layer.source)
         _overlay(tables, layer, problems)
     config: Config = {"summary": tables["summary"]} if "summary" in tables else {}
     for table in TABLES:

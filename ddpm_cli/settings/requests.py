@@ -1,6 +1,6 @@
 """What each verb is asked to do: plain values, built by a command, by Python or by a test."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -131,6 +131,22 @@ class Sample:
     init: str | None = None
     at: str | None = None
     look: Look = field(default_factory=Look)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guide:
+    """`ddpm guide`: samples that the guides among the settings steer.
+
+    unconditional: a classifier alone is told the class; download: whether weights may be fetched;
+    code: the functions "scorer" and "classifier" of the user's own if there are any, each by
+    FILE.py:NAME or program.pt2, which is run, so that who asks must trust it; or itself.
+    """
+
+    use: Use
+    draw: Draw
+    unconditional: bool = False
+    download: bool = False
+    code: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

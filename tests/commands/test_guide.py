@@ -38,12 +38,24 @@ def undropped(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def exported(path: Path, module: nn.Module, *inputs: Tensor) -> Path:
-    """Write a program of torch.export for any number of rows."""
-    rows = torch.export.Dim("rows", min=1, max=4096)
-    shapes = tuple({0: rows} for _ in inputs)
-    torch.export.save(torch.export.export(module, inputs, dynamic_shapes=shapes), path)
-    return path
+CODE = """
+import torch
+
+
+def bright(images):
+    return images.mean((1, 2, 3))
+
+
+def sides(x, label):
+    # Tells images that are brighter on the left (class 0) from those on the right (class 1).
+    half = x.shape[-1] // 2
+    left, right = x[..., :half].mean((1, 2, 3)), x[..., half:].mean((1, 2, 3))
+    return torch.stack([left, right], dim=1) * 20
+
+
+def vague(images):
+    return (images - 3).log().mean((1, 2, 3))
+"""
 
 
 class Brightness(nn.Module):
@@ -53,25 +65,30 @@ class Brightness(nn.Module):
         return image.mean((1, 2, 3))
 
 
-class Sides(nn.Module):
-    """Tells images that are brighter on the left (class 0) from those on the right (class 1)."""
-
-    def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        half = x.shape[-1] // 2
-        left, right = x[..., :half].mean((1, 2, 3)), x[..., half:].mean((1, 2, 3))
-        return torch.stack([left, right], dim=1) * 20 + 0 * label[:, None]
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with functions of a user's own."""
+    path = tmp_path_factory.mktemp("code") / "judge.py"
+    path.write_text(CODE)
+    return path
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("programs") / "bright.pt2"
-    return exported(path, Brightness(), torch.zeros(2, 1, 8, 8))
+def scorer(code: Path) -> str:
+    return f"{code}:bright"
 
 
 @pytest.fixture(scope="module")
-def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("programs") / "sides.pt2"
-    return exported(path, Sides(), torch.zeros(2, 1, 8, 8), torch.zeros(2))
+def sides(code: Path) -> str:
+    return f"{code}:sides"
+
+
+@pytest.fixture(scope="module")
+def program(code: Path) -> Path:
+    """What `bright` is as a program, for one image at a time."""
+    path = code.with_name("bright.pt2")
+    torch.export.save(torch.export.export(Brightness(), (torch.zeros(1, 1, 8, 8),)), path)
+    return path
 
 
 def guide(*words: object, verb: str = "guide") -> Outcome:
@@ -177,7 +194,14 @@ class TestRefusals:
             (("--clip", "hedgehog"), "--clip: of which model?"),
             (("--download",), "--download: only with --clip-model"),
             (("--set", "guidance.rescale=0.5", "--scale", 1), "guidance.rescale: of no use"),
-            (("--scorer", "no.pt2"), "no.pt2: "),
+            (("--scorer", "no.py:f"), "no.py:f: No such file or directory"),
+            (("--scorer", "no.pt2", "--trust"), "no.pt2: No such file or directory"),
+            (("--trust",), "--trust: only with --scorer or --classifier"),
+            (("--set", "guides=[{name='scorer'}]"), "guides.scorer: which function? Give --sc"),
+            (
+                ("--set", "guides=[{name='classifier', model='--classifier'}]"),
+                "guides.classifier: which function? Give --classifier FILE.py:NAME",
+            ),
             (("--classifier", "nobody"), "nobody: no such file"),
             (("--set", "guides=[{name='judge'}]"), "guides[0].name: no guides is named 'judge'"),
         ],
@@ -198,16 +222,15 @@ class TestRefusals:
         assert (outcome.code, "train.drop_class" in outcome.err) == (2, True)
         assert ddpm("guide", "-m", undropped, "--scale", 1, "-o", "x.png").code == 0
 
-    def test_other_verbs_take_no_guides(self, scorer: Path) -> None:
-        guides = f"guides=[{{name='scorer', program='{scorer}'}}]"
-        outcome = ddpm("sample", "--set", guides, "-o", "x.png")
+    def test_other_verbs_take_no_guides(self) -> None:
+        outcome = ddpm("sample", "--set", "guides=[{name='scorer'}]", "-o", "x.png")
         assert (outcome.code, "only of ddpm guide" in outcome.err) == (2, True)
 
-    def test_gradient_at_the_mean_needs_a_step_with_one(self, sides: Path) -> None:
+    def test_gradient_at_the_mean_needs_a_step_with_one(self, sides: str) -> None:
         outcome = ddpm("guide", "--classifier", sides, "--class", 0, "--grad-at", "mean")
         assert (outcome.code, "use --sampler ddpm" in outcome.err) == (2, True)
 
-    def test_several_guides_have_no_scale_in_common(self, sides: Path, scorer: Path) -> None:
+    def test_several_guides_have_no_scale_in_common(self, sides: str, scorer: str) -> None:
         words = ("--classifier", sides, "--scorer", scorer, "--class", 0)
         outcome = ddpm("guide", *words, "--scale", 2, "-o", "x.png")
         assert (outcome.code, "give each its own" in outcome.err) == (2, True)
@@ -223,53 +246,129 @@ def leaning(images: Tensor) -> Tensor:
     return (images[..., half:].double() - images[..., :half].double()).flatten(1).mean(1)
 
 
-class TestPrograms:
+class TestCode:
     @pytest.mark.parametrize("sampler", SAMPLERS)
-    def test_classifier_pulls_with_every_sampler(self, sides: Path, sampler: str) -> None:
+    def test_classifier_pulls_with_every_sampler(self, sides: str, sampler: str) -> None:
         words = ("-n", 4, "--sampler", sampler, "--unconditional", "--scale", 3)
         if sampler != "pc":
             words = (*words, "--set", "levels={name='karras', count=10}")
         ways = [leaning(pixels("--classifier", sides, "--class", name, *words)) for name in (0, 1)]
         assert bool((ways[1] > ways[0] + 10).all())
 
-    def test_at_the_mean(self, sides: Path) -> None:
+    def test_at_the_mean(self, sides: str) -> None:
         words = ("--classifier", sides, "--class", 1, "-n", 2, "--sampler", "ddpm", "--scale", 30)
         there, here = pixels(*words, "--grad-at", "mean"), pixels(*words, "--grad-at", "x")
         assert not torch.equal(there, here)
         assert bool((leaning(there) > 10).all())
 
-    def test_model_without_classes(self, sides: Path, plain: Path) -> None:
+    def test_model_without_classes(self, sides: str, plain: Path) -> None:
         words = ("-m", plain, "--classifier", sides, "-n", 2, "--scale", 30)
         first, second = (leaning(pixels(*words, "--class", name)) for name in (0, 1))
         assert bool((second > first).all())
 
-    def test_class_that_the_program_lacks(self, sides: Path) -> None:
+    def test_class_that_the_function_lacks(self, sides: str) -> None:
         outcome = ddpm("guide", "--classifier", sides, "--class", 7, "-o", "x.png")
         assert (outcome.code, "no class is named '7'" in outcome.err) == (2, True)
         assert not Path("x.png").exists()
 
-    def test_classes_of_a_program_take_turns(self, sides: Path, plain: Path) -> None:
+    def test_classes_of_a_function_take_turns(self, sides: str, plain: Path) -> None:
         words = ("-m", plain, "--classifier", sides, "--class", "all", "--scale", 30)
         guide(*words, "-o", "{seed}-{class}.png")
         assert sorted(contents(Path())) == ["000000-0.png", "000001-1.png"]
         left, right = (leaning(open_image(Path(p))[None].int()) for p in sorted(contents(Path())))
         assert float(right) > float(left)
 
-    def test_scorer_pulls(self, scorer: Path) -> None:
+    def test_scorer_pulls(self, scorer: str) -> None:
         words = ("-n", 4, "--class", "none")
         dark = pixels(*words, verb="sample")
         bright = pixels(*words, "--scorer", scorer, "--scale", 300)
         assert bool((bright.double().mean((1, 2, 3)) > dark.double().mean((1, 2, 3)) + 10).all())
 
-    def test_repeated(self, sides: Path, scorer: Path) -> None:
+    def test_repeated(self, sides: str, scorer: str) -> None:
         words = ("--classifier", sides, "--class", 1, "--unconditional", "-n", 2, "--scale", 9)
         guide(*words, "-o", "a.png")
         guide("--scorer", scorer, "-n", 2, "-o", "b.png")
         assert repeated("a.png")
         assert repeated("b.png")
 
-    def test_cost_is_said(self, scorer: Path) -> None:
+    def test_cost_is_said(self, scorer: str) -> None:
         assert "steered by scorer" in guide("--scorer", scorer, "--dry-run").err
+
+    def test_program_does_as_its_function(self, scorer: str, program: Path) -> None:
+        words = ("-n", 3, "--scale", 40, "--class", 1)
+        called = pixels("--scorer", scorer, *words)
+        assert torch.equal(pixels("--scorer", program, "--trust", *words), called)
+
+    def test_program_is_trusted_anew_each_time(self, program: Path) -> None:
+        outcome = ddpm("guide", "--scorer", program, "-o", "x.png")
+        assert (outcome.code, "can run any code; add --trust" in outcome.err) == (2, True)
+        guide("--scorer", program, "--trust", "-o", "x.png")
+        again = shlex.split(ddpm("info", "x.png", "--command").out)[1:]
+        assert ("--scorer" in again, "--trust" in again) == (True, False)
+        outcome = ddpm(*again, "--force")
+        assert (outcome.code, "add --trust" in outcome.err) == (2, True)
+        before = Path("x.png").read_bytes()
+        assert ddpm(*again, "--force", "--trust").code == 0
+        assert Path("x.png").read_bytes() == before
+
+    def test_command_names_the_code_again(self, sides: str, scorer: str) -> None:
+        words = ("--classifier", sides, "--class", 1, "--scorer", scorer, "--unconditional")
+        guide(*words, "-n", 2, "-o", "a.png")
+        command = ddpm("info", "a.png", "--command").out
+        assert f"--classifier {sides}" in command
+        assert f"--scorer {scorer}" in command
+        assert repeated("a.png")
+
+    def test_strength_of_code_beside_others(self, sides: str, scorer: str) -> None:
+        guides = "guides=[{name='scorer', scale=40}, {name='classifier', model='--classifier'}]"
+        words = ("--scorer", scorer, "--classifier", sides, "--class", 1)
+        strong = pixels(*words, "--set", guides)
+        assert not torch.equal(pixels(*words, "--set", guides.replace("40", "0")), strong)
+        guide(*words, "--set", guides, "-o", "a.png")
+        assert repeated("a.png")
+        outcome = ddpm("guide", *words, "--set", "guides=[{name='scorer'}]", "-o", "x.png")
+        assert (outcome.code, '{name="classifier", model="--classifier"}' in outcome.err) == (
+            2,
+            True,
+        )
+
+    def test_settings_name_no_code(
+        self, scorer: str, program: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for table in (
+            f"{{name='scorer', program='{scorer}'}}",
+            f"{{name='classifier', model='{program}'}}",
+        ):
+            Path("mine.toml").write_text(f"guides = [{table}]\n")
+            monkeypatch.setenv("DDPM_SET", "")
+            for words in (("--set", f"guides=[{table}]"), ("--config", "mine.toml"), ()):
+                if not words:
+                    monkeypatch.setenv("DDPM_SET", f"guides=[{table}]")
+                for verb in ("guide", "sample"):
+                    outcome = ddpm(verb, *words, "--trust" if verb == "guide" else "-v")
+                    assert outcome.code == 2
+                    lines = [line for line in outcome.err.splitlines() if line.startswith("Error")]
+                    assert len(lines) == 1
+                    assert "code runs from the command line alone" in lines[0]
+
+    @pytest.mark.parametrize("flag", ["scorer", "classifier"])
+    @pytest.mark.parametrize("name", ["a.pt", "a.pth", "a.pkl"])
+    def test_pickles_are_never_read(self, flag: str, name: str) -> None:
+        torch.save(Brightness(), name)
+        outcome = ddpm("guide", f"--{flag}", name, "--trust", "-o", "x.png")
+        assert outcome.code == 2
+        assert outcome.err.startswith(f"Error: --{flag} {name}: a pickle, which can run any code")
+
+    def test_faults_are_one_line_that_names_the_function(self, code: Path) -> None:
+        outcome = ddpm("guide", "--scorer", f"{code}:vague", "-o", "x.png")
+        assert outcome.code == 1
+        assert f"Error: {code}:vague: its result is not finite" in outcome.err
+        outcome = ddpm("guide", "--scorer", f"{code}:sides", "-o", "x.png")
+        assert outcome.code == 1
+        assert f"Error: {code}:sides: TypeError: sides() missing" in outcome.err
+        assert "Traceback" not in outcome.err
+        assert "Traceback" in ddpm("guide", "--scorer", f"{code}:sides", "-o", "x.png", "-vv").err
+        assert not Path("x.png").exists()
 
 
 def quarter(path: str, side: int) -> Tensor:
@@ -285,15 +384,15 @@ def halved(images: Tensor) -> Tensor:
 
 
 class TestTogether:
-    def test_settings_of_two_passes_beside_a_guide_need_a_scale(self, sides: Path) -> None:
+    def test_settings_of_two_passes_beside_a_guide_need_a_scale(self, sides: str) -> None:
         words = ("--classifier", sides, "--class", 0, "--interval", "0.1,2", "-o", "x.png")
         outcome = ddpm("guide", *words)
         assert (outcome.code, "of no use where guidance.scale is 1" in outcome.err) == (2, True)
         assert guide(*words, "--set", "guidance.scale=2").err.count("omega 1") == 1
 
-    def test_guides_are_named_in_one_place(self, sides: Path, scorer: Path) -> None:
-        guides = f"guides=[{{name='classifier', model='{sides}'}}]"
-        words = ("--set", guides, "--class", 0, "-o", "x.png")
+    def test_guides_are_named_in_one_place(self, sides: str, scorer: str) -> None:
+        guides = "guides=[{name='classifier', model='--classifier'}]"
+        words = ("--set", guides, "--classifier", sides, "--class", 0, "-o", "x.png")
         outcome = ddpm("guide", "--scorer", scorer, *words)
         assert (outcome.code, "give all in one place" in outcome.err) == (2, True)
         outcome = ddpm("guide", "--scale", 3, *words)
@@ -301,23 +400,23 @@ class TestTogether:
         guide(*words)
         assert repeated("x.png")
 
-    def test_unconditional_is_about_a_classifier(self, scorer: Path) -> None:
+    def test_unconditional_is_about_a_classifier(self, scorer: str) -> None:
         outcome = ddpm("guide", "--scorer", scorer, "--unconditional", "-o", "x.png")
         assert (outcome.code, "only with a classifier" in outcome.err) == (2, True)
 
-    def test_null_class_that_was_never_trained(self, undropped: Path, scorer: Path) -> None:
+    def test_null_class_that_was_never_trained(self, undropped: Path, scorer: str) -> None:
         outcome = ddpm("guide", "-m", undropped, "--scorer", scorer, "-o", "x.png")
         assert (outcome.code, "always saw the class" in outcome.err) == (2, True)
         guide("-m", undropped, "--scorer", scorer, "--class", 1, "-o", "x.png")
 
-    def test_record_says_what_steered(self, sides: Path) -> None:
+    def test_record_says_what_steered(self, sides: str, code: Path) -> None:
         guide("--classifier", sides, "--class", 0, "-o", "x.png")
         record = read_metadata(Path("x.png"))
-        assert record["guides"] == [hashlib.sha256(sides.read_bytes()).hexdigest()]
+        assert record["guides"] == [hashlib.sha256(code.read_bytes()).hexdigest()]
 
     def test_files_are_looked_for_before_any_work(self) -> None:
-        outcome = ddpm("guide", "--scorer", "no.pt2", "--dry-run")
-        assert (outcome.code, "no.pt2" in outcome.err) == (1, True)
+        outcome = ddpm("guide", "--scorer", "no.py:f", "--dry-run")
+        assert (outcome.code, "no.py:f" in outcome.err) == (1, True)
 
     @pytest.mark.parametrize(
         ("verb", "own"),

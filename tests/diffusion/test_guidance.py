@@ -220,11 +220,16 @@ class TestSamplers:
         assert torch.allclose(schedule.alpha(t) * place, schedule.alpha(s) * mean, atol=1e-12)
 
 
+def measured(y: float, **settings: float) -> Judge:
+    """How well images agree with a picture of one grey."""
+    return lambda x0, sigma: agreement(y - x0, sigma, **settings)
+
+
 class TestMeasurements:
     def test_posterior_of_normal_data(self) -> None:
         """For N(0, 1) data the spread of the predicted image is exact, and so is the posterior."""
         schedule, noise, y = cosine(), 0.5, 0.8
-        judge = agreement(lambda x0: y - x0, noise=noise, scale=1.0)
+        judge = measured(y, noise=noise)
         denoise = steered(by_sigma(gaussian(0.0, 1.0), schedule), clean=[judge])
         levels = karras(schedule, count=40, high=80.0)
         x = start(denoise, levels, torch.empty(4000, 1).double(), Fresh())
@@ -254,7 +259,7 @@ class TestMeasurements:
 
     def test_clamped_pixels_still_feel_a_pull(self) -> None:
         inner = by_sigma(gaussian(0.0, 9.0), cosine())
-        judge = agreement(lambda x0: 0.5 - x0, noise=0.1, scale=1.0)
+        judge = measured(0.5, noise=0.1)
         x, sigma = torch.full((1, 1), -3.0).double(), torch.tensor(0.1).double()
         found = steered(clamp(inner), clean=[judge])(x, sigma)
         assert float(found.x0) == -1
@@ -263,7 +268,7 @@ class TestMeasurements:
 
     def test_scores_add_up(self) -> None:
         plain, x, sigma = by_sigma(TWO, cosine()), noisy(cosine(), 0.6), torch.tensor(0.6).double()
-        image: Judge = agreement(lambda x0: 0.5 - x0, noise=0.1, scale=2.0)
+        image = measured(0.5, noise=0.1, scale=2.0)
         state = exact_classifier(WANTED)
         both = steered(plain, [state], [image])(x, sigma).score
         nested = steered(steered(plain, clean=[image]), [state])(x, sigma).score

@@ -89,9 +89,9 @@ def load(files: Files, device: torch.device | str) -> Model:
 def _network(settings: dict[str, Any], weights: Path) -> Any:
     open_clip = _open_clip()
     kind = "CustomTextCLIP" if settings.get("custom_text") else "CLIP"
-    own = {key: value for key, value in settings.items() if key != "custom_text"}
+    arguments = {key: value for key, value in settings.items() if key != "custom_text"}
     with torch.random.fork_rng(devices=[]):  # for weights that are replaced at once
-        network = getattr(open_clip, kind)(**own)
+        network = getattr(open_clip, kind)(**arguments)
         open_clip.load_checkpoint(network, str(weights), strict=True)
     return network.float().eval().requires_grad_(False)
 
@@ -138,12 +138,12 @@ def _in_folder(place: Path) -> Files:
     try:
         if config.stat().st_size > TEXT_LIMIT:
             raise Refusal(f"{config}: larger than the limit of {TEXT_LIMIT} bytes")
-        found = json.loads(config.read_text(encoding="utf-8"))
+        values = json.loads(config.read_text(encoding="utf-8"))
     except OSError as error:
         raise Refusal(f"{config}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise Refusal(f"{config}: no JSON: {one_line(str(error))}") from None
-    return Files(str(config), found if isinstance(found, dict) else {}, weights)
+    return Files(str(config), values if isinstance(values, dict) else {}, weights)
 
 
 def _by_name(model: str, download: bool) -> Files:
@@ -173,9 +173,9 @@ def _cached(model: str, place: str, download: bool) -> Path:
     repository, _, name = place.rpartition("/")
     name = f"{Path(name).stem}.safetensors" if name else WEIGHTS
     # hf_hub_download would ask the hub for other things even with local_files_only.
-    found = try_to_load_from_cache(repository, name)
-    if isinstance(found, str):
-        return Path(found)
+    path = try_to_load_from_cache(repository, name)
+    if isinstance(path, str):
+        return Path(path)
     if not download:
         what = f"{model}: {repository}/{name} is not in the cache of the Hugging Face hub"
         raise Refusal(what, "add --download to fetch it, or give the folder of a model")

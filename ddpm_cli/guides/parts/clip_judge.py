@@ -74,9 +74,9 @@ class Clip:
 
         def score(x0: Tensor, rng: Rng) -> Tensor:
             seen = colours(x0.to(self._device).float())
-            made = self.encode(crops(seen, cutouts, self._model.size, rng))
-            said = similarity(made.reshape(len(x0), cutouts, -1), targets, weights)
-            return said.to(x0)
+            embeddings = self.encode(crops(seen, cutouts, self._model.size, rng))
+            scores = similarity(embeddings.reshape(len(x0), cutouts, -1), targets, weights)
+            return scores.to(x0)
 
         return score
 
@@ -97,10 +97,10 @@ def parse(text: str) -> Prompt:
         weight = float(after) if colon else math.nan
     except ValueError:
         weight = math.nan
-    found = Prompt(before.strip(), weight) if math.isfinite(weight) else Prompt(text.strip(), 1.0)
-    if not found.text:
+    prompt = Prompt(before.strip(), weight) if math.isfinite(weight) else Prompt(text.strip(), 1.0)
+    if not prompt.text:
         raise ConfigError(f"prompt {text!r}: it is empty; write TEXT or TEXT:WEIGHT")
-    return found
+    return prompt
 
 
 def normalized(weights: Sequence[float]) -> list[float]:

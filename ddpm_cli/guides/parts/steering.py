@@ -1,7 +1,6 @@
-"""The guides of a configuration, loaded once, around the denoiser of a walk."""
+"""Guides around the denoiser of a walk."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import steered
@@ -10,18 +9,23 @@ from ddpm_cli.models import build
 from ddpm_cli.models.walks import Batch
 
 
-def loaded(context: Context) -> Callable[[Batch], Batch]:
-    """All guides of a configuration, as what completes a batch with them."""
-    guides: list[Guide] = [
-        build.maker("guides", settings)(context) for settings in context.config["guides"]
-    ]
+def loaded(context: Context) -> list[Guide]:
+    """All guides of a configuration, with what they load."""
+    return [build.maker("guides", settings)(context) for settings in context.config["guides"]]
 
-    def around(denoise: Denoise, part: slice, batch: Batch) -> Denoise:
-        seeds = batch.seeds[part]
-        noisy, clean = (
-            [guide.judge(seeds) for guide in guides if guide.of == of] for of in ("noisy", "clean")
-        )
-        at_mean = any(guide.at_mean for guide in guides)
-        return steered(denoise, noisy, clean, at_mean=at_mean)
 
-    return lambda batch: batch._replace(wrap=partial(around, batch=batch))
+def steer(guides: Sequence[Guide], denoise: Denoise, seeds: Sequence[int]) -> Denoise:
+    """The denoiser of the images of these seeds, pulled by guides."""
+    noisy, clean = (
+        [guide.judge(seeds) for guide in guides if guide.of == of] for of in ("noisy", "clean")
+    )
+    return steered(denoise, noisy, clean, at_mean=any(guide.at_mean for guide in guides))
+
+
+def completed(guides: Sequence[Guide], batch: Batch) -> Batch:
+    """The batch with guides around its denoiser."""
+
+    def wrap(denoise: Denoise, rows: slice) -> Denoise:
+        return steer(guides, denoise, batch.seeds[rows])
+
+    return batch._replace(wrap=wrap)

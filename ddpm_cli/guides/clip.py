@@ -1,0 +1,56 @@
+"""The guide that compares images with texts and other images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from torch import Tensor
+
+from ddpm_cli.diffusion.guidance import Judge
+from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.guides.parts.context import Context, Guide
+from ddpm_cli.settings.knobs import Count, NonNegative
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """Pulls predicted clean images towards those that CLIP finds nearer to what is wanted."""
+
+    objective: Callable[[Tensor, Rng], Tensor]
+    scale: float
+    of: Literal["clean"] = "clean"
+    at_mean: bool = False
+
+    def judge(self, seeds: Sequence[int]) -> Judge:
+        """What it says of the images of these seeds, each of which has cutouts of its own."""
+        return partial(self.score, rng=Rng([keyed(seed, "cutouts") for seed in seeds]))
+
+    def score(self, x0: Tensor, sigma: Tensor, rng: Rng) -> Tensor:
+        """Scale times how near images x0 [B, C, H, W] are to what is wanted, [B]."""
+        return self.scale * self.objective(x0, rng)
+
+
+def clip(
+    context: Context,
+    *,
+    model: str = "",
+    prompts: list[str] = [],  # noqa: B006  (read, never changed)
+    images: list[str] = [],  # noqa: B006
+    cutouts: Count = 8,
+    scale: NonNegative = 100.0,
+) -> Guide:
+    """CLIP pulls towards texts and images: scale times minus half the squared angle to theirs.
+
+    model: a folder that open_clip saved, or ARCHITECTURE/WEIGHTS.  prompts, images: texts and
+    files, each with a weight behind a colon if it is not 1.  cutouts: random squares of the
+    predicted image that CLIP sees, as in Crowson's CLIP-guided diffusion (2021).
+    """
+    from ddpm_cli.guides.parts.clip_judge import load
+
+    if not prompts and not images:
+        raise ConfigError("guides.clip: nothing is wanted; give --clip TEXT or --clip-image FILE")
+    context.refuse_arrays("clip")
+    network = load(model, download=context.download, device=context.compute.device)
+    return Comparing(network.objective(prompts, images, cutouts), scale)

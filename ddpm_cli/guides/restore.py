@@ -1,0 +1,88 @@
+"""The guide that is a measurement of the image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.diffusion.guidance import Judge, agreement
+from ddpm_cli.diffusion.restoration import Separable
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.images import inputs, masks
+from ddpm_cli.files.images.inputs import Input, Source
+from ddpm_cli.files.images.masks import Mask
+from ddpm_cli.files.images.pixels import from_uint8
+from ddpm_cli.guides.parts.context import Context, Guide
+from ddpm_cli.models import build
+from ddpm_cli.settings.knobs import NonNegative
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What lets through the pixels that are known, bool [1, H, W]."""
+
+    known: Tensor
+
+    def missing(self, x: Tensor, y: Tensor) -> Tensor:
+        """What is known and x lacks."""
+        return (y - x) * self.known
+
+
+@dataclass(frozen=True)
+class Agreeing:
+    """Pulls predicted clean images towards those that a measurement y [1, C, H, W] could be of."""
+
+    operator: Separable | _Window
+    y: Tensor
+    noise: float
+    scale: float
+    of: Literal["clean"] = "clean"
+    at_mean: bool = False
+
+    def judge(self, seeds: Sequence[int]) -> Judge:
+        """What it says of the images of these seeds, whatever they are."""
+        return self.score
+
+    def score(self, x0: Tensor, sigma: Tensor) -> Tensor:
+        """How well images x0 [B, C, H, W] agree with the measurement, [B]."""
+        missing = self.operator.missing(x0, self.y.to(x0))
+        return agreement(missing, sigma, noise=self.noise, scale=self.scale)
+
+
+def restore(
+    context: Context,
+    *,
+    image: str = "",
+    mask: str = "",
+    fit: Literal["error", "crop", "resize"] = "error",
+    noise: NonNegative = 0.05,
+    scale: NonNegative = 1.0,
+) -> Guide:
+    """A measurement pulls towards images that it could be of: small, grey, blurred or with holes.
+
+    image: what is known, changed by `operator`, or whole but for the white of `mask`.  fit: what
+    to do with one of another size.  noise: its standard deviation, of images in [-1, 1] (Chung
+    2023, DPS; Song 2023, Pi-GDM).
+    """
+    context.refuse_arrays("restore")
+    if not mask and "operator" not in context.config:
+        fix = 'add --set operator.name=upscale, colorize or deblur, or mask="..."'
+        raise ConfigError(f"guides.restore: what was done to the image? {fix}")
+    shape = context.info.shape
+    operator = None if mask else build.operator(context.config, context.info)
+    source = Source(str(context.file("restore.image", image)), "image")
+    picture = inputs.read(source, shape if operator is None else operator.shape, fit)
+    y = from_uint8(picture.image)[None].to(context.compute.device, context.compute.state_dtype)
+    seen = _window(mask, source, picture, y) if operator is None else operator
+    return Agreeing(seen, y, noise, scale)
+
+
+def _window(mask: str, source: Source, picture: Input, y: Tensor) -> _Window:
+    """What a mask leaves of an image."""
+    hole = masks.hole(Mask(mask), source, picture.size, (0, 0, 0, 0), picture)
+    known = ~hole.to(y.device)
+    if bool(known.all() | ~known.any()):
+        console.warn(f"{mask}: {'all' if bool(known.all()) else 'nothing'} of the image is known")
+    return _Window(known)

@@ -1,0 +1,203 @@
+"""Drawing with guides, for `ddpm guide`: what steers walks, and who is told of which classes."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from ddpm_cli import hardware
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.images import inputs
+from ddpm_cli.guides.parts import classifiers, steering, user_functions
+from ddpm_cli.guides.parts.context import Context, Numbers
+from ddpm_cli.guides.parts.user_code import Code, load
+from ddpm_cli.guides.parts.user_functions import Function
+from ddpm_cli.hardware import Compute
+from ddpm_cli.models import build, classes, cost
+from ddpm_cli.models.walks import Batch
+from ddpm_cli.pipelines import cascade, opening, sample
+from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.sample import Labels
+from ddpm_cli.settings import code_names
+from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.code_names import CODE
+from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.requests import Guide
+from ddpm_cli.training import distributed
+
+
+class Space(NamedTuple):
+    """The classes that --class is about: a classifier's if there is one, else the model's."""
+
+    config: Config
+    info: DataInfo
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all these classes."""
+        return classes.known(self.config, self.info)
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What steers the walks of a configuration, and what its models are told of classes.
+
+    names: of all classes that there are.  labels: the classes of images, by the numbers that the
+    model is told; targets: those that a classifier is told.  functions: the user's own, by their
+    flags.  judges: the SHA-256 of all that guides load.
+    """
+
+    config: Config
+    info: DataInfo
+    schedule: Schedule
+    names: Sequence[str]
+    labels: Labels
+    targets: Numbers
+    functions: Mapping[str, Function]
+    judges: Sequence[str]
+    download: bool = False
+
+    def load(self, compute: Compute) -> Callable[[Batch], Batch]:
+        """Load the guides; what completes a batch with them."""
+        where = (self.config, self.info, compute, self.schedule)
+        context = Context(*where, self.targets, self.download, self.functions)
+        return partial(steering.completed, steering.loaded(context))
+
+
+def run(request: Guide, opened: Opened) -> None:
+    """Draw what a request asks for of a model with its settings."""
+    use, draw = request.use, request.draw
+    _, later = opening.parts(use.model)
+    stages = cascade.planned(later, opened.found, opened.header.data, draw.aug_noise)
+    schedule = build.schedule_of(opened.header, opened.found.path)
+    config = cost.sized(opened.config, schedule, use.calls)
+    steering = steered(request, opened._replace(config=config), schedule)
+    label, names = steering.labels.label, steering.names
+    task = sample.Task(
+        "guide",
+        use,
+        draw,
+        opened._replace(config=steering.config),
+        schedule,
+        sample.chosen_seeds(draw.seeds, label, names, draw.output),
+        steering.labels,
+        stages,
+        steer=steering.load if config["guides"] else None,
+        judges=steering.judges,
+    )
+    sample.carry_out(task, lambda calls: cost.words(calls) + described(config))
+
+
+def described(config: Config) -> str:
+    """What steers a walk, in words."""
+    names = [guide["name"] for guide in config["guides"]]
+    scale = config.get("guidance", {}).get("scale", 1.0)
+    passes = f"; guidance scale {scale:g} (omega {scale - 1:g})" if scale != 1 else ""
+    return passes + (f"; steered by {', '.join(names)}" if names else "")
+
+
+def steered(request: Guide, opened: Opened, schedule: Schedule) -> Steering:
+    """What the guides of a request come to; what makes no sense is refused before any work."""
+    config, info, label = opened.config, opened.header.data, request.use.label
+    code_names.refuse_missing(config["guides"], request.code)
+    codes = {flag: load(code) for flag, code in request.code.items()}
+    if config["guides"] and not _classifiers(config):
+        label = classes.fixed(label, config)  # a class from the seed would pull elsewhere
+    functions = _functions(codes, config, info)
+    config, judges = pinned(config, info, codes)
+    space = space_of(config, info, functions)
+    labels = Labels.of(label, *space)
+    told = Told(space, classes.NULL if request.unconditional else label, config, info)
+    told.check()
+    return Steering(
+        config,
+        info,
+        schedule,
+        space.names,
+        labels._replace(numbers=told.numbers),
+        labels.numbers,
+        functions,
+        judges,
+        request.download,
+    )
+
+
+def _functions(codes: Mapping[str, Code], config: Config, info: DataInfo) -> dict[str, Function]:
+    """Code as functions on the device of a configuration; each is tried."""
+    if not codes:
+        return {}
+    device = distributed.own(hardware.compute(**config["compute"]).device, distributed.group())
+    makers = {"scorer": user_functions.scorer, CLASSIFIER: user_functions.classifier}
+    return {flag: makers[flag](codes[flag], device, info.shape) for flag in codes}
+
+
+def _classifiers(config: Config) -> list[str]:
+    """The classifiers that a configuration names."""
+    return [guide["model"] for guide in config["guides"] if guide["name"] == CLASSIFIER]
+
+
+def pinned(config: Config, info: DataInfo, codes: Mapping[str, Code]) -> tuple[Config, list[str]]:
+    """The configuration with the name of its classifier, and the hashes of what guides load."""
+    guides, hashes = [], []
+    for guide in config["guides"]:
+        name, file = guide["name"], guide.get("image")
+        if name == "scorer" or guide.get("model") == CODE:
+            hashes.append(codes[name].sha256)
+        elif name == CLASSIFIER:
+            place, header = classifiers.named(guide["model"], info)
+            guide = guide | {"model": place.name}
+            hashes.append(header.hash)
+        elif file and file != inputs.STDIN:
+            hashes.append(hashlib.sha256(Path(file).read_bytes()).hexdigest())
+        guides.append(guide)
+    return config | {"guides": guides}, [digest for digest in hashes if digest]
+
+
+def space_of(config: Config, info: DataInfo, functions: Mapping[str, Function]) -> Space:
+    """Where a configuration's guides look for the classes of images.
+
+    A function names none: they have the model's names if there are as many, or numbers.
+    """
+    models = _classifiers(config)
+    if len(models) > 1:
+        raise ConfigError(f"guides: {len(models)} classifiers; give one")
+    if not models:
+        return Space(config, info)
+    if models[0] == CODE:
+        count = functions[CLASSIFIER].classes
+        names = info.classes if len(info.classes or ()) == count else None
+        shares = info.frequencies if names else None
+        network = {"network": {"classes": count}}
+        return Space(network, info._replace(classes=names, frequencies=shares))
+    header = classifiers.named(models[0], info)[1]
+    return Space(header.config, header.data)
+
+
+class Told(NamedTuple):
+    """What the model's network is told of the classes that --class names, by their names."""
+
+    space: Space
+    label: str | None
+    config: Config
+    info: DataInfo
+
+    def numbers(self, seeds: Sequence[int]) -> list[int] | None:
+        """The numbers of the classes of seeds; None for a model without classes."""
+        if not self.config["network"].get("classes"):
+            return None
+        if self.space.config is self.config or self.label == classes.NULL:
+            return classes.numbers(self.label, seeds, self.config, self.info)
+        known = classes.known(self.config, self.info)
+        names = classes.names(self.label, *self.space, seeds) or []
+        if missing := [name for name in names if name not in known]:
+            fix = "add --unconditional"
+            raise ConfigError(f"--class: the model has no class {missing[0]!r}; {fix}")
+        return [known.index(name) for name in names]
+
+    def check(self) -> None:
+        """Refuse classes that the model does not have, of all that may come up."""
+        self.numbers(range(len(self.space.names)))

@@ -1,0 +1,79 @@
+"""Guides of a request: what is asked for from Python, functions included."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import read_header
+from ddpm_cli.hardware import compute
+from ddpm_cli.models import build, model
+from ddpm_cli.models.walks import Batch
+from ddpm_cli.pipelines import guide
+from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.settings.code_names import CODE
+from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.settings.requests import Draw, Guide, Use
+
+
+def bright(images: Tensor) -> Tensor:
+    return images.mean((1, 2, 3))
+
+
+def sides(x: Tensor, label: Tensor) -> Tensor:
+    return x.flatten(1)[:, :6] + 0 * label[:, None]
+
+
+def opened(folder: Path, *guides: dict[str, object]) -> Opened:
+    """A model with guides among its settings."""
+    place = Found(folder / "model.safetensors", str(folder))
+    header = read_header(place.path)
+    layers = [Layer("header", header.config), Layer("test", {"guides": list(guides)})]
+    return Opened(place, header, resolve(layers))
+
+
+def request(label: str | None = None, **code: Callable[..., Tensor]) -> Guide:
+    return Guide(use=Use(label=label), draw=Draw(), unconditional=True, code=code)
+
+
+def test_functions_themselves_steer(finished: Path) -> None:
+    found = opened(finished, {"name": "scorer", "scale": 300.0})
+    schedule = build.schedule_of(found.header, found.found.path)
+    steering = guide.steered(request(scorer=bright), found, schedule)
+    assert (steering.functions["scorer"].name, list(steering.judges)) == ("bright", [])
+    where = compute(device="cpu", dtype="float32")
+    drawer, complete = model.opened(found.found, found.config, where), steering.load(where)
+    plain = Batch([0, 1], drawer.conditions(steering.labels.numbers([0, 1])))
+    ends = []
+    for batch in (plain, complete(plain)):
+        *_, last = drawer.draw(batch, drawer.prepared()).states
+        ends.append(last.x.mean((1, 2, 3)))
+    assert bool((ends[1] > ends[0]).all())
+
+
+def test_classes_are_those_of_the_function(finished: Path) -> None:
+    found = opened(finished, {"name": "classifier", "model": CODE})
+    schedule = build.schedule_of(found.header, found.found.path)
+    steering = guide.steered(request("2-4", classifier=sides), found, schedule)
+    assert steering.names == ["0", "1", "2", "3", "4", "5"]
+    assert steering.targets([0, 1, 2, 3]) == [2, 3, 4, 2]
+    assert steering.labels.names([0, 1]) == ["2", "3"]
+    assert steering.labels.numbers([0, 1]) == [10, 10], "the model is told the null class"
+    with pytest.raises(ConfigError, match="no class is named '6'"):
+        guide.steered(request("6", classifier=sides), found, schedule)
+
+
+def test_a_guide_without_its_function(finished: Path) -> None:
+    found = opened(finished, {"name": "scorer"})
+    with pytest.raises(ConfigError, match="which function"):
+        guide.steered(request(), found, build.schedule_of(found.header, found.found.path))
+
+
+def test_functions_are_tried_first(finished: Path) -> None:
+    found = opened(finished, {"name": "scorer"})
+    schedule = build.schedule_of(found.header, found.found.path)
+    with pytest.raises(Refusal, match="<lambda>: 2 images in, a result"):
+        guide.steered(request(scorer=lambda x: x.mean()), found, schedule)
