@@ -99,6 +99,15 @@ def images(values: Tensor, shape: Sequence[int], name: str = "images") -> Tensor
     return values.float()
 
 
+def refuse_other_shape(name: str, values: Tensor, shape: Sequence[int]) -> None:
+    """Refuse what are not floats [B, *shape]."""
+    if not isinstance(values, Tensor):
+        raise ConfigError(f"{name}: {type(values).__name__}; give a tensor")
+    if tuple(values.shape[1:]) != tuple(shape) or not values.is_floating_point():
+        have, want = shown(values.shape), shown(("N", *shape))
+        raise ConfigError(f"{name}: {values.dtype} of shape {have}, the model takes floats {want}")
+
+
 def page(values: Tensor, shape: Sequence[int]) -> tuple[int, ...]:
     """The shape in which images of any size are edited: at least the model's own [C, H, W]."""
     if not isinstance(values, Tensor) or values.ndim != 4:

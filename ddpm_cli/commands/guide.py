@@ -1,16 +1,12 @@
 """`ddpm guide`: draw images that are steered towards what is asked for."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ddpm_cli.options import completion, guides, shared, walking
-from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings.config import Layer
-from ddpm_cli.settings.requests import Guide, Use
-
-if TYPE_CHECKING:
-    from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.options import completion, shared, walking
+from ddpm_cli.settings import guides
+from ddpm_cli.settings.requests import Guide
 
 
 @click.command(
@@ -151,26 +147,11 @@ def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any
         download=download,
         code=code,
     )
-    opened = _opened(ctx, use)
+    from ddpm_cli.pipelines import opening
+
+    opened = opening.guiding(use, ctx.params)
     guides.check(opened.config, use.label, unconditional=unconditional)
 
     from ddpm_cli.pipelines import guide
 
     guide.run(request, opened)
-
-
-def _opened(ctx: click.Context, use: Use) -> "Opened":
-    """The model and its settings; without guides classifier-free guidance is on."""
-    from ddpm_cli.pipelines import opening
-
-    place, header = opening.chosen(opening.base(use).model)
-    below = []
-    if ctx.params["restore"] not in (None, guides.MASK):
-        below.append(Layer("--restore", {"operator": {"name": ctx.params["restore"]}}))
-    standing = configuration.resolve([Layer(str(place.path), header.config), *below, *use.layers])
-    above = guides.layer(ctx.params, standing)
-    if not above.values and not standing["guides"] and "guidance" not in standing:
-        below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
-    free = ("guides", "operator")
-    config = opening.settled(place, header, use.layers, below, above=[above], free=free)
-    return opening.Opened(place, header, config)

@@ -3,7 +3,7 @@
 Nothing here needs torch: wrong settings are refused before it is there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.find import Found
 from ddpm_cli.files.checkpoints.header import Header, read_header
+from ddpm_cli.settings import guides
 from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, refuse_other_training
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
 from ddpm_cli.settings.requests import Inpaint, Upscale, Use
@@ -97,6 +98,25 @@ def settled(
 def shown(config: Config) -> None:
     """Print a whole configuration, as --dry-run does."""
     console.result(dump_toml(config).rstrip("\n"))
+
+
+def guiding(use: Use, flags: Mapping[str, Any], known: Known | None = None) -> Opened:
+    """The model of a request with its guides; without any, classifier-free guidance is on.
+
+    flags: what the options of `ddpm guide` say, by their parameters; known: the model, if it was
+    found before.
+    """
+    found, header = chosen(base(use).model, known=known)
+    below = []
+    if flags["restore"] not in (None, guides.MASK):
+        below.append(Layer("--restore", {"operator": {"name": flags["restore"]}}))
+    standing = resolve([Layer(str(found.path), header.config), *below, *use.layers])
+    above = guides.layer(flags, standing)
+    if not above.values and not standing["guides"] and "guidance" not in standing:
+        below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
+    free = ("guides", "operator")
+    config = settled(found, header, use.layers, below, above=[above], free=free)
+    return Opened(found, header, config)
 
 
 def inpainting(request: Inpaint, known: Known | None = None) -> Opened:

@@ -69,7 +69,7 @@ def test_python_loads_the_moments_too(fitted: Path) -> None:
     checkpoint.save(fitted / "model.safetensors", weights, header._replace(config=config))
     assert ddpm("fit", fitted, *FEW, "--force").code == 0
     model = ddpm_cli.load(str(fitted), device="cpu", dtype="float32")
-    assert isinstance(model._plain.denoiser, Analytic)
+    assert isinstance(model._core.denoiser, Analytic)
     assert model.sample([1, 2]).isfinite().all()
 
 

@@ -1,5 +1,6 @@
 """What the flags of `ddpm guide` ask for, as tables of a configuration."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ddpm_cli.errors import ConfigError
@@ -28,7 +29,7 @@ FLAGS = {
 }
 
 
-def code(flags: dict[str, Any]) -> dict[str, str]:
+def code(flags: Mapping[str, Any]) -> dict[str, str]:
     """What --scorer and --classifier name of code, by these names; what may not run is refused.
 
     flags: the parameters of the command.
@@ -42,7 +43,7 @@ def code(flags: dict[str, Any]) -> dict[str, str]:
     return names
 
 
-def layer(flags: dict[str, Any], standing: Config) -> Layer:
+def layer(flags: Mapping[str, Any], standing: Config) -> Layer:
     """What the flags say of guidance and guides.
 
     standing: the configuration without them; guides that it names come from --set or a file.
@@ -87,7 +88,7 @@ def _fix(tables: list[dict[str, Any]]) -> str:
     return "".join(f"; {words[name]}" for name in names if name in words)
 
 
-def _two_passes(flags: dict[str, Any]) -> dict[str, Any]:
+def _two_passes(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of classifier-free guidance but for its scale."""
     settings = {"rescale": flags["rescale"]} if flags["rescale"] is not None else {}
     if flags["interval"] is not None:
@@ -95,7 +96,7 @@ def _two_passes(flags: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def guides(flags: dict[str, Any]) -> list[dict[str, Any]]:
+def guides(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The guides that flags ask for; flags that would do nothing without another are refused."""
     for name, owners in OWNERS.items():
         if flags[name] and not any(flags[owner] for owner in owners):
@@ -119,7 +120,7 @@ def guides(flags: dict[str, Any]) -> list[dict[str, Any]]:
     return tables
 
 
-def _restore(flags: dict[str, Any]) -> dict[str, Any]:
+def _restore(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The guide of --restore, which needs an image, and to fill holes a mask."""
     if not flags["image"]:
         raise ConfigError("--restore: of which image? Give --image FILE")

@@ -1,0 +1,93 @@
+"""Samples of seeds, plain or steered, for the Python API."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.api import arguments
+from ddpm_cli.api.arguments import Classes
+from ddpm_cli.api.handle import Handle, parts
+from ddpm_cli.diffusion.steps import State
+from ddpm_cli.models import walks
+from ddpm_cli.models.model import Model
+from ddpm_cli.models.walks import Batch
+from ddpm_cli.pipelines import guide, opening
+from ddpm_cli.settings import code_names
+from ddpm_cli.settings import guides as guide_settings
+from ddpm_cli.settings.requests import Draw, Guide
+
+# What the options of `ddpm guide` say if none is given.
+_FLAGS = (
+    "scale", "omega", "interval", "rescale", "classifier", "grad_at", "clip_model", "prompts",
+    "likes", "cutouts", "download", "trust", "scorer", "restore", "image", "mask", "fit",
+)  # fmt: skip
+CODE = "FILE.py:NAME"  # stands for a function, which has no file
+
+
+def samples(
+    core: Model,
+    make: Callable[[slice], Batch],
+    count: int,
+    batch: int,
+) -> Tensor:
+    """Samples float32 [N, ...] of batches, in the units of the data; make: of some rows."""
+    walk, drawn = core.prepared(), []
+    for rows in parts(count, batch):
+        chunk = core.draw(make(rows), walk)
+        *_, final = chunk.states
+        walks.refuse_not_finite(final.x, f"seeds {chunk.seeds}: values that are not finite")
+        drawn.append(core.info.restore(final.x))
+    return torch.cat(drawn)
+
+
+def batches(core: Model, seeds: Sequence[int], classes: Classes) -> Callable[[slice], Batch]:
+    """What makes a batch of some rows of these seeds, with their classes."""
+    numbers = arguments.numbers(classes, seeds, core.config, core.info, is_drawn=True)
+
+    def batch(rows: slice) -> Batch:
+        return Batch(seeds[rows], core.conditions(None if numbers is None else numbers[rows]))
+
+    return batch
+
+
+def states(core: Model, seeds: Sequence[int], classes: Classes) -> Iterator[State]:
+    """The walk of all seeds in one batch, state by state."""
+    every = batches(core, seeds, classes)(slice(None))
+    return core.draw(every, core.prepared()).states
+
+
+def guided(
+    handle: Handle,
+    seeds: Sequence[int],
+    label: str | None,
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any] | None,
+    batch: int,
+) -> Tensor:
+    """Samples float32 [N, ...] that are steered; options: those of `ddpm guide`, by parameter."""
+    code = {name: options[name] for name in ("scorer", "classifier") if _is_code(options[name])}
+    flags = dict.fromkeys(_FLAGS) | {k: v for k, v in options.items() if k in _FLAGS}
+    flags |= {name: CODE if callable(one) else one for name, one in code.items()}
+    request = Guide(
+        use=handle.use(label, settings),
+        draw=Draw(),
+        unconditional=bool(options["unconditional"]),
+        code=code,
+    )
+    opened = opening.guiding(request.use, flags, handle.known)
+    guide_settings.check(opened.config, label, unconditional=request.unconditional)
+    steering = guide.steered(request, opened, handle.model(opened.config).schedule)
+    core = handle.model(steering.config)
+    complete = steering.load(core.compute) if steering.config["guides"] else None
+
+    def make(rows: slice) -> Batch:
+        plain = Batch(seeds[rows], core.conditions(steering.labels.numbers(seeds[rows])))
+        return complete(plain) if complete else plain
+
+    return samples(core, make, len(seeds), batch)
+
+
+def _is_code(value: Any) -> bool:
+    return callable(value) or (isinstance(value, str) and code_names.is_code(value))

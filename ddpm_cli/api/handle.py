@@ -1,0 +1,107 @@
+"""What the Python API keeps of a checkpoint, and the models that it makes of it for each verb."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from ddpm_cli import hardware
+from ddpm_cli.api import arguments
+from ddpm_cli.api.arguments import Classes, Settings
+from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.models import build, model
+from ddpm_cli.models.model import Model
+from ddpm_cli.pipelines import encode, opening
+from ddpm_cli.pipelines.encode import Coder
+from ddpm_cli.settings.config import SAMPLING, Config, Layer
+from ddpm_cli.settings.requests import CODING, Use
+
+_Result = TypeVar("_Result")
+
+
+class Handle(NamedTuple):
+    """A checkpoint, what was asked for of it, and its networks by number format."""
+
+    found: Found
+    header: Header
+    layers: list[Layer]
+    networks: dict[torch.dtype, Denoiser]
+
+    @property
+    def known(self) -> tuple[Found, Header]:
+        """The model, as openings take one that was found before."""
+        return self.found, self.header
+
+    @property
+    def info(self) -> DataInfo:
+        """What the model was trained on."""
+        return self.header.data
+
+    def settled(self, layers: Sequence[Layer], *own: Layer) -> Config:
+        """The model's configuration for a verb: its own layers, then what was asked for."""
+        free = ["constraints"] if self.header.task == "inpaint" else []
+        return opening.settled(self.found, self.header, layers, own, free=free)
+
+    def apart(self, settings: Settings | None) -> list[Layer]:
+        """What was asked for but for how to draw, and settings of one call."""
+        below = [
+            Layer(layer.source, {k: v for k, v in layer.values.items() if k not in SAMPLING})
+            for layer in self.layers
+        ]
+        return [*below, *arguments.layers(settings)]
+
+    def model(self, config: Config) -> Model:
+        """The model with other settings, its weights read once for each number format."""
+        compute = hardware.compute(**config["compute"])
+        fit = model.fitted(config, self.header, self.found)
+        denoiser = build.known(self.denoiser(compute), fit)
+        return Model(self.found.name, self.header, config, compute, denoiser)
+
+    def denoiser(self, compute: hardware.Compute) -> Denoiser:
+        """The denoiser with nothing around it."""
+        if compute.dtype not in self.networks:
+            _, self.networks[compute.dtype] = model.restored(self.found, compute)
+        return self.networks[compute.dtype]
+
+    def coder(self, settings: Settings | None) -> Coder:
+        """What turns images into latents and back."""
+        opening.refuse_conditional(self.header, self.found.name)
+        core = self.model(self.settled(self.apart(settings), CODING))
+        encode.plan(core.config, core.schedule)
+        return Coder.of(core)
+
+    def use(self, label: str | None, settings: Settings | None = None) -> Use:
+        """What a request says of the model."""
+        layers = [*self.layers, *arguments.layers(settings)]
+        return Use(model=self.found.name, layers=layers, label=label)
+
+    def null(self, classes: Classes, count: int) -> list[int] | None:
+        """The numbers of the classes of given images, the null class unless told."""
+        config = self.header.config
+        return arguments.numbers(classes, range(count), config, self.info, is_drawn=False)
+
+
+def parts(count: int, batch: int) -> Iterator[slice]:
+    """Rows of a batch, `batch` at a time."""
+    return (slice(first, min(first + batch, count)) for first in range(0, count, batch))
+
+
+def each(seeds: Sequence[int] | int, count: int) -> list[int]:
+    """A seed for each image: those given, or consecutive ones from the one given on."""
+    if isinstance(seeds, int):
+        return arguments.seeds(range(seeds, seeds + count))
+    listed = arguments.seeds(seeds)
+    if len(listed) != count:
+        fix = "give one for each, or the first"
+        raise ConfigError(f"seeds: {len(listed)} for {count} images; {fix}")
+    return listed
+
+
+def finished(result: _Result | None) -> _Result:
+    """What a walk came to; a process that was asked to stop goes no further."""
+    if result is None:
+        raise KeyboardInterrupt
+    return result
