@@ -64,7 +64,8 @@ def ncsn(
     a = step sigma^2 / sigma_low^2, x + a / 2 score + sqrt(a) z (Song 2019, algorithm 1).  On a
     single level this is plain Langevin dynamics with the step size a = step.
     """
-    lowest = float(move.levels[move.levels > 0].min())
+    levels = move.t[None] if move.levels is None else move.levels
+    lowest = float(levels[levels > 0].min())
     size = step * (float(move.t) / lowest) ** 2
     return _moved(x, _score(denoise, x, move), rng.normal(x), column(size / 2, x))
 

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.steps import Move, Visited
 
+HIGHEST = 3  # order of a solver here
+
 
 class Integrator(NamedTuple):
     """x_s = keep * x - scale * sum of (weight * term) + noise * z, weights from phi(z)."""
@@ -82,8 +84,10 @@ def between(t: float, s: float, share: float) -> Tensor:
 
 def orders_left(move: Move, below: int) -> int:
     """The highest order worth its while: walks of fewer than `below` moves end on low ones."""
-    moves = len(move.levels) - 1
-    return moves - move.number if moves < below else moves
+    if move.left is None:
+        return HIGHEST
+    moves = move.number + 1 + move.left
+    return move.left + 1 if moves < below else moves
 
 
 def ancestral(t: float, s: float, eta: float) -> tuple[float, float]:

@@ -3,18 +3,37 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
 
 
 class Move(NamedTuple):
-    """One move of a walk, from the level t to the level s = levels[number + 1]."""
+    """One move of a walk, from the level t to the level s = levels[number + 1].
+
+    `Move.of(2.0, 1.0)` is a move by itself, which has no list of levels and is enough for every
+    step.  A few look at the list if there is one: multistep solvers end short walks on low
+    orders, ddpm guides a last move with large or learned variance by the posterior's of the move
+    before, and the corrector ncsn measures its step at the lowest level.  By itself a move is of
+    the order that `past` allows, has beta for that variance and is at its own lowest level.  Only
+    clip_pixels, which counts moves from the end, asks for the list.
+    """
 
     t: Tensor
     s: Tensor
-    number: int
-    levels: Tensor
+    number: int = 0
+    levels: Tensor | None = None
+
+    @classmethod
+    def of(cls, t: Tensor | float, s: Tensor | float) -> "Move":
+        """A move by itself, between two numbers or tensors []."""
+        return cls(*torch.as_tensor([t, s], dtype=torch.float64))
+
+    @property
+    def left(self) -> int | None:
+        """How many moves of the walk come after this one; None of a move by itself."""
+        return None if self.levels is None else len(self.levels) - 2 - self.number
 
 
 class Visited(NamedTuple):

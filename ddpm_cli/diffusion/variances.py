@@ -33,8 +33,11 @@ def limited(variance: Tensor, schedule: Schedule, move: Move, pixels: float, mov
     E|noise| = deviation * sqrt(2 / pi) <= pixels * 2 / 255 in native scale (Bao 2022,
     appendix on clipping sigma).
     """
-    left = len(move.levels) - 2 - move.number  # moves after this one; the very last has no noise
-    if not pixels or left > moves:
+    if not pixels:
+        return variance
+    if move.left is None:
+        raise ValueError("clip_pixels counts moves from the end of a walk; give the move levels")
+    if move.left > moves:  # the very last move has no noise
         return variance
     native = pixels * 2 / 255 * math.sqrt(math.pi / 2)
     return variance.clamp(max=(native / float(schedule.alpha(move.s))) ** 2)

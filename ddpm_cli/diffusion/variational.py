@@ -7,7 +7,7 @@ its native scale is the same number as here, where x = x0 + sigma * eps.
 import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,10 @@ from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.diffusion.steps import Draws
+
+# What p(x0 given x_t) of the last step is: a chance for each of 2^bits levels, a density of real
+# numbers, or none, which bounds the state at the lowest level alone.
+Decoder = Literal["discretized", "gaussian", "none"]
 
 
 def normal_kl(shift: Tensor, ratio: Tensor) -> Tensor:
@@ -104,13 +108,18 @@ def _posterior(t: Tensor, s: Tensor) -> Tensor:
 
 
 def step_bits(
-    x0: Tensor, prediction: Prediction, step: Reverse, variance: str, bits: int | None = 8
+    x0: Tensor,
+    prediction: Prediction,
+    step: Reverse,
+    variance: str,
+    decoder: Decoder = "discretized",
+    bits: int = 8,
 ) -> Tensor:
     """Term of one reverse step in bits per dimension, shape [B].
 
     KL(q(x_s given x_t, x0) || p(x_s given x_t)), whose means differ by (1 - s^2 / t^2) times the
-    error of x0; at s = 0 the decoder's -log p(x0 given x_t) (Ho 2020, eq. 5), of images of
-    2^bits levels or, without bits, the density of real numbers.
+    error of x0; at s = 0 the decoder's -log p(x0 given x_t) (Ho 2020, eq. 5).  bits: of the
+    levels of a discretized decoder.
     """
     ratio = step.ratio(prediction, variance)
     last = step.s == 0
@@ -118,12 +127,20 @@ def step_bits(
     shift = column((start**-2 - step.t**-2).sqrt(), x0) * (prediction.x0 - x0)
     last = column(last, x0).bool()
     log_variance = torch.where(last, column(step.small, x0) + ratio, 0.0)
-    if bits is None:
-        spread = torch.exp(-log_variance) * (x0 - prediction.x0) ** 2
-        decoder = (log_variance + math.log(2 * math.pi) + spread) / 2
-    else:
-        decoder = -discretized_normal(x0, prediction.x0, log_variance, bits)
-    return per_dimension(torch.where(last, decoder, normal_kl(shift, ratio)))
+    nats = _decoded(x0, prediction.x0, log_variance, decoder, bits)
+    return per_dimension(torch.where(last, nats, normal_kl(shift, ratio)))
+
+
+def _decoded(
+    x0: Tensor, mean: Tensor, log_variance: Tensor, decoder: Decoder, bits: int
+) -> Tensor:
+    """-log p(x0 given x_t) of each element, in nats."""
+    if decoder == "discretized":
+        return -discretized_normal(x0, mean, log_variance, bits)
+    if decoder == "gaussian":
+        spread = torch.exp(-log_variance) * (x0 - mean) ** 2
+        return (log_variance + math.log(2 * math.pi) + spread) / 2
+    return torch.zeros_like(x0)
 
 
 class Term(NamedTuple):
@@ -140,19 +157,26 @@ class Term(NamedTuple):
 
 @torch.no_grad()
 def terms(
-    denoise: Denoise, x0: Tensor, levels: Tensor, rng: Draws, variance: str, bits: int | None = 8
+    denoise: Denoise,
+    x0: Tensor,
+    levels: Tensor,
+    rng: Draws,
+    variance: str,
+    decoder: Decoder = "discretized",
+    bits: int = 8,
 ) -> Iterator[Term]:
     """The terms of the bound of images x0 [B, ...] for each move of a walk down to 0.
 
     Each at x = x0 + t eps, with noise of its own; `prior_bits` at levels[0] completes the bound
-    (Ho 2020, eq. 5). On a part of the levels it is the bound of the respaced process.
+    (Ho 2020, eq. 5). On a part of the levels it is the bound of the respaced process.  decoder,
+    bits: of the last term, as in `step_bits`.
     """
     lowest = torch.stack([levels[-2], _second(denoise.schedule, levels)])
     for t, s in pairwise(levels):
         prediction = denoise(x0 + float(t) * rng.normal(x0), t)
         step = Reverse.between(denoise.schedule, t.expand(len(x0)), s.expand(len(x0)), lowest)
         error = (prediction.x0 - x0).square().flatten(1).mean(1)
-        yield Term(t, s, step_bits(x0, prediction, step, variance, bits), error)
+        yield Term(t, s, step_bits(x0, prediction, step, variance, decoder, bits), error)
 
 
 def _second(schedule: Schedule, levels: Tensor) -> Tensor:

@@ -51,6 +51,11 @@ def walk(
 
     `constrain` is applied to the state from which a downward or corrector move starts, from the
     second move on, and once at level 0.  Consumers count, draw progress and stop.
+
+    Noise is drawn from rng in this order, each time `normal` in the shape of x: `start` draws
+    first; then each move what its constraint draws, and what its step draws once it has called
+    the network.  A constraint draws once, but not at level 0.  A step that adds noise draws
+    once, dpm-solver-pp-sde twice, and no step to level 0 draws.
     """
     past: list[Visited] = []
     before: Visited | None = None

@@ -7,18 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ddpm_cli import console
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Prediction
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.shortfall import shortfall
 from ddpm_cli.diffusion.steps import Draws
 from ddpm_cli.diffusion.walk import start
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import build
 from ddpm_cli.models.walks import prepared
+from ddpm_cli.settings import catalog
 from ddpm_cli.settings.config import Config
 
 LEVELS_LIMIT = 10_000  # of a list that is searched for
+# Knobs of levels that say how many there are, and those that say where they end.
+_ASKED, _ENDS = ("count", "counts", "timesteps", "sigmas"), ("low", "high")
 
 
 class _Counting:
@@ -41,8 +46,32 @@ def plan(
     """Number of moves and of network calls of a walk, counted by walking it on one number.
 
     The calls are None if each image takes as many as it needs. rng: where the walk's noise is
-    from, for one that refuses to give any.
+    from, for one that refuses to give any. What the levels lack of what was asked for is said.
     """
+    planned = _counted(config, schedule, top, rng)
+    for words in lacking(config, schedule):
+        console.say(f"levels.{config['levels']['name']}: {words}")
+    return planned
+
+
+def lacking(config: Config, schedule: Schedule) -> list[str]:
+    """What the levels of a configuration, before its edits, lack of what it asks for.
+
+    Ends that nobody chose are moved into the range of the process without a word.
+    """
+    settings, made = config["levels"], build.levels(config | {"edits": []}, schedule)
+    unset = catalog.find("levels", settings["name"]).knobs
+    knobs = {
+        key: value
+        for key, value in settings.items()
+        if key in _ASKED or (key in _ENDS and value != unset[key].default)
+    }
+    return shortfall(schedule, made, **knobs)
+
+
+def _counted(
+    config: Config, schedule: Schedule, top: Tensor | None = None, rng: Draws | None = None
+) -> tuple[int, int | None]:
     counting, walk = (
         _Counting(schedule, config.get("guidance", {})),
         prepared(config, schedule, top),
@@ -67,7 +96,7 @@ def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None
         return config | {"levels": config["levels"] | {"count": count}}
 
     def is_over(count: int) -> bool:
-        return (plan(sized(count), schedule, top)[1] or 0) > calls
+        return (_counted(sized(count), schedule, top)[1] or 0) > calls
 
     limit = schedule.steps or (calls if top is None else LEVELS_LIMIT)
     most = min(calls, limit)

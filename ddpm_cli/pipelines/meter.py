@@ -13,7 +13,7 @@ from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.variational import prior_bits, terms
+from ddpm_cli.diffusion.variational import Decoder, prior_bits, terms
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.coding import Curve
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -166,14 +166,13 @@ class Meter:
         info, config = self.model.info, self.model.config
         denoise = self._denoise(slice(0, len(x0)), classes)
         rng = Rng([keyed(seed, "nll") for seed in seeds])
-        bits = self.measure.bits if info.is_image else None
-        variance = config["sampler"]["variance"]
+        # Numbers that are no pixels have a density, and no levels.
+        decoder: Decoder = "discretized" if info.is_image else "gaussian"
+        how = (config["sampler"]["variance"], decoder, self.measure.bits)
         prior = prior_bits(denoise.schedule, x0, self.walk.levels[0])
         sums = torch.zeros(2, len(self.walk.levels) - 1, len(x0), dtype=torch.float64)
         for _ in range(self.measure.repeats):
-            for number, term in enumerate(
-                terms(denoise, x0, self.walk.levels, rng, variance, bits)
-            ):
+            for number, term in enumerate(terms(denoise, x0, self.walk.levels, rng, *how)):
                 if signals.requested():
                     return None
                 sums[:, number] += torch.stack([term.bits, term.error]).cpu().double()

@@ -36,6 +36,13 @@ def stay(*others: float) -> Move:
     return Move(levels[0], levels[1], 0, levels)
 
 
+@every_corrector
+def test_move_by_itself_is_that_on_a_single_level(name: str) -> None:
+    denoise, x = by_sigma(gaussian(0.4, 0.25), vp()), torch.full((2, 1), 0.7).double()
+    alone = load(name)(denoise, x, Move.of(SIGMA, SIGMA), Fresh(), [])
+    assert torch.equal(alone, load(name)(denoise, x, stay(), Fresh(), []))
+
+
 @pytest.mark.parametrize("name", ["ald", "ncsn"])
 def test_keeps_the_law_of_a_gaussian_to_first_order(name: str) -> None:
     """The variance is off by the square of the step; the mean is not at all."""

@@ -12,6 +12,7 @@ from golden.analytic_model import Mixture
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Prediction, Wrapped
+from ddpm_cli.diffusion.latents import encode
 from ddpm_cli.diffusion.levels import explicit, linspace, logsnr
 from ddpm_cli.diffusion.likelihood import (
     at_lowest,
@@ -167,7 +168,7 @@ def bound(variance: str, count: int) -> float:
     weight = torch.exp(-(z**2) / 2) / torch.exp(-(z**2) / 2).sum()
     x0, levels = torch.full((401, 1), 0.5, dtype=torch.float64), linspace(schedule, count=count)
     noise, denoise = Recorded([z[:, None]] * count), by_sigma(points, schedule).bind()
-    found = list(terms(denoise, x0, levels, noise, variance, None))[:-1]
+    found = list(terms(denoise, x0, levels, noise, variance, "gaussian"))[:-1]
     return float(sum((weight * term.bits).sum() for term in found))
 
 
@@ -186,7 +187,7 @@ def test_bound_of_normal_data_is_near_their_entropy() -> None:
     mixture, schedule = Mixture([1.0], [[0.0] * 16], [[1.0] * 16]), linear()
     x0 = data(mixture, 1000)
     levels, denoise = linspace(schedule, count=1000), by_sigma(mixture, schedule).bind()
-    steps = sum(term.bits for term in terms(denoise, x0, levels, Fresh(), "large", None))
+    steps = sum(term.bits for term in terms(denoise, x0, levels, Fresh(), "large", "gaussian"))
     total = steps + prior_bits(schedule, x0, levels[0])
     apart = total + log_p(mixture, x0, torch.zeros(())) / (16 * math.log(2))
     error = float(apart.std()) / len(x0) ** 0.5
@@ -196,13 +197,41 @@ def test_bound_of_normal_data_is_near_their_entropy() -> None:
     assert float(apart.mean()) == pytest.approx(decoder, abs=3 * error)
 
 
+def test_decoder_is_chosen() -> None:
+    """Of very fine bins it is the density of numbers times their width; none adds nothing."""
+    x0, schedule = data(gaussian(0, 0.1), 4).clamp(-0.9, 0.9), linear()
+    denoise, levels = by_sigma(gaussian(0, 0.1), schedule).bind(), linspace(schedule, count=5)
+    how = {"fine": ("discretized", 24), "density": ("gaussian",), "none": ("none",)}
+    bits = {
+        name: torch.stack([t.bits for t in terms(denoise, x0, levels, Fresh(), "small", *of)])
+        for name, of in how.items()
+    }
+    for each in bits.values():
+        assert torch.equal(each[:-1], bits["none"][:-1]), "the last term alone differs"
+    assert torch.equal(bits["none"][-1], torch.zeros(4).double())
+    width = math.log2((2**24 - 1) / 2)
+    assert torch.allclose(bits["fine"][-1], bits["density"][-1] + width, atol=1e-3)
+
+
+def test_images_on_the_way_to_noise_start_as_states() -> None:
+    """`encode` and `climb` take the same states; images of the likelihood are scaled."""
+    mixture, schedule = DATA["mixture"], linear()
+    x0, denoise = data(mixture, 4), by_sigma(mixture, schedule).bind()
+    levels = logsnr(schedule, count=10)
+    x = at_lowest(schedule, x0, levels)
+    assert torch.allclose(x, x0 / schedule.alpha(levels[-2]), rtol=1e-14)
+    *_, encoded = encode(denoise, x, levels, heun)
+    *_, reached = climb(denoise, x, levels, heun, None)
+    assert torch.equal(encoded.x, reached.x)
+
+
 @pytest.mark.parametrize("make", [cosine, edm], ids=["discrete", "continuous"])
 def test_decoder_of_a_denser_list_is_no_narrower(make: Callable[[], Schedule]) -> None:
     mixture, schedule = gaussian(0, 1), make()
     x0, denoise = data(mixture, 500), by_sigma(mixture, schedule).bind()
     found = []
     for count in (30, 200):
-        *_, last = terms(denoise, x0, logsnr(schedule, count=count), Fresh(), "large", None)
+        *_, last = terms(denoise, x0, logsnr(schedule, count=count), Fresh(), "large", "gaussian")
         found.append(float(last.bits.mean()))
     assert found[1] == pytest.approx(found[0], abs=0.5)
 

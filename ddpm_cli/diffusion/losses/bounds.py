@@ -118,4 +118,4 @@ def _bound(
     index = (t * count).round()
     s = torch.where(index > 1, schedule.sigma((index - 1) / count), 0.0)
     step = Reverse.between(schedule, seen.sigma, s, ends)
-    return count * step_bits(seen.x0, prediction, step, variance, bits)
+    return count * step_bits(seen.x0, prediction, step, variance, bits=bits)

@@ -68,7 +68,7 @@ def _log_variance(prediction: Prediction, denoise: Denoise, move: Move, variance
 
 def _lowest(denoise: Denoise, move: Move) -> Tensor:
     """The posterior's variance one move earlier, native scale: from the level above t to t."""
-    above = move.levels[move.levels > move.t]
+    above = move.t[None][:0] if move.levels is None else move.levels[move.levels > move.t]
     if not len(above):
         return large(denoise.schedule, move)
     alpha = denoise.schedule.alpha(move.t)

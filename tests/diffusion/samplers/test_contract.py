@@ -19,7 +19,7 @@ from ddpm_cli.diffusion.levels import explicit, trailing
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.tables import cosine, linear
-from ddpm_cli.diffusion.steps import Draws
+from ddpm_cli.diffusion.steps import Draws, Move
 from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.settings import catalog
 
@@ -260,6 +260,36 @@ def test_makes_no_noise_that_it_does_not_use(name: str, settings: Any) -> None:
     sample(FOUR_PIXELS, linear(), levels, rng, step, torch.empty(1, *FOUR_PIXELS.shape).double())
     draws = 0 if settings.get("eta") == 0 else SAMPLERS[name].draws
     assert rng.calls == 1 + 2 * draws, "the start, and every move but the last"
+
+
+@every_sampler
+def test_a_move_by_itself_is_the_first_of_a_walk(name: str, settings: Any) -> None:
+    step, levels = load("sampler", name, **settings), torch.tensor([2.0, 1.0, 0.0]).double()
+    denoise = certain(by_sigma(FOUR_PIXELS, linear(), "eps", torch.tanh), FOUR_PIXELS)
+    x = 2 * Fresh(1).normal(images(name, 2))
+    first, last = walk(denoise, x, levels, Fresh(), predictor=step)
+    got = step(denoise, x, Move.of(2.0, 1.0), Fresh(), [])
+    assert torch.equal(got, first.x)
+    assert torch.equal(step(denoise, first.x, Move.of(1.0, 0.0), Fresh(), []), last.x)
+
+
+@pytest.mark.parametrize("name", ["dpm-solver-multi", "dpm-solver-pp-multi", "unipc"])
+def test_moves_by_themselves_are_of_the_order_of_a_long_walk(name: str) -> None:
+    step = load("sampler", name, order=3, lower_order_final=0)
+    denoise, levels = by_sigma(FOUR_PIXELS, linear()).bind(), geometric(4, 0.5, 8)
+    x = start(denoise, levels, torch.empty(2, *FOUR_PIXELS.shape).double(), Fresh())
+    *_, last = walk(denoise, x, levels, Fresh(), predictor=step)
+    careful, past = load("sampler", name, order=3), []  # which ends walks of 8 on order 1
+    for t, s in pairwise(levels):
+        x = careful(denoise, x, Move.of(t, s), Fresh(), past)
+    assert torch.equal(x, last.x)
+
+
+def test_noise_limited_at_the_end_of_a_walk_needs_its_levels() -> None:
+    step = load("sampler", "ddpm", variance="optimal", clip_pixels=2.0)
+    denoise = certain(by_sigma(FOUR_PIXELS, linear()), FOUR_PIXELS)
+    with pytest.raises(ValueError, match="give the move levels"):
+        step(denoise, images("ddpm", 1), Move.of(1.0, 0.5), Fresh(), [])
 
 
 @pytest.mark.parametrize(
