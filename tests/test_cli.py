@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -10,9 +11,12 @@ from typing import Any
 
 import click
 import pytest
+import runs
 
 from ddpm_cli import __version__, cli, console
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal
+from ddpm_cli.files.checkpoints import find
+from ddpm_cli.settings import catalog
 
 Fail = Callable[..., tuple[int, list[str]]]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent.parent)}
@@ -209,16 +213,69 @@ class TestUsage:
                 cli.ddpm.commands[words[1]].make_context(words[1], words[2:])
 
 
-class TestProcess:
-    def test_help_is_fast_and_imports_nothing_heavy(self) -> None:
-        code = (
-            "import sys, ddpm_cli.cli; code = ddpm_cli.cli.main(['--help'])\n"
-            "heavy = {'torch', 'torchvision', 'numpy', 'PIL', 'safetensors', 'tqdm'}\n"
-            "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()"
-        )
-        result = python("-c", code)
-        assert result.returncode == 0, result.stderr
+# Runs commands in one process, each with the exit code that it shall have.
+LIGHT = """
+import json, sys
+from ddpm_cli.cli import main
+heavy = {"torch", "torchvision", "numpy", "PIL", "safetensors", "tqdm"}
+assert not heavy & sys.modules.keys(), "the command line alone"
+for code, words in json.load(sys.stdin):
+    assert main(words) == code, words
+    assert not heavy & sys.modules.keys(), (words, heavy & sys.modules.keys())
+"""
 
+
+class TestLight:
+    """What says or refuses something imports none of the packages that take seconds."""
+
+    def run(self, *commands: tuple[int, Sequence[object]]) -> None:
+        told = json.dumps([(code, [str(word) for word in words]) for code, words in commands])
+        done = python("-c", LIGHT, input=told)
+        assert done.returncode == 0, done.stderr
+
+    def test_help_and_lists(self) -> None:
+        listed = [(0, ["train", "--list", kind]) for kind in [*catalog.KINDS, *catalog.FIXED]]
+        helped = [(0, [name, "--help"]) for name in cli.ddpm.commands]
+        self.run((0, ["--help"]), (0, ["presets"]), (0, ["presets", "mnist"]), *listed, *helped)
+
+    def test_wrong_usage_and_settings(self) -> None:
+        wrong = ["--set", "smpler.eta=1"]
+        self.run(
+            (2, ["schedul"]),
+            (2, ["presets", "minst"]),
+            (2, ["schedule", *wrong]),
+            (2, ["schedule", "-m", "mnist", *wrong]),
+            (2, ["schedule", "--rows", "0"]),
+            (2, ["schedule", "--csv", "--json"]),
+            (1, ["schedule", "-m", "minst"]),
+            (2, ["train", *wrong]),
+            (2, ["train", "--set", "train.steps=many"]),
+            (2, ["train", "--preset", "minst"]),
+            (2, ["sample", "--sampler", "dimm"]),
+            (2, ["selftest", "--devic", "cpu"]),
+            (2, ["info", "mnist", "--command"]),
+        )
+
+    def test_info(self, finished: Path, tmp_path: Path) -> None:
+        pictures, points = tmp_path / "a.png", tmp_path / "a.safetensors"
+        words = ["-m", finished, "--steps", 3, "-o"]
+        assert runs.ddpm("sample", *words, pictures).code == 0
+        assert runs.ddpm("sample", *words, points).code == 0
+        latent = tmp_path / "z.safetensors"
+        assert runs.ddpm("encode", pictures, *words, latent).code == 0
+        files = [pictures, points, latent]
+        models = ["mnist", finished, finished / "state.safetensors", find.bundled()[-1]]
+        moments = find.BUNDLED / "mnist.moments.safetensors"
+        self.run(
+            *((0, ["info", name, *more]) for name in models for more in ([], ["--toml"])),
+            *((0, ["info", name, *more]) for name in files for more in ([], ["--json"])),
+            *((0, ["info", name, "--command"]) for name in files[:2]),
+            (0, ["info", moments]),
+            (1, ["info", tmp_path / "missing"]),
+        )
+
+
+class TestProcess:
     def test_module_runs(self) -> None:
         assert python("-m", "ddpm_cli", "-V").stdout == f"ddpm, version {__version__}\n"
 

@@ -66,28 +66,28 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
         raise ConfigError(
             "--command: only for samples: name a .png, .npz or .safetensors that ddpm made"
         )
-    header, facts = _model(target)
+    config, facts = _model(target)
     if as_toml:
-        console.result(dump_toml(header).rstrip("\n"))
+        console.result(dump_toml(config).rstrip("\n"))
     else:
         _show(facts, as_json)
 
 
 def _record(target: str | None) -> dict[str, Any] | None:
     """What a file of samples says of its own making; None of a model."""
+    from ddpm_cli.files import records
     from ddpm_cli.files.checkpoints import latents
-    from ddpm_cli.files.images.pixels import read_metadata
-    from ddpm_cli.files.outputs.numbers import provenance
+    from ddpm_cli.files.images import metadata
 
     path = Path(target or "")
     if path.suffix in (".safetensors", ".npz") and path.is_file():
-        return provenance(path) or latents.record(path)
+        return records.of_samples(path) or latents.record(path)
     if path.suffix in (".csv", ".npy", ".gif"):
         fix = "samples as .png, .npz or .safetensors say how they were made"
         raise Refusal(f"{target}: this kind of file holds no record of its making", fix)
     if target != "-" and not path.name.lower().endswith(".png"):
         return None
-    record = read_metadata(console.binary_input() if target == "-" else path)
+    record = metadata.read(console.binary_input() if target == "-" else path)
     if not record:
         raise Refusal(f"{target}: no ddpm made this image, or its metadata was stripped")
     return record
@@ -96,23 +96,21 @@ def _record(target: str | None) -> dict[str, Any] | None:
 def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and facts of a checkpoint."""
     from ddpm_cli.files.checkpoints import find
-    from ddpm_cli.files.checkpoints.header import read_header
-    from ddpm_cli.models import build
+    from ddpm_cli.files.checkpoints.header import parameters, read_header, shapes
 
-    found = find.find(target)
-    header = read_header(found.path, verify=True)
+    path = find.find(target).path
+    header = read_header(path, verify=True)
     facts: dict[str, Any] = {
-        "file": str(found.path),
+        "file": str(path),
         "hash": header.hash,
         "version": header.version,
         "kind": header.kind,
     }
     if header.fitted is not None:
-        return header.config, facts | _belonging(header, found.path)
-    network = build.outline(header, found.path)
+        return header.config, facts | _belonging(header, path)
     facts |= {
         "summary": header.config.get("summary", ""),
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": parameters(shapes(path), header.kind),
         "step": header.step,
         "images_seen": header.step * header.config["train"]["batch"],
         "shape": list(header.data.shape),

@@ -29,9 +29,9 @@ def command(name: str | None, as_json: bool) -> None:
     if name is not None:
         _print_one(name, as_json)
         return
-    found = presets.list_presets()
-    width = max((len(name) for name, _, _ in found), default=0)
-    for preset, summary, where in found:
+    listed = presets.list_presets()
+    width = max((len(preset) for preset, _, _ in listed), default=0)
+    for preset, summary, where in listed:
         if as_json:
             console.json_line({"name": preset, "summary": summary, "where": where})
         else:

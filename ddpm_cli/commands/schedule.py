@@ -67,12 +67,12 @@ def command(
     """
     if as_csv + as_json + (plot is not None) > 1:
         raise click.UsageError("Give only one of --csv, --json and --plot.")
-    schedule = _schedule(ctx, model)
+    count = PLOTTED if plot is not None else _row_count(rows)
+    table = tabulate(_schedule(ctx, model), count)
     if plot is not None:
-        _plot(tabulate(schedule, PLOTTED), plot, force)
+        _plot(table, plot, force)
         console.result(str(plot))
         return
-    table = tabulate(schedule, _row_count(rows))
     if as_json:
         for row in table:
             console.json_line({key: _finite(value) for key, value in row.items()})
@@ -112,18 +112,19 @@ def tabulate(schedule: "Schedule", count: int | None) -> list[Row]:
 
 
 def _schedule(ctx: click.Context, model: str | None) -> "Schedule":
+    """The schedule that is asked for; torch is imported when no setting can be wrong any more."""
     from ddpm_cli.files.checkpoints import find
     from ddpm_cli.files.checkpoints.header import read_header
+
+    place = None if model is None else find.find(model)
+    header = None if place is None else read_header(place.path)
+    trained = Layer(place.name, header.config) if place and header else None
+    settings = config.resolve(shared.layers(ctx, header=trained))
     from ddpm_cli.models import build
 
-    if model is None:
-        return build.schedule(config.resolve(shared.layers(ctx)))
-    found = find.find(model)
-    header = read_header(found.path)
-    asked = config.resolve(shared.layers(ctx, header=Layer(found.name, header.config)))
-    if asked["schedule"] == header.config["schedule"]:
-        return build.schedule_of(header, found.path)
-    return build.schedule(asked)
+    if place and header and settings["schedule"] == header.config["schedule"]:
+        return build.schedule_of(header, place.path)
+    return build.schedule(settings)
 
 
 def _row_count(text: str) -> int | None:

@@ -32,9 +32,9 @@ def command(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
     Checks schedules, samplers and losses against exact values, the arithmetic of the device,
     that an image does not depend on its batch, and that checkpoints survive a round trip.
     """
+    config = configuration.resolve(shared.layers(ctx))
     from ddpm_cli import hardware
 
-    config = configuration.resolve(shared.layers(ctx))
     compute = hardware.compute(**config["compute"])
     dtype = str(compute.dtype).removeprefix("torch.")
     console.say(f"device {compute.device}, networks in {dtype}")

@@ -79,9 +79,10 @@ def command(
         "seed": "train.seed",
         "init": "init.model",
     }
+    config = configuration.resolve(shared.layers(ctx, keys))
     from ddpm_cli.models import build
 
-    config = build.inlined(configuration.resolve(shared.layers(ctx, keys)))
+    config = build.inlined(config)
     name = preset or (config_file.stem if config_file else "custom")
     folder = Path(output) if output else Path("runs") / name
     if dry_run:

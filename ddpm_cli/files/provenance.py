@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal
 from ddpm_cli.settings.config import SAMPLING, Config
@@ -32,6 +30,8 @@ def record(
     arguments: the words of the options that only this command has. The files add their own
     seeds and inputs.
     """
+    import torch
+
     found: dict[str, Any] = {
         "version": __version__,
         "command": command,

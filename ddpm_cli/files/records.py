@@ -1,7 +1,13 @@
 """What all outputs share: how seeds are written, and what a file says of its own making."""
 
+import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from ddpm_cli.errors import Refusal
+from ddpm_cli.files import tensor_file
 
 METADATA_KEY = "ddpm"
 
@@ -18,3 +24,39 @@ def compact(seeds: Sequence[int]) -> str:
         else:
             parts.append([seed, seed])
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """A record as it is written into files; {} if the text is none."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def of_samples(path: Path) -> dict[str, Any] | None:
+    """What a .safetensors or .npz file of samples says of its making; None of a checkpoint."""
+    if path.suffix == ".npz":
+        return _archived(path)
+    try:
+        with path.open("rb") as file:
+            text = tensor_file.read(file).metadata.get(METADATA_KEY, "")
+    except ValueError:
+        return None  # whoever reads it as a checkpoint says what is wrong with it
+    record = parsed(text)
+    return record if "command" in record else None
+
+
+def _archived(path: Path) -> dict[str, Any]:
+    """What an .npz file of samples says of its making."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            record = parsed(str(archive[METADATA_KEY]))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        record = {}
+    if not record:
+        raise Refusal(f"{path}: no ddpm made this file, or it is corrupt")
+    return record

@@ -20,7 +20,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Step, Visited
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.header import SCHEDULE, DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
 from ddpm_cli.networks.parts.heads import Head, Tap
@@ -90,8 +90,7 @@ def schedule_of(header: Header, path: Path) -> Schedule:
 
 def trained_schedule(made: nn.Module, weights: dict[str, Tensor]) -> Schedule:
     """The learned schedule `made` with what a checkpoint's weights say of it."""
-    own = "schedule."
-    mine = {k.removeprefix(own): v for k, v in weights.items() if k.startswith(own)}
+    mine = {k.removeprefix(SCHEDULE): v for k, v in weights.items() if k.startswith(SCHEDULE)}
     made.load_state_dict(mine)
     made.requires_grad_(False)
     return cast(Schedule, made)

@@ -140,7 +140,7 @@ def exported(kind: str, attribute: str) -> Callable[..., Any]:
     """
     component = _components(kind).get(canonical(attribute))
     if component is None or component.attribute != attribute:
-        raise AttributeError(f"{KINDS[kind][0]} has no component {attribute}")
+        raise AttributeError(f"{KINDS[kind]} has no component {attribute}")
     return load(component)
 
 

@@ -7,7 +7,7 @@ and a SHA-256 over all of it and the tensors; it is the only metadata of a safet
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 ENTRY = "ddpm"
 SIDE_LIMIT = 2**16  # pixels or channels: more than any network takes
+AVERAGE = "average."  # names of the averaged weights in a state start so
+SCHEDULE = "schedule."  # and of a learned schedule's
+# Tensors of layers that are not trained: random features of the label, running statistics.
+_BUFFERS = {"frequencies", "running_mean", "running_var", "num_batches_tracked"}
 _CHUNK = 1 << 22
 
 
@@ -122,6 +126,21 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
     with path.open("rb") as file:
         layout, _ = _fields(path, file)
     return {name: tuple(entry["shape"]) for name, entry in layout.items()}
+
+
+def parameters(tensors: Mapping[str, Sequence[int]], kind: str = "model") -> int:
+    """How many numbers of a network are trained, by the shapes of a model's or a state's tensors.
+
+    A learned schedule is no part of the network, and some tensors of layers are not trained.
+    """
+    prefix = AVERAGE if kind == "state" else ""
+    return sum(
+        math.prod(shape)
+        for name, shape in tensors.items()
+        if name.startswith(prefix)
+        and not name.removeprefix(prefix).startswith(SCHEDULE)
+        and name.rpartition(".")[2] not in _BUFFERS
+    )
 
 
 def digest(fields: Mapping[str, Any], layout: Mapping[str, Any]) -> "hashlib._Hash":

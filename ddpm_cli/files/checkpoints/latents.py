@@ -6,16 +6,15 @@ A checkpoint of kind "latents": its configuration is the one that they were made
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings.config import SAMPLING, Layer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KIND = "latents"
 
@@ -29,8 +28,8 @@ class Latents(NamedTuple):
     """
 
     path: Path
-    z: Tensor
-    sigma: Tensor
+    z: "Tensor"
+    sigma: "Tensor"
     names: list[str]
     record: Mapping[str, Any]
     is_walk: bool
@@ -46,21 +45,27 @@ class Latents(NamedTuple):
         return [Layer(str(self.path), tables)] if self.is_walk else []
 
 
-def is_of(found: Latents, model: Path) -> bool:
+def is_of(latents: Latents, model: Path) -> bool:
     """Whether the model in a file is the one that made the latents."""
-    return bool(read_header(model).hash == found.record["hash"])
+    return bool(read_header(model).hash == latents.record["hash"])
 
 
-def save(found: Latents) -> None:
-    """Write latents; `found.header` is the model's with the configuration they were made with."""
-    facts = {**found.record, "names": found.names, "sigma": float(found.sigma)}
-    facts["method"] = "ode" if found.is_walk else "forward"
-    header = found.header._replace(kind=KIND, hash="", fitted=facts, version=__version__)
-    checkpoint.save(found.path, {"latents": found.z.float()}, header)
+def save(latents: Latents) -> None:
+    """Write latents, whose header is the model's with the configuration they were made with."""
+    from ddpm_cli.files.checkpoints import checkpoint
+
+    facts = {**latents.record, "names": latents.names, "sigma": float(latents.sigma)}
+    facts["method"] = "ode" if latents.is_walk else "forward"
+    header = latents.header._replace(kind=KIND, hash="", fitted=facts, version=__version__)
+    checkpoint.save(latents.path, {"latents": latents.z.float()}, header)
 
 
 def load(path: Path) -> Latents:
     """Read latents that `ddpm encode` wrote, or refuse the file."""
+    import torch
+
+    from ddpm_cli.files.checkpoints import checkpoint
+
     fix = "give what ddpm encode -o FILE wrote"
     if path.suffix != ".safetensors":
         raise Refusal(f"{path}: no latents, which end in .safetensors; {fix}")

@@ -5,16 +5,16 @@ A checkpoint of kind "moments" whose header holds the hash of the model that it 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ddpm_cli import __version__
-from ddpm_cli.diffusion.analytic import Moments
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import Header
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ddpm_cli.diffusion.analytic import Moments
 
 SUFFIX = ".moments"
 _HEAD = "head."
@@ -24,8 +24,8 @@ class Fit(NamedTuple):
     """What `ddpm fit` measured: moments, and the weights of a head for single pixels, if any."""
 
     path: Path
-    moments: Moments
-    head: dict[str, Tensor]
+    moments: "Moments"
+    head: "dict[str, Tensor]"
     header: Header
 
 
@@ -35,9 +35,11 @@ def beside(model: Path) -> Path:
 
 
 def save(
-    path: Path, moments: Moments, head: Mapping[str, Tensor], model: Header, **facts: Any
+    path: Path, moments: "Moments", head: "Mapping[str, Tensor]", model: Header, **facts: Any
 ) -> Header:
     """Write moments of the model with that header; `facts` say how they were measured."""
+    from ddpm_cli.files.checkpoints import checkpoint
+
     tensors = {"sigma": moments.sigma, "gamma": moments.gamma}
     tensors |= {_HEAD + name: value for name, value in head.items()}
     fitted = {"model": model.hash, **facts}
@@ -47,6 +49,11 @@ def save(
 
 def load(path: Path, model: Header, name: str) -> Fit:
     """The moments in the file `path`, which must belong to the model with that header."""
+    import torch
+
+    from ddpm_cli.diffusion.analytic import Moments
+    from ddpm_cli.files.checkpoints import checkpoint
+
     fix = f"type: ddpm fit {name}"
     if not path.exists():
         raise Refusal(f"{path}: no moments, which an optimal variance needs; {fix}")

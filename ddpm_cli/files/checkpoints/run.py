@@ -17,7 +17,7 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints.checkpoint import load, save
-from ddpm_cli.files.checkpoints.header import Header, read_header
+from ddpm_cli.files.checkpoints.header import AVERAGE, Header, read_header
 from ddpm_cli.settings.checks import differences
 from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.settings.toml import dump_toml
@@ -43,7 +43,6 @@ FREE = {
     "train.workers",
 }
 LOCK = "run.lock"
-AVERAGE = "average."  # names of the averaged weights in a state start so
 
 
 class Run:

@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
-
-from PIL import Image, UnidentifiedImageError
+from typing import TYPE_CHECKING, BinaryIO
 
 from ddpm_cli.errors import Refusal
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Readable = str | Path | BinaryIO
 
@@ -30,11 +31,13 @@ def is_image_name(name: str) -> bool:
 
 
 @contextmanager
-def opened(source: Readable, name: str = "") -> Iterator[tuple[Image.Image, str]]:
+def opened(source: Readable, name: str = "") -> "Iterator[tuple[Image.Image, str]]":
     """Open within the limits, and turn whatever Pillow raises into a Refusal naming the file."""
+    from PIL import Image, UnidentifiedImageError
+
     name = name or _name(source)
     try:
-        with warnings.catch_warnings(), _stream(source, name) as stream:
+        with warnings.catch_warnings(), bounded(source, name) as stream:
             warnings.simplefilter("ignore")
             with Image.open(stream, formats=FORMATS) as image:
                 _accept_size(image, name)
@@ -65,11 +68,12 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _stream(source: Readable, name: str) -> Iterator[BinaryIO]:
+def bounded(source: Readable, name: str = "") -> Iterator[BinaryIO]:
     """Give a seekable stream of bounded length; pipes are read into memory."""
+    name = name or _name(source)
     if isinstance(source, (str, Path)):
-        with Path(source).open("rb") as stream, _stream(stream, name) as bounded:
-            yield bounded
+        with Path(source).open("rb") as stream, bounded(stream, name) as whole:
+            yield whole
         return
     size = _regular_size(source)
     if size is None:
@@ -90,7 +94,7 @@ def _regular_size(stream: BinaryIO) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) and stream.seekable() else None
 
 
-def _accept_size(image: Image.Image, name: str) -> None:
+def _accept_size(image: "Image.Image", name: str) -> None:
     width, height = image.size
     if width < 1 or height < 1:
         raise Refusal(f"{name}: the image is {width}x{height} pixels")

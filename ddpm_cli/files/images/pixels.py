@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files import records
 from ddpm_cli.files.images import png
 from ddpm_cli.files.images.opening import BYTE_LIMIT, Readable, opened
 from ddpm_cli.files.records import METADATA_KEY
@@ -88,19 +89,16 @@ def read_metadata(source: Readable) -> dict[str, Any]:
     with opened(source) as (image, name):
         if image.format != "PNG" or not isinstance(image.info.get(METADATA_KEY), str):
             return {}
-        found = carried(image)
-    if not found:
+        record = carried(image)
+    if not record:
         raise Refusal(f"{name}: its {METADATA_KEY} entry is damaged")
-    return found
+    return record
 
 
 def carried(image: Image.Image) -> dict[str, Any]:
     """What encode_png stored beside the pixels, if a decoded image still has it whole."""
-    try:
-        found = json.loads(image.info.get(METADATA_KEY, ""))
-    except (ValueError, TypeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    text = image.info.get(METADATA_KEY)
+    return records.parsed(text) if isinstance(text, str) else {}
 
 
 def open_image(source: Readable, mode: Mode = "RGB", *, name: str = "") -> Tensor:

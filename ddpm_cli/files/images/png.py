@@ -1,4 +1,4 @@
-"""Check that a PNG file is whole, which decoders do only in part.
+"""The parts of a PNG file, read without a decoder: whether they are whole, and their texts.
 
 Pillow ignores the check sums of the pixels and leaves rows that are missing black.
 Format: https://www.w3.org/TR/png/
@@ -31,6 +31,22 @@ def check(stream: BinaryIO, limit: int) -> None:
     if unpacked < expected:
         raise ValueError(f"{unpacked} of {expected} bytes of pixels are there")
     stream.seek(start)
+
+
+def text(stream: BinaryIO, key: str, limit: int) -> str | None:
+    """Return what stands under a key before the pixels, if it is there and not packed.
+
+    ValueError: no PNG, or a damaged one.
+    """
+    if stream.read(len(SIGNATURE)) != SIGNATURE:
+        raise ValueError("no PNG")
+    told, kind = None, b""
+    while kind not in (b"IDAT", b"IEND"):
+        kind, data = _chunk(stream, limit)
+        name, end, value = data.partition(b"\0")
+        if kind == b"tEXt" and end and name == key.encode("latin-1"):
+            told = value.decode("latin-1")
+    return told
 
 
 def _chunk(stream: BinaryIO, limit: int) -> tuple[bytes, bytes]:

@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.lib import format as npy
-from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.errors import Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.records import METADATA_KEY, Names, Record, compact
@@ -32,30 +30,6 @@ def size(path: Path, count: int, shape: tuple[int, ...], is_image: bool) -> int:
     """The bytes of disk that samples take, which wait in a file beside their own."""
     whole = not is_image or path.suffix == ".safetensors"
     return 2 * count * math.prod(shape) * (4 if whole else 1)
-
-
-def provenance(path: Path) -> dict[str, Any] | None:
-    """What a .safetensors or .npz file of samples says of its making; None of a checkpoint."""
-    if path.suffix == ".npz":
-        return _archived(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            entry = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
-    except (SafetensorError, ValueError, RecursionError):
-        return None  # whoever reads it as a checkpoint says what is wrong with it
-    return entry if isinstance(entry, dict) and "command" in entry else None
-
-
-def _archived(path: Path) -> dict[str, Any]:
-    """What an .npz file of samples says of its making."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            entry = json.loads(str(archive[METADATA_KEY]))
-    except (OSError, ValueError, KeyError, EOFError, RecursionError, zipfile.BadZipFile):
-        entry = None
-    if not isinstance(entry, dict):
-        raise Refusal(f"{path}: no ddpm made this file, or it is corrupt")
-    return entry
 
 
 class Rows:

@@ -200,7 +200,6 @@ class TestHeader:
             lambda fields: fields["config"]["network"].update(width=-1),
             lambda fields: fields["config"]["network"].update(width=8.5),
             lambda fields: fields["config"]["network"].update(os="system"),
-            lambda fields: fields["config"]["network"].update(multipliers=[1, -3]),
             lambda fields: fields["config"].update(evil={"name": "x"}),
             lambda fields: fields["data"].update(shape=[]),
             lambda fields: fields["data"].update(shape=[1, 0, 8]),
@@ -212,6 +211,15 @@ class TestHeader:
     def test_of_wrong_entries(self, change: Callable[[Header], None], model: Path) -> None:
         entry(model, change)
         refused(model, "corrupt")
+
+    def test_of_a_config_that_no_network_fits(self, model: Path) -> None:
+        """What only building it can tell is told where it is built; the header is shown."""
+        entry(model, lambda fields: fields["config"]["network"].update(multipliers=[1, -3]))
+        outcome = ddpm("sample", "-m", model, "-o", "-")
+        assert (outcome.code, outcome.binary) == (1, b"")
+        last = outcome.err.splitlines()[-1]
+        assert last.startswith(f"Error: {model}: corrupt: no network can be built from it")
+        assert ddpm("info", model).code == 0
 
     def test_of_a_config_for_other_weights(self, model: Path) -> None:
         entry(model, lambda fields: fields["config"]["network"].update(width=16))

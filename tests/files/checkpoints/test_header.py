@@ -3,9 +3,17 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
 
 from ddpm_cli.files.checkpoints import checkpoint, header
-from ddpm_cli.files.checkpoints.find import find
+from ddpm_cli.files.checkpoints.find import bundled, find
+from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.models import build
+from ddpm_cli.settings import catalog, presets
+from ddpm_cli.settings.config import Layer, resolve
 
 HEAVY = {"torch", "numpy", "PIL", "safetensors"}
 
@@ -25,3 +33,49 @@ def test_shapes_are_those_of_the_tensors(finished: Path) -> None:
     for path in (finished / "model.safetensors", find("mnist").path):
         _, tensors = checkpoint.load(path)
         assert header.shapes(path) == {name: tuple(t.shape) for name, t in tensors.items()}
+
+
+def same_count(config: dict[str, Any], info: DataInfo) -> bool:
+    """Whether the parameters of a configuration's network are counted as torch counts them."""
+    with torch.device("meta"):
+        network = build.network(config, info)
+    model = build.trained(config, network)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.weights().items()}
+    counted = sum(p.numel() for p in network.parameters())
+    assert counted > 0
+    return header.parameters(shapes) == counted
+
+
+class TestParameters:
+    @pytest.mark.parametrize("name", bundled())
+    def test_of_bundled_models(self, name: str) -> None:
+        path = find(name).path
+        there = header.read_header(path)
+        network = build.outline(there, path)
+        counted = sum(p.numel() for p in network.parameters())
+        assert header.parameters(header.shapes(path)) == counted
+
+    @pytest.mark.parametrize("name", presets.names())
+    def test_of_presets(self, name: str) -> None:
+        """Learned schedules, Fourier features and low-pass filters are among them."""
+        assert same_count(
+            resolve(presets.layers(name)), DataInfo((3, 32, 32), tuple("0123456789"))
+        )
+
+    @pytest.mark.parametrize("name", catalog.names("network"))
+    def test_of_every_network(self, name: str) -> None:
+        """Name a layer's tensor that is not trained as the others, or count it in header.py."""
+        tables = {"network": {"name": name, "classes": 3}}
+        if name == "classifier":
+            tables["loss"] = {"name": "cross-entropy"}
+        assert same_count(resolve([Layer("test", tables)]), DataInfo((1, 32, 32), tuple("abc")))
+
+    def test_of_a_state(self, finished: Path) -> None:
+        model, state = (finished / f"{name}.safetensors" for name in ("model", "state"))
+        counted = header.parameters(header.shapes(model))
+        assert header.parameters(header.shapes(state), "state") == counted
+
+    def test_running_statistics_are_not_trained(self) -> None:
+        layers = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4))
+        shapes = {name: tuple(tensor.shape) for name, tensor in layers.state_dict().items()}
+        assert header.parameters(shapes) == sum(p.numel() for p in layers.parameters())
