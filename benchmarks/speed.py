@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ddpm_cli import hardware
 from ddpm_cli.models import build
-from ddpm_cli.pipelines import train as trainer
+from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, loop_setting
 from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.training.distributed import Group
@@ -116,11 +116,10 @@ class _Countdown:
 
 def ours(name: str, remark: str, config: Config, compute: hardware.Compute) -> Contender:
     """A network of this project, trained by the loop of `ddpm train` with all that it does."""
-    data, test = build.images(config, "train"), build.images(config, "test")
-    info = build.data_info(data)
-    state = trainer.state(config, info, compute)
-    setting = trainer.setting(config, compute, Group(0, 1, 0), state, data, test)
-    network = build.network(config, info).eval().requires_grad_(False)
+    materials = Materials.of(config, compute, Group(0, 1, 0), Sets.of(config))
+    state = fresh_state(materials)
+    setting = loop_setting(materials, state)
+    network = build.network(config, materials.info).eval().requires_grad_(False)
     sampling = compute.run(compute.place(network, cast=True))
     batch, classes = config["train"]["batch"], config["network"]["classes"]
     x = torch.rand(batch, *SHAPE, dtype=compute.state_dtype, device=compute.device) * 2 - 1

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ddpm_cli import cli, signals
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.pipelines import train as trainer
+from ddpm_cli.pipelines.journal import Journal
 from ddpm_cli.training.state import State
 
 NETWORK = (
@@ -160,9 +160,9 @@ class Quiet:
 @contextlib.contextmanager
 def signal_after(steps: int, number: signal.Signals, times: int = 1) -> Iterator[None]:
     """Send this process a signal when a training has counted so many steps."""
-    real, count = trainer.Journal.advance, 0
+    real, count = Journal.advance, 0
 
-    def advance(self: trainer.Journal, note: str) -> None:
+    def advance(self: Journal, note: str) -> None:
         nonlocal count
         count += 1
         real(self, note)
@@ -170,11 +170,11 @@ def signal_after(steps: int, number: signal.Signals, times: int = 1) -> Iterator
             for _ in range(times):
                 os.kill(os.getpid(), number)
 
-    trainer.Journal.advance = advance  # type: ignore[method-assign]
+    Journal.advance = advance  # type: ignore[method-assign]
     try:
         yield
     finally:
-        trainer.Journal.advance = real  # type: ignore[method-assign]
+        Journal.advance = real  # type: ignore[method-assign]
 
 
 def flip_bit(path: Path, position: int) -> None:

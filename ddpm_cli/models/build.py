@@ -27,6 +27,7 @@ from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.checks import CLASSIFIER, purpose
 from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.inlining import inlined
 
 # What the other kinds of checkpoints are.
 _NO_MODELS = {
@@ -94,19 +95,6 @@ def trained_schedule(made: nn.Module, weights: dict[str, Tensor]) -> Schedule:
     made.load_state_dict(mine)
     made.requires_grad_(False)
     return cast(Schedule, made)
-
-
-def inlined(config: Config) -> Config:
-    """The configuration with the numbers of its schedule's file in the file's place."""
-    settings = config["schedule"]
-    if not settings.get("file"):
-        return config
-    path = Path(settings["file"])
-    try:
-        values = [float(line) for line in path.read_text("utf-8").split()]
-    except (ValueError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path}: {error}", "give a text file with one number a line") from None
-    return config | {"schedule": settings | {"file": "", "values": values}}
 
 
 def task(config: Config, info: DataInfo) -> Task | None:

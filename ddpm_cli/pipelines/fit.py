@@ -1,26 +1,108 @@
-"""What `ddpm fit` measures: moments of a model's noise, and a head that tells pixels apart."""
+"""`ddpm fit`: moments of a model's noise, and a head that tells pixels apart."""
 
 import time
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli import console, signals
+from ddpm_cli import console, hardware, signals
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import analytic
 from ddpm_cli.diffusion.analytic import Moments
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.errors import Refusal
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints import moments as sidecar
 from ddpm_cli.hardware import Compute
+from ddpm_cli.models import build
 from ddpm_cli.networks.parts.heads import Head, Tap
+from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.settings.requests import Fit
+from ddpm_cli.settings.toml import toml_value
+from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import Images, order, prepare
-from ddpm_cli.training.conditions import on
 from ddpm_cli.training.loop import rate
 
 LR = 2e-3  # of the head
 WARMUP = 50
+BATCH = 64
+
+
+def run(request: Fit, opened: Opened) -> None:
+    """Measure moments, or take those that are there, and say what they are good for."""
+    name, header = opened.found.name, opened.header
+    path = request.output or sidecar.beside(opened.found.path)
+    if not path.exists() or request.use.force:
+        if not _written(request, opened, path):
+            return
+    elif request.trajectory is None:
+        raise Refusal(f"{path}: exists already", "give -o FILE, or --force to replace it")
+    values: dict[str, Any] = {"path": str(path)}
+    if request.trajectory is not None:
+        values["timesteps"] = _trajectory(sidecar.load(path, header, name), request.trajectory)
+    if request.use.as_json:
+        console.json_line(values)
+    elif request.trajectory is None:
+        console.result(str(path))
+    else:
+        levels = {"name": "explicit", "timesteps": values["timesteps"]}
+        console.result(f"levels={toml_value(levels)}")
+    if request.trajectory is None:
+        sampler = "" if "variance" in header.config["sampler"] else "--sampler ddpm "
+        console.say(f"try: ddpm sample -m {name} {sampler}--set sampler.variance=optimal")
+
+
+def _written(request: Fit, opened: Opened, path: Path) -> bool:
+    """Measure moments, train a head if asked for, and write both; False if stopped."""
+    source = _source(request, opened)
+    levels = analytic.grid(source.denoiser.schedule, request.levels)
+    console.say(f"{request.count} images at {len(levels)} noise levels")
+    measured = moments(source, levels, request.count, request.estimate)
+    if measured is None:
+        return False
+    weights: dict[str, Tensor] = {}
+    if request.diagonal:
+        trained = head(source, measured, request.diagonal, request.steps, request.minutes)
+        if trained is None:
+            return False
+        weights = trained.state_dict()
+    sidecar.save(
+        path,
+        measured,
+        weights,
+        opened.header,
+        method=request.diagonal or request.estimate,
+        levels=len(levels),
+        count=request.count,
+        seed=request.seed,
+    )
+    return True
+
+
+def _source(request: Fit, opened: Opened) -> "Source":
+    """The model and its data, or other data of the same kind that are asked for."""
+    config, path = opened.config, opened.found.path
+    header, weights = checkpoint.load(path)
+    images = build.images(config, "train")
+    info, nulls = build.data_info(images), conditions.nulls(config["network"])
+    if info.shape != header.data.shape or (nulls and info.classes != header.data.classes):
+        raise ConfigError("data: not like the data of the model, in shape or in classes")
+    compute = hardware.compute(**config["compute"])
+    denoiser = build.restored(header, weights, compute, path)
+    batch = request.use.batch or BATCH
+    return Source(denoiser, images, info.shape, nulls, compute, request.seed, batch)
+
+
+def _trajectory(fit: sidecar.Fit, count: int) -> list[int]:
+    """The best `count` levels as indices; refused where the process has none."""
+    schedule = build.schedule(fit.header.config)
+    try:
+        return analytic.trajectory(schedule, fit.moments, count)
+    except ValueError as error:
+        raise ConfigError(f"--trajectory {count}: {error}") from None
 
 
 class Source(NamedTuple):
@@ -45,7 +127,7 @@ class Source(NamedTuple):
         rng = Rng([keyed(self.seed, "fit", first + row) for row in range(count)])
         x0, told = prepare(rows, told, rng, self.nulls, drop={})
         x0 = x0.to(self.compute.device, self.compute.state_dtype)
-        return x0, rng.normal(x0), on(self.compute.device, told)
+        return x0, rng.normal(x0), conditions.on(self.compute.device, told)
 
 
 @torch.no_grad()
@@ -66,21 +148,21 @@ def moments(
                 predicted = analytic.predicted_noise(
                     source.denoiser, x0, noise, sigma, **condition
                 )
-                for column, found in enumerate(analytic.squares(noise, predicted)):
-                    sums[row, column] += found.double().sum().cpu()
+                for column, squares in enumerate(analytic.squares(noise, predicted)):
+                    sums[row, column] += squares.double().sum().cpu()
             bar.advance(len(x0))
     norm, error = (sums / count).unbind(1)
     return _checked(Moments(levels, 1 - error if estimate == "error" else norm))
 
 
-def _checked(found: Moments) -> Moments:
-    if not bool(torch.isfinite(found.gamma).all()):
+def _checked(measured: Moments) -> Moments:
+    if not bool(torch.isfinite(measured.gamma).all()):
         raise Refusal("the network's output has values that are not finite", "use --dtype float32")
-    return found
+    return measured
 
 
 def head(
-    source: Source, found: Moments, method: Literal["npr", "sn"], steps: int, minutes: float
+    source: Source, known: Moments, method: Literal["npr", "sn"], steps: int, minutes: float
 ) -> Head | None:
     """A head trained for `steps` batches, or as many as `minutes` allow; None if stopped.
 
@@ -100,7 +182,7 @@ def head(
             if signals.requested():
                 return None
             optimizer.param_groups[0]["lr"] = LR * rate(step, steps, WARMUP, "cosine")
-            target, weight = _lesson(source, found, method, step)
+            target, weight = _lesson(source, known, method, step)
             loss = (weight * (trained(tap.features) - target).square()).mean()
             optimizer.zero_grad()
             loss.backward()
@@ -115,12 +197,12 @@ def head(
 
 @torch.no_grad()
 def _lesson(
-    source: Source, found: Moments, method: Literal["npr", "sn"], step: int
+    source: Source, known: Moments, method: Literal["npr", "sn"], step: int
 ) -> tuple[Tensor, Tensor]:
     """Call the network at random levels; return what the head should say, and its weight."""
     x0, noise, condition = source.draw(step, source.batch)
     chance = Rng([keyed(source.seed, "level", step)]).uniform(len(x0))[0]
-    sigma = found.sigma[(chance * len(found.sigma)).long()]
+    sigma = known.sigma[(chance * len(known.sigma)).long()]
     predicted = analytic.predicted_noise(source.denoiser, x0, noise, sigma, **condition)
-    target, weight = analytic.share(method, noise, predicted, 1 - found.at(sigma))
+    target, weight = analytic.share(method, noise, predicted, 1 - known.at(sigma))
     return target.float(), weight.float()

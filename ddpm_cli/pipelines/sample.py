@@ -145,7 +145,7 @@ def _draw(task: Task, moves: int, counted: list[int] | None) -> None:
     place = distributed.group()
     target, watch = _target(task, place.ranks), _watch(task, place.ranks, moves)
     compute = hardware.compute(**config["compute"])
-    compute = compute._replace(device=distributed.own(compute.device, place))
+    compute = compute._replace(device=distributed.local_device(compute.device, place))
     drawer = model.opened(
         found,
         config,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.seeds import LIMIT
 
 # A model's own way to walk is for drawing new images. Levels run to where the image is gone;
@@ -255,3 +255,34 @@ class Nll:
     curve: Path | None = None
     seed: int = 0
     look: Look = field(default_factory=Look)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """`ddpm train`: a run in a folder, begun or gone on with; force: begun anew."""
+
+    config: Config
+    folder: Path
+    force: bool = False
+    as_json: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """`ddpm fit`: moments of a model in the file `output`, by default beside it.
+
+    count: images, at so many levels; diagonal: what a head for single pixels learns, if one is
+    trained, for so many steps or minutes (0: no limit); trajectory: how many levels to choose.
+    """
+
+    use: Use
+    output: Path | None = None
+    count: int = 1024
+    levels: int = 100
+    estimate: Literal["error", "norm"] = "error"
+    diagonal: Literal["npr", "sn"] | None = None
+    steps: int = 3000
+    minutes: float = 10.0
+    trajectory: int | None = None
+    seed: int = 0

@@ -52,7 +52,7 @@ def wait(place: Group) -> None:
         torch.distributed.barrier()
 
 
-def own(device: torch.device, place: Group) -> torch.device:
+def local_device(device: torch.device, place: Group) -> torch.device:
     """The device of this process: on CUDA each has its own."""
     if device.type != "cuda" or place.ranks == 1:
         return device

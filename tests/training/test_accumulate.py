@@ -16,10 +16,10 @@ from ddpm_cli.data.tasks import inpaint
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.draws import low_discrepancy
 from ddpm_cli.diffusion.labels import index
-from ddpm_cli.diffusion.losses.denoising import simple
+from ddpm_cli.diffusion.losses import simple
 from ddpm_cli.diffusion.parameterizations import v
-from ddpm_cli.diffusion.schedules.tables import cosine
-from ddpm_cli.networks.unets import unet
+from ddpm_cli.diffusion.schedules import cosine
+from ddpm_cli.networks import unet
 from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import Share
 from ddpm_cli.training.loop import Setting, train

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.diffusion.denoiser import Denoiser
-from ddpm_cli.diffusion.losses.denoising import simple
+from ddpm_cli.diffusion.losses import simple
 from ddpm_cli.diffusion.parameterizations import v
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules.tables import cosine
+from ddpm_cli.diffusion.schedules import cosine
 from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import prepare
 from ddpm_cli.training.objective import Objective

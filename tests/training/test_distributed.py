@@ -157,5 +157,5 @@ def test_one_process_needs_no_group() -> None:
     distributed.wait(alone)
     assert distributed.agreed(alone, True)
     assert not distributed.agreed(alone, False)
-    assert distributed.own(torch.device("cpu"), Group(1, 2, 1)) == torch.device("cpu")
+    assert distributed.local_device(torch.device("cpu"), Group(1, 2, 1)) == torch.device("cpu")
     distributed.stop(alone)

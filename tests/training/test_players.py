@@ -14,8 +14,8 @@ from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.losses.noised import Noised
 from ddpm_cli.diffusion.parameterizations import v
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules.tables import cosine
-from ddpm_cli.networks.perceptrons import mlp
+from ddpm_cli.diffusion.schedules import cosine
+from ddpm_cli.networks import mlp
 from ddpm_cli.training.loop import Setting, train
 from ddpm_cli.training.players import MODEL, Player, frozen
 from ddpm_cli.training.state import State

@@ -1,0 +1,83 @@
+"""What a training run leaves behind while it goes on, and how it hears that it must stop."""
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import console, signals
+from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.files import atomic
+from ddpm_cli.files.checkpoints.header import Header
+from ddpm_cli.files.checkpoints.run import Run
+from ddpm_cli.files.outputs import samples
+from ddpm_cli.models import build, walks
+from ddpm_cli.models.classes import classes_for
+from ddpm_cli.models.model import Model
+from ddpm_cli.pipelines.materials import Materials
+from ddpm_cli.training import distributed
+from ddpm_cli.training.batches import scaled
+from ddpm_cli.training.state import State
+
+SHEET = 64  # images on a sample sheet
+POINTS = 1024  # arrays in a sample plot
+
+
+class Journal:
+    """Writes what a run leaves behind, and passes on the wish to stop; see training.reporting."""
+
+    def __init__(self, run: Run, materials: Materials, *, as_json: bool, done: int) -> None:
+        self._run, self._materials, self._as_json = run, materials, as_json
+        self._leads = materials.place.leads
+        self.bar = console.progress(materials.config["train"]["steps"], "steps", done=done)
+
+    def log(self, values: dict[str, float]) -> None:
+        """Keep one line of metrics, and print it if stdout should have it."""
+        if self._leads:
+            self._run.log(values)
+            if self._as_json:
+                console.json_line(values)
+
+    def save(self, state: State) -> None:
+        """Write the state to go on from and the model to sample from."""
+        if self._leads:
+            header = self._header("state", state)._replace(threads=torch.get_num_threads())
+            self._run.save(state.tensors(), header)
+
+    def sheet(self, state: State) -> None:
+        """Draw a sheet of samples with the run's own sampler, or more points for a plot."""
+        if not self._leads or not isinstance(state.average, Denoiser):
+            return  # a classifier has nothing to draw
+        config, compute, _, _, info = self._materials
+        seeds = range(SHEET if info.is_image else POINTS)
+        drawer = Model("", self._header("model", state), config, compute, state.average)
+        numbers = classes_for(seeds, config, info)
+        batch = walks.Batch(seeds, drawer.conditions(numbers, **self._image(seeds)))
+        with compute.autocast():
+            final = walks.last(drawer.draw(batch, drawer.prepared()).states)
+        if final is not None:
+            suffix, data = samples.preview(info.restore(final.x), info.is_image)
+            self._run.samples.mkdir(exist_ok=True)
+            atomic.write(self._run.samples / f"step-{state.step:07d}{suffix}", data)
+
+    def advance(self, note: str) -> None:
+        """Count a step."""
+        self.bar.advance(note=note)
+
+    def stopping(self, overdue: bool) -> bool:
+        """Whether any process of the run was asked to stop, or is overdue."""
+        stop = overdue or signals.requested() is not None
+        return distributed.agreed(self._materials.place, stop)
+
+    def _header(self, kind: str, state: State) -> Header:
+        return Header(kind, self._materials.config, self._materials.info, state.step)
+
+    def _image(self, seeds: range) -> dict[str, Tensor]:
+        """What a conditional model is given for its sheet: test images, changed by its task."""
+        task, test = (
+            build.task(self._materials.config, self._materials.info),
+            self._materials.sets.test,
+        )
+        if task is None:
+            return {}
+        rows, _ = test[torch.arange(len(seeds)) % len(test)]
+        return {"image": task(scaled(rows), Rng(seeds))}

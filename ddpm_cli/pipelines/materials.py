@@ -1,0 +1,126 @@
+"""What a training run is made of, and all that the loop asks for made from it."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ddpm_cli import console, hardware
+from ddpm_cli.data.image_set import Data
+from ddpm_cli.diffusion.draws import uniform
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.hardware import Compute
+from ddpm_cli.models import build, walks
+from ddpm_cli.settings.checks import CLASSIFIER, purpose
+from ddpm_cli.settings.config import Config
+from ddpm_cli.training import conditions, distributed, held_out
+from ddpm_cli.training.batches import scaled
+from ddpm_cli.training.distributed import Group
+from ddpm_cli.training.init import init
+from ddpm_cli.training.loop import Setting
+from ddpm_cli.training.objective import Objective
+from ddpm_cli.training.players import MODEL, Player, frozen
+from ddpm_cli.training.state import Draw, Remembering, State
+
+HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
+
+
+class Sets(NamedTuple):
+    """The data to train on, and those of the same kind that are held out."""
+
+    train: Data
+    test: Data
+
+    @classmethod
+    def of(cls, config: Config) -> "Sets":
+        """Both splits of the data set that a configuration names."""
+        return cls(build.images(config, "train"), build.images(config, "test"))
+
+
+class Materials(NamedTuple):
+    """The settings of a run, where this process of it computes, and its data."""
+
+    config: Config
+    compute: Compute
+    place: Group
+    sets: Sets
+    info: DataInfo
+
+    @classmethod
+    def of(cls, config: Config, compute: Compute, place: Group, sets: Sets) -> "Materials":
+        """All of it, with what a checkpoint keeps of the data."""
+        return cls(config, compute, place, sets, build.data_info(sets.train))
+
+
+def local_compute(config: Config, place: Group) -> Compute:
+    """The device of this process and its number format."""
+    chosen = hardware.compute(**config["compute"])
+    return chosen._replace(device=distributed.local_device(chosen.device, place))
+
+
+def fresh_state(materials: Materials) -> State:
+    """A model on its device with a fresh optimizer, fused where torch has the kernel."""
+    config, compute = materials.config, materials.compute
+    torch.manual_seed(config["train"]["seed"])
+    model = build.trained(config, build.network(config, materials.info))
+    init(model, **config["init"])
+    compute.place(model.network)
+    if isinstance(model.schedule, nn.Module):
+        model.schedule.to(compute.device)
+    fused = compute.device.type in ("cpu", "cuda")
+    optimizer = torch.optim.AdamW(model.parameters(), fused=fused)
+    return State({MODEL: Player(model, optimizer, frozen(model))}, build.draw(config))
+
+
+def rehearse(materials: Materials, state: State) -> None:
+    """Compute the loss of one image, so that parts that do not fit are refused before any work."""
+    config, compute = materials.config, materials.compute
+    if config["network"].get("learned_variance") and config["loss"]["name"] == "simple":
+        console.warn("network.learned_variance: loss simple trains no variance; use hybrid")
+    if purpose(config) != CLASSIFIER:
+        walks.prepared(config, state.model.schedule)  # previews walk along these levels
+    rows, told = materials.sets.train[torch.zeros(1, dtype=torch.long)]
+    told = conditions.taken(told, conditions.nulls(config["network"]))
+    objective = Objective(state.average, build.loss(config), build.task(config, materials.info))
+    table = "draw"
+    try:
+        t, _ = state.draw(state.model.schedule, 1, Rng([0]))
+        table = "loss"
+        with torch.no_grad(), compute.autocast():
+            x0 = scaled(rows.to(compute.device))
+            objective(x0, t, Rng([0]), conditions.on(compute.device, told))
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{table}.{config[table]['name']}: {error}") from None
+
+
+def loop_setting(materials: Materials, state: State) -> Setting:
+    """What the loop trains with: the objective around the state's network, data and devices."""
+    config, compute, place, sets, info = materials
+    nulls, loss = conditions.nulls(config["network"]), build.loss(config)
+    compute.run(state.model.network)
+    task = build.task(config, info)
+    objective = Objective(state.model, loss, task)
+    averaged = Objective(state.average, loss, task)
+    # A draw that learns would measure something else at every step.
+    draw: Draw = uniform if isinstance(state.draw, Remembering) else state.draw
+    rows, told = sets.test[torch.arange(min(HELD_OUT, len(sets.test)))]
+    told = conditions.taken(told, nulls)
+
+    def measure() -> dict[str, float]:
+        with compute.autocast():
+            return held_out.measured(averaged, draw, rows, told, compute.device)
+
+    return Setting(
+        objectives={MODEL: distributed.parallel(objective, place, compute.device)},
+        schedule=state.model.schedule,
+        images=sets.train,
+        nulls=conditions.on(compute.device, nulls),
+        device=compute.device,
+        autocast=compute.autocast,
+        measure=measure,
+        share=place.share,
+    )

@@ -1,0 +1,91 @@
+"""What cannot be trained: settings that do not go with the data, or with each other."""
+
+from ddpm_cli.data.image_set import Data
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.models.classes import ALL, NULL, OWN
+from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
+from ddpm_cli.settings.config import Config
+from ddpm_cli.training.distributed import Group
+
+CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
+
+
+def check_changes(config: Config, data: Data) -> None:
+    """Refuse what suits images alone, or not even these: to flip, to crop, to clamp too much.
+
+    Normalized values must not be clamped below what they reach.
+    """
+    crop, side = config["train"]["crop"], min(data.shape[1:], default=0)
+    if data.mean is None:
+        if crop >= side:
+            what = f"{crop} pixels more at each edge of {side}"
+            raise ConfigError(f"train.crop: {what}; give at most {side - 1}")
+        return
+    if config["train"]["flip"]:
+        raise ConfigError("train.flip: only images can be flipped; --set train.flip=false")
+    if crop:
+        raise ConfigError("train.crop: only images can be cropped; --set train.crop=0")
+    for wrapper in config["wrappers"]:
+        if wrapper["name"] == "clamp" and wrapper["limit"] < data.reach:
+            raise ConfigError(
+                f"wrappers: clamp would cut samples at {wrapper['limit']:g} deviations, but the "
+                f"data reach {data.reach:.3g}; --set wrappers=[]"
+            )
+
+
+def check(config: Config, info: DataInfo, place: Group) -> None:
+    """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
+    check_classifier(config, info)
+    asked, have = config["network"].get("classes", 0), len(info.classes or ())
+    if asked and asked != have:
+        raise ConfigError(
+            f"network.classes: {asked} asked for, but the data has {have}; "
+            f"--set network.classes={have}"
+        )
+    if config["sampler"].get("variance") == "optimal":
+        raise ConfigError(
+            "sampler.variance: optimal needs moments, which only a finished model has; "
+            "choose it when sampling"
+        )
+    if config["guides"]:
+        raise ConfigError("guides: only of ddpm guide; leave them out")
+    check_guidance(config)
+    if taken := {NULL, ALL, OWN} & set(info.classes or ()):
+        what = f"data: a class named {min(taken)!r}, which --class gives another meaning"
+        raise ConfigError(f"{what}; rename it")
+    if config["train"]["batch"] % place.ranks:
+        raise ConfigError(
+            f"train.batch: {config['train']['batch']} images do not divide among "
+            f"{place.ranks} processes; give a multiple"
+        )
+    images, parts = config["train"]["batch"] // place.ranks, config["train"]["accumulate"]
+    if images % parts:
+        what = f"{parts} parts of {images} images are not equal"
+        raise ConfigError(f"train.accumulate: {what}; give a number that divides them")
+
+
+def check_classifier(config: Config, info: DataInfo) -> None:
+    """Refuse a classifier without its loss or labels, and its loss without a classifier."""
+    classifies, entropy = purpose(config) == CLASSIFIER, config["loss"]["name"] == CROSS_ENTROPY
+    if not classifies:
+        if entropy:
+            raise ConfigError(
+                f"loss.{CROSS_ENTROPY}: for a classifier alone; --set network.name={CLASSIFIER}"
+            )
+        return
+    problems = []
+    if not entropy:
+        what = f"loss.name: {config['loss']['name']} is for models that draw"
+        problems.append(f"{what}; a classifier takes --set loss.name={CROSS_ENTROPY}")
+    if not info.classes:
+        what = f"data.{config['data']['name']}: no labels"
+        problems.append(f"{what}, and a classifier learns nothing else; choose labelled data")
+    if dropped := config["train"]["drop_class"]:
+        what = f"train.drop_class: {dropped:g} of the labels left out"
+        problems.append(f"{what}, but a classifier learns them; --set train.drop_class=0")
+    if config["schedule"]["name"] == "learned":
+        what = "schedule.learned: noise cannot be learned from classes"
+        problems.append(f"{what}, which would end it; --set schedule.name=cosine")
+    if problems:
+        raise ConfigError(*problems)

@@ -1,0 +1,107 @@
+"""`ddpm train`: what it asks of the pipeline, and what it refuses before torch is there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import runs
+from runs import ddpm
+
+import ddpm_cli
+from ddpm_cli.pipelines import train as pipeline
+from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.settings.presets import layers
+from ddpm_cli.settings.requests import Train
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(ddpm_cli.__file__).parent.parent)}
+UNLOADED = """
+import sys
+from ddpm_cli import cli
+code = cli.main(sys.argv[1:])
+print(code, sorted({"torch", "numpy", "PIL"} & sys.modules.keys()))
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--set", "smpler.eta=1"),
+        ("--set", "train.steps=many"),
+        ("--preset", "tyni"),
+        ("--config", "missing.toml"),
+        ("--set", "schedule={name='table', file='missing.txt'}"),
+        ("--batch", "0"),
+    ],
+)
+def test_wrong_settings_are_refused_before_torch_is_there(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    call = [sys.executable, "-c", UNLOADED, "train", *words]
+    done = subprocess.run(
+        call, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT, check=False
+    )
+    code, loaded = done.stdout.split(" ", 1)
+    assert int(code) in (1, 2), done.stderr
+    assert loaded.strip() == "[]"
+    assert done.stderr.startswith("Error: ")
+
+
+@pytest.fixture
+def request_made(monkeypatch: pytest.MonkeyPatch) -> list[Train]:
+    """Where the requests go that commands build."""
+    requests: list[Train] = []
+    monkeypatch.setattr(pipeline, "run", requests.append)
+    return requests
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        (("--preset", "tiny"), "runs/tiny"),
+        (("--config", "mine.toml"), "runs/mine"),
+        ((), "runs/custom"),
+        (("--preset", "tiny", "-o", "elsewhere"), "elsewhere"),
+    ],
+)
+def test_the_folder_bears_the_name_of_what_is_trained(
+    words: tuple[str, ...], folder: str, request_made: list[Train], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text("[train]\nsteps = 3\n")
+    assert ddpm("train", *words).code == 0
+    assert request_made[0].folder == Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (("--steps", 7), "steps", 7),
+        (("--batch", 9), "batch", 9),
+        (("--lr", 0.5), "lr", 0.5),
+        (("--minutes", 2), "minutes", 2.0),
+        (("--seed", 4), "seed", 4),
+        (("--set", "train.accumulate=4"), "accumulate", 4),
+    ],
+)
+def test_options_are_settings_of_the_request(
+    words: tuple[Any, ...], key: str, value: object, request_made: list[Train]
+) -> None:
+    assert ddpm("train", "--preset", "tiny", *words, "--force", "--json").code == 0
+    (request,) = request_made
+    expected = resolve([*layers("tiny"), Layer("a test", {"train": {key: value}})])
+    assert request.config == expected
+    assert (request.force, request.as_json, request.dry_run) == (True, True, False)
+
+
+def test_a_request_trains_without_a_command_line(data: Path, tmp_path: Path) -> None:
+    settings = {"data": {"name": "mnist", "path": str(data)}, "train": {"steps": 2, "batch": 4}}
+    network = {"name": "unet", "width": 8, "blocks": 1, "attention": [], "patch": 2}
+    where = {"device": "cpu", "dtype": "float32"}
+    config = resolve([Layer("a test", {**settings, "network": network, "compute": where})])
+    end = pipeline.trained(Train(config=config, folder=tmp_path / "run"))
+    assert (end.step, end.model) == (2, tmp_path / "run" / "model.safetensors")
+    assert runs.result(tmp_path / "run").step == 2
