@@ -6,9 +6,6 @@ import pytest
 import torch
 from runs import Outcome, ddpm, train
 
-from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.schedules.monotone import learned
-from ddpm_cli.diffusion.schedules.processes import geometric, subvp, ve, vp
 from ddpm_cli.diffusion.schedules.tables import cosine, linear, scaled_linear, table
 from ddpm_cli.files.checkpoints.header import read_header
 
@@ -90,56 +87,6 @@ def test_betas_of_linear_without_rescaling_are_those_given(steps: int) -> None:
     betas = linear(steps=steps, first=1e-3, last=0.4, rescale=False).betas()
     want = torch.linspace(1e-3, 0.4, steps, dtype=torch.float64)
     assert torch.allclose(betas, want, rtol=1e-12)
-
-
-DISCRETE = {
-    "linear": linear(steps=10, rescale=False),
-    "cosine": cosine(steps=10),
-    "vp": vp(steps=10),
-    "geometric": geometric(),
-    "learned": learned(width=8, steps=10),
-}
-
-
-@pytest.mark.parametrize("name", DISCRETE)
-class TestTrainedLevels:
-    """Levels and what lies below them, for every kind of discrete schedule."""
-
-    def test_are_those_of_the_indices(self, name: str) -> None:
-        schedule = DISCRETE[name]
-        levels = schedule.levels
-        assert levels.shape == (10,)
-        assert (levels.dtype, levels.requires_grad) == (torch.float64, False)
-        assert bool((levels.diff() > 0).all())
-        assert torch.allclose(schedule.time(levels) * 10, torch.arange(1, 11).double())
-
-    def test_the_one_below_is_the_index_before_and_at_last_the_image(self, name: str) -> None:
-        schedule = DISCRETE[name]
-        below = schedule.previous(schedule.levels)
-        assert float(below[0]) == 0
-        assert torch.allclose(below[1:], schedule.levels[:-1], rtol=1e-9)
-
-
-def test_a_continuous_process_has_no_levels_but_one_below() -> None:
-    schedule = ve()
-    with pytest.raises(ValueError, match="continuous"):
-        _ = schedule.levels
-    t = torch.tensor([0.5, 0.0005], dtype=torch.float64)
-    want = [float(schedule.sigma(t[0] - 1e-3)), 0.0]
-    assert schedule.previous(schedule.sigma(t)).tolist() == pytest.approx(want)
-
-
-@pytest.mark.parametrize("schedule", [cosine(), subvp(), ve()], ids=["vp", "subvp", "ve"])
-def test_native_scale_and_back(schedule: Schedule) -> None:
-    """A noised image in both scales: x = x0 + sigma z, x_t = alpha x0 + sigma_t z (Ho 2020)."""
-    x0, z = torch.rand(2, 3, 1, 1, 1, dtype=torch.float64)
-    sigma = schedule.sigma(torch.tensor([0.2, 0.5, 0.9]))
-    alpha = schedule.alpha(sigma)[:, None, None, None]
-    x = x0 + sigma[:, None, None, None] * z
-    native = schedule.native(x, sigma)
-    assert torch.allclose(native, alpha * x0 + alpha * sigma[:, None, None, None] * z)
-    assert torch.allclose(schedule.from_native(native, sigma), x)
-    assert schedule.native(x.float(), sigma[0]).dtype == torch.float32
 
 
 def test_zero_terminal_signal_is_the_last_entry_alone() -> None:
