@@ -6,7 +6,7 @@ from typing import Any, Literal
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import shared, walking
+from ddpm_cli.options import reading, shared, walking
 from ddpm_cli.settings.requests import CODING, Encode
 
 
@@ -67,14 +67,14 @@ def command(
         raise ConfigError(f"-o {path}: latents go to a .safetensors file")
     _check(ctx, method, at)
     request = Encode(
-        use=walking.use(ctx, "method", "at", "fast", "seed", "fit", "background"),
+        use=reading.use(ctx, "method", "at", "fast", "seed", "fit", "background"),
         inputs=inputs,
         output=path,
         method=method,
         at=at,
         is_checked=not fast,
         seed=seed,
-        look=shared.look(ctx),
+        look=reading.look(ctx),
     )
     from ddpm_cli.pipelines import opening
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import shared
+from ddpm_cli.options import reading, shared
 from ddpm_cli.settings.requests import Fit, Use
 
 MEASURES = ("count", "levels", "estimate", "diagonal", "steps", "minutes", "seed")
@@ -92,7 +92,9 @@ def command(
     if knobs["diagonal"] and knobs["estimate"] == "norm":
         raise ConfigError("--estimate norm: a head needs the error; leave out one of the two")
     request = Fit(
-        use=Use(model=model, layers=shared.layers(ctx), batch=batch, as_json=as_json, force=force),
+        use=Use(
+            model=model, layers=reading.layers(ctx), batch=batch, as_json=as_json, force=force
+        ),
         output=Path(output) if output else None,
         trajectory=trajectory,
         **{name: knobs[name] for name in MEASURES},

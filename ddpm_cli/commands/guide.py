@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import completion, shared, walking
+from ddpm_cli.options import completion, reading, shared, walking
 from ddpm_cli.settings import guides
 from ddpm_cli.settings.requests import Guide
 
@@ -139,10 +139,10 @@ def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any
     --set 'wrappers=[{name="threshold"}]'.
     """
     code = guides.code(ctx.params)
-    use = walking.use(ctx, "unconditional", "download", "aug_noise", *code)
+    use = reading.use(ctx, "unconditional", "download", "aug_noise", *code)
     request = Guide(
         use=use,
-        draw=walking.draw(ctx),
+        draw=reading.draw(ctx),
         unconditional=unconditional,
         download=download,
         code=code,

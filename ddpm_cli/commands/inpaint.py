@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import click
 
-from ddpm_cli.options import shared, walking
+from ddpm_cli.options import reading, shared, walking
 from ddpm_cli.settings.requests import Inpaint
 
 # Options that no setting stands for; a result says how they were given.
@@ -99,10 +99,10 @@ def command(
     as known.
     """
     request = Inpaint(
-        use=walking.use(ctx, *OWN),
+        use=reading.use(ctx, *OWN),
         inputs=inputs,
         output=output,
-        seeds=shared.chosen_seeds(ctx),
+        seeds=reading.chosen_seeds(ctx),
         method=method,
         mask=mask,
         keeps=mask_keeps,
@@ -112,7 +112,7 @@ def command(
         jump=jump,
         resample=resample,
         skip_existing=skip_existing,
-        look=shared.look(ctx),
+        look=reading.look(ctx),
     )
     from ddpm_cli.pipelines import opening
 

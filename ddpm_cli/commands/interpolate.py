@@ -5,7 +5,7 @@ from typing import Any, Literal
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, shared, walking
+from ddpm_cli.options import completion, reading, shared, walking
 from ddpm_cli.settings import seeds as seed_lists
 from ddpm_cli.settings.requests import CODING, Interpolate
 
@@ -83,7 +83,7 @@ def command(
     if at is not None and blend == "slerp":
         raise ConfigError("--blend slerp: between images with the same noise runs a line; lerp")
     request = Interpolate(
-        use=walking.use(ctx, *OWN),
+        use=reading.use(ctx, *OWN),
         inputs=inputs,
         output=output or "interpolation.png",
         seeds=seeds,
@@ -92,7 +92,7 @@ def command(
         at=at,
         speed=speed,
         seed=seed,
-        look=shared.look(ctx),
+        look=reading.look(ctx),
     )
     from ddpm_cli.pipelines import opening
 

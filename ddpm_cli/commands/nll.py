@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, shared, walking
+from ddpm_cli.options import completion, reading, shared, walking
 from ddpm_cli.settings.requests import LIKELIHOOD, Method, Nll, Trace
 
 COUNT = 100  # rows of a data set, unless told otherwise
@@ -118,7 +118,7 @@ def command(
     _refuse_other_data(ctx, bool(inputs))
     names = ("steps", "probes", "repeats", "moments", "seed")
     request = Nll(
-        use=walking.use(ctx, keys={"variance": "sampler.variance", "data": "data.name"}),
+        use=reading.use(ctx, keys={"variance": "sampler.variance", "data": "data.name"}),
         inputs=inputs,
         split=split,
         count=count,
@@ -126,8 +126,8 @@ def command(
         trace=trace,
         terms=terms,
         curve=rate_distortion,
-        bits=options["bits"] if shared.words(ctx, "bits") else None,
-        look=shared.look(ctx),
+        bits=options["bits"] if reading.words(ctx, "bits") else None,
+        look=reading.look(ctx),
         **{name: options[name] for name in names},
     )
     from ddpm_cli.pipelines import opening
@@ -144,17 +144,17 @@ def command(
 def _refuse_idle(ctx: click.Context, method: Method) -> None:
     """Refuse options that the method has no use for."""
     idle = BOUND_ONLY if method == "ode" else ("sampler", *EXACT_ONLY)
-    if words := shared.words(ctx, *idle):
+    if words := reading.words(ctx, *idle):
         raise ConfigError(f"{words[0]}: of no use with --method {method}; leave it out")
     if ctx.params["fit"] == "pad":
         raise ConfigError("--fit pad: padding would count as image; use crop or resize")
-    if ctx.params["trace"] == "exact" and shared.words(ctx, "probes"):
+    if ctx.params["trace"] == "exact" and reading.words(ctx, "probes"):
         raise ConfigError("--probes: of no use with --trace exact; leave it out")
 
 
 def _refuse_other_data(ctx: click.Context, has_inputs: bool) -> None:
     """Refuse to measure on nothing, or on files and a data set at once."""
-    words = shared.words(ctx, "data", "split", "count")
+    words = reading.words(ctx, "data", "split", "count")
     is_own = ctx.params["label"] == "own"
     if has_inputs:
         if words or is_own:
@@ -164,5 +164,5 @@ def _refuse_other_data(ctx: click.Context, has_inputs: bool) -> None:
     if not words:
         fix = "--split test -n 100 takes the model's own data"
         raise ConfigError(f"INPUT: name images or folders, or {fix}")
-    if fitted := shared.words(ctx, "fit", "background"):
+    if fitted := reading.words(ctx, "fit", "background"):
         raise ConfigError(f"{fitted[0]}: of image files; use --set data.fit=...")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, shared, walking
+from ddpm_cli.options import completion, reading, shared, walking
 from ddpm_cli.settings.requests import Sample
 
 
@@ -85,8 +85,8 @@ def command(
         missing = "--at, how much noise it is given" if at is None else "--init, the image"
         raise ConfigError(f"--{'init' if at is None else 'at'}: needs {missing}")
     words = ("origin", "init", "at", "fit", "background", "aug_noise")
-    use, look = walking.use(ctx, *words), shared.look(ctx)
-    request = Sample(use=use, draw=walking.draw(ctx), origin=origin, init=init, at=at, look=look)
+    use, look = reading.use(ctx, *words), reading.look(ctx)
+    request = Sample(use=use, draw=reading.draw(ctx), origin=origin, init=init, at=at, look=look)
 
     from ddpm_cli.pipelines import opening
 

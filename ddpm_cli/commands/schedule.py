@@ -12,7 +12,7 @@ import click
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal, missing_extra
-from ddpm_cli.options import shared
+from ddpm_cli.options import listing, reading, shared
 from ddpm_cli.settings import config
 from ddpm_cli.settings.config import Layer
 
@@ -44,7 +44,7 @@ PLOTTED = 1000  # points of a curve
     "--plot", metavar="FILE", type=click.Path(path_type=Path), help="Write a picture instead."
 )
 @shared.force("Replace the picture if it exists.")
-@shared.list_kinds
+@listing.list_kinds
 @shared.common
 @click.pass_context
 def command(
@@ -119,7 +119,7 @@ def _schedule(ctx: click.Context, model: str | None) -> "Schedule":
     place = None if model is None else find.find(model)
     header = None if place is None else read_header(place.path)
     trained = Layer(place.name, header.config) if place and header else None
-    settings = config.resolve(shared.layers(ctx, header=trained))
+    settings = config.resolve(reading.layers(ctx, header=trained))
     from ddpm_cli.models import build
 
     if place and header and settings["schedule"] == header.config["schedule"]:

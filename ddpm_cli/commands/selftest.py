@@ -10,7 +10,7 @@ import click
 
 from ddpm_cli import console
 from ddpm_cli.errors import Refusal
-from ddpm_cli.options import shared
+from ddpm_cli.options import reading, shared
 from ddpm_cli.settings import config as configuration
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def command(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
     Checks schedules, samplers and losses against exact values, the arithmetic of the device,
     that an image does not depend on its batch, and that checkpoints survive a round trip.
     """
-    config = configuration.resolve(shared.layers(ctx))
+    config = configuration.resolve(reading.layers(ctx))
     from ddpm_cli import hardware
 
     compute = hardware.compute(**config["compute"])

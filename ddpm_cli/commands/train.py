@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import completion, shared
+from ddpm_cli.options import completion, listing, reading, shared
 from ddpm_cli.settings.config import resolve
 from ddpm_cli.settings.inlining import inlined
 from ddpm_cli.settings.requests import Train
@@ -40,7 +40,7 @@ from ddpm_cli.settings.requests import Train
 @shared.force("Start over: the run in the folder is removed.")
 @shared.dry_run
 @shared.json_lines
-@shared.list_kinds
+@listing.list_kinds
 @shared.common
 @click.pass_context
 def command(
@@ -70,7 +70,7 @@ def command(
     }
     name = preset or (config_file.stem if config_file else "custom")
     request = Train(
-        config=inlined(resolve(shared.layers(ctx, keys))),
+        config=inlined(resolve(reading.layers(ctx, keys))),
         folder=Path(output) if output else Path("runs") / name,
         force=force,
         as_json=as_json,

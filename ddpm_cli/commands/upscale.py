@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import shared, walking
+from ddpm_cli.options import reading, shared, walking
 from ddpm_cli.settings.requests import Upscale
 
 NOISES_LIMIT = 100  # levels in one --aug-noise
@@ -103,17 +103,17 @@ def command(
     inputs, proposals or levels of noise -o is a folder. See --set edits for time travel.
     """
     request = Upscale(
-        use=walking.use(ctx, *OWN),
+        use=reading.use(ctx, *OWN),
         inputs=inputs,
         output=output,
-        seeds=shared.chosen_seeds(ctx),
+        seeds=reading.chosen_seeds(ctx),
         method=method,
         task=task or "upscale",
         factor=factor,
         is_consistent=consistent,
         noises=noises,
         skip_existing=skip_existing,
-        look=shared.look(ctx),
+        look=reading.look(ctx),
     )
     from ddpm_cli.pipelines import opening
 

@@ -1,26 +1,17 @@
 """The options that several commands share, and the layers of settings they stand for."""
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
 from ddpm_cli import console
 from ddpm_cli.options import completion
 from ddpm_cli.options.completion import ComponentChoice
-from ddpm_cli.settings import catalog, config, presets, recipes
 from ddpm_cli.settings import seeds as seed_lists
-from ddpm_cli.settings.config import Layer
-from ddpm_cli.settings.requests import Look, Seeds
-from ddpm_cli.settings.toml import parse_set, toml_value
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-# Which key of the configuration an option of this name sets, in every command.
-_KEYS = {"device": "compute.device", "dtype": "compute.dtype", "compile": "compute.compile"}
 
 
 def examples(*lines: str) -> str:
@@ -224,20 +215,6 @@ def force(help: str = "Replace files that exist.") -> Callable[[_Command], _Comm
     return click.option("--force", is_flag=True, help=help)
 
 
-def list_kinds(command: _Command) -> _Command:
-    """Add the eager --list KIND option, which prints the components of a kind and exits."""
-    kinds = [*filter(catalog.exists, catalog.KINDS), *catalog.FIXED]
-    return click.option(
-        "--list",
-        type=click.Choice(kinds),
-        metavar="KIND",
-        is_eager=True,
-        expose_value=False,
-        callback=_print_components,
-        help=f"List components and their settings, and exit: {', '.join(kinds)}.",
-    )(command)
-
-
 def common(command: _Command) -> _Command:
     """Add -q, -v and -h, which every command has; the command gets no parameter for them."""
     command = click.help_option("-h", "--help")(command)
@@ -259,96 +236,6 @@ def common(command: _Command) -> _Command:
         callback=_choose_verbosity,
         help="Say nothing but warnings and errors.",
     )(command)
-
-
-def layers(
-    ctx: click.Context,
-    keys: Mapping[str, str] | None = None,
-    header: Layer | None = None,
-) -> list[Layer]:
-    """Return the layers that the command line, the environment and a checkpoint ask for.
-
-    `keys` says which parameter of the command sets which key ({"batch": "train.batch"}).
-    Flag and --set > environment > --config > --preset > checkpoint header.
-    """
-    given: dict[str, list[dict[str, Any]]] = {"COMMANDLINE": [], "ENVIRONMENT": []}
-    for parameter, key in {**_KEYS, **(keys or {})}.items():
-        source = ctx.get_parameter_source(parameter)
-        if source is not None and source.name in given and ctx.params[parameter] is not None:
-            table, knob = key.split(".")
-            given[source.name].append({table: {knob: ctx.params[parameter]}})
-    given["COMMANDLINE"] += map(parse_set, ctx.params.get("assignments") or ())
-    given["ENVIRONMENT"] += _environment_assignments()
-    found = [] if header is None else [header]
-    if ctx.params.get("preset"):
-        found += presets.layers(ctx.params["preset"])
-    if ctx.params.get("config_file"):
-        found += presets.file_layers(ctx.params["config_file"])
-    found.append(Layer("the environment", config.merge(given["ENVIRONMENT"])))
-    found.append(Layer("the command line", config.merge(given["COMMANDLINE"])))
-    return recipes.expand([layer for layer in found if layer.values])
-
-
-def _environment_assignments() -> list[dict[str, Any]]:
-    """Read DDPM_SET, a list of table.key=value separated by semicolons."""
-    items = os.environ.get("DDPM_SET", "").split(";")
-    return [parse_set(item.strip()) for item in items if item.strip()]
-
-
-def words(ctx: click.Context, *names: str) -> list[str]:
-    """The words that set these parameters of a command; those left at their default need none."""
-    found: list[str] = []
-    for option in ctx.command.params:
-        if option.name not in names:
-            continue
-        if ctx.get_parameter_source(option.name) in (None, ParameterSource.DEFAULT):
-            continue
-        flag, value = max(option.opts, key=len), ctx.params[option.name]
-        if isinstance(value, bool):
-            found += [flag] * value
-        elif value is not None:
-            for item in value if option.multiple else [value]:
-                found += [flag, str(item)]
-    return found
-
-
-def chosen_seeds(ctx: click.Context) -> Seeds:
-    """Which seeds a command line asks for."""
-    sources = {name: ctx.get_parameter_source(name) for name in ("count", "seed", "seeds")}
-    is_usual = sources["count"] == ParameterSource.DEFAULT
-    return Seeds(
-        first=ctx.params["seed"],
-        count=None if is_usual else ctx.params["count"],
-        listed=ctx.params["seeds"],
-        is_chosen=ParameterSource.COMMANDLINE in sources.values(),
-    )
-
-
-def look(ctx: click.Context) -> Look:
-    """How a command line wants image files fitted to a model."""
-    return Look(fit=ctx.params["fit"], background=ctx.params["background"])
-
-
-def describe(kind: str) -> str:
-    """Describe the components of a kind: names, one sentence each, knobs and defaults."""
-    is_fixed = kind in catalog.FIXED
-    found = (
-        [catalog.fixed(kind)] if is_fixed else [catalog.find(kind, n) for n in catalog.names(kind)]
-    )
-    lines = []
-    for item in found:
-        lines.append(f"{item.name}: {item.summary}.")
-        for knob in item.knobs.values():
-            default = "none" if knob.default is None else toml_value(knob.default)
-            lines.append(f"  {knob.name} = {default}  ({knob.kind})")
-    lines += recipes.describe() if kind == "sampler" else []
-    return "\n".join(lines) or f"There is no {kind} component."
-
-
-def _print_components(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is not None and not ctx.resilient_parsing:
-        console.result(describe(value))
-        ctx.exit()
 
 
 def _choose_verbosity(ctx: click.Context, param: click.Parameter, value: int | bool) -> None:

@@ -1,20 +1,14 @@
 """The options that say how to walk between noise and images, and what they stand for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
-from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import shared
-from ddpm_cli.settings.requests import Draw, Use
+from ddpm_cli.options import listing, shared
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-# Which key of the configuration an option of `steps` sets.
-_KEYS = {"sampler": "sampler.name", "steps": "levels.count"}
 
 
 def steps(default: str = "") -> Callable[[_Command], _Command]:
@@ -78,7 +72,7 @@ def rest(*, skips: bool = False) -> Callable[[_Command], _Command]:
     """Make the options that close each of these commands; skips: --skip-existing is one."""
 
     def add(command: _Command) -> _Command:
-        command = shared.list_kinds(shared.common(command))
+        command = listing.list_kinds(shared.common(command))
         command = shared.force()(shared.dry_run(shared.json_lines(command)))
         command = shared.skip_existing(command) if skips else command
         return shared.settings(shared.hardware(command))
@@ -90,37 +84,3 @@ def at(help: str) -> Callable[[_Command], _Command]:
     """Make the --at option, which `level` reads."""
     text = f"{help} T counts 1..T as in the papers, is a time up to 1 of a continuous process, "
     return click.option("--at", metavar="T", help=f"{text}or 40% of either.")
-
-
-def use(ctx: click.Context, *words: str, keys: Mapping[str, str] | None = None) -> Use:
-    """What a command line says of the model and of how to use it; files are read once, here.
-
-    words: the parameters that no setting stands for, which a record must keep; keys: options
-    that set a key, besides --sampler and --steps.
-    """
-    calls, steps = ctx.params["calls"], ctx.params["steps"]
-    if calls is not None and steps is not None:
-        raise ConfigError("--calls: --steps says already how many; give one of them")
-    source = ctx.get_parameter_source("model")
-    return Use(
-        model=ctx.params["model"],
-        is_standing=source != ParameterSource.COMMANDLINE,
-        layers=shared.layers(ctx, {**_KEYS, **(keys or {})}),
-        calls=calls,
-        label=ctx.params["label"],
-        batch=ctx.params["batch"],
-        words=shared.words(ctx, *words),
-        as_json=ctx.params["as_json"],
-        dry_run=ctx.params["dry_run"],
-        force=ctx.params["force"],
-    )
-
-
-def draw(ctx: click.Context) -> Draw:
-    """What a command line says of the samples to draw."""
-    names = ("output", "skip_existing", "trajectory", "frames", "aug_noise")
-    return Draw(
-        seeds=shared.chosen_seeds(ctx),
-        moments=ctx.params.get("moments"),
-        **{name: ctx.params[name] for name in names},
-    )

@@ -17,7 +17,7 @@ from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.inputs import sources
 from ddpm_cli.files.images.pixels import encode_png, read_metadata
 from ddpm_cli.files.outputs.edits import open_results
-from ddpm_cli.options import shared
+from ddpm_cli.options import reading
 
 MADE: dict[str, Any] = {
     "version": "0", "command": "edit", "model": "my model", "hash": "f00", "class": None,
@@ -80,7 +80,7 @@ class TestReplay:
 @click.argument("inputs", nargs=-1)
 @click.pass_context
 def edit(ctx: click.Context, /, **_: Any) -> None:
-    click.echo(shlex.join(shared.words(ctx, "known", "box", "invert", "jump")))
+    click.echo(shlex.join(reading.words(ctx, "known", "box", "invert", "jump")))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import shared
+from ddpm_cli.options import listing, reading, shared
 from ddpm_cli.settings import config, seeds
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.requests import Seeds
@@ -32,13 +32,13 @@ HEADER = Layer("model", {"train": {"steps": 1}, "compute": {"device": "header"}}
 @shared.dry_run
 @shared.json_lines
 @shared.force()
-@shared.list_kinds
+@listing.list_kinds
 @shared.common
 @click.pass_context
 def command(ctx: click.Context, /, **values: Any) -> None:
     ctx.obj.update(values)
     keys = {"sampler": "sampler.name", "batch": "train.steps"}
-    ctx.obj["layers"] = shared.layers(ctx, keys, HEADER)
+    ctx.obj["layers"] = reading.layers(ctx, keys, HEADER)
 
 
 def run(*arguments: str, **environment: str) -> dict[str, Any]:
@@ -186,10 +186,10 @@ class TestList:
         )
 
     def test_fixed_table(self) -> None:
-        assert 'note = ""  (a string)' in shared.describe("train")
+        assert 'note = ""  (a string)' in listing.describe("train")
 
     def test_kind_without_components(self) -> None:
-        assert shared.describe("edits") == "There is no edits component."
+        assert listing.describe("edits") == "There is no edits component."
 
 
 @pytest.mark.parametrize(

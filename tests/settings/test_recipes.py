@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from ddpm_cli.commands.sample import command
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import build, cost
-from ddpm_cli.options import shared
+from ddpm_cli.options import listing
 from ddpm_cli.options.completion import ComponentChoice
 from ddpm_cli.settings import catalog, config, presets, recipes
 from ddpm_cli.settings.config import Layer
@@ -70,10 +70,10 @@ def test_unknown_names_suggest_recipes() -> None:
 
 
 def test_recipes_are_listed_and_completed() -> None:
-    text = shared.describe("sampler")
+    text = listing.describe("sampler")
     assert "euler: Euler on the probability-flow ODE" in text
     assert '  sampler = {name = "ddim", eta = 0.0}' in text
-    assert "euler" not in shared.describe("corrector")
+    assert "euler" not in listing.describe("corrector")
     choice = ComponentChoice("sampler")
     assert choice.convert("dpm++2m", None, None) == "dpm++2m"
     found = choice.shell_complete(None, None, "dpm++2m")

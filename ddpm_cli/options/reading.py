@@ -1,0 +1,120 @@
+"""What a command line says, read once: layers of settings, and the parts that requests share."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.settings import config, presets, recipes
+from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.requests import Draw, Look, Seeds, Use
+from ddpm_cli.settings.toml import parse_set
+
+# Which key of the configuration an option of this name sets, in every command.
+_KEYS = {"device": "compute.device", "dtype": "compute.dtype", "compile": "compute.compile"}
+_STEPS = {"sampler": "sampler.name", "steps": "levels.count"}
+
+
+def layers(
+    ctx: click.Context,
+    keys: Mapping[str, str] | None = None,
+    header: Layer | None = None,
+) -> list[Layer]:
+    """Return the layers that the command line, the environment and a checkpoint ask for.
+
+    `keys` says which parameter of the command sets which key ({"batch": "train.batch"}).
+    Flag and --set > environment > --config > --preset > checkpoint header.
+    """
+    given: dict[str, list[dict[str, Any]]] = {"COMMANDLINE": [], "ENVIRONMENT": []}
+    for parameter, key in {**_KEYS, **(keys or {})}.items():
+        source = ctx.get_parameter_source(parameter)
+        if source is not None and source.name in given and ctx.params[parameter] is not None:
+            table, knob = key.split(".")
+            given[source.name].append({table: {knob: ctx.params[parameter]}})
+    given["COMMANDLINE"] += map(parse_set, ctx.params.get("assignments") or ())
+    given["ENVIRONMENT"] += _environment_assignments()
+    found = [] if header is None else [header]
+    if ctx.params.get("preset"):
+        found += presets.layers(ctx.params["preset"])
+    if ctx.params.get("config_file"):
+        found += presets.file_layers(ctx.params["config_file"])
+    found.append(Layer("the environment", config.merge(given["ENVIRONMENT"])))
+    found.append(Layer("the command line", config.merge(given["COMMANDLINE"])))
+    return recipes.expand([layer for layer in found if layer.values])
+
+
+def _environment_assignments() -> list[dict[str, Any]]:
+    """Read DDPM_SET, a list of table.key=value separated by semicolons."""
+    items = os.environ.get("DDPM_SET", "").split(";")
+    return [parse_set(item.strip()) for item in items if item.strip()]
+
+
+def words(ctx: click.Context, *names: str) -> list[str]:
+    """The words that set these parameters of a command; those left at their default need none."""
+    found: list[str] = []
+    for option in ctx.command.params:
+        if option.name not in names:
+            continue
+        if ctx.get_parameter_source(option.name) in (None, ParameterSource.DEFAULT):
+            continue
+        flag, value = max(option.opts, key=len), ctx.params[option.name]
+        if isinstance(value, bool):
+            found += [flag] * value
+        elif value is not None:
+            for item in value if option.multiple else [value]:
+                found += [flag, str(item)]
+    return found
+
+
+def chosen_seeds(ctx: click.Context) -> Seeds:
+    """Which seeds a command line asks for."""
+    sources = {name: ctx.get_parameter_source(name) for name in ("count", "seed", "seeds")}
+    is_usual = sources["count"] == ParameterSource.DEFAULT
+    return Seeds(
+        first=ctx.params["seed"],
+        count=None if is_usual else ctx.params["count"],
+        listed=ctx.params["seeds"],
+        is_chosen=ParameterSource.COMMANDLINE in sources.values(),
+    )
+
+
+def look(ctx: click.Context) -> Look:
+    """How a command line wants image files fitted to a model."""
+    return Look(fit=ctx.params["fit"], background=ctx.params["background"])
+
+
+def use(ctx: click.Context, *kept: str, keys: Mapping[str, str] | None = None) -> Use:
+    """What a command line says of the model and of how to use it; files are read once, here.
+
+    kept: the parameters that no setting stands for, which a record must keep; keys: options
+    that set a key, besides --sampler and --steps.
+    """
+    calls, steps = ctx.params["calls"], ctx.params["steps"]
+    if calls is not None and steps is not None:
+        raise ConfigError("--calls: --steps says already how many; give one of them")
+    source = ctx.get_parameter_source("model")
+    return Use(
+        model=ctx.params["model"],
+        is_standing=source != ParameterSource.COMMANDLINE,
+        layers=layers(ctx, {**_STEPS, **(keys or {})}),
+        calls=calls,
+        label=ctx.params["label"],
+        batch=ctx.params["batch"],
+        words=words(ctx, *kept),
+        as_json=ctx.params["as_json"],
+        dry_run=ctx.params["dry_run"],
+        force=ctx.params["force"],
+    )
+
+
+def draw(ctx: click.Context) -> Draw:
+    """What a command line says of the samples to draw."""
+    names = ("output", "skip_existing", "trajectory", "frames", "aug_noise")
+    return Draw(
+        seeds=chosen_seeds(ctx),
+        moments=ctx.params.get("moments"),
+        **{name: ctx.params[name] for name in names},
+    )
