@@ -8,7 +8,7 @@ from ddpm_cli import console
 from ddpm_cli.errors import PartialFailure, Refusal
 
 _Item = TypeVar("_Item")
-_Made = TypeVar("_Made")
+_Result = TypeVar("_Result")
 
 
 class Failures:
@@ -32,7 +32,9 @@ class Failures:
             self._failed += 1
             console.error("Error: " + "; ".join(refusal.message.splitlines()))
 
-    def passing(self, work: Callable[[_Item], _Made], items: Iterable[_Item]) -> Iterator[_Made]:
+    def passing(
+        self, work: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> Iterator[_Result]:
         """Give what `work` makes of each item, without those that it refuses."""
         for item in items:
             with self.caught():

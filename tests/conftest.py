@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import runs
 
-from ddpm_cli.settings import catalog, recipes
+from ddpm_cli.settings import catalog, presets, recipes
 
 FILES = {
     "data/sets/images.py": "def mnist(split, *, path: str = ''): 'Digits.'",
@@ -68,6 +68,17 @@ def components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     catalog._components.cache_clear()
     yield root
     catalog._components.cache_clear()
+
+
+@pytest.fixture
+def local_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty ./presets, and no others."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    monkeypatch.setattr(presets, "__file__", str(tmp_path / "package" / "settings" / "presets.py"))
+    (tmp_path / "package" / "presets").mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -110,8 +110,8 @@ class TestFaults:
     def test_message_and_exit_code(
         self, error: BaseException, code: int, first: str, fail: Fail
     ) -> None:
-        found, lines = fail(error)
-        assert found == code
+        ended, lines = fail(error)
+        assert ended == code
         assert lines[0].startswith(first)
         assert len(lines) <= 3
         assert "Traceback" not in "".join(lines)
@@ -128,8 +128,8 @@ class TestFaults:
         ],
     )
     def test_silent_ends(self, error: BaseException, code: int, fail: Fail) -> None:
-        found, lines = fail(error)
-        assert (found, [line for line in lines if line]) == (code, [])
+        ended, lines = fail(error)
+        assert (ended, [line for line in lines if line]) == (code, [])
 
     def test_problems_are_one_line_each_and_not_too_many(self, fail: Fail) -> None:
         _, lines = fail(ConfigError("a: x", "b: y"))

@@ -113,6 +113,6 @@ def _checkpoint(compute: "Compute") -> "Verdict":
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         save(path, weights, Header("model", config, info, step=0))
-        _, found = load(path, str(compute.device))
-    worst = max(float((found[name].cpu() - weights[name]).abs().max()) for name in weights)
+        _, loaded = load(path, str(compute.device))
+    worst = max(float((loaded[name].cpu() - weights[name]).abs().max()) for name in weights)
     return Verdict(worst, 0, 0)

@@ -32,7 +32,7 @@ def record(
     """
     import torch
 
-    found: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "version": __version__,
         "command": command,
         "model": model,
@@ -48,29 +48,29 @@ def record(
         "device": compute.device.type,
         "dtype": str(compute.dtype).removeprefix("torch."),
     }
-    return found | {"arguments": list(arguments)} if arguments else found
+    return entry | {"arguments": list(arguments)} if arguments else entry
 
 
-def replay(made: Mapping[str, Any], target: str) -> list[str]:
+def replay(entry: Mapping[str, Any], target: str) -> list[str]:
     """The words of the command that makes a result again, with the settings it was made with.
 
     Same model, inputs, settings, batch, threads and device give the same bytes.
     """
     try:
-        words = [str(made["command"]), *_strings(made, "arguments"), "-m", str(made["model"])]
-        inputs = _strings(made, "inputs")
-        if "seeds" in made or not inputs:  # some edits draw nothing
-            words += ["--seeds", str(made["seeds"])]
-        if made["class"] is not None:
-            words += ["--class", str(made["class"])]
-        if "moments" in made:
-            words += ["--moments", str(made["moments"])]
-        words += ["--batch", str(made["batch"]), "--dtype", str(made["dtype"])]
-        words += ["--device", str(made["device"])]
-        words += ["--set", f"compute.threads={made['threads']}"]
-        for table, value in made["settings"].items():
+        words = [str(entry["command"]), *_strings(entry, "arguments"), "-m", str(entry["model"])]
+        inputs = _strings(entry, "inputs")
+        if "seeds" in entry or not inputs:  # some edits draw nothing
+            words += ["--seeds", str(entry["seeds"])]
+        if entry["class"] is not None:
+            words += ["--class", str(entry["class"])]
+        if "moments" in entry:
+            words += ["--moments", str(entry["moments"])]
+        words += ["--batch", str(entry["batch"]), "--dtype", str(entry["dtype"])]
+        words += ["--device", str(entry["device"])]
+        words += ["--set", f"compute.threads={entry['threads']}"]
+        for table, value in entry["settings"].items():
             words += ["--set", f"{table}={toml_value(value)}"]
-        words += _places(made, target)
+        words += _places(entry, target)
     except (KeyError, TypeError, AttributeError):
         raise Refusal(f"{target}: its ddpm entry is incomplete") from None
     if any(name.startswith("-") and name != "-" for name in inputs):
@@ -78,19 +78,19 @@ def replay(made: Mapping[str, Any], target: str) -> list[str]:
     return ["ddpm", words[0], *inputs, *words[1:]]
 
 
-def _strings(made: Mapping[str, Any], key: str) -> list[str]:
-    found = made.get(key, [])
-    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+def _strings(entry: Mapping[str, Any], key: str) -> list[str]:
+    words = entry.get(key, [])
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise TypeError(key)
-    return found
+    return words
 
 
-def _places(made: Mapping[str, Any], target: str) -> list[str]:
+def _places(entry: Mapping[str, Any], target: str) -> list[str]:
     """Where results go: to `target`, its folder, or beside it if that is a trajectory."""
-    if "frame" in made:  # one of several
+    if "frame" in entry:  # one of several
         return ["-o", f"{Path(target).parent}/"]
-    if "frames" not in made:
+    if "frames" not in entry:
         return ["-o", target]
     samples = "samples.png" if target.endswith(".png") else "samples.safetensors"
     beside = str(Path(target).with_name(f"{Path(target).stem}-{samples}"))
-    return ["-o", beside, "--trajectory", target, "--frames", str(made["frames"])]
+    return ["-o", beside, "--trajectory", target, "--frames", str(entry["frames"])]

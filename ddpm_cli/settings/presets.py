@@ -40,12 +40,12 @@ def user_folder() -> Path | None:
 
 def list_presets() -> list[tuple[str, str, str]]:
     """Return (name, summary, where) of every preset, sorted by name."""
-    found: dict[str, tuple[str, str, str]] = {}
+    listed: dict[str, tuple[str, str, str]] = {}
     for where, folder in folders():
         for path in sorted(folder.glob("*.toml")):
-            if path.stem not in found and _NAME.fullmatch(path.stem) and path.is_file():
-                found[path.stem] = (path.stem, _summary(path), where)
-    return [found[name] for name in sorted(found)]
+            if path.stem not in listed and _NAME.fullmatch(path.stem) and path.is_file():
+                listed[path.stem] = (path.stem, _summary(path), where)
+    return [listed[name] for name in sorted(listed)]
 
 
 def names() -> list[str]:

@@ -47,8 +47,8 @@ def _parts(layer: Layer) -> Iterator[Layer]:
     tables = {key: value for key, value in read(name).items() if key != "summary"}
     console.say(f"sampler {name}: {', '.join(_lines(tables))}")
     yield Layer(f"recipe {name}", {**_UNUSED, **tables})
-    own = {key: value for key, value in dict(sampler or {}).items() if key != "name"}
-    yield Layer(layer.source, {**layer.values, "sampler": own})
+    knobs = {key: value for key, value in dict(sampler or {}).items() if key != "name"}
+    yield Layer(layer.source, {**layer.values, "sampler": knobs})
 
 
 def describe() -> list[str]:
@@ -67,7 +67,7 @@ def _lines(tables: Mapping[str, Any]) -> list[str]:
 
 def _files() -> dict[str, Path]:
     """The file of each recipe; those of the first folder win."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for _, folder in reversed(presets.folders()):
-        found |= {path.stem: path for path in (folder / "recipes").glob("*.toml")}
-    return found
+        files |= {path.stem: path for path in (folder / "recipes").glob("*.toml")}
+    return files

@@ -10,7 +10,7 @@ COUNT_LIMIT = 10**6  # seeds in one list
 
 def parse(text: str) -> list[int]:
     """Parse seeds and inclusive ranges of seeds: "0-2,40" gives [0, 1, 2, 40]."""
-    found: dict[int, None] = {}
+    seeds: dict[int, None] = {}
     for token in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,10})(?:\s*-\s*([0-9]{1,10}))?\s*", token)
         if match is None:
@@ -20,12 +20,12 @@ def parse(text: str) -> list[int]:
             raise ConfigError(
                 f"--seeds {token.strip()}: a range runs upwards, from 0 to {LIMIT - 1}"
             )
-        if len(found) + last - first >= COUNT_LIMIT:
+        if len(seeds) + last - first >= COUNT_LIMIT:
             raise ConfigError(
                 f"--seeds {token.strip()}: more than {COUNT_LIMIT} seeds in one list"
             )
-        twice = next((n for n in range(first, last + 1) if n in found), None)
+        twice = next((n for n in range(first, last + 1) if n in seeds), None)
         if twice is not None:
             raise ConfigError(f"--seeds {token.strip()}: seed {twice} is named twice")
-        found.update(dict.fromkeys(range(first, last + 1)))
-    return list(found)
+        seeds.update(dict.fromkeys(range(first, last + 1)))
+    return list(seeds)

@@ -21,13 +21,13 @@ def problems(*values: dict[str, Any]) -> tuple[str, ...]:
 
 class TestResolve:
     def test_defaults_are_complete(self) -> None:
-        found = resolve()
-        assert found["sampler"] == {"name": "ddim", "eta": 0.0}
-        assert found["draw"] == {"name": "low-discrepancy"}
-        assert found["wrappers"] == [{"name": "clamp", "limit": 1.0}]
-        assert found["train"] == {"steps": 5000, "lr": 1e-3, "note": ""}
-        assert "corrector" not in found
-        assert "label" not in found
+        settings = resolve()
+        assert settings["sampler"] == {"name": "ddim", "eta": 0.0}
+        assert settings["draw"] == {"name": "low-discrepancy"}
+        assert settings["wrappers"] == [{"name": "clamp", "limit": 1.0}]
+        assert settings["train"] == {"steps": 5000, "lr": 1e-3, "note": ""}
+        assert "corrector" not in settings
+        assert "label" not in settings
 
     def test_higher_layer_wins(self) -> None:
         low, high = {"schedule": {"steps": 10}}, {"schedule": {"steps": 20}}
@@ -46,8 +46,8 @@ class TestResolve:
         assert resolve(low, high)["train"] == {"steps": 3, "lr": 1.0, "note": ""}
 
     def test_arrays_are_replaced_whole(self) -> None:
-        found = resolve({"wrappers": [{"name": "cfg", "scale": 3}, {"name": "clamp"}]})
-        assert [w["name"] for w in found["wrappers"]] == ["cfg", "clamp"]
+        settings = resolve({"wrappers": [{"name": "cfg", "scale": 3}, {"name": "clamp"}]})
+        assert [w["name"] for w in settings["wrappers"]] == ["cfg", "clamp"]
         assert resolve({"wrappers": []})["wrappers"] == []
 
     def test_optional_table_can_be_switched_off(self) -> None:
@@ -56,8 +56,8 @@ class TestResolve:
         assert "corrector" not in resolve(low, {"corrector": {"name": "none"}})
 
     def test_optional_knob_can_be_none(self) -> None:
-        found = resolve({"corrector": {"name": "langevin", "snr": "none"}})
-        assert found["corrector"]["snr"] is None
+        settings = resolve({"corrector": {"name": "langevin", "snr": "none"}})
+        assert settings["corrector"]["snr"] is None
 
     def test_hyphens_in_keys(self) -> None:
         assert resolve({"network": {"multipliers": [4]}})["network"]["multipliers"] == [4]
@@ -66,8 +66,8 @@ class TestResolve:
         assert resolve({"summary": "digits"})["summary"] == "digits"
 
     def test_number_types(self) -> None:
-        found = resolve({"sampler": {"eta": 1}})["sampler"]["eta"]
-        assert (found, type(found)) == (1.0, float)
+        settings = resolve({"sampler": {"eta": 1}})["sampler"]["eta"]
+        assert (settings, type(settings)) == (1.0, float)
 
 
 class TestProblems:

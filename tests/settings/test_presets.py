@@ -1,38 +1,24 @@
-import json
 from pathlib import Path
 
 import pytest
-from runs import ddpm
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings import config, presets
 from ddpm_cli.settings.toml import dump_toml, parse_toml
 
 
-@pytest.fixture
-def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make an empty ./presets, and no others."""
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "presets"
-    folder.mkdir()
-    monkeypatch.setattr(presets, "__file__", str(tmp_path / "package" / "settings" / "presets.py"))
-    bundled = tmp_path / "package" / "presets"
-    bundled.mkdir(parents=True)
-    return folder
-
-
-def test_local_wins_over_user_over_packaged(local: Path, tmp_path: Path) -> None:
+def test_local_wins_over_user_over_packaged(local_presets: Path, tmp_path: Path) -> None:
     packaged, user = tmp_path / "package/presets", tmp_path / "home/ddpm/presets"
     user.mkdir(parents=True)
     for name, folders in {
-        "a": [local, user, packaged],
+        "a": [local_presets, user, packaged],
         "b": [user, packaged],
         "c": [packaged],
     }.items():
         for folder in folders:
             (folder / f"{name}.toml").write_text(f"summary = '{folder.parent.name} {name}'")
     assert presets.list_presets() == [
-        ("a", f"{local.parent.name} a", "local"),
+        ("a", f"{local_presets.parent.name} a", "local"),
         ("b", "ddpm b", "user"),
         ("c", "package c", "packaged"),
     ]
@@ -74,9 +60,9 @@ def test_checkout_has_its_presets_beside_the_package(monkeypatch: pytest.MonkeyP
     assert folder == Path(presets.__file__).parents[2] / "presets"
 
 
-def test_extends_puts_the_other_preset_below(local: Path) -> None:
-    (local / "base.toml").write_text("summary = 'base'\n[train]\nsteps = 1\nlr = 0.5")
-    (local / "mine.toml").write_text("extends = 'base'\n[train]\nsteps = 2")
+def test_extends_puts_the_other_preset_below(local_presets: Path) -> None:
+    (local_presets / "base.toml").write_text("summary = 'base'\n[train]\nsteps = 1\nlr = 0.5")
+    (local_presets / "mine.toml").write_text("extends = 'base'\n[train]\nsteps = 2")
     layers = presets.layers("mine")
     assert [layer.values for layer in layers] == [
         {"train": {"steps": 1, "lr": 0.5}},
@@ -85,23 +71,23 @@ def test_extends_puts_the_other_preset_below(local: Path) -> None:
     assert [Path(layer.source).name for layer in layers] == ["base.toml", "mine.toml"]
 
 
-def test_file_may_extend_a_preset(local: Path, tmp_path: Path) -> None:
-    (local / "base.toml").write_text("[train]\nsteps = 1")
+def test_file_may_extend_a_preset(local_presets: Path, tmp_path: Path) -> None:
+    (local_presets / "base.toml").write_text("[train]\nsteps = 1")
     (tmp_path / "my.toml").write_text("extends = 'base'")
     assert len(presets.file_layers(tmp_path / "my.toml")) == 2
 
 
 @pytest.mark.parametrize("names", [["a"], ["a", "b"], ["a", "b", "c"]])
-def test_cycles_are_refused(local: Path, names: list[str]) -> None:
+def test_cycles_are_refused(local_presets: Path, names: list[str]) -> None:
     for name, base in zip(names, [*names[1:], names[0]], strict=True):
-        (local / f"{name}.toml").write_text(f"extends = '{base}'")
+        (local_presets / f"{name}.toml").write_text(f"extends = '{base}'")
     with pytest.raises(ConfigError, match=f"extend each other: {' -> '.join([*names, 'a'])}"):
         presets.layers("a")
 
 
 @pytest.mark.parametrize("base", ["3", "['a']", "true"])
-def test_extends_takes_one_name(local: Path, base: str) -> None:
-    (local / "a.toml").write_text(f"extends = {base}")
+def test_extends_takes_one_name(local_presets: Path, base: str) -> None:
+    (local_presets / "a.toml").write_text(f"extends = {base}")
     with pytest.raises(ConfigError, match="give the name of a preset"):
         presets.layers("a")
 
@@ -110,36 +96,36 @@ def test_extends_takes_one_name(local: Path, base: str) -> None:
     "name",
     ["../secret", "/etc/passwd", "..", ".", "", "a/b", "a\\b", "secret\0", "x" * 5000, "~root"],
 )
-def test_names_are_no_paths(local: Path, name: str) -> None:
-    (local.parent / "secret.toml").write_text("password = 'hunter2'")
+def test_names_are_no_paths(local_presets: Path, name: str) -> None:
+    (local_presets.parent / "secret.toml").write_text("password = 'hunter2'")
     for call in (presets.find, presets.layers):
         with pytest.raises(ConfigError) as caught:
             call(name)
         assert "hunter2" not in str(caught.value)
 
 
-def test_unknown_name_suggests_the_nearest(local: Path) -> None:
-    (local / "mnist.toml").write_text("")
+def test_unknown_name_suggests_the_nearest(local_presets: Path) -> None:
+    (local_presets / "mnist.toml").write_text("")
     with pytest.raises(ConfigError, match=r"preset 'minst': .*; did you mean mnist\?"):
         presets.find("minst")
 
 
-def test_broken_preset_is_listed_with_its_fault(local: Path) -> None:
-    (local / "bad.toml").write_text("x = = 1")
-    (local / "folder.toml").mkdir()
-    (local / "good.toml").write_text("summary = 'fine'")
-    found = {name: summary for name, summary, _ in presets.list_presets()}
-    assert found["good"] == "fine"
-    assert found["bad"].startswith("(unusable: ")
-    assert "folder" not in found
+def test_broken_preset_is_listed_with_its_fault(local_presets: Path) -> None:
+    (local_presets / "bad.toml").write_text("x = = 1")
+    (local_presets / "folder.toml").mkdir()
+    (local_presets / "good.toml").write_text("summary = 'fine'")
+    summaries = {name: summary for name, summary, _ in presets.list_presets()}
+    assert summaries["good"] == "fine"
+    assert summaries["bad"].startswith("(unusable: ")
+    assert "folder" not in summaries
 
 
 @pytest.mark.parametrize("name", presets.names())
 def test_packaged_preset_resolves(name: str) -> None:
-    found = config.resolve(presets.layers(name))
-    assert found["summary"], "the list of presets shows it"
-    again = parse_toml(dump_toml(found), name)
-    assert config.resolve([config.Layer(name, again)]) == found
+    settings = config.resolve(presets.layers(name))
+    assert settings["summary"], "the list of presets shows it"
+    again = parse_toml(dump_toml(settings), name)
+    assert config.resolve([config.Layer(name, again)]) == settings
 
 
 @pytest.mark.parametrize(
@@ -162,30 +148,3 @@ def test_small_networks_have_their_size(
         network = build.network(config.resolve(presets.layers(name)), DataInfo(shape))
     count = sum(parameter.numel() for parameter in network.parameters())
     assert count == pytest.approx(millions * 1e6, rel=0.01)
-
-
-class TestCommand:
-    def test_list(self, local: Path, tmp_path: Path) -> None:
-        (local / "mine.toml").write_text("summary = 'my own'")
-        (tmp_path / "package/presets/digits.toml").write_text("summary = 'small'")
-        result = ddpm("presets")
-        assert result.out == "digits  small\nmine    my own  [local]\n"
-        lines = ddpm("presets", "--json").out.splitlines()
-        assert json.loads(lines[0]) == {"name": "digits", "summary": "small", "where": "packaged"}
-
-    def test_nothing_to_list(self, local: Path) -> None:
-        result = ddpm("presets")
-        assert (result.code, result.out) == (0, "")
-
-    @pytest.mark.usefixtures("components")
-    def test_one_is_printed_in_full(self, local: Path) -> None:
-        (local / "mine.toml").write_text("train = {steps = 7}")
-        text = ddpm("presets", "mine").out
-        assert parse_toml(text, "stdout")["train"] == {"steps": 7, "lr": 1e-3, "note": ""}
-        values = json.loads(ddpm("presets", "mine", "--json").out)
-        assert values["train"]["steps"] == 7
-
-    def test_unknown_name(self, local: Path) -> None:
-        result = ddpm("presets", "../mine")
-        assert result.code == 2
-        assert "../mine" in result.err

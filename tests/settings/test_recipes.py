@@ -23,13 +23,13 @@ def resolved(*layers: dict[str, object]) -> config.Config:
 def test_recipe_resolves_and_walks(name: str) -> None:
     if name.startswith("dpm") and not SOLVERS:
         pytest.skip("no such solvers")
-    found = resolved({"sampler": {"name": name}})
-    assert found["sampler"]["name"] in catalog.names("sampler")
-    moves, calls = cost.plan(found, build.schedule(found))
+    settings = resolved({"sampler": {"name": name}})
+    assert settings["sampler"]["name"] in catalog.names("sampler")
+    moves, calls = cost.plan(settings, build.schedule(settings))
     assert moves > 0
     assert calls
-    again = parse_toml(dump_toml(found), name)
-    assert config.resolve([Layer("dump", again)]) == found, "the expansion says it all"
+    again = parse_toml(dump_toml(settings), name)
+    assert config.resolve([Layer("dump", again)]) == settings, "the expansion says it all"
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -39,18 +39,18 @@ def test_recipe_has_a_summary_and_a_name_of_its_own(name: str) -> None:
 
 
 def test_own_settings_are_put_on_top() -> None:
-    found = resolved(
+    settings = resolved(
         {"sampler": {"name": "heun"}, "levels": {"name": "trailing", "count": 7}},
         {"sampler": {"name": "euler", "eta": 0.5}, "levels": {"count": 9}},
     )
-    assert found["sampler"].items() >= {"name": "ddim", "eta": 0.5}.items()
-    assert found["levels"] == {"name": "trailing", "count": 9}
+    assert settings["sampler"].items() >= {"name": "ddim", "eta": 0.5}.items()
+    assert settings["levels"] == {"name": "trailing", "count": 9}
 
 
 def test_recipe_drops_the_corrector_and_the_edits_below() -> None:
-    found = resolved({"sampler": {"name": "pc"}}, {"sampler": {"name": "edm-ode"}})
-    assert "corrector" not in found
-    assert found["edits"] == []
+    settings = resolved({"sampler": {"name": "pc"}}, {"sampler": {"name": "edm-ode"}})
+    assert "corrector" not in settings
+    assert settings["edits"] == []
     assert resolved({"sampler": {"name": "pc"}})["corrector"]["snr"] == 0.16
 
 
@@ -76,8 +76,8 @@ def test_recipes_are_listed_and_completed() -> None:
     assert "euler" not in listing.describe("corrector")
     choice = ComponentChoice("sampler")
     assert choice.convert("dpm++2m", None, None) == "dpm++2m"
-    found = choice.shell_complete(None, None, "dpm++2m")
-    assert [item.value for item in found] == ["dpm++2m", "dpm++2m-sde"]
+    items = choice.shell_complete(None, None, "dpm++2m")
+    assert [item.value for item in items] == ["dpm++2m", "dpm++2m-sde"]
 
 
 def test_own_recipes_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

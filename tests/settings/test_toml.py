@@ -124,7 +124,7 @@ def test_toml_and_json_round_trips(
     snr: float | None,
     wrappers: list[str],
 ) -> None:
-    found = resolve(
+    whole = resolve(
         {
             "summary": summary,
             "data": {"path": "" if path == "none" else path},
@@ -134,9 +134,9 @@ def test_toml_and_json_round_trips(
             "wrappers": [{"name": name} for name in wrappers],
         }
     )
-    text = dump_toml(found)
-    assert config.resolve([Layer("again", parse_toml(text, "again"))]) == found
-    assert config.from_json(json.dumps(found), "header") == found
+    text = dump_toml(whole)
+    assert config.resolve([Layer("again", parse_toml(text, "again"))]) == whole
+    assert config.from_json(json.dumps(whole), "header") == whole
 
 
 def test_toml_reads_well() -> None:

@@ -149,13 +149,13 @@ class Run:
 
     def _lines(self) -> list[dict[str, float]]:
         """The whole lines of metrics.jsonl; a torn last line is dropped."""
-        found = []
+        lines = []
         for line in self.metrics.read_text("utf-8", errors="replace").splitlines():
             with contextlib.suppress(ValueError):
-                found.append(json.loads(line))
+                lines.append(json.loads(line))
         return [
             line
-            for line in found
+            for line in lines
             if isinstance(line, dict) and isinstance(line.get("step"), (int, float))
         ]
 

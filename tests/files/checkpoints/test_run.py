@@ -187,11 +187,11 @@ def test_a_run_without_a_preset_has_a_folder_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found: list[Path] = []
+    folders: list[Path] = []
     monkeypatch.setattr(
-        "ddpm_cli.commands.train._train", lambda config, folder, *_: found.append(folder)
+        "ddpm_cli.commands.train._train", lambda config, folder, *_: folders.append(folder)
     )
     (tmp_path / "mine.toml").write_text("train = { steps = 5 }")
     for words in ([], ["--config", "mine.toml"], ["--preset", "tiny"], ["-o", "here"]):
         assert runs.ddpm("train", *words).code == 0
-    assert found == [Path("runs/custom"), Path("runs/mine"), Path("runs/tiny"), Path("here")]
+    assert folders == [Path("runs/custom"), Path("runs/mine"), Path("runs/tiny"), Path("here")]
