@@ -130,7 +130,7 @@ def _functions(codes: Mapping[str, Code], config: Config, info: DataInfo) -> dic
     """Code as functions on the device of a configuration; each is tried."""
     if not codes:
         return {}
-    device = distributed.own(hardware.compute(**config["compute"]).device, distributed.group())
+    device = distributed.local_device(hardware.compute(**config["compute"]).device, distributed.group())
     makers = {"scorer": user_functions.scorer, CLASSIFIER: user_functions.classifier}
     return {flag: makers[flag](codes[flag], device, info.shape) for flag in codes}
 
