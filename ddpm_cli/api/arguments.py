@@ -20,6 +20,8 @@ from ddpm_cli.settings.seeds import LIMIT
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+ROUNDED = 1e-6  # more than float32 is off by in [-1, 1]
+
 Classes = str | int | Sequence[str | int] | None
 Settings = Mapping[str, Any]
 
@@ -73,10 +75,16 @@ def numbers(
         label = None if asked is None else str(asked)
         label = label if is_drawn else classes.fixed(label, config)
         return classes.numbers(label, seeds, config, info)
-    labels = [str(label) for label in asked]
-    if len(labels) != len(seeds):
-        raise ConfigError(f"classes: {len(labels)} for {len(seeds)} images; give one for each")
-    return [classes.one(label, config, info) or 0 for label in labels]
+    return [classes.one(label, config, info) or 0 for label in labels(asked, len(seeds))]
+
+
+def labels(asked: Classes, count: int) -> list[str | None]:
+    """What --class says for each of so many images: the same for all, or one for each."""
+    if asked is None or isinstance(asked, (str, int)):
+        return [None if asked is None else str(asked)] * count
+    if len(asked) != count:
+        raise ConfigError(f"classes: {len(asked)} for {count} images; give one for each")
+    return [str(label) for label in asked]
 
 
 def images(values: Tensor, shape: Sequence[int], name: str = "images") -> Tensor:
@@ -97,6 +105,13 @@ def images(values: Tensor, shape: Sequence[int], name: str = "images") -> Tensor
         fix = "floats are in [-1, 1], bytes are uint8"
         raise ConfigError(f"{name}: values up to {most:.3g}; {fix}")
     return values.float()
+
+
+def on_levels(x0: Tensor, bits: int) -> Tensor:
+    """Images float64 in [-1, 1] that float32 rounded, on their levels again."""
+    top = 2**bits - 1
+    exact = ((x0 + 1) * (top / 2)).round() * (2 / top) - 1
+    return torch.where((exact - x0).abs() < ROUNDED, exact, x0)
 
 
 def refuse_other_shape(name: str, values: Tensor, shape: Sequence[int]) -> None:

@@ -1,6 +1,7 @@
 """Samples of seeds, plain or steered, for the Python API."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import guide, opening
 from ddpm_cli.settings import code_names
 from ddpm_cli.settings import guides as guide_settings
-from ddpm_cli.settings.requests import Draw, Guide
+from ddpm_cli.settings.requests import Draw, Guide, Use
 
 # What the options of `ddpm guide` say if none is given.
 _FLAGS = (
@@ -60,24 +61,43 @@ def states(core: Model, seeds: Sequence[int], classes: Classes) -> Iterator[Stat
 
 def guided(
     handle: Handle,
+    use: Use,
     seeds: Sequence[int],
-    label: str | None,
+    labels: Sequence[str | None],
     options: Mapping[str, Any],
-    settings: Mapping[str, Any] | None,
     batch: int,
 ) -> Tensor:
-    """Samples float32 [N, ...] that are steered; options: those of `ddpm guide`, by parameter."""
+    """Samples float32 [N, ...] that are steered; options: those of `ddpm guide`, by parameter.
+
+    labels: what --class says for each seed. An image depends on its own row alone, so those of
+    one label are drawn together.
+    """
+    drawn: dict[int, Tensor] = {}
+    for label in dict.fromkeys(labels):
+        rows = [row for row, other in enumerate(labels) if other == label]
+        told = replace(use, label=label)
+        samples = _guided(handle, told, [seeds[row] for row in rows], options, batch)
+        drawn |= dict(zip(rows, samples, strict=True))
+    return torch.stack([drawn[row] for row in range(len(seeds))])
+
+
+def _guided(
+    handle: Handle, use: Use, seeds: Sequence[int], options: Mapping[str, Any], batch: int
+) -> Tensor:
     code = {name: options[name] for name in ("scorer", "classifier") if _is_code(options[name])}
     flags = dict.fromkeys(_FLAGS) | {k: v for k, v in options.items() if k in _FLAGS}
+    for name, one in code.items():
+        if isinstance(one, str):
+            code_names.refuse_unusable(name, one, trust=bool(options["trust"]))
     flags |= {name: CODE if callable(one) else one for name, one in code.items()}
     request = Guide(
-        use=handle.use(label, settings),
+        use=use,
         draw=Draw(),
         unconditional=bool(options["unconditional"]),
         code=code,
     )
     opened = opening.guiding(request.use, flags, handle.known)
-    guide_settings.check(opened.config, label, unconditional=request.unconditional)
+    guide_settings.check(opened.config, use.label, unconditional=request.unconditional)
     steering = guide.steered(request, opened, handle.model(opened.config).schedule)
     core = handle.model(steering.config)
     complete = steering.load(core.compute) if steering.config["guides"] else None

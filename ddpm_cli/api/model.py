@@ -9,7 +9,7 @@ from torch import Tensor
 from ddpm_cli.api import arguments, drawing, edits
 from ddpm_cli.api.arguments import Classes, Settings, refusing
 from ddpm_cli.api.handle import Handle, finished, parts
-from ddpm_cli.diffusion.denoiser import Prediction
+from ddpm_cli.diffusion.denoiser import Bindable, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError
@@ -70,6 +70,11 @@ class Model:
         return self._core.schedule
 
     @property
+    def denoiser(self) -> Bindable:
+        """The network as a denoiser whose conditions are open: denoiser.bind(classes=...)."""
+        return self._core.denoiser
+
+    @property
     def device(self) -> torch.device:
         """Where the network is."""
         return self._core.compute.device
@@ -114,7 +119,7 @@ class Model:
     def guide(
         self,
         seeds: Seed,
-        classes: str | int | None = None,
+        classes: Classes = None,
         *,
         scale: float | None = None,
         interval: tuple[float, float] | None = None,
@@ -139,9 +144,10 @@ class Model:
             "unconditional": unconditional, "scorer": scorer, "trust": trust,
             "interval": None if interval is None else ",".join(map(str, interval)),
         }  # fmt: skip
-        label = None if classes is None else str(classes)
         listed = arguments.seeds(seeds)
-        return drawing.guided(self._handle, listed, label, options, settings, batch)
+        labels = arguments.labels(classes, len(listed))
+        use = self._handle.use(None, settings)
+        return drawing.guided(self._handle, use, listed, labels, options, batch)
 
     @refusing
     def denoise(
@@ -269,7 +275,8 @@ class Model:
         """Bits per dimension float64 [N] of images, exact by the ODE or bounded (`vlb`).
 
         The network computes in float32, and levels and solver are those of `ddpm nll`, unless
-        these settings say otherwise. Of arrays it is that of the density in their own units.
+        these settings say otherwise. Images that are no bytes should have 2^bits even levels,
+        which is what is measured. Of arrays it is that of the density in their own units.
         """
         handle = self._handle
         opening.refuse_conditional(handle.header, handle.found.name)
@@ -277,7 +284,8 @@ class Model:
         layers = handle.apart(settings)
         core = handle.model(nll.settled(*handle.known, self.schedule, layers, method))
         meter.plan(core.config, measure, self.info, core.schedule)
-        x0 = self.info.normalized(arguments.images(images, self.info.shape))
+        x0 = arguments.images(images, self.info.shape).double()
+        x0 = arguments.on_levels(x0, bits) if self.info.is_image else self.info.normalized(x0)
         numbers, measured = handle.null(classes, len(x0)), []
         counted = Meter(core, measure, lambda calls: None)
         for rows in parts(len(x0), batch):

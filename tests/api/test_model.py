@@ -1,0 +1,273 @@
+"""The verbs from Python: the numbers of the command line, and its refusals as ValueErrors."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from runs import ddpm
+from safetensors.torch import load_file
+from torch import Tensor
+
+import ddpm_cli
+from ddpm_cli import Model
+from ddpm_cli.files.images.pixels import encode_png, from_uint8, open_image, to_uint8
+
+PLAIN = ("--device", "cpu", "--dtype", "float32", "--set", "compute.threads=1")
+HOLE = "7,9,20,21"
+
+
+def load(name: str = "mnist", **settings: Any) -> Model:
+    settings = {"levels.count": 4, "compute.threads": 1} | settings
+    return ddpm_cli.load(name, settings=settings, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load()
+
+
+@pytest.fixture(scope="module")
+def digits(model: Model) -> Tensor:
+    """Two digits as files would hold them."""
+    return from_uint8(to_uint8(model.sample([0, 1], classes=[7, 2])))
+
+
+@pytest.fixture
+def files(digits: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The digits as PNG files in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name, image in zip("ab", to_uint8(digits), strict=True):
+        Path(f"{name}.png").write_bytes(encode_png(image))
+    return ["a.png", "b.png"]
+
+
+def command(*words: object) -> str:
+    done = ddpm(*words, *PLAIN)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def picture(name: str) -> Tensor:
+    return open_image(name, "L")
+
+
+class TestTheSameAsTheCommandLine:
+    def test_sample(self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        command("sample", "-m", "mnist", "--seeds", "3,9", "--steps", 4, "-o", "a.safetensors")
+        samples = load_file("a.safetensors")["samples"]
+        made = model.sample([3, 9])
+        assert made.dtype == torch.float32
+        assert made.shape == (2, 1, 28, 28)
+        assert torch.equal(made, samples)
+
+    def test_sample_with_classes_and_a_recipe(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        words = ("-m", "mnist", "--class", 7, "--seed", 5, "--sampler", "dpm++2m", "--steps", 4)
+        command("sample", *words, "-o", "a.png")
+        made = load(**{"sampler.name": "dpm++2m"}).sample(5, classes=[7])
+        assert torch.equal(to_uint8(made)[0], picture("a.png"))
+
+    def test_encode_and_decode(self, model: Model, digits: Tensor, files: list[str]) -> None:
+        command("encode", *files, "-m", "mnist", "--steps", 5)
+        settings = {"levels.count": 5}
+        z = model.encode(digits, settings=settings)
+        assert torch.equal(z, load_file("latents.safetensors")["latents"])
+        command("sample", "--from", "latents.safetensors", "-o", "back/")
+        back = model.decode(z, settings=settings)
+        assert torch.equal(to_uint8(back)[1], picture("back/000001.png"))
+
+    @pytest.mark.parametrize("name", ["mnist", "mnist-inpaint"])
+    def test_inpaint(self, name: str, digits: Tensor, files: list[str]) -> None:
+        command("inpaint", files[0], "-m", name, "--mask", HOLE, "--steps", 4, "--seed", 3)
+        mask = torch.zeros(28, 28)
+        mask[9:21, 7:20] = 1
+        filled = load(name).inpaint(digits[:1], mask, seeds=3)
+        assert torch.equal(to_uint8(filled)[0], picture("inpainted.png"))
+        known = (mask == 0).expand_as(filled)
+        assert torch.equal(filled[known], digits[:1][known])
+
+    @pytest.mark.parametrize(
+        ("name", "flags", "options"),
+        [
+            ("mnist-upscale", (), {}),
+            ("mnist-upscale", ("--consistent",), {"consistent": True}),
+            ("mnist", ("--factor", 4, "--class", 7), {"factor": 4.0, "classes": 7}),
+            ("mnist", ("--task", "deblur"), {"task": "deblur"}),
+        ],
+    )
+    def test_upscale(
+        self, name: str, flags: tuple[Any, ...], options: dict[str, Any], files: list[str]
+    ) -> None:
+        model = load(name)
+        size = {"mnist": 7 if "factor" in options else 28}.get(name, 14)
+        small = torch.linspace(-1, 1, size * size).reshape(1, 1, size, size)
+        Path("small.png").write_bytes(encode_png(to_uint8(small)[0]))
+        command("upscale", "small.png", "-m", name, "--steps", 4, *flags, "-o", "large.png")
+        large = model.upscale(from_uint8(to_uint8(small)), **options)
+        assert torch.equal(to_uint8(large)[0], picture("large.png"))
+
+    def test_nll(self, model: Model, digits: Tensor, files: list[str]) -> None:
+        lines = command("nll", *files, "-m", "mnist", "--steps", 4, "--json").splitlines()
+        bits = model.nll(digits, settings={"levels.count": 4})
+        assert bits.dtype == torch.float64
+        assert bits.tolist() == [json.loads(line)["bits"] for line in lines[:2]]
+
+    def test_the_bound(self, model: Model, digits: Tensor, files: list[str]) -> None:
+        words = ("nll", *files, "-m", "mnist", "--method", "vlb", "--steps", 4, "--json")
+        lines = command(*words).splitlines()
+        bits = model.nll(digits, method="vlb", settings={"levels.count": 4})
+        assert bits.tolist() == [json.loads(line)["bits"] for line in lines[:2]]
+
+    @pytest.mark.parametrize(
+        ("flags", "options"),
+        [
+            (("--scale", 2, "--interval", "0.2,5"), {"scale": 2.0, "interval": (0.2, 5)}),
+            (("--classifier", "mnist-classifier"), {"classifier": "mnist-classifier"}),
+        ],
+    )
+    def test_guide(
+        self,
+        flags: tuple[Any, ...],
+        options: dict[str, Any],
+        model: Model,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        words = ("-m", "mnist", "--class", 4, "-n", 2, "--steps", 4, *flags)
+        command("guide", *words, "-o", "a.safetensors")
+        made = model.guide([0, 1], 4, **options)
+        samples = load_file("a.safetensors")["samples"]
+        assert torch.equal(made, samples)
+
+
+class TestGuides:
+    def test_a_function_of_the_callers(self, model: Model) -> None:
+        plain = model.sample([0, 1], classes=3)
+        bright = model.guide([0, 1], 3, scorer=lambda x: x.mean((1, 2, 3)), scale=300.0)
+        assert float(bright.mean()) > float(plain.mean()) + 0.05
+
+    def test_classes_one_by_one(self, model: Model) -> None:
+        both = model.guide([5, 6], classes=["7", 2], scale=2.0)
+        assert torch.allclose(both[1:], model.guide(6, 2, scale=2.0), atol=1e-4)
+
+    def test_code_in_a_file_needs_its_name(self, model: Model, tmp_path: Path) -> None:
+        path = tmp_path / "mine.py"
+        path.write_text("def bright(x):\n    return x.mean((1, 2, 3))\n")
+        made = model.guide(0, 3, scorer=f"{path}:bright", scale=300.0)
+        assert torch.equal(
+            made, model.guide(0, 3, scorer=lambda x: x.mean((1, 2, 3)), scale=300.0)
+        )
+        with pytest.raises(ValueError, match=r"add --trust if you trust"):
+            model.guide(0, 3, scorer="mine.pt2")
+
+
+class TestParts:
+    def test_it_says_what_it_is_in_one_line(self, model: Model) -> None:
+        assert repr(model) == (
+            "Model('mnist': images 1x28x28, 10 classes, 2.60 M parameters, ddim, float32 on cpu)"
+        )
+
+    def test_a_walk_ends_in_the_samples(self, model: Model) -> None:
+        states = [*model.walk([3, 9])]
+        assert len(states) == 4
+        assert [float(state.sigma) for state in states][-1] == 0
+        assert torch.equal(states[-1].x.float(), model.sample([3, 9]))
+
+    def test_an_image_does_not_depend_on_its_batch(self, model: Model) -> None:
+        seeds, classes = [4, 5, 6, 5], [1, 2, 3, 8]
+        together = model.sample(seeds, classes)
+        assert torch.allclose(model.sample(seeds, classes, batch=3), together, atol=1e-4)
+        assert torch.allclose(model.sample(5, [8])[0], together[3], atol=1e-4)
+        assert not torch.allclose(together[1], together[3], atol=0.1)
+
+    def test_the_denoiser_takes_one_level_or_many(self, model: Model, digits: Tensor) -> None:
+        x = digits + 0.5
+        both = model.denoise(x, torch.tensor([0.5, 2.0]), classes=[7, 2])
+        assert both.x0.shape == x.shape
+        for i, sigma in enumerate((0.5, 2.0)):
+            alone = model.denoise(x[i : i + 1], sigma, classes=[(7, 2)[i]])
+            assert torch.allclose(both.x0[i], alone.x0[0], atol=1e-4)
+
+    def test_larger_images_are_filled_by_windows(self, model: Model, digits: Tensor) -> None:
+        wide = torch.cat([digits[:1], digits[1:]], dim=-1)
+        mask = torch.zeros(28, 56, dtype=torch.bool)
+        mask[:, 20:40] = True
+        filled = model.inpaint(wide, mask)
+        assert torch.equal(filled[..., :20], wide[..., :20])
+        assert not torch.equal(filled[..., 20:40], wide[..., 20:40])
+
+    def test_settings_in_tables_or_by_keys(self) -> None:
+        tables = ddpm_cli.load("mnist", settings={"sampler": {"name": "ddim", "eta": 0.5}})
+        keys = ddpm_cli.load("mnist", settings={"sampler.name": "ddim", "sampler.eta": 0.5})
+        assert tables.config == keys.config
+        assert keys.config["sampler"]["eta"] == 0.5
+
+    def test_it_is_quiet(self, capsys: pytest.CaptureFixture[str]) -> None:
+        ddpm_cli.load(settings={"sampler.name": "dpm++2m"}).sample(0)
+        assert capsys.readouterr() == ("", "")
+
+
+IMAGE, SMALL = torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 8, 8)
+CLAMPED, JUDGE = {"wrappers": [{"name": "clamp"}]}, "mnist-classifier"
+WRONG: list[tuple[str, Callable[[Model], object]]] = [
+    ("--class: no class is named '12'; did you mean 2?", lambda m: m.sample([0], classes=[12])),
+    ("--class: no class is named 'x'", lambda m: m.sample([0], classes=["x"])),
+    ("classes: 1 for 2 images", lambda m: m.sample([0, 1], classes=[7])),
+    ("--class 0-4: several classes", lambda m: m.sample([0], classes=["0-4"])),
+    ("seeds: -1 is no seed", lambda m: m.sample([-1])),
+    ("seeds: 0.5 is no seed", lambda m: m.sample([0.5])),  # type: ignore[list-item]
+    ("seeds: there is none", lambda m: m.sample([])),
+    ("images: of shape 1x1x8x8, the model takes Nx1x28x28", lambda m: m.encode(SMALL)),
+    ("images: values up to 255", lambda m: m.encode(IMAGE + 255)),
+    ("images: of torch.int64", lambda m: m.nll(IMAGE.long())),
+    ("images: values that are not finite", lambda m: m.nll(IMAGE * torch.nan)),
+    ("images: list", lambda m: m.encode([0])),  # type: ignore[arg-type]
+    ("masks: of shape 8x8", lambda m: m.inpaint(IMAGE, torch.ones(8, 8))),
+    ("seeds: 2 for 1 images", lambda m: m.inpaint(IMAGE, torch.ones(28, 28), seeds=[1, 2])),
+    ("latents: torch.float32 of shape 2x3", lambda m: m.decode(torch.zeros(2, 3))),
+    ("sigma: give one level above 0", lambda m: m.denoise(IMAGE, 0.0)),
+    ("x: torch.float32 of shape 1x3x28x28", lambda m: m.denoise(IMAGE.expand(1, 3, -1, -1), 1.0)),
+    ("--method model: mnist was not trained", lambda m: m.inpaint(IMAGE, IMAGE, method="model")),
+    ("not trained to upscale", lambda m: m.upscale(IMAGE, method="model")),
+    ("wrappers.clamp: no image would", lambda m: m.encode(IMAGE, settings=CLAMPED)),
+    ("a classifier knows no such class", lambda m: m.guide(0, "none", classifier=JUDGE)),
+    ("--unconditional: only with a classifier", lambda m: m.guide(0, 7, unconditional=True)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "call"), WRONG, ids=[message for message, _ in WRONG])
+def test_wrong_arguments_are_value_errors(
+    message: str, call: Callable[[Model], object], model: Model
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call(model)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"model": "nosuch"}, "nosuch: no such file, run or bundled model"),
+        ({"settings": {"smpler.eta": 1}}, "did you mean sampler?"),
+        ({"settings": {"sampler.eta": "x"}}, "give a number"),
+        ({"settings": {"network.width": 7}}, "the model was trained with"),
+        ({"device": "tpu"}, "compute.device: no device is named 'tpu'"),
+        ({"dtype": "float8"}, "compute.dtype: 'float8' does not fit"),
+    ],
+)
+def test_wrong_models_are_value_errors(words: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ddpm_cli.load(**{"model": "mnist"} | words)
+
+
+def test_models_for_given_images_draw_nothing() -> None:
+    for name in ("mnist-inpaint", "mnist-upscale"):
+        with pytest.raises(ValueError, match="given an image"):
+            load(name).sample(0)
