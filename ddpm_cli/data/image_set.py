@@ -57,13 +57,14 @@ class Data(Protocol):
 
 
 class ImageSet:
-    """Images [N,C,H,W] of bytes, indexed by an int64 tensor of positions.
+    """Images [N,C,H,W] of bytes, or of floats in [-1, 1], indexed by an int64 tensor of positions.
 
     Made for DataLoader(set, sampler=batches_of_indices, batch_size=None): it holds no open
     file, so it can be copied to worker processes.
     """
 
-    mean = std = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     reach = 1.0
 
     def __init__(
@@ -74,12 +75,17 @@ class ImageSet:
         classes: tuple[str, ...] | None = None,
         *,
         count: int | None = None,
+        depth: int = 1,
         skipped: tuple[str, ...] = (),
     ) -> None:
-        """Take pixels [N,C,H,W] or a reader of `count` images; `skipped` files are reported."""
+        """Take pixels [N,C,H,W], or a reader of `count` images and the bytes of its values.
+
+        `skipped` files are reported.
+        """
         self._images = images
         self._count = len(images) if isinstance(images, Tensor) else count or 0
-        self.shape = shape
+        self._depth = images.element_size() if isinstance(images, Tensor) else depth
+        self.shape: tuple[int, ...] = shape
         self.labels = labels
         self.conditions = conditions_of(labels)
         self.classes = classes
@@ -89,7 +95,7 @@ class ImageSet:
         return self._count
 
     def __getitem__(self, indices: Tensor) -> tuple[Tensor, Conditions]:
-        """Give pixels uint8 [B,C,H,W] and what is told of them, as their classes int64 [B]."""
+        """Give pixels [B,C,H,W] and what is told of them, as their classes int64 [B]."""
         if isinstance(self._images, Tensor):
             return self._images[indices], told(self.conditions, indices)
         images, numbers = zip(*(self._images(int(index)) for index in indices), strict=True)
@@ -104,7 +110,7 @@ class ImageSet:
     def size(self) -> int:
         """The bytes all pixels take, or would take, in memory."""
         channels, height, width = self.shape
-        return len(self) * channels * height * width
+        return len(self) * channels * height * width * self._depth
 
     @property
     def what(self) -> str:

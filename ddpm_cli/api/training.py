@@ -1,0 +1,77 @@
+"""Training from Python: what `ddpm train` does, on tensors and data sets of the caller's own."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ddpm_cli import console
+from ddpm_cli.api import arguments
+from ddpm_cli.api.arguments import Settings
+from ddpm_cli.data.python_sets import HOLDOUT, PythonSets, sets
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.pipelines import train as pipeline
+from ddpm_cli.pipelines.materials import Sets
+from ddpm_cli.settings import presets, recipes
+from ddpm_cli.settings.config import Config, Layer, resolve
+from ddpm_cli.settings.inlining import inlined
+from ddpm_cli.settings.requests import Train
+
+# What suits arrays, unless a preset or a setting says otherwise.
+ARRAYS = Layer("arrays", {"network": {"name": "mlp"}, "wrappers": []})
+
+
+def train(
+    data: Any = None,
+    *,
+    output: str | Path | None = None,
+    settings: Settings | None = None,
+    preset: str | None = None,
+    test: Any = None,
+    classes: Sequence[str] | None = None,
+    holdout: float = HOLDOUT,
+    as_arrays: bool = False,
+    force: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Train in the folder `output`, or go on with the run there, and return the model's file.
+
+    data: a tensor, a pair (tensor, labels), or a data set with a length, of tensors or images or
+    of pairs of one and a label; None: the data set of the settings. See data.python_sets for
+    what else is said of it. preset, settings: as for `ddpm train`; the network takes as many
+    classes as the data have, unless told. What the command line would refuse is a ValueError
+    of the same text.
+    """
+    folder = Path(output) if output is not None else Path("runs") / (preset or "custom")
+    try:
+        with console.silenced() if quiet else contextlib.nullcontext():
+            if data is None and test is not None:
+                raise ConfigError("test: of no use without data; leave it out")
+            if data is None:
+                config, pair = _config(preset, settings, None), None
+            else:
+                rows = sets(data, test, classes=classes, holdout=holdout, as_arrays=as_arrays)
+                config, pair = _config(preset, settings, rows), Sets(rows.train, rows.test)
+            request = Train(config=config, folder=folder, force=force)
+            return pipeline.trained(request, pair).model
+    except Refusal as refusal:
+        raise ValueError(refusal.message) from None
+
+
+def _config(preset: str | None, settings: Settings | None, data: PythonSets | None) -> Config:
+    """The configuration of a run; of data of the caller's it says how many, and their digest."""
+    below = recipes.expand(presets.layers(preset)) if preset else []
+    told = arguments.layers(settings)
+    if data is None:
+        return inlined(resolve([*below, *told]))
+    if any("data" in layer.values for layer in told):
+        raise ConfigError("data: a table of the settings and an argument; give one of the two")
+    if not preset and data.train.mean is not None:
+        below = [ARRAYS]
+    above = {"data": {"name": "python", "rows": data.rows, "digest": data.digest}}
+    config = resolve([*below, *told, Layer("data", above)])
+    is_told = any("classes" in layer.values.get("network", {}) for layer in told)
+    if "classes" in config["network"] and not is_told:
+        config["network"]["classes"] = len(data.train.classes or ())
+    config.pop("summary", None)  # what a preset says of itself is not true of other data
+    return inlined(config)
