@@ -20,7 +20,7 @@ from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import latents as latents_file
 from ddpm_cli.files.images import inputs, pixels
 from ddpm_cli.files.images.inputs import Source
-from ddpm_cli.files.outputs import samples
+from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build, classes, cost, model, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
@@ -148,7 +148,7 @@ class Task(NamedTuple):
 def run(request: Encode, opened: Opened) -> None:
     """Encode what a request asks for with a model and its settings."""
     use = request.use
-    samples.refuse_existing(request.output, use.force)
+    targets.refuse_existing(request.output, use.force)
     sources = inputs.sources(request.inputs)
     inputs.mode_of(opened.header.data.shape)
     task = _task(request, opened)

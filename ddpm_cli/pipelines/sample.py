@@ -12,7 +12,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import latents as latents_file
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.files.outputs import samples
+from ddpm_cli.files.outputs import samples, targets
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
 from ddpm_cli.files.records import Names, Record, compact
@@ -118,7 +118,7 @@ def chosen_seeds(
     usual = len(classes.listed(label, known)) if label is not None and known else 1
     if (seeds.count or usual) > LIMIT:  # that many fit on no disk, which says more
         count = seeds.count or usual
-        samples.refuse_too_large(Path(output or "samples"), count * samples.LEAST)
+        targets.refuse_too_large(Path(output or "samples"), count * targets.LEAST)
     return seeds.numbers(usual)
 
 

@@ -11,7 +11,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.inputs import STDIN, Source
-from ddpm_cli.files.outputs import samples
+from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.records import Record, compact
 
 STDOUT = "-"
@@ -82,22 +82,22 @@ def open_results(
         place = f"{default}.png" if count == 1 else f"{default}/"
     if place == STDOUT:
         _refuse_stdout(len(inputs), skip_existing)
-        samples.refuse_sheet(len(seeds))
+        targets.refuse_sheet(len(seeds))
         return Results({s.name: dict.fromkeys(seeds) for s in inputs}, force=force)
     template = _template(place, len(seeds))
     if "{seed}" not in template:
-        samples.refuse_sheet(len(seeds))
+        targets.refuse_sheet(len(seeds))
     every = {s.name: {n: _named(template, s.stem, n) for n in seeds} for s in inputs}
     _refuse_collisions(every, place)
     left: Places = {name: {} for name in every}
     for name, own in every.items():
         for seed, path in own.items():
             if not (skip_existing and path.exists()):
-                samples.refuse_existing(path, force)
+                targets.refuse_existing(path, force)
                 left[name][seed] = path
     results = Results(left, force=force)
     for folder in {path.parent for path in results.paths}:
-        samples.refuse_unwritable(folder, len(results.paths) * samples.LEAST)
+        targets.refuse_unwritable(folder, len(results.paths) * targets.LEAST)
     return results
 
 
@@ -111,7 +111,7 @@ def _refuse_stdout(count: int, skip_existing: bool) -> None:
 
 def _template(place: str, seeds: int) -> str:
     """The file name, with {name} and {seed}, that `place` stands for."""
-    path, fields = Path(place), samples.fields(place, FIELDS)
+    path, fields = Path(place), targets.fields(place, FIELDS)
     if not fields and (place.endswith("/") or path.is_dir() or not path.suffix):
         return str(path / ("{name}.png" if seeds == 1 else "{name}-{seed}.png"))
     if path.suffix.lower() != ".png":
@@ -121,7 +121,7 @@ def _template(place: str, seeds: int) -> str:
 
 
 def _named(template: str, stem: str, seed: int) -> Path:
-    return Path(template.format_map({"name": stem, "seed": samples.seed_name(seed)}))
+    return Path(template.format_map({"name": stem, "seed": targets.seed_name(seed)}))
 
 
 def _refuse_collisions(places: dict[str, dict[int, Path]], place: str) -> None:

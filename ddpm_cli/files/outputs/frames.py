@@ -14,7 +14,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.opening import PIXEL_LIMIT
-from ddpm_cli.files.outputs import samples
+from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.records import Record
 
 SPEED = 60  # milliseconds a frame of a film
@@ -88,11 +88,11 @@ def open_frames(
         console.refuse_binary_terminal()
     elif found.is_folder:
         for number in range(count):
-            samples.refuse_existing(named(place, number), force)
+            targets.refuse_existing(named(place, number), force)
     elif path.suffix not in (".png", ".gif"):
         raise ConfigError(f"-o {place}: unknown ending; use .png, .gif or a folder")
     else:
-        samples.refuse_existing(path, force)
+        targets.refuse_existing(path, force)
     if not found.is_folder and count * math.prod(shape[1:]) > PIXEL_LIMIT:
         fix = "ask for fewer, or give a folder"
         raise Refusal(f"{place}: {count} frames are too many for one picture", fix)

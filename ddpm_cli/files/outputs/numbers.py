@@ -26,12 +26,6 @@ SUFFIXES = (".csv", ".npy", ".npz", ".safetensors")
 BLOCK = 2**20  # bytes of a piece of CSV
 
 
-def size(path: Path, count: int, shape: tuple[int, ...], is_image: bool) -> int:
-    """The bytes of disk that samples take, which wait in a file beside their own."""
-    whole = not is_image or path.suffix == ".safetensors"
-    return 2 * count * math.prod(shape) * (4 if whole else 1)
-
-
 class Rows:
     """One file of all samples; images are bytes in .npy and .npz, all else is float32.
 
@@ -40,12 +34,18 @@ class Rows:
     """
 
     def __init__(
-        self, path: Path | None, count: int, shape: tuple[int, ...], force: bool, *, is_image: bool
+        self,
+        path: Path | None,
+        count: int,
+        shape: tuple[int, ...],
+        force: bool,
+        *,
+        are_images: bool = False,
     ) -> None:
         self._path, self._shape, self._force = path, (count, *shape), force
         self._suffix = path.suffix if path else ".csv"
-        self._as_bytes = is_image and self._suffix in (".npy", ".npz")
-        self._is_image = is_image
+        self._as_bytes = are_images and self._suffix in (".npy", ".npz")
+        self._name = "images" if are_images else "samples"
         self._seeds, self._classes = list[int](), list[str]()
         self._record: Record = {}
 
@@ -63,16 +63,21 @@ class Rows:
         """Remove the values that were held back."""
         self._values.close()
 
+    @property
+    def size(self) -> int:
+        """The bytes of disk that the samples take, which wait in a file beside their own."""
+        return 2 * math.prod(self._shape) * (1 if self._as_bytes else 4)
+
     def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
         """All of them: the file is made in one go."""
         return seeds
 
     def add(
-        self, seeds: Sequence[int], classes: Sequence[str] | None, made: Tensor, record: Record
+        self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
     ) -> list[Path]:
         """Append the values."""
-        values = pixels.to_uint8(made) if self._as_bytes else made.float()
-        self._values.write(values.contiguous().numpy().data)
+        numbers = pixels.to_uint8(values) if self._as_bytes else values.float()
+        self._values.write(numbers.contiguous().numpy().data)
         self._seeds += seeds
         self._classes += classes or ()
         self._record = record
@@ -99,15 +104,14 @@ class Rows:
 
     def _npz(self, file: Any) -> None:
         """Several array files in an archive; the provenance is a string in JSON."""
-        own = {**self._record, "seeds": compact(self._seeds)}
+        about = {**self._record, "seeds": compact(self._seeds)}
         with zipfile.ZipFile(file, "w") as archive:
-            name = "images.npy" if self._is_image else "samples.npy"
-            with archive.open(entry(name), "w", force_zip64=True) as member:
+            with archive.open(entry(f"{self._name}.npy"), "w", force_zip64=True) as member:
                 self._npy(member)
             rest = {"seeds": np.array(self._seeds, dtype=np.int64)}
             if self._classes:
                 rest["classes"] = np.array(self._classes)
-            add_arrays(archive, rest | {METADATA_KEY: np.array(json.dumps(own))})
+            add_arrays(archive, rest | {METADATA_KEY: np.array(json.dumps(about))})
 
     def _safetensors(self, file: Any) -> None:
         """The samples and their seeds; the provenance, with the classes, is in the header."""
@@ -118,12 +122,12 @@ class Rows:
             "samples": torch.from_numpy(flat).reshape(self._shape),
             "seeds": torch.tensor(self._seeds, dtype=torch.int64),
         }
-        own = {
+        about = {
             **self._record,
             "seeds": compact(self._seeds),
             "classes": self._classes or None,
         }
-        entries = {METADATA_KEY: json.dumps(own, sort_keys=True)}
+        entries = {METADATA_KEY: json.dumps(about, sort_keys=True)}
         file.write(safetensors.save(tensors, entries))
 
     def _csv_file(self, file: Any) -> None:

@@ -20,10 +20,9 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import pixels
-from ddpm_cli.files.images.opening import PIXEL_LIMIT
-from ddpm_cli.files.outputs import numbers, plots, samples
+from ddpm_cli.files.outputs import numbers, stills, targets
 from ddpm_cli.files.outputs.frames import encode_gif
-from ddpm_cli.files.outputs.plots import Panel
+from ddpm_cli.files.outputs.stills import Field
 from ddpm_cli.files.records import METADATA_KEY, Record, compact
 
 DEFAULT_FRAMES = {".gif": 60, ".png": 8}
@@ -75,33 +74,27 @@ class Trajectory:
     ) -> None:
         """Check the file before any work is done, and choose `frames` of the moves + 1 states."""
         self._path, self._info, self._force = path, info, force
+        self._stills = stills.of_data(info)
         self._suffix = path.suffix.lower()
         if self._suffix not in SUFFIXES:
             known = ", ".join(SUFFIXES)
             raise ConfigError(f"--trajectory {path}: unknown ending; use one of {known}")
         wanted = min(frames or DEFAULT_FRAMES.get(self._suffix, moves + 1), moves + 1)
         self._chosen = set(torch.linspace(0, moves, wanted).round().long().tolist())
-        samples.refuse_existing(path, force)
+        targets.refuse_existing(path, force)
         self._refuse_size(count, 4 * count * math.prod(info.shape) * len(self._chosen))
         self._states: list[list[Tensor]] = [[] for _ in self._chosen]
         self._levels: list[tuple[float, float]] = []
-        self._fields: list[tuple[Tensor, Tensor] | None] = []
+        self._fields: list[Field | None] = []
         self._seeds: list[int] = []
 
     def _refuse_size(self, count: int, needed: int) -> None:
         if needed > BYTE_LIMIT:
             what = f"{self._path}: the states take {needed:,} bytes, at most {BYTE_LIMIT:,}"
             raise Refusal(what, "ask for fewer samples, or fewer --frames")
-        samples.refuse_too_large(self._path, needed)
-        if self._suffix not in DEFAULT_FRAMES:
-            return
-        if not self._info.is_image:
-            plots.check(self._path, count, self._info.shape)
-            return
-        area = math.prod(self._info.shape[1:]) * (len(self._chosen) if self._strip else 1)
-        if count * area > PIXEL_LIMIT:
-            fix = "ask for fewer, or use .npz or .safetensors"
-            raise Refusal(f"{self._path}: {count} images are too many for a picture", fix)
+        targets.refuse_too_large(self._path, needed)
+        if self._suffix in DEFAULT_FRAMES:
+            self._stills.refuse(self._path, count, len(self._chosen) if self._strip else 1)
 
     @property
     def _strip(self) -> bool:
@@ -125,7 +118,7 @@ class Trajectory:
             if number:
                 yield state
 
-    def _field(self, chunk: Chunk, state: State, alpha: float) -> tuple[Tensor, Tensor] | None:
+    def _field(self, chunk: Chunk, state: State, alpha: float) -> Field | None:
         """The drift on a grid, for a strip of two dimensions whose samples share their class."""
         mixed = len(set(chunk.classes or ())) > 1
         if not self._strip or self._info.shape != (2,) or mixed or not state.sigma:
@@ -140,9 +133,9 @@ class Trajectory:
     def finish(self, record: Record) -> list[Path]:
         """Write the file."""
         states = torch.stack([torch.cat(parts) for parts in self._states])
-        own = {**record, "seeds": compact(self._seeds), "frames": len(self._chosen)}
+        about = {**record, "seeds": compact(self._seeds), "frames": len(self._chosen)}
         write = {".npz": self._npz, ".safetensors": self._safetensors, ".gif": self._gif}
-        data = write.get(self._suffix, self._png)(states, own)
+        data = write.get(self._suffix, self._png)(states, about)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(self._path, data, replace=self._force)
         return [self._path]
@@ -152,39 +145,25 @@ class Trajectory:
         seeds = torch.tensor(self._seeds, dtype=torch.int64)
         return {"states": states, "sigmas": sigmas, "alphas": alphas, "seeds": seeds}
 
-    def _npz(self, states: Tensor, own: Record) -> bytes:
+    def _npz(self, states: Tensor, about: Record) -> bytes:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             numbers.add_arrays(archive, {k: v.numpy() for k, v in self._tensors(states).items()})
-            numbers.add_arrays(archive, {METADATA_KEY: np.array(json.dumps(own))})
+            numbers.add_arrays(archive, {METADATA_KEY: np.array(json.dumps(about))})
         return buffer.getvalue()
 
-    def _safetensors(self, states: Tensor, own: Record) -> bytes:
+    def _safetensors(self, states: Tensor, about: Record) -> bytes:
         tensors = {name: tensor.contiguous() for name, tensor in self._tensors(states).items()}
-        return safetensors.save(tensors, {METADATA_KEY: json.dumps(own, sort_keys=True)})
+        return safetensors.save(tensors, {METADATA_KEY: json.dumps(about, sort_keys=True)})
 
-    def _png(self, states: Tensor, own: Record) -> bytes:
-        """A row of states for each image; or a snapshot of the points, and the drift below."""
-        if self._info.is_image:
-            rows = pixels.to_uint8(states).transpose(0, 1).flatten(0, 1)
-            return pixels.encode_png(pixels.sheet(rows, columns=len(states)), own)
-        panels = [
-            Panel(f"sigma {sigma:.3g}", points, *(field or ()))
-            for points, (sigma, _), field in zip(states, self._levels, self._fields, strict=True)
-        ]
-        return pixels.encode_png(plots.strip(panels, plots.box(states.flatten(0, 1))), own)
+    def _png(self, states: Tensor, about: Record) -> bytes:
+        """A strip, a level beside the other."""
+        sigmas = [sigma for sigma, _ in self._levels]
+        return pixels.encode_png(self._stills.strip(states, sigmas, self._fields), about)
 
-    def _gif(self, states: Tensor, own: Record) -> bytes:
-        """A film of sheets, or of plots, that stays at its end for a while and starts again."""
-        box = None if self._info.is_image else plots.box(states.flatten(0, 1))
-        film = []
-        for state, (sigma, _) in zip(states, self._levels, strict=True):
-            if box is None:
-                frame = pixels.sheet(pixels.to_uint8(state))
-            else:
-                frame = plots.strip([Panel(f"sigma {sigma:.3g}", state)], box, size=4.0)
-            film.append(frame)
-        return encode_gif(film, own)
+    def _gif(self, states: Tensor, about: Record) -> bytes:
+        """A film that stays at its end for a while and starts again."""
+        return encode_gif(self._stills.film(states, [sigma for sigma, _ in self._levels]), about)
 
 
 @torch.no_grad()
@@ -197,7 +176,7 @@ def drift(denoise: Denoise, native: Tensor, sigma: Tensor, batch: int) -> Tensor
     schedule = denoise.schedule
     low, x = schedule.previous(sigma), schedule.from_native(native, sigma)
     padded = torch.cat([x, x[:1].expand(-len(x) % batch, -1)])
-    found = [denoise(part, sigma).guided(float(sigma)) for part in torch.split(padded, batch)]
-    x0 = torch.cat(found)[: len(x)]
+    clean = [denoise(part, sigma).guided(float(sigma)) for part in torch.split(padded, batch)]
+    x0 = torch.cat(clean)[: len(x)]
     mean = x0 + float(low / sigma) ** 2 * (x - x0)
     return schedule.native(mean, low) - native

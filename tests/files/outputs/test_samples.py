@@ -13,6 +13,7 @@ from runs import Outcome, contents, ddpm
 from safetensors import safe_open
 
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files import records
 from ddpm_cli.files.images.pixels import open_image, read_metadata, to_uint8
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import walks
@@ -236,4 +237,4 @@ class TestRefusals:
     [([0], "0"), ([0, 1, 2, 40], "0-2,40"), ([5, 3, 4], "5,3-4"), ([], ""), ([2, 1], "2,1")],
 )
 def test_compact(seeds: list[int], text: str) -> None:
-    assert samples.compact(seeds) == text
+    assert records.compact(seeds) == text

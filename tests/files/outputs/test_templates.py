@@ -5,18 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.outputs import edits, samples
+from ddpm_cli.files.outputs import edits, pictures, targets
 
 PIECES = st.sampled_from(
     ["{seed}", "{class}", "{name}", "{", "}", "{{", "}}", "!r", ":>9", "out/", ".png"]
 )
-KNOWN = [samples.FIELDS, edits.FIELDS]
+KNOWN = [pictures.FIELDS, edits.FIELDS]
 
 
 @given(st.lists(PIECES | st.text(max_size=5)).map("".join), st.sampled_from(KNOWN))
 def test_any_text_is_a_name_or_a_refusal(template: str, known: tuple[str, ...]) -> None:
     try:
-        fields = samples.fields(template, known)
+        fields = targets.fields(template, known)
     except ConfigError:
         return
     assert fields <= set(known)
@@ -30,4 +30,4 @@ def test_any_text_is_a_name_or_a_refusal(template: str, known: tuple[str, ...]) 
 @pytest.mark.parametrize("known", KNOWN)
 def test_nothing_but_the_plain_fields(template: str, known: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError):
-        samples.fields(template, known)
+        targets.fields(template, known)

@@ -1,0 +1,136 @@
+"""Samples as pictures: one PNG a seed, or one of all, as a sheet of images or a plot of points."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.errors import Refusal
+from ddpm_cli.files import atomic
+from ddpm_cli.files.images import pixels
+from ddpm_cli.files.outputs import plots, targets
+from ddpm_cli.files.records import Names, Record, compact
+
+FIELDS = ("seed", "class")
+
+
+class Files:
+    """One PNG a seed; names are claimed when they are written, never replaced unasked."""
+
+    def __init__(self, template: str, force: bool, skip_existing: bool) -> None:
+        self._template, self._force, self._skip = template, force, skip_existing
+
+    def __enter__(self) -> "Files":
+        folder = Path(self._template).parent
+        if not targets.fields(str(folder), FIELDS):
+            folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Files are whole as soon as they have their name."""
+
+    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
+        """All seeds, or those without a file; a file in the way is refused."""
+        if self._force:
+            return seeds
+        labels = names(seeds) if "class" in targets.fields(self._template, FIELDS) else None
+        left = []
+        for row, seed in enumerate(seeds):
+            path = self._path(seed, labels[row] if labels else "none")
+            if not path.exists():
+                left.append(seed)
+            elif not self._skip:
+                fix = "use --skip-existing to fill up, or --force to replace"
+                raise Refusal(f"{path}: exists already", fix)
+        return left
+
+    def add(
+        self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
+    ) -> list[Path]:
+        """Write each image under its own name."""
+        written = []
+        for row, (seed, image) in enumerate(zip(seeds, pixels.to_uint8(values), strict=True)):
+            label = classes[row] if classes else "none"
+            path = self._path(seed, label)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            about = {**record, "seeds": compact([seed]), "classes": [label] if classes else None}
+            atomic.write(path, pixels.encode_png(image, about), replace=self._force)
+            written.append(path)
+        return written
+
+    def finish(self) -> list[Path]:
+        """Nothing is held back."""
+        return []
+
+    def _path(self, seed: int, label: str) -> Path:
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
+        return Path(self._template.format_map({"seed": targets.seed_name(seed), "class": safe}))
+
+
+class Drawing(NamedTuple):
+    """How samples become one picture.
+
+    hold: what is kept of a batch until all are there; draw: all that was kept and their classes
+    -> uint8 [C, H, W]; names_classes: whether the record lists them.
+    """
+
+    hold: Callable[[Tensor], Tensor]
+    draw: Callable[[Tensor, Sequence[str]], Tensor]
+    names_classes: bool
+
+
+def _sheet(images: Tensor, classes: Sequence[str]) -> Tensor:
+    """The one image, or all on a sheet."""
+    return images[0] if len(images) == 1 else pixels.sheet(images)
+
+
+SHEET = Drawing(pixels.to_uint8, _sheet, names_classes=True)
+PLOT = Drawing(lambda points: points, plots.cloud, names_classes=False)
+
+
+class Picture:
+    """One PNG with all samples, to a file or to stdout."""
+
+    def __init__(self, path: Path | None, drawing: Drawing, force: bool) -> None:
+        self._path, self._drawing, self._force = path, drawing, force
+        self._held: list[Tensor] = []
+        self._seeds, self._classes = list[int](), list[str]()
+        self._record: Record = {}
+
+    def __enter__(self) -> "Picture":
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """An unfinished picture is not written."""
+
+    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
+        """All of them: a picture is made in one go."""
+        return seeds
+
+    def add(
+        self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
+    ) -> list[Path]:
+        """Hold the samples until they are complete."""
+        self._held.append(self._drawing.hold(values))
+        self._seeds += seeds
+        self._classes += classes or ()
+        self._record = record
+        return []
+
+    def finish(self) -> list[Path]:
+        """Draw and write the picture."""
+        picture = self._drawing.draw(torch.cat(self._held), self._classes)
+        about = {**self._record, "seeds": compact(self._seeds)}
+        if self._drawing.names_classes:
+            about["classes"] = self._classes or None
+        data = pixels.encode_png(picture, about)
+        if self._path is None:
+            console.binary(data)
+            return []
+        atomic.write(self._path, data, replace=self._force)
+        return [self._path]
