@@ -32,23 +32,23 @@ def bound_of(config: Config) -> Row:
     return {"name": "vlb", "variance": "learned" if learned else "small"}
 
 
-def measure(found: Subject, count: int) -> Row:
+def measure(subject: Subject, count: int) -> Row:
     """The bound of the first `count` test digits given their classes, and its standard error."""
-    config = found.model.config
+    config = subject.model.config
     layers = [Layer("the checkpoint", config), Layer("benchmark", {"loss": bound_of(config)})]
     loss = build.loss(resolve(layers))
-    schedule, data = begun(found), sets.mnist("test")
+    schedule, data = begun(subject), sets.mnist("test")
     (times, weights), losses = stratified(schedule, count), []
-    for rows in torch.arange(count).split(found.batch):
+    for rows in torch.arange(count).split(subject.batch):
         pixels, labels = data[rows]
         x0 = images.from_uint8(pixels).to(
-            found.model.compute.device, found.model.compute.state_dtype
+            subject.model.compute.device, subject.model.compute.state_dtype
         )
         condition = {}
         if labels is not None and config["network"].get("classes"):
             condition["classes"] = labels.to(x0.device)
         # The predicted image is clamped, as in sampling and as Improved DDPM's code does it here.
-        denoise = build.wrapped(config, found.model.denoiser.bind(**condition))
+        denoise = build.wrapped(config, subject.model.denoiser.bind(**condition))
         denoise = Wrapped(denoise, denoise)
         denoise.schedule = schedule
         rng = Rng([keyed(SEED, "image", int(row)) for row in rows])
@@ -62,9 +62,9 @@ def measure(found: Subject, count: int) -> Row:
     return {"bits": mean, "error": error}
 
 
-def begun(found: Subject) -> Schedule:
+def begun(subject: Subject) -> Schedule:
     """The process of a model, of those given by a first time from the level LEAST on."""
-    config, process = found.model.config, found.model.denoiser.schedule
+    config, process = subject.model.config, subject.model.denoiser.schedule
     if config["schedule"]["name"] not in ("vp", "subvp"):
         return process
     first = float(process.time(torch.tensor(LEAST, dtype=torch.float64)))

@@ -6,10 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import click
 import torch
+from command_line import Job
 from score_digits import Scorer
 from torch import Tensor
 
@@ -23,30 +23,6 @@ from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
 Row = dict[str, Any]
 
 PLAIN = {"corrector": {"name": "none"}, "edits": []}  # whatever the model was trained to use
-
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def measuring(
-    dtype: str = "float32", help: str = "Of the network's numbers."
-) -> Callable[[_Command], _Command]:
-    """Make the options that close each script that keeps a record; dtype, help: of --dtype."""
-    record = click.Path(dir_okay=False, path_type=Path)
-    made = (
-        click.option("-o", "--output", type=record, help="The record, .jsonl."),
-        click.option("-b", "--batch", type=click.IntRange(1), default=64, show_default=True),
-        click.option("--dtype", default=dtype, show_default=True, help=help),
-        click.option("--threads", type=click.IntRange(0), default=0, help="0: torch's choice."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line."),
-    )
-
-    def add(command: _Command) -> _Command:
-        for option in reversed(made):
-            command = option(command)
-        return command
-
-    return add
 
 
 class Record:
@@ -70,15 +46,15 @@ class Record:
 
     def __call__(self, key: Row, measure: Callable[..., Row], *arguments: Any) -> Row:
         """The row of a key: from the record, or measured now from the arguments and kept."""
-        found = self.find(key)
-        if found is None:
-            found = {"key": key, **measure(*arguments)}
-            self.rows.append(found)
+        row = self.find(key)
+        if row is None:
+            row = {"key": key, **measure(*arguments)}
+            self.rows.append(row)
             if self._path is not None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(found) + "\n")
-        return found
+                    file.write(json.dumps(row) + "\n")
+        return row
 
 
 class Subject(NamedTuple):
@@ -96,9 +72,8 @@ class Subject(NamedTuple):
 
     def key(self, config: Config, count: int) -> Row:
         """What the images of seeds 0 to count - 1 depend on."""
-        tables = {table: config[table] for table in SAMPLING if config.get(table)}
         dtype = str(self.model.compute.dtype).removeprefix("torch.")
-        return {"model": self.hash, "images": count, "dtype": dtype, **tables}
+        return {"model": self.hash, "images": count, "dtype": dtype, **sampling(config)}
 
     def calls(self, config: Config) -> int:
         """Network calls an image of a walk of fixed length."""
@@ -123,33 +98,38 @@ class Subject(NamedTuple):
         return {**scores, "calls": self.calls(config), "sampling_seconds": seconds}, x
 
 
-def scored(found: Subject, scorer: Scorer, config: Config, images: int) -> Row:
+def sampling(config: Config) -> Row:
+    """The tables of a configuration that say how it samples."""
+    return {table: config[table] for table in SAMPLING if config.get(table)}
+
+
+def scored(subject: Subject, scorer: Scorer, config: Config, images: int) -> Row:
     """The scores of a configuration's images."""
-    return found.score(scorer, config, images)[0]
+    return subject.score(scorer, config, images)[0]
 
 
-def subject(name: str | None, batch: int, *, dtype: str, threads: int) -> Subject:
+def load(name: str | None, job: Job) -> Subject:
     """Load the model that -m would name."""
-    if threads:
-        torch.set_num_threads(threads)
-    model = walks.load(name, dtype=dtype)
-    return Subject(model, read_header(models.find(name).path).hash, batch)
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    model = walks.load(name, dtype=job.dtype)
+    return Subject(model, read_header(models.find(name).path).hash, job.batch)
 
 
 def with_moments(
-    found: Subject, name: str | None, config: Config, file: Path | None = None
+    subject: Subject, name: str | None, config: Config, file: Path | None = None
 ) -> Subject:
     """The same model with the moments that `ddpm fit` has put beside it or in a file."""
     place = models.find(name)
     fit = walks.fitted(config, read_header(place.path), place, file)
-    model = found.model._replace(denoiser=build.known(found.model.denoiser, fit))
-    return found._replace(model=model, hash=f"{found.hash}+{fit.header.hash}")
+    model = subject.model._replace(denoiser=build.known(subject.model.denoiser, fit))
+    return subject._replace(model=model, hash=f"{subject.hash}+{fit.header.hash}")
 
 
 def mean(values: list[float]) -> tuple[float, float]:
     """Mean and its standard error."""
-    found = torch.tensor(values, dtype=torch.float64)
-    return float(found.mean()), float(found.std() / math.sqrt(len(found)))
+    sample = torch.tensor(values, dtype=torch.float64)
+    return float(sample.mean()), float(sample.std() / math.sqrt(len(sample)))
 
 
 def compared(row: Row, other: Row, key: str) -> tuple[float, float]:

@@ -3,15 +3,15 @@
 Every cell is kept in a record as soon as it is measured, so a stopped run goes on.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 import solver_axis
-from cells import Record, Row, Subject, markdown, measuring, number, say, scored, subject
-from score_digits import Scorer, training_digits
+from cells import Record, Row, Subject, load, markdown, number, say, scored
+from command_line import Job, measuring
+from score_digits import Scorer, scale
 
 ROWS: dict[str, dict[str, Any]] = {
     "eta 0": {"eta": 0.0},
@@ -69,21 +69,26 @@ def _listed(what: str, values: Mapping[int, str]) -> str:
 
 
 def table(
-    found: Subject, scorer: Scorer, record: Record, levels: str, steps: Sequence[int], images: int
+    subject: Subject,
+    scorer: Scorer,
+    record: Record,
+    levels: str,
+    steps: Sequence[int],
+    images: int,
 ) -> dict[str, dict[int, Row]]:
     """Measure every cell that the record lacks: row -> steps -> scores."""
-    made: dict[str, dict[int, Row]] = {name: {} for name in ROWS}
+    rows: dict[str, dict[int, Row]] = {name: {} for name in ROWS}
     for count in steps:
         for name, knobs in ROWS.items():
             tables = {
                 "sampler": {"name": "ddim", **knobs},
                 "levels": {"name": levels, "count": count},
             }
-            config = found.config(tables)
-            row = record(found.key(config, images), scored, found, scorer, config, images)
-            made[name][count] = row
+            config = subject.config(tables)
+            row = record(subject.key(config, images), scored, subject, scorer, config, images)
+            rows[name][count] = row
             say(f"{name}, {count} steps: {row['frechet']:.2f}")
-    return made
+    return rows
 
 
 def cell(row: Row) -> str:
@@ -92,26 +97,25 @@ def cell(row: Row) -> str:
     return number(row["frechet"]) + ("" if agreement is None else f" ({agreement:.1%})")
 
 
-def report(made: Mapping[str, Mapping[int, Row]]) -> str:
+def report(rows: Mapping[str, Mapping[int, Row]]) -> str:
     """The table, and below it the paper's conclusions."""
-    steps = sorted(next(iter(made.values())))
-    rows = [[name, *(cell(row[n]) for n in steps)] for name, row in made.items()]
-    found = conclusions(_distances(made))
+    steps = sorted(next(iter(rows.values())))
+    lines = [[name, *(cell(row[n]) for n in steps)] for name, row in rows.items()]
     return "\n\n".join(
         [
-            markdown(["", *(f"{n} steps" for n in steps)], rows),
-            "\n".join(one.line() for one in found),
+            markdown(["", *(f"{n} steps" for n in steps)], lines),
+            "\n".join(one.line() for one in conclusions(_distances(rows))),
         ]
     )
 
 
-def _distances(made: Mapping[str, Mapping[int, Row]]) -> Grid:
-    return {name: {n: row[n]["frechet"] for n in row} for name, row in made.items()}
+def _distances(rows: Mapping[str, Mapping[int, Row]]) -> Grid:
+    return {name: {n: row[n]["frechet"] for n in row} for name, row in rows.items()}
 
 
-def _as_json(made: Mapping[str, Mapping[int, Row]]) -> list[Row]:
-    rows = [{"row": name, "steps": n, **row[n]} for name, row in made.items() for n in row]
-    return rows + [one._asdict() for one in conclusions(_distances(made))]
+def _as_json(rows: Mapping[str, Mapping[int, Row]]) -> list[Row]:
+    cells = [{"row": name, "steps": n, **row[n]} for name, row in rows.items() for n in row]
+    return cells + [one._asdict() for one in conclusions(_distances(rows))]
 
 
 @click.command(context_settings={"max_content_width": 99})
@@ -162,33 +166,25 @@ def main(
     reference_calls: int,
     distance_images: int,
     moments: Path | None,
-    output: Path | None,
-    batch: int,
-    dtype: str,
-    threads: int,
-    as_json: bool,
+    job: Job,
 ) -> None:
     """Print Frechet distance and class agreement of DDIM's variances against its steps.
 
     With --sampler: of samplers against network calls, all from the same noise at the same first
     level; of deterministic ones also the distance to the converged probability-flow ODE.
     """
-    found = subject(model, batch, dtype=dtype, threads=threads)
-    scorer, record = Scorer(), Record(output)
+    subject = load(model, job)
+    scorer, record = Scorer(), Record(job.output)
     if samplers:
         axis = solver_axis.Axis(start, last, reference_calls, min(distance_images, images))
-        chosen = solver_axis.subjects(found, model, samplers, moments)
+        chosen = solver_axis.subjects(subject, model, samplers, moments)
         cells = solver_axis.measure(chosen, scorer, record, axis, calls, images, spacings)
         rows, text = solver_axis.as_json(cells), solver_axis.report(cells, axis)
     else:
         wanted = sorted({*steps, *([ALL_STEPS] if full else [])})
-        made = table(found, scorer, record, levels, wanted, images)
-        rows, text = _as_json(made), f"Levels: {levels}.\n\n{report(made)}"
-    if as_json:
-        print(*map(json.dumps, rows), sep="\n")
-        return
-    floor = scorer(training_digits(images))["frechet"]
-    print(f"{text}\n\n{images} images, seeds 0 to {images - 1}; real digits score {floor:.2f}")
+        measured = table(subject, scorer, record, levels, wanted, images)
+        rows, text = _as_json(measured), f"Levels: {levels}.\n\n{report(measured)}"
+    job.show(rows, lambda: f"{text}\n\n{scale(scorer, images)}")
 
 
 if __name__ == "__main__":

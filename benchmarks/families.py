@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import bits
 import click
-from cells import Record, Row, Subject, markdown, measuring, number, say, scored, subject
-from score_digits import Scorer, training_digits
+from cells import Record, Row, Subject, load, markdown, number, say, scored
+from command_line import Job, measuring
+from score_digits import Scorer, scale
 
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.settings.config import Config
@@ -115,16 +116,16 @@ class Trial(NamedTuple):
 
 
 def tried(
-    found: Subject, scorer: Scorer, record: Record, names: Sequence[str], images: int, limit: int
+    subject: Subject, scorer: Scorer, record: Record, names: Sequence[str], images: int, limit: int
 ) -> list[Trial]:
     """Score candidates on a few images, the best first."""
     trials: list[Trial] = []
     for name in names:
         for calls in CANDIDATES[name].calls:
-            config = found.fitted(CANDIDATES[name].tables, min(calls, limit))
+            config = subject.fitted(CANDIDATES[name].tables, min(calls, limit))
             if config in [trial.config for trial in trials]:
                 continue  # the process has too few levels for more calls
-            row = record(found.key(config, images), scored, found, scorer, config, images)
+            row = record(subject.key(config, images), scored, subject, scorer, config, images)
             trials.append(Trial(name, config, row))
             say(f"  {name}, {row['calls']} calls: {row['frechet']:.2f}")
     return sorted(trials, key=lambda trial: float(trial.row["frechet"]))
@@ -149,13 +150,13 @@ def minutes(metrics: Path, batch: int) -> float | None:
 
 
 def family(
-    name: str, found: Subject, precise: Subject, scorer: Scorer, record: Record, settings: Row
+    name: str, subject: Subject, precise: Subject, scorer: Scorer, record: Record, settings: Row
 ) -> list[Row]:
     """The rows of one model: its best sampler, and those that are always shown."""
-    config = found.model.config
+    config = subject.model.config
     names = [n for n in candidates(config) if not settings["only"] or n in settings["only"]]
     say(f"{name}:")
-    trials = tried(found, scorer, record, names, settings["trial_images"], settings["calls"])
+    trials = tried(subject, scorer, record, names, settings["trial_images"], settings["calls"])
     digits, bound = settings["digits"], {}
     if digits:
         key = {"model": precise.hash, "bound": bits.bound_of(config), "digits": digits}
@@ -163,7 +164,9 @@ def family(
     images, always = settings["images"], ALWAYS_SHOWN.get(config["schedule"]["name"], ())
     rows = []
     for trial in shown(trials, always):
-        row = record(found.key(trial.config, images), scored, found, scorer, trial.config, images)
+        row = record(
+            subject.key(trial.config, images), scored, subject, scorer, trial.config, images
+        )
         say(f"  {trial.name}, {images} images: {row['frechet']:.2f}")
         rows.append({"family": name, "sampler": trial.name, **bound, **row})
     return rows
@@ -174,14 +177,14 @@ def report(rows: Sequence[Row]) -> str:
     heading = ["family", "minutes", "Frechet", "agreement", "bits/dim", "sampler", "calls"]
     lines = []
     for row in rows:
-        agreement, found = row.get("agreement"), row.get("bits")
+        agreement, bound = row.get("agreement"), row.get("bits")
         lines.append(
             [
                 row["family"],
                 number(row.get("minutes"), 1),
                 number(row["frechet"]),
                 "-" if agreement is None else f"{agreement:.1%}",
-                "-" if found is None else f"{found:.3f} ± {row['error']:.3f}",
+                "-" if bound is None else f"{bound:.3f} ± {row['error']:.3f}",
                 row["sampler"],
                 str(row["calls"]),
             ]
@@ -189,7 +192,7 @@ def report(rows: Sequence[Row]) -> str:
     return markdown(heading, lines)
 
 
-def _given(pairs: Sequence[str]) -> Mapping[str, float]:
+def _minutes(pairs: Sequence[str]) -> Mapping[str, float]:
     """Minutes by family from NAME=MINUTES."""
     try:
         return {name: float(value) for name, _, value in (p.rpartition("=") for p in pairs)}
@@ -212,16 +215,12 @@ def _given(pairs: Sequence[str]) -> Mapping[str, float]:
     show_default=True,
     help="Test digits for the bound; 0 leaves it out.",
 )
-@click.option("--minutes", "given", multiple=True, metavar="NAME=MINUTES", help="Of training.")
+@click.option("--minutes", "pairs", multiple=True, metavar="NAME=MINUTES", help="Of training.")
 @measuring("auto", "Of sampling.")
 def main(
     names: tuple[str, ...],
-    given: tuple[str, ...],
-    output: Path | None,
-    batch: int,
-    dtype: str,
-    threads: int,
-    as_json: bool,
+    pairs: tuple[str, ...],
+    job: Job,
     **settings: Any,
 ) -> None:
     """Print one table of models: quality with the best of several samplers, and likelihood.
@@ -229,22 +228,15 @@ def main(
     MODEL is a run folder, a checkpoint or the name of a model. --calls is the limit of network
     calls an image. Bits per dimension are an upper bound, computed in float32.
     """
-    scorer, record, times, rows = Scorer(), Record(output), _given(given), []
+    scorer, record, times, rows = Scorer(), Record(job.output), _minutes(pairs), []
     for model in names:
-        found = subject(model, batch, dtype=dtype, threads=threads)
-        precise = subject(model, batch, dtype="float32", threads=threads)
+        subject, precise = load(model, job), load(model, job._replace(dtype="float32"))
         place = find.find(model).path
         name = place.parent.name if place.stem == "model" else place.stem
-        noted = minutes(place.with_name("metrics.jsonl"), found.model.config["train"]["batch"])
+        noted = minutes(place.with_name("metrics.jsonl"), subject.model.config["train"]["batch"])
         trained = {"minutes": times.get(name, noted)}
-        rows += [trained | row for row in family(name, found, precise, scorer, record, settings)]
-    if as_json:
-        print(*map(json.dumps, rows), sep="\n")
-        return
-    print(report(rows))
-    count = settings["images"]
-    floor = scorer(training_digits(count))["frechet"]
-    print(f"\n{count} images, seeds 0 to {count - 1}; real digits score {floor:.2f}")
+        rows += [trained | row for row in family(name, subject, precise, scorer, record, settings)]
+    job.show(rows, lambda: f"{report(rows)}\n\n{scale(scorer, settings['images'])}")
 
 
 if __name__ == "__main__":

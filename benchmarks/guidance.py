@@ -3,16 +3,15 @@
 Image i has the seed i and the class i mod 10, so that all settings draw from the same noise.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 import torch
-from cells import PLAIN, Record, Row, Subject, markdown, measuring, say, subject
+from cells import PLAIN, Record, Row, Subject, load, markdown, say
+from command_line import Job, measuring
 from score_digits import Scorer
 
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
@@ -35,15 +34,15 @@ def settings(method: str, scale: float, classifier: str) -> Row:
     return {"guides": [{"name": "classifier", "model": classifier, "scale": scale}]}
 
 
-def configured(found: Subject, tables: Mapping[str, Any]) -> Config:
+def configured(subject: Subject, tables: Mapping[str, Any]) -> Config:
     """The model's configuration with these tables."""
-    model = Layer("the checkpoint", found.model.config)
+    model = Layer("the checkpoint", subject.model.config)
     return resolve([model, Layer("benchmark", {**PLAIN, **tables})])
 
 
-def drawn(found: Subject, config: Config, method: str, count: int) -> torch.Tensor:
+def drawn(subject: Subject, config: Config, method: str, count: int) -> torch.Tensor:
     """Digits float32 [count, 1, 28, 28] of the classes 0 to 9 in turn."""
-    model, seeds = found.model, range(count)
+    model, seeds = subject.model, range(count)
     wanted = classes.numbers(classes.ALL, seeds, config, model.info) or []
     told = wanted
     if method == "classifier":
@@ -58,17 +57,16 @@ def drawn(found: Subject, config: Config, method: str, count: int) -> torch.Tens
             lambda some: [wanted[seed] for seed in some],
         )
         complete = partial(steering.completed, steering.loaded(context))
-    own = model._replace(config=config)
-    return own.sample(seeds, told, found.batch, complete)
+    return model._replace(config=config).sample(seeds, told, subject.batch, complete)
 
 
-def measured(scorer: Scorer, found: Subject, config: Config, method: str, count: int) -> Row:
+def measured(scorer: Scorer, subject: Subject, config: Config, method: str, count: int) -> Row:
     """The scores of guided digits, with their cost."""
     began = time.perf_counter()
-    x = from_uint8(to_uint8(drawn(found, config, method, count)))
+    x = from_uint8(to_uint8(drawn(subject, config, method, count)))
     seconds = round(time.perf_counter() - began, 1)
     scores = scorer(x, torch.arange(count) % 10)
-    calls = cost.plan(config, found.model.denoiser.schedule)[1]
+    calls = cost.plan(config, subject.model.denoiser.schedule)[1]
     return {**scores, "calls": calls, "seconds": seconds}
 
 
@@ -99,34 +97,26 @@ def main(
     scales: tuple[float, ...],
     assignments: tuple[str, ...],
     images: int,
-    output: Path | None,
-    batch: int,
-    dtype: str,
-    threads: int,
-    as_json: bool,
+    job: Job,
 ) -> None:
     """Measure guidance at several scales on MNIST digits, class by class in turn.
 
     The sampler is the model's own. both: the network and the classifier know the class.
     """
-    found, record = subject(model, batch, dtype=dtype, threads=threads), Record(output)
-    scorer = Scorer()
-    asked = configuration.merge(list(map(parse_set, assignments)))
+    subject, record, scorer = load(model, job), Record(job.output), Scorer()
+    common = configuration.merge(list(map(parse_set, assignments)))
     rows = []
     for method in dict.fromkeys(methods):
         for scale in dict.fromkeys(scales):
-            tables = configuration.merge([asked, settings(method, scale, classifier)])
-            config = configured(found, tables)
-            key = {"method": method, "scale": scale, "classes": "in turn", "set": asked}
-            key |= found.key(config, images)
-            row = record(key, measured, scorer, found, config, method, images)
+            tables = configuration.merge([common, settings(method, scale, classifier)])
+            config = configured(subject, tables)
+            key = {"method": method, "scale": scale, "classes": "in turn", "set": common}
+            key |= subject.key(config, images)
+            row = record(key, measured, scorer, subject, config, method, images)
             rows.append((method, scale, row))
             say(f"{method} {scale:g}: {row['agreement']:.2%}, {row['frechet']:.2f}")
-    if as_json:
-        for method, scale, row in rows:
-            print(json.dumps({"method": method, "scale": scale, **row}))
-    else:
-        print(report(rows))
+    flat = ({"method": method, "scale": scale, **row} for method, scale, row in rows)
+    job.show(flat, lambda: report(rows))
 
 
 if __name__ == "__main__":

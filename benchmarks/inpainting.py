@@ -3,22 +3,20 @@
 All methods get the same digits, the same hole and, for image i, the seed i.
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 import torch
-from cells import PLAIN, Record, Row, compared, markdown, mean, measuring, say
+from cells import PLAIN, Record, Row, markdown, mean, sampling, say
+from command_line import Job, measuring
+from edited_digits import closeness, difference, labelled, summaries
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli.data.sets import images as sets
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import agreement, steered
-from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
@@ -27,7 +25,7 @@ from ddpm_cli.models import walks as generate
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import inpaint
-from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
+from ddpm_cli.settings.config import Config, Layer, resolve
 
 SIDE = 14  # of the hole
 ROUNDING = 1 / 12  # squared error of the rounding to bytes: no hole counts as closer than that
@@ -49,12 +47,10 @@ class Digits(NamedTuple):
 
 def test_digits(count: int) -> Digits:
     """The first test digits with a hole in the middle."""
-    pixels, labels = sets.mnist("test")[torch.arange(count)]
+    pixels, labels = labelled(count)
     known = torch.ones(1, 1, *pixels.shape[2:], dtype=torch.bool)
     top, left = ((size - SIDE) // 2 for size in pixels.shape[2:])
     known[..., top : top + SIDE, left : left + SIDE] = False
-    if labels is None:
-        raise Refusal("the digits have no labels")
     return Digits(pixels, labels, known)
 
 
@@ -89,12 +85,12 @@ def filled(model: Model, digits: Digits, batch: int, method: str) -> Iterator[Te
         yield pixels.where(digits.known, to_uint8(final.x).cpu())
 
 
-def scores(scorer: Scorer, digits: Digits, made: Tensor) -> Row:
+def scores(scorer: Scorer, digits: Digits, results: Tensor) -> Row:
     """PSNR of each hole in dB, and whether the LeNet reads each digit as what it is."""
-    hole = ~digits.known.expand_as(made)
-    errors = (made.double() - digits.pixels.double())[hole].reshape(len(made), -1)
+    hole = ~digits.known.expand_as(results)
+    errors = (results.double() - digits.pixels.double())[hole].reshape(len(results), -1)
     psnr = 10 * torch.log10(255**2 / errors.square().mean(1).clamp(min=ROUNDING))
-    right = scorer.classes(from_uint8(made)) == digits.labels
+    right = scorer.classes(from_uint8(results)) == digits.labels
     return {"psnr": [round(value, 3) for value in psnr.tolist()], "right": right.int().tolist()}
 
 
@@ -102,12 +98,12 @@ def measured(scorer: Scorer, model: Model | None, digits: Digits, batch: int, me
     """The scores of a model's walks, with their cost; without one the hole is left black."""
     began, calls = time.perf_counter(), 0
     if model is None:
-        made = digits.pixels * digits.known
+        results = digits.pixels * digits.known
     else:
-        made = torch.cat([*filled(model, digits, batch, method)])
+        results = torch.cat([*filled(model, digits, batch, method)])
         calls = cost.plan(model.config, model.denoiser.schedule)[1] or 0
     seconds = round(time.perf_counter() - began, 1)
-    return {**scores(scorer, digits, made), "calls": calls, "seconds": seconds}
+    return {**scores(scorer, digits, results), "calls": calls, "seconds": seconds}
 
 
 class Walks(NamedTuple):
@@ -119,59 +115,39 @@ class Walks(NamedTuple):
 
     def tables(self, method: str) -> dict[str, Any]:
         """The settings that a method stands for."""
-        found: dict[str, Any] = PLAIN | {"levels": {"count": self.steps}, "constraints": []}
+        tables: dict[str, Any] = PLAIN | {"levels": {"count": self.steps}, "constraints": []}
         if method not in ("model", "guided"):
-            found["constraints"] = [{"name": "posterior" if method == "posterior" else "replace"}]
+            kind = "posterior" if method == "posterior" else "replace"
+            tables["constraints"] = [{"name": kind}]
         if method == "repaint":
             jumps = {"lengths": [self.jump], "visits": [self.resample]}
-            found["edits"] = [{"name": "jumps", **jumps}]
-        return found
+            tables["edits"] = [{"name": "jumps", **jumps}]
+        return tables
 
     def config(self, method: str, trained: Config) -> Config:
         """The configuration of a method; `replace as long` costs what RePaint does."""
         from ddpm_cli.models import build
 
         layers = [Layer("the checkpoint", trained), Layer(method, self.tables(method))]
-        found = resolve(layers)
+        config = resolve(layers)
         if method != "replace as long":
-            return found
-        schedule = build.schedule(found)
+            return config
+        schedule = build.schedule(config)
         calls = cost.plan(self.config("repaint", trained), schedule)[1] or 0
-        return cost.fit_calls(found, schedule, calls)
+        return cost.fit_calls(config, schedule, calls)
 
 
 def report(rows: Mapping[str, Row]) -> str:
     """A row a method, and the paired differences to the replacement and to RePaint."""
     table = []
     for name, row in rows.items():
-        psnr, right = mean(row["psnr"]), mean(row["right"])
-        cells = [name, str(row["calls"]), str(len(row["right"]))]
-        cells += [f"{psnr[0]:.2f} ± {psnr[1]:.2f}", f"{right[0]:.1%} ± {right[1]:.1%}"]
-        for against in ("replace", "repaint"):
-            if against in rows and against != name:
-                psnr, right = (compared(row, rows[against], key) for key in ("psnr", "right"))
-                cells.append(f"{psnr[0]:+.2f} ± {psnr[1]:.2f}, {right[0]:+.1%} ± {right[1]:.1%}")
-            else:
-                cells.append("")
-        table.append(cells)
+        less = [
+            difference(row, rows[other]) if other in rows and other != name else ""
+            for other in ("replace", "repaint")
+        ]
+        table.append([name, str(row["calls"]), str(len(row["right"])), *closeness(row), *less])
     heading = ["", "calls", "digits", "PSNR, dB", "read right", "less replace", "less repaint"]
     return markdown(heading, table)
-
-
-def rows_of(rows: Mapping[str, Row]) -> Iterator[Row]:
-    """What --json prints: means instead of the values of each image."""
-    for name, row in rows.items():
-        psnr, right = mean(row["psnr"]), mean(row["right"])
-        yield {
-            "method": name,
-            "calls": row["calls"],
-            "digits": len(row["right"]),
-            "psnr": psnr[0],
-            "psnr_error": psnr[1],
-            "accuracy": right[0],
-            "accuracy_error": right[1],
-            "seconds": row["seconds"],
-        }
 
 
 @click.command(context_settings={"max_content_width": 99})
@@ -195,34 +171,29 @@ def main(
     trained_steps: int,
     jump: int,
     resample: int,
-    output: Path | None,
-    batch: int,
-    dtype: str,
-    threads: int,
-    as_json: bool,
+    job: Job,
 ) -> None:
     """Compare methods of filling the middle 14x14 pixels of MNIST test digits.
 
     RePaint and the replacement of as many calls have --long-images of them, the first ones.
     guided: by the gradient through the network (DPS), three times the work of a call.
     """
-    scorer, record, digits = Scorer(), Record(output), test_digits(max(images, long_images))
+    scorer, record, digits = Scorer(), Record(job.output), test_digits(max(images, long_images))
     rows: dict[str, Row] = {}
     for method in dict.fromkeys(methods):
         is_long = method in ("repaint", "replace as long")
         some, ready, key = digits.first(long_images if is_long else images), None, {}
         if method != "black":
-            found = find.find(trained if method == "model" else model)
-            header = read_header(found.path)
+            place = find.find(trained if method == "model" else model)
+            header = read_header(place.path)
             walks = Walks(trained_steps if method == "model" else steps, jump, resample)
-            base = header.config | {"compute": {"dtype": dtype, "threads": threads}}
-            ready = generate.ready(found, walks.config(method, base))
-            key = {"model": header.hash, "dtype": dtype}
-            key |= {table: ready.config[table] for table in SAMPLING if ready.config.get(table)}
+            base = header.config | {"compute": job.compute}
+            ready = generate.ready(place, walks.config(method, base))
+            key = {"model": header.hash, "dtype": job.dtype, **sampling(ready.config)}
         key |= {"method": method, "images": len(some.pixels), "side": SIDE}
-        rows[method] = record(key, measured, scorer, ready, some, batch, method)
+        rows[method] = record(key, measured, scorer, ready, some, job.batch, method)
         say(f"{method}: {mean(rows[method]['right'])[0]:.1%} read right")
-    print(*map(json.dumps, rows_of(rows)), sep="\n") if as_json else print(report(rows))
+    job.show(summaries(rows), lambda: report(rows))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 Every cell is kept in a record as soon as it is measured, so a stopped run goes on.
 """
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import torch
-from cells import Record, Row, markdown, measuring, number, say
+from cells import Record, Row, markdown, number, say
+from command_line import Job, measuring
 from torch import Tensor
 
 from ddpm_cli.data.sets import images as sets
@@ -31,22 +30,13 @@ SAMPLERS: dict[str, dict[str, Any]] = {
 STEPS = (10, 20, 50, 100)
 
 
-class Machine(NamedTuple):
-    """How to compute, and how many digits at once."""
-
-    dtype: str
-    threads: int
-    batch: int
-
-
-def coder(model: str, sampler: str, levels: dict[str, Any], machine: Machine) -> Coder:
-    """A model with a way to encode; 0 threads leave the choice to torch."""
-    found = find.find(model)
-    header = read_header(found.path)
-    compute = {"dtype": machine.dtype, "threads": machine.threads}
-    tables = {"sampler": SAMPLERS[sampler], "levels": levels, "compute": compute}
+def load(model: str, sampler: str, levels: dict[str, Any], job: Job) -> Coder:
+    """A model with a way to encode."""
+    place = find.find(model)
+    header = read_header(place.path)
+    tables = {"sampler": SAMPLERS[sampler], "levels": levels, "compute": job.compute}
     layers = [Layer(model, header.config), encode.OWN, Layer("benchmark", tables)]
-    return encode.coder(found, resolve(layers))
+    return encode.coder(place, resolve(layers))
 
 
 def digits(count: int) -> Tensor:
@@ -54,31 +44,31 @@ def digits(count: int) -> Tensor:
     return sets.mnist("test")[torch.arange(count)][0]
 
 
-def labels(found: Coder, count: int) -> list[int] | None:
+def labels(coder: Coder, count: int) -> list[int] | None:
     """The null class of each image, if the model takes classes."""
-    label = classes.fixed(None, found.config)
-    return classes.numbers(label, range(count), found.config, found.info)
+    label = classes.fixed(None, coder.config)
+    return classes.numbers(label, range(count), coder.config, coder.info)
 
 
-def round_trip(found: Coder, pixels: Tensor, batch: int) -> Row:
+def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
     """PSNR of each digit after encoding and decoding, in dB, and what that cost."""
     decibels: list[float] = []
     for part in pixels.split(batch):
-        made = encode.walked(found, part, labels(found, len(part)), is_checked=True)
-        decibels += (made.decibels or []) if made else []
+        walked = encode.walked(coder, part, labels(coder, len(part)), is_checked=True)
+        decibels += (walked.decibels or []) if walked else []
     values = torch.tensor(decibels)
-    calls = encode.plan(found.config, found.denoiser.schedule)[1]
+    calls = encode.plan(coder.config, coder.denoiser.schedule)[1]
     spread = {"median": float(values.median()), "least": float(values.min())}
     return {**spread, "calls": calls, "images": len(values)}
 
 
-def encoded(found: Coder, pixels: Tensor, batch: int) -> Tensor:
+def encoded(coder: Coder, pixels: Tensor, batch: int) -> Tensor:
     """Latents of digits, flattened: [N, D]."""
-    made = [
-        encode.walked(found, part, labels(found, len(part)), is_checked=False)
+    walked = [
+        encode.walked(coder, part, labels(coder, len(part)), is_checked=False)
         for part in pixels.split(batch)
     ]
-    return torch.cat([one.z.cpu().flatten(1) for one in made if one])
+    return torch.cat([one.z.cpu().flatten(1) for one in walked if one])
 
 
 def correlations(a: Tensor, b: Tensor) -> Tensor:
@@ -109,20 +99,19 @@ def common_top(paths: Sequence[str]) -> float:
     """The highest level that all models know, at most the one that encoding starts from."""
     tops = [160.0]
     for path in paths:
-        found = find.find(path)
-        schedule = build.schedule_of(read_header(found.path), found.path)
+        place = find.find(path)
+        schedule = build.schedule_of(read_header(place.path), place.path)
         tops.append(float(schedule.sigma(torch.ones((), dtype=torch.float64))))
     return min(tops)
 
 
-def compare(first: str, second: str, steps: int, pixels: Tensor, machine: Machine) -> Row:
+def compare(first: str, second: str, steps: int, pixels: Tensor, job: Job) -> Row:
     """How two models' latents of the same digits, at the same level, correlate."""
     levels = {"name": "logsnr", "count": steps, "high": common_top([first, second])}
-    made = [
-        encoded(coder(model, "heun", levels, machine), pixels, machine.batch)
-        for model in (first, second)
+    both = [
+        encoded(load(model, "heun", levels, job), pixels, job.batch) for model in (first, second)
     ]
-    return agreement(correlations(*made))
+    return agreement(correlations(*both))
 
 
 def report(trips: dict[str, dict[int, Row]], compared: Row | None) -> str:
@@ -165,38 +154,30 @@ def main(
     samplers: tuple[str, ...],
     compare_only: bool,
     compare_steps: int,
-    output: Path | None,
-    batch: int,
-    dtype: str,
-    threads: int,
-    as_json: bool,
+    job: Job,
 ) -> None:
     """Print the round-trip PSNR of test digits by sampler and steps.
 
     With OTHER, a model trained apart from MODEL: how the latents of the same digits correlate,
     and those of different digits (score SDE, Song 2021: encodings are unique).
     """
-    machine, record, pixels = Machine(dtype, threads, batch), Record(output), digits(images)
+    record, pixels = Record(job.output), digits(images)
     trips: dict[str, dict[int, Row]] = {}
     for name in () if compare_only else samplers:
         for count in sorted({*steps}):
-            found = coder(model, name, {"name": "logsnr", "count": count}, machine)
-            key = {"model": found.header.hash, "sampler": name, "steps": count}
-            key |= {"images": images, "dtype": dtype}
-            row = record(key, round_trip, found, pixels, batch)
+            coder = load(model, name, {"name": "logsnr", "count": count}, job)
+            key = {"model": coder.header.hash, "sampler": name, "steps": count}
+            key |= {"images": images, "dtype": job.dtype}
+            row = record(key, round_trip, coder, pixels, job.batch)
             trips.setdefault(name, {})[count] = row
             say(f"{name}, {count} steps, {row['calls']} calls: {row['median']:.1f} dB")
     compared = None
     if other is not None:
         hashes = [read_header(find.find(m).path).hash for m in (model, other)]
-        key = {"models": hashes, "steps": compare_steps, "images": images, "dtype": dtype}
-        compared = record(key, compare, model, other, compare_steps, pixels, machine)
-    if as_json:
-        rows = [{"sampler": k, "steps": n, **row[n]} for k, row in trips.items() for n in row]
-        for row in rows + ([compared] if compared else []):
-            print(json.dumps(row))
-    else:
-        print(report(trips, compared))
+        key = {"models": hashes, "steps": compare_steps, "images": images, "dtype": job.dtype}
+        compared = record(key, compare, model, other, compare_steps, pixels, job)
+    rows = [{"sampler": k, "steps": n, **row[n]} for k, row in trips.items() for n in row]
+    job.show(rows + ([compared] if compared else []), lambda: report(trips, compared))
 
 
 if __name__ == "__main__":

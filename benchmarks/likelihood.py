@@ -3,13 +3,12 @@
 Every cell is kept in a record as soon as it is measured, so a stopped run goes on.
 """
 
-import json
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from cells import Record, Row, markdown, measuring, number, say
+from cells import Record, Row, markdown, number, say
+from command_line import Job, measuring
 
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.files.checkpoints import find
@@ -40,9 +39,9 @@ class Way(NamedTuple):
     def layers(self, config: Config) -> list[Layer]:
         """The settings above those of the checkpoint."""
         if self.method == "vlb":
-            own = nll.bound(config, build.schedule(config), respaced=bool(self.levels))
-            more = {"levels": {"count": self.levels}} if self.levels else {}
-            return [own, Layer("benchmark", more)]
+            bound = nll.bound(config, build.schedule(config), respaced=bool(self.levels))
+            count = {"levels": {"count": self.levels}} if self.levels else {}
+            return [bound, Layer("benchmark", count)]
         sampler: dict[str, Any] = {"name": self.sampler}
         if self.sampler == "dpm-solver-single":
             sampler["order"] = 3
@@ -50,25 +49,25 @@ class Way(NamedTuple):
         return [nll.ODE, Layer("benchmark", tables)]
 
 
-def load(name: str, way: Way, dtype: str, threads: int) -> Model:
+def load(name: str, way: Way, job: Job) -> Model:
     """A model with the settings of a way to measure it."""
-    found = find.find(name)
-    config = read_header(found.path).config
-    compute = Layer("machine", {"compute": {"dtype": dtype, "threads": threads}})
-    return walks.ready(found, resolve([Layer(name, config), *way.layers(config), compute]))
+    place = find.find(name)
+    config = read_header(place.path).config
+    compute = Layer("machine", {"compute": job.compute})
+    return walks.ready(place, resolve([Layer(name, config), *way.layers(config), compute]))
 
 
-def measure(model: Model, asked: Asked, count: int, batch: int, own: bool) -> Row:
+def measure(model: Model, terms: Asked, count: int, batch: int, is_told: bool) -> Row:
     """The mean over the first digits, its standard error, and what it cost.
 
-    own: digits are given their own classes instead of the null class.
+    is_told: the model is given the class of each digit instead of the null class.
     """
-    meter, bits, began = Meter(model, asked, lambda rows: None), list[float](), time.perf_counter()
+    meter, bits, began = Meter(model, terms, lambda rows: None), list[float](), time.perf_counter()
     label = classes.fixed(None, model.config)
-    for part in rows.of_set(sets.mnist("test"), model.info, count, batch, asked.bits):
+    for part in rows.of_set(sets.mnist("test"), model.info, count, batch, terms.bits):
         numbers = classes.numbers(label, part.numbers, model.config, model.info)
-        found = meter(part.values, part.numbers, part.labels if own else numbers)
-        bits += [] if found is None else found.tolist()
+        measured = meter(part.values, part.numbers, part.labels if is_told else numbers)
+        bits += [] if measured is None else measured.tolist()
     seconds = time.perf_counter() - began
     mean, error = nll.mean(bits)
     return {
@@ -80,7 +79,7 @@ def measure(model: Model, asked: Asked, count: int, batch: int, own: bool) -> Ro
     }
 
 
-def report(found: list[tuple[str, Way, Row]]) -> str:
+def report(results: list[tuple[str, Way, Row]]) -> str:
     """The table in Markdown."""
     heading = ["model and method", "bits/dim", "standard error", "network calls", "s an image"]
     cells = [
@@ -91,7 +90,7 @@ def report(found: list[tuple[str, Way, Row]]) -> str:
             number(row["calls"], 0),
             number(row["seconds"], 2),
         ]
-        for name, way, row in found
+        for name, way, row in results
     ]
     return markdown(heading, cells)
 
@@ -134,30 +133,23 @@ def main(
     repeats: int,
     seed: int,
     label: str,
-    output: Path | None,
-    batch: int,
-    dtype: str,
-    threads: int,
-    as_json: bool,
+    job: Job,
 ) -> None:
     """Print bits per dimension of the first test digits, by model and method."""
-    record, found = Record(output), list[tuple[str, Way, Row]]()
+    record, results = Record(job.output), list[tuple[str, Way, Row]]()
     ways = [Way("vlb", count) for count in bound]
     ways += [Way("ode", count, sampler) for sampler in samplers for count in ode]
     for name in names:
         for way in ways:
-            model = load(name, way, dtype, threads)
-            asked = Asked("vlb" if way.method == "vlb" else "ode", repeats=repeats, seed=seed)
-            key = {"model": model.header.hash, **way._asdict(), **asked._asdict()}
-            key |= {"images": images, "class": label, "dtype": dtype}
-            row = record(key, measure, model, asked, images, batch, label == "own")
+            model = load(name, way, job)
+            terms = Asked("vlb" if way.method == "vlb" else "ode", repeats=repeats, seed=seed)
+            key = {"model": model.header.hash, **way._asdict(), **terms._asdict()}
+            key |= {"images": images, "class": label, "dtype": job.dtype}
+            row = record(key, measure, model, terms, images, job.batch, label == "own")
             say(f"{name}, {way.title}: {row['bits']:.4f}, {row['seconds']:.2f} s an image")
-            found.append((name, way, row))
-    if as_json:
-        for name, way, row in found:
-            print(json.dumps({"name": name, **way._asdict(), **row}))
-    else:
-        print(report(found))
+            results.append((name, way, row))
+    rows_of = ({"name": name, **way._asdict(), **row} for name, way, row in results)
+    job.show(rows_of, lambda: report(results))
 
 
 if __name__ == "__main__":

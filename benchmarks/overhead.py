@@ -4,7 +4,6 @@ Each round walks once with every sampler while a clock runs inside the network's
 then makes the same number of bare calls.  Weights are random: the time does not depend on them.
 """
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 import torch
+from command_line import show
 from torch import Tensor, nn
 
 from ddpm_cli import hardware
@@ -115,17 +115,18 @@ def _row(name: str, calls: int, times: list[tuple[float, float, float]]) -> dict
     }
 
 
-def report(rows: list[dict[str, Any]]) -> None:
-    """Print one line a sampler."""
-    print(
+def report(rows: list[dict[str, Any]]) -> str:
+    """One line a sampler."""
+    lines = [
         f"{'':16}{'calls':>6}{'seconds':>9}{'network':>9}{'overhead':>10}{'over bare calls':>17}"
-    )
+    ]
     for row in rows:
         line = f"{row['sampler']:16}{row['calls']:6}{row['seconds']:9.3f}"
         line += f"{row['network_seconds']:9.3f}{row['overhead_percent']:9.2f}%"
         line += f"{row['over_bare_percent']:16.2f}%"
         met = row["overhead_percent"] < GOAL or row["sampler"] == "ddpm"
-        print(line + ("" if met else f"  goal < {GOAL:g}%"))
+        lines.append(line + ("" if met else f"  goal < {GOAL:g}%"))
+    return "\n".join(lines)
 
 
 @click.command()
@@ -159,12 +160,9 @@ def main(
     bench = Bench(configs["ddpm"], compute, batch)
     configs = {n: cost.fit_calls(c, build.schedule(c), calls) for n, c in configs.items()}
     rows = measure(bench, configs, rounds)
-    if as_json:
-        print(*map(json.dumps, rows), sep="\n")
-        return
     place = f"{compute.device.type}, {torch.get_num_threads()} threads, batch {batch}, {state}"
-    print(f"preset {preset}, {place}, medians of {rounds} rounds")
-    report(rows)
+    heading = f"preset {preset}, {place}, medians of {rounds} rounds"
+    show(rows, lambda: f"{heading}\n{report(rows)}", as_json)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@ All methods get the same small pictures and, for picture i, the seed i.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import torch
-from cells import Row, compared, markdown, mean, measuring, say
+from cells import Row, compared, markdown, mean, say
+from command_line import Job, measuring
 from torch import Tensor
-from upscaling import enlarged, subject
+from upscaling import enlarged, load
 
 from ddpm_cli.data.degradations import enlarge, shrink
 from ddpm_cli.data.image_set import ImageSet
@@ -30,19 +32,19 @@ def pictures(name: str, path: str, count: int) -> Tensor:
     header = read_header(find.find(name).path)
     data = {"data": {"name": "archive", "path": path}}
     settings = resolve([Layer(name, header.config), Layer("benchmark", data)])["data"]
-    found: ImageSet = sets.archive("test", **{k: v for k, v in settings.items() if k != "name"})
-    return found[torch.arange(min(count or len(found), len(found)))][0]
+    kept: ImageSet = sets.archive("test", **{k: v for k, v in settings.items() if k != "name"})
+    return kept[torch.arange(min(count or len(kept), len(kept)))][0]
 
 
-def made(
-    name: str, method: str, small: Tensor, factor: float, batch: int, **knobs: object
+def results_of(
+    method: str, name: str, small: Tensor, factor: float, steps: int, job: Job
 ) -> Tensor:
     """The pictures that a method makes of small ones."""
     if method == "bicubic":
         size = (round(small.shape[-2] * factor), round(small.shape[-1] * factor))
         return to_uint8(enlarge(from_uint8(small).double(), size))
-    ready = subject(name, exact=method.startswith("consistent"), **knobs)  # type: ignore[arg-type]
-    return enlarged(ready.upscaler, small, batch)
+    subject = load(name, steps, job, exact=method.startswith("consistent"))
+    return enlarged(subject.upscaler, small, job.batch)
 
 
 def sheet(rows: list[Tensor]) -> bytes:
@@ -50,6 +52,16 @@ def sheet(rows: list[Tensor]) -> bytes:
     chosen = torch.linspace(0, len(rows[0]) - 1, COLUMNS).long()
     lines = [torch.cat(list(row[chosen]), dim=-1) for row in rows]
     return encode_png(torch.cat(lines, dim=1))
+
+
+def report(rows: Mapping[str, Row]) -> str:
+    """A row a method, and the paired differences to bicubic."""
+    table = []
+    for method, row in rows.items():
+        near, more = mean(row["psnr"]), compared(row, rows["bicubic"], "psnr")
+        less = "" if method == "bicubic" else f"{more[0]:+.2f} ± {more[1]:.2f}"
+        table.append([method, f"{near[0]:.2f} ± {near[1]:.2f}", less])
+    return markdown(["", "PSNR, dB", "less bicubic"], table)
 
 
 @click.command(context_settings={"max_content_width": 99})
@@ -65,11 +77,7 @@ def main(
     images: int,
     steps: int,
     drawn: Path | None,
-    output: Path | None,
-    batch: int,
-    dtype: str,
-    threads: int,
-    as_json: bool,
+    job: Job,
 ) -> None:
     """Enlarge the pictures of an ARCHIVE that MODEL, trained on the rest of it, never saw."""
     whole = pictures(model, archive, images)
@@ -78,24 +86,18 @@ def main(
     rows: dict[str, Row] = {}
     results = []
     for method in METHODS:
-        results.append(
-            made(model, method, small, factor, batch, steps=steps, dtype=dtype, threads=threads)
-        )
+        results.append(results_of(method, model, small, factor, steps, job))
         rows[method] = {"psnr": psnr(from_uint8(results[-1]), from_uint8(whole)).tolist()}
         say(f"{method}: {mean(rows[method]['psnr'])[0]:.2f} dB")
     if drawn is not None:
         drawn.write_bytes(sheet([*results, whole]))
-    if output is not None:
-        output.write_text("".join(json.dumps({"key": m, **r}) + "\n" for m, r in rows.items()))
-    table = []
-    for method, row in rows.items():
-        near, more = mean(row["psnr"]), compared(row, rows["bicubic"], "psnr")
-        less = "" if method == "bicubic" else f"{more[0]:+.2f} ± {more[1]:.2f}"
-        table.append([method, f"{near[0]:.2f} ± {near[1]:.2f}", less])
-        if as_json:
-            print(json.dumps({"method": method, "pictures": len(whole), "psnr": near[0]}))
-    if not as_json:
-        print(markdown(["", "PSNR, dB", "less bicubic"], table))
+    if job.output is not None:
+        job.output.write_text("".join(json.dumps({"key": m, **r}) + "\n" for m, r in rows.items()))
+    flat = (
+        {"method": method, "pictures": len(whole), "psnr": mean(row["psnr"])[0]}
+        for method, row in rows.items()
+    )
+    job.show(flat, lambda: report(rows))
 
 
 if __name__ == "__main__":

@@ -51,13 +51,13 @@ def run(words: list[str]) -> float:
 def score(scorer: Scorer, model: str, count: int, calls: int, settings: list[str]) -> Any:
     """Sample seeds 0 to count - 1, and return the scores with the seconds of sampling."""
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "made.npz"
+        samples = Path(folder) / "samples.npz"
         words = ["sample", "-q", "-m", model, "-n", str(count), "-s", "0"]
-        words += ["--calls", str(calls), "-o", str(made)]
+        words += ["--calls", str(calls), "-o", str(samples)]
         for setting in settings:
             words += ["--set", setting]
         seconds = run(words)
-        return {**scorer(*load(made)), "sampling_seconds": round(seconds, 1)}
+        return {**scorer(*load(samples)), "sampling_seconds": round(seconds, 1)}
 
 
 def curve(

@@ -81,8 +81,8 @@ class Scorer:
 
     @torch.inference_mode()
     def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        made = [self._network(part) for part in x.split(BATCH)]
-        return torch.cat([logits for logits, _ in made]), torch.cat([f for _, f in made]).double()
+        logits, features = zip(*(self._network(part) for part in x.split(BATCH)), strict=True)
+        return torch.cat(logits), torch.cat(features).double()
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
@@ -100,8 +100,14 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 def digits(split: sets.Split) -> Tensor:
     """All MNIST digits of a split, [N, 1, 28, 28] in [-1, 1]."""
-    found = sets.mnist(split)
-    return pixels.from_uint8(found[torch.arange(len(found))][0])
+    images = sets.mnist(split)
+    return pixels.from_uint8(images[torch.arange(len(images))][0])
+
+
+def scale(scorer: Scorer, count: int) -> str:
+    """A line that says how many images were scored, and what as many real ones score."""
+    floor = scorer(training_digits(count))["frechet"]
+    return f"{count} images, seeds 0 to {count - 1}; real digits score {floor:.2f}"
 
 
 def training_digits(count: int) -> Tensor:

@@ -63,31 +63,31 @@ class Cells(NamedTuple):
 
 
 def subjects(
-    found: Subject, name: str, samplers: Sequence[str], moments: Path | None
+    subject: Subject, name: str, samplers: Sequence[str], moments: Path | None
 ) -> dict[str, Subject]:
     """The model for each sampler: with its moments where they are needed."""
-    chosen = dict.fromkeys(samplers, found)
+    chosen = dict.fromkeys(samplers, subject)
     for sampler in chosen:
         if SOLVERS[sampler].needs_moments:
-            config = found.config({"sampler": SOLVERS[sampler].sampler})
-            chosen[sampler] = with_moments(found, name, config, moments)
+            config = subject.config({"sampler": SOLVERS[sampler].sampler})
+            chosen[sampler] = with_moments(subject, name, config, moments)
     return chosen
 
 
-def walk_of(found: Subject, sampler: str, spacing: str, axis: Axis, calls: int) -> Config:
+def walk_of(subject: Subject, sampler: str, spacing: str, axis: Axis, calls: int) -> Config:
     """The configuration that costs at most so many calls between the ends of the axis."""
     ends = {"low": axis.last, "high": axis.start}
     tables = {"sampler": SOLVERS[sampler].sampler, "levels": {"name": "karras", **ends}}
-    count = found.fitted(tables, calls)["levels"]["count"]
+    count = subject.fitted(tables, calls)["levels"]["count"]
     if spacing != "time":
-        return found.config(tables | {"levels": {"name": spacing, "count": count, **ends}})
-    sigmas = even_in_time(found, axis, count)
-    return found.config(tables | {"levels": {"name": "explicit", "sigmas": sigmas}})
+        return subject.config(tables | {"levels": {"name": spacing, "count": count, **ends}})
+    sigmas = even_in_time(subject, axis, count)
+    return subject.config(tables | {"levels": {"name": "explicit", "sigmas": sigmas}})
 
 
-def even_in_time(found: Subject, axis: Axis, count: int) -> list[float]:
+def even_in_time(subject: Subject, axis: Axis, count: int) -> list[float]:
     """Levels at even times of the model's process, ends included: DDIM's own spacing."""
-    schedule = found.model.denoiser.schedule
+    schedule = subject.model.denoiser.schedule
     ends = schedule.time(torch.tensor([axis.start, axis.last], dtype=torch.float64)).tolist()
     inner = schedule.sigma(torch.linspace(*ends, count, dtype=torch.float64)).tolist()[1:-1]
     return [axis.start, *inner, axis.last][: max(count, 1)]
@@ -101,8 +101,8 @@ def distance(x: Tensor, y: Tensor) -> float:
 class Reference:
     """The converged images, made when the first missing cell asks for them."""
 
-    def __init__(self, found: Subject, axis: Axis) -> None:
-        self._found, self._axis = found, axis
+    def __init__(self, subject: Subject, axis: Axis) -> None:
+        self._found, self._axis = subject, axis
         self._x: Tensor | None = None
 
     def drawn(self, name: tuple[str, str]) -> Tensor:
@@ -135,13 +135,13 @@ def measure(
     rows: dict[tuple[str, str, int], Row] = {}
     plain = next((s for name, s in chosen.items() if not SOLVERS[name].needs_moments), None)
     reference = None if plain is None else Reference(plain, axis)
-    for sampler, found in chosen.items():
+    for sampler, subject in chosen.items():
         for spacing in spacings:
             for limit in sorted(set(calls)):
-                config = walk_of(found, sampler, spacing, axis, limit)
+                config = walk_of(subject, sampler, spacing, axis, limit)
                 exact = reference if SOLVERS[sampler].deterministic else None
-                key = found.key(config, images) | {"axis": axis._asdict() if exact else None}
-                row = record(key, _scored, found, scorer, config, images, exact, axis)
+                key = subject.key(config, images) | {"axis": axis._asdict() if exact else None}
+                row = record(key, _scored, subject, scorer, config, images, exact, axis)
                 rows[sampler, spacing, limit] = row
                 say(f"{sampler}, {spacing}, {row['calls']} calls: {row['frechet']:.2f}")
     if plain is None or reference is None:
@@ -151,14 +151,14 @@ def measure(
 
 
 def _scored(
-    found: Subject,
+    subject: Subject,
     scorer: Scorer,
     config: Config,
     images: int,
     exact: Reference | None,
     axis: Axis,
 ) -> Row:
-    row, x = found.score(scorer, config, images)
+    row, x = subject.score(scorer, config, images)
     return row if exact is None else row | {"distance": distance(x[: axis.images], exact())}
 
 
@@ -185,14 +185,14 @@ class Claim(NamedTuple):
 def claims(cells: Cells) -> list[Claim]:
     """The claim on every spacing that both were measured on, and on the best one of each."""
     old = _distances(cells, "ddim", 20)
-    made = []
+    statements = []
     for name in ("dpm-solver++", "dpm-solver++ 3M"):
         new = _distances(cells, name, 10)
-        made += [Claim(name, f"{at} levels", new[at], old[at]) for at in new if at in old]
+        statements += [Claim(name, f"{at} levels", new[at], old[at]) for at in new if at in old]
         if new and old:
             best = "the best levels of each"
-            made.append(Claim(name, best, min(new.values()), min(old.values())))
-    return made
+            statements.append(Claim(name, best, min(new.values()), min(old.values())))
+    return statements
 
 
 def _distances(cells: Cells, sampler: str, calls: int) -> dict[str, float]:

@@ -4,7 +4,6 @@ All contenders run in one process and take turns, round by round, so that a nois
 all of them; the figures are medians over the rounds.
 """
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 import torch
 import torch.nn.functional as F
+from command_line import show
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -156,10 +156,10 @@ def contenders(compute: hardware.Compute, batch: int) -> list[Contender]:
     preset = config(*presets.layers("mnist"))
     patch = preset["network"]["patch"]
     stem = f"{number}, fewer FLOPs: its stem folds {patch}x{patch} pixels into one"
-    made = [theirs(compute.device, batch)] if diffusers else []
+    peers = [theirs(compute.device, batch)] if diffusers else []
     pixel = like(head_width=0, norm="pixel")
     return [
-        *made,
+        *peers,
         ours("ours", f"{number}, same network, group norm", like(), compute),
         ours("ours, 1 head", f"{number}, with our default of 1 head", like(head_width=0), compute),
         ours("ours, pixel", f"{number}, with 1 head and norm = pixel", pixel, compute),
@@ -212,10 +212,10 @@ def measure(rivals: list[Contender], rounds: int, batch: int, device: torch.devi
     return rows
 
 
-def report(rows: list[Any]) -> None:
-    """Print the table; images a second, and ratios to diffusers with their goals."""
+def report(rows: list[Any]) -> str:
+    """The table: images a second, and ratios to diffusers with their goals."""
     ratios = f"{'ratios':>14}" if diffusers else ""
-    print(f"{'':14}{'M params':>9}{'GFLOPs':>8}{'train/s':>10}{'call/s':>10}{ratios}")
+    lines = [f"{'':14}{'M params':>9}{'GFLOPs':>8}{'train/s':>10}{'call/s':>10}{ratios}"]
     for row in rows:
         line = f"{row['name']:14}{row['parameters'] / 1e6:9.2f}{row['gflops']:8.3f}"
         line += f"{row['train']:10.1f}{row['call']:10.1f}"
@@ -223,7 +223,8 @@ def report(rows: list[Any]) -> None:
             line += f"{row['train_ratio']:7.2f}{row['call_ratio']:7.2f}"
         if "train_ratio" in row and row["name"] in GOALS:
             line += "  goals {:g} and {:g};".format(*GOALS[row["name"]])
-        print(f"{line}  {row['remark']}")
+        lines.append(f"{line}  {row['remark']}")
+    return "\n".join(lines)
 
 
 @click.command()
@@ -239,12 +240,9 @@ def main(rounds: int, batch: int, threads: int, as_json: bool) -> None:
     compute = hardware.compute(threads=threads)
     torch.manual_seed(0)
     rows = measure(contenders(compute, batch), rounds, batch, compute.device)
-    if as_json:
-        print(*map(json.dumps, rows), sep="\n")
-        return
     place = f"{compute.device.type}, {torch.get_num_threads()} threads, batch {batch}"
-    print(f"28x28x1 images, {place}, medians of {rounds} rounds")
-    report(rows)
+    heading = f"28x28x1 images, {place}, medians of {rounds} rounds"
+    show(rows, lambda: f"{heading}\n{report(rows)}", as_json)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,14 @@ PLAIN = "python -c pass"
 
 
 def questions() -> dict[str, list[str]]:
-    """What is asked, by the words a user would type."""
-    asked = [["--version"], ["--help"]]
-    asked += [[verb, "--help"] for verb in sorted(ddpm.commands)]
-    asked += [["presets"], ["presets", "mnist"], ["sample", "--list", "sampler"]]
-    asked += [["info"]] if "info" in ddpm.commands else []
+    """The commands that are timed, by the words a user would type."""
+    commands = [["--version"], ["--help"]]
+    commands += [[verb, "--help"] for verb in sorted(ddpm.commands)]
+    commands += [["presets"], ["presets", "mnist"], ["sample", "--list", "sampler"]]
+    commands += [["info"]] if "info" in ddpm.commands else []
     program = [sys.executable, "-m", "ddpm_cli"]
     return {PLAIN: [sys.executable, "-c", "pass"]} | {
-        " ".join(["ddpm", *words]): [*program, *words] for words in asked
+        " ".join(["ddpm", *words]): [*program, *words] for words in commands
     }
 
 

@@ -3,22 +3,21 @@
 All methods get the same small digits and, for digit i, the seed i.
 """
 
-import json
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import click
 import torch
-from cells import PLAIN, Record, Row, compared, markdown, mean, measuring, say
+from cells import PLAIN, Record, Row, markdown, mean, sampling, say
+from command_line import Job, measuring
+from edited_digits import closeness, difference, labelled, summaries
 from score_digits import Scorer
 from torch import Tensor
 
 from ddpm_cli import hardware
 from ddpm_cli.data import operators
 from ddpm_cli.data.degradations import enlarge, shrink
-from ddpm_cli.data.sets import images as sets
 from ddpm_cli.diffusion.restoration import within
 from ddpm_cli.errors import Refusal
 from ddpm_cli.evaluation.fidelity import psnr
@@ -29,7 +28,7 @@ from ddpm_cli.models import classes, cost
 from ddpm_cli.pipelines import upscale
 from ddpm_cli.pipelines.restorer import Row as Wish
 from ddpm_cli.pipelines.upscale import UPSCALE, Upscaler
-from ddpm_cli.settings.config import SAMPLING, Layer, resolve
+from ddpm_cli.settings.config import Layer, resolve
 
 FACTOR = 2.0
 SHAPE = (1, 28, 28)
@@ -47,9 +46,7 @@ class Digits(NamedTuple):
 
 def test_digits(count: int) -> Digits:
     """The first test digits, made small as files would hold them."""
-    pixels, labels = sets.mnist("test")[torch.arange(count)]
-    if labels is None:
-        raise Refusal("the digits have no labels")
+    pixels, labels = labelled(count)
     return Digits(pixels, labels, to_uint8(shrink(from_uint8(pixels), FACTOR)))
 
 
@@ -61,19 +58,18 @@ class Subject(NamedTuple):
     key: Row
 
 
-def subject(name: str, steps: int, dtype: str, threads: int, *, exact: bool) -> Subject:
+def load(name: str, steps: int, job: Job, *, exact: bool) -> Subject:
     """Load a model; `exact` makes one that was trained to enlarge agree with what it is given."""
-    found = find.find(name)
-    header = read_header(found.path)
-    asked: dict[str, Any] = PLAIN | {"levels": {"count": steps}}
-    asked["compute"] = {"dtype": dtype, "threads": threads}
-    own = upscale.layer(header, UPSCALE, None)
-    config = resolve([Layer(name, header.config), own, Layer("benchmark", asked)])
+    place = find.find(name)
+    header = read_header(place.path)
+    tables: dict[str, Any] = PLAIN | {"levels": {"count": steps}, "compute": job.compute}
+    task = upscale.layer(header, UPSCALE, None)
+    config = resolve([Layer(name, header.config), task, Layer("benchmark", tables)])
     compute = hardware.compute(**config["compute"])
-    ready = upscale.load(found, config, compute, UPSCALE, exact=exact)
+    ready = upscale.load(place, config, compute, UPSCALE, exact=exact)
     calls = cost.plan(config, ready.denoiser.schedule)[1] or 0
-    tables = {table: config[table] for table in SAMPLING if config.get(table)}
-    return Subject(ready, calls, {"model": header.hash, "dtype": dtype, **tables})
+    key = {"model": header.hash, "dtype": job.dtype, **sampling(config)}
+    return Subject(ready, calls, key)
 
 
 def enlarged(ready: Upscaler, small: Tensor, batch: int) -> Tensor:
@@ -83,10 +79,10 @@ def enlarged(ready: Upscaler, small: Tensor, batch: int) -> Tensor:
     parts = []
     for first in range(0, len(small), batch):
         rows = [Wish(low, first + i, number) for i, low in enumerate(small[first : first + batch])]
-        made = ready(rows)
-        if made is None:
+        restored = ready(rows)
+        if restored is None:
             raise Refusal("stopped")
-        parts.append(made.images)
+        parts.append(restored.images)
     return torch.cat(parts)
 
 
@@ -99,12 +95,12 @@ def plain(method: str, small: Tensor) -> Tensor:
     return to_uint8(x)
 
 
-def scores(scorer: Scorer, digits: Digits, made: Tensor) -> Row:
+def scores(scorer: Scorer, digits: Digits, results: Tensor) -> Row:
     """PSNR of each digit in dB, whether it is read right, and its difference from what is given.
 
     The difference is the largest of the digit made small again, in levels of 255.
     """
-    x = from_uint8(made)
+    x = from_uint8(results)
     again = to_uint8(shrink(x.double(), FACTOR)).int()
     difference = (again - digits.small.int()).abs().flatten(1).amax(1)
     return {
@@ -115,48 +111,28 @@ def scores(scorer: Scorer, digits: Digits, made: Tensor) -> Row:
 
 
 def measured(
-    scorer: Scorer, method: str, found: Subject | None, digits: Digits, batch: int
+    scorer: Scorer, method: str, subject: Subject | None, digits: Digits, batch: int
 ) -> Row:
     """The scores of a method, with its cost."""
     began = time.perf_counter()
-    if found is None:
-        made = plain(method, digits.small)
+    if subject is None:
+        results = plain(method, digits.small)
     else:
-        made = enlarged(found.upscaler, digits.small, batch)
+        results = enlarged(subject.upscaler, digits.small, batch)
     seconds = round(time.perf_counter() - began, 1)
-    calls = found.calls if found else 0
-    return {**scores(scorer, digits, made), "calls": calls, "seconds": seconds}
+    calls = subject.calls if subject else 0
+    return {**scores(scorer, digits, results), "calls": calls, "seconds": seconds}
 
 
 def report(rows: Mapping[str, Row]) -> str:
     """A row a method, and the paired differences to the first."""
     table, (first, base) = [], next(iter(rows.items()))
     for name, row in rows.items():
-        near, read = mean(row["psnr"]), mean(row["right"])
-        cells = [name, str(row["calls"]), f"{near[0]:.2f} ± {near[1]:.2f}"]
-        cells.append(f"{read[0]:.2%} ± {read[1]:.2%}")
-        near, read = (compared(row, base, key) for key in ("psnr", "right"))
-        less = f"{near[0]:+.2f} ± {near[1]:.2f}, {read[0]:+.2%} ± {read[1]:.2%}"
-        table.append([*cells, "" if name == first else less, str(max(row["difference"]))])
+        less = "" if name == first else difference(row, base, places=2)
+        cells = [name, str(row["calls"]), *closeness(row, places=2), less]
+        table.append([*cells, str(max(row["difference"]))])
     heading = ["", "calls", "PSNR, dB", "read right", f"less {first}", "levels apart"]
     return markdown(heading, table)
-
-
-def rows_of(rows: Mapping[str, Row]) -> Iterator[Row]:
-    """What --json prints: means instead of the values of each digit."""
-    for name, row in rows.items():
-        near, read = mean(row["psnr"]), mean(row["right"])
-        yield {
-            "method": name,
-            "calls": row["calls"],
-            "digits": len(row["right"]),
-            "psnr": near[0],
-            "psnr_error": near[1],
-            "accuracy": read[0],
-            "accuracy_error": read[1],
-            "difference": max(row["difference"]),
-            "seconds": row["seconds"],
-        }
 
 
 @click.command(context_settings={"max_content_width": 99})
@@ -172,27 +148,23 @@ def main(
     methods: tuple[str, ...],
     images: int,
     steps: int,
-    output: Path | None,
-    batch: int,
-    dtype: str,
-    threads: int,
-    as_json: bool,
+    job: Job,
 ) -> None:
     """Compare methods of enlarging MNIST test digits from 14x14 to 28x28 pixels.
 
     Differences are paired, digit by digit, to the first --method; ± is one standard error.
     """
-    scorer, record, digits = Scorer(), Record(output), test_digits(images)
+    scorer, record, digits = Scorer(), Record(job.output), test_digits(images)
     rows: dict[str, Row] = {}
     for method in dict.fromkeys(methods):
-        found, key = None, {"method": method, "images": images, "factor": FACTOR}
+        subject, key = None, {"method": method, "images": images, "factor": FACTOR}
         if "bicubic" not in method:
             name, exact = model if method == "zero-shot" else trained, method.startswith("consis")
-            found = subject(name, steps, dtype, threads, exact=exact)
-            key |= found.key
-        rows[method] = record(key, measured, scorer, method, found, digits, batch)
+            subject = load(name, steps, job, exact=exact)
+            key |= subject.key
+        rows[method] = record(key, measured, scorer, method, subject, digits, job.batch)
         say(f"{method}: {mean(rows[method]['right'])[0]:.2%} read right")
-    print(*map(json.dumps, rows_of(rows)), sep="\n") if as_json else print(report(rows))
+    job.show(summaries(rows), lambda: report(rows))
 
 
 if __name__ == "__main__":

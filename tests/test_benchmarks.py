@@ -1,10 +1,12 @@
 """The parts of the benchmark scripts that need no long run."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner
@@ -21,27 +23,8 @@ FAMILIES = ("mnist", "ncsn", "vp", "subvp", "ve", "iddpm", "edm", "vdm")
 def scripts(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The modules of the scripts, which import each other by their bare names."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    import bits
-    import cells
-    import ddim_table
-    import families
-    import inpainting
-    import latents
-    import likelihood
-    import solver_axis
-    import upscaling
-
-    return SimpleNamespace(
-        bits=bits,
-        cells=cells,
-        ddim_table=ddim_table,
-        families=families,
-        inpainting=inpainting,
-        latents=latents,
-        likelihood=likelihood,
-        solver_axis=solver_axis,
-        upscaling=upscaling,
-    )
+    names = [path.stem for path in FOLDER.glob("*.py")]
+    return SimpleNamespace(**{name: import_module(name) for name in names})
 
 
 def test_a_record_measures_each_key_once(scripts: SimpleNamespace, tmp_path: Path) -> None:
@@ -197,11 +180,36 @@ def test_two_models_are_compared_at_a_level_that_both_know(scripts: SimpleNamesp
     assert scripts.latents.common_top(["mnist", "mnist"]) == 160
 
 
-@pytest.mark.parametrize("script", ["ddim_table", "families", "latents", "likelihood"])
-def test_help(scripts: SimpleNamespace, script: str) -> None:
-    done = CliRunner().invoke(getattr(scripts, script).main, ["--help"])
-    assert done.exit_code == 0
-    assert "--output" in done.output
+def test_help(scripts: SimpleNamespace, subtests: pytest.Subtests) -> None:
+    for name, script in vars(scripts).items():
+        if hasattr(script, "main"):
+            with subtests.test(script=name):
+                done = CliRunner().invoke(script.main, ["--help"])
+                assert done.exit_code == 0
+                assert ("--threads" in done.output) == ("--batch" in done.output)
+                assert f"{name}.py" in (FOLDER / "README.md").read_text("utf-8")
+
+
+def test_closing_options_come_as_one_job(scripts: SimpleNamespace) -> None:
+    seen = []
+
+    @click.command()
+    @click.option("-n", "--images", default=5)
+    @scripts.command_line.measuring("auto")
+    def main(images: int, job: Any) -> None:
+        """Measure."""
+        seen.append((images, job))
+        job.show([{"n": images}, {"n": 6}], lambda: "a table")
+
+    assert CliRunner().invoke(main, []).output == "a table\n"
+    words = ["-n", "7", "-b", "3", "--dtype", "float32", "-o", "r.jsonl", "--json"]
+    assert CliRunner().invoke(main, words).output == '{"n": 7}\n{"n": 6}\n'
+    job = scripts.command_line.Job
+    assert seen == [
+        (5, job(None, 64, "auto", 0, False)),
+        (7, job(Path("r.jsonl"), 3, "float32", 0, True)),
+    ]
+    assert main.help == "Measure."
 
 
 class TestInpainting:
@@ -209,7 +217,7 @@ class TestInpainting:
         self, scripts: SimpleNamespace
     ) -> None:
         long, short = {"psnr": [5.0, 7.0, 9.0, 1.0]}, {"psnr": [4.0, 5.0, 6.0]}
-        mean, error = scripts.inpainting.compared(long, short, "psnr")
+        mean, error = scripts.cells.compared(long, short, "psnr")
         assert (mean, error) == (pytest.approx(2.0), pytest.approx(1 / 3**0.5))
 
     def test_an_equal_number_of_calls_is_at_most_as_many(self, scripts: SimpleNamespace) -> None:
@@ -263,11 +271,12 @@ class TestUpscaling:
         assert table[3].rstrip(" |").endswith(f" {apart}")
 
     def test_models_enlarge_digit_i_with_seed_i(self, scripts: SimpleNamespace) -> None:
-        found = scripts.upscaling.subject("mnist", 2, "float32", 1, exact=False)
-        assert found.calls == 2
+        job = scripts.command_line.Job(None, 3, "float32", 1, as_json=False)
+        subject = scripts.upscaling.load("mnist", 2, job, exact=False)
+        assert subject.calls == 2
         small = scripts.upscaling.test_digits(3).small
-        together = scripts.upscaling.enlarged(found.upscaler, small, 3)
-        apart = scripts.upscaling.enlarged(found.upscaler, small, 2)
+        together = scripts.upscaling.enlarged(subject.upscaler, small, 3)
+        apart = scripts.upscaling.enlarged(subject.upscaler, small, 2)
         assert int((together.int() - apart.int()).abs().max()) <= 1
 
 
