@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pages
 import pytest
+import test_layers
 
 import ddpm_cli
 
@@ -49,3 +50,14 @@ def test_what_a_page_names_exists(page: Path) -> None:
         found = place(path)
         assert found is not None, f"{path} is nowhere"
         assert not name or name in names(found), f"{path} has no {name}"
+
+
+def test_the_picture_of_layers_is_that_of_the_rules() -> None:
+    """From the top down as drawn, and as `test_layers` holds every import to it."""
+    text = ABOUT[0].read_text(encoding="utf-8").partition("## The layers")[2]
+    (picture, *_) = re.findall(r"(?:^    .+\n)+", text, re.MULTILINE)
+    drawn = [set(re.split(r"[,| ]+", re.split(r"   +", row.strip())[0]))
+             for row in picture.splitlines()]  # fmt: skip
+    floors = [set(floor) for floor in reversed(test_layers.FLOORS)]
+    assert drawn[:-1] == floors[: len(drawn) - 1]
+    assert drawn[-1] == set().union(*floors[len(drawn) - 1 :])

@@ -43,8 +43,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path, source in recipes().items():
         assert not (root / path).exists(), path
         (root / path).write_text(source, encoding="utf-8")
-    (declared,) = pages.blocks(PAGE, "text")
+    declared, request = pages.blocks(PAGE, "text")
     insert(root / "tests/declared.py", "SAMPLERS = {\n", declared.text + "\n")
+    with (root / WRITTEN.findall(request.above)[-1]).open("a", encoding="utf-8") as requests:
+        requests.write(f"\n\n{request.text}\n")
     # The import, and the tuple of verbs.
     assert insert(root / "ddpm_cli/cli.py", "    upscale,\n", "    weigh,\n") == 2
     return root
@@ -83,12 +85,11 @@ def test_commands_of_the_recipes_run(copy: Path) -> None:
 
 @pytest.mark.slow
 def test_recipes_keep_the_rules_of_the_house(copy: Path) -> None:
-    """Their own tests, the layers, the catalog's contract and the order of the sampler."""
+    """Their own tests, the layers, the catalog's contract and that of samplers."""
     own = [path for path in recipes() if path.startswith("tests/")]
     assert own
-    contracts = map(str, (copy / "tests/diffusion").rglob("test_contract*.py"))
-    words = ["tests/test_layers.py", "tests/settings/test_catalog.py", *own, *contracts]
-    names = " or ".join([*LISTS.values(), "layers", "alike", *(Path(path).stem for path in own)])
+    words = ["tests/test_layers.py", "tests/settings", "tests/diffusion/samplers", *own]
+    names = " or ".join([*LISTS.values(), "alike", *(Path(path).stem for path in recipes())])
     done = python(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, "-k", names)
     assert done.returncode == 0, done.stdout
 
