@@ -1,12 +1,13 @@
 """Diffusion models on the command line, and from Python: `ddpm_cli.load("mnist")`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_cli.errors import ConfigError, Refusal
 
 __version__ = "0.1.0"
-__all__ = ["ConfigError", "Model", "Refusal", "load"]
+__all__ = ["ConfigError", "Model", "Refusal", "load", "train"]
 
 if TYPE_CHECKING:
     from ddpm_cli.api.model import Model
@@ -26,6 +27,43 @@ def load(
     from ddpm_cli.api.model import load as load_model
 
     return load_model(model, settings=settings, device=device, dtype=dtype)
+
+
+def train(
+    data: Any = None,
+    *,
+    output: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    test: Any = None,
+    classes: Sequence[str] | None = None,
+    holdout: float = 0.05,
+    as_arrays: bool = False,
+    force: bool = False,
+    quiet: bool = False,
+) -> "Model | None":
+    """Train in the folder `output`, or go on with the run there; None of a classifier.
+
+    data: a tensor, a pair (tensor, labels), or a data set with a length, of tensors or images or
+    of pairs of one and a label; None: the data set of the settings.  Bytes are images, and so are
+    floats in [-1, 1] of 3 or 4 axes; other floats, or all with as_arrays, are arrays, normalized.
+    test: held-out data, else the share `holdout` of the data; classes: the names of the labels.
+    preset, settings: as for `ddpm train`; force: start over.
+    """
+    from ddpm_cli.api import training
+
+    return training.trained(
+        data,
+        output=output,
+        settings=settings,
+        preset=preset,
+        test=test,
+        classes=classes,
+        holdout=holdout,
+        as_arrays=as_arrays,
+        force=force,
+        quiet=quiet,
+    )
 
 
 def __getattr__(name: str) -> Any:

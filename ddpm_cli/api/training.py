@@ -8,11 +8,14 @@ from typing import Any
 from ddpm_cli import console
 from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Settings
+from ddpm_cli.api.model import Model, load
 from ddpm_cli.data.python_sets import HOLDOUT, PythonSets, sets
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.pipelines import train as pipeline
 from ddpm_cli.pipelines.materials import Sets
 from ddpm_cli.settings import presets, recipes
+from ddpm_cli.settings.checks import CLASSIFIER
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.inlining import inlined
 from ddpm_cli.settings.requests import Train
@@ -56,6 +59,12 @@ def train(
             return pipeline.trained(request, pair).model
     except Refusal as refusal:
         raise ValueError(refusal.message) from None
+
+
+def trained(data: Any, **options: Any) -> Model | None:
+    """The model of `train` ready for use; None of a classifier, which draws nothing."""
+    path = train(data, **options)
+    return None if read_header(path).task == CLASSIFIER else load(str(path))
 
 
 def _config(preset: str | None, settings: Settings | None, data: PythonSets | None) -> Config:
