@@ -10,7 +10,7 @@ from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Classes, Settings
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.models import build, model
 from ddpm_cli.models.model import Model
@@ -25,15 +25,15 @@ _Result = TypeVar("_Result")
 class Handle(NamedTuple):
     """A checkpoint, what was asked for of it, and its networks by number format."""
 
-    found: Found
+    place: Place
     header: Header
     layers: list[Layer]
     networks: dict[torch.dtype, Denoiser]
 
     @property
-    def known(self) -> tuple[Found, Header]:
+    def known(self) -> tuple[Place, Header]:
         """The model, as openings take one that was found before."""
-        return self.found, self.header
+        return self.place, self.header
 
     @property
     def info(self) -> DataInfo:
@@ -43,7 +43,7 @@ class Handle(NamedTuple):
     def settled(self, layers: Sequence[Layer], *own: Layer) -> Config:
         """The model's configuration for a verb: its own layers, then what was asked for."""
         free = ["constraints"] if self.header.task == "inpaint" else []
-        return opening.settled(self.found, self.header, layers, own, free=free)
+        return opening.settled(self.place, self.header, layers, own, free=free)
 
     def apart(self, settings: Settings | None) -> list[Layer]:
         """What was asked for but for how to draw, and settings of one call."""
@@ -56,19 +56,19 @@ class Handle(NamedTuple):
     def model(self, config: Config) -> Model:
         """The model with other settings, its weights read once for each number format."""
         compute = hardware.compute(**config["compute"])
-        fit = model.fitted(config, self.header, self.found)
+        fit = model.fitted(config, self.header, self.place)
         denoiser = build.known(self.denoiser(compute), fit)
-        return Model(self.found.name, self.header, config, compute, denoiser)
+        return Model(self.place.name, self.header, config, compute, denoiser)
 
     def denoiser(self, compute: hardware.Compute) -> Denoiser:
         """The denoiser with nothing around it."""
         if compute.dtype not in self.networks:
-            _, self.networks[compute.dtype] = model.restored(self.found, compute)
+            _, self.networks[compute.dtype] = model.restored(self.place, compute)
         return self.networks[compute.dtype]
 
     def coder(self, settings: Settings | None) -> Coder:
         """What turns images into latents and back."""
-        opening.refuse_conditional(self.header, self.found.name)
+        opening.refuse_conditional(self.header, self.place.name)
         core = self.model(self.settled(self.apart(settings), CODING))
         encode.plan(core.config, core.schedule)
         return Coder.of(core)
@@ -76,7 +76,7 @@ class Handle(NamedTuple):
     def use(self, label: str | None, settings: Settings | None = None) -> Use:
         """What a request says of the model."""
         layers = [*self.layers, *arguments.layers(settings)]
-        return Use(model=self.found.name, layers=layers, label=label)
+        return Use(model=self.place.name, layers=layers, label=label)
 
     def null(self, classes: Classes, count: int) -> list[int] | None:
         """The numbers of the classes of given images, the null class unless told."""

@@ -50,8 +50,8 @@ class Model:
 
     def __init__(self, name: str | None, layers: Sequence[Layer]) -> None:
         """Take what -m names, and the settings asked for."""
-        found = find.find(name)
-        self._handle = Handle(found, read_header(found.path), list(layers), {})
+        place = find.find(name)
+        self._handle = Handle(place, read_header(place.path), list(layers), {})
         self._core = self._handle.model(self._handle.settled(layers))
 
     @property
@@ -279,7 +279,7 @@ class Model:
         which is what is measured. Of arrays it is that of the density in their own units.
         """
         handle = self._handle
-        opening.refuse_conditional(handle.header, handle.found.name)
+        opening.refuse_conditional(handle.header, handle.place.name)
         measure = Measure(method, trace or meter.trace(self.info), probes, repeats, bits, seed)
         layers = handle.apart(settings)
         core = handle.model(nll.settled(*handle.known, self.schedule, layers, method))

@@ -17,7 +17,7 @@ from ddpm_cli.diffusion.walk import start
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import checkpoint, moments
-from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
@@ -137,7 +137,7 @@ class Model(NamedTuple):
 
 
 def opened(
-    found: Found,
+    place: Place,
     config: Config,
     compute: Compute | None = None,
     *,
@@ -150,23 +150,23 @@ def opened(
     the model, if not those beside it; counted: is told the rows of each network call.
     """
     chosen = compute or hardware.compute(**config["compute"])
-    header, denoiser = restored(found, chosen)
+    header, denoiser = restored(place, chosen)
     if counted is not None:
         denoiser.network.register_forward_pre_hook(lambda _, rows: counted(len(rows[0])))
-    known = build.known(denoiser, fitted(config, header, found, moments_file))
-    return Model(found.name, header, config, chosen, known)
+    known = build.known(denoiser, fitted(config, header, place, moments_file))
+    return Model(place.name, header, config, chosen, known)
 
 
-def restored(found: Found, compute: Compute) -> tuple[Header, Denoiser]:
+def restored(place: Place, compute: Compute) -> tuple[Header, Denoiser]:
     """The denoiser of a checkpoint on a device, and the header."""
-    header, weights = checkpoint.load(found.path, str(compute.device))
-    return header, build.restored(header, weights, compute, found.path)
+    header, weights = checkpoint.load(place.path, str(compute.device))
+    return header, build.restored(header, weights, compute, place.path)
 
 
-def fitted(config: Config, header: Header, found: Found, file: Path | None = None) -> Fit | None:
+def fitted(config: Config, header: Header, place: Place, file: Path | None = None) -> Fit | None:
     """The moments of the model if a sampler's variance needs them: `file`, or those beside it."""
     if config["sampler"].get("variance") == "optimal":
-        return moments.load(file or moments.beside(found.path), header, found.name)
+        return moments.load(file or moments.beside(place.path), header, place.name)
     if file is not None:
         raise ConfigError("--moments: only of use with --set sampler.variance=optimal")
     return None

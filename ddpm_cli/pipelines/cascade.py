@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes
@@ -45,7 +45,7 @@ class Cascade(NamedTuple):
         if not self.stages:
             return {}
         return {
-            "model": ",".join([self.base, *(stage.found.name for stage in self.stages)]),
+            "model": ",".join([self.base, *(stage.place.name for stage in self.stages)]),
             "stages": [stage.header.hash for stage in self.stages],
             "stage": len(self.stages),
         }
@@ -84,7 +84,7 @@ class Loaded(NamedTuple):
         return x
 
 
-def planned(names: Sequence[str], base: Found, info: DataInfo, noise: float) -> Cascade:
+def planned(names: Sequence[str], base: Place, info: DataInfo, noise: float) -> Cascade:
     """The cascade of a base model and those behind it; what does not fit is refused."""
     cascade = Cascade(base.name, info.shape, [], noise)
     if noise and not names:
@@ -95,28 +95,28 @@ def planned(names: Sequence[str], base: Found, info: DataInfo, noise: float) -> 
         if noise:
             opening.refuse_noise(noise, stage.header)
         cascade.stages.append(stage)
-        before = stage.found.name
+        before = stage.place.name
     return cascade
 
 
 def _stage(name: str, before: str, shape: tuple[int, ...]) -> Opened:
     """The model of that name as a stage behind the model `before`, which makes a shape."""
-    found, header = opening.restorer(name, "auto", UPSCALE)
+    place, header = opening.restorer(name, "auto", UPSCALE)
     large = header.data.shape
     if not header.task and (len(shape) != 3 or len(large) != 3 or large[-1] <= shape[-1]):
-        raise _misfit(before, shape, found, "smaller images")
+        raise _misfit(before, shape, place, "smaller images")
     factor = None if header.task else large[-1] / shape[-1]
     layer = opening.operator(header, UPSCALE, factor)
-    config = resolve([Layer(str(found.path), header.config), layer])
+    config = resolve([Layer(str(place.path), header.config), layer])
     takes = build.operator(config, header.data).shape
     if takes != shape:
-        raise _misfit(before, shape, found, _shown(takes))
-    return Opened(found, header, config)
+        raise _misfit(before, shape, place, _shown(takes))
+    return Opened(place, header, config)
 
 
-def _misfit(before: str, shape: tuple[int, ...], found: Found, takes: str) -> Refusal:
+def _misfit(before: str, shape: tuple[int, ...], place: Place, takes: str) -> Refusal:
     fix = "name models of which each takes what the one before makes"
-    return Refusal(f"-m: {before} makes {_shown(shape)}, {found.name} enlarges {takes}", fix)
+    return Refusal(f"-m: {before} makes {_shown(shape)}, {place.name} enlarges {takes}", fix)
 
 
 def _shown(shape: tuple[int, ...]) -> str:
@@ -124,9 +124,9 @@ def _shown(shape: tuple[int, ...]) -> str:
 
 
 def _cost(stage: Opened) -> str:
-    schedule = build.schedule_of(stage.header, stage.found.path)
+    schedule = build.schedule_of(stage.header, stage.place.path)
     moves, calls = planning.plan(stage.config, schedule)
-    return f"; then {stage.found.name}, {moves} steps, {calls or 'any number of'} network calls"
+    return f"; then {stage.place.name}, {moves} steps, {calls or 'any number of'} network calls"
 
 
 def _number(stage: Opened, label: str | None) -> int | None:

@@ -161,8 +161,8 @@ def run(request: Encode, opened: Opened) -> None:
 
 def _task(request: Encode, opened: Opened) -> Task:
     """What is asked for; what has no effect is refused."""
-    found, header, config = opened
-    schedule = build.schedule_of(header, found.path)
+    place, header, config = opened
+    schedule = build.schedule_of(header, place.path)
     if request.method == "forward":
         sigma, price = walks.level(request.at or "", schedule), "no network calls"
     else:
@@ -218,8 +218,8 @@ def _way(request: Encode, task: Task) -> Callable[[Tensor, list[int]], Encoded |
     """What turns pixels and seeds of a batch into latents; None if the process should stop."""
     if task.sigma is not None:
         return partial(forward, sigma=task.sigma, schedule=task.schedule)
-    found, _, config = task.opened
-    coder = Coder.of(model.opened(found, config))
+    place, _, config = task.opened
+    coder = Coder.of(model.opened(place, config))
 
     def walk(images: Tensor, seeds: list[int]) -> Encoded | None:
         numbers = classes.numbers(task.label, seeds, config, coder.model.info)
@@ -243,11 +243,11 @@ def _report(encoded: Encoded, names: Sequence[str], as_json: bool) -> None:
 
 def _save(request: Encode, task: Task, z: Tensor, names: list[str], listed: list[str]) -> None:
     """Write the latents, with what `ddpm info` and `ddpm sample --from` need to know."""
-    (found, header, config), use = task.opened, request.use
+    (place, header, config), use = task.opened, request.use
     compute = hardware.compute(**config["compute"])
     record = provenance.record(
         "encode",
-        found.name,
+        place.name,
         header,
         config,
         compute,

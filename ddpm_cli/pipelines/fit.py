@@ -33,8 +33,8 @@ BATCH = 64
 
 def run(request: Fit, opened: Opened) -> None:
     """Measure moments, or take those that are there, and say what they are good for."""
-    name, header = opened.found.name, opened.header
-    path = request.output or sidecar.beside(opened.found.path)
+    name, header = opened.place.name, opened.header
+    path = request.output or sidecar.beside(opened.place.path)
     if not path.exists() or request.use.force:
         if not _written(request, opened, path):
             return
@@ -84,7 +84,7 @@ def _written(request: Fit, opened: Opened, path: Path) -> bool:
 
 def _source(request: Fit, opened: Opened) -> "Source":
     """The model and its data, or other data of the same kind that are asked for."""
-    config, path = opened.config, opened.found.path
+    config, path = opened.config, opened.place.path
     header, weights = checkpoint.load(path)
     images = build.images(config, "train")
     info, nulls = build.data_info(images), conditions.nulls(config["network"])

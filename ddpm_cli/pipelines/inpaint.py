@@ -138,10 +138,10 @@ def run(request: Inpaint, opened: Opened) -> None:
 
 def _task(request: Inpaint, opened: Opened) -> Task:
     """What is asked for; what makes no sense is refused before any work."""
-    found, header, config = opened
+    place, header, config = opened
     shape = header.data.shape
     inputs.mode_of(shape)
-    page, schedule = _canvas(request, shape), build.schedule_of(header, found.path)
+    page, schedule = _canvas(request, shape), build.schedule_of(header, place.path)
     config = cost.sized(config, schedule, request.use.calls)
     label = classes.fixed(request.use.label, config)
     classes.numbers(label, [], config, header.data)  # an unknown class is refused here
@@ -174,8 +174,8 @@ def _canvas(request: Inpaint, shape: tuple[int, ...]) -> Canvas:
 
 def _inpaint(task: Task, sources: Sequence[Source], target: Results) -> None:
     """Fill the holes of a batch of proposals after the other, and write each."""
-    found, _, config = task.opened
-    use, filler = task.request.use, Filler.of(model.opened(found, config), task.label)
+    place, _, config = task.opened
+    use, filler = task.request.use, Filler.of(model.opened(place, config), task.label)
     size = use.batch or BATCH
     record = filler.model.record("inpaint", size, label=task.label, words=use.words)
     failures = Failures(len(sources))

@@ -59,10 +59,10 @@ def run(request: Interpolate, opened: Opened) -> None:
 
 def _task(request: Interpolate, opened: Opened) -> Task:
     """What is asked for; what makes no sense is refused before any work."""
-    found, header, config = opened
+    place, header, config = opened
     sources = _ends(request)
     ends = len(sources or request.seeds or ())
-    schedule, calls = build.schedule_of(header, found.path), request.use.calls
+    schedule, calls = build.schedule_of(header, place.path), request.use.calls
     if request.at is None:
         config = cost.sized(config, schedule, calls)
         sigma, blend = None, request.blend or "slerp"
@@ -96,8 +96,8 @@ def _ends(request: Interpolate) -> list[Source]:
 
 def _interpolate(task: Task, target: Frames) -> None:
     """Make the frames, say how close the ends came, and write them."""
-    found, _, config = task.opened
-    coder = Coder.of(model.opened(found, config))
+    place, _, config = task.opened
+    coder = Coder.of(model.opened(place, config))
     images = _images(task, coder)
     frames = _frames(task, coder, images)
     if frames is None:

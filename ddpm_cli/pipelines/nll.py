@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ddpm_cli import console
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import build, classes, cost, model
@@ -77,17 +77,17 @@ def _task(request: Nll, opened: Opened | None) -> Task:
 
 def _settled(request: Nll, opened: Opened | None) -> tuple[Opened, Schedule]:
     """The model and its settings, and the process that it was trained on."""
-    found, header = (opened.found, opened.header) if opened else opening.chosen(request.use.model)
-    schedule = build.schedule_of(header, found.path)
+    place, header = (opened.place, opened.header) if opened else opening.chosen(request.use.model)
+    schedule = build.schedule_of(header, place.path)
     if opened is None:
         few = request.use.calls is not None
-        config = settled(found, header, schedule, request.use.layers, request.method, few=few)
-        opened = Opened(found, header, config)
+        config = settled(place, header, schedule, request.use.layers, request.method, few=few)
+        opened = Opened(place, header, config)
     return opened, schedule
 
 
 def settled(
-    found: Found,
+    place: Place,
     header: Header,
     schedule: Schedule,
     layers: Sequence[Layer],
@@ -100,12 +100,12 @@ def settled(
     few: fewer levels are asked for by other means than their count.
     """
     whole = LIKELIHOOD if method == "ode" else meter.bound(header.config, schedule, respaced=False)
-    config = opening.settled(found, header, layers, [whole], free=("data",))
+    config = opening.settled(place, header, layers, [whole], free=("data",))
     every = config["levels"].get("count") == whole.values["levels"]["count"]
     if method == "ode" or (every and not few):
         return config
     some = meter.bound(header.config, schedule, respaced=True)
-    return opening.settled(found, header, layers, [some], free=("data",))
+    return opening.settled(place, header, layers, [some], free=("data",))
 
 
 def _check_files(request: Nll, is_image: bool) -> None:
@@ -123,9 +123,9 @@ def _check_files(request: Nll, is_image: bool) -> None:
 
 def _measure(task: Task, sequel: Sequel) -> None:
     """Measure batch by batch, report each row, and sum up."""
-    found, _, config = task.opened
+    place, _, config = task.opened
     as_json = task.request.use.as_json
-    measured = model.opened(found, config, moments_file=task.request.moments)
+    measured = model.opened(place, config, moments_file=task.request.moments)
     began, bits = time.monotonic(), list[float]()
     total = None if task.calls is None else task.calls * sequel.total
     with console.progress(total, "network calls") as bar:
@@ -164,10 +164,10 @@ def _report(name: str, bits: float, as_json: bool) -> None:
 
 def _sum_up(task: Task, sequel: Sequel, bits: list[float], measure: Meter, seconds: float) -> None:
     """Print the mean, then write the files that are asked for."""
-    request, (found, header, config) = task.request, task.opened
+    request, (place, header, config) = task.request, task.opened
     mean, error = meter.mean(bits)
     values = {
-        "model": found.name,
+        "model": place.name,
         "hash": header.hash,
         "data": sequel.what,
         "class": task.label,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings import guides
 from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, refuse_other_training
@@ -21,14 +21,14 @@ from ddpm_cli.settings.toml import dump_toml
 
 INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for
 
-Known = tuple[Found, Header]
+Known = tuple[Place, Header]
 Suited = Callable[[Header, str], None]
 
 
 class Opened(NamedTuple):
     """A model that was found, by its header alone, and the settings that it is used with."""
 
-    found: Found
+    place: Place
     header: Header
     config: Config
 
@@ -54,23 +54,23 @@ def chosen(
 ) -> Known:
     """The model that -m names, or the usual one for a task, which is said; see `suited`."""
     if known is None:
-        found = find.find(model, task)
+        place = find.find(model, task)
         if model is None:
-            console.say(f"model: {found.name}")
-        known = found, read_header(found.path)
-    found, header = known
-    suited(header, found.name)
-    return found, header
+            console.say(f"model: {place.name}")
+        known = place, read_header(place.path)
+    place, header = known
+    suited(header, place.name)
+    return place, header
 
 
 def opened(use: Use, *own: Layer, free: Sequence[str] = ()) -> Opened:
     """The unconditional model of a request with its settings; see `settled`."""
-    found, header = chosen(use.model)
-    return Opened(found, header, settled(found, header, use.layers, own, free=free))
+    place, header = chosen(use.model)
+    return Opened(place, header, settled(place, header, use.layers, own, free=free))
 
 
 def settled(
-    found: Found,
+    place: Place,
     header: Header,
     layers: Sequence[Layer],
     own: Sequence[Layer] = (),
@@ -84,7 +84,7 @@ def settled(
     all that is asked for; above: what its own flags ask for; free: tables that the verb alone has
     a use for.
     """
-    config = resolve([Layer(str(found.path), header.config), *own, *layers, *above])
+    config = resolve([Layer(str(place.path), header.config), *own, *layers, *above])
     if config["constraints"] and "constraints" not in free:
         raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
     if config["guides"] and "guides" not in free:
@@ -106,17 +106,17 @@ def guiding(use: Use, flags: Mapping[str, Any], known: Known | None = None) -> O
     flags: what the options of `ddpm guide` say, by their parameters; known: the model, if it was
     found before.
     """
-    found, header = chosen(base(use).model, known=known)
+    place, header = chosen(base(use).model, known=known)
     below = []
     if flags["restore"] not in (None, guides.MASK):
         below.append(Layer("--restore", {"operator": {"name": flags["restore"]}}))
-    standing = resolve([Layer(str(found.path), header.config), *below, *use.layers])
+    standing = resolve([Layer(str(place.path), header.config), *below, *use.layers])
     above = guides.layer(flags, standing)
     if not above.values and not standing["guides"] and "guidance" not in standing:
         below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
     free = ("guides", "operator")
-    config = settled(found, header, use.layers, below, above=[above], free=free)
-    return Opened(found, header, config)
+    config = settled(place, header, use.layers, below, above=[above], free=free)
+    return Opened(place, header, config)
 
 
 def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
@@ -135,8 +135,8 @@ def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
             raise ConfigError(f"--method model: {name} was not trained to fill holes; {fix}")
 
     task = INPAINT if method in ("auto", "model") else ""
-    found, header = chosen(use.model, task, suited, known)
-    config = settled(found, header, use.layers, free=["constraints"])
+    place, header = chosen(use.model, task, suited, known)
+    config = settled(place, header, use.layers, free=["constraints"])
     is_model = method == "model" or (method == "auto" and "task" in config)
     if is_model or (method == "auto" and config["constraints"]):
         constraints = [] if method == "model" else config["constraints"]
@@ -145,7 +145,7 @@ def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
         layer = Layer("--method", {"constraints": [{"name": name}]})
         constraints = resolve([layer])["constraints"]
     edits = [*_jumps(request), *config["edits"]]
-    return Opened(found, header, config | {"constraints": constraints, "edits": edits})
+    return Opened(place, header, config | {"constraints": constraints, "edits": edits})
 
 
 def _jumps(request: Inpaint) -> list[dict[str, Any]]:
@@ -164,12 +164,12 @@ def restoring(request: Upscale, known: Known | None = None) -> Opened:
     known: the model, if it was found before.
     """
     use = request.use
-    found, header = restorer(use.model, request.method, request.task, known)
+    place, header = restorer(use.model, request.method, request.task, known)
     refuse_noise(max(request.noises), header)
     layer = operator(header, request.task, request.factor)
-    config = settled(found, header, use.layers, [layer], free=["operator"])
+    config = settled(place, header, use.layers, [layer], free=["operator"])
     refuse_operator(config, request.task)
-    return Opened(found, header, config)
+    return Opened(place, header, config)
 
 
 def restorer(model: str | None, method: str, task: str, known: Known | None = None) -> Known:

@@ -89,7 +89,7 @@ class Restorer(NamedTuple):
 
 def opened(job: Opened, compute: Compute, *, exact: bool) -> Restorer:
     """The model of a checkpoint with its weights, as its settings restore."""
-    return of(model.opened(job.found, job.config, compute), exact=exact)
+    return of(model.opened(job.place, job.config, compute), exact=exact)
 
 
 def of(drawer: Model, *, exact: bool) -> Restorer:

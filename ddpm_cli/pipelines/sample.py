@@ -82,14 +82,14 @@ def run(request: Sample, opened: Opened | None = None) -> None:
     _, later = opening.parts(use.model)
     if request.origin is not None:
         stored = latents_file.load(request.origin)
-        found = starts.model(opening.base(use), stored)
+        place = starts.model(opening.base(use), stored)
         if use.model is None:
-            console.say(f"model: {found.name}")
-        opened = opening.opened(replace(use, model=found.name), *stored.settings)
+            console.say(f"model: {place.name}")
+        opened = opening.opened(replace(use, model=place.name), *stored.settings)
     opened = opened or opening.opened(opening.base(use))
-    found, header, config = opened
-    stages = cascade.planned(later, found, header.data, request.draw.aug_noise)
-    schedule = build.schedule_of(header, found.path)
+    place, header, config = opened
+    stages = cascade.planned(later, place, header.data, request.draw.aug_noise)
+    schedule = build.schedule_of(header, place.path)
     begin, label, seeds = None, use.label, None
     if stored is not None:
         begin = starts.decoding(stored, schedule, header)
@@ -140,14 +140,14 @@ def carry_out(task: Task, price: Callable[[int | None], str]) -> None:
 
 def _draw(task: Task, moves: int, counted: list[int] | None) -> None:
     """Open the output, load the model, and walk; counted: is told the rows of network calls."""
-    found, header, config = task.opened
-    model.fitted(config, header, found, task.draw.moments)  # refused before any work
-    place = distributed.group()
-    target, watch = _target(task, place.ranks), _watch(task, place.ranks, moves)
+    place, header, config = task.opened
+    model.fitted(config, header, place, task.draw.moments)  # refused before any work
+    group = distributed.group()
+    target, watch = _target(task, group.ranks), _watch(task, group.ranks, moves)
     compute = hardware.compute(**config["compute"])
-    compute = compute._replace(device=distributed.local_device(compute.device, place))
+    compute = compute._replace(device=distributed.local_device(compute.device, group))
     drawer = model.opened(
-        found,
+        place,
         config,
         compute,
         moments_file=task.draw.moments,
@@ -156,7 +156,7 @@ def _draw(task: Task, moves: int, counted: list[int] | None) -> None:
     size = task.use.batch or BATCH
     complete = task.steer(compute) if task.steer else None
     with target:
-        left = target.missing(task.seeds[place.rank :: place.ranks], task.labels.names)
+        left = target.missing(task.seeds[group.rank :: group.ranks], task.labels.names)
         walk = drawer.prepared(task.begin and task.begin.sigma)
         chunks = drawer.chunks(left, size, _batches(task, drawer, complete), walk)
         record = _record(task, drawer, size)

@@ -10,7 +10,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints import latents as latents_file
-from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.latents import Latents
 from ddpm_cli.files.images import inputs, pixels
@@ -20,7 +20,7 @@ from ddpm_cli.pipelines import encode
 from ddpm_cli.settings.requests import Look, Seeds, Use
 
 
-def model(use: Use, stored: Latents) -> Found:
+def model(use: Use, stored: Latents) -> Place:
     """The model that made the latents; another one must be asked for."""
     # A standing choice of the environment is about other work.
     name = None if use.is_standing else use.model

@@ -70,8 +70,8 @@ class _Item(NamedTuple):
 
 def run(request: Upscale, opened: Opened) -> None:
     """Restore the images that a request names with a model and its settings."""
-    use, (found, header, config) = request.use, opened
-    schedule = build.schedule_of(header, found.path)
+    use, (place, header, config) = request.use, opened
+    schedule = build.schedule_of(header, place.path)
     config = cost.sized(config, schedule, use.calls)
     opened = opened._replace(config=config)
     build.operator(config, header.data)  # refused before any work

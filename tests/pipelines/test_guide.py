@@ -7,7 +7,7 @@ import pytest
 from torch import Tensor
 
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.hardware import compute
 from ddpm_cli.models import build, model
@@ -29,7 +29,7 @@ def sides(x: Tensor, label: Tensor) -> Tensor:
 
 def opened(folder: Path, *guides: dict[str, object]) -> Opened:
     """A model with guides among its settings."""
-    place = Found(folder / "model.safetensors", str(folder))
+    place = Place(folder / "model.safetensors", str(folder))
     header = read_header(place.path)
     layers = [Layer("header", header.config), Layer("test", {"guides": list(guides)})]
     return Opened(place, header, resolve(layers))
@@ -41,11 +41,11 @@ def request(label: str | None = None, **code: Callable[..., Tensor]) -> Guide:
 
 def test_functions_themselves_steer(finished: Path) -> None:
     found = opened(finished, {"name": "scorer", "scale": 300.0})
-    schedule = build.schedule_of(found.header, found.found.path)
+    schedule = build.schedule_of(found.header, found.place.path)
     steering = guide.steered(request(scorer=bright), found, schedule)
     assert (steering.functions["scorer"].name, list(steering.judges)) == ("bright", [])
     where = compute(device="cpu", dtype="float32")
-    drawer, complete = model.opened(found.found, found.config, where), steering.load(where)
+    drawer, complete = model.opened(found.place, found.config, where), steering.load(where)
     plain = Batch([0, 1], drawer.conditions(steering.labels.numbers([0, 1])))
     ends = []
     for batch in (plain, complete(plain)):
@@ -56,7 +56,7 @@ def test_functions_themselves_steer(finished: Path) -> None:
 
 def test_classes_are_those_of_the_function(finished: Path) -> None:
     found = opened(finished, {"name": "classifier", "model": CODE})
-    schedule = build.schedule_of(found.header, found.found.path)
+    schedule = build.schedule_of(found.header, found.place.path)
     steering = guide.steered(request("2-4", classifier=sides), found, schedule)
     assert steering.names == ["0", "1", "2", "3", "4", "5"]
     assert steering.targets([0, 1, 2, 3]) == [2, 3, 4, 2]
@@ -69,11 +69,11 @@ def test_classes_are_those_of_the_function(finished: Path) -> None:
 def test_a_guide_without_its_function(finished: Path) -> None:
     found = opened(finished, {"name": "scorer"})
     with pytest.raises(ConfigError, match="which function"):
-        guide.steered(request(), found, build.schedule_of(found.header, found.found.path))
+        guide.steered(request(), found, build.schedule_of(found.header, found.place.path))
 
 
 def test_functions_are_tried_first(finished: Path) -> None:
     found = opened(finished, {"name": "scorer"})
-    schedule = build.schedule_of(found.header, found.found.path)
+    schedule = build.schedule_of(found.header, found.place.path)
     with pytest.raises(Refusal, match="<lambda>: 2 images in, a result"):
         guide.steered(request(scorer=lambda x: x.mean()), found, schedule)

@@ -12,14 +12,14 @@ RUNS = Path("runs")
 DEFAULT = "mnist"
 
 
-class Found(NamedTuple):
+class Place(NamedTuple):
     """A checkpoint file and the name by which -m finds it again."""
 
     path: Path
     name: str
 
 
-def find(model: str | None, task: str = "") -> Found:
+def find(model: str | None, task: str = "") -> Place:
     """The checkpoint that -m names; without it the newest run in ./runs, else the bundled one.
 
     task: what both must have been trained for, "classifier" for those; empty for unconditional
@@ -28,18 +28,18 @@ def find(model: str | None, task: str = "") -> Found:
     if model is None:
         for newest in newest_runs(RUNS):
             if read_header(newest).task == task:
-                return Found(newest, str(newest.parent))
+                return Place(newest, str(newest.parent))
         return _default(task)
     path = Path(model)
     if path.is_dir() and (path / "model.safetensors").exists():
-        return Found(path / "model.safetensors", model)
+        return Place(path / "model.safetensors", model)
     if path.is_file():
-        return Found(path, model)
+        return Place(path, model)
     # A bundled name means the same everywhere, whatever was trained here: runs/mnist is a path.
     if model in bundled():
         return _bundled(model)
     if (RUNS / model / "model.safetensors").is_file():
-        return Found(RUNS / model / "model.safetensors", model)
+        return Place(RUNS / model / "model.safetensors", model)
     if path.is_dir():
         raise Refusal(f"{model}: no model.safetensors is in this folder", "train one with -o")
     runs = [path.parent.name for path in RUNS.glob("*/model.safetensors")]
@@ -57,14 +57,14 @@ def bundled() -> list[str]:
     return sorted(p.stem for p in BUNDLED.glob("*.safetensors") if "." not in p.stem)
 
 
-def _default(task: str) -> Found:
+def _default(task: str) -> Place:
     """The bundled model of a task, or else the unconditional one, which can stand in for it."""
     special = f"{DEFAULT}-{task}"
     return _bundled(special if task and special in bundled() else DEFAULT)
 
 
-def _bundled(name: str) -> Found:
+def _bundled(name: str) -> Place:
     path = BUNDLED / f"{name}.safetensors"
     if not path.exists():
         raise Refusal("no model: none is given, trained in ./runs or bundled", "ddpm train first")
-    return Found(path, name)
+    return Place(path, name)

@@ -2,12 +2,12 @@
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.files.checkpoints.find import Found
+from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
 from ddpm_cli.settings.checks import CLASSIFIER
 
 
-def named(model: str, info: DataInfo) -> tuple[Found, Header]:
+def named(model: str, info: DataInfo) -> tuple[Place, Header]:
     """The classifier of that name, for images of the model's shape; others are refused."""
     place = find.find(model or None, CLASSIFIER)
     header = read_header(place.path)
