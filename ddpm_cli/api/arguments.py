@@ -64,27 +64,27 @@ def seeds(values: Sequence[int] | int) -> list[int]:
 
 
 def numbers(
-    asked: Classes, seeds: Sequence[int], config: Config, info: DataInfo, *, is_drawn: bool
+    classes_of: Classes, seeds: Sequence[int], config: Config, info: DataInfo, *, is_drawn: bool
 ) -> list[int] | None:
     """The number of the class of each image, None for a model without classes.
 
-    asked: what --class takes, for all of them, or a name or number for each; None draws the
+    classes_of: what --class takes, for all of them, or a name or number for each; None draws the
     class from the seed if `is_drawn`, and else is the null class.
     """
-    if asked is None or isinstance(asked, (str, int)):
-        label = None if asked is None else str(asked)
+    if classes_of is None or isinstance(classes_of, (str, int)):
+        label = None if classes_of is None else str(classes_of)
         label = label if is_drawn else classes.fixed(label, config)
         return classes.numbers(label, seeds, config, info)
-    return [classes.one(label, config, info) or 0 for label in labels(asked, len(seeds))]
+    return [classes.one(label, config, info) or 0 for label in labels(classes_of, len(seeds))]
 
 
-def labels(asked: Classes, count: int) -> list[str | None]:
+def labels(classes: Classes, count: int) -> list[str | None]:
     """What --class says for each of so many images: the same for all, or one for each."""
-    if asked is None or isinstance(asked, (str, int)):
-        return [None if asked is None else str(asked)] * count
-    if len(asked) != count:
-        raise ConfigError(f"classes: {len(asked)} for {count} images; give one for each")
-    return [str(label) for label in asked]
+    if classes is None or isinstance(classes, (str, int)):
+        return [None if classes is None else str(classes)] * count
+    if len(classes) != count:
+        raise ConfigError(f"classes: {len(classes)} for {count} images; give one for each")
+    return [str(label) for label in classes]
 
 
 def images(values: Tensor, shape: Sequence[int], name: str = "images") -> Tensor:

@@ -40,10 +40,10 @@ class Handle(NamedTuple):
         """What the model was trained on."""
         return self.header.data
 
-    def settled(self, layers: Sequence[Layer], *own: Layer) -> Config:
+    def settled(self, layers: Sequence[Layer], *below: Layer) -> Config:
         """The model's configuration for a verb: its own layers, then what was asked for."""
         free = ["constraints"] if self.header.task == "inpaint" else []
-        return opening.settled(self.place, self.header, layers, own, free=free)
+        return opening.settled(self.place, self.header, layers, below, free=free)
 
     def apart(self, settings: Settings | None) -> list[Layer]:
         """What was asked for but for how to draw, and settings of one call."""

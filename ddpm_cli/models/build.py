@@ -37,7 +37,7 @@ _NO_MODELS = {
 }
 
 
-def _made(table: str, settings: dict[str, Any], *arguments: Any) -> Any:
+def _called(table: str, settings: dict[str, Any], *arguments: Any) -> Any:
     """Call the component that a table names with its knobs."""
     return maker(table, settings)(*arguments)
 
@@ -64,52 +64,52 @@ def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any]
 
 def images(config: Config, split: str) -> Data:
     """The data set of a configuration, of images or of arrays."""
-    found: Data = _made("data", config["data"], split)
-    return found
+    data: Data = _called("data", config["data"], split)
+    return data
 
 
-def data_info(found: Data) -> DataInfo:
+def data_info(data: Data) -> DataInfo:
     """What a checkpoint keeps of its data."""
-    shares = found.frequencies()
+    shares = data.frequencies()
     frequencies = tuple(shares) if shares else None
-    return DataInfo(found.shape, found.classes, frequencies, found.mean, found.std)
+    return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std)
 
 
 def schedule(config: Config) -> Schedule:
     """The noise schedule of a configuration."""
-    made: Schedule = _made("schedule", inlined(config)["schedule"])
-    return made
+    process: Schedule = _called("schedule", inlined(config)["schedule"])
+    return process
 
 
 def schedule_of(header: Header, path: Path) -> Schedule:
     """The noise schedule of the checkpoint `path`; weights are read only if it is learned."""
-    made = schedule(header.config)
-    if not isinstance(made, nn.Module):
-        return made
-    return trained_schedule(made, checkpoint.load(path)[1])
+    process = schedule(header.config)
+    if not isinstance(process, nn.Module):
+        return process
+    return trained_schedule(process, checkpoint.load(path)[1])
 
 
-def trained_schedule(made: nn.Module, weights: dict[str, Tensor]) -> Schedule:
-    """The learned schedule `made` with what a checkpoint's weights say of it."""
+def trained_schedule(process: nn.Module, weights: dict[str, Tensor]) -> Schedule:
+    """The learned schedule `process` with what a checkpoint's weights say of it."""
     mine = {k.removeprefix(SCHEDULE): v for k, v in weights.items() if k.startswith(SCHEDULE)}
-    made.load_state_dict(mine)
-    made.requires_grad_(False)
-    return cast(Schedule, made)
+    process.load_state_dict(mine)
+    process.requires_grad_(False)
+    return cast(Schedule, process)
 
 
 def task(config: Config, info: DataInfo) -> Task | None:
     """What a conditional model is given beside the noisy image, or None."""
     settings = config.get("task")
-    made: Task | None = _made("task", settings, info.shape) if settings else None
-    return made
+    component: Task | None = _called("task", settings, info.shape) if settings else None
+    return component
 
 
 def network(config: Config, info: DataInfo) -> nn.Module:
     """A network with fresh weights, on the current default device."""
-    given = task(config, info)
-    extra = given.channels if given else 0
-    made: nn.Module = _made("network", config["network"], info.shape, extra)
-    return made
+    condition = task(config, info)
+    extra = condition.channels if condition else 0
+    network: nn.Module = _called("network", config["network"], info.shape, extra)
+    return network
 
 
 def denoiser(config: Config, network: nn.Module) -> Denoiser:
@@ -134,8 +134,8 @@ def _process(config: Config) -> tuple[Schedule, Parameterization, Label]:
 def label(config: Config) -> Label:
     """What a network is told of the noise level."""
     usual = "log-sigma" if config["parameterization"]["name"] == "edm" else "index"
-    found: Label = maker("label", config.get("label", {"name": usual}))
-    return found
+    component: Label = maker("label", config.get("label", {"name": usual}))
+    return component
 
 
 def loss(config: Config) -> Callable[..., Tensor]:
@@ -148,8 +148,8 @@ def draw(config: Config) -> Callable[..., tuple[Tensor, Tensor]]:
     """The distribution of training times of a configuration; a class is one with a memory."""
     function, knobs = _component("draw", config["draw"])
     if isinstance(function, type):
-        made: Callable[..., tuple[Tensor, Tensor]] = function(**knobs)
-        return made
+        remembering: Callable[..., tuple[Tensor, Tensor]] = function(**knobs)
+        return remembering
     return partial(function, **knobs)
 
 
@@ -158,18 +158,18 @@ def levels(config: Config, process: Schedule, top: Tensor | None = None) -> Tens
 
     top: the level to start from instead of the highest of the list.
     """
-    made: Tensor = _made("levels", config["levels"], process)
+    sigmas: Tensor = _called("levels", config["levels"], process)
     if top is not None:
-        made = latents.below(made, top)
+        sigmas = latents.below(sigmas, top)
     for settings in config["edits"]:
-        made = _made("edits", settings, made)
-    return made
+        sigmas = _called("edits", settings, sigmas)
+    return sigmas
 
 
 def operator(config: Config, info: DataInfo) -> Separable:
     """What took something from the images that a configuration restores."""
-    made: Separable = _made("operator", config["operator"], info.shape)
-    return made
+    component: Separable = _called("operator", config["operator"], info.shape)
+    return component
 
 
 def predictor(config: Config) -> Step:
@@ -197,7 +197,7 @@ def constraint(config: Config) -> Callable[[Tensor, Tensor], Constraint]:
 
     def imposed(known: Tensor, mask: Tensor) -> Constraint:
         every: list[Constraint] = [
-            _made("constraints", settings, known, mask) for settings in config["constraints"]
+            _called("constraints", settings, known, mask) for settings in config["constraints"]
         ]
 
         def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
@@ -220,7 +220,7 @@ def wrapper(config: Config) -> Callable[[Denoise], Denoise]:
 
     def wrap(denoise: Denoise) -> Denoise:
         for settings in config["wrappers"]:
-            denoise = _made("wrappers", settings, denoise)
+            denoise = _called("wrappers", settings, denoise)
         return denoise
 
     return wrap
@@ -228,10 +228,10 @@ def wrapper(config: Config) -> Callable[[Denoise], Denoise]:
 
 def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Denoiser:
     """The denoiser of the checkpoint `path`, weights in the number format of the device."""
-    made = _restored(header, weights, compute, path)
-    if not isinstance(made, Denoiser):
+    model = _restored(header, weights, compute, path)
+    if not isinstance(model, Denoiser):
         raise Refusal(f"{path}: a classifier, which draws nothing", "give a model that does")
-    return made
+    return model
 
 
 def classifier(
@@ -241,26 +241,26 @@ def classifier(
 
     They are frozen, but the gradient with respect to the image is there.
     """
-    made = _restored(header, weights, compute, path)
-    if not isinstance(made, Classifier):
+    model = _restored(header, weights, compute, path)
+    if not isinstance(model, Classifier):
         fix = "train one on noisy images: ddpm train --preset mnist-classifier"
         raise Refusal(f"{path}: no classifier, but a model that draws", fix)
-    return made
+    return model
 
 
 def _restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Trained:
     if header.kind != "model":
         what = _NO_MODELS.get(header.kind, "no model")
         raise Refusal(f"{path}: {what}", "give a model.safetensors")
-    made = trained(header.config, outline(header, path))
+    model = trained(header.config, outline(header, path))
     try:
-        made.load_weights(weights, assign=True)
+        model.load_weights(weights, assign=True)
     except RuntimeError as error:
         first = str(error).splitlines()[:2][-1].strip()
         raise Refusal(f"{path}: corrupt: the weights do not fit their network: {first}") from None
-    made.eval().requires_grad_(False)
-    made.network = compute.run(compute.place(made.network, cast=True))
-    return made
+    model.eval().requires_grad_(False)
+    model.network = compute.run(compute.place(model.network, cast=True))
+    return model
 
 
 def known(denoiser: Denoiser, fit: Fit | None) -> Bindable:

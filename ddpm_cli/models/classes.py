@@ -79,16 +79,18 @@ def names(
     label: str | None, config: Config, info: DataInfo, seeds: Sequence[int]
 ) -> list[str] | None:
     """The name of each seed's class; the number behind the last one is the null class."""
-    found = numbers(label, seeds, config, info)
-    return None if found is None else [[*known(config, info), NULL][number] for number in found]
+    numbered = numbers(label, seeds, config, info)
+    return (
+        None if numbered is None else [[*known(config, info), NULL][number] for number in numbered]
+    )
 
 
 def one(label: str | None, config: Config, info: DataInfo) -> int | None:
     """The number of a class; several are refused, as for images that belong together."""
-    found = numbers(label, [0], config, info)
+    numbered = numbers(label, [0], config, info)
     if label is not None and len(listed(label, known(config, info))) > 1:
         raise ConfigError(f"--class {label}: several classes; give one")
-    return None if found is None else found[0]
+    return None if numbered is None else numbered[0]
 
 
 def fixed(label: str | None, config: Config) -> str | None:

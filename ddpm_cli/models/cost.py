@@ -59,14 +59,14 @@ def lacking(config: Config, schedule: Schedule) -> list[str]:
 
     Ends that nobody chose are moved into the range of the process without a word.
     """
-    settings, made = config["levels"], build.levels(config | {"edits": []}, schedule)
+    settings, levels = config["levels"], build.levels(config | {"edits": []}, schedule)
     unset = catalog.find("levels", settings["name"]).knobs
     knobs = {
         key: value
         for key, value in settings.items()
         if key in _ASKED or (key in _ENDS and value != unset[key].default)
     }
-    return shortfall(schedule, made, **knobs)
+    return shortfall(schedule, levels, **knobs)
 
 
 def _counted(

@@ -59,12 +59,12 @@ class Model(NamedTuple):
 
         Guidance moves between the predictions with and without the class (Ho 2022).
         """
-        given = {kind: rows.to(self.compute.device) for kind, rows in conditions.items()}
+        seen = {kind: rows.to(self.compute.device) for kind, rows in conditions.items()}
         settings = self.config.get("guidance", {})
-        if "classes" not in given or not guidance.is_guiding(settings):
-            return self.denoiser.bind(**given)
-        null = torch.full_like(given["classes"], self.config["network"]["classes"])
-        return guidance.guidance(self.denoiser, given, given | {"classes": null}, **settings)
+        if "classes" not in seen or not guidance.is_guiding(settings):
+            return self.denoiser.bind(**seen)
+        null = torch.full_like(seen["classes"], self.config["network"]["classes"])
+        return guidance.guidance(self.denoiser, seen, seen | {"classes": null}, **settings)
 
     def parts(self, walk: Walk, count: int) -> Iterator[slice]:
         """Rows of a batch that walk together.

@@ -36,10 +36,12 @@ class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
 
     def _summaries(self) -> dict[str, str]:
         """The names there are to choose from, recipes for samplers included."""
-        found = {name: catalog.find(self.kind, name).summary for name in catalog.names(self.kind)}
+        summaries = {
+            name: catalog.find(self.kind, name).summary for name in catalog.names(self.kind)
+        }
         if self.kind == "sampler":
-            found |= {name: recipes.read(name).get("summary", "") for name in recipes.names()}
-        return found
+            summaries |= {name: recipes.read(name).get("summary", "") for name in recipes.names()}
+        return summaries
 
 
 def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -52,8 +54,8 @@ def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     names = {path.parent.name for path in Path("runs").glob("*/model.safetensors")}
     bundled = (Path(__file__).parent.parent / "assets").glob("*.safetensors")
     names |= {path.stem for path in bundled if "." not in path.stem}
-    found = [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
-    return found or paths(ctx, param, incomplete)
+    items = [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+    return items or paths(ctx, param, incomplete)
 
 
 def preset_names(

@@ -29,11 +29,11 @@ def list_kinds(command: _Command) -> _Command:
 def describe(kind: str) -> str:
     """Describe the components of a kind: names, one sentence each, knobs and defaults."""
     is_fixed = kind in catalog.FIXED
-    found = (
+    components = (
         [catalog.fixed(kind)] if is_fixed else [catalog.find(kind, n) for n in catalog.names(kind)]
     )
     lines = []
-    for item in found:
+    for item in components:
         lines.append(f"{item.name}: {item.summary}.")
         for knob in item.knobs.values():
             default = "none" if knob.default is None else toml_value(knob.default)

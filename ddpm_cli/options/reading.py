@@ -28,22 +28,22 @@ def layers(
     `keys` says which parameter of the command sets which key ({"batch": "train.batch"}).
     Flag and --set > environment > --config > --preset > checkpoint header.
     """
-    given: dict[str, list[dict[str, Any]]] = {"COMMANDLINE": [], "ENVIRONMENT": []}
+    assignments: dict[str, list[dict[str, Any]]] = {"COMMANDLINE": [], "ENVIRONMENT": []}
     for parameter, key in {**_KEYS, **(keys or {})}.items():
         source = ctx.get_parameter_source(parameter)
-        if source is not None and source.name in given and ctx.params[parameter] is not None:
+        if source is not None and source.name in assignments and ctx.params[parameter] is not None:
             table, knob = key.split(".")
-            given[source.name].append({table: {knob: ctx.params[parameter]}})
-    given["COMMANDLINE"] += map(parse_set, ctx.params.get("assignments") or ())
-    given["ENVIRONMENT"] += _environment_assignments()
-    found = [] if header is None else [header]
+            assignments[source.name].append({table: {knob: ctx.params[parameter]}})
+    assignments["COMMANDLINE"] += map(parse_set, ctx.params.get("assignments") or ())
+    assignments["ENVIRONMENT"] += _environment_assignments()
+    stack = [] if header is None else [header]
     if ctx.params.get("preset"):
-        found += presets.layers(ctx.params["preset"])
+        stack += presets.layers(ctx.params["preset"])
     if ctx.params.get("config_file"):
-        found += presets.file_layers(ctx.params["config_file"])
-    found.append(Layer("the environment", config.merge(given["ENVIRONMENT"])))
-    found.append(Layer("the command line", config.merge(given["COMMANDLINE"])))
-    return recipes.expand([layer for layer in found if layer.values])
+        stack += presets.file_layers(ctx.params["config_file"])
+    stack.append(Layer("the environment", config.merge(assignments["ENVIRONMENT"])))
+    stack.append(Layer("the command line", config.merge(assignments["COMMANDLINE"])))
+    return recipes.expand([layer for layer in stack if layer.values])
 
 
 def _environment_assignments() -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def _environment_assignments() -> list[dict[str, Any]]:
 
 def words(ctx: click.Context, *names: str) -> list[str]:
     """The words that set these parameters of a command; those left at their default need none."""
-    found: list[str] = []
+    flags: list[str] = []
     for option in ctx.command.params:
         if option.name not in names:
             continue
@@ -62,11 +62,11 @@ def words(ctx: click.Context, *names: str) -> list[str]:
             continue
         flag, value = max(option.opts, key=len), ctx.params[option.name]
         if isinstance(value, bool):
-            found += [flag] * value
+            flags += [flag] * value
         elif value is not None:
             for item in value if option.multiple else [value]:
-                found += [flag, str(item)]
-    return found
+                flags += [flag, str(item)]
+    return flags
 
 
 def chosen_seeds(ctx: click.Context) -> Seeds:

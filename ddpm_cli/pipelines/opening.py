@@ -63,28 +63,28 @@ def chosen(
     return place, header
 
 
-def opened(use: Use, *own: Layer, free: Sequence[str] = ()) -> Opened:
+def opened(use: Use, *below: Layer, free: Sequence[str] = ()) -> Opened:
     """The unconditional model of a request with its settings; see `settled`."""
     place, header = chosen(use.model)
-    return Opened(place, header, settled(place, header, use.layers, own, free=free))
+    return Opened(place, header, settled(place, header, use.layers, below, free=free))
 
 
 def settled(
     place: Place,
     header: Header,
     layers: Sequence[Layer],
-    own: Sequence[Layer] = (),
+    below: Sequence[Layer] = (),
     *,
     above: Sequence[Layer] = (),
     free: Sequence[str] = (),
 ) -> Config:
     """A model's configuration with other ways to walk; what it was trained as is fixed.
 
-    layers: the settings asked for; own: layers of the verb itself, above the checkpoint and below
+    layers: the settings asked for; below: layers of the verb itself, above the checkpoint and below
     all that is asked for; above: what its own flags ask for; free: tables that the verb alone has
     a use for.
     """
-    config = resolve([Layer(str(place.path), header.config), *own, *layers, *above])
+    config = resolve([Layer(str(place.path), header.config), *below, *layers, *above])
     if config["constraints"] and "constraints" not in free:
         raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
     if config["guides"] and "guides" not in free:

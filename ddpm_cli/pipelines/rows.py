@@ -48,8 +48,8 @@ def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequ
         if request.count and total < request.count:
             console.warn(f"-n {request.count}: there are {total} rows")
         what = f"{total} of {config['data']['name']} {split}"
-        found = of_set(data, info, total, batch, request.bits or 8)
-        return Sequel(what, total, found, Failures(total))
+        rows = of_set(data, info, total, batch, request.bits or 8)
+        return Sequel(what, total, rows, Failures(total))
     if not info.is_image:
         fix = "--data array --set data.path=FILE"
         raise ConfigError(f"INPUT: this model is none of images; use --split test, or {fix}")
@@ -75,9 +75,9 @@ def of_files(
         image = inputs.read(source, shape, look.fit, look.background).image
         return number, source.name, scaled(image, bits, inputs.shown(source))
 
-    given = failures.passing(read, enumerate(sources))
-    while found := list(islice(given, batch)):
-        numbers, names, values = zip(*found, strict=True)
+    images = failures.passing(read, enumerate(sources))
+    while some := list(islice(images, batch)):
+        numbers, names, values = zip(*some, strict=True)
         yield Rows(list(names), list(numbers), torch.stack(values))
 
 
@@ -101,14 +101,14 @@ def data_set(config: Config, split: str, info: DataInfo, is_labelled: bool) -> D
 
     is_labelled: the model is to be told the classes of the rows.
     """
-    found = build.images(config, split)
-    if tuple(found.shape) != info.shape or (found.mean is None) != info.is_image:
-        have, want = ("x".join(map(str, shape)) for shape in (found.shape, info.shape))
+    data = build.images(config, split)
+    if tuple(data.shape) != info.shape or (data.mean is None) != info.is_image:
+        have, want = ("x".join(map(str, shape)) for shape in (data.shape, info.shape))
         kind = "images" if info.is_image else "arrays"
         raise ConfigError(f"data: {have} values a row, the model is one of {kind} of {want}")
-    if is_labelled and (found.labels is None or found.classes != info.classes):
+    if is_labelled and (data.labels is None or data.classes != info.classes):
         raise ConfigError("--class own: these data have no classes, or others than the model")
-    return found
+    return data
 
 
 def scaled(pixels: Tensor, bits: int, name: str) -> Tensor:
@@ -118,8 +118,8 @@ def scaled(pixels: Tensor, bits: int, name: str) -> Tensor:
     if bool(((level * (255 / top)).round() != pixels).any()):
         fix = "quantize them first, or leave --bits out"
         raise Refusal(f"{name}: has other values than {top + 1} levels from 0 to 255", fix)
-    found: Tensor = level * (2 / top) - 1
-    return found
+    values: Tensor = level * (2 / top) - 1
+    return values
 
 
 def _renormalized(values: Tensor, data: Data, info: DataInfo) -> Tensor:
@@ -129,5 +129,5 @@ def _renormalized(values: Tensor, data: Data, info: DataInfo) -> Tensor:
         torch.tensor(numbers, dtype=torch.float64).reshape(wide)
         for numbers in (data.mean, data.std, info.mean, info.std)
     )
-    found: Tensor = (values.double() * std + mean - own_mean) / own_std
-    return found
+    normalized: Tensor = (values.double() * std + mean - own_mean) / own_std
+    return normalized

@@ -37,10 +37,10 @@ def check_changes(config: Config, data: Data) -> None:
 def check(config: Config, info: DataInfo, place: Group) -> None:
     """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
     check_classifier(config, info)
-    asked, have = config["network"].get("classes", 0), len(info.classes or ())
-    if asked and asked != have:
+    count, have = config["network"].get("classes", 0), len(info.classes or ())
+    if count and count != have:
         raise ConfigError(
-            f"network.classes: {asked} asked for, but the data has {have}; "
+            f"network.classes: {count} asked for, but the data has {have}; "
             f"--set network.classes={have}"
         )
     if config["sampler"].get("variance") == "optimal":

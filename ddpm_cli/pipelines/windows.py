@@ -57,18 +57,18 @@ def order(known: Tensor, side: tuple[int, int]) -> list[Window]:
     counts = [int(window.of(known).sum()) for window in every]
     waiting = [(-count, number) for number, count in enumerate(counts)]
     heapify(waiting)
-    found = []
+    ordered = []
     while waiting:
         count, number = heappop(waiting)
         best = every[number]
         if counts[number] == best.area or counts[number] != -count:
             continue  # nothing is unknown there any more, or it waits elsewhere with what it knows
-        found.append(best)
+        ordered.append(best)
         best.of(known).fill_(True)
         for near in _near(grid, best):
             counts[near.number] = int(near.of(known).sum())
             heappush(waiting, (-counts[near.number], near.number))
-    return found
+    return ordered
 
 
 def _near(grid: list[list[Window]], window: Window) -> Iterator[Window]:
