@@ -80,7 +80,7 @@ def settled(
 ) -> Config:
     """A model's configuration with other ways to walk; what it was trained as is fixed.
 
-    layers: the settings asked for; below: layers of the verb itself, above the checkpoint and below
+    layers: the settings asked for; below: layers of the verb itself, between the checkpoint and
     all that is asked for; above: what its own flags ask for; free: tables that the verb alone has
     a use for.
     """
