@@ -189,7 +189,7 @@ def test_a_run_without_a_preset_has_a_folder_of_its_own(
     monkeypatch.chdir(tmp_path)
     folders: list[Path] = []
     monkeypatch.setattr(
-        "ddpm_cli.commands.train._train", lambda config, folder, *_: folders.append(folder)
+        "ddpm_cli.pipelines.train.run", lambda request: folders.append(request.folder)
     )
     (tmp_path / "mine.toml").write_text("train = { steps = 5 }")
     for words in ([], ["--config", "mine.toml"], ["--preset", "tiny"], ["-o", "here"]):
