@@ -92,12 +92,12 @@ def class_names(
     labels: Sequence[Tensor | None], names: Sequence[str] | None
 ) -> tuple[str, ...] | None:
     """The names of the classes 0, 1, ...: those given, or the numbers up to the largest label."""
-    found = [part for part in labels if part is not None]
-    if not found:
+    numbers = [part for part in labels if part is not None]
+    if not numbers:
         if names is not None:
             raise ConfigError("classes: the data have no labels; give a pair (data, labels)")
         return None
-    count = max(int(part.max()) for part in found) + 1
+    count = max(int(part.max()) for part in numbers) + 1
     if count > CLASS_LIMIT:
         raise ConfigError(f"labels: {count} classes; at most {CLASS_LIMIT}")
     words = tuple(map(str, range(count) if names is None else names))
