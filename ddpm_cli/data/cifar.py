@@ -99,9 +99,9 @@ def _pickled(version: Version, split: Split, folder: Path, download: bool) -> Im
     from torchvision import datasets  # 1.4 s, and only needed here
 
     try:
-        found = getattr(datasets, version.name)(folder, split == "train", download=download)
+        batches = getattr(datasets, version.name)(folder, split == "train", download=download)
     except (RuntimeError, OSError) as error:
         fix = "Remove it and add --set data.download=true to fetch it again."
         raise Refusal(f"{folder / version.pickled}: {error}", fix) from error
-    images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-    return ImageSet(images, SHAPE, torch.tensor(found.targets), tuple(found.classes))
+    images = torch.from_numpy(batches.data).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(images, SHAPE, torch.tensor(batches.targets), tuple(batches.classes))

@@ -47,23 +47,23 @@ def read(files: Files) -> tuple[dict[str, int], tuple[str, ...]]:
     """
     folder, name, data = _find(files)
     place = files.place(folder + name)
-    found: dict[str, tuple[int, str]] = {}
+    table: dict[str, tuple[int, str]] = {}
     known = set(files.names)
     for line, cell, label in _rows(data, place):
         image = folder + PurePosixPath(cell).as_posix()
         if image not in known:
             fix = "names are relative to the CSV file"
             raise Refusal(f"{place}: line {line}: {cell[:SHOWN]!r} is none of the images; {fix}")
-        if image in found:
-            what = f"{cell[:SHOWN]!r} again, it is in line {found[image][0]}"
+        if image in table:
+            what = f"{cell[:SHOWN]!r} again, it is in line {table[image][0]}"
             raise Refusal(f"{place}: line {line}: {what}", "keep one row for each image")
-        found[image] = line, label
-    without = [image for image in files.names if image not in found]
+        table[image] = line, label
+    without = [image for image in files.names if image not in table]
     if without:
         what = f"{place}: no row for {files.place(without[0])}"
         rest = f"{len(without)} of {len(files.names)} images have none"
         raise Refusal(what, rest, "Add rows, or remove these images.")
-    numbers, classes = numbered([found[image][1] for image in files.names], place)
+    numbers, classes = numbered([table[image][1] for image in files.names], place)
     return dict(zip(files.names, numbers.tolist(), strict=True)), classes
 
 
@@ -74,8 +74,8 @@ def _find(files: Files) -> tuple[str, str, bytes]:
         folder = "".join(f"{part}/" for part in parts[:depth])
         if not all(name.startswith(folder) for name in files.names):
             break
-        found = [(name, files.beside(folder + name)) for name in NAMES]
-        there = [(name, data) for name, data in found if data is not None]
+        beside = [(name, files.beside(folder + name)) for name in NAMES]
+        there = [(name, data) for name, data in beside if data is not None]
         if len(there) > 1:
             raise Refusal(f"{files.root}: {' and '.join(NAMES)} are in it; remove one of them")
         if there:
@@ -112,9 +112,9 @@ def _rows(data: bytes, place: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _column(names: list[str], wanted: tuple[str, ...], place: str) -> int:
-    found = [number for number, name in enumerate(names) if name in wanted]
-    if len(found) != 1:
-        many = "more than one column" if found else "no column"
+    columns = [number for number, name in enumerate(names) if name in wanted]
+    if len(columns) != 1:
+        many = "more than one column" if columns else "no column"
         fix = "the first line names the columns"
         raise Refusal(f"{place}: line 1: {many} named {' or '.join(wanted)}; {fix}")
-    return found[0]
+    return columns[0]

@@ -89,13 +89,13 @@ def jpeg(x: Tensor, quality: Tensor) -> Tensor:
     """
     if x.shape[1] not in (1, 3, 4):
         raise ValueError(f"no JPEG has {x.shape[1]} channels; it takes 1, 3 or 4")
-    made = x.clone()
-    for own, image, number in zip(made, to_uint8(x).cpu(), quality.tolist(), strict=True):
+    saved = x.clone()
+    for row, image, number in zip(saved, to_uint8(x).cpu(), quality.tolist(), strict=True):
         colours = image[:3]
         buffer = io.BytesIO()
         to_pillow(colours).save(buffer, "JPEG", quality=int(number))
-        own[: len(colours)] = from_uint8(from_pillow(Image.open(buffer))).to(x)
-    return made
+        row[: len(colours)] = from_uint8(from_pillow(Image.open(buffer))).to(x)
+    return saved
 
 
 def degrade(x: Tensor, factor: float, kind: Kind, rng: Rng, filter: Filter = "bicubic") -> Tensor:

@@ -71,15 +71,15 @@ def _header(stream: BinaryIO, path: Path, dimensions: int) -> tuple[int, ...]:
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise Refusal(f"{path}: not an IDX file")
     if magic[2] != UNSIGNED_BYTE or magic[3] != dimensions:
-        found = f"type {magic[2]:#04x} with {magic[3]} dimensions"
-        raise Refusal(f"{path}: {found}; expected type 0x08 (bytes) with {dimensions}")
+        kind = f"type {magic[2]:#04x} with {magic[3]} dimensions"
+        raise Refusal(f"{path}: {kind}; expected type 0x08 (bytes) with {dimensions}")
     sizes = stream.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
         raise Refusal(f"{path}: truncated: the header is cut")
     return struct.unpack(f">{dimensions}I", sizes)
 
 
-def image_set(images: Path, labels: Path | None, classes: tuple[str, ...] | None) -> ImageSet:
+def idx_set(images: Path, labels: Path | None, classes: tuple[str, ...] | None) -> ImageSet:
     """Read grey images [N,H,W] and labels [N]; without class names, labels name themselves."""
     pixels = read_idx(images, 3).unsqueeze(1)
     shape = (1, pixels.shape[2], pixels.shape[3])

@@ -138,20 +138,20 @@ def shares(labels: Tensor | None, classes: tuple[str, ...] | None) -> list[float
     if labels is None or classes is None:
         return None
     counts = torch.bincount(labels, minlength=len(classes)).double()
-    found: list[float] = (counts / counts.sum()).tolist()
-    return found
+    listed: list[float] = (counts / counts.sum()).tolist()
+    return listed
 
 
-def describe(found: Data) -> str:
+def describe(data: Data) -> str:
     """Say in one line what a set holds.
 
     Example: 60000 images 28x28 grey, 10 classes, in memory 47 MB.
     """
-    parts = [found.what]
-    if found.classes is not None:
-        parts.append(f"{len(found.classes)} classes")
-    amount = f"{found.size / 1e6:.0f} MB"
-    parts.append(f"in memory {amount}" if found.in_memory else f"decoded on demand ({amount})")
-    if found.skipped:
-        parts.append(f"{len(found.skipped)} unreadable files skipped")
+    parts = [data.what]
+    if data.classes is not None:
+        parts.append(f"{len(data.classes)} classes")
+    amount = f"{data.size / 1e6:.0f} MB"
+    parts.append(f"in memory {amount}" if data.in_memory else f"decoded on demand ({amount})")
+    if data.skipped:
+        parts.append(f"{len(data.skipped)} unreadable files skipped")
     return ", ".join(parts)

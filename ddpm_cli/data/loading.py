@@ -16,7 +16,7 @@ from ddpm_cli.data.splits import Labels, Split, arrange
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images.pixels import Mode, fitted, from_pillow, measure, read_pillow
 
-Fit = Literal["error", "resize", "crop"]
+Sizing = Literal["error", "resize", "crop"]  # what becomes of images of other sizes
 Size = tuple[int, int]  # width, height
 CHANNELS: dict[Mode, int] = {"L": 1, "RGB": 3, "RGBA": 4}
 LARGEST = 4096  # squared, the pixel limit of an image file
@@ -30,7 +30,7 @@ class Wish(NamedTuple):
 
     size: int
     mode: Mode
-    fit: Fit
+    fit: Sizing
     labels: Labels
     holdout: float
     skip_corrupt: bool
@@ -83,7 +83,7 @@ def decode(files: Files, name: str, wish: Wish) -> Tensor:
     return from_pillow(image if wish.fit == "error" else fitted(image, size, wish.fit))
 
 
-def load(files: Files, split: Split, wish: Wish) -> ImageSet:
+def file_set(files: Files, split: Split, wish: Wish) -> ImageSet:
     """Make the set of one split, decoded at once if that takes at most wish.memory MiB."""
     _check(wish)
     names, labels, classes = arrange(files, split, wish.holdout, wish.labels)
@@ -192,11 +192,11 @@ def _refused(bad: list[str], count: int) -> Refusal:
 
 def _refuse_sizes(sizes: dict[int, Size], size: Size, places: list[str], wish: Wish) -> None:
     """Refuse images of another size than the set's, counting each size found."""
-    other = [index for index, found in sizes.items() if found != size]
+    other = [index for index, seen in sizes.items() if seen != size]
     if not other:
         return
     counts = Counter(sizes.values()).most_common(NAMED)
-    listed = ", ".join(f"{count} of {_shown(found)}" for found, count in counts)
+    listed = ", ".join(f"{count} of {_shown(seen)}" for seen, count in counts)
     what = f"{places[other[0]]}: {_shown(sizes[other[0]])} pixels, expected {_shown(size)}"
     usual = wish.size or min(counts[0][0])
     fix = f"Bring all to one size: --set data.size={usual} --set data.fit=crop"

@@ -6,7 +6,7 @@ needed.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,12 +92,12 @@ def class_names(
     labels: Sequence[Tensor | None], names: Sequence[str] | None
 ) -> tuple[str, ...] | None:
     """The names of the classes 0, 1, ...: those given, or the numbers up to the largest label."""
-    found = [part for part in labels if part is not None]
-    if not found:
+    numbers = [part for part in labels if part is not None]
+    if not numbers:
         if names is not None:
             raise ConfigError("classes: the data have no labels; give a pair (data, labels)")
         return None
-    count = max(int(part.max()) for part in found) + 1
+    count = max(int(part.max()) for part in numbers) + 1
     if count > CLASS_LIMIT:
         raise ConfigError(f"labels: {count} classes; at most {CLASS_LIMIT}")
     words = tuple(map(str, range(count) if names is None else names))
@@ -128,35 +128,41 @@ def _collected(dataset: Any, name: str) -> Rows:
     count = len(dataset)
     if not count:
         raise ConfigError(f"{name}: it holds nothing")
-    first, label = _item(dataset, 0, name)
+    first, _ = _item(dataset, 0, name)
     is_held = count * first.numel() * first.element_size() <= MEMORY
     values = torch.empty(count if is_held else 0, *first.shape, dtype=first.dtype)
-    digest, low, high = hashlib.sha256(repr((count, first.dtype)).encode()), *_extent(first, name)
+    digest, low, high = hashlib.sha256(repr((count, first.dtype)).encode()), math.inf, -math.inf
     labels: list[int] = []
-    with console.progress(count, "items read") as bar:
-        for number in range(count):
-            place = f"{name}: item {number}"
-            row, label = _item(dataset, number, name)
-            if (row.shape, row.dtype) != (first.shape, first.dtype):
-                have, want = (f"{_shown(x.shape)} of {x.dtype}" for x in (row, first))
-                raise ConfigError(f"{place}: {have}, item 0 is {want}; make all alike")
-            extent = _extent(row, place)
-            low, high = min(low, extent[0]), max(high, extent[1])
-            if number < TWICE and not torch.equal(row, _item(dataset, number, name)[0]):
-                what = f"{place}: another one each time it is read"
-                fix = "leave random changes out; train.flip and train.crop are drawn by the seed"
-                raise ConfigError(f"{what}; {fix}")
-            if label is not None:
-                labels.append(label)
-            if len(labels) not in (0, number + 1):
-                raise ConfigError(f"{place}: some items have labels and some have none")
-            if is_held:
-                values[number] = row
-            digest.update(_bytes(row) + repr(label).encode())
-            bar.advance()
+    for number, (row, label) in enumerate(_alike(dataset, name)):
+        extent = _extent(row, f"{name}: item {number}")
+        low, high = min(low, extent[0]), max(high, extent[1])
+        digest.update(_bytes(row) + repr(label).encode())
+        if is_held:
+            values[number] = row
+        if label is not None:
+            labels.append(label)
     numbers = torch.tensor(labels) if labels else None
     kept = values if is_held else Items(dataset, range(count))
     return Rows(kept, tuple(first.shape), first.dtype, low, high, numbers, digest.hexdigest())
+
+
+def _alike(dataset: Any, name: str) -> Iterator[tuple[Tensor, int | None]]:
+    """All rows and labels of a data set; those that are unlike the first are refused."""
+    first, first_label = _item(dataset, 0, name)
+    with console.progress(len(dataset), "items read") as bar:
+        for number in range(len(dataset)):
+            row, label = _item(dataset, number, name)
+            place = f"{name}: item {number}"
+            if (row.shape, row.dtype) != (first.shape, first.dtype):
+                have, want = (f"{_shown(x.shape)} of {x.dtype}" for x in (row, first))
+                raise ConfigError(f"{place}: {have}, item 0 is {want}; make all alike")
+            if (label is None) != (first_label is None):
+                raise ConfigError(f"{place}: some items have labels and some have none")
+            if number < TWICE and not torch.equal(row, _item(dataset, number, name)[0]):
+                fix = "leave random changes out; train.flip and train.crop are drawn by the seed"
+                raise ConfigError(f"{place}: another one each time it is read; {fix}")
+            yield row, label
+            bar.advance()
 
 
 def _item(dataset: Any, number: int, name: str) -> tuple[Tensor, int | None]:

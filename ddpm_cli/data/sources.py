@@ -131,8 +131,8 @@ def _walk(root: Path) -> list[str]:
     pending = [(root, "")]
     while pending:
         folder, prefix = pending.pop()
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
         for entry in entries:
             name, status = prefix + entry.name, _status(entry)
             if status is None or not stat.S_ISDIR(status.st_mode):

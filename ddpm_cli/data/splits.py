@@ -44,8 +44,8 @@ def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arran
         return Arrangement(chosen, [by_name[name] for name in chosen], listed)
     classes = _classes(files, inner) if labels == "folders" else ()
     numbers = {label: number for number, label in enumerate(classes)}
-    found = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]
-    return Arrangement(chosen, found, classes or None)
+    chosen_labels = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]
+    return Arrangement(chosen, chosen_labels, classes or None)
 
 
 def _without_common_folders(names: Sequence[str]) -> list[str]:

@@ -44,9 +44,9 @@ class inpaint:  # noqa: N801  (a component is named as it is called in a config)
         """Clean images x0 [B, C, H, W] with random holes."""
         height, width = x0.shape[-2:]
         known = random_known(len(x0), (height, width), rng, **self._weights)
-        return self.given(x0, known.to(x0.device))
+        return self.image(x0, known.to(x0.device))
 
-    def given(self, images: Tensor, known: Tensor) -> Tensor:
+    def image(self, images: Tensor, known: Tensor) -> Tensor:
         """Images [B, C, H, W] of which `known` [B, 1, H, W], 1 or 0, says which pixels count."""
         known = known.to(images.dtype)
         return torch.cat([images * known, known], dim=1)
@@ -86,13 +86,13 @@ class upscale:  # noqa: N801
         # Files hold bytes, so the network shall have seen them.
         low = from_uint8(to_uint8(low)).to(x0)
         level = self.noise * rng.uniform(1)[:, 0]
-        return self.given(low, level.to(x0), rng)
+        return self.image(low, level.to(x0), rng)
 
     def low(self, x0: Tensor) -> Tensor:
         """Images x0 [B, C, H, W] made small by the filter alone: [B, C, h, w]."""
         return shrink(x0, self.factor, self._filter)
 
-    def given(self, low: Tensor, level: Tensor, rng: Rng) -> Tensor:
+    def image(self, low: Tensor, level: Tensor, rng: Rng) -> Tensor:
         """Small images [B, C, h, w], made noisy to the level [B]."""
         if self.noise:
             low = noise(low, level, rng)

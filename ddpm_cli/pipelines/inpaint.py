@@ -100,7 +100,7 @@ class Filler(NamedTuple):
         numbers = classes.numbers(self.label, seeds, self.model.config, self.model.info)
         images = {}
         if isinstance(self.task, tasks.inpaint):
-            images["image"] = self.task.given(x0, known)
+            images["image"] = self.task.image(x0, known)
         batch, impose = Batch(seeds, self.model.conditions(numbers, **images)), self.walk.constrain
         if impose is None:
             return batch

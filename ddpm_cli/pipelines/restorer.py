@@ -84,7 +84,7 @@ class Restorer(NamedTuple):
             return {}
         noise = torch.tensor([row.noise for row in rows])
         rng = Rng([keyed(row.seed, "noise", row.stage) for row in rows])
-        return {"image": self.task.given(low, noise, rng)}
+        return {"image": self.task.image(low, noise, rng)}
 
 
 def opened(job: Opened, compute: Compute, *, exact: bool) -> Restorer:

@@ -24,7 +24,7 @@ from ddpm_cli.pipelines.materials import (
     loop_setting,
     rehearse,
 )
-from ddpm_cli.pipelines.train_checks import check, check_changes
+from ddpm_cli.pipelines.train_checks import refuse_unsuited, refuse_untrainable
 from ddpm_cli.settings.checks import CLASSIFIER, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Train
@@ -95,8 +95,8 @@ def _continued(
             return End(folder.model, header.data, header.step, header.step, place.leads)
         _keep_threads(config, header)
     materials = Materials.of(config, compute, place, sets or Sets.of(config))
-    check(config, materials.info, place)
-    check_changes(config, materials.sets.train)
+    refuse_untrainable(config, materials.info, place)
+    refuse_unsuited(config, materials.sets.train)
     dtype = str(compute.dtype).removeprefix("torch.")
     data = describe(materials.sets.train)
     console.say(f"data: {data}; computing on {compute.device} in {dtype}")
@@ -144,7 +144,7 @@ def _plan(config: Config) -> None:
         console.warn(f"{missing.message.splitlines()[0]}: no plan without the data")
         return
     info = build.data_info(data)
-    check(config, info, distributed.group())
+    refuse_untrainable(config, info, distributed.group())
     with torch.device("meta"):
         network = build.network(config, info)
     count = sum(p.numel() for p in network.parameters())

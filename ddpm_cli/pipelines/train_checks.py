@@ -11,7 +11,7 @@ from ddpm_cli.training.distributed import Group
 CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
 
 
-def check_changes(config: Config, data: Data) -> None:
+def refuse_unsuited(config: Config, data: Data) -> None:
     """Refuse what suits images alone, or not even these: to flip, to crop, to clamp too much.
 
     Normalized values must not be clamped below what they reach.
@@ -34,9 +34,9 @@ def check_changes(config: Config, data: Data) -> None:
             )
 
 
-def check(config: Config, info: DataInfo, place: Group) -> None:
+def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
-    check_classifier(config, info)
+    _refuse_classifier(config, info)
     count, have = config["network"].get("classes", 0), len(info.classes or ())
     if count and count != have:
         raise ConfigError(
@@ -65,7 +65,7 @@ def check(config: Config, info: DataInfo, place: Group) -> None:
         raise ConfigError(f"train.accumulate: {what}; give a number that divides them")
 
 
-def check_classifier(config: Config, info: DataInfo) -> None:
+def _refuse_classifier(config: Config, info: DataInfo) -> None:
     """Refuse a classifier without its loss or labels, and its loss without a classifier."""
     classifies, entropy = purpose(config) == CLASSIFIER, config["loss"]["name"] == CROSS_ENTROPY
     if not classifies:

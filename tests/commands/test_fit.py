@@ -14,7 +14,7 @@ import ddpm_cli
 from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.files.checkpoints import checkpoint, find, moments
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.pipelines import fit as fitting
+from ddpm_cli.pipelines import fit
 
 FEW = ("-n", 24, "--levels", 5, "--batch", 16, "--device", "cpu", "--dtype", "float32")
 OPTIMAL = ("--set", "sampler.variance=optimal", "--device", "cpu", "--dtype", "float32")
@@ -179,8 +179,8 @@ def test_stopping_writes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
         os.kill(os.getpid(), signal.SIGINT)
         return real(*_)
 
-    real = fitting.analytic.squares
-    monkeypatch.setattr(fitting.analytic, "squares", squares)
+    real = fit.analytic.squares
+    monkeypatch.setattr(fit.analytic, "squares", squares)
     assert ddpm("fit", run, *FEW).code == 130
     assert not sidecar(run).exists()
 
@@ -194,8 +194,8 @@ def test_training_cannot_sample_with_what_only_a_model_has(data: Path, tmp_path:
 def test_the_bundled_model_comes_with_its_moments() -> None:
     found = find.find("mnist")
     header = read_header(found.path)
-    fit = moments.load(moments.beside(found.path), header, found.name)
-    variance = fit.moments.variance(fit.moments.sigma)
+    published = moments.load(moments.beside(found.path), header, found.name)
+    variance = published.moments.variance(published.moments.sigma)
     assert bool((variance > 0).all())
     assert 0.2 < float(variance[-1]) < 0.6  # of all digits: what noise has wiped out
     assert find.bundled() == ["mnist", "mnist-classifier", "mnist-inpaint", "mnist-upscale"]

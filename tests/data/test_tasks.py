@@ -80,9 +80,9 @@ class TestInpaint:
         image, known = torch.randn(1, 3, 8, 8), torch.ones(1, 1, 8, 8)
         known[..., 2:5, 3:6] = 0
         other = torch.where(known == 0, torch.randn_like(image), image)
-        seen = task.given(image, known)
+        seen = task.image(image, known)
         assert seen.shape == (1, task.channels, 8, 8)
-        assert torch.equal(seen, task.given(other, known))
+        assert torch.equal(seen, task.image(other, known))
         assert torch.equal(seen[:, :3] * known, image * known)
         assert torch.equal(seen[:, 3:], known)
 
@@ -99,10 +99,10 @@ class TestUpscale:
         x0 = torch.rand(2, 3, 8, 6) * 2 - 1
         low = task.low(x0)
         assert low.shape == (2, *task.small) == (2, 3, 4, 3)
-        seen = task.given(low, torch.tensor([0.0, 0.3]), Rng([1, 2]))
+        seen = task.image(low, torch.tensor([0.0, 0.3]), Rng([1, 2]))
         assert seen.shape == (2, task.channels, 8, 6)
         assert seen[:, 3].flatten(1).unique(dim=1).tolist() == [[0.0], [pytest.approx(0.3)]]
-        clean = task.given(low, torch.zeros(2), Rng([1, 2]))
+        clean = task.image(low, torch.zeros(2), Rng([1, 2]))
         assert torch.equal(seen[0], clean[0])
         spread = (task.low(seen[1:, :3]) - task.low(clean[1:, :3])).std()
         assert 0.1 < float(spread) < 0.5
@@ -112,7 +112,7 @@ class TestUpscale:
         task = tasks.upscale((1, 8, 8), filter="area")
         x0 = torch.rand(3, 1, 8, 8) * 2 - 1
         rounded = ((task.low(x0) + 1) * 127.5).round() / 127.5 - 1
-        expected = task.given(rounded, torch.zeros(3), Rng(range(3)))
+        expected = task.image(rounded, torch.zeros(3), Rng(range(3)))
         assert torch.allclose(task(x0, Rng(range(3))), expected, atol=1e-6)
 
     @pytest.mark.parametrize("degrade", ["none", "blur", "bsr"])

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from ddpm_cli.data.cifar import CIFAR10, CIFAR100, cifar
-from ddpm_cli.data.idx_files import image_set
+from ddpm_cli.data.idx_files import idx_set
 from ddpm_cli.data.image_set import ImageSet
-from ddpm_cli.data.loading import Wish, load
+from ddpm_cli.data.loading import Wish, file_set
 from ddpm_cli.data.sources import Archive, Folder
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.settings.knobs import Fraction, Index
@@ -100,7 +100,7 @@ def folder(
     memory: MiB of pixels to hold; larger sets are decoded while training.
     """
     wish = Wish(size, mode, fit, labels, holdout, skip_corrupt, memory)
-    return load(Folder(_needed(path)), split, wish)
+    return file_set(Folder(_needed(path)), split, wish)
 
 
 def archive(
@@ -117,7 +117,7 @@ def archive(
 ) -> ImageSet:
     """The images in a zip file, read without unpacking it; knobs as for folder."""
     wish = Wish(size, mode, fit, labels, holdout, skip_corrupt, memory)
-    return load(Archive(_needed(path)), split, wish)
+    return file_set(Archive(_needed(path)), split, wish)
 
 
 def idx(
@@ -132,7 +132,7 @@ def idx(
     if split == "test":
         images, labels = test_images, test_labels
     key = "data.images" if split == "train" else "data.test_images"
-    return image_set(_needed(images, key), _path(labels) if labels else None, None)
+    return idx_set(_needed(images, key), _path(labels) if labels else None, None)
 
 
 def _needed(path: str, key: str = "data.path") -> Path:
@@ -158,7 +158,7 @@ def _cache() -> Path:
 def _mnist_like(split: Split, place: Path, classes: tuple[str, ...]) -> ImageSet:
     part = {"train": "train", "test": "t10k"}[split]
     images = _idx_file(place, f"{part}-images-idx3-ubyte")
-    return image_set(images, _idx_file(place, f"{part}-labels-idx1-ubyte"), classes)
+    return idx_set(images, _idx_file(place, f"{part}-labels-idx1-ubyte"), classes)
 
 
 def _holds_idx(place: Path) -> bool:
