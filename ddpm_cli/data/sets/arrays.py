@@ -52,10 +52,10 @@ def array(
     else:
         mean, std = torch.zeros(values.shape[1]), torch.ones(values.shape[1])
     rows = chosen[split]
-    found = ArraySet(values[rows], mean, std, None if labels is None else labels[rows], classes)
-    if not math.isfinite(found.reach):
+    part = ArraySet(values[rows], mean, std, None if labels is None else labels[rows], classes)
+    if not math.isfinite(part.reach):
         raise Refusal(f"{place}: values beyond the range of 32-bit floats", "rescale them")
-    return found
+    return part
 
 
 class _Table(NamedTuple):
@@ -87,18 +87,18 @@ def _read_npy(place: Path, label: str) -> _Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = np.load(place, mmap_mode="r", allow_pickle=False)
+            stored = np.load(place, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
     except Exception as error:  # NumPy reads the header with Python's own parser
         why = (str(error).splitlines() or ["damaged"])[0]
         raise Refusal(f"{place}: no readable .npy file: {why}") from error
-    if found.dtype.kind not in "biuf":
-        raise Refusal(f"{place}: values of type {found.dtype}; expected numbers")
-    if found.ndim == 1:
-        found = found[:, None]
-    _refuse_shape(place, found.shape)
-    values = torch.from_numpy(np.array(found, dtype=np.float64))
+    if stored.dtype.kind not in "biuf":
+        raise Refusal(f"{place}: values of type {stored.dtype}; expected numbers")
+    if stored.ndim == 1:
+        stored = stored[:, None]
+    _refuse_shape(place, stored.shape)
+    values = torch.from_numpy(np.array(stored, dtype=np.float64))
     _refuse_not_finite(place, values)
     column = _column(label, [], values.shape[1], place) if label else None
     if column is None:
@@ -158,7 +158,7 @@ def _numbers(
     column = _column(label, names, len(names), place) if label else None
     numbers = names if column is None else names[:column] + names[column + 1 :]
     named = header == "yes" or (header == "auto" and not any(map(is_number, numbers)))
-    found, words = packed("d"), list[str]()
+    packed_values, words = packed("d"), list[str]()
     for line, row in rows if named else chain([first], rows):
         if len(row) != len(names):
             fix = "every line needs as many values as the first"
@@ -169,12 +169,12 @@ def _numbers(
             elif not is_number(cell):
                 raise _no_number(place, line, index, cell)
             else:
-                found.append(float(cell))
-        if len(found) > VALUE_LIMIT:
+                packed_values.append(float(cell))
+        if len(packed_values) > VALUE_LIMIT:
             raise Refusal(f"{place}: more than the limit of {VALUE_LIMIT} values")
-    if not found:
+    if not packed_values:
         raise Refusal(f"{place}: it holds a header and nothing else")
-    values = torch.frombuffer(found, dtype=torch.float64).reshape(-1, len(numbers)).clone()
+    values = torch.frombuffer(packed_values, dtype=torch.float64).reshape(-1, len(numbers)).clone()
     _refuse_shape(place, tuple(values.shape))
     return _Table(values) if column is None else _Table(values, *numbered(words, place))
 
