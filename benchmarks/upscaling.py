@@ -18,7 +18,7 @@ from torch import Tensor
 from ddpm_cli import hardware
 from ddpm_cli.data import operators
 from ddpm_cli.data.degradations import enlarge, shrink
-from ddpm_cli.diffusion.restoration import within
+from ddpm_cli.diffusion.restoration import projected
 from ddpm_cli.errors import Refusal
 from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.files.checkpoints import find
@@ -91,7 +91,7 @@ def plain(method: str, small: Tensor) -> Tensor:
     low = from_uint8(small).double()
     x = enlarge(low, SHAPE[1:])
     if method != "bicubic":
-        x = within(operators.upscale(SHAPE, factor=FACTOR), x, low)
+        x = projected(operators.upscale(SHAPE, factor=FACTOR), x, low)
     return to_uint8(x)
 
 

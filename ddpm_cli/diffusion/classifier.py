@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.diffusion import weights
 from ddpm_cli.diffusion.denoiser import Denoiser, Label, Parameterization
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column, double
+from ddpm_cli.diffusion.weights import named, take
 
 
 class Classifier(nn.Module):
@@ -17,6 +17,8 @@ class Classifier(nn.Module):
     classifier's own process, which may be another than that of the model it guides: at equal
     sigma all Gaussian processes hold the same image.
     """
+
+    weights, load_weights = named, take
 
     def __init__(
         self,
@@ -37,21 +39,13 @@ class Classifier(nn.Module):
         Below the lowest trained level an image is seen as if it were there; above the highest one
         it is scaled down to it, where next to no image is left.
         """
-        asked = double(sigma)
+        here = double(sigma)
         lowest, highest = self.schedule.sigma(torch.tensor([0.0, 1.0], dtype=torch.float64))
-        level = asked.clamp(lowest, highest)
-        scale = self.parameterization(level, self.schedule).scale * (level / asked).clamp(max=1)
+        level = here.clamp(lowest, highest)
+        scale = self.parameterization(level, self.schedule).scale * (level / here).clamp(max=1)
         label = self.label(level, self.schedule).expand(len(x)).to(x.device)
         logits: Tensor = self.network(column(scale, x) * x, label)
         return logits.to(x.dtype)
-
-    def weights(self) -> dict[str, Tensor]:
-        """All trained tensors by the names of checkpoints."""
-        return weights.named(self)
-
-    def load_weights(self, tensors: dict[str, Tensor], *, assign: bool = False) -> None:
-        """Take over what `weights` gave; RuntimeError if it belongs to another network."""
-        weights.take(self, tensors, assign=assign)
 
 
 def seen(classify: Classifier, x0: Tensor, t: Tensor, rng: Rng) -> Tensor:

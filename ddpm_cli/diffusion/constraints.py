@@ -6,7 +6,7 @@ constraint to a state at move.t, and at level 0 the clean pixels themselves are 
 
 from torch import Tensor
 
-from ddpm_cli.diffusion.masked import pasted
+from ddpm_cli.diffusion.known_pixels import pasted
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Visited
 

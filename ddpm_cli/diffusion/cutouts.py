@@ -40,20 +40,20 @@ def crops(x: Tensor, count: int, size: tuple[int, int], rng: Rng) -> Tensor:
     """
     height, width = x.shape[-2:]
     chances = rng.uniform(3 * count).reshape(len(x), count, 3).tolist()
-    found = []
-    for image, own in zip(x, chances, strict=True):
-        for scale, down, right in own:
+    cut = []
+    for image, draws in zip(x, chances, strict=True):
+        for scale, down, right in draws:
             side = max(1, round(min(height, width) * (SMALLEST + (1 - SMALLEST) * scale)))
             top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
             crop = image[None, :, top : top + side, left : left + side]
-            found.append(F.interpolate(crop, size, mode="bicubic", antialias=True))
-    return torch.cat(found)
+            cut.append(F.interpolate(crop, size, mode="bicubic", antialias=True))
+    return torch.cat(cut)
 
 
-def similarity(made: Tensor, wanted: Tensor, weights: Sequence[float]) -> Tensor:
-    """Minus the weighted distances of embeddings made [B, N, D] from wanted [P, D]: [B].
+def similarity(crops: Tensor, prompts: Tensor, weights: Sequence[float]) -> Tensor:
+    """Minus the weighted distances of embeddings of crops [B, N, D] from prompts [P, D]: [B].
 
-    -sum_p w_p mean_n 2 asin^2(|made_n - wanted_p| / 2); weights [P] of either sign.
+    -sum_p w_p mean_n 2 asin^2(|crop_n - prompt_p| / 2); weights [P] of either sign.
     """
-    distance = great_circle(made[:, :, None], wanted).mean(dim=1)
+    distance = great_circle(crops[:, :, None], prompts).mean(dim=1)
     return -(distance @ torch.tensor(list(weights)).to(distance))

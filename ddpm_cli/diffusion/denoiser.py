@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.diffusion import weights
 from ddpm_cli.diffusion.parameterizations import Coefficients
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.diffusion.weights import named, take
 
 Parameterization = Callable[[Tensor, Schedule], Coefficients]
 Label = Callable[[Tensor, Schedule], Tensor]
@@ -91,6 +91,8 @@ class Denoiser(nn.Module):
     `learned_range` says that the network's second half of channels is the variance channel.
     """
 
+    weights, load_weights = named, take
+
     def __init__(
         self,
         network: nn.Module,
@@ -120,14 +122,6 @@ class Denoiser(nn.Module):
         # In place: behind a network the caches are cold, and each pass over the state is felt.
         x0 = column(skip, x) * x
         return Prediction(x0.addcmul_(column(out, x), output.to(x.dtype)), channel)
-
-    def weights(self) -> dict[str, Tensor]:
-        """All trained tensors by the names of checkpoints."""
-        return weights.named(self)
-
-    def load_weights(self, tensors: dict[str, Tensor], *, assign: bool = False) -> None:
-        """Take over what `weights` gave; RuntimeError if it belongs to another network."""
-        weights.take(self, tensors, assign=assign)
 
     def bind(self, **condition: Any) -> Wrapped:
         """The same denoiser with its conditions (class labels, images) fixed."""

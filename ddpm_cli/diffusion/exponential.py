@@ -71,10 +71,10 @@ def phi(z: float) -> list[float]:
 
     phi_1 = e^z - 1, phi_(k+1) = phi_k / z - 1 / k!; derivatives count in units of the move's h.
     """
-    found = [math.expm1(z)]
+    weights = [math.expm1(z)]
     for k in (1, 2, 3):
-        found.append(found[-1] / z - 1 / math.factorial(k))
-    return found
+        weights.append(weights[-1] / z - 1 / math.factorial(k))
+    return weights
 
 
 def between(t: float, s: float, share: float) -> Tensor:

@@ -33,13 +33,13 @@ def guidance(
     eq. 5).  rescale: how far the contrast is brought back to that of c; see `rescaled`.
     Both passes run as one batch.
     """
-    given, free = denoiser.bind(**condition), denoiser.bind(**null)
+    conditional, free = denoiser.bind(**condition), denoiser.bind(**null)
     pair = denoiser.bind(**{key: torch.cat([condition[key], null[key]]) for key in condition})
 
     def call(x: Tensor, sigma: Tensor) -> Prediction:
         weight = strength(sigma, scale=scale, low=low, high=high)
         if bool((weight == 1).all()):
-            return given(x, sigma)
+            return conditional(x, sigma)
         if bool((weight == 0).all()):
             return free(x, sigma)
         both = pair(torch.cat([x, x]), sigma.repeat(2) if sigma.ndim else sigma)
@@ -50,7 +50,7 @@ def guidance(
         rows = len(x)
         return Prediction(x0, _first(both.range, rows), _first(both.covariance, rows))
 
-    return Wrapped(given, call)
+    return Wrapped(conditional, call)
 
 
 def strength(
@@ -78,8 +78,8 @@ def rescaled(x0: Tensor, conditional: Tensor, share: float) -> Tensor:
     share * x0 std(conditional) / std(x0) + (1 - share) * x0, deviations over all values of an
     image (Lin 2024, eq. 15 and 16, there of the network's output).
     """
-    wanted, found = (v.flatten(1).std(1) for v in (conditional, x0))
-    ratio = wanted / found.clamp(min=torch.finfo(x0.dtype).tiny)
+    wanted, guided = (v.flatten(1).std(1) for v in (conditional, x0))
+    ratio = wanted / guided.clamp(min=torch.finfo(x0.dtype).tiny)
     return x0 * column(share * ratio + (1 - share), x0)
 
 
@@ -129,8 +129,8 @@ def gradient(
         if place is None:
             x = place = x.detach().requires_grad_()
         said = sum(judge(x, sigma).sum() for judge in judges)
-        (found,) = torch.autograd.grad(torch.as_tensor(said), place)
-    return found
+        (slope,) = torch.autograd.grad(torch.as_tensor(said), place)
+    return slope
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:

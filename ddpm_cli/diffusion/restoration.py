@@ -89,7 +89,7 @@ def consistent(denoise: Denoise, operator: Separable, y: Tensor) -> Denoise:
     return Wrapped(denoise, call)
 
 
-def within(operator: Separable, x: Tensor, y: Tensor, rounds: int = ROUNDS) -> Tensor:
+def projected(operator: Separable, x: Tensor, y: Tensor, rounds: int = ROUNDS) -> Tensor:
     """An image in [-1, 1] near x that agrees with y, or comes as near to it as any does.
 
     Alternate projections on both sets, a gradient descent on the squared distance between them

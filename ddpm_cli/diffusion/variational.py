@@ -187,10 +187,10 @@ def _second(schedule: Schedule, levels: Tensor) -> Tensor:
     the last prediction knows nothing of.
     """
     lowest = levels[-2]
-    own = 2 * lowest
+    closest = 2 * lowest
     if schedule.steps is not None:
-        own = schedule.sigma(schedule.time(lowest) + 1 / schedule.steps)
-    return torch.maximum(levels[-3], own)
+        closest = schedule.sigma(schedule.time(lowest) + 1 / schedule.steps)
+    return torch.maximum(levels[-3], closest)
 
 
 def prior_bits(schedule: Schedule, x0: Tensor, sigma: Tensor | None = None) -> Tensor:

@@ -12,6 +12,6 @@ def named(module: nn.Module) -> dict[str, Tensor]:
 
 def take(module: nn.Module, tensors: dict[str, Tensor], *, assign: bool = False) -> None:
     """Take over what `named` gave; RuntimeError if it belongs to another network."""
-    own = module.state_dict()
-    names = {name: name if name in own else _NETWORK + name for name in tensors}
+    known = module.state_dict()
+    names = {name: name if name in known else _NETWORK + name for name in tensors}
     module.load_state_dict({names[k]: value for k, value in tensors.items()}, assign=assign)

@@ -36,7 +36,7 @@ class Curve:
         rows = []
         for number, name in enumerate(names):
             at = max(number - 1, 0)  # the prior's term has the first level, and no prediction
-            sigma, found = float(self.levels[at]), error[at] if number else None
+            sigma, squared = float(self.levels[at]), error[at] if number else None
             rows.append(
                 {
                     "term": name,
@@ -44,8 +44,8 @@ class Curve:
                     "sigma": sigma,
                     "bits": float(mean[number]),
                     "bits_error": float(spread[number].sqrt()) if self.count > 1 else None,
-                    "mse_x0": found,
-                    "mse_eps": None if found is None else found / sigma**2,
+                    "mse_x0": squared,
+                    "mse_eps": None if squared is None else squared / sigma**2,
                 }
             )
         return rows

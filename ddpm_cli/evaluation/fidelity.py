@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 
-def psnr(made: Tensor, wanted: Tensor) -> Tensor:
+def psnr(images: Tensor, wanted: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each image [B, ...] with values in [-1, 1], in dB: [B].
 
     10 log10(4 / mean squared difference), infinite for equal images.
     """
-    difference = (made.double() - wanted.double()).flatten(1)
+    difference = (images.double() - wanted.double()).flatten(1)
     return 10 * torch.log10(4 / difference.square().mean(1))

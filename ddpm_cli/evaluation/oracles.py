@@ -147,12 +147,12 @@ def convolution(device: torch.device, dtype: torch.dtype) -> Verdict:
     weight = torch.randn(64, 64, 3, 3, generator=generator) / 24
     exact = F.conv2d(x.double(), weight.double(), padding=1)
     last = torch.channels_last
-    found = F.conv2d(
+    measured = F.conv2d(
         x.to(device, dtype, memory_format=last),
         weight.to(device, dtype, memory_format=last),
         padding=1,
     )
-    error = (found.double().cpu() - exact).norm() / exact.norm()
+    error = (measured.double().cpu() - exact).norm() / exact.norm()
     # TF32, which CUDA uses for float32 here, keeps 10 bits of the factors, bfloat16 7.
     return Verdict(float(error), 0, 1e-2 if dtype == torch.bfloat16 else 2e-3)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.data import tasks
-from ddpm_cli.diffusion.masked import begun
+from ddpm_cli.diffusion.known_pixels import begun
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.errors import ConfigError

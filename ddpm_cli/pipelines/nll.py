@@ -112,11 +112,11 @@ def _check_files(request: Nll, is_image: bool) -> None:
     """Refuse files that could not be written at the end."""
     terms, curve, force = request.terms, request.curve, request.use.force
     if terms is not None:
-        curves.check(terms, "--terms", [".csv"], force)
+        curves.refuse(terms, "--terms", [".csv"], force)
     if curve is not None:
         if not is_image:
             raise ConfigError("--rate-distortion: of images alone; leave it out")
-        curves.check(curve, "--rate-distortion", [".csv", ".png"], force)
+        curves.refuse(curve, "--rate-distortion", [".csv", ".png"], force)
     if terms is not None and curve is not None and terms.absolute() == curve.absolute():
         raise ConfigError(f"--rate-distortion {curve}: --terms names the same file; give another")
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ddpm_cli.data.tasks import upscale
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.restoration import Separable, consistent, within
+from ddpm_cli.diffusion.restoration import Separable, consistent, projected
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
@@ -73,7 +73,7 @@ class Restorer(NamedTuple):
         if state is None:
             return None
         walks.refuse_not_finite(state.x, "the result has values that are not finite")
-        x = within(self.operator, state.x, known) if self.exact else state.x
+        x = projected(self.operator, state.x, known) if self.exact else state.x
         pixels = self.model.to_pixels(x).cpu()
         missed = self.operator.error(self.model.to_values(pixels).double(), low.double())
         return Restored(pixels, (missed * 127.5).tolist())

@@ -13,8 +13,8 @@ from ddpm_cli.diffusion.constraints import posterior, replace
 from ddpm_cli.diffusion.correctors import langevin
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.edits import churn, jumps, repeat
+from ddpm_cli.diffusion.known_pixels import begun
 from ddpm_cli.diffusion.levels import explicit, trailing
-from ddpm_cli.diffusion.masked import begun
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import linear

@@ -12,7 +12,7 @@ from ddpm_cli.data.degradations import blur, shrink
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.edits import jumps
 from ddpm_cli.diffusion.levels import karras
-from ddpm_cli.diffusion.restoration import Separable, consistent, within
+from ddpm_cli.diffusion.restoration import Separable, consistent, projected
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules.tables import cosine
 from ddpm_cli.diffusion.walk import start, walk
@@ -121,7 +121,7 @@ class TestNearest:
         """From real images: shrunk, grey or blurred ones as files hold them, in 256 levels."""
         operator = OPERATORS[name]
         y = from_uint8(to_uint8(operator(smooth(8)))).double()
-        made = within(operator, pictures(8, *SHAPE, seed=3) * 2, y)
+        made = projected(operator, pictures(8, *SHAPE, seed=3) * 2, y)
         assert float(made.abs().max()) <= 1
         assert float(operator.error(made, y).max()) * 127.5 < 0.6
         in_bytes = from_uint8(to_uint8(made)).double()
@@ -132,7 +132,7 @@ class TestNearest:
 
     def test_within_leaves_alone_what_agrees(self) -> None:
         operator, x = OPERATORS["half"], pictures(1, *SHAPE) * 0.5
-        assert torch.allclose(within(operator, x, operator(x)), x, atol=1e-12)
+        assert torch.allclose(projected(operator, x, operator(x)), x, atol=1e-12)
 
 
 MIXTURE = Mixture(

@@ -67,8 +67,8 @@ def sliced(
 
 def _gradient(values: Tensor, x: Tensor) -> Tensor:
     """Gradient of each image's value [B] with respect to x [B, ...], itself differentiable."""
-    (found,) = torch.autograd.grad(values.sum(), x, create_graph=True)
-    return found
+    (slope,) = torch.autograd.grad(values.sum(), x, create_graph=True)
+    return slope
 
 
 def _implicit(

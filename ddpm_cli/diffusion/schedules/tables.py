@@ -174,11 +174,11 @@ def table(
     """
     if not values:
         raise ValueError(f"no values{f' were read from {file}' if file else '; give a file'}")
-    given = torch.tensor(values, dtype=torch.float64)
+    entries = torch.tensor(values, dtype=torch.float64)
     if holds == "beta":
-        betas = given
+        betas = entries
     else:
-        abar = given if holds == "abar" else 1 / (1 + given**2)
+        abar = entries if holds == "abar" else 1 / (1 + entries**2)
         betas = 1 - abar / torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
     wrong = ((betas <= 0) | (betas > 1)).nonzero()
     if len(wrong) or bool((betas[:-1] == 1).any()):

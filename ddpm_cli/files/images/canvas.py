@@ -39,13 +39,13 @@ class Canvas(NamedTuple):
         if self.panorama is not None:
             growth = _around(source.name, size, self.panorama)
         picture = _grown(source.name, picture, growth)
-        given = inputs.arranged(
+        before = inputs.arranged(
             source, picture, self._page(picture.size), self.fit, self.background
         )
-        hole = masks.hole(self.mask, source, size, growth, given)
+        hole = masks.hole(self.mask, source, size, growth, before)
         if growth == NONE:
-            _warn(source.name, hole, given)
-        return given, hole
+            _warn(source.name, hole, before)
+        return before, hole
 
     def _page(self, size: Size) -> tuple[int, ...]:
         """The shape in which an image is read: large ones are not made smaller unasked."""
@@ -93,9 +93,9 @@ def _grown(name: str, picture: Image.Image, growth: Growth) -> Image.Image:
     return page
 
 
-def _warn(name: str, hole: Tensor, given: Input) -> None:
+def _warn(name: str, hole: Tensor, before: Input) -> None:
     """Warn of masks that may be the wrong way round."""
-    share = float(hole.sum()) / given.original[0].numel()
+    share = float(hole.sum()) / before.original[0].numel()
     fix = "--mask-keeps white turns it round"
     if not share:
         console.warn(f"{name}: the mask makes nothing anew, the image is copied; {fix}")

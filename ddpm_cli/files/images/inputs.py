@@ -54,13 +54,13 @@ def sources(paths: Sequence[str], *, repeated: bool = False) -> list[Source]:
 
     The same image twice is refused unless `repeated`. Files are not opened yet.
     """
-    found = [source for path in paths for source in _listed(path)]
-    places = [s.name if s.name == STDIN else str(Path(s.name).absolute()) for s in found]
+    listed = [source for path in paths for source in _listed(path)]
+    places = [s.name if s.name == STDIN else str(Path(s.name).absolute()) for s in listed]
     counts = Counter(places)
-    twice = [s.name for s, place in zip(found, places, strict=True) if counts[place] > 1]
+    twice = [s.name for s, place in zip(listed, places, strict=True) if counts[place] > 1]
     if twice and not (repeated and STDIN not in twice):
         raise ConfigError(f"{twice[0]}: named more than once; leave one out")
-    return found
+    return listed
 
 
 def _listed(path: str) -> list[Source]:
@@ -76,11 +76,11 @@ def _listed(path: str) -> list[Source]:
         return [Source(path, Path(path).stem)]
     entries = sorted(entry for entry in Path(path).iterdir() if is_image_name(entry.name))
     # reading a broken link will name it; a pipe could block for ever
-    found = [Source(str(e), e.stem) for e in entries if e.is_file() or not e.exists()]
-    if not found:
+    images = [Source(str(e), e.stem) for e in entries if e.is_file() or not e.exists()]
+    if not images:
         fix = f"File names must end in {' '.join(SUFFIXES)}"
         raise Refusal(f"{path}: no images in this folder", fix)
-    return found
+    return images
 
 
 def read(
@@ -170,63 +170,63 @@ def _padded(plane: Tensor, page: tuple[int, int], around: Tensor) -> Tensor:
     return padded
 
 
-def follow(given: Input, plane: Tensor, around: int = 0) -> Tensor:
+def follow(before: Input, plane: Tensor, around: int = 0) -> Tensor:
     """Fit a plane uint8 [1,h,w] of the file's size, as a mask, like the input: [1,H,W].
 
     around: the value beside a picture that was padded.
     """
-    if (plane.shape[2], plane.shape[1]) != given.size:
-        raise ValueError(f"a plane {tuple(plane.shape)} for an input of size {given.size}")
-    page = (given.image.shape[2], given.image.shape[1])
-    if given.fit == "crop" or given.fit == "resize":
-        plane = pixels.from_pillow(pixels.fitted(pixels.to_pillow(plane), page, given.fit))
+    if (plane.shape[2], plane.shape[1]) != before.size:
+        raise ValueError(f"a plane {tuple(plane.shape)} for an input of size {before.size}")
+    page = (before.image.shape[2], before.image.shape[1])
+    if before.fit == "crop" or before.fit == "resize":
+        plane = pixels.from_pillow(pixels.fitted(pixels.to_pillow(plane), page, before.fit))
     return _padded(plane, page, torch.tensor([[[around]]], dtype=torch.uint8))
 
 
-def alpha(given: Input) -> Tensor | None:
+def opacity(before: Input) -> Tensor | None:
     """The opacity uint8 [1,H,W] of an input that has any, opaque beside what was padded."""
-    if len(given.original) not in (2, 4):
+    if len(before.original) not in (2, 4):
         return None
-    page = (given.image.shape[2], given.image.shape[1])
-    return _padded(given.original[-1:], page, torch.full((1, 1, 1), OPAQUE, dtype=torch.uint8))
+    page = (before.image.shape[2], before.image.shape[1])
+    return _padded(before.original[-1:], page, torch.full((1, 1, 1), OPAQUE, dtype=torch.uint8))
 
 
-def restore(given: Input, made: Tensor) -> Tensor:
+def restore(before: Input, edited: Tensor) -> Tensor:
     """An edited image uint8 [C,H,W] in the input's mode and, if it was padded, of its size.
 
-    Where `made` equals the input as the model saw it, the file's own values come back: colours
+    Where `edited` equals the input as the model saw it, the file's own values come back: colours
     that a grey model does not see, and transparency. See images.read_native for what mode that
     is. After crop and resize the size is the model's.
     """
-    return paste(given, made, (made.cpu() != given.image).any(0, keepdim=True))
+    return paste(before, edited, (edited.cpu() != before.image).any(0, keepdim=True))
 
 
-def paste(given: Input, made: Tensor, hole: Tensor) -> Tensor:
+def paste(before: Input, edited: Tensor, hole: Tensor) -> Tensor:
     """Like restore, with what is new given by `hole`, bool [1,H,W]: all else is the file's."""
-    if made.shape != given.image.shape or made.dtype != torch.uint8:
-        raise ValueError(f"{made.dtype} {tuple(made.shape)} for {tuple(given.image.shape)}")
-    count, height, width = given.original.shape
-    rows, columns = _offset((width, height), (made.shape[2], made.shape[1]))
-    new = pixels.to_pillow(made[:, rows, columns])
-    native = pixels.from_pillow(pixels.convert(new, NATIVE[count], given.background))
-    return torch.where(hole[:, rows, columns].cpu(), native, given.original)
+    if edited.shape != before.image.shape or edited.dtype != torch.uint8:
+        raise ValueError(f"{edited.dtype} {tuple(edited.shape)} for {tuple(before.image.shape)}")
+    count, height, width = before.original.shape
+    rows, columns = _offset((width, height), (edited.shape[2], edited.shape[1]))
+    new = pixels.to_pillow(edited[:, rows, columns])
+    native = pixels.from_pillow(pixels.convert(new, NATIVE[count], before.background))
+    return torch.where(hole[:, rows, columns].cpu(), native, before.original)
 
 
-def grown(given: Input, made: Tensor, *, colourful: bool = False) -> Tensor:
+def grown(before: Input, edited: Tensor, *, colourful: bool = False) -> Tensor:
     """A larger image uint8 [C,H,W] in the input's mode, without the padding that it was given.
 
     What was transparent is opaque, on the background, unless C is 4. colourful: in colours, even
     of a grey input.
     """
-    count, height, width = given.original.shape
-    page = given.image.shape[-2:]
+    count, height, width = before.original.shape
+    page = before.image.shape[-2:]
     spans = _offset((width, height), (page[1], page[0]))
     rows, columns = (
         slice(round(span.start * large / side), round(span.stop * large / side))
-        for span, side, large in zip(spans, page, made.shape[-2:], strict=True)
+        for span, side, large in zip(spans, page, edited.shape[-2:], strict=True)
     )
     mode = "RGB" if colourful or count > 2 else "L"
-    if len(made) == 4 and count in (2, 4):
+    if len(edited) == 4 and count in (2, 4):
         mode += "A"
-    new = pixels.to_pillow(made[:, rows, columns])
-    return pixels.from_pillow(pixels.convert(new, mode, given.background))
+    new = pixels.to_pillow(edited[:, rows, columns])
+    return pixels.from_pillow(pixels.convert(new, mode, before.background))

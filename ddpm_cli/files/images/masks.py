@@ -33,7 +33,7 @@ class Mask(NamedTuple):
 
 
 def hole(
-    mask: Mask, source: Source, size: Size, grown: tuple[int, int, int, int], given: Input
+    mask: Mask, source: Source, size: Size, grown: tuple[int, int, int, int], before: Input
 ) -> Tensor:
     """What is to be made anew of an image as the model sees it: bool [1,H,W].
 
@@ -41,7 +41,7 @@ def hole(
     Padding beside it is not.
     """
     if mask.place == ALPHA:
-        plane = inputs.alpha(given)
+        plane = inputs.opacity(before)
         if plane is None:
             fix = "give a mask as a file or a box"
             raise Refusal(f"{source.name}: has no transparency for --mask {ALPHA}", fix)
@@ -49,7 +49,7 @@ def hole(
     else:
         plane = _plane(mask.place, source, size)
         plane = FULL - plane if mask.place and mask.keeps == "white" else plane
-        plane = inputs.follow(given, F.pad(plane, grown, value=FULL))
+        plane = inputs.follow(before, F.pad(plane, grown, value=FULL))
     return plane >= FULL * mask.threshold
 
 

@@ -136,7 +136,7 @@ def read_native(source: Readable, *, name: str = "", enough: int = 0) -> Image.I
         _accept_mode(image, name)
         stream: BinaryIO | None = getattr(image, "fp", None)
         if image.format == "PNG" and stream is not None:
-            png.check(stream, BYTE_LIMIT)
+            png.verify(stream, BYTE_LIMIT)
         if enough:
             image.draft("", (enough, enough))
         image.load()

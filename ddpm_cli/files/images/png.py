@@ -13,7 +13,7 @@ SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
 BLOCK = 2**20
 
 
-def check(stream: BinaryIO, limit: int) -> None:
+def verify(stream: BinaryIO, limit: int) -> None:
     """Raise ValueError unless every chunk is whole and all rows are there.
 
     A chunk of more than `limit` bytes is refused; the position of the stream is kept.

@@ -12,7 +12,7 @@ from ddpm_cli.files import atomic
 Row = Mapping[str, Any]
 
 
-def check(path: Path, option: str, suffixes: Sequence[str], force: bool) -> None:
+def refuse(path: Path, option: str, suffixes: Sequence[str], force: bool) -> None:
     """Refuse a file that could not be written at the end, before any work is done."""
     if path.suffix not in suffixes:
         raise ConfigError(f"{option} {path}: unknown ending; use {' or '.join(suffixes)}")

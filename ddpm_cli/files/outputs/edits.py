@@ -29,7 +29,7 @@ class Results:
     def __init__(self, places: Places, *, force: bool) -> None:
         """Take the place of each seed still wanted of each input, None for stdout."""
         self._places, self._force = places, force
-        self._is_sheet = {name: len(set(own.values())) == 1 for name, own in places.items()}
+        self._is_sheet = {name: len(set(seeds.values())) == 1 for name, seeds in places.items()}
         self._held: dict[str, dict[int, Tensor]] = {name: {} for name in places}
 
     def missing(self, name: str) -> list[int]:
@@ -39,7 +39,7 @@ class Results:
     @property
     def paths(self) -> list[Path]:
         """The files that are still to be written."""
-        every = [path for own in self._places.values() for path in own.values() if path]
+        every = [path for seeds in self._places.values() for path in seeds.values() if path]
         return list(dict.fromkeys(every))
 
     def add(self, name: str, seed: int, image: Tensor, record: Record) -> list[Path]:
@@ -49,8 +49,8 @@ class Results:
         together = self.missing(name) if self._is_sheet[name] else [seed]
         if len(held) < len(together):
             return []
-        made = torch.stack([held.pop(number) for number in together])
-        picture = pixels.sheet(made) if len(made) > 1 else image
+        images = torch.stack([held.pop(number) for number in together])
+        picture = pixels.sheet(images) if len(images) > 1 else image
         data = pixels.encode_png(picture, {"inputs": [name], **record, "seeds": compact(together)})
         if path is None:
             console.binary(data)
@@ -90,8 +90,8 @@ def open_results(
     every = {s.name: {n: _named(template, s.stem, n) for n in seeds} for s in inputs}
     _refuse_collisions(every, place)
     left: Places = {name: {} for name in every}
-    for name, own in every.items():
-        for seed, path in own.items():
+    for name, paths in every.items():
+        for seed, path in paths.items():
             if not (skip_existing and path.exists()):
                 targets.refuse_existing(path, force)
                 left[name][seed] = path
@@ -127,8 +127,8 @@ def _named(template: str, stem: str, seed: int) -> Path:
 def _refuse_collisions(places: dict[str, dict[int, Path]], place: str) -> None:
     """Refuse two results of one name, and a result that would replace an input."""
     taken: dict[Path, str] = {}
-    for name, own in places.items():
-        for path in own.values():
+    for name, paths in places.items():
+        for path in paths.values():
             other = taken.setdefault(path, name)
             if other != name:
                 fix = "give a folder, add {name}, or rename one"

@@ -83,20 +83,20 @@ def open_frames(
 
     x.png or "-" is a strip, x.gif a film of `speed` milliseconds a frame, a folder a PNG each.
     """
-    path, found = Path(place), Frames(place, force, speed)
+    path, frames = Path(place), Frames(place, force, speed)
     if place == STDOUT:
         console.refuse_binary_terminal()
-    elif found.is_folder:
+    elif frames.is_folder:
         for number in range(count):
             targets.refuse_existing(named(place, number), force)
     elif path.suffix not in (".png", ".gif"):
         raise ConfigError(f"-o {place}: unknown ending; use .png, .gif or a folder")
     else:
         targets.refuse_existing(path, force)
-    if not found.is_folder and count * math.prod(shape[1:]) > PIXEL_LIMIT:
+    if not frames.is_folder and count * math.prod(shape[1:]) > PIXEL_LIMIT:
         fix = "ask for fewer, or give a folder"
         raise Refusal(f"{place}: {count} frames are too many for one picture", fix)
-    return found
+    return frames
 
 
 def named(folder: str, number: int) -> Path:

@@ -24,7 +24,7 @@ class Panel(NamedTuple):
     arrows: Tensor | None = None
 
 
-def check(path: Path, count: int, shape: tuple[int, ...]) -> None:
+def refuse(path: Path, count: int, shape: tuple[int, ...]) -> None:
     """Refuse what has no picture, before any work is done."""
     if len(shape) != 1 or shape[0] > 2:
         what = "x".join(map(str, shape))

@@ -103,7 +103,7 @@ def _arrays(path: Path | None, count: int, shape: tuple[int, ...], force: bool) 
     refuse_too_large(path, rows.size)
     if path.suffix != ".png":
         return rows
-    plots.check(path, count, shape)
+    plots.refuse(path, count, shape)
     return Picture(path, PLOT, force)
 
 

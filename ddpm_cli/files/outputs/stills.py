@@ -47,7 +47,7 @@ class Points(NamedTuple):
 
     def refuse(self, path: Path, count: int, frames: int) -> None:
         """Refuse what has no picture."""
-        plots.check(path, count, self.shape)
+        plots.refuse(path, count, self.shape)
 
     def strip(
         self, states: Tensor, sigmas: Sequence[float], fields: Sequence[Field | None]

@@ -379,11 +379,11 @@ class TestEdits:
 
     def test_opacity(self, tmp_path: Path) -> None:
         pixels = noise("LA", 2, 2)
-        opacity = inputs.alpha(read(tmp_path, pixels, (1, 4, 4), "pad"))
+        opacity = inputs.opacity(read(tmp_path, pixels, (1, 4, 4), "pad"))
         assert opacity is not None
         assert opacity[:, 1:3, 1:3].equal(pixels[1:])
         assert opacity[0, 0].tolist() == [255] * 4
-        assert inputs.alpha(read(tmp_path, noise("RGB"), (3, HEIGHT, WIDTH))) is None
+        assert inputs.opacity(read(tmp_path, noise("RGB"), (3, HEIGHT, WIDTH))) is None
 
 
 class TestSources:
