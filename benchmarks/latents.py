@@ -137,7 +137,7 @@ def report(trips: dict[str, dict[int, Row]], compared: Row | None) -> str:
 
 
 @click.command(context_settings={"max_content_width": 99})
-@click.argument("name", metavar="MODEL", default="mnist")
+@click.argument("name", metavar="[MODEL]", default="mnist")
 @click.argument("other", required=False)
 @click.option("-n", "--images", type=click.IntRange(min=2), default=100, show_default=True)
 @click.option("--steps", type=click.IntRange(min=3), multiple=True, default=STEPS)
