@@ -14,7 +14,6 @@ from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.monotone import learned
 from ddpm_cli.diffusion.variational import prior_bits
-from ddpm_cli.files.images import pixels as images
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Config, Layer, resolve
 
@@ -40,15 +39,13 @@ def measure(subject: Subject, count: int) -> Row:
     schedule, data = begun(subject), sets.mnist("test")
     (times, weights), losses = stratified(schedule, count), []
     for rows in torch.arange(count).split(subject.batch):
-        pixels, labels = data[rows]
-        x0 = images.from_uint8(pixels).to(
-            subject.model.compute.device, subject.model.compute.state_dtype
-        )
+        pixels, seen = data[rows]
+        x0 = subject.model.placed(subject.model.to_values(pixels))
         condition = {}
-        if labels is not None and config["network"].get("classes"):
-            condition["classes"] = labels.to(x0.device)
+        if config["network"].get("classes"):
+            condition["classes"] = seen["classes"].to(x0.device)
         # The predicted image is clamped, as in sampling and as Improved DDPM's code does it here.
-        denoise = build.wrapped(config, subject.model.denoiser.bind(**condition))
+        denoise = build.wrapper(config)(subject.model.denoiser.bind(**condition))
         denoise = Wrapped(denoise, denoise)
         denoise.schedule = schedule
         rng = Rng([keyed(SEED, "image", int(row)) for row in rows])

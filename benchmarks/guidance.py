@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import cells
 import click
 import torch
 from cells import PLAIN, Record, Row, Subject, load, markdown, say
@@ -18,6 +19,7 @@ from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.guides.parts import steering
 from ddpm_cli.guides.parts.context import Context
 from ddpm_cli.models import classes, cost
+from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.toml import parse_set
@@ -40,33 +42,32 @@ def configured(subject: Subject, tables: Mapping[str, Any]) -> Config:
     return resolve([model, Layer("benchmark", {**PLAIN, **tables})])
 
 
-def drawn(subject: Subject, config: Config, method: str, count: int) -> torch.Tensor:
+def digits(subject: Subject, config: Config, method: str, count: int) -> torch.Tensor:
     """Digits float32 [count, 1, 28, 28] of the classes 0 to 9 in turn."""
-    model, seeds = subject.model, range(count)
-    wanted = classes.numbers(classes.ALL, seeds, config, model.info) or []
-    told = wanted
-    if method == "classifier":
-        told = classes.numbers(classes.NULL, seeds, config, model.info) or []
-    complete = None
-    if config["guides"]:
-        context = Context(
-            config,
-            model.info,
-            model.compute,
-            model.denoiser.schedule,
-            lambda some: [wanted[seed] for seed in some],
-        )
-        complete = partial(steering.completed, steering.loaded(context))
-    return model._replace(config=config).sample(seeds, told, subject.batch, complete)
+    model = subject.model._replace(config=config)
+    told = classes.NULL if method == "classifier" else classes.ALL
+
+    def numbers(label: str, seeds: Sequence[int]) -> list[int] | None:
+        return classes.numbers(label, seeds, config, model.info)
+
+    wanted = partial(numbers, classes.ALL)
+    context = Context(config, model.info, model.compute, model.schedule, wanted)
+    guides = steering.loaded(context)
+
+    def batch(seeds: Sequence[int]) -> Batch:
+        plain = Batch(seeds, model.conditions(numbers(told, seeds)))
+        return steering.completed(guides, plain) if guides else plain
+
+    return cells.drawn(model, count, subject.batch, batch)
 
 
 def measured(scorer: Scorer, subject: Subject, config: Config, method: str, count: int) -> Row:
     """The scores of guided digits, with their cost."""
     began = time.perf_counter()
-    x = from_uint8(to_uint8(drawn(subject, config, method, count)))
+    x = from_uint8(to_uint8(digits(subject, config, method, count)))
     seconds = round(time.perf_counter() - began, 1)
     scores = scorer(x, torch.arange(count) % 10)
-    calls = cost.plan(config, subject.model.denoiser.schedule)[1]
+    calls = cost.plan(config, subject.model.schedule)[1]
     return {**scores, "calls": calls, "seconds": seconds}
 
 
@@ -76,8 +77,8 @@ def report(rows: Sequence[tuple[str, float, Row]]) -> str:
     for method, scale, row in rows:
         share, count = row["agreement"], row["n"]
         error = (share * (1 - share) / count) ** 0.5
-        cells = [f"{method}, {scale:g}", str(row["calls"]), f"{share:.1%} ± {error:.1%}"]
-        table.append([*cells, f"{row['frechet']:.1f}", f"{row['seconds']:.0f}"])
+        line = [f"{method}, {scale:g}", str(row["calls"]), f"{share:.1%} ± {error:.1%}"]
+        table.append([*line, f"{row['frechet']:.1f}", f"{row['seconds']:.0f}"])
     heading = ["method, scale", "calls", "the class asked for", "Frechet distance", "seconds"]
     return markdown(heading, table)
 

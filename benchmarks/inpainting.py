@@ -4,7 +4,8 @@ All methods get the same digits, the same hole and, for image i, the seed i.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import click
@@ -17,14 +18,14 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import agreement, steered
+from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.files.images.pixels import from_uint8
 from ddpm_cli.models import classes, cost
-from ddpm_cli.models import walks as generate
-from ddpm_cli.models.model import Model
+from ddpm_cli.models.model import Model, opened
 from ddpm_cli.models.walks import Batch
-from ddpm_cli.pipelines import inpaint
+from ddpm_cli.pipelines.inpaint import Filler
 from ddpm_cli.settings.config import Config, Layer, resolve
 
 SIDE = 14  # of the hole
@@ -54,8 +55,9 @@ def test_digits(count: int) -> Digits:
     return Digits(pixels, labels, known)
 
 
-def guided(batch: Batch, x0: Tensor, known: Tensor) -> Batch:
-    """The batch steered by the gradient of how well predicted images agree with known pixels."""
+def guided(filler: Filler, x0: Tensor, known: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Images drawn by the gradient of how well predictions agree with known pixels."""
+    model = filler.model
 
     def wrap(denoise: Denoise, part: slice) -> Denoise:
         def judge(predicted: Tensor, sigma: Tensor) -> Tensor:
@@ -64,25 +66,25 @@ def guided(batch: Batch, x0: Tensor, known: Tensor) -> Batch:
 
         return steered(denoise, clean=[judge])
 
-    return batch._replace(wrap=wrap)
+    numbers = classes.numbers(filler.label, seeds, model.config, model.info)
+    batch = Batch(seeds, model.conditions(numbers), wrap=wrap)
+    *_, final = model.draw(batch, filler.walk).states
+    return final.x
 
 
 def filled(model: Model, digits: Digits, batch: int, method: str) -> Iterator[Tensor]:
     """The digits uint8 [B, 1, 28, 28] with their hole filled, batch by batch."""
-    levels = generate.path(model.config, model.denoiser.schedule)
-    label = classes.fixed(None, model.config)
+    filler = Filler.of(model, classes.fixed(None, model.config))
     for first in range(0, len(digits.pixels), batch):
         pixels = digits.pixels[first : first + batch]
-        x0 = from_uint8(pixels).to(model.compute.device, model.compute.state_dtype)
-        known = digits.known.expand(len(x0), -1, -1, -1)
+        x0 = model.placed(model.to_values(pixels))
+        known = digits.known.to(x0.device).expand(len(x0), -1, -1, -1)
         seeds = range(first, first + len(x0))
-        work = inpaint.batched(model, x0, known, seeds, levels, label)
-        work = guided(work, x0, known) if method == "guided" else work
-        chunk = generate.chunk(
-            model.denoiser, model.config, model.info, model.compute, work, levels
-        )
-        *_, final = chunk.states
-        yield pixels.where(digits.known, to_uint8(final.x).cpu())
+        draw = partial(guided, filler) if method == "guided" else filler.drawn
+        x = draw(x0, known, seeds)
+        if x is None:
+            raise Refusal("stopped")
+        yield pixels.where(digits.known, model.to_pixels(x).cpu())
 
 
 def scores(scorer: Scorer, digits: Digits, results: Tensor) -> Row:
@@ -101,7 +103,7 @@ def measured(scorer: Scorer, model: Model | None, digits: Digits, batch: int, me
         results = digits.pixels * digits.known
     else:
         results = torch.cat([*filled(model, digits, batch, method)])
-        calls = cost.plan(model.config, model.denoiser.schedule)[1] or 0
+        calls = cost.plan(model.config, model.schedule)[1] or 0
     seconds = round(time.perf_counter() - began, 1)
     return {**scores(scorer, digits, results), "calls": calls, "seconds": seconds}
 
@@ -188,7 +190,7 @@ def main(
             header = read_header(place.path)
             walks = Walks(trained_steps if method == "model" else steps, jump, resample)
             base = header.config | {"compute": job.compute}
-            ready = generate.ready(place, walks.config(method, base))
+            ready = opened(place, walks.config(method, base))
             key = {"model": header.hash, "dtype": job.dtype, **sampling(ready.config)}
         key |= {"method": method, "images": len(some.pixels), "side": SIDE}
         rows[method] = record(key, measured, scorer, ready, some, job.batch, method)

@@ -15,10 +15,11 @@ from torch import Tensor
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.models import build, classes
+from ddpm_cli.models import build, classes, model
 from ddpm_cli.pipelines import encode
 from ddpm_cli.pipelines.encode import Coder
 from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.settings.requests import CODING
 
 SAMPLERS: dict[str, dict[str, Any]] = {
     "ddim": {"name": "ddim"},
@@ -30,13 +31,13 @@ SAMPLERS: dict[str, dict[str, Any]] = {
 STEPS = (10, 20, 50, 100)
 
 
-def load(model: str, sampler: str, levels: dict[str, Any], job: Job) -> Coder:
+def load(name: str, sampler: str, levels: dict[str, Any], job: Job) -> Coder:
     """A model with a way to encode."""
-    place = find.find(model)
+    place = find.find(name)
     header = read_header(place.path)
     tables = {"sampler": SAMPLERS[sampler], "levels": levels, "compute": job.compute}
-    layers = [Layer(model, header.config), encode.OWN, Layer("benchmark", tables)]
-    return encode.coder(place, resolve(layers))
+    layers = [Layer(name, header.config), CODING, Layer("benchmark", tables)]
+    return Coder.of(model.opened(place, resolve(layers)))
 
 
 def digits(count: int) -> Tensor:
@@ -46,8 +47,8 @@ def digits(count: int) -> Tensor:
 
 def labels(coder: Coder, count: int) -> list[int] | None:
     """The null class of each image, if the model takes classes."""
-    label = classes.fixed(None, coder.config)
-    return classes.numbers(label, range(count), coder.config, coder.info)
+    config, info = coder.model.config, coder.model.info
+    return classes.numbers(classes.fixed(None, config), range(count), config, info)
 
 
 def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
@@ -57,7 +58,7 @@ def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
         walked = encode.walked(coder, part, labels(coder, len(part)), is_checked=True)
         decibels += (walked.decibels or []) if walked else []
     values = torch.tensor(decibels)
-    calls = encode.plan(coder.config, coder.denoiser.schedule)[1]
+    calls = encode.plan(coder.model.config, coder.model.schedule)[1]
     spread = {"median": float(values.median()), "least": float(values.min())}
     return {**spread, "calls": calls, "images": len(values)}
 
@@ -109,7 +110,7 @@ def compare(first: str, second: str, steps: int, pixels: Tensor, job: Job) -> Ro
     """How two models' latents of the same digits, at the same level, correlate."""
     levels = {"name": "logsnr", "count": steps, "high": common_top([first, second])}
     both = [
-        encoded(load(model, "heun", levels, job), pixels, job.batch) for model in (first, second)
+        encoded(load(name, "heun", levels, job), pixels, job.batch) for name in (first, second)
     ]
     return agreement(correlations(*both))
 
@@ -136,7 +137,7 @@ def report(trips: dict[str, dict[int, Row]], compared: Row | None) -> str:
 
 
 @click.command(context_settings={"max_content_width": 99})
-@click.argument("model", default="mnist")
+@click.argument("name", metavar="[MODEL]", default="mnist")
 @click.argument("other", required=False)
 @click.option("-n", "--images", type=click.IntRange(min=2), default=100, show_default=True)
 @click.option("--steps", type=click.IntRange(min=3), multiple=True, default=STEPS)
@@ -147,7 +148,7 @@ def report(trips: dict[str, dict[int, Row]], compared: Row | None) -> str:
 @click.option("--compare-steps", type=click.IntRange(min=3), default=50, show_default=True)
 @measuring()
 def main(
-    model: str,
+    name: str,
     other: str | None,
     images: int,
     steps: tuple[int, ...],
@@ -163,19 +164,19 @@ def main(
     """
     record, pixels = Record(job.output), digits(images)
     trips: dict[str, dict[int, Row]] = {}
-    for name in () if compare_only else samplers:
+    for sampler in () if compare_only else samplers:
         for count in sorted({*steps}):
-            coder = load(model, name, {"name": "logsnr", "count": count}, job)
-            key = {"model": coder.header.hash, "sampler": name, "steps": count}
+            coder = load(name, sampler, {"name": "logsnr", "count": count}, job)
+            key = {"model": coder.model.header.hash, "sampler": sampler, "steps": count}
             key |= {"images": images, "dtype": job.dtype}
             row = record(key, round_trip, coder, pixels, job.batch)
-            trips.setdefault(name, {})[count] = row
-            say(f"{name}, {count} steps, {row['calls']} calls: {row['median']:.1f} dB")
+            trips.setdefault(sampler, {})[count] = row
+            say(f"{sampler}, {count} steps, {row['calls']} calls: {row['median']:.1f} dB")
     compared = None
     if other is not None:
-        hashes = [read_header(find.find(m).path).hash for m in (model, other)]
+        hashes = [read_header(find.find(m).path).hash for m in (name, other)]
         key = {"models": hashes, "steps": compare_steps, "images": images, "dtype": job.dtype}
-        compared = record(key, compare, model, other, compare_steps, pixels, job)
+        compared = record(key, compare, name, other, compare_steps, pixels, job)
     rows = [{"sampler": k, "steps": n, **row[n]} for k, row in trips.items() for n in row]
     job.show(rows + ([compared] if compared else []), lambda: report(trips, compared))
 

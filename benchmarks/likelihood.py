@@ -13,12 +13,12 @@ from command_line import Job, measuring
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.models import build, classes, walks
-from ddpm_cli.models.model import Model
-from ddpm_cli.pipelines import nll, rows
-from ddpm_cli.pipelines.meter import Meter
-from ddpm_cli.pipelines.nll import Asked
+from ddpm_cli.models import build, classes
+from ddpm_cli.models.model import Model, opened
+from ddpm_cli.pipelines import meter, rows
+from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.settings.config import Config, Layer, resolve
+from ddpm_cli.settings.requests import LIKELIHOOD
 
 ALL = "all"
 
@@ -39,14 +39,14 @@ class Way(NamedTuple):
     def layers(self, config: Config) -> list[Layer]:
         """The settings above those of the checkpoint."""
         if self.method == "vlb":
-            bound = nll.bound(config, build.schedule(config), respaced=bool(self.levels))
+            bound = meter.bound(config, build.schedule(config), respaced=bool(self.levels))
             count = {"levels": {"count": self.levels}} if self.levels else {}
             return [bound, Layer("benchmark", count)]
         sampler: dict[str, Any] = {"name": self.sampler}
         if self.sampler == "dpm-solver-single":
             sampler["order"] = 3
         tables = {"sampler": sampler, "levels": {"count": self.levels}}
-        return [nll.ODE, Layer("benchmark", tables)]
+        return [LIKELIHOOD, Layer("benchmark", tables)]
 
 
 def load(name: str, way: Way, job: Job) -> Model:
@@ -54,26 +54,30 @@ def load(name: str, way: Way, job: Job) -> Model:
     place = find.find(name)
     config = read_header(place.path).config
     compute = Layer("machine", {"compute": job.compute})
-    return walks.ready(place, resolve([Layer(name, config), *way.layers(config), compute]))
+    return opened(place, resolve([Layer(name, config), *way.layers(config), compute]))
 
 
-def measure(model: Model, terms: Asked, count: int, batch: int, is_told: bool) -> Row:
+def measure(model: Model, how: Measure, count: int, batch: int, is_told: bool) -> Row:
     """The mean over the first digits, its standard error, and what it cost.
 
     is_told: the model is given the class of each digit instead of the null class.
     """
-    meter, bits, began = Meter(model, terms, lambda rows: None), list[float](), time.perf_counter()
+    measured, bits, began = (
+        Meter(model, how, lambda rows: None),
+        list[float](),
+        time.perf_counter(),
+    )
     label = classes.fixed(None, model.config)
-    for part in rows.of_set(sets.mnist("test"), model.info, count, batch, terms.bits):
+    for part in rows.of_set(sets.mnist("test"), model.info, count, batch, how.bits):
         numbers = classes.numbers(label, part.numbers, model.config, model.info)
-        measured = meter(part.values, part.numbers, part.labels if is_told else numbers)
-        bits += [] if measured is None else measured.tolist()
+        each = measured(part.values, part.numbers, part.labels if is_told else numbers)
+        bits += [] if each is None else each.tolist()
     seconds = time.perf_counter() - began
-    mean, error = nll.mean(bits)
+    mean, error = meter.mean(bits)
     return {
         "bits": mean,
         "error": error,
-        "calls": meter.calls / count,
+        "calls": measured.calls / count,
         "seconds": round(seconds / count, 3),
         "each": [round(value, 4) for value in bits],
     }
@@ -142,10 +146,10 @@ def main(
     for name in names:
         for way in ways:
             model = load(name, way, job)
-            terms = Asked("vlb" if way.method == "vlb" else "ode", repeats=repeats, seed=seed)
-            key = {"model": model.header.hash, **way._asdict(), **terms._asdict()}
+            how = Measure("vlb" if way.method == "vlb" else "ode", repeats=repeats, seed=seed)
+            key = {"model": model.header.hash, **way._asdict(), **how._asdict()}
             key |= {"images": images, "class": label, "dtype": job.dtype}
-            row = record(key, measure, model, terms, images, job.batch, label == "own")
+            row = record(key, measure, model, how, images, job.batch, label == "own")
             say(f"{name}, {way.title}: {row['bits']:.4f}, {row['seconds']:.2f} s an image")
             results.append((name, way, row))
     rows_of = ({"name": name, **way._asdict(), **row} for name, way, row in results)

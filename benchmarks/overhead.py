@@ -11,12 +11,14 @@ from typing import Any
 
 import click
 import torch
+from cells import by_seed
 from command_line import show
 from torch import Tensor, nn
 
 from ddpm_cli import hardware
-from ddpm_cli.files.images import pixels
-from ddpm_cli.models import build, cost, walks
+from ddpm_cli.files.checkpoints.header import Header
+from ddpm_cli.models import build, cost
+from ddpm_cli.models.model import Model
 from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import Config, Layer, resolve
 
@@ -65,26 +67,23 @@ class Bench:
 
     def __init__(self, config: Config, compute: hardware.Compute, batch: int) -> None:
         self._compute, self._batch = compute, batch
-        self._info = build.data_info(build.images(config, "test"))
-        network = build.network(config, self._info).eval().requires_grad_(False)
+        info = build.data_info(build.images(config, "test"))
+        self._header = Header("model", config, info, step=0)
+        network = build.network(config, info).eval().requires_grad_(False)
         finish = torch.cuda.synchronize if compute.device.type == "cuda" else lambda: None
         placed = compute.place(network, cast=True)
         self.clocked = Clocked(compute.run(placed), finish)
 
     def walk(self, config: Config) -> tuple[float, float, float]:
         """Seconds of making one batch, of its network calls, and of as many bare calls."""
-        clocked, seeds = self.clocked, range(self._batch)
+        clocked, size = self.clocked, self._batch
         clocked.seconds, clocked.calls = 0.0, 0
         began = time.perf_counter()
-        classes = walks.classes_for(seeds, config, self._info)
         denoiser = build.denoiser(config, clocked)
-        chunks = walks.chunks(
-            denoiser, config, self._info, self._compute, seeds, classes, self._batch
-        )
-        for chunk in chunks:
-            state = walks.last(chunk.states)
-            if state is not None:
-                pixels.to_uint8(state.x.cpu())
+        model = Model("benchmark", self._header, config, self._compute, denoiser)
+        for chunk in model.chunks(range(size), size, by_seed(model)):
+            *_, state = chunk.states
+            model.to_pixels(state.x.cpu())
         total = time.perf_counter() - began
         return total, clocked.seconds, sum(clocked.bare() for _ in range(clocked.calls))
 

@@ -44,7 +44,7 @@ def results_of(
         size = (round(small.shape[-2] * factor), round(small.shape[-1] * factor))
         return to_uint8(enlarge(from_uint8(small).double(), size))
     subject = load(name, steps, job, exact=method.startswith("consistent"))
-    return enlarged(subject.upscaler, small, job.batch)
+    return enlarged(subject, small, job.batch)
 
 
 def sheet(rows: list[Tensor]) -> bytes:

@@ -87,7 +87,7 @@ def walk_of(subject: Subject, sampler: str, spacing: str, axis: Axis, calls: int
 
 def even_in_time(subject: Subject, axis: Axis, count: int) -> list[float]:
     """Levels at even times of the model's process, ends included: DDIM's own spacing."""
-    schedule = subject.model.denoiser.schedule
+    schedule = subject.model.schedule
     ends = schedule.time(torch.tensor([axis.start, axis.last], dtype=torch.float64)).tolist()
     inner = schedule.sigma(torch.linspace(*ends, count, dtype=torch.float64)).tolist()[1:-1]
     return [axis.start, *inner, axis.last][: max(count, 1)]

@@ -25,9 +25,10 @@ from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.models import classes, cost
-from ddpm_cli.pipelines import upscale
+from ddpm_cli.pipelines import opening, restorer
+from ddpm_cli.pipelines.opening import UPSCALE, Opened
+from ddpm_cli.pipelines.restorer import Restorer
 from ddpm_cli.pipelines.restorer import Row as Wish
-from ddpm_cli.pipelines.upscale import UPSCALE, Upscaler
 from ddpm_cli.settings.config import Layer, resolve
 
 FACTOR = 2.0
@@ -53,7 +54,8 @@ def test_digits(count: int) -> Digits:
 class Subject(NamedTuple):
     """A model ready to enlarge, the network calls it takes, and what its results depend on."""
 
-    upscaler: Upscaler
+    opened: Opened
+    restore: Restorer
     calls: int
     key: Row
 
@@ -63,23 +65,23 @@ def load(name: str, steps: int, job: Job, *, exact: bool) -> Subject:
     place = find.find(name)
     header = read_header(place.path)
     tables: dict[str, Any] = PLAIN | {"levels": {"count": steps}, "compute": job.compute}
-    task = upscale.layer(header, UPSCALE, None)
+    task = opening.operator(header, UPSCALE, None)
     config = resolve([Layer(name, header.config), task, Layer("benchmark", tables)])
-    compute = hardware.compute(**config["compute"])
-    ready = upscale.load(place, config, compute, UPSCALE, exact=exact)
-    calls = cost.plan(config, ready.denoiser.schedule)[1] or 0
+    opened = Opened(place, header, config)
+    restore = restorer.opened(opened, hardware.compute(**config["compute"]), exact=exact)
+    calls = cost.plan(config, restore.model.schedule)[1] or 0
     key = {"model": header.hash, "dtype": job.dtype, **sampling(config)}
-    return Subject(ready, calls, key)
+    return Subject(opened, restore, calls, key)
 
 
-def enlarged(ready: Upscaler, small: Tensor, batch: int) -> Tensor:
+def enlarged(subject: Subject, small: Tensor, batch: int) -> Tensor:
     """The digits uint8 [N, 1, 28, 28] that a model makes of small ones, without their class."""
-    name = upscale.class_of(None, {}, ready.config, ready.info)
-    number = classes.one(name, ready.config, ready.info)
+    _, header, config = subject.opened
+    number = classes.one(classes.fixed(None, config), config, header.data)
     parts = []
     for first in range(0, len(small), batch):
         rows = [Wish(low, first + i, number) for i, low in enumerate(small[first : first + batch])]
-        restored = ready(rows)
+        restored = subject.restore(rows)
         if restored is None:
             raise Refusal("stopped")
         parts.append(restored.images)
@@ -118,7 +120,7 @@ def measured(
     if subject is None:
         results = plain(method, digits.small)
     else:
-        results = enlarged(subject.upscaler, digits.small, batch)
+        results = enlarged(subject, digits.small, batch)
     seconds = round(time.perf_counter() - began, 1)
     calls = subject.calls if subject else 0
     return {**scores(scorer, digits, results), "calls": calls, "seconds": seconds}

@@ -275,8 +275,8 @@ class TestUpscaling:
         subject = scripts.upscaling.load("mnist", 2, job, exact=False)
         assert subject.calls == 2
         small = scripts.upscaling.test_digits(3).small
-        together = scripts.upscaling.enlarged(subject.upscaler, small, 3)
-        apart = scripts.upscaling.enlarged(subject.upscaler, small, 2)
+        together = scripts.upscaling.enlarged(subject, small, 3)
+        apart = scripts.upscaling.enlarged(subject, small, 2)
         assert int((together.int() - apart.int()).abs().max()) <= 1
 
 
