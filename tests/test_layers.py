@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import ddpm_cli
+from ddpm_cli.cli import VERBS
 from ddpm_cli.settings import catalog
 
 ROOT = Path(ddpm_cli.__file__).parent
@@ -240,3 +241,10 @@ def test_there_are_no_cycles() -> None:
 
 def test_there_is_no_utils_module() -> None:
     assert not [path for path in MODULES if path.stem in ("utils", "util", "helpers", "common")]
+
+
+def test_a_verb_is_a_command_a_pipeline_and_a_test() -> None:
+    for verb in (module.__name__.rpartition(".")[2] for module in VERBS):
+        for place in (ROOT / "commands" / f"{verb}.py", ROOT / "pipelines" / f"{verb}.py"):
+            assert place.is_file(), place
+        assert (Path(__file__).parent / "commands" / f"test_{verb}.py").is_file(), verb

@@ -1,33 +1,9 @@
 """`ddpm info`: what a model or an image is, and how to make it again."""
 
-import shlex
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import click
 
-from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.options import shared
-from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings.checks import CLASSIFIER
-from ddpm_cli.settings.toml import dump_toml, toml_value
-
-if TYPE_CHECKING:
-    from ddpm_cli.files.checkpoints.header import Header
-
-# Tables of a model's configuration that say what it is.
-SHOWN = (
-    "task",
-    "data",
-    "schedule",
-    "network",
-    "parameterization",
-    "loss",
-    "sampler",
-    "levels",
-)
+from ddpm_cli.settings.requests import Info
 
 
 @click.command(
@@ -53,99 +29,8 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
 
     Without TARGET: the model that ddpm sample would use. - reads one PNG from standard input.
     """
-    from ddpm_cli.files import provenance
+    request = Info(target=target, as_command=as_command, as_toml=as_toml, as_json=as_json)
 
-    record = _record(target)
-    if record is not None:
-        if as_command:
-            console.result(shlex.join(provenance.replay(record, target or "-")))
-        else:
-            _show(record, as_json)
-        return
-    if as_command:
-        raise ConfigError(
-            "--command: only for samples: name a .png, .npz or .safetensors that ddpm made"
-        )
-    config, facts = _model(target)
-    if as_toml:
-        console.result(dump_toml(config).rstrip("\n"))
-    else:
-        _show(facts, as_json)
+    from ddpm_cli.pipelines import info
 
-
-def _record(target: str | None) -> dict[str, Any] | None:
-    """What a file of samples says of its own making; None of a model."""
-    from ddpm_cli.files import records
-    from ddpm_cli.files.checkpoints import latents
-    from ddpm_cli.files.images import metadata
-
-    path = Path(target or "")
-    if path.suffix in (".safetensors", ".npz") and path.is_file():
-        return records.of_samples(path) or latents.record(path)
-    if path.suffix in (".csv", ".npy", ".gif"):
-        fix = "samples as .png, .npz or .safetensors say how they were made"
-        raise Refusal(f"{target}: this kind of file holds no record of its making", fix)
-    if target != "-" and not path.name.lower().endswith(".png"):
-        return None
-    record = metadata.read(console.binary_input() if target == "-" else path)
-    if not record:
-        raise Refusal(f"{target}: no ddpm made this image, or its metadata was stripped")
-    return record
-
-
-def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Configuration and facts of a checkpoint."""
-    from ddpm_cli.files.checkpoints import find
-    from ddpm_cli.files.checkpoints.header import parameters, read_header, shapes
-
-    path = find.find(target).path
-    header = read_header(path, verify=True)
-    facts: dict[str, Any] = {
-        "file": str(path),
-        "hash": header.hash,
-        "version": header.version,
-        "kind": header.kind,
-    }
-    if header.fitted is not None:
-        return header.config, facts | _belonging(header, path)
-    facts |= {
-        "summary": header.config.get("summary", ""),
-        "parameters": parameters(shapes(path), header.kind),
-        "step": header.step,
-        "images_seen": header.step * header.config["train"]["batch"],
-        "shape": list(header.data.shape),
-        "classes": list(header.data.classes or ()),
-    }
-    draws = header.task != CLASSIFIER
-    for table in SHOWN:
-        if table in header.config and (draws or table not in configuration.SAMPLING):
-            facts[table] = header.config[table]
-    return header.config, facts
-
-
-def _belonging(header: "Header", path: Path) -> dict[str, Any]:
-    """How moments were measured and which model they belong to, its file if it is beside them."""
-    from ddpm_cli.files.checkpoints import moments
-    from ddpm_cli.files.checkpoints.header import read_header
-
-    fitted = dict(header.fitted or {})
-    model = path.with_name(path.name.replace(f"{moments.SUFFIX}.", ".", 1))
-    there = model != path and model.is_file()
-    same = there and read_header(model).hash == fitted.get("model")
-    return fitted | {"model_file": str(model) if same else None}
-
-
-def _show(facts: Mapping[str, Any], as_json: bool) -> None:
-    """Print facts one a line, or as one JSON object."""
-    if as_json:
-        console.json_line(facts)
-        return
-    width = max(map(len, facts))
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            value = toml_value(value)
-        elif isinstance(value, list):
-            value = " ".join(map(str, value))
-        elif value is None:
-            value = "drawn from the seed" if key == "class" else "none"
-        console.result(f"{key:{width}}  {value}")
+    info.run(request)

@@ -2,10 +2,7 @@
 
 import click
 
-from ddpm_cli import console
 from ddpm_cli.options import completion, shared
-from ddpm_cli.settings import config, presets, recipes
-from ddpm_cli.settings.toml import dump_toml
 
 
 @click.command(
@@ -26,22 +23,6 @@ def command(name: str | None, as_json: bool) -> None:
     folder presets here, in the user's configuration folder and in the package, in this
     order. One preset may start from another: extends = "mnist".
     """
-    if name is not None:
-        _print_one(name, as_json)
-        return
-    listed = presets.list_presets()
-    width = max((len(preset) for preset, _, _ in listed), default=0)
-    for preset, summary, where in listed:
-        if as_json:
-            console.json_line({"name": preset, "summary": summary, "where": where})
-        else:
-            origin = "" if where == "packaged" else f"  [{where}]"
-            console.result(f"{preset:{width}}  {summary}{origin}".rstrip())
+    from ddpm_cli.pipelines import presets
 
-
-def _print_one(name: str, as_json: bool) -> None:
-    resolved = config.resolve(recipes.expand(presets.layers(name)))
-    if as_json:
-        console.json_line(resolved)
-    else:
-        console.result(dump_toml(resolved).rstrip("\n"))
+    presets.run(name, as_json=as_json)

@@ -1,29 +1,15 @@
 """`ddpm schedule`: print or plot the noise levels of a schedule."""
 
-import csv
-import io
-import math
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, Refusal, missing_extra
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import listing, reading, shared
-from ddpm_cli.settings import config
-from ddpm_cli.settings.config import Layer
-
-if TYPE_CHECKING:
-    from ddpm_cli.diffusion.schedules import Schedule
-
-
-# t: the papers' 1..T, or the time in [0, 1] of a continuous process. index: as stored, 0..T-1.
-COLUMNS = ("t", "index", "sigma", "alpha", "logsnr", "beta", "abar")
-Row = dict[str, float | None]
-PLOTTED = 1000  # points of a curve
+from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.settings.requests import Levels
 
 
 @click.command(
@@ -67,64 +53,22 @@ def command(
     """
     if as_csv + as_json + (plot is not None) > 1:
         raise click.UsageError("Give only one of --csv, --json and --plot.")
-    count = PLOTTED if plot is not None else _row_count(rows)
-    table = tabulate(_schedule(ctx, model), count)
-    if plot is not None:
-        _plot(table, plot, force)
-        console.result(str(plot))
-        return
-    if as_json:
-        for row in table:
-            console.json_line({key: _finite(value) for key, value in row.items()})
-    else:
-        console.result(_csv(table) if as_csv else _text(table))
+    count = _row_count(rows)
+    request = Levels(rows=count, as_csv=as_csv, as_json=as_json, plot=plot, force=force)
 
-
-def tabulate(schedule: "Schedule", count: int | None) -> list[Row]:
-    """Return `count` evenly spaced rows of a schedule, all of them if None."""
-    import torch
-
-    steps = schedule.steps
-    if steps is None and count is None:
-        raise ConfigError("--rows all: this schedule is continuous; give a number of rows")
-    length = steps or count or 1
-    t = torch.arange(1, length + 1, dtype=torch.float64) / length
-    if steps is None:
-        t = torch.linspace(0, 1, length, dtype=torch.float64)
-    with torch.no_grad():  # a learned schedule is a network
-        sigma = schedule.sigma(t)
-    alpha = schedule.alpha(sigma)
-    abar = alpha**2
-    beta = 1 - abar / torch.cat([torch.ones_like(abar[:1]), abar[:-1]])
-    chosen = torch.linspace(0, length - 1, min(count or length, length)).round().long().tolist()
-    return [
-        {
-            "t": i + 1 if steps else float(t[i]),
-            "index": i if steps else None,
-            "sigma": float(sigma[i]),
-            "alpha": float(alpha[i]),
-            "logsnr": float(-2 * sigma[i].log()),
-            "beta": float(beta[i]) if steps else None,
-            "abar": float(abar[i]),
-        }
-        for i in chosen
-    ]
-
-
-def _schedule(ctx: click.Context, model: str | None) -> "Schedule":
-    """The schedule that is asked for; torch is imported when no setting can be wrong any more."""
     from ddpm_cli.files.checkpoints import find
     from ddpm_cli.files.checkpoints.header import read_header
 
-    place = None if model is None else find.find(model)
-    header = None if place is None else read_header(place.path)
-    trained = Layer(place.name, header.config) if place and header else None
-    settings = config.resolve(reading.layers(ctx, header=trained))
-    from ddpm_cli.models import build
+    known = None
+    if model is not None:
+        place = find.find(model)
+        known = place, read_header(place.path)
+    trained = Layer(known[0].name, known[1].config) if known else None
+    config = resolve(reading.layers(ctx, header=trained))
 
-    if place and header and settings["schedule"] == header.config["schedule"]:
-        return build.schedule_of(header, place.path)
-    return build.schedule(settings)
+    from ddpm_cli.pipelines import schedule
+
+    schedule.run(request, config, known)
 
 
 def _row_count(text: str) -> int | None:
@@ -133,53 +77,3 @@ def _row_count(text: str) -> int | None:
     if not re.fullmatch("[1-9][0-9]{0,8}", text):
         raise ConfigError(f"--rows {text!r}: give a number from 1 to 999999999, or all")
     return int(text)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _csv(table: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(row.values() for row in table)
-    return text.getvalue().rstrip("\n")
-
-
-def _text(table: Sequence[Row]) -> str:
-    cells = [["-" if value is None else f"{value:.6g}" for value in row.values()] for row in table]
-    lines = [list(COLUMNS), *cells]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
-        for line in lines
-    )
-
-
-def _plot(table: Sequence[Row], path: Path, force: bool) -> None:
-    """Draw log-SNR, and native signal and noise, over time."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise missing_extra("matplotlib", "plot") from None
-    from ddpm_cli.files import atomic
-
-    if path.exists() and not force:
-        raise Refusal(f"{path}: exists already", "--force replaces it")
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    times = [row["t"] for row in table]
-    left.plot(times, [row["logsnr"] for row in table])
-    left.set(xlabel="t", ylabel="log signal-to-noise ratio")
-    right.plot(times, [row["alpha"] for row in table], label="signal: alpha")
-    noise = [(row["alpha"] or 0) * (row["sigma"] or 0) for row in table]
-    right.plot(times, noise, label="noise: alpha * sigma")
-    right.set(xlabel="t")
-    right.legend()
-    picture = io.BytesIO()
-    try:
-        figure.savefig(picture, format=path.suffix.lstrip(".").lower() or "png")
-    except ValueError:
-        raise ConfigError(f"--plot {path}: unknown kind of picture; end it in .png") from None
-    atomic.write(path, picture.getvalue(), replace=force)

@@ -9,6 +9,7 @@ from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config
 
 NULL = "none"  # the class that label dropout trained
@@ -25,7 +26,7 @@ def numbers(
     """
     if label is None:
         return classes_for(seeds, config, info)
-    if not config["network"].get("classes"):
+    if not checks.classes(config):
         raise ConfigError("--class: this model was trained without classes; leave it out")
     if label == NULL:
         _check_null(config)
@@ -45,7 +46,7 @@ def _check_null(config: Config) -> None:
 
 def known(config: Config, info: DataInfo) -> list[str]:
     """The names of a model's classes, in the order of their numbers."""
-    return list(info.classes or map(str, range(config["network"].get("classes", 0))))
+    return list(info.classes or map(str, range(checks.classes(config))))
 
 
 def listed(label: str, names: Sequence[str]) -> list[int]:
@@ -95,7 +96,7 @@ def one(label: str | None, config: Config, info: DataInfo) -> int | None:
 
 def fixed(label: str | None, config: Config) -> str | None:
     """The class of images that are given: the one asked for, else the null class if any."""
-    return NULL if label is None and config["network"].get("classes") else label
+    return NULL if label is None and checks.classes(config) else label
 
 
 def class_of(seed: int, classes: int, info: DataInfo) -> int:
@@ -108,7 +109,7 @@ def class_of(seed: int, classes: int, info: DataInfo) -> int:
 
 def classes_for(seeds: Sequence[int], config: Config, info: DataInfo) -> list[int] | None:
     """A class for each seed if the network takes classes, else None."""
-    classes = config["network"].get("classes")
+    classes = checks.classes(config)
     if not classes:
         return None
     return [class_of(seed, classes, info) for seed in seeds]

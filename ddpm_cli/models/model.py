@@ -24,6 +24,7 @@ from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.walks import Batch, Chunk, Walk
+from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config
 
 
@@ -63,7 +64,7 @@ class Model(NamedTuple):
         settings = self.config.get("guidance", {})
         if "classes" not in seen or not guidance.is_guiding(settings):
             return self.denoiser.bind(**seen)
-        null = torch.full_like(seen["classes"], self.config["network"]["classes"])
+        null = torch.full_like(seen["classes"], checks.classes(self.config))
         return guidance.guidance(self.denoiser, seen, seen | {"classes": null}, **settings)
 
     def parts(self, walk: Walk, count: int) -> Iterator[slice]:

@@ -22,7 +22,7 @@ from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import cascade, opening, sample
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.sample import Labels
-from ddpm_cli.settings import code_names
+from ddpm_cli.settings import checks, code_names
 from ddpm_cli.settings.checks import CLASSIFIER
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Config
@@ -188,7 +188,7 @@ class Told(NamedTuple):
 
     def numbers(self, seeds: Sequence[int]) -> list[int] | None:
         """The numbers of the classes of seeds; None for a model without classes."""
-        if not self.config["network"].get("classes"):
+        if not checks.classes(self.config):
             return None
         if self.space.config is self.config or self.label == classes.NULL:
             return classes.numbers(self.label, seeds, self.config, self.info)

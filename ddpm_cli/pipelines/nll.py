@@ -17,6 +17,7 @@ from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel
+from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.requests import LIKELIHOOD, Method, Nll
 
@@ -70,7 +71,7 @@ def _task(request: Nll, opened: Opened | None) -> Task:
     if label != OWN:
         label = classes.fixed(label, config)
         classes.numbers(label, [0], config, header.data)  # an unknown class is refused here
-    elif not config["network"].get("classes"):
+    elif not checks.classes(config):
         raise ConfigError("--class own: this model was trained without classes; leave it out")
     return Task(request, opened._replace(config=config), measure, schedule, label, calls)
 

@@ -4,6 +4,7 @@ from ddpm_cli.data.image_set import Data
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models.classes import ALL, NULL, OWN
+from ddpm_cli.settings import checks
 from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training.distributed import Group
@@ -37,7 +38,7 @@ def refuse_unsuited(config: Config, data: Data) -> None:
 def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
     _refuse_classifier(config, info)
-    count, have = config["network"].get("classes", 0), len(info.classes or ())
+    count, have = checks.classes(config), len(info.classes or ())
     if count and count != have:
         raise ConfigError(
             f"network.classes: {count} asked for, but the data has {have}; "

@@ -16,6 +16,11 @@ def purpose(config: Config) -> str:
     return str(config.get("task", {}).get("name", ""))
 
 
+def classes(config: Config) -> int:
+    """How many classes the network takes; 0 if it takes none. The null class is not counted."""
+    return int(config.get("network", {}).get("classes", 0))
+
+
 def refuse_other_training(trained: Config, config: Config, free: Sequence[str]) -> None:
     """Refuse settings, but for the tables `free`, that a checkpoint was not trained with."""
     changed = [
@@ -36,7 +41,7 @@ def check_guidance(config: Config) -> None:
             fix = "set guidance.scale, too"
             raise ConfigError(f"guidance.{idle[0]}: of no use where guidance.scale is 1; {fix}")
         return
-    if not config["network"].get("classes"):
+    if not classes(config):
         fix = "guide it by a classifier: ddpm guide --classifier"
         raise ConfigError(f"guidance.scale: this model was trained without classes; {fix}")
     if not config["train"]["drop_class"]:

@@ -286,3 +286,24 @@ class Fit:
     minutes: float = 10.0
     trajectory: int | None = None
     seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """`ddpm info`: what `target` is, in words, as JSON, as TOML or as a command."""
+
+    target: str | None = None
+    as_command: bool = False
+    as_toml: bool = False
+    as_json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Levels:
+    """`ddpm schedule`: so many rows of a schedule, None for all, or the picture `plot`."""
+
+    rows: int | None = 20
+    as_csv: bool = False
+    as_json: bool = False
+    plot: Path | None = None
+    force: bool = False
