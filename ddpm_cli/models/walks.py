@@ -62,7 +62,7 @@ def prepared(config: Config, schedule: Schedule, top: Tensor | None = None) -> W
         build.corrector(config),
         build.ascend(config),
         build.wrapper(config),
-        build.constraint(config) if config["constraints"] else None,
+        build.constraint(config) if config.get("constraints") else None,
         build.is_adaptive(config),
     )
 

@@ -9,7 +9,8 @@ import torch
 
 from ddpm_cli import console, hardware
 from ddpm_cli.errors import Refusal
-from ddpm_cli.evaluation.oracles import ORACLES, Verdict
+from ddpm_cli.evaluation import oracles
+from ddpm_cli.evaluation.oracles import Verdict
 from ddpm_cli.files.checkpoints.checkpoint import load, save
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.hardware import Compute
@@ -45,7 +46,7 @@ def run(config: Config, *, as_json: bool) -> None:
 
 def _verdicts(compute: Compute) -> Iterator[tuple[str, str, Verdict]]:
     """Every check: its name, what it measures, and how it came out."""
-    for oracle in ORACLES:
+    for oracle in oracles.ORACLES:
         summary = (oracle.__doc__ or "").split("\n")[0]
         yield oracle.__name__, summary, oracle(compute.device, compute.dtype)
     for check in (_batch_independence, _checkpoint):
