@@ -135,7 +135,7 @@ def noise(seeds: Sequence[int]) -> Rng:
     return Rng([keyed(seed, "noised") for seed in seeds])
 
 
-class Task(NamedTuple):
+class Work(NamedTuple):
     """What to do with each image; sigma: the level that noise is added up to, or None."""
 
     opened: Opened
@@ -151,15 +151,15 @@ def run(request: Encode, opened: Opened) -> None:
     targets.refuse_existing(request.output, use.force)
     sources = inputs.sources(request.inputs)
     inputs.mode_of(opened.header.data.shape)
-    task = _task(request, opened)
-    console.say(f"{len(sources)} images, {task.price}")
+    work = _planned(request, opened)
+    console.say(f"{len(sources)} images, {work.price}")
     if use.dry_run:
-        opening.shown(task.opened.config)
+        opening.shown(work.opened.config)
         return
-    _encode(request, task, sources)
+    _encode(request, work, sources)
 
 
-def _task(request: Encode, opened: Opened) -> Task:
+def _planned(request: Encode, opened: Opened) -> Work:
     """What is asked for; what has no effect is refused."""
     place, header, config = opened
     schedule = build.schedule_of(header, place.path)
@@ -173,14 +173,14 @@ def _task(request: Encode, opened: Opened) -> Task:
         sigma, price = None, f"{moves} steps, {counted}{again}"
     label = classes.fixed(request.use.label, config)
     classes.one(label, config, header.data)
-    return Task(opened._replace(config=config), label, sigma, schedule, price)
+    return Work(opened._replace(config=config), label, sigma, schedule, price)
 
 
-def _encode(request: Encode, task: Task, sources: Sequence[Source]) -> None:
+def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
     """Encode batch by batch, report each image, and write the file."""
     use, size = request.use, request.use.batch or BATCH
     failures, parts, names = Failures(len(sources)), list[Tensor](), list[str]()
-    encode, rows = _way(request, task), _rows(request, task, sources, failures)
+    encode, rows = _way(request, work), _rows(request, work, sources, failures)
     with console.progress(len(sources), "images") as bar:
         while batch := list(islice(rows, size)):
             images = torch.stack([image for _, _, image in batch])
@@ -192,7 +192,7 @@ def _encode(request: Encode, task: Task, sources: Sequence[Source]) -> None:
             _report(encoded, names[-len(batch) :], use.as_json)
             bar.advance(len(batch))
     if names:
-        _save(request, task, torch.cat(parts), names, [source.name for source in sources])
+        _save(request, work, torch.cat(parts), names, [source.name for source in sources])
         if use.as_json:
             console.json_line({"path": str(request.output)})
         else:
@@ -201,10 +201,10 @@ def _encode(request: Encode, task: Task, sources: Sequence[Source]) -> None:
 
 
 def _rows(
-    request: Encode, task: Task, sources: Sequence[Source], failures: Failures
+    request: Encode, work: Work, sources: Sequence[Source], failures: Failures
 ) -> Iterator[tuple[int, str, Tensor]]:
     """Number, name and pixels uint8 [C, H, W] of each image that can be read."""
-    shape, look = task.opened.header.data.shape, request.look
+    shape, look = work.opened.header.data.shape, request.look
 
     def read(numbered: tuple[int, Source]) -> tuple[int, str, Tensor]:
         number, source = numbered
@@ -214,15 +214,15 @@ def _rows(
     return failures.passing(read, enumerate(sources))
 
 
-def _way(request: Encode, task: Task) -> Callable[[Tensor, list[int]], Encoded | None]:
+def _way(request: Encode, work: Work) -> Callable[[Tensor, list[int]], Encoded | None]:
     """What turns pixels and seeds of a batch into latents; None if the process should stop."""
-    if task.sigma is not None:
-        return partial(forward, sigma=task.sigma, schedule=task.schedule)
-    place, _, config = task.opened
+    if work.sigma is not None:
+        return partial(forward, sigma=work.sigma, schedule=work.schedule)
+    place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
 
     def walk(images: Tensor, seeds: list[int]) -> Encoded | None:
-        numbers = classes.numbers(task.label, seeds, config, coder.model.info)
+        numbers = classes.numbers(work.label, seeds, config, coder.model.info)
         return walked(coder, images, numbers, is_checked=request.is_checked)
 
     return walk
@@ -241,9 +241,9 @@ def _report(encoded: Encoded, names: Sequence[str], as_json: bool) -> None:
             console.result(f"{name}  {decibels:.1f} dB, {differ}")
 
 
-def _save(request: Encode, task: Task, z: Tensor, names: list[str], listed: list[str]) -> None:
+def _save(request: Encode, work: Work, z: Tensor, names: list[str], listed: list[str]) -> None:
     """Write the latents, with what `ddpm info` and `ddpm sample --from` need to know."""
-    (place, header, config), use = task.opened, request.use
+    (place, header, config), use = work.opened, request.use
     compute = hardware.compute(**config["compute"])
     record = provenance.record(
         "encode",
@@ -252,15 +252,15 @@ def _save(request: Encode, task: Task, z: Tensor, names: list[str], listed: list
         config,
         compute,
         use.batch or BATCH,
-        label=task.label,
+        label=work.label,
         arguments=use.words,
     )
-    sigma = walks.prepared(config, task.schedule).levels[0] if task.sigma is None else task.sigma
+    sigma = walks.prepared(config, work.schedule).levels[0] if work.sigma is None else work.sigma
     # The two number formats disagree by some 6 dB, so decoding takes the same one.
     settings = header.config["compute"] | {"dtype": record["dtype"]}
     header = header._replace(config=config | {"compute": settings})
     record |= {"inputs": listed}
     request.output.parent.mkdir(parents=True, exist_ok=True)
     latents_file.save(
-        latents_file.Latents(request.output, z, sigma, names, record, task.sigma is None, header)
+        latents_file.Latents(request.output, z, sigma, names, record, work.sigma is None, header)
     )

@@ -77,7 +77,7 @@ def run(request: Guide, opened: Opened) -> None:
     config = cost.sized(opened.config, schedule, use.calls)
     steering = steered(request, opened._replace(config=config), schedule)
     label, names = steering.labels.label, steering.names
-    task = sample.Task(
+    work = sample.Work(
         "guide",
         use,
         draw,
@@ -89,7 +89,7 @@ def run(request: Guide, opened: Opened) -> None:
         steer=steering.load if config["guides"] else None,
         judges=steering.judges,
     )
-    sample.carry_out(task, lambda calls: cost.words(calls) + described(config))
+    sample.carry_out(work, lambda calls: cost.words(calls) + described(config))
 
 
 def described(config: Config) -> str:

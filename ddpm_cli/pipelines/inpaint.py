@@ -113,7 +113,7 @@ class Filler(NamedTuple):
         return batch._replace(start=start, constraint=constraint)
 
 
-class Task(NamedTuple):
+class Work(NamedTuple):
     """What to do with each image; price: what that takes, in words."""
 
     request: Inpaint
@@ -126,17 +126,17 @@ class Task(NamedTuple):
 def run(request: Inpaint, opened: Opened) -> None:
     """Fill the holes that a request names with a model and its settings."""
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
-    task = _task(request, opened)
-    console.say(f"{len(sources) * len(seeds)} images, {task.price}")
+    work = _planned(request, opened)
+    console.say(f"{len(sources) * len(seeds)} images, {work.price}")
     if request.use.dry_run:
-        opening.shown(task.opened.config)
+        opening.shown(work.opened.config)
         return
     existing = {"force": request.use.force, "skip_existing": request.skip_existing}
     target = open_results(request.output, sources, seeds, default="inpainted", **existing)
-    _inpaint(task, sources, target)
+    _inpaint(work, sources, target)
 
 
-def _task(request: Inpaint, opened: Opened) -> Task:
+def _planned(request: Inpaint, opened: Opened) -> Work:
     """What is asked for; what makes no sense is refused before any work."""
     place, header, config = opened
     shape = header.data.shape
@@ -148,7 +148,7 @@ def _task(request: Inpaint, opened: Opened) -> Task:
     moves, each = cost.plan(config, schedule)
     calls = f"{each} network calls" if each else "network calls as it needs them"
     price = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"
-    return Task(request, opened._replace(config=config), label, page, price)
+    return Work(request, opened._replace(config=config), label, page, price)
 
 
 def _canvas(request: Inpaint, shape: tuple[int, ...]) -> Canvas:
@@ -172,14 +172,14 @@ def _canvas(request: Inpaint, shape: tuple[int, ...]) -> Canvas:
     )
 
 
-def _inpaint(task: Task, sources: Sequence[Source], target: Results) -> None:
+def _inpaint(work: Work, sources: Sequence[Source], target: Results) -> None:
     """Fill the holes of a batch of proposals after the other, and write each."""
-    place, _, config = task.opened
-    use, filler = task.request.use, Filler.of(model.opened(place, config), task.label)
+    place, _, config = work.opened
+    use, filler = work.request.use, Filler.of(model.opened(place, config), work.label)
     size = use.batch or BATCH
-    record = filler.model.record("inpaint", size, label=task.label, words=use.words)
+    record = filler.model.record("inpaint", size, label=work.label, words=use.words)
     failures = Failures(len(sources))
-    jobs = _jobs(task, sources, target, failures)
+    jobs = _jobs(work, sources, target, failures)
     with console.progress(len(target.paths) or 1, "images") as bar:
         while batch := list(islice(jobs, size)):
             if not filler.fill([job for _, job, _ in batch]):
@@ -191,12 +191,12 @@ def _inpaint(task: Task, sources: Sequence[Source], target: Results) -> None:
 
 
 def _jobs(
-    task: Task, sources: Sequence[Source], target: Results, failures: Failures
+    work: Work, sources: Sequence[Source], target: Results, failures: Failures
 ) -> Iterator[tuple[Input, Job, Tensor]]:
     """The proposals that are still wanted: the image, the work on it, and its hole."""
     wanted = [source for source in sources if target.missing(source.name)]
-    _, *side = task.opened.header.data.shape
-    for image, hole in failures.passing(task.canvas.read, wanted):
+    _, *side = work.opened.header.data.shape
+    for image, hole in failures.passing(work.canvas.read, wanted):
         order = windows.order(~hole[0], (side[0], side[1]))
         if len(order) > 1:
             console.say(f"{image.name}: {len(order)} windows")

@@ -24,7 +24,7 @@ from ddpm_cli.settings.requests import Interpolate
 BATCH = 64
 
 
-class Task(NamedTuple):
+class Work(NamedTuple):
     """What to do: between which ends, at which places (see latents.positions).
 
     sigma: the level at which the ends are given noise, if they do not walk.
@@ -48,16 +48,16 @@ def run(request: Interpolate, opened: Opened) -> None:
     """Make the frames that a request asks for with a model and its settings."""
     shape = opened.header.data.shape
     inputs.mode_of(shape)
-    task = _task(request, opened)
-    console.say(task.price)
+    work = _planned(request, opened)
+    console.say(work.price)
     if request.use.dry_run:
-        opening.shown(task.opened.config)
+        opening.shown(work.opened.config)
         return
-    count, force, speed = len(task.places), request.use.force, request.speed
-    _interpolate(task, open_frames(request.output, count, shape, force=force, speed=speed))
+    count, force, speed = len(work.places), request.use.force, request.speed
+    _interpolate(work, open_frames(request.output, count, shape, force=force, speed=speed))
 
 
-def _task(request: Interpolate, opened: Opened) -> Task:
+def _planned(request: Interpolate, opened: Opened) -> Work:
     """What is asked for; what makes no sense is refused before any work."""
     place, header, config = opened
     sources = _ends(request)
@@ -81,7 +81,7 @@ def _task(request: Interpolate, opened: Opened) -> Task:
     if sources and sigma is None:
         price += f", and about as many for each of the {ends} ends"
     opened = opened._replace(config=config)
-    return Task(request, opened, sources, label, sigma, blend, places, price)
+    return Work(request, opened, sources, label, sigma, blend, places, price)
 
 
 def _ends(request: Interpolate) -> list[Source]:
@@ -94,34 +94,34 @@ def _ends(request: Interpolate) -> list[Source]:
     return sources
 
 
-def _interpolate(task: Task, target: Frames) -> None:
+def _interpolate(work: Work, target: Frames) -> None:
     """Make the frames, say how close the ends came, and write them."""
-    place, _, config = task.opened
+    place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
-    images = _images(task, coder)
-    frames = _frames(task, coder, images)
+    images = _images(work, coder)
+    frames = _frames(work, coder, images)
     if frames is None:
         return
     walks.refuse_not_finite(frames, "values that are not finite", "more --steps")
-    if images is not None and task.sigma is None:
-        _report(frames[:: task.request.count - 1], coder.model.to_values(images))
-    for path in target.write(coder.model.to_pixels(frames), _record(task, coder)):
-        if task.request.use.as_json:
+    if images is not None and work.sigma is None:
+        _report(frames[:: work.request.count - 1], coder.model.to_values(images))
+    for path in target.write(coder.model.to_pixels(frames), _record(work, coder)):
+        if work.request.use.as_json:
             console.json_line({"path": str(path)})
         else:
             console.result(str(path))
 
 
-def _frames(task: Task, coder: Coder, images: Tensor | None) -> Tensor | None:
+def _frames(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
     """Find the ends, and walk down from each place between them; None if asked to stop."""
-    blend, parts = (latents.slerp if task.blend == "slerp" else latents.lerp), []
-    with console.progress(len(task.places), "frames") as bar:
-        ends = _starts(task, coder, images)
+    blend, parts = (latents.slerp if work.blend == "slerp" else latents.lerp), []
+    with console.progress(len(work.places), "frames") as bar:
+        ends = _starts(work, coder, images)
         if ends is None:
             return None
-        size = task.request.use.batch or BATCH
-        for states in torch.split(latents.path(ends, task.places, blend), size):
-            part = _descended(task, coder, states)
+        size = work.request.use.batch or BATCH
+        for states in torch.split(latents.path(ends, work.places, blend), size):
+            part = _descended(work, coder, states)
             if part is None:
                 return None
             parts.append(coder.model.info.restore(part))
@@ -129,33 +129,33 @@ def _frames(task: Task, coder: Coder, images: Tensor | None) -> Tensor | None:
     return torch.cat(parts)
 
 
-def _images(task: Task, coder: Coder) -> Tensor | None:
+def _images(work: Work, coder: Coder) -> Tensor | None:
     """The images at the ends, uint8 [E, C, H, W]; None if the ends are seeds."""
-    if not task.sources:
+    if not work.sources:
         return None
-    look, shape = task.request.look, coder.model.info.shape
-    read = [inputs.read(source, shape, look.fit, look.background) for source in task.sources]
+    look, shape = work.request.look, coder.model.info.shape
+    read = [inputs.read(source, shape, look.fit, look.background) for source in work.sources]
     return torch.stack([image.image for image in read])
 
 
-def _starts(task: Task, coder: Coder, images: Tensor | None) -> Tensor | None:
+def _starts(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
     """States at the ends: latents in units of the prior or, with --at, noised images."""
     if images is None:
-        seeds = task.request.seeds or ()
+        seeds = work.request.seeds or ()
         like = torch.empty((len(seeds), *coder.model.info.shape), dtype=torch.float64)
         return Rng(seeds).normal(like)
     x0 = coder.model.to_values(images).double()
-    if task.sigma is not None:
-        return latents.noised(x0, task.sigma, encode.noise([task.request.seed] * len(x0)))
-    return coder.encode(x0, task.classes(range(len(x0))))
+    if work.sigma is not None:
+        return latents.noised(x0, work.sigma, encode.noise([work.request.seed] * len(x0)))
+    return coder.encode(x0, work.classes(range(len(x0))))
 
 
-def _descended(task: Task, coder: Coder, states: Tensor) -> Tensor | None:
+def _descended(work: Work, coder: Coder, states: Tensor) -> Tensor | None:
     """What comes of states on the path; with --at the noise of the walk, too, is the same."""
-    seeds = [task.request.seed] * len(states)
-    if task.sigma is None:
-        return coder.decode(states, task.classes(seeds))
-    return coder.descend(states, seeds, task.classes(seeds), task.sigma)
+    seeds = [work.request.seed] * len(states)
+    if work.sigma is None:
+        return coder.decode(states, work.classes(seeds))
+    return coder.descend(states, seeds, work.classes(seeds), work.sigma)
 
 
 def _report(ends: Tensor, x0: Tensor) -> None:
@@ -164,12 +164,12 @@ def _report(ends: Tensor, x0: Tensor) -> None:
     console.say(f"the ends come back at {', '.join(decibels)} dB")
 
 
-def _record(task: Task, coder: Coder) -> dict[str, Any]:
+def _record(work: Work, coder: Coder) -> dict[str, Any]:
     """What the frames say of their making."""
-    use = task.request.use
+    use = work.request.use
     record = coder.model.record(
-        "interpolate", use.batch or BATCH, label=task.label, words=use.words
+        "interpolate", use.batch or BATCH, label=work.label, words=use.words
     )
-    if task.sources:
-        return record | {"inputs": [source.name for source in task.sources]}
-    return record | {"seeds": compact(task.request.seeds or ())}
+    if work.sources:
+        return record | {"inputs": [source.name for source in work.sources]}
+    return record | {"seeds": compact(work.request.seeds or ())}

@@ -24,7 +24,7 @@ from ddpm_cli.settings.requests import LIKELIHOOD, Method, Nll
 BATCH = 64
 
 
-class Task(NamedTuple):
+class Work(NamedTuple):
     """How to measure: label is the class of all images, or classes.OWN."""
 
     request: Nll
@@ -37,17 +37,17 @@ class Task(NamedTuple):
 
 def run(request: Nll, opened: Opened | None = None) -> None:
     """Measure what a request names; opened: its model and settings, if they are known already."""
-    task = _task(request, opened)
-    _, header, config = task.opened
+    work = _planned(request, opened)
+    _, header, config = work.opened
     sequel = rows.of_request(request, config, header.data, request.use.batch or BATCH)
-    console.say(f"{sequel.what}, {cost.words(task.calls)}")
+    console.say(f"{sequel.what}, {cost.words(work.calls)}")
     if request.use.dry_run:
         opening.shown(config)
         return
-    _measure(task, sequel)
+    _measure(work, sequel)
 
 
-def _task(request: Nll, opened: Opened | None) -> Task:
+def _planned(request: Nll, opened: Opened | None) -> Work:
     """What is asked for; what would have no effect is refused."""
     opened, schedule = _settled(request, opened)
     _, header, config = opened
@@ -73,7 +73,7 @@ def _task(request: Nll, opened: Opened | None) -> Task:
         classes.numbers(label, [0], config, header.data)  # an unknown class is refused here
     elif not checks.classes(config):
         raise ConfigError("--class own: this model was trained without classes; leave it out")
-    return Task(request, opened._replace(config=config), measure, schedule, label, calls)
+    return Work(request, opened._replace(config=config), measure, schedule, label, calls)
 
 
 def _settled(request: Nll, opened: Opened | None) -> tuple[Opened, Schedule]:
@@ -122,17 +122,17 @@ def _check_files(request: Nll, is_image: bool) -> None:
         raise ConfigError(f"--rate-distortion {curve}: --terms names the same file; give another")
 
 
-def _measure(task: Task, sequel: Sequel) -> None:
+def _measure(work: Work, sequel: Sequel) -> None:
     """Measure batch by batch, report each row, and sum up."""
-    place, _, config = task.opened
-    as_json = task.request.use.as_json
-    measured = model.opened(place, config, moments_file=task.request.moments)
+    place, _, config = work.opened
+    as_json = work.request.use.as_json
+    measured = model.opened(place, config, moments_file=work.request.moments)
     began, bits = time.monotonic(), list[float]()
-    total = None if task.calls is None else task.calls * sequel.total
+    total = None if work.calls is None else work.calls * sequel.total
     with console.progress(total, "network calls") as bar:
-        measure = Meter(measured, task.measure, bar.advance)
+        measure = Meter(measured, work.measure, bar.advance)
         for batch in sequel.rows:
-            per_row = measure(batch.values, batch.numbers, _classes(task, batch))
+            per_row = measure(batch.values, batch.numbers, _classes(work, batch))
             if per_row is None:
                 return
             for name, value in zip(batch.names, per_row.tolist(), strict=True):
@@ -140,16 +140,16 @@ def _measure(task: Task, sequel: Sequel) -> None:
                     _report(name, value, as_json)
                     bits.append(value)
     if bits:
-        _sum_up(task, sequel, bits, measure, time.monotonic() - began)
+        _sum_up(work, sequel, bits, measure, time.monotonic() - began)
     sequel.failures.finish()
 
 
-def _classes(task: Task, batch: Rows) -> Sequence[int] | None:
+def _classes(work: Work, batch: Rows) -> Sequence[int] | None:
     """The class that each row is given."""
-    if task.label == OWN:
+    if work.label == OWN:
         return batch.labels
-    _, header, config = task.opened
-    return classes.numbers(task.label, batch.numbers, config, header.data)
+    _, header, config = work.opened
+    return classes.numbers(work.label, batch.numbers, config, header.data)
 
 
 def _report(name: str, bits: float, as_json: bool) -> None:
@@ -163,44 +163,44 @@ def _report(name: str, bits: float, as_json: bool) -> None:
         console.detail(f"{name}  {bits:.4f} bits/dim")
 
 
-def _sum_up(task: Task, sequel: Sequel, bits: list[float], measure: Meter, seconds: float) -> None:
+def _sum_up(work: Work, sequel: Sequel, bits: list[float], measure: Meter, seconds: float) -> None:
     """Print the mean, then write the files that are asked for."""
-    request, (place, header, config) = task.request, task.opened
+    request, (place, header, config) = work.request, work.opened
     mean, error = meter.mean(bits)
     values = {
         "model": place.name,
         "hash": header.hash,
         "data": sequel.what,
-        "class": task.label,
-        "seed": task.measure.seed,
+        "class": work.label,
+        "seed": work.measure.seed,
         "images": len(bits),
         "bits": mean,
         "bits_error": error,
         "nats": mean * math.log(2),
-        "levels": 2**task.measure.bits if header.data.is_image else None,
+        "levels": 2**work.measure.bits if header.data.is_image else None,
         "offset": measure.offset,
-        "method": meter.described(config, task.measure),
+        "method": meter.described(config, work.measure),
         "calls": measure.calls / measure.rows,
         "seconds": round(seconds, 1),
     }
     if request.use.as_json:
         console.json_line(values)
     else:
-        _say(task, sequel, values)
+        _say(work, sequel, values)
     terms, curve, force = request.terms, request.curve, request.use.force
     if terms is not None:
-        curves.write(terms, measure.curve.terms(task.schedule), force)
+        curves.write(terms, measure.curve.terms(work.schedule), force)
     if curve is not None:
-        rates = measure.curve.rates(task.schedule)
+        rates = measure.curve.rates(work.schedule)
         (curves.plot if curve.suffix == ".png" else curves.write)(curve, rates, force)
 
 
-def _say(task: Task, sequel: Sequel, values: dict[str, Any]) -> None:
+def _say(work: Work, sequel: Sequel, values: dict[str, Any]) -> None:
     """Print the mean, and on stderr how it was measured."""
     mean, error = values["bits"], values["bits_error"]
-    info = task.opened.header.data
+    info = work.opened.header.data
     unit = "bits/dim" if info.is_image else "bits/dim of density"
     within = f", standard error {error:.4f}" if error is not None else ""
     console.result(f"{mean:.4f} {unit}{within} ({mean * math.log(2):.4f} nats)")
     console.say(f"{sequel.what}; {values['method']}; {values['calls']:.0f} network calls an image")
-    console.say(f"{meter.unit(info, task.measure)}; {values['seconds']:.1f} s")
+    console.say(f"{meter.unit(info, work.measure)}; {values['seconds']:.1f} s")

@@ -51,7 +51,7 @@ class Labels(NamedTuple):
         )
 
 
-class Task(NamedTuple):
+class Work(NamedTuple):
     """What to draw: with which model and settings, from where, of which seeds and classes.
 
     verb: the command that makes it again; steer: once it is known where to compute, what
@@ -104,8 +104,8 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         known = classes.known(config, header.data)
         seeds = chosen_seeds(request.draw.seeds, label, known, request.draw.output)
     opened = opened._replace(config=config)
-    task = Task("sample", use, request.draw, opened, schedule, seeds, labels, stages, begin)
-    carry_out(task, cost.words)
+    work = Work("sample", use, request.draw, opened, schedule, seeds, labels, stages, begin)
+    carry_out(work, cost.words)
 
 
 def chosen_seeds(
@@ -122,102 +122,102 @@ def chosen_seeds(
     return seeds.numbers(usual)
 
 
-def carry_out(task: Task, price: Callable[[int | None], str]) -> None:
+def carry_out(work: Work, price: Callable[[int | None], str]) -> None:
     """Say what drawing takes, and draw unless it is a dry run.
 
     price: what so many network calls an image are in words.
     """
-    config = task.opened.config
-    moves, calls = cost.plan(config, task.schedule, task.begin and task.begin.sigma)
-    count = f"{len(task.seeds)} {task.info.noun}"
-    console.say(f"{count}, {moves} steps, {price(calls)}{task.cascade.cost}")
-    if task.use.dry_run:
+    config = work.opened.config
+    moves, calls = cost.plan(config, work.schedule, work.begin and work.begin.sigma)
+    count = f"{len(work.seeds)} {work.info.noun}"
+    console.say(f"{count}, {moves} steps, {price(calls)}{work.cascade.cost}")
+    if work.use.dry_run:
         opening.shown(config)
         return
     # Nobody knew before how many calls an adaptive walk takes; two passes are two rows.
-    _draw(task, moves, [] if calls is None else None)
+    _draw(work, moves, [] if calls is None else None)
 
 
-def _draw(task: Task, moves: int, counted: list[int] | None) -> None:
+def _draw(work: Work, moves: int, counted: list[int] | None) -> None:
     """Open the output, load the model, and walk; counted: is told the rows of network calls."""
-    place, header, config = task.opened
-    model.fitted(config, header, place, task.draw.moments)  # refused before any work
+    place, header, config = work.opened
+    model.fitted(config, header, place, work.draw.moments)  # refused before any work
     group = distributed.group()
-    target, watch = _target(task, group.ranks), _watch(task, group.ranks, moves)
+    target, watch = _target(work, group.ranks), _watch(work, group.ranks, moves)
     compute = hardware.compute(**config["compute"])
     compute = compute._replace(device=distributed.local_device(compute.device, group))
     drawer = model.opened(
         place,
         config,
         compute,
-        moments_file=task.draw.moments,
+        moments_file=work.draw.moments,
         counted=None if counted is None else counted.append,
     )
-    size = task.use.batch or BATCH
-    complete = task.steer(compute) if task.steer else None
+    size = work.use.batch or BATCH
+    complete = work.steer(compute) if work.steer else None
     with target:
-        left = target.missing(task.seeds[group.rank :: group.ranks], task.labels.names)
-        walk = drawer.prepared(task.begin and task.begin.sigma)
-        chunks = drawer.chunks(left, size, _batches(task, drawer, complete), walk)
-        record = _record(task, drawer, size)
-        enlarge = task.cascade.loaded(compute)
-        finish = Finish(target, watch, record, task.labels.names, drawer, enlarge)
-        finish.take(chunks, len(left), task.use.as_json)
+        left = target.missing(work.seeds[group.rank :: group.ranks], work.labels.names)
+        walk = drawer.prepared(work.begin and work.begin.sigma)
+        chunks = drawer.chunks(left, size, _batches(work, drawer, complete), walk)
+        record = _record(work, drawer, size)
+        enlarge = work.cascade.loaded(compute)
+        finish = Finish(target, watch, record, work.labels.names, drawer, enlarge)
+        finish.take(chunks, len(left), work.use.as_json)
     if counted:
         console.say(f"{sum(counted) / len(left):.1f} network calls an image")
 
 
 def _batches(
-    task: Task, drawer: Model, complete: Steer | None
+    work: Work, drawer: Model, complete: Steer | None
 ) -> Callable[[Sequence[int]], Batch]:
     """What the walks of some seeds need: classes, where they start, and what steers them."""
 
     def batch(seeds: Sequence[int]) -> Batch:
-        start = task.begin.states(seeds) if task.begin else None
-        plain = Batch(seeds, drawer.conditions(task.labels.numbers(seeds)), start)
+        start = work.begin.states(seeds) if work.begin else None
+        plain = Batch(seeds, drawer.conditions(work.labels.numbers(seeds)), start)
         return complete(plain) if complete else plain
 
     return batch
 
 
-def _record(task: Task, drawer: Model, size: int) -> dict[str, Any]:
+def _record(work: Work, drawer: Model, size: int) -> dict[str, Any]:
     """What each result says of its making."""
-    record = drawer.record(task.verb, size, label=task.labels.label, words=task.use.words)
-    if task.judges:
-        record["guides"] = list(task.judges)
+    record = drawer.record(work.verb, size, label=work.labels.label, words=work.use.words)
+    if work.judges:
+        record["guides"] = list(work.judges)
     if "operator" in drawer.config:
         record["settings"]["operator"] = drawer.config["operator"]
-    if task.draw.moments is not None:
-        record["moments"] = str(task.draw.moments)
-    return record | task.cascade.record
+    if work.draw.moments is not None:
+        record["moments"] = str(work.draw.moments)
+    return record | work.cascade.record
 
 
-def _target(task: Task, ranks: int) -> Output:
+def _target(work: Work, ranks: int) -> Output:
     """Where the samples go, checked before any work."""
-    default = "guided" if task.verb == "guide" else "samples"
+    default = "guided" if work.verb == "guide" else "samples"
     return samples.open_output(
-        task.draw.output or f"{default}{'.png' if task.info.is_image else '.csv'}",
-        len(task.seeds),
-        task.cascade.shape,
-        force=task.use.force,
-        skip_existing=task.draw.skip_existing,
+        work.draw.output or f"{default}{'.png' if work.info.is_image else '.csv'}",
+        len(work.seeds),
+        work.cascade.shape,
+        force=work.use.force,
+        skip_existing=work.draw.skip_existing,
         ranks=ranks,
-        is_image=task.info.is_image,
+        is_image=work.info.is_image,
     )
 
 
-def _watch(task: Task, ranks: int, moves: int) -> Trajectory | None:
+def _watch(work: Work, ranks: int, moves: int) -> Trajectory | None:
     """Where the walk itself goes, if it is wanted."""
-    output, path, frames = task.draw.output, task.draw.trajectory, task.draw.frames
+    output, path, frames = work.draw.output, work.draw.trajectory, work.draw.frames
     if path is None:
         if frames is not None:
             raise ConfigError("--frames: only with --trajectory")
         return None
-    if ranks > 1 or task.draw.skip_existing:
+    if ranks > 1 or work.draw.skip_existing:
         raise ConfigError("--trajectory: only for one process that makes all samples")
     if output is not None and Path(output).absolute() == path.absolute():
         raise ConfigError(f"--trajectory {path}: -o names the same file; give another")
-    return Trajectory(path, len(task.seeds), task.info, moves, frames, force=task.use.force)
+    return Trajectory(path, len(work.seeds), work.info, moves, frames, force=work.use.force)
 
 
 class Finish(NamedTuple):
