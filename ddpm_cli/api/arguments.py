@@ -1,7 +1,8 @@
 """What Python callers may give: settings, seeds, classes and images, checked as options are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
+from operator import index
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -42,6 +43,9 @@ def refusing(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def layers(settings: Settings | None) -> list[Layer]:
     """Settings by tables or dotted keys, {"sampler": {"eta": 0.5}} or {"sampler.eta": 0.5}."""
+    if not isinstance(settings, Mapping | None):
+        what = type(settings).__name__
+        raise ConfigError(f"settings: {what}; give a dictionary of keys as sampler.eta")
     parts: list[dict[str, Any]] = []
     for key, value in (settings or {}).items():
         table, dot, knob = str(key).partition(".")
@@ -52,15 +56,46 @@ def layers(settings: Settings | None) -> list[Layer]:
 
 def seeds(values: Sequence[int] | int) -> list[int]:
     """Seeds as whole numbers from 0 to 2^32 - 1."""
-    listed = [values] if isinstance(values, int) else list(values)
-    for seed in listed:
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < LIMIT:
-            raise ConfigError(
-                f"seeds: {seed!r} is no seed; give whole numbers from 0 to {LIMIT - 1}"
-            )
+    listed = [_seed(value) for value in _listed(values)]
     if not listed:
         raise ConfigError("seeds: there is none; give one or more")
     return listed
+
+
+def _seed(value: Any) -> int:
+    number = _whole(value)
+    if number is None or not 0 <= number < LIMIT:
+        fix = f"give whole numbers from 0 to {LIMIT - 1}"
+        raise ConfigError(f"seeds: {value!r} is no seed; {fix}")
+    return number
+
+
+def count(name: str, value: Any) -> int:
+    """A whole number from 1 on."""
+    number = _whole(value)
+    if number is None or number < 1:
+        raise ConfigError(f"{name}: {value!r} does not fit; give an integer, at least 1")
+    return number
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number of any library; None of anything else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return index(value)
+    except TypeError:
+        return None
+
+
+def _listed(values: Any) -> list[Any]:
+    """One value or several, as a list."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        return [values]
+    try:
+        return list(values)
+    except TypeError:  # a tensor without axes
+        return [values]
 
 
 def numbers(
@@ -71,8 +106,8 @@ def numbers(
     classes_of: what --class takes, for all of them, or a name or number for each; None draws the
     class from the seed if `is_drawn`, and else is the null class.
     """
-    if classes_of is None or isinstance(classes_of, (str, int)):
-        label = None if classes_of is None else str(classes_of)
+    if classes_of is None or isinstance(classes_of, str) or _whole(classes_of) is not None:
+        label = None if classes_of is None else _label(classes_of)
         label = label if is_drawn else classes.fixed(label, config)
         return classes.numbers(label, seeds, config, info)
     return [classes.one(label, config, info) or 0 for label in labels(classes_of, len(seeds))]
@@ -80,11 +115,18 @@ def numbers(
 
 def labels(classes: Classes, count: int) -> list[str | None]:
     """What --class says for each of so many images: the same for all, or one for each."""
-    if classes is None or isinstance(classes, (str, int)):
-        return [None if classes is None else str(classes)] * count
-    if len(classes) != count:
-        raise ConfigError(f"classes: {len(classes)} for {count} images; give one for each")
-    return [str(label) for label in classes]
+    if classes is None or isinstance(classes, str) or _whole(classes) is not None:
+        return [None if classes is None else _label(classes)] * count
+    listed = _listed(classes)
+    if len(listed) != count:
+        raise ConfigError(f"classes: {len(listed)} for {count} images; give one for each")
+    return [_label(label) for label in listed]
+
+
+def _label(value: Any) -> str:
+    """What --class says for a name or number."""
+    number = None if isinstance(value, str) else _whole(value)
+    return str(value) if number is None else str(number)
 
 
 def images(values: Tensor, shape: Sequence[int], name: str = "images") -> Tensor:

@@ -86,14 +86,15 @@ class Handle(NamedTuple):
 
 def parts(count: int, batch: int) -> Iterator[slice]:
     """Rows of a batch, `batch` at a time."""
+    batch = arguments.count("batch", batch)
     return (slice(first, min(first + batch, count)) for first in range(0, count, batch))
 
 
 def each(seeds: Sequence[int] | int, count: int) -> list[int]:
     """A seed for each image: those given, or consecutive ones from the one given on."""
-    if isinstance(seeds, int):
-        return arguments.seeds(range(seeds, seeds + count))
     listed = arguments.seeds(seeds)
+    if len(listed) == 1 and count > 1:
+        return arguments.seeds(range(listed[0], listed[0] + count))
     if len(listed) != count:
         fix = "give one for each, or the first"
         raise ConfigError(f"seeds: {len(listed)} for {count} images; {fix}")

@@ -204,6 +204,14 @@ class TestParts:
         assert torch.equal(filled[..., :20], wide[..., :20])
         assert not torch.equal(filled[..., 20:40], wide[..., 20:40])
 
+    def test_numbers_of_any_library(self, model: Model) -> None:
+        plain = model.sample([3, 4], classes=[7, 2])
+        numbers, classes = torch.tensor([3, 4]), torch.tensor([7, 2])
+        assert torch.equal(model.sample(numbers, classes), plain)  # type: ignore[arg-type]
+        array, arrays = numbers.numpy(), classes.numpy()
+        assert torch.equal(model.sample(array, arrays), plain)
+        assert torch.equal(model.sample(range(3, 5), ["7", 2]), plain)
+
     def test_settings_in_tables_or_by_keys(self) -> None:
         tables = ddpm_cli.load("mnist", settings={"sampler": {"name": "ddim", "eta": 0.5}})
         keys = ddpm_cli.load("mnist", settings={"sampler.name": "ddim", "sampler.eta": 0.5})
@@ -225,6 +233,12 @@ WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("seeds: -1 is no seed", lambda m: m.sample([-1])),
     ("seeds: 0.5 is no seed", lambda m: m.sample([0.5])),  # type: ignore[list-item]
     ("seeds: there is none", lambda m: m.sample([])),
+    ("seeds: None is no seed", lambda m: m.sample(None)),  # type: ignore[arg-type]
+    ("seeds: True is no seed", lambda m: m.sample([True])),
+    ("--class: no class is named '3.5'", lambda m: m.sample(0, 3.5)),  # type: ignore[arg-type]
+    ("--class: no class is named 'None'", lambda m: m.sample(0, [None])),  # type: ignore[list-item]
+    ("batch: 0 does not fit", lambda m: m.sample(0, batch=0)),
+    ("settings: list", lambda m: m.encode(IMAGE, settings=[1])),  # type: ignore[arg-type]
     ("images: of shape 1x1x8x8, the model takes Nx1x28x28", lambda m: m.encode(SMALL)),
     ("images: values up to 255", lambda m: m.encode(IMAGE + 255)),
     ("images: of torch.int64", lambda m: m.nll(IMAGE.long())),
