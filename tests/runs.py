@@ -18,6 +18,7 @@ from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.pipelines.journal import Journal
 from ddpm_cli.training.state import State
 
+PLAIN = ("--dtype", "float32", "--device", "cpu")
 NETWORK = (
     'network={name="unet", width=8, multipliers=[1, 2], blocks=1, attention=[], patch=2, '
     'classes=10, norm="pixel", dropout=0.1}'
@@ -67,6 +68,18 @@ def ddpm(*words: object) -> Outcome:
         for number, handler in before.items():
             signal.signal(number, handler)
     return Outcome(code, out.buffer.getvalue(), err.buffer.getvalue().decode())
+
+
+def done(*words: object) -> Outcome:
+    """Run a command that shall succeed."""
+    outcome = ddpm(*words)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+def apart(first: Tensor, second: Tensor) -> int:
+    """The largest difference of two pixels, in levels of 255."""
+    return int((first.int() - second.int()).abs().max())
 
 
 def train(data: Path, folder: Path, *words: object) -> Outcome:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import runs
 import torch
-from runs import Outcome, ddpm
+from runs import PLAIN, Outcome, ddpm
 from safetensors.torch import load_file
 
 from ddpm_cli.data.sets import images as sets
@@ -18,15 +18,10 @@ from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import encode_png, open_image
 
-PLAIN = ("--dtype", "float32", "--device", "cpu")
 QUICK = ("--steps", 6, *PLAIN)
 BOUND = ("--method", "vlb", "--steps", 8, *PLAIN)
 
-
-@pytest.fixture(autouse=True)
-def _here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DDPM_MODEL", str(finished))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture(scope="module")
