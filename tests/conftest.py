@@ -113,6 +113,14 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def roll(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A little trained run on the swiss roll, without classes; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("roll") / "run"
+    runs.train_toy("swiss-roll", folder)
+    return folder
+
+
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished run."""

@@ -20,6 +20,7 @@ from ddpm_cli.settings import catalog
 Scale = Callable[[Tensor], tuple[Tensor, Tensor]]
 Channel = Callable[[Tensor], Tensor]  # the learned-variance channel of a state
 
+TWO_POINTS = Mixture([0.5, 0.5], [[-0.5], [0.5]], [[0.0], [0.0]])
 TWO_PIXELS = Mixture([0.4, 0.6], [[0.5, -0.3], [-0.6, 0.4]], [[0.02, 0.05], [0.04, 0.03]])
 FOUR_PIXELS = Mixture(
     [0.4, 0.6],

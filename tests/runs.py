@@ -31,7 +31,10 @@ SETTINGS = (
     "--set", "train.flip=true", "--set", "train.drop_class=0.3",
 )  # fmt: skip
 
-
+TOY = (
+    *PLAIN, "--steps", 20, "--batch", 16, "--set", "data.count=200", "--set", "levels.count=5",
+    "--set", "train.save_every=5", "--set", "train.log_every=5", "--set", "train.measure_every=10",
+)  # fmt: skip
 CLASSIFIER = (
     "--set", """network={name="classifier", width=8, multipliers=[1, 2], attention=[], patch=2,
     classes=10, norm="pixel", dropout=0.1}""".replace("\n", " "),
@@ -85,6 +88,16 @@ def apart(first: Tensor, second: Tensor) -> int:
 def train(data: Path, folder: Path, *words: object) -> Outcome:
     """Train the tiny network on a data set of `digits`."""
     return ddpm("train", *SETTINGS, "--set", f"data.path={data}", "-o", folder, *words)
+
+
+def train_toy(preset: str, folder: Path, *words: object) -> Outcome:
+    """Train the preset of a toy for a moment."""
+    return done("train", "--preset", preset, *TOY, "-o", folder, *words)
+
+
+def sample(model: Path, *words: object) -> Outcome:
+    """Sample from a model in float32."""
+    return done("sample", "-m", model, "--dtype", "float32", *words)
 
 
 def digits(folder: Path) -> Path:

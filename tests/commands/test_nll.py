@@ -24,16 +24,6 @@ BOUND = ("--method", "vlb", "--steps", 8, *PLAIN)
 pytestmark = pytest.mark.usefixtures("here")
 
 
-@pytest.fixture(scope="module")
-def roll(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A little trained run on the swiss roll."""
-    folder = tmp_path_factory.mktemp("roll") / "run"
-    words = ("--steps", 20, "--batch", 16, "--set", "data.count=200", "--set", "levels.count=5")
-    outcome = ddpm("train", "--preset", "swiss-roll", *words, *PLAIN, "-o", folder)
-    assert outcome.code == 0, outcome.err
-    return folder
-
-
 def nll(*words: object) -> tuple[list[float], dict[str, Any]]:
     """Bits of each row, and the summary."""
     outcome = ddpm("nll", *words, "--json")
