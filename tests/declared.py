@@ -23,6 +23,10 @@ class Declared(NamedTuple):
     above: float = 0.15
     noisy: bool = False  # leaves noise in the image if it makes few moves
 
+    def draws_of(self, settings: dict[str, Any]) -> int:
+        """The draws of a move with these settings."""
+        return 0 if settings.get("eta") == 0 else self.draws
+
 
 FAR = (80.0, 0.05)
 # The name of a sampler, and more words where settings differ in their order.

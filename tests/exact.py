@@ -20,6 +20,7 @@ from ddpm_cli.settings import catalog
 Scale = Callable[[Tensor], tuple[Tensor, Tensor]]
 Channel = Callable[[Tensor], Tensor]  # the learned-variance channel of a state
 
+TWO_POINTS = Mixture([0.5, 0.5], [[-0.5], [0.5]], [[0.0], [0.0]])
 TWO_PIXELS = Mixture([0.4, 0.6], [[0.5, -0.3], [-0.6, 0.4]], [[0.02, 0.05], [0.04, 0.03]])
 FOUR_PIXELS = Mixture(
     [0.4, 0.6],
@@ -167,14 +168,14 @@ class Impulses:
 
 
 def moments(
-    denoise: Denoise, levels: Tensor, step: Step, mean: float, variance: float
+    denoise: Denoise, levels: Tensor, step: Step, mean: float, variance: float, draws: int = 1
 ) -> tuple[float, float]:
     """Exact mean and variance after a walk that is affine in the state and in its noise.
 
     The start has the mean and variance of the noised data N(mean, variance); row 0 of the batch
-    starts at the mean, row 1 next to it, the others answer to one draw each, two a move at most.
+    starts at the mean, row 1 next to it, the others answer to one draw each: so many a move.
     """
-    x = torch.full((2 * len(levels) + 2, 1), mean, dtype=torch.float64)
+    x = torch.full((draws * (len(levels) - 1) + 2, 1), mean, dtype=torch.float64)
     x[1] += 1
     *_, last = walk(denoise, x, levels, Impulses(), predictor=step)
     answer = (last.x - last.x[0]).flatten()

@@ -4,7 +4,9 @@ import struct
 import zlib
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 GREY, RGB = 0, 2
+
 ADAM7 = [
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -38,3 +40,8 @@ def interlaced_grey(pixels: list[list[int]]) -> bytes:
     for left, top, step_x, step_y in ADAM7:
         rows += [bytes(row[left::step_x]) for row in pixels[top::step_y] if row[left::step_x]]
     return png(header(len(pixels[0]), len(pixels), 8, GREY, interlaced=True), rows)
+
+
+def idx(shape: tuple[int, ...], values: bytes, kind: int = 8) -> bytes:
+    """An IDX file."""
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, kind, len(shape), *shape) + values

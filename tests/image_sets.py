@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from ddpm_cli.data.array_set import ArraySet
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.data.splits import Split
 from ddpm_cli.files.images import pixels as images
+from ddpm_cli.models import build
 
 
 def picture(value: int, height: int = 4, width: int = 6) -> bytes:
@@ -44,3 +46,18 @@ def opened(
 
 
 KINDS = pytest.mark.parametrize("kind", ["folder", "archive"])
+
+
+def values(found: ImageSet) -> list[int]:
+    """The colours of all images, in order."""
+    return found[torch.arange(len(found))][0][:, 0, 0, 0].tolist()
+
+
+MEMORY = pytest.mark.parametrize("memory", [0, 1])
+
+FLAT = {f"{number:02}.png": picture(number) for number in range(20)}
+
+
+def rows(found: ArraySet) -> torch.Tensor:
+    """All rows of a set in the units of its data."""
+    return build.data_info(found).restore(found[torch.arange(len(found))][0])

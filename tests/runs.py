@@ -18,6 +18,7 @@ from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.pipelines.journal import Journal
 from ddpm_cli.training.state import State
 
+PLAIN = ("--dtype", "float32", "--device", "cpu")
 NETWORK = (
     'network={name="unet", width=8, multipliers=[1, 2], blocks=1, attention=[], patch=2, '
     'classes=10, norm="pixel", dropout=0.1}'
@@ -30,7 +31,10 @@ SETTINGS = (
     "--set", "train.flip=true", "--set", "train.drop_class=0.3",
 )  # fmt: skip
 
-
+TOY = (
+    *PLAIN, "--steps", 20, "--batch", 16, "--set", "data.count=200", "--set", "levels.count=5",
+    "--set", "train.save_every=5", "--set", "train.log_every=5", "--set", "train.measure_every=10",
+)  # fmt: skip
 CLASSIFIER = (
     "--set", """network={name="classifier", width=8, multipliers=[1, 2], attention=[], patch=2,
     classes=10, norm="pixel", dropout=0.1}""".replace("\n", " "),
@@ -69,9 +73,31 @@ def ddpm(*words: object) -> Outcome:
     return Outcome(code, out.buffer.getvalue(), err.buffer.getvalue().decode())
 
 
+def done(*words: object) -> Outcome:
+    """Run a command that shall succeed."""
+    outcome = ddpm(*words)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+def apart(first: Tensor, second: Tensor) -> int:
+    """The largest difference of two pixels, in levels of 255."""
+    return int((first.int() - second.int()).abs().max())
+
+
 def train(data: Path, folder: Path, *words: object) -> Outcome:
     """Train the tiny network on a data set of `digits`."""
     return ddpm("train", *SETTINGS, "--set", f"data.path={data}", "-o", folder, *words)
+
+
+def train_toy(preset: str, folder: Path, *words: object) -> Outcome:
+    """Train the preset of a toy for a moment."""
+    return done("train", "--preset", preset, *TOY, "-o", folder, *words)
+
+
+def sample(model: Path, *words: object) -> Outcome:
+    """Sample from a model in float32."""
+    return done("sample", "-m", model, "--dtype", "float32", *words)
 
 
 def digits(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import Outcome, ddpm, flip_bit
+from runs import PLAIN, Outcome, apart, ddpm, done, flip_bit
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -23,23 +23,7 @@ from ddpm_cli.pipelines import encode as encoding
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.requests import CODING
 
-PLAIN = ("--dtype", "float32", "--device", "cpu")
-
-
-@pytest.fixture(autouse=True)
-def _model(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DDPM_MODEL", str(finished))
-    monkeypatch.chdir(tmp_path)
-    for number, name in enumerate("abc"):
-        generator = torch.Generator().manual_seed(number)
-        pixels = torch.randint(0, 256, (1, 8, 8), generator=generator, dtype=torch.uint8)
-        Path(f"{name}.png").write_bytes(encode_png(pixels))
-
-
-def done(*words: object) -> Outcome:
-    outcome = ddpm(*words)
-    assert outcome.code == 0, outcome.err
-    return outcome
+pytestmark = pytest.mark.usefixtures("abc")
 
 
 def encode(*words: object) -> Outcome:
@@ -54,10 +38,6 @@ def pixels(*words: object) -> Tensor:
 
 def inputs(names: str) -> Tensor:
     return torch.stack([open_image(f"{name}.png", "L") for name in names])
-
-
-def apart(first: Tensor, second: Tensor) -> int:
-    return int((first.int() - second.int()).abs().max())
 
 
 class TestRoundTrip:

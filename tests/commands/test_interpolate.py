@@ -7,38 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from runs import Outcome, contents, ddpm
+from runs import PLAIN, apart, contents, ddpm, done
 from torch import Tensor
 
-from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
+from ddpm_cli.files.images.pixels import open_image, read_metadata
 
-PLAIN = ("--dtype", "float32", "--device", "cpu")
-
-
-@pytest.fixture(autouse=True)
-def _model(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DDPM_MODEL", str(finished))
-    monkeypatch.chdir(tmp_path)
-    for number, name in enumerate("abc"):
-        generator = torch.Generator().manual_seed(number)
-        pixels = torch.randint(0, 256, (1, 8, 8), generator=generator, dtype=torch.uint8)
-        Path(f"{name}.png").write_bytes(encode_png(pixels))
-
-
-def done(*words: object) -> Outcome:
-    outcome = ddpm(*words)
-    assert outcome.code == 0, outcome.err
-    return outcome
+pytestmark = pytest.mark.usefixtures("abc")
 
 
 def frames(*words: object) -> Tensor:
     """The frames uint8 [N, C, H, W], as files of their own."""
     paths = done("interpolate", *words, *PLAIN, "--force", "-o", "frames/").out.splitlines()
     return torch.stack([open_image(path, "L") for path in paths])
-
-
-def apart(first: Tensor, second: Tensor) -> int:
-    return int((first.int() - second.int()).abs().max())
 
 
 def given(name: str) -> Tensor:

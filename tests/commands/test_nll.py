@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import runs
 import torch
-from runs import Outcome, ddpm
+from runs import PLAIN, Outcome, ddpm
 from safetensors.torch import load_file
 
 from ddpm_cli.data.sets import images as sets
@@ -18,25 +18,10 @@ from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import encode_png, open_image
 
-PLAIN = ("--dtype", "float32", "--device", "cpu")
 QUICK = ("--steps", 6, *PLAIN)
 BOUND = ("--method", "vlb", "--steps", 8, *PLAIN)
 
-
-@pytest.fixture(autouse=True)
-def _here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DDPM_MODEL", str(finished))
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def roll(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A little trained run on the swiss roll."""
-    folder = tmp_path_factory.mktemp("roll") / "run"
-    words = ("--steps", 20, "--batch", 16, "--set", "data.count=200", "--set", "levels.count=5")
-    outcome = ddpm("train", "--preset", "swiss-roll", *words, *PLAIN, "-o", folder)
-    assert outcome.code == 0, outcome.err
-    return folder
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def nll(*words: object) -> tuple[list[float], dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import Outcome, contents, ddpm
+from runs import Outcome, apart, contents, ddpm
 from torch import Tensor
 
 from ddpm_cli import signals
@@ -26,11 +26,7 @@ from ddpm_cli.models import walks
 # lies on the border between two of the 256 levels, its pixel may differ by one.
 LEVEL = 1
 
-
-@pytest.fixture(autouse=True)
-def _model(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DDPM_MODEL", str(finished))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def sample(*words: object) -> Outcome:
@@ -43,11 +39,6 @@ def pixels(*words: object) -> Tensor:
     """Sampled images uint8 [N, C, H, W]."""
     sample(*words, "--force", "-o", "pixels.npy")
     return torch.from_numpy(np.load("pixels.npy"))
-
-
-def apart(first: Tensor, second: Tensor) -> int:
-    """The largest difference of two pixels, in levels."""
-    return int((first.int() - second.int()).abs().max())
 
 
 def test_a_bundled_name_means_the_same_whatever_was_trained_here(

@@ -5,18 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from pictures import pictures
 from PIL import Image
-from torch import Tensor
 
 from ddpm_cli.data import degradations
 from ddpm_cli.data.degradations import blur, degrade, enlarge, jpeg, noise, resize, shrink
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
-
-
-def pictures(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
 
 
 def test_area_of_a_whole_factor_is_the_mean_of_its_pixels() -> None:

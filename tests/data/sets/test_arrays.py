@@ -1,134 +1,22 @@
-"""Data that are no images: toys, files of numbers, their normalization and their refusals."""
+"""Files of numbers as data sets: what is read, and what is refused."""
 
 import csv
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from image_sets import rows
 from runs import ddpm
 
-from ddpm_cli.data.array_set import ArraySet, statistics
-from ddpm_cli.data.image_set import describe
 from ddpm_cli.data.sets.arrays import array
-from ddpm_cli.data.sets.toys import eight_gaussians, swiss_roll, two_gaussians, two_points
+from ddpm_cli.data.sets.toys import swiss_roll
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models import build
 from ddpm_cli.pipelines.train_checks import refuse_unsuited
 from ddpm_cli.settings import config
-from ddpm_cli.training.batches import scaled
-
-TOYS: dict[str, Callable[..., ArraySet]] = {
-    "two-points": two_points,
-    "two-gaussians": two_gaussians,
-    "eight-gaussians": eight_gaussians,
-    "swiss-roll": swiss_roll,
-}
-
-
-def rows(found: ArraySet) -> torch.Tensor:
-    """All rows of a set in the units of its data."""
-    return build.data_info(found).restore(found[torch.arange(len(found))][0])
-
-
-class TestToys:
-    @pytest.mark.parametrize("name", TOYS)
-    def test_made_from_the_seed_alone(self, name: str) -> None:
-        make = TOYS[name]
-        first = rows(make("train", count=500, seed=3))
-        assert torch.equal(first, rows(make("train", count=500, seed=3)))
-        assert not torch.equal(first, rows(make("train", count=500, seed=4)))
-        test = make("test", count=500, seed=3)
-        assert (len(first), len(test)) == (500, 100)
-        assert not torch.equal(first[:100], rows(test))
-
-    def test_two_points(self) -> None:
-        found = two_points("train", count=1000)
-        values, conditions = found[torch.arange(1000)]
-        labels = conditions["classes"]
-        assert values.shape == (1000, 1)
-        assert torch.equal(values[:, 0], labels - 0.5), "not normalized"
-        assert int(labels.sum()) == 500
-        assert found.frequencies() == [0.5, 0.5]
-
-    def test_two_gaussians_have_their_weights(self) -> None:
-        found = two_gaussians("train", count=5000, weight=0.2)
-        values = rows(found)
-        assert int((values[:, 0] < 0).sum()) == 1000
-        low, high = values[values[:, 0] < 0], values[values[:, 0] > 0]
-        assert low.mean(0).tolist() == pytest.approx([-5, -5], abs=0.15)
-        assert high.mean(0).tolist() == pytest.approx([5, 5], abs=0.1)
-        assert high.std(0).tolist() == pytest.approx([1, 1], abs=0.05)
-
-    def test_eight_gaussians_lie_on_a_circle(self) -> None:
-        found = eight_gaussians("train", count=8000, deviation=0.0)
-        values, labels = rows(found), found.labels
-        assert labels is not None
-        assert values.norm(dim=1).tolist() == pytest.approx([4.0] * 8000, abs=1e-5)
-        assert torch.bincount(labels).tolist() == [1000] * 8
-        assert torch.equal(torch.atan2(values[:, 1], values[:, 0]).mul(4 / torch.pi).round() % 8,
-                           labels.float())  # fmt: skip
-
-    def test_the_swiss_roll_turns_once_and_a_half(self) -> None:
-        values = rows(swiss_roll("train", count=4000, noise=0.0)).double()
-        radius = values.norm(dim=1)
-        assert 1.5 * torch.pi <= radius.min() < 1.52 * torch.pi
-        assert 4.48 * torch.pi < radius.max() <= 4.5 * torch.pi + 1e-5
-        turned = torch.stack([radius * radius.cos(), radius * radius.sin()], dim=1)
-        assert torch.allclose(values, turned, atol=1e-4)
-
-    @pytest.mark.parametrize("name", sorted(TOYS.keys() - {"two-points"}))
-    def test_both_splits_are_normalized_as_the_training_split(self, name: str) -> None:
-        train, test = TOYS[name]("train", count=3000), TOYS[name]("test", count=3000)
-        assert (train.mean, train.std) == (test.mean, test.std)
-        values, _ = train[torch.arange(len(train))]
-        assert values.dtype == torch.float32
-        assert values.mean(0).tolist() == pytest.approx([0, 0], abs=1e-5)
-        assert values.std(0, correction=0).tolist() == pytest.approx([1, 1], abs=1e-5)
-
-
-class TestNormalization:
-    def test_round_trip_per_column(self) -> None:
-        generator = torch.Generator().manual_seed(0)
-        values = torch.randn(200, 3, generator=generator).double()
-        values = values * torch.tensor([1e-6, 1.0, 1e6]) + torch.tensor([0.0, 1e3, -1e8])
-        found = ArraySet(values, *statistics(values, "x"))
-        seen = found[torch.arange(200)][0]
-        assert seen.abs().max() < 5
-        assert torch.allclose(rows(found).double(), values, rtol=2e-7, atol=1e-12)
-
-    def test_channels_of_wider_arrays(self) -> None:
-        values = torch.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
-        mean, std = statistics(values, "x")
-        assert mean.tolist() == pytest.approx(values.mean((0, 2, 3)).tolist())
-        found = ArraySet(values, mean, std)
-        assert torch.allclose(rows(found), values, atol=1e-4)
-        assert describe(found) == "2 arrays of 3x4x5 values, in memory 0 MB"
-
-    @pytest.mark.parametrize("value", [0.1, 1e10, -3.3e-5])
-    def test_a_constant_column_stays_what_it_is(self, value: float) -> None:
-        values = torch.full((1000, 1), value, dtype=torch.float64)
-        mean, std = statistics(values, "x")
-        assert std.tolist() == [1.0]
-        found = rows(ArraySet(values, mean, std)).double()
-        assert torch.allclose(found, values, rtol=1e-6, atol=0)
-
-    def test_values_too_far_apart(self) -> None:
-        with pytest.raises(Refusal, match="x: the values of column 1 cannot"):
-            statistics(torch.tensor([[1e300], [-1e300]], dtype=torch.float64), "x")
-
-    def test_images_and_floats_are_told_apart_by_their_type(self) -> None:
-        assert scaled(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1, 1]
-        assert scaled(torch.tensor([0.0, 255.0])).tolist() == [0, 255]
-
-    def test_images_are_restored_as_they_are(self) -> None:
-        x = torch.rand(2, 1, 3, 3, dtype=torch.float64)
-        info = DataInfo((1, 3, 3))
-        assert info.is_image
-        assert torch.equal(info.restore(x), x.float())
 
 
 def table(path: Path, text: str) -> Path:

@@ -5,8 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from exact import Fresh, Recorded, by_sigma, gaussian
-from golden.analytic_model import Mixture
+from exact import TWO_POINTS, Fresh, Recorded, by_sigma, gaussian
 from probes import smooth_denoiser
 from torch import Tensor
 
@@ -25,8 +24,6 @@ from ddpm_cli.diffusion.variational import (
     reconstruction_bits,
     step_bits,
 )
-
-TWO_POINTS = Mixture([0.5, 0.5], [[-0.5], [0.5]], [[0.0], [0.0]])
 
 
 class TestBound:

@@ -84,8 +84,9 @@ def sample(
 @every_stepper
 def test_reaches_the_mean_and_deviation_of_normal_data(name: str, settings: Any) -> None:
     step, data = load("sampler", name, **settings), gaussian(0.4, 0.09)
+    draws = SAMPLERS[name].draws_of(settings)
     denoise = informed(by_sigma(data, linear(), channel=torch.zeros_like), data, step)
-    mean, variance = moments(denoise, trailing(linear(), count=200), step, 0.4, 0.09)
+    mean, variance = moments(denoise, trailing(linear(), count=200), step, 0.4, 0.09, draws)
     # 200 steps of the small variance lose 4 % of the deviation.
     assert mean == pytest.approx(0.4, abs=1e-3)
     assert math.sqrt(variance) == pytest.approx(0.3, rel=0.06)
@@ -112,12 +113,13 @@ def test_converges_with_its_declared_order(name: str, settings: Any) -> None:
     """Halving the steps in log sigma divides the error by 2^order."""
     step, declared = load("sampler", name, **settings), SAMPLERS[name]
     top, bottom = declared.ends
+    draws = declared.draws_of(settings)
     data = gaussian(0.4, 0.25)
     denoise = informed(by_sigma(data, linear(), channel=torch.zeros_like), data, step)
     errors = []
     for count in (64, 128, 256):
         levels = geometric(top, bottom, count)
-        mean, variance = moments(denoise, levels, step, 0.4, 0.25)
+        mean, variance = moments(denoise, levels, step, 0.4, 0.25, draws)
         assert mean == pytest.approx(0.4, abs=1e-9)
         errors.append(abs(math.sqrt(variance) - math.sqrt(0.25 + bottom**2)))
     if name.endswith("without error"):  # on normal data
@@ -258,7 +260,7 @@ def test_makes_no_noise_that_it_does_not_use(name: str, settings: Any) -> None:
     rng, step = Counted(), load("sampler", name, **settings)
     levels = explicit(linear(), timesteps=[900, 500, 100])
     sample(FOUR_PIXELS, linear(), levels, rng, step, torch.empty(1, *FOUR_PIXELS.shape).double())
-    draws = 0 if settings.get("eta") == 0 else SAMPLERS[name].draws
+    draws = SAMPLERS[name].draws_of(settings)
     assert rng.calls == 1 + 2 * draws, "the start, and every move but the last"
 
 

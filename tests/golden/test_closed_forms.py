@@ -6,8 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from exact import Fresh, Recorded, by_sigma, gaussian, moments
-from golden.analytic_model import Mixture
+from exact import TWO_POINTS, Fresh, Recorded, by_sigma, gaussian, moments
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction, Wrapped
@@ -17,7 +16,6 @@ from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import Table, cosine, linear
 from ddpm_cli.diffusion.steps import Move
 
-TWO_POINTS = Mixture([0.5, 0.5], [[-0.5], [0.5]], [[0.0], [0.0]])
 T = 1000
 
 

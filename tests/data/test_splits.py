@@ -1,0 +1,77 @@
+"""Training and test part of a set: disjoint, complete, and always the same."""
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from image_sets import FLAT, KINDS, MEMORY, opened, picture, values
+
+from ddpm_cli.data.splits import Split, arrange
+from ddpm_cli.errors import Refusal
+
+
+@KINDS
+@MEMORY
+def test_the_splits_are_disjoint_and_complete(kind: str, memory: int, tmp_path: Path) -> None:
+    train = opened(kind, tmp_path, FLAT, "train", holdout=0.25, memory=memory)
+    test = opened(kind, tmp_path, FLAT, "test", holdout=0.25, memory=memory)
+    parts = [values(train), values(test)]
+    assert list(map(len, parts)) == [15, 5]
+    assert sorted(parts[0] + parts[1]) == list(range(20))
+
+
+def test_the_split_depends_on_the_names_only(tmp_path: Path) -> None:
+    moved = {f"moved/{name}": data for name, data in reversed(FLAT.items())}
+    expected = values(opened("folder", tmp_path, FLAT, "test", holdout=0.25))
+    assert values(opened("archive", tmp_path, moved, "test", holdout=0.25)) == expected
+    assert expected == [2, 3, 4, 6, 18]  # written down: it must never change
+
+
+def test_folders_named_train_and_test_are_the_splits(tmp_path: Path) -> None:
+    files = {"train/cat/1.png": 1, "train/dog/1.png": 2, "test/dog/1.png": 3}
+    data = {name: picture(value) for name, value in files.items()}
+    train = opened("folder", tmp_path, data, "train")
+    test = opened("folder", tmp_path, data, "test")
+    assert (values(train), values(test)) == ([1, 2], [3])
+    assert train.classes == test.classes == ("cat", "dog")
+    assert test.labels is not None
+    assert test.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(("split", "holdout"), [("test", 0), ("train", 1), ("test", 0.01)])
+def test_an_empty_split_names_the_knob(split: Split, holdout: float, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"data\.holdout"):
+        opened("folder", tmp_path, FLAT, split, holdout=holdout)
+
+
+class Names:
+    """Files of which only the names matter."""
+
+    root = Path("set")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(sorted(names))
+
+    def open(self, name: str) -> Any:
+        raise NotImplementedError
+
+    def place(self, name: str) -> str:
+        return name
+
+
+NAME = st.lists(st.sampled_from(["a", "b", "train", "test", "é"]), min_size=1, max_size=4)
+
+
+@given(st.sets(NAME.map(lambda parts: "/".join(parts) + ".png"), min_size=1), st.floats(0, 1))
+@settings(max_examples=200, deadline=None)
+def test_any_names_split_without_overlap(names: set[str], holdout: float) -> None:
+    found = []
+    splits: tuple[Split, Split] = ("train", "test")
+    for split in splits:
+        with contextlib.suppress(Refusal):  # one of the splits may be empty
+            found += arrange(Names(names), split, holdout, "none").names
+    assert sorted(found) == sorted(names)

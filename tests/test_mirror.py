@@ -1,0 +1,86 @@
+"""Tests mirror the package: the test of `ddpm_cli/A/b.py` is `tests/A/test_b.py`.
+
+What every module of a folder must do stands in `test_contract.py` there; the work of a verb,
+`pipelines/VERB.py`, is tested with its command.
+"""
+
+from pathlib import Path
+
+import ddpm_cli
+
+TESTS = Path(__file__).parent
+PACKAGE = Path(ddpm_cli.__file__).parent
+# Modules that are tested with others, by the file that does it.
+ELSEWHERE = {
+    "api/test_model.py": "api/arguments api/drawing api/edits api/handle",
+    "commands/test_encode.py": "files/checkpoints/latents options/walking pipelines/starts",
+    "commands/test_fit.py": "files/checkpoints/moments",
+    "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
+    "commands/test_info.py": "files/checkpoints/find",
+    "commands/test_inpaint.py": "files/images/canvas files/images/masks",
+    "commands/test_nll.py": (
+        "evaluation/coding files/outputs/curves pipelines/meter pipelines/rows"
+    ),
+    "commands/test_selftest.py": "evaluation/oracles hardware",
+    "commands/test_upscale.py": "evaluation/fidelity pipelines/restorer",
+    "data/sets/test_arrays.py": "pipelines/train_checks",
+    "data/sets/test_toys.py": "networks/perceptrons",
+    "data/test_loading.py": "data/image_set",
+    "data/test_python_sets.py": "data/python_rows data/sets/programs",
+    "data/test_tasks.py": "training/init",
+    "diffusion/samplers/test_contract.py": "diffusion/exponential diffusion/steps",
+    "diffusion/schedules/test_tables.py": "settings/inlining",
+    "diffusion/test_constraints.py": "diffusion/known_pixels",
+    "diffusion/test_denoiser.py": "diffusion/shapes",
+    "diffusion/test_walk.py": "diffusion/renoise",
+    "files/images/test_inputs.py": "files/images/opening",
+    "files/images/test_pixels.py": "files/images/png",
+    "files/outputs/test_numbers.py": "files/outputs/plots",
+    "files/outputs/test_targets.py": "files/outputs/pictures files/outputs/stills",
+    "files/outputs/test_trajectories.py": "files/outputs/frames",
+    "files/test_provenance.py": "files/records options/reading",
+    "golden/test_weights.py": "diffusion/weights",
+    "guides/parts/test_clip_judge.py": (
+        "diffusion/cutouts guides/clip guides/parts/clip_files guides/parts/faults"
+    ),
+    "guides/parts/test_user_code.py": "guides/parts/user_functions",
+    "guides/test_classifier.py": (
+        "guides/parts/classifiers guides/parts/context guides/parts/steering"
+    ),
+    "models/test_walks.py": "models/model",
+    "networks/test_unets.py": "networks/parts/stages",
+    "options/test_shared.py": "options/listing settings/requests settings/seeds",
+    "pipelines/test_fit.py": "networks/parts/heads",
+    "pipelines/test_guide.py": "pipelines/opening",
+    "settings/test_catalog.py": "settings/knobs",
+    "settings/test_recipes.py": "options/completion",
+    "training/test_conditions.py": "training/objective pipelines/materials",
+    "training/test_loop.py": (
+        "pipelines/journal training/batches training/reporting training/window"
+    ),
+    "training/test_resume.py": "training/state",
+    "training/test_train_classifier.py": "training/held_out",
+}
+
+
+def at_home(module: str) -> list[str]:
+    """The test files in which those of a module, api/model.py, are looked for."""
+    path = Path(module)
+    files = [path.with_name(f"test_{path.name}"), path.with_name("test_contract.py")]
+    if path.parts[0] == "pipelines":
+        files.append(Path("commands", f"test_{path.name}"))
+    return [file.as_posix() for file in files]
+
+
+def test_every_module_has_a_test_that_is_found_by_its_name() -> None:
+    modules = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py")
+    }
+    tests = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+    elsewhere = {f"{name}.py" for names in ELSEWHERE.values() for name in names.split()}
+    homeless = {module for module in modules if not tests & {*at_home(module)}}
+    assert sorted(homeless - elsewhere) == [], "write tests, or say above where they are"
+    assert sorted(elsewhere - homeless) == [], "no longer elsewhere, or no longer there"
+    assert sorted({*ELSEWHERE} - tests) == [], "no such test"
