@@ -18,9 +18,7 @@ from ddpm_cli.files.checkpoints.header import DataInfo, read_header
 from ddpm_cli.pipelines import meter, nll, opening
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import Inpaint, Method, Seeds, Trace, Upscale
-
-BATCH = 64
+from ddpm_cli.settings.requests import BATCH, Inpaint, Method, Seeds, Trace, Upscale
 
 Seed = int | Sequence[int]
 

@@ -29,7 +29,6 @@ from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Encode
 
-BATCH = 64
 LOSSY = ("clamp", "threshold")
 
 
@@ -178,7 +177,7 @@ def _planned(request: Encode, opened: Opened) -> Work:
 
 def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
     """Encode batch by batch, report each image, and write the file."""
-    use, size = request.use, request.use.batch or BATCH
+    use, size = request.use, request.use.size
     failures, parts, names = Failures(len(sources)), list[Tensor](), list[str]()
     encode, rows = _way(request, work), _rows(request, work, sources, failures)
     with console.progress(len(sources), "images") as bar:
@@ -251,7 +250,7 @@ def _save(request: Encode, work: Work, z: Tensor, names: list[str], listed: list
         header,
         config,
         compute,
-        use.batch or BATCH,
+        use.size,
         label=work.label,
         arguments=use.words,
     )

@@ -28,7 +28,6 @@ from ddpm_cli.training.loop import rate
 
 LR = 2e-3  # of the head
 WARMUP = 50
-BATCH = 64
 
 
 def run(request: Fit, opened: Opened) -> None:
@@ -92,7 +91,7 @@ def _source(request: Fit, opened: Opened) -> "Source":
         raise ConfigError("data: not like the data of the model, in shape or in classes")
     compute = hardware.compute(**config["compute"])
     denoiser = build.restored(header, weights, compute, path)
-    batch = request.use.batch or BATCH
+    batch = request.use.size
     return Source(denoiser, images, info.shape, nulls, compute, request.seed, batch)
 
 

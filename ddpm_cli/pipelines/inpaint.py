@@ -26,8 +26,6 @@ from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
 from ddpm_cli.settings.requests import Inpaint
 
-BATCH = 64
-
 
 class Job:
     """One proposal for an image: `canvas` uint8 [C,H,W] fills up while `windows` are left."""
@@ -176,7 +174,7 @@ def _inpaint(work: Work, sources: Sequence[Source], target: Results) -> None:
     """Fill the holes of a batch of proposals after the other, and write each."""
     place, _, config = work.opened
     use, filler = work.request.use, Filler.of(model.opened(place, config), work.label)
-    size = use.batch or BATCH
+    size = use.size
     record = filler.model.record("inpaint", size, label=work.label, words=use.words)
     failures = Failures(len(sources))
     jobs = _jobs(work, sources, target, failures)

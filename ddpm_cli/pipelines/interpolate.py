@@ -21,8 +21,6 @@ from ddpm_cli.pipelines.encode import Coder
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.requests import Interpolate
 
-BATCH = 64
-
 
 class Work(NamedTuple):
     """What to do: between which ends, at which places (see latents.positions).
@@ -119,7 +117,7 @@ def _frames(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
         ends = _starts(work, coder, images)
         if ends is None:
             return None
-        size = work.request.use.batch or BATCH
+        size = work.request.use.size
         for states in torch.split(latents.path(ends, work.places, blend), size):
             part = _descended(work, coder, states)
             if part is None:
@@ -167,9 +165,7 @@ def _report(ends: Tensor, x0: Tensor) -> None:
 def _record(work: Work, coder: Coder) -> dict[str, Any]:
     """What the frames say of their making."""
     use = work.request.use
-    record = coder.model.record(
-        "interpolate", use.batch or BATCH, label=work.label, words=use.words
-    )
+    record = coder.model.record("interpolate", use.size, label=work.label, words=use.words)
     if work.sources:
         return record | {"inputs": [source.name for source in work.sources]}
     return record | {"seeds": compact(work.request.seeds or ())}

@@ -21,8 +21,6 @@ from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.requests import LIKELIHOOD, Method, Nll
 
-BATCH = 64
-
 
 class Work(NamedTuple):
     """How to measure: label is the class of all images, or classes.OWN."""
@@ -39,7 +37,7 @@ def run(request: Nll, opened: Opened | None = None) -> None:
     """Measure what a request names; opened: its model and settings, if they are known already."""
     work = _planned(request, opened)
     _, header, config = work.opened
-    sequel = rows.of_request(request, config, header.data, request.use.batch or BATCH)
+    sequel = rows.of_request(request, config, header.data, request.use.size)
     console.say(f"{sequel.what}, {cost.words(work.calls)}")
     if request.use.dry_run:
         opening.shown(config)

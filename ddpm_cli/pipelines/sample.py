@@ -28,8 +28,6 @@ from ddpm_cli.settings.requests import Draw, Sample, Seeds, Use
 from ddpm_cli.settings.seeds import LIMIT
 from ddpm_cli.training import distributed
 
-BATCH = 64  # larger batches page-fault their way out of the caches
-
 Steer = Callable[[Batch], Batch]
 
 
@@ -153,7 +151,7 @@ def _draw(work: Work, moves: int, counted: list[int] | None) -> None:
         moments_file=work.draw.moments,
         counted=None if counted is None else counted.append,
     )
-    size = work.use.batch or BATCH
+    size = work.use.size
     complete = work.steer(compute) if work.steer else None
     with target:
         left = target.missing(work.seeds[group.rank :: group.ranks], work.labels.names)

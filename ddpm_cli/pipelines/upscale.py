@@ -18,7 +18,6 @@ from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
 from ddpm_cli.settings.requests import Upscale
 
-BATCH = 64
 RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}
 WRONG = 2.0  # levels of difference from which on an input is reported
 AGAIN = {"upscale": "shrunk", "colorize": "in grey", "deblur": "blurred"}
@@ -85,7 +84,7 @@ def run(request: Upscale, opened: Opened) -> None:
     if use.dry_run:
         opening.shown(config)
         return
-    _restore(_job(request, opened, wanted), use.batch or BATCH)
+    _restore(_job(request, opened, wanted), use.size)
 
 
 def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
@@ -101,7 +100,7 @@ def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
     )
     compute = hardware.compute(**config["compute"])
     restore = restorer.opened(opened, compute, exact=request.is_consistent)
-    size = use.batch or BATCH
+    size = use.size
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
     record["settings"]["operator"] = config["operator"]
     return Job(request, opened, restore, wanted, results, record)

@@ -9,6 +9,8 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.seeds import LIMIT
 
+BATCH = 64  # larger batches page-fault their way out of the caches
+
 # A model's own way to walk is for drawing new images. Levels run to where the image is gone;
 # a clean image that is clamped on the way up is another one on the way down.
 CODING = Layer(
@@ -68,6 +70,11 @@ class Use:
     as_json: bool = False
     dry_run: bool = False
     force: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many images are computed at once."""
+        return self.batch or BATCH
 
 
 @dataclass(frozen=True, kw_only=True)
