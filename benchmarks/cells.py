@@ -13,12 +13,11 @@ from command_line import Job
 from score_digits import Scorer
 from torch import Tensor
 
+from ddpm_cli.api import drawing
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.files.images import pixels as images
-from ddpm_cli.models import build, classes, cost, model, walks
-from ddpm_cli.models.model import Model
-from ddpm_cli.models.walks import Batch
+from ddpm_cli.models import build, classes, cost
+from ddpm_cli.models.model import Model, fitted, opened
+from ddpm_cli.pipelines import opening
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
 
 Row = dict[str, Any]
@@ -87,7 +86,8 @@ class Subject(NamedTuple):
     def draw(self, config: Config, count: int) -> Tensor:
         """Images float32 [count, C, H, W], not rounded to bytes, of seeds 0 to count - 1."""
         model = self.model._replace(config=config)
-        return drawn(model, count, self.batch, by_seed(model))
+        batch = drawing.batches(model, range(count), None)
+        return drawing.samples(model, batch, count, self.batch)
 
     def score(self, scorer: Scorer, config: Config, count: int) -> tuple[Row, Tensor]:
         """The scores of the images as files would hold them, and the images before."""
@@ -95,29 +95,9 @@ class Subject(NamedTuple):
         x = self.draw(config, count)
         seconds = round(time.perf_counter() - began, 1)
         numbers = classes.numbers(None, range(count), config, self.model.info)
-        wanted = None if numbers is None else torch.tensor(numbers)
-        scores = scorer(images.from_uint8(images.to_uint8(x)), wanted)
+        labels = None if numbers is None else torch.tensor(numbers)
+        scores = scorer(self.model.to_values(self.model.to_pixels(x)), labels)
         return {**scores, "calls": self.calls(config), "sampling_seconds": seconds}, x
-
-
-def by_seed(model: Model) -> Callable[[Sequence[int]], Batch]:
-    """What the walks of some seeds need: the class of each, as its seed has it."""
-
-    def batch(seeds: Sequence[int]) -> Batch:
-        numbers = classes.numbers(None, seeds, model.config, model.info)
-        return Batch(seeds, model.conditions(numbers))
-
-    return batch
-
-
-def drawn(model: Model, count: int, size: int, batch: Callable[[Sequence[int]], Batch]) -> Tensor:
-    """Images float32 [count, C, H, W] of seeds 0 to count - 1; batch: what some seeds need."""
-    parts = []
-    for chunk in model.chunks(range(count), size, batch):
-        *_, final = chunk.states
-        walks.refuse_not_finite(final.x, f"seeds {chunk.seeds}: values that are not finite")
-        parts.append(model.info.restore(final.x))
-    return torch.cat(parts)
 
 
 def sampling(config: Config) -> Row:
@@ -132,19 +112,18 @@ def scored(subject: Subject, scorer: Scorer, config: Config, images: int) -> Row
 
 def load(name: str | None, job: Job) -> Subject:
     """Load the model that -m would name."""
-    place = find.find(name)
-    header = read_header(place.path)
-    config = resolve([Layer(place.name, header.config), Layer("--", {"compute": job.compute})])
-    return Subject(model.opened(place, config), header.hash, job.batch)
+    place, header = opening.chosen(name)
+    config = opening.settled(place, header, [Layer("benchmark", {"compute": job.compute})])
+    return Subject(opened(place, config), header.hash, job.batch)
 
 
 def with_moments(
     subject: Subject, name: str | None, config: Config, file: Path | None = None
 ) -> Subject:
     """The same model with the moments that `ddpm fit` has put beside it or in a file."""
-    fit = model.fitted(config, subject.model.header, find.find(name), file)
-    known = subject.model._replace(denoiser=build.known(subject.model.denoiser, fit))
-    return subject._replace(model=known, hash=f"{subject.hash}+{fit.header.hash}")
+    fit = fitted(config, subject.model.header, find.find(name), file)
+    model = subject.model._replace(denoiser=build.known(subject.model.denoiser, fit))
+    return subject._replace(model=model, hash=f"{subject.hash}+{fit.header.hash}")
 
 
 def mean(values: list[float]) -> tuple[float, float]:

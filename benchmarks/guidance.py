@@ -4,24 +4,19 @@ Image i has the seed i and the class i mod 10, so that all settings draw from th
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
-import cells
 import click
 import torch
 from cells import PLAIN, Record, Row, Subject, load, markdown, say
 from command_line import Job, measuring
 from score_digits import Scorer
 
+import ddpm_cli
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
-from ddpm_cli.guides.parts import steering
-from ddpm_cli.guides.parts.context import Context
-from ddpm_cli.models import classes, cost
-from ddpm_cli.models.walks import Batch
+from ddpm_cli.models import cost
+from ddpm_cli.models.classes import ALL
 from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.toml import parse_set
 
 SCALES = (0.0, 1.0, 2.0, 4.0, 8.0)
@@ -36,38 +31,19 @@ def settings(method: str, scale: float, classifier: str) -> Row:
     return {"guides": [{"name": "classifier", "model": classifier, "scale": scale}]}
 
 
-def configured(subject: Subject, tables: Mapping[str, Any]) -> Config:
-    """The model's configuration with these tables."""
-    model = Layer("the checkpoint", subject.model.config)
-    return resolve([model, Layer("benchmark", {**PLAIN, **tables})])
+def measured(
+    scorer: Scorer, subject: Subject, model: ddpm_cli.Model, tables: Row, told: bool, count: int
+) -> Row:
+    """The scores of digits of the classes 0 to 9 in turn that are guided, with their cost.
 
-
-def digits(subject: Subject, config: Config, method: str, count: int) -> torch.Tensor:
-    """Digits float32 [count, 1, 28, 28] of the classes 0 to 9 in turn."""
-    model = subject.model._replace(config=config)
-    told = classes.NULL if method == "classifier" else classes.ALL
-
-    def numbers(label: str, seeds: Sequence[int]) -> list[int] | None:
-        return classes.numbers(label, seeds, config, model.info)
-
-    wanted = partial(numbers, classes.ALL)
-    context = Context(config, model.info, model.compute, model.schedule, wanted)
-    guides = steering.loaded(context)
-
-    def batch(seeds: Sequence[int]) -> Batch:
-        plain = Batch(seeds, model.conditions(numbers(told, seeds)))
-        return steering.completed(guides, plain) if guides else plain
-
-    return cells.drawn(model, count, subject.batch, batch)
-
-
-def measured(scorer: Scorer, subject: Subject, config: Config, method: str, count: int) -> Row:
-    """The scores of guided digits, with their cost."""
+    told: the network knows the class, and not the classifier alone.
+    """
     began = time.perf_counter()
-    x = from_uint8(to_uint8(digits(subject, config, method, count)))
+    options = {"settings": PLAIN | tables, "batch": subject.batch}
+    x = from_uint8(to_uint8(model.guide(range(count), ALL, unconditional=not told, **options)))
     seconds = round(time.perf_counter() - began, 1)
     scores = scorer(x, torch.arange(count) % 10)
-    calls = cost.plan(config, subject.model.schedule)[1]
+    calls = cost.plan(subject.config(tables), model.schedule)[1]
     return {**scores, "calls": calls, "seconds": seconds}
 
 
@@ -77,8 +53,8 @@ def report(rows: Sequence[tuple[str, float, Row]]) -> str:
     for method, scale, row in rows:
         share, count = row["agreement"], row["n"]
         error = (share * (1 - share) / count) ** 0.5
-        line = [f"{method}, {scale:g}", str(row["calls"]), f"{share:.1%} ± {error:.1%}"]
-        table.append([*line, f"{row['frechet']:.1f}", f"{row['seconds']:.0f}"])
+        cells = [f"{method}, {scale:g}", str(row["calls"]), f"{share:.1%} ± {error:.1%}"]
+        table.append([*cells, f"{row['frechet']:.1f}", f"{row['seconds']:.0f}"])
     heading = ["method, scale", "calls", "the class asked for", "Frechet distance", "seconds"]
     return markdown(heading, table)
 
@@ -105,15 +81,16 @@ def main(
     The sampler is the model's own. both: the network and the classifier know the class.
     """
     subject, record, scorer = load(model, job), Record(job.output), Scorer()
+    drawer = ddpm_cli.load(model, settings={"compute": job.compute})
     common = configuration.merge(list(map(parse_set, assignments)))
     rows = []
     for method in dict.fromkeys(methods):
         for scale in dict.fromkeys(scales):
             tables = configuration.merge([common, settings(method, scale, classifier)])
-            config = configured(subject, tables)
             key = {"method": method, "scale": scale, "classes": "in turn", "set": common}
-            key |= subject.key(config, images)
-            row = record(key, measured, scorer, subject, config, method, images)
+            key |= subject.key(subject.config(tables), images)
+            told = method != "classifier"
+            row = record(key, measured, scorer, subject, drawer, tables, told, images)
             rows.append((method, scale, row))
             say(f"{method} {scale:g}: {row['agreement']:.2%}, {row['frechet']:.2f}")
     flat = ({"method": method, "scale": scale, **row} for method, scale, row in rows)

@@ -11,14 +11,12 @@ from cells import Record, Row, markdown, number, say
 from command_line import Job, measuring
 
 from ddpm_cli.data.sets import images as sets
-from ddpm_cli.files.checkpoints import find
-from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import build, classes
 from ddpm_cli.models.model import Model, opened
-from ddpm_cli.pipelines import meter, rows
+from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.meter import Measure, Meter
-from ddpm_cli.settings.config import Config, Layer, resolve
-from ddpm_cli.settings.requests import LIKELIHOOD
+from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.requests import LIKELIHOOD, Method
 
 ALL = "all"
 
@@ -51,33 +49,29 @@ class Way(NamedTuple):
 
 def load(name: str, way: Way, job: Job) -> Model:
     """A model with the settings of a way to measure it."""
-    place = find.find(name)
-    config = read_header(place.path).config
-    compute = Layer("machine", {"compute": job.compute})
-    return opened(place, resolve([Layer(name, config), *way.layers(config), compute]))
+    place, header = opening.chosen(name)
+    layers = [*way.layers(header.config), Layer("machine", {"compute": job.compute})]
+    return opened(place, opening.settled(place, header, layers))
 
 
-def measure(model: Model, how: Measure, count: int, batch: int, is_told: bool) -> Row:
+def measured(model: Model, measure: Measure, count: int, batch: int, is_told: bool) -> Row:
     """The mean over the first digits, its standard error, and what it cost.
 
-    is_told: the model is given the class of each digit instead of the null class.
+    is_told: the model knows the class of each digit, instead of the null class.
     """
-    measured, bits, began = (
-        Meter(model, how, lambda rows: None),
-        list[float](),
-        time.perf_counter(),
-    )
+    counted, bits = Meter(model, measure, lambda calls: None), list[float]()
+    began = time.perf_counter()
     label = classes.fixed(None, model.config)
-    for part in rows.of_set(sets.mnist("test"), model.info, count, batch, how.bits):
+    for part in rows.of_set(sets.mnist("test"), model.info, count, batch, measure.bits):
         numbers = classes.numbers(label, part.numbers, model.config, model.info)
-        each = measured(part.values, part.numbers, part.labels if is_told else numbers)
+        each = counted(part.values, part.numbers, part.labels if is_told else numbers)
         bits += [] if each is None else each.tolist()
     seconds = time.perf_counter() - began
     mean, error = meter.mean(bits)
     return {
         "bits": mean,
         "error": error,
-        "calls": measured.calls / count,
+        "calls": counted.calls / count,
         "seconds": round(seconds / count, 3),
         "each": [round(value, 4) for value in bits],
     }
@@ -146,10 +140,11 @@ def main(
     for name in names:
         for way in ways:
             model = load(name, way, job)
-            how = Measure("vlb" if way.method == "vlb" else "ode", repeats=repeats, seed=seed)
-            key = {"model": model.header.hash, **way._asdict(), **how._asdict()}
+            method: Method = "vlb" if way.method == "vlb" else "ode"
+            measure = Measure(method, repeats=repeats, seed=seed)
+            key = {"model": model.header.hash, **way._asdict(), **measure._asdict()}
             key |= {"images": images, "class": label, "dtype": job.dtype}
-            row = record(key, measure, model, how, images, job.batch, label == "own")
+            row = record(key, measured, model, measure, images, job.batch, label == "own")
             say(f"{name}, {way.title}: {row['bits']:.4f}, {row['seconds']:.2f} s an image")
             results.append((name, way, row))
     rows_of = ({"name": name, **way._asdict(), **row} for name, way, row in results)

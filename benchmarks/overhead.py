@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 import torch
-from cells import by_seed
 from command_line import show
 from torch import Tensor, nn
 
 from ddpm_cli import hardware
+from ddpm_cli.api import drawing
 from ddpm_cli.files.checkpoints.header import Header
-from ddpm_cli.models import build, cost
+from ddpm_cli.models import build, cost, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import Config, Layer, resolve
@@ -76,13 +76,14 @@ class Bench:
 
     def walk(self, config: Config) -> tuple[float, float, float]:
         """Seconds of making one batch, of its network calls, and of as many bare calls."""
-        clocked, size = self.clocked, self._batch
+        clocked = self.clocked
         clocked.seconds, clocked.calls = 0.0, 0
         began = time.perf_counter()
         denoiser = build.denoiser(config, clocked)
         model = Model("benchmark", self._header, config, self._compute, denoiser)
-        for chunk in model.chunks(range(size), size, by_seed(model)):
-            *_, state = chunk.states
+        batch = drawing.batches(model, range(self._batch), None)(slice(None))
+        state = walks.last(model.draw(batch, model.prepared()).states)
+        if state is not None:
             model.to_pixels(state.x.cpu())
         total = time.perf_counter() - began
         return total, clocked.seconds, sum(clocked.bare() for _ in range(clocked.calls))

@@ -47,7 +47,7 @@ AGREED = 0.1  # of the smallest distance: as far apart as reference and witness 
 
 
 class Axis(NamedTuple):
-    """What all walks have in common, and how the reference is made."""
+    """What all walks have in common, and how the reference is drawn."""
 
     start: float
     last: float
@@ -99,17 +99,17 @@ def distance(x: Tensor, y: Tensor) -> float:
 
 
 class Reference:
-    """The converged images, made when the first missing cell asks for them."""
+    """The converged images, drawn when the first missing cell asks for them."""
 
     def __init__(self, subject: Subject, axis: Axis) -> None:
-        self._found, self._axis = subject, axis
+        self._subject, self._axis = subject, axis
         self._x: Tensor | None = None
 
     def drawn(self, name: tuple[str, str]) -> Tensor:
         """The images of one method at the calls of the reference."""
         say(f"reference: {' on '.join(name)}, {self._axis.reference_calls} calls")
-        config = walk_of(self._found, *name, self._axis, self._axis.reference_calls)
-        return self._found.draw(config, self._axis.images)
+        config = walk_of(self._subject, *name, self._axis, self._axis.reference_calls)
+        return self._subject.draw(config, self._axis.images)
 
     def __call__(self) -> Tensor:
         """The images of the reference."""

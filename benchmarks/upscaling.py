@@ -8,28 +8,21 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import click
-import torch
 from cells import PLAIN, Record, Row, markdown, mean, sampling, say
 from command_line import Job, measuring
 from edited_digits import closeness, difference, labelled, summaries
 from score_digits import Scorer
 from torch import Tensor
 
-from ddpm_cli import hardware
+import ddpm_cli
 from ddpm_cli.data import operators
 from ddpm_cli.data.degradations import enlarge, shrink
 from ddpm_cli.diffusion.restoration import projected
-from ddpm_cli.errors import Refusal
 from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
-from ddpm_cli.models import classes, cost
-from ddpm_cli.pipelines import opening, restorer
-from ddpm_cli.pipelines.opening import UPSCALE, Opened
-from ddpm_cli.pipelines.restorer import Restorer
-from ddpm_cli.pipelines.restorer import Row as Wish
-from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.models import cost
 
 FACTOR = 2.0
 SHAPE = (1, 28, 28)
@@ -38,7 +31,7 @@ METHODS = ("bicubic", "consistent bicubic", "zero-shot", "model", "consistent mo
 
 
 class Digits(NamedTuple):
-    """Test digits uint8 [N, 1, 28, 28], their labels, and what is given: uint8 [N, 1, 14, 14]."""
+    """Test digits uint8 [N, 1, 28, 28], their labels, and the small ones uint8 [N, 1, 14, 14]."""
 
     pixels: Tensor
     labels: Tensor
@@ -52,44 +45,34 @@ def test_digits(count: int) -> Digits:
 
 
 class Subject(NamedTuple):
-    """A model ready to enlarge, the network calls it takes, and what its results depend on."""
+    """A model to enlarge with, the network calls it takes, and what its results depend on.
 
-    opened: Opened
-    restore: Restorer
+    exact: the results shall agree with what was there.
+    """
+
+    model: ddpm_cli.Model
+    exact: bool
     calls: int
     key: Row
 
 
 def load(name: str, steps: int, job: Job, *, exact: bool) -> Subject:
-    """Load a model; `exact` makes one that was trained to enlarge agree with what it is given."""
-    place = find.find(name)
-    header = read_header(place.path)
+    """Load a model; one that was not trained to enlarge always agrees with what was there."""
     tables: dict[str, Any] = PLAIN | {"levels": {"count": steps}, "compute": job.compute}
-    task = opening.operator(header, UPSCALE, None)
-    config = resolve([Layer(name, header.config), task, Layer("benchmark", tables)])
-    opened = Opened(place, header, config)
-    restore = restorer.opened(opened, hardware.compute(**config["compute"]), exact=exact)
-    calls = cost.plan(config, restore.model.schedule)[1] or 0
-    key = {"model": header.hash, "dtype": job.dtype, **sampling(config)}
-    return Subject(opened, restore, calls, key)
+    model = ddpm_cli.load(name, settings=tables)
+    calls = cost.plan(model.config, model.schedule)[1] or 0
+    key = {"model": read_header(find.find(name).path).hash, "dtype": job.dtype}
+    return Subject(model, exact, calls, key | sampling(model.config))
 
 
 def enlarged(subject: Subject, small: Tensor, batch: int) -> Tensor:
     """The digits uint8 [N, 1, 28, 28] that a model makes of small ones, without their class."""
-    _, header, config = subject.opened
-    number = classes.one(classes.fixed(None, config), config, header.data)
-    parts = []
-    for first in range(0, len(small), batch):
-        rows = [Wish(low, first + i, number) for i, low in enumerate(small[first : first + batch])]
-        restored = subject.restore(rows)
-        if restored is None:
-            raise Refusal("stopped")
-        parts.append(restored.images)
-    return torch.cat(parts)
+    images = subject.model.upscale(small, consistent=subject.exact, batch=batch)
+    return to_uint8(images)
 
 
 def plain(method: str, small: Tensor) -> Tensor:
-    """What is made without a model."""
+    """The digits enlarged without a model."""
     low = from_uint8(small).double()
     x = enlarge(low, SHAPE[1:])
     if method != "bicubic":
@@ -98,7 +81,7 @@ def plain(method: str, small: Tensor) -> Tensor:
 
 
 def scores(scorer: Scorer, digits: Digits, results: Tensor) -> Row:
-    """PSNR of each digit in dB, whether it is read right, and its difference from what is given.
+    """PSNR of each digit in dB, whether it is read right, and its difference from the small one.
 
     The difference is the largest of the digit made small again, in levels of 255.
     """
@@ -161,8 +144,8 @@ def main(
     for method in dict.fromkeys(methods):
         subject, key = None, {"method": method, "images": images, "factor": FACTOR}
         if "bicubic" not in method:
-            name, exact = model if method == "zero-shot" else trained, method.startswith("consis")
-            subject = load(name, steps, job, exact=exact)
+            name = model if method == "zero-shot" else trained
+            subject = load(name, steps, job, exact=method == "consistent model")
             key |= subject.key
         rows[method] = record(key, measured, scorer, method, subject, digits, job.batch)
         say(f"{method}: {mean(rows[method]['right'])[0]:.2%} read right")

@@ -1,6 +1,8 @@
 """The parts of the benchmark scripts that need no long run."""
 
 import json
+import shlex
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +12,11 @@ import click
 import pytest
 import torch
 from click.testing import CliRunner
+from image_sets import pack, picture
+from runs import ddpm
 
 from ddpm_cli.data.degradations import shrink
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import Layer, resolve
 
@@ -76,8 +81,8 @@ def test_other_figures_do_not(
     scripts: SimpleNamespace, row: str, steps: int, value: float, broken: int
 ) -> None:
     changed = PAPER | {row: PAPER[row] | {steps: value}}
-    found = scripts.ddim_table.conclusions(changed)
-    assert [i for i, one in enumerate(found) if not one.holds] == [broken]
+    conclusions = scripts.ddim_table.conclusions(changed)
+    assert [i for i, one in enumerate(conclusions) if not one.holds] == [broken]
 
 
 def test_the_claim_is_made_on_equal_and_on_best_spacings(scripts: SimpleNamespace) -> None:
@@ -89,10 +94,10 @@ def test_the_claim_is_made_on_equal_and_on_best_spacings(scripts: SimpleNamespac
         ("dpm-solver++", "logsnr", 10): {"distance": 0.07},
     }
     axis = scripts.solver_axis
-    found = axis.claims(axis.Cells(rows, 0.001))
+    claims = axis.claims(axis.Cells(rows, 0.001))
     one, best = "dpm-solver++", "the best levels of each"
-    assert found == [(one, "karras levels", 0.05, 0.06), (one, best, 0.05, 0.04)]
-    assert [one.holds for one in found] == [True, False]
+    assert claims == [(one, "karras levels", 0.05, 0.06), (one, best, 0.05, 0.04)]
+    assert [one.holds for one in claims] == [True, False]
     del rows["ddim", "time", 20], rows["ddim", "karras", 20]
     assert axis.claims(axis.Cells(rows, 0.001)) == []
 
@@ -117,8 +122,8 @@ def test_candidates_resolve_on_every_family(scripts: SimpleNamespace, name: str)
     assert set(families.ALWAYS_SHOWN.get(config["schedule"]["name"], ())) <= set(names)
     for candidate in names:
         tables = scripts.cells.PLAIN | families.CANDIDATES[candidate].tables
-        made = resolve([*layers, Layer("benchmark", tables)])
-        assert "count" in made["levels"]
+        tried = resolve([*layers, Layer("benchmark", tables)])
+        assert "count" in tried["levels"]
 
 
 def test_samplers_of_the_table_and_of_the_axis_resolve(scripts: SimpleNamespace) -> None:
@@ -168,10 +173,10 @@ def test_latents_of_one_digit_agree_and_of_two_do_not(scripts: SimpleNamespace) 
     assert float(table[3, 7]) == pytest.approx(
         float(torch.corrcoef(torch.stack([first[3], second[7]]))[0, 1])
     )
-    found = scripts.latents.agreement(table)
-    assert found["same"] == pytest.approx(0.5**0.5, abs=0.01)
-    assert found["different"] == pytest.approx(0, abs=0.01)
-    assert found["identified"] == 1
+    same = scripts.latents.agreement(table)
+    assert same["same"] == pytest.approx(0.5**0.5, abs=0.01)
+    assert same["different"] == pytest.approx(0, abs=0.01)
+    assert same["identified"] == 1
     strangers = scripts.latents.agreement(scripts.latents.correlations(first, normal[2]))
     assert strangers["identified"] < 0.2
 
@@ -188,6 +193,79 @@ def test_help(scripts: SimpleNamespace, subtests: pytest.Subtests) -> None:
                 assert done.exit_code == 0
                 assert ("--threads" in done.output) == ("--batch" in done.output)
                 assert f"{name}.py" in (FOLDER / "README.md").read_text("utf-8")
+
+
+FEW = {
+    "ddim_table": "-n 2 --steps 1",
+    "families": "mnist -n 2 --trial-images 2 --calls 20 --digits 2 --only 'heun, karras'",
+    "guidance": "-n 10 --scale 2 --set levels.count=1",
+    "inpainting": "-n 2 --long-images 2 --steps 2 --trained-steps 1 --jump 1 --resample 2",
+    "latents": "mnist mnist -n 2 --steps 3 --sampler ddim --compare-steps 3",
+    "likelihood": "-n 2 --bound 2 --ode 3",
+    "overhead": "--rounds 1 --calls 2 --batch 2",
+    "upscaling": "-n 2 --steps 1",
+}
+
+
+@pytest.fixture
+def measured(
+    scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    """Run a script within this process, a few digits its scale, and give the lines it prints."""
+    few = scripts.score_digits.digits("test")[:100]
+    monkeypatch.setattr(scripts.score_digits, "digits", lambda split: few)
+
+    def lines(name: str, *words: object) -> list[str]:
+        main, texts = getattr(scripts, name).main, [str(word) for word in words]
+        outcome = CliRunner().invoke(main, texts, catch_exceptions=False)
+        assert outcome.exit_code == 0, outcome.output
+        printed: list[str] = outcome.stdout.splitlines()
+        return printed
+
+    return lines
+
+
+def test_every_table_is_measured(
+    measured: Callable[..., list[str]], subtests: pytest.Subtests
+) -> None:
+    """All that draw in their own process, on as little as they take."""
+    for name, words in FEW.items():
+        with subtests.test(script=name):
+            assert len(measured(name, *shlex.split(words))) > 2
+
+
+def test_a_run_is_bundled(
+    measured: Callable[..., list[str]], finished: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small.safetensors"
+    lines = measured("bundle", finished, small)
+    assert lines[1] == f"hash {read_header(small, verify=True).hash}"
+
+
+@pytest.mark.slow
+def test_what_trains_is_measured(
+    measured: Callable[..., list[str]], subtests: pytest.Subtests, tmp_path: Path
+) -> None:
+    with subtests.test(script="speed"):
+        assert "mnist preset" in measured("speed", "--rounds", 1, "--batch", 2)[-1]
+    with subtests.test(script="quality"):
+        few = ("--set", "train.steps=2", "--set", "train.batch=2", "--set", "train.warmup=0")
+        words = ("-n", 100, "--calls", 2, "--every", 1, "--until", 1, "-o", tmp_path / "curve")
+        assert measured("quality", *words, "--", *few)[1].split()[1] == "2"
+    with subtests.test(script="pictures"):
+        files = {f"{i}.png": picture(i, 8, 8) for i in range(100)}
+        archive, run = pack(tmp_path / "set.zip", files), tmp_path / "run"
+        few = ("--set", "network.width=8", "--steps", 1, "--batch", 2, "--set", "train.warmup=0")
+        data = ("--set", f"data.path={archive}")
+        outcome = ddpm("train", "--preset", "emoji-upscale", *data, *few, "-o", run)
+        assert outcome.code == 0, outcome.err
+        words = ("--steps", 1, "--sheet", tmp_path / "sheet.png")
+        assert len(measured("pictures", run, archive, *words)) == 5
+
+
+@pytest.mark.slow
+def test_every_answer_is_timed(measured: Callable[..., list[str]]) -> None:
+    assert not [line for line in measured("startup", "--rounds", 1) if "failed" in line]
 
 
 def test_closing_options_come_as_one_job(scripts: SimpleNamespace) -> None:
@@ -287,7 +365,7 @@ def test_ways_to_measure_likelihood(scripts: SimpleNamespace) -> None:
         (way("vlb", 30), 30, "ddpm"),
         (way("ode", 20, "heun"), 20, "heun"),
     ):
-        found = resolve([Layer("m", config), *one.layers(config)])
-        assert (found["levels"]["count"], found["sampler"]["name"]) == (count, name)
+        settled = resolve([Layer("m", config), *one.layers(config)])
+        assert (settled["levels"]["count"], settled["sampler"]["name"]) == (count, name)
     row = {"bits": 1.5, "error": 0.01, "calls": 30.0, "seconds": 0.5}
     assert "bound, 30 levels" in scripts.likelihood.report([("mnist", way("vlb", 30), row)])
