@@ -42,6 +42,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / kept).symlink_to(pages.ROOT / kept)
     for path, source in recipes().items():
         assert not (root / path).exists(), path
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(source, encoding="utf-8")
     declared, request = pages.blocks(PAGE, "text")
     insert(root / "tests/declared.py", "SAMPLERS = {\n", declared.text + "\n")
