@@ -19,7 +19,7 @@ from ddpm_cli.models import build, classes, model
 from ddpm_cli.pipelines import encode
 from ddpm_cli.pipelines.encode import Coder
 from ddpm_cli.settings.config import Layer, resolve
-from ddpm_cli.settings.requests import CODING
+from ddpm_cli.settings.usual import CODING
 
 SAMPLERS: dict[str, dict[str, Any]] = {
     "ddim": {"name": "ddim"},

@@ -16,7 +16,8 @@ from ddpm_cli.models.model import Model, opened
 from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import LIKELIHOOD, Method
+from ddpm_cli.settings.requests import Method
+from ddpm_cli.settings.usual import LIKELIHOOD
 
 ALL = "all"
 

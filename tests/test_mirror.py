@@ -13,7 +13,9 @@ PACKAGE = Path(ddpm_cli.__file__).parent
 # Modules that are tested with others, by the file that does it.
 ELSEWHERE = {
     "api/test_model.py": "api/arguments api/drawing api/edits api/handle",
-    "commands/test_encode.py": "files/checkpoints/latents options/walking pipelines/starts",
+    "commands/test_encode.py": (
+        "files/checkpoints/latents options/walking pipelines/starts settings/usual"
+    ),
     "commands/test_fit.py": "files/checkpoints/moments",
     "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
     "commands/test_info.py": "files/checkpoints/find",

@@ -17,7 +17,8 @@ from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import encode, opening
 from ddpm_cli.pipelines.encode import Coder
 from ddpm_cli.settings.config import SAMPLING, Config, Layer
-from ddpm_cli.settings.requests import CODING, Use
+from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.usual import CODING
 
 _Result = TypeVar("_Result")
 

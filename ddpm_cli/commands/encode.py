@@ -7,7 +7,8 @@ import click
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import reading, shared, walking
-from ddpm_cli.settings.requests import CODING, Encode
+from ddpm_cli.settings.requests import Encode
+from ddpm_cli.settings.usual import CODING
 
 
 @click.command(

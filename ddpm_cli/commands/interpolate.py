@@ -7,7 +7,8 @@ import click
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, reading, shared, walking
 from ddpm_cli.settings import seeds as seed_lists
-from ddpm_cli.settings.requests import CODING, Interpolate
+from ddpm_cli.settings.requests import Interpolate
+from ddpm_cli.settings.usual import CODING
 
 SPEED = 120  # milliseconds a frame of a film
 # What a result must be made with again, beside what all commands have.

@@ -7,7 +7,8 @@ import click
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, reading, shared, walking
-from ddpm_cli.settings.requests import LIKELIHOOD, Method, Nll, Trace
+from ddpm_cli.settings.requests import Method, Nll, Trace
+from ddpm_cli.settings.usual import LIKELIHOOD
 
 COUNT = 100  # rows of a data set, unless told otherwise
 EXACT_ONLY = ("trace", "probes")

@@ -21,7 +21,8 @@ from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import encode
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import PLAIN, Method, Trace
+from ddpm_cli.settings.requests import Method, Trace
+from ddpm_cli.settings.usual import PLAIN
 
 EXACT = 16  # dimensions up to which the exact trace is the default
 EXACT_LIMIT = 1024  # beyond, one gradient a dimension takes hours an image

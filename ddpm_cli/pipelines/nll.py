@@ -19,7 +19,8 @@ from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import LIKELIHOOD, Method, Nll
+from ddpm_cli.settings.requests import Method, Nll
+from ddpm_cli.settings.usual import LIKELIHOOD
 
 
 class Work(NamedTuple):

@@ -21,7 +21,7 @@ from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
 from ddpm_cli.models import build, walks
 from ddpm_cli.pipelines import encode as encoding
 from ddpm_cli.settings.config import Layer, resolve
-from ddpm_cli.settings.requests import CODING
+from ddpm_cli.settings.usual import CODING
 
 pytestmark = pytest.mark.usefixtures("abc")
 
