@@ -154,6 +154,21 @@ class Fresh:
         return torch.randn(like.shape, generator=self.generator, dtype=torch.float64)
 
 
+class Even(Fresh):
+    """The same, but for the first draw of one-pixel images: normal numbers spread evenly."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.is_first = True
+
+    def normal(self, like: Tensor) -> Tensor:
+        if not self.is_first:
+            return super().normal(like)
+        self.is_first = False
+        quantiles = (torch.arange(len(like), dtype=torch.float64) + 0.5) / len(like)
+        return torch.special.ndtri(quantiles).reshape(like.shape)
+
+
 class Impulses:
     """At call k, 1 for row k + 2 and 0 for all others: the response of a walk to each draw."""
 

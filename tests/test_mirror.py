@@ -20,11 +20,9 @@ ELSEWHERE = {
     "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
     "commands/test_info.py": "files/checkpoints/find",
     "commands/test_inpaint.py": "files/images/canvas files/images/masks",
-    "commands/test_nll.py": (
-        "evaluation/coding files/outputs/curves pipelines/meter pipelines/rows"
-    ),
+    "commands/test_nll.py": "files/outputs/curves pipelines/meter pipelines/rows",
     "commands/test_selftest.py": "evaluation/oracles hardware",
-    "commands/test_upscale.py": "evaluation/fidelity pipelines/restorer",
+    "commands/test_upscale.py": "pipelines/restorer",
     "data/sets/test_arrays.py": "pipelines/train_checks",
     "data/sets/test_toys.py": "networks/perceptrons",
     "data/test_loading.py": "data/image_set",
