@@ -15,11 +15,7 @@ from torch import Tensor, nn
 
 from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
 
-
-@pytest.fixture(autouse=True)
-def _model(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DDPM_MODEL", str(finished))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture(scope="module")

@@ -18,11 +18,7 @@ from ddpm_cli.files.images.pixels import open_image, read_metadata, to_uint8
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import walks
 
-
-@pytest.fixture(autouse=True)
-def _model(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DDPM_MODEL", str(finished))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture
