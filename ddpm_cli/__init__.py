@@ -1,6 +1,7 @@
 """Diffusion models on the command line, and from Python: `ddpm_cli.load("mnist")`."""
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def load(
-    model: str | None = None,
+    model: str | PathLike[str] | None = None,
     *,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
@@ -24,7 +25,7 @@ def load(
 
     settings: as --set takes them, {"sampler.eta": 0.5} or {"sampler": {"eta": 0.5}}.
     """
-    from ddpm_cli.api.model import load as load_model
+    from ddpm_cli.api.loading import load as load_model
 
     return load_model(model, settings=settings, device=device, dtype=dtype)
 

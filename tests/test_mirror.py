@@ -12,7 +12,7 @@ TESTS = Path(__file__).parent
 PACKAGE = Path(ddpm_cli.__file__).parent
 # Modules that are tested with others, by the file that does it.
 ELSEWHERE = {
-    "api/test_model.py": "api/arguments api/drawing api/edits api/handle",
+    "api/test_model.py": "api/arguments api/drawing api/edits api/handle api/loading",
     "commands/test_encode.py": (
         "files/checkpoints/latents options/walking pipelines/starts settings/usual"
     ),

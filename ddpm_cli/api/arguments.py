@@ -1,5 +1,6 @@
 """What Python callers may give: settings, seeds, classes and images, checked as options are."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from operator import index
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.files.images.pixels import from_uint8
+from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.models import classes
+from ddpm_cli.pipelines.rows import scaled
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings import recipes
 from ddpm_cli.settings.config import Config, Layer
@@ -37,6 +39,8 @@ def refusing(function: Callable[_P, _R]) -> Callable[_P, _R]:
                 return function(*arguments, **options)
         except Refusal as refusal:
             raise ValueError(refusal.message) from None
+        except FileNotFoundError as error:
+            raise ValueError(f"{error.filename}: {error.strerror}") from None
 
     return call
 
@@ -49,9 +53,21 @@ def layers(settings: Settings | None) -> list[Layer]:
     parts: list[dict[str, Any]] = []
     for key, value in (settings or {}).items():
         table, dot, knob = str(key).partition(".")
+        value = _plain(value)
         parts.append({table: {knob: value}} if dot else {table: value})
     merged = configuration.merge(parts)
     return recipes.expand([Layer("settings", merged)]) if merged else []
+
+
+def _plain(value: Any) -> Any:
+    """A setting as TOML would give it: ranges are lists, numbers of any library plain."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, str, int, float)) or value is None:
+        return value
+    return value.item() if hasattr(value, "item") else str(value).removeprefix("torch.")
 
 
 def seeds(values: Sequence[int] | int) -> list[int]:
@@ -136,6 +152,7 @@ def images(values: Tensor, shape: Sequence[int], name: str = "images") -> Tensor
     if values.ndim != len(shape) + 1 or tuple(values.shape[1:]) != tuple(shape) or not len(values):
         have, want = shown(values.shape), shown(("N", *shape))
         raise ConfigError(f"{name}: of shape {have}, the model takes {want}")
+    values = values.detach().cpu()
     if values.dtype == torch.uint8:
         return from_uint8(values)
     if not values.is_floating_point():
@@ -150,17 +167,69 @@ def images(values: Tensor, shape: Sequence[int], name: str = "images") -> Tensor
 
 
 def on_levels(x0: Tensor, bits: int) -> Tensor:
-    """Images float64 in [-1, 1] that float32 rounded, on their levels again."""
-    top = 2**bits - 1
-    exact = ((x0 + 1) * (top / 2)).round() * (2 / top) - 1
-    return torch.where((exact - x0).abs() < ROUNDED, exact, x0)
+    """Images float64 in [-1, 1]: bytes on 2^bits even levels; other floats as they are."""
+    pixels = to_uint8(x0)
+    if not bool(((from_uint8(pixels) - x0).abs() < ROUNDED).all()):
+        return x0
+    return scaled(pixels, bits, "images")
+
+
+def levels(sigma: Tensor | float, count: int) -> Tensor:
+    """Noise levels [] or [count] in float64, above 0 and finite."""
+    try:
+        level = torch.as_tensor(sigma, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        level = torch.zeros(())
+    if level.shape not in ((), (count,)) or not bool(((level > 0) & level.isfinite()).all()):
+        raise ConfigError("sigma: give one level above 0, or one for each image")
+    return level
+
+
+def refuse_other(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse what is none of the choices."""
+    if value not in choices:
+        raise ConfigError(f"{name}: {value!r} does not fit; {nearest(str(value), choices)}")
+
+
+def refuse_number(name: str, value: object, least: float) -> None:
+    """Refuse what is no finite number from `least` on."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (is_number and least <= float(str(value)) < math.inf):
+        raise ConfigError(f"{name}: {value!r} does not fit; give a number, at least {least:g}")
+
+
+def refuse_measure(
+    method: str, trace: str | None, probes: int, repeats: int, bits: int, seed: int
+) -> None:
+    """Refuse ways to measure a likelihood that there are not, or that contradict each other."""
+    refuse_other("method", method, ("ode", "vlb"))
+    if trace is not None:
+        refuse_other("trace", trace, ("exact", "rademacher", "gaussian"))
+    for name, value in (("probes", probes), ("repeats", repeats), ("bits", bits)):
+        count(name, value)
+    seeds(seed)
+    if bits > 8:
+        raise ConfigError(f"bits: {bits} does not fit; give an integer, 1 to 8")
+    if method == "vlb" and (trace is not None or probes != 1):
+        raise ConfigError("trace, probes: of no use with method vlb; leave them out")
+    if trace == "exact" and probes != 1:
+        raise ConfigError("--probes: of no use with --trace exact; leave it out")
+
+
+def interval(values: object) -> str:
+    """The noise levels between which there is guidance, as --interval takes them."""
+    listed = _listed(values)
+    if len(listed) != 2:
+        raise ConfigError(f"--interval {values!r}: write two noise levels LOW,HIGH, as 0.2,5")
+    return ",".join(map(str, listed))
 
 
 def refuse_other_shape(name: str, values: Tensor, shape: Sequence[int]) -> None:
     """Refuse what are not floats [B, *shape]."""
     if not isinstance(values, Tensor):
         raise ConfigError(f"{name}: {type(values).__name__}; give a tensor")
-    if tuple(values.shape[1:]) != tuple(shape) or not values.is_floating_point():
+    is_shaped = tuple(values.shape[1:]) == tuple(shape) and len(values) > 0
+    if not is_shaped or not values.is_floating_point():
         have, want = shown(values.shape), shown(("N", *shape))
         raise ConfigError(f"{name}: {values.dtype} of shape {have}, the model takes floats {want}")
 
@@ -176,7 +245,7 @@ def holes(values: Tensor, x: Tensor) -> Tensor:
     """Masks [H, W], [B, H, W] or [B, 1, H, W] of images x, nonzero where made anew: bool."""
     if not isinstance(values, Tensor):
         raise ConfigError(f"masks: {type(values).__name__}; give a tensor")
-    planes = values != 0
+    planes = values.cpu() != 0
     planes = planes[None] if planes.ndim == 2 else planes
     planes = planes[:, None] if planes.ndim == 3 else planes
     want = (len(x), 1, *x.shape[-2:])

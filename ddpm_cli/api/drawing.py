@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Classes
-from ddpm_cli.api.handle import Handle, parts
+from ddpm_cli.api.handle import Handle, finished, parts
 from ddpm_cli.diffusion.steps import State
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
@@ -37,7 +38,7 @@ def samples(
     walk, drawn = core.prepared(), []
     for rows in parts(count, batch):
         chunk = core.draw(make(rows), walk)
-        *_, final = chunk.states
+        final = finished(walks.last(chunk.states))
         walks.refuse_not_finite(final.x, f"seeds {chunk.seeds}: values that are not finite")
         drawn.append(core.info.restore(final.x))
     return torch.cat(drawn)
@@ -84,7 +85,7 @@ def guided(
 def _guided(
     handle: Handle, use: Use, seeds: Sequence[int], options: Mapping[str, Any], batch: int
 ) -> Tensor:
-    code = {name: options[name] for name in ("scorer", "classifier") if _is_code(options[name])}
+    code = {name: options[name] for name in ("scorer", "classifier") if _is_code(name, options)}
     flags = dict.fromkeys(_FLAGS) | {k: v for k, v in options.items() if k in _FLAGS}
     for name, one in code.items():
         if isinstance(one, str):
@@ -109,5 +110,12 @@ def _guided(
     return samples(core, make, len(seeds), batch)
 
 
-def _is_code(value: Any) -> bool:
-    return callable(value) or (isinstance(value, str) and code_names.is_code(value))
+def _is_code(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether an option is code: a function, or the name of one; a classifier may be a model."""
+    value = options[name]
+    if value is None or callable(value):
+        return value is not None
+    if not isinstance(value, str):
+        raise ConfigError(f"{name}: {value!r} is none; give a function or the name of one")
+    is_named = code_names.is_code(value) or code_names.is_pickle(value)
+    return is_named or name == "scorer"

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-import torch
-
 from ddpm_cli import hardware
 from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Classes, Settings
@@ -12,6 +10,8 @@ from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.images.inputs import mode_of
+from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, model
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import encode, opening
@@ -24,17 +24,22 @@ _Result = TypeVar("_Result")
 
 
 class Handle(NamedTuple):
-    """A checkpoint, what was asked for of it, and its networks by number format."""
+    """A checkpoint, what was asked for of it, and its networks by where they compute."""
 
     place: Place
     header: Header
     layers: list[Layer]
-    networks: dict[torch.dtype, Denoiser]
+    networks: dict[Compute, Denoiser]
 
     @property
     def known(self) -> tuple[Place, Header]:
         """The model, as openings take one that was found before."""
         return self.place, self.header
+
+    @property
+    def named(self) -> tuple[Header, str]:
+        """The model and its name, as refusals take them."""
+        return self.header, self.place.name
 
     @property
     def info(self) -> DataInfo:
@@ -55,21 +60,22 @@ class Handle(NamedTuple):
         return [*below, *arguments.layers(settings)]
 
     def model(self, config: Config) -> Model:
-        """The model with other settings, its weights read once for each number format."""
+        """The model with other settings, its weights read once for each device and format."""
         compute = hardware.compute(**config["compute"])
         fit = model.fitted(config, self.header, self.place)
         denoiser = build.known(self.denoiser(compute), fit)
         return Model(self.place.name, self.header, config, compute, denoiser)
 
-    def denoiser(self, compute: hardware.Compute) -> Denoiser:
+    def denoiser(self, compute: Compute) -> Denoiser:
         """The denoiser with nothing around it."""
-        if compute.dtype not in self.networks:
-            _, self.networks[compute.dtype] = model.restored(self.place, compute)
-        return self.networks[compute.dtype]
+        if compute not in self.networks:
+            _, self.networks[compute] = model.restored(self.place, compute)
+        return self.networks[compute]
 
     def coder(self, settings: Settings | None) -> Coder:
         """What turns images into latents and back."""
-        opening.refuse_conditional(self.header, self.place.name)
+        opening.refuse_conditional(*self.named)
+        mode_of(self.info.shape)
         core = self.model(self.settled(self.apart(settings), CODING))
         encode.plan(core.config, core.schedule)
         return Coder.of(core)
@@ -79,9 +85,8 @@ class Handle(NamedTuple):
         layers = [*self.layers, *arguments.layers(settings)]
         return Use(model=self.place.name, layers=layers, label=label)
 
-    def null(self, classes: Classes, count: int) -> list[int] | None:
+    def null(self, classes: Classes, count: int, config: Config) -> list[int] | None:
         """The numbers of the classes of given images, the null class unless told."""
-        config = self.header.config
         return arguments.numbers(classes, range(count), config, self.info, is_drawn=False)
 
 

@@ -1,7 +1,8 @@
 """A model from Python: what the verbs of the command line do, on tensors."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from os import PathLike, fspath
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -12,30 +13,18 @@ from ddpm_cli.api.handle import Handle, finished, parts
 from ddpm_cli.diffusion.denoiser import Bindable, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import State
-from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import DataInfo, read_header
+from ddpm_cli.models import walks
 from ddpm_cli.pipelines import meter, nll, opening
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.requests import BATCH, Inpaint, Method, Seeds, Trace, Upscale
 
 Seed = int | Sequence[int]
-
-
-@refusing
-def load(
-    model: str | None = None,
-    *,
-    settings: Settings | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-) -> "Model":
-    """See ddpm_cli.load; auto: as the checkpoint says, which is what the command line does."""
-    layers = arguments.layers(settings)
-    options = {"device": device, "dtype": dtype}
-    compute = {key: value for key, value in options.items() if value != "auto"}
-    return Model(model, [*layers, Layer("load", {"compute": compute})] if compute else layers)
+Filling = Literal["auto", "replace", "posterior", "model"]
+Restoring = Literal["auto", "model", "zero-shot"]
+Undone = Literal["upscale", "colorize", "deblur"]
 
 
 class Model:
@@ -46,9 +35,9 @@ class Model:
     ValueError of the same text.
     """
 
-    def __init__(self, name: str | None, layers: Sequence[Layer]) -> None:
-        """Take what -m names, and the settings asked for."""
-        place = find.find(name)
+    def __init__(self, name: str | PathLike[str] | None, layers: Sequence[Layer]) -> None:
+        """Take what -m names and the settings asked for."""
+        place = find.find(None if name is None else fspath(name))
         self._handle = Handle(place, read_header(place.path), list(layers), {})
         self._core = self._handle.model(self._handle.settled(layers))
 
@@ -56,6 +45,11 @@ class Model:
     def config(self) -> Config:
         """All settings of the model, completed."""
         return self._core.config
+
+    @property
+    def hash(self) -> str:
+        """The SHA-256 of the checkpoint, which the records of results name."""
+        return self._handle.header.hash
 
     @property
     def info(self) -> DataInfo:
@@ -98,7 +92,7 @@ class Model:
         classes: what --class takes, for all, or a name or number for each seed; without them the
         class of an image comes from its seed.
         """
-        opening.refuse_conditional(self._handle.header, self._core.name)
+        opening.refuse_conditional(*self._handle.named)
         listed = arguments.seeds(seeds)
         make = drawing.batches(self._core, listed, classes)
         return drawing.samples(self._core, make, len(listed), batch)
@@ -110,7 +104,7 @@ class Model:
         A state has x [N, ...] at the noise level sigma, in the scale where x = x0 + sigma eps, and
         the clean image x0 predicted last.
         """
-        opening.refuse_conditional(self._handle.header, self._core.name)
+        opening.refuse_conditional(*self._handle.named)
         return drawing.states(self._core, arguments.seeds(seeds), classes)
 
     @refusing
@@ -136,11 +130,11 @@ class Model:
         images in [-1, 1] to scores [N]; either may be FILE.py:NAME, too. Guides that need more
         are among the settings: {"guides": [{"name": "clip", ...}]}.
         """
-        opening.refuse_conditional(self._handle.header, self._core.name)
+        opening.refuse_conditional(*self._handle.named)
         options: dict[str, Any] = {
             "scale": scale, "rescale": rescale, "classifier": classifier, "grad_at": grad_at,
             "unconditional": unconditional, "scorer": scorer, "trust": trust,
-            "interval": None if interval is None else ",".join(map(str, interval)),
+            "interval": None if interval is None else arguments.interval(interval),
         }  # fmt: skip
         listed = arguments.seeds(seeds)
         labels = arguments.labels(classes, len(listed))
@@ -156,13 +150,13 @@ class Model:
         Nothing is clamped, gradients flow, and the null class is told unless classes are.
         images: what a conditional model sees beside, as `image` [N, K, H, W].
         """
-        level = torch.as_tensor(sigma, dtype=torch.float64)
-        if level.shape not in ((), (len(x),)) or not bool((level > 0).all()):
-            raise ConfigError("sigma: give one level above 0, or one for each image")
         arguments.refuse_other_shape("x", x, self.info.shape)
-        numbers = self._handle.null(classes, len(x))
-        bound = self._core.bound(self._core.conditions(numbers, **images))
-        return bound(self._core.placed(x), level)
+        level = arguments.levels(sigma, len(x))
+        core = self._core
+        if classes is None:  # the prediction for the null class is guided nowhere
+            core = core._replace(config=core.config | {"guidance": {}})
+        numbers = self._handle.null(classes, len(x), core.config)
+        return core.bound(core.conditions(numbers, **images))(core.placed(x), level)
 
     @refusing
     def encode(
@@ -179,10 +173,11 @@ class Model:
         draws is another matter.
         """
         coder, x0 = self._handle.coder(settings), arguments.images(images, self.info.shape)
-        numbers, latents = self._handle.null(classes, len(x0)), []
+        numbers, latents = self._handle.null(classes, len(x0), coder.model.config), []
         for rows in parts(len(x0), batch):
-            z = coder.encode(x0[rows], None if numbers is None else numbers[rows])
-            latents.append(finished(z).float().cpu())
+            z = finished(coder.encode(x0[rows], None if numbers is None else numbers[rows]))
+            walks.refuse_not_finite(z, "values that are not finite", "more levels")
+            latents.append(z.float().cpu())
         return torch.cat(latents)
 
     @refusing
@@ -197,10 +192,12 @@ class Model:
         """The images [N, C, H, W] of latents, walked down the way that `encode` walks up."""
         coder = self._handle.coder(settings)
         arguments.refuse_other_shape("latents", latents, self.info.shape)
-        numbers, images = self._handle.null(classes, len(latents)), []
+        numbers, images = self._handle.null(classes, len(latents), coder.model.config), []
         for rows in parts(len(latents), batch):
-            x = coder.decode(latents[rows].double(), None if numbers is None else numbers[rows])
-            images.append(self.info.restore(finished(x)))
+            told = None if numbers is None else numbers[rows]
+            x = finished(coder.decode(latents[rows].double(), told))
+            walks.refuse_not_finite(x, "values that are not finite", "more levels")
+            images.append(self.info.restore(x))
         return torch.cat(images)
 
     @refusing
@@ -209,34 +206,35 @@ class Model:
         images: Tensor,
         masks: Tensor,
         seeds: Seed = 0,
-        classes: str | int | None = None,
+        classes: Classes = None,
         *,
-        method: Literal["auto", "replace", "posterior", "model"] = "auto",
+        method: Filling = "auto",
         jump: int | None = None,
         resample: int | None = None,
         settings: Settings | None = None,
+        batch: int = BATCH,
     ) -> Tensor:
         """Images [N, C, H, W] made anew where masks [H, W], [N, H, W] or [N, 1, H, W] are not 0.
 
         All else stays as it is, bit for bit. seeds: one for each image, or the first one's.
         Images larger than the model's are filled by windows. The rest is as in `ddpm inpaint`.
         """
-        use = self._handle.use(None if classes is None else str(classes), settings)
+        arguments.refuse_other("method", method, get_args(Filling))
         request = Inpaint(
-            use=use, inputs=(), output=None, seeds=Seeds(), method=method, jump=jump,
-            resample=resample,
+            use=self._handle.use(None, settings), inputs=(), output=None, seeds=Seeds(),
+            method=method, jump=jump, resample=resample,
         )  # fmt: skip
-        return edits.inpaint(self._handle, request, images, masks, seeds)
+        return edits.inpaint(self._handle, request, images, masks, seeds, classes, batch)
 
     @refusing
     def upscale(
         self,
         images: Tensor,
         seeds: Seed = 0,
-        classes: str | int | None = None,
+        classes: Classes = None,
         *,
-        task: Literal["upscale", "colorize", "deblur"] = "upscale",
-        method: Literal["auto", "model", "zero-shot"] = "auto",
+        task: Undone = "upscale",
+        method: Restoring = "auto",
         factor: float | None = None,
         consistent: bool = False,
         noise: float = 0.0,
@@ -248,12 +246,14 @@ class Model:
         By a model trained to upscale, or by any unconditional one with data consistency. The
         arguments are the options of `ddpm upscale`; noise is its --aug-noise.
         """
-        use = self._handle.use(None if classes is None else str(classes), settings)
+        arguments.refuse_other("method", method, get_args(Restoring))
+        arguments.refuse_other("task", task, get_args(Undone))
+        arguments.refuse_number("noise", noise, 0.0)
         request = Upscale(
-            use=use, inputs=(), output=None, seeds=Seeds(), method=method, task=task,
-            factor=factor, is_consistent=consistent, noises=(noise,),
+            use=self._handle.use(None, settings), inputs=(), output=None, seeds=Seeds(),
+            method=method, task=task, factor=factor, is_consistent=consistent, noises=(noise,),
         )  # fmt: skip
-        return edits.upscale(self._handle, request, images, seeds, batch)
+        return edits.upscale(self._handle, request, images, seeds, classes, batch)
 
     @refusing
     def nll(
@@ -273,20 +273,23 @@ class Model:
         """Bits per dimension float64 [N] of images, exact by the ODE or bounded (`vlb`).
 
         The network computes in float32, and levels and solver are those of `ddpm nll`, unless
-        these settings say otherwise. Images that are no bytes should have 2^bits even levels,
-        which is what is measured. Of arrays it is that of the density in their own units.
+        these settings say otherwise. Floats that are no bytes are taken as they are; of arrays
+        the density is measured, in their own units.
         """
         handle = self._handle
-        opening.refuse_conditional(handle.header, handle.place.name)
+        opening.refuse_conditional(*handle.named)
+        arguments.refuse_measure(method, trace, probes, repeats, bits, seed)
         measure = Measure(method, trace or meter.trace(self.info), probes, repeats, bits, seed)
         layers = handle.apart(settings)
         core = handle.model(nll.settled(*handle.known, self.schedule, layers, method))
         meter.plan(core.config, measure, self.info, core.schedule)
         x0 = arguments.images(images, self.info.shape).double()
         x0 = arguments.on_levels(x0, bits) if self.info.is_image else self.info.normalized(x0)
-        numbers, measured = handle.null(classes, len(x0)), []
+        numbers, measured = handle.null(classes, len(x0), core.config), []
         counted = Meter(core, measure, lambda calls: None)
         for rows in parts(len(x0), batch):
             told = None if numbers is None else numbers[rows]
             measured.append(finished(counted(x0[rows], range(len(x0))[rows], told)))
-        return torch.cat(measured)
+        bits_each = torch.cat(measured)
+        walks.refuse_not_finite(bits_each, "a likelihood is no finite number", "more levels")
+        return bits_each

@@ -8,7 +8,8 @@ from typing import Any
 from ddpm_cli import console
 from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Settings
-from ddpm_cli.api.model import Model, load
+from ddpm_cli.api.loading import load
+from ddpm_cli.api.model import Model
 from ddpm_cli.data.python_sets import HOLDOUT, PythonSets, sets
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import read_header

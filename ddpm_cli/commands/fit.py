@@ -102,7 +102,7 @@ def command(
     from ddpm_cli.pipelines import opening
 
     # Wrong settings are refused before torch is there.
-    opened = opening.opened(request.use, free=["data"])
+    opened = opening.measured(request.use)
 
     from ddpm_cli.pipelines import fit
 

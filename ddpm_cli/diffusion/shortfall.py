@@ -7,6 +7,8 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.schedules import Schedule
 
+_SAME = 1e-3  # ends that differ by less are the process's own, rounded
+
 
 def shortfall(
     schedule: Schedule,
@@ -37,8 +39,8 @@ def shortfall(
     if beyond:
         ends = f"{bottom:.4g} to {top:.4g}"
         words.append(f"{beyond} lie beyond the process, {ends}, and are moved to its ends")
-    if low is not None and low < bottom:
+    if low is not None and low < bottom * (1 - _SAME):
         words.append(f"low {low:g} is below the process and moved to {bottom:.4g}")
-    if high is not None and high > top:
+    if high is not None and high > top * (1 + _SAME):
         words.append(f"high {high:g} is above the process and moved to {top:.4g}")
     return words

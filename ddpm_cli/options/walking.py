@@ -12,7 +12,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def steps(default: str = "") -> Callable[[_Command], _Command]:
-    """Make --sampler, --steps and --calls, which `resolved` and `sized` read."""
+    """Make --sampler, --steps and --calls, which options.reading.use reads."""
 
     def add(command: _Command) -> _Command:
         command = click.option(
@@ -81,6 +81,6 @@ def rest(*, skips: bool = False) -> Callable[[_Command], _Command]:
 
 
 def at(help: str) -> Callable[[_Command], _Command]:
-    """Make the --at option, which `level` reads."""
+    """Make the --at option, which models.walks.level reads."""
     text = f"{help} T counts 1..T as in the papers, is a time up to 1 of a continuous process, "
     return click.option("--at", metavar="T", help=f"{text}or 40% of either.")

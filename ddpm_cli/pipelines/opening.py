@@ -100,6 +100,15 @@ def shown(config: Config) -> None:
     console.result(dump_toml(config).rstrip("\n"))
 
 
+def measured(use: Use) -> Opened:
+    """The model of a request that is measured on data, not walked with: how to walk is idle."""
+    place, header = chosen(use.model)
+    config = resolve([Layer(str(place.path), header.config), *use.layers])
+    tables = ("data", "compute", *SAMPLING, "summary")
+    refuse_other_training(dict(header.config), config, tables)
+    return Opened(place, header, config)
+
+
 def guiding(use: Use, flags: Mapping[str, Any], known: Known | None = None) -> Opened:
     """The model of a request with its guides; without any, classifier-free guidance is on.
 

@@ -55,7 +55,7 @@ class Look:
 class Seeds:
     """Which seeds: a list of them, or `count` from `first` on; count None: as many as is usual.
 
-    is_listed: the caller chose any of it, and does not leave it to what is usual.
+    is_chosen: the caller chose any of it, and does not leave it to what is usual.
     """
 
     first: int = 0

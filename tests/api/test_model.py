@@ -147,6 +147,17 @@ class TestTheSameAsTheCommandLine:
         samples = load_file("a.safetensors")["samples"]
         assert torch.equal(made, samples)
 
+    def test_nll_of_few_levels(
+        self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        pixels = (BYTES % 8 * (255 / 7)).round().byte()
+        Path("few.png").write_bytes(encode_png(pixels[0]))
+        words = ("nll", "few.png", "-m", "mnist", "--bits", 3, "--steps", 4, "--json")
+        bits = json.loads(command(*words).splitlines()[0])["bits"]
+        for images in (pixels, from_uint8(pixels)):
+            assert model.nll(images, bits=3, settings={"levels.count": 4}).tolist() == [bits]
+
 
 class TestGuides:
     def test_a_function_of_the_callers(self, model: Model) -> None:
@@ -212,6 +223,30 @@ class TestParts:
         assert torch.equal(model.sample(array, arrays), plain)
         assert torch.equal(model.sample(range(3, 5), ["7", 2]), plain)
 
+    def test_a_class_for_each_image_that_is_given(self, model: Model, digits: Tensor) -> None:
+        mask = torch.zeros(28, 28)
+        mask[8:20, 8:20] = 1
+        both = model.inpaint(digits, mask, [3, 4], classes=torch.tensor([7, 2]))  # type: ignore[arg-type]
+        assert torch.allclose(both[1:], model.inpaint(digits[1:], mask, 4, 2), atol=1e-4)
+        small = torch.nn.functional.avg_pool2d(digits, 4)
+        both = model.upscale(small, [3, 4], classes=["7", 2], factor=4.0)
+        alone = model.upscale(small[1:], 4, classes=2, factor=4.0)
+        assert torch.allclose(both[1:], alone, atol=0.02)
+
+    def test_guidance_among_the_settings_is_of_drawing(self, digits: Tensor) -> None:
+        guided, plain = load(**{"guidance.scale": 2.0}), load()
+        x = digits + 0.5
+        assert torch.equal(guided.denoise(x, 0.5).x0, plain.denoise(x, 0.5).x0)
+        settings = {"levels.count": 4}
+        assert torch.equal(
+            guided.nll(digits, settings=settings), plain.nll(digits, settings=settings)
+        )
+        assert not torch.equal(guided.sample(0, 7), plain.sample(0, 7))
+
+    def test_a_path_names_a_model(self) -> None:
+        path = Path(ddpm_cli.__file__).parent / "assets" / "mnist.safetensors"
+        assert len(ddpm_cli.load(path).hash) == 64
+
     def test_settings_in_tables_or_by_keys(self) -> None:
         tables = ddpm_cli.load("mnist", settings={"sampler": {"name": "ddim", "eta": 0.5}})
         keys = ddpm_cli.load("mnist", settings={"sampler.name": "ddim", "sampler.eta": 0.5})
@@ -224,6 +259,8 @@ class TestParts:
 
 
 IMAGE, SMALL = torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 8, 8)
+TYPO: Any = "zeroshot"
+BYTES = torch.arange(784).reshape(1, 1, 28, 28).remainder(256).byte()
 CLAMPED, JUDGE = {"wrappers": [{"name": "clamp"}]}, "mnist-classifier"
 WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("--class: no class is named '12'; did you mean 2?", lambda m: m.sample([0], classes=[12])),
@@ -238,6 +275,18 @@ WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("--class: no class is named '3.5'", lambda m: m.sample(0, 3.5)),  # type: ignore[arg-type]
     ("--class: no class is named 'None'", lambda m: m.sample(0, [None])),  # type: ignore[list-item]
     ("batch: 0 does not fit", lambda m: m.sample(0, batch=0)),
+    ("trace: 'foo' does not fit", lambda m: m.nll(IMAGE, trace="foo")),  # type: ignore[arg-type]
+    ("method: 'foo' does not fit", lambda m: m.nll(IMAGE, method="foo")),  # type: ignore[arg-type]
+    ("probes: 0 does not fit", lambda m: m.nll(IMAGE, probes=0)),
+    ("bits: 9 does not fit", lambda m: m.nll(IMAGE, bits=9)),
+    ("images: has other values than 8 levels", lambda m: m.nll(BYTES, bits=3)),
+    ("trace, probes: of no use", lambda m: m.nll(IMAGE, method="vlb", trace="exact")),
+    ("'zeroshot' does not fit; did you mean zero-shot?", lambda m: m.upscale(IMAGE, method=TYPO)),
+    ("noise: -0.3 does not fit", lambda m: m.upscale(IMAGE, noise=-0.3)),
+    ("x: NoneType", lambda m: m.denoise(None, 1.0)),  # type: ignore[arg-type]
+    ("--scorer a.pkl: a pickle", lambda m: m.guide(0, scorer="a.pkl")),
+    ("classifier: 3 is none", lambda m: m.guide(0, classifier=3)),  # type: ignore[arg-type]
+    ("values that are not finite", lambda m: m.decode(IMAGE * torch.nan)),
     ("settings: list", lambda m: m.encode(IMAGE, settings=[1])),  # type: ignore[arg-type]
     ("images: of shape 1x1x8x8, the model takes Nx1x28x28", lambda m: m.encode(SMALL)),
     ("images: values up to 255", lambda m: m.encode(IMAGE + 255)),
