@@ -1,7 +1,9 @@
 """What the Python API keeps of a checkpoint, and the models that it makes of it for each verb."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
+
+from torch import Tensor
 
 from ddpm_cli import hardware
 from ddpm_cli.api import arguments
@@ -84,6 +86,18 @@ class Handle(NamedTuple):
         """What a request says of the model."""
         layers = [*self.layers, *arguments.layers(settings)]
         return Use(model=self.place.name, layers=layers, label=label)
+
+    def refuse_conditions(self, images: Mapping[str, Tensor], count: int) -> None:
+        """Refuse images beside the noisy ones [count, ...] that the network does not take."""
+        task = build.task(self.header.config, self.info)
+        wanted = {} if task is None else {"image": (count, task.channels, *self.info.shape[1:])}
+        for kind in images.keys() | wanted.keys():
+            if kind not in wanted:
+                raise ConfigError(f"{kind}: this model takes no such images; leave it out")
+            if kind not in images:
+                shape = arguments.shown(wanted[kind])
+                raise ConfigError(f"{kind}: missing; a model for {self.header.task} needs {shape}")
+            arguments.refuse_other_shape(kind, images[kind], wanted[kind][1:])
 
     def null(self, classes: Classes, count: int, config: Config) -> list[int] | None:
         """The numbers of the classes of given images, the null class unless told."""

@@ -152,6 +152,7 @@ class Model:
         """
         arguments.refuse_other_shape("x", x, self.info.shape)
         level = arguments.levels(sigma, len(x))
+        self._handle.refuse_conditions(images, len(x))
         core = self._core
         if classes is None:  # the prediction for the null class is guided nowhere
             core = core._replace(config=core.config | {"guidance": {}})
@@ -249,6 +250,8 @@ class Model:
         arguments.refuse_other("method", method, get_args(Restoring))
         arguments.refuse_other("task", task, get_args(Undone))
         arguments.refuse_number("noise", noise, 0.0)
+        if factor is not None:
+            arguments.refuse_number("factor", factor, 0.0)
         request = Upscale(
             use=self._handle.use(None, settings), inputs=(), output=None, seeds=Seeds(),
             method=method, task=task, factor=factor, is_consistent=consistent, noises=(noise,),

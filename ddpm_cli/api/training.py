@@ -46,7 +46,12 @@ def train(
     classes as the data have, unless told. What the command line would refuse is a ValueError
     of the same text.
     """
+    arguments.refuse_number("holdout", holdout, 0.0)
+    if not isinstance(output, str | Path | None):
+        raise ConfigError(f"output: {type(output).__name__}; give the path of a folder")
     folder = Path(output) if output is not None else Path("runs") / (preset or "custom")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"output: {folder} is a file; name a folder")
     try:
         with console.silenced() if quiet else contextlib.nullcontext():
             if data is None and test is not None:

@@ -283,6 +283,12 @@ WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("trace, probes: of no use", lambda m: m.nll(IMAGE, method="vlb", trace="exact")),
     ("'zeroshot' does not fit; did you mean zero-shot?", lambda m: m.upscale(IMAGE, method=TYPO)),
     ("noise: -0.3 does not fit", lambda m: m.upscale(IMAGE, noise=-0.3)),
+    ("foo: this model takes no such images", lambda m: m.denoise(IMAGE, 1.0, foo=IMAGE)),
+    ("image: missing; a model for inpaint", lambda m: load("mnist-inpaint").denoise(IMAGE, 1.0)),
+    ("factor: 'a' does not fit", lambda m: m.upscale(IMAGE, factor="a")),  # type: ignore[arg-type]
+    ("model: int; give a path", lambda m: ddpm_cli.load(5)),  # type: ignore[arg-type]
+    ("holdout: 'a' does not fit", lambda m: ddpm_cli.train(IMAGE, holdout="a")),  # type: ignore[arg-type]
+    ("is a file; name a folder", lambda m: ddpm_cli.train(IMAGE, output=__file__)),
     ("x: NoneType", lambda m: m.denoise(None, 1.0)),  # type: ignore[arg-type]
     ("--scorer a.pkl: a pickle", lambda m: m.guide(0, scorer="a.pkl")),
     ("classifier: 3 is none", lambda m: m.guide(0, classifier=3)),  # type: ignore[arg-type]
