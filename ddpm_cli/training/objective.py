@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from ddpm_cli.data.image_set import Conditions
@@ -26,5 +27,7 @@ class Objective(nn.Module):
     def forward(self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions) -> Tensor:
         """x0 [B, ...] as the network sees it, times t [B], conditions of x0 -> losses [B]."""
         if self._task is not None:
-            conditions = conditions | {"image": self._task(x0, rng)}
+            # Data are made in full precision; some of what spoils images knows no other.
+            with torch.autocast(x0.device.type, enabled=False):
+                conditions = conditions | {"image": self._task(x0, rng)}
         return self._loss(self.model, x0, t, rng, **conditions)
