@@ -3,9 +3,12 @@
 They leave the distribution of x at that level as it is, to first order in the step.  Scores are
 gradients with respect to x = x_t / alpha.  With x_t = alpha x a native score is score / alpha and
 a native step alpha^2 times the step here; rules that measure a step in units of the noise level,
-or of the score's own norm, are therefore the same numbers in both scales, for VP as for VE.
+or of the score's norm, are therefore the same numbers in both scales, for VP as for VE.
 """
 
+import math
+
+import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
@@ -23,14 +26,17 @@ def langevin(
     *,
     snr: Positive = 0.16,
 ) -> Tensor:
-    """Langevin step whose size keeps the ratio of signal to noise at snr for each image.
+    """Langevin step that keeps the ratio of signal to noise at snr, for the norms to expect.
 
-    step = 2 (snr ||z|| / ||score||)^2 (Song 2021, algorithms 4 and 5).  The norms are each
-    image's own, not means over the batch, and the factor 1 - beta, which tends to 1, is left out.
+    h = 2 (snr E||z|| / E||score||)^2 = 2 (snr sigma)^2 (Song 2021, algorithms 4 and 5).  There the
+    norms are those that were drawn, whose quotient has no mean in one or two dimensions.  Here
+    they are those of data that are points, score = -z / sigma; no score has more to expect.
+    On such data the step is exact: x0 + k (x - x0) + sigma sqrt(1 - k^2) z, k = exp(-h / sigma^2).
     """
-    gradient, z = _score(denoise, x, move), rng.normal(x)
-    step = 2 * (snr * _norm(z) / _norm(gradient)) ** 2
-    return _moved(x, gradient, z, column(step, x))
+    x0 = denoise(x, move.t).guided(float(move.t))
+    h = 2 * snr**2  # in units of sigma^2
+    noise = float(move.t) * math.sqrt(-math.expm1(-2 * h))
+    return torch.lerp(x0, x, math.exp(-h)) + noise * rng.normal(x)
 
 
 def ald(
@@ -44,7 +50,8 @@ def ald(
 ) -> Tensor:
     """Annealed Langevin step of a size proportional to the noise level squared.
 
-    step = 2 (snr sigma)^2 (Song 2021's code for the steps of Song 2019).
+    step = 2 (snr sigma)^2 (Song 2021's code for the steps of Song 2019): that of `langevin`, as
+    Euler's method takes it, which widens the noise by up to snr^2 of its variance.
     """
     step = 2 * (snr * float(move.t)) ** 2
     return _moved(x, _score(denoise, x, move), rng.normal(x), column(step, x))
@@ -78,8 +85,3 @@ def _score(denoise: Denoise, x: Tensor, move: Move) -> Tensor:
 def _moved(x: Tensor, gradient: Tensor, z: Tensor, step: Tensor) -> Tensor:
     """x + step * score + sqrt(2 step) * z."""
     return x + step * gradient + (2 * step).sqrt() * z
-
-
-def _norm(x: Tensor) -> Tensor:
-    """The Euclidean norm of each image [B]."""
-    return x.flatten(1).square().sum(1).sqrt()
