@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ddpm_cli.diffusion.steps import ladder
 from ddpm_cli.settings.knobs import Count, Index, NonNegative, Positive
 
 LENGTHS = (10,)
@@ -21,10 +22,12 @@ def churn(
 ) -> Tensor:
     """Raise the noise a little before each move that starts between low and high.
 
-    A move down from t starts at t (1 + gamma) with gamma = min(amount / n, sqrt(2) - 1) on a list
-    of n moves: S_churn, S_min and S_max of Karras 2022, algorithm 2.  S_noise is renoise.noise.
+    A move down from t starts at t (1 + gamma) with gamma = min(amount / n, sqrt(2) - 1): S_churn,
+    S_min and S_max of Karras 2022, algorithm 2.  n is the number of steps of the sampler, as it
+    was before other edits.  S_noise is renoise.noise.
     """
-    gamma = min(amount / (len(levels) - 1), math.sqrt(2) - 1)
+    steps = max(len(ladder(levels)) - 1, 1)  # a reversed list has no move down to churn
+    gamma = min(amount / steps, math.sqrt(2) - 1)
     churned = [levels[0]]
     for t, s in pairwise(levels):
         if gamma > 0 and s < t and low <= t <= high:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.steps import Move, Visited
+from ddpm_cli.diffusion.steps import Move, Visited, ladder
 
 HIGHEST = 3  # order of a solver here
 
@@ -83,11 +83,15 @@ def between(t: float, s: float, share: float) -> Tensor:
 
 
 def orders_left(move: Move, below: int) -> int:
-    """The highest order worth its while: walks of fewer than `below` moves end on low ones."""
-    if move.left is None:
+    """The highest order worth its while: walks of fewer than `below` steps end on low ones.
+
+    Moves that edits add do not count as steps.
+    """
+    if move.left is None or move.levels is None:
         return HIGHEST
-    moves = move.number + 1 + move.left
-    return move.left + 1 if moves < below else moves
+    downward = move.levels if move.s < move.t else move.levels.flip(0)  # the way of `encode`
+    steps = len(ladder(downward)) - 1
+    return move.left + 1 if steps < below else HIGHEST
 
 
 def ancestral(t: float, s: float, eta: float) -> tuple[float, float]:

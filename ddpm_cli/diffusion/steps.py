@@ -32,8 +32,21 @@ class Move(NamedTuple):
 
     @property
     def left(self) -> int | None:
-        """How many moves of the walk come after this one; None of a move by itself."""
-        return None if self.levels is None else len(self.levels) - 2 - self.number
+        """How many moves of its kind (down, up) come after this one; None of a move by itself."""
+        if self.levels is None:
+            return None
+        kind = (self.s - self.t).sign()
+        return int((self.levels[self.number + 1 :].diff().sign() == kind).sum())
+
+
+def ladder(levels: Tensor) -> Tensor:
+    """The levels that a walk starts from or comes down to, descending and once each.
+
+    They are those of the list before its edits: what jumps and repeats visit again counts once,
+    and what churn raises is reached from below alone.
+    """
+    is_own = torch.cat([levels.new_ones(1), -levels.diff()]) > 0
+    return torch.unique_consecutive(levels[is_own].sort(descending=True).values)
 
 
 class Visited(NamedTuple):

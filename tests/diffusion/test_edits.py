@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -9,7 +11,11 @@ import torch
 from golden.load_golden import Case, Golden
 from torch import Tensor
 
+from ddpm_cli.diffusion import steps
 from ddpm_cli.diffusion.edits import churn, jumps, repeat, reverse
+from ddpm_cli.diffusion.exponential import HIGHEST, orders_left
+from ddpm_cli.diffusion.schedules.tables import linear
+from ddpm_cli.diffusion.variances import limited
 
 GOLDEN = Golden("inpainting")
 LISTS = GOLDEN.select("jump_", without=("jump_paper",))
@@ -92,8 +98,87 @@ def test_churn_is_bounded_and_may_be_nothing() -> None:
 
 
 def test_churn_leaves_corrections_and_climbs_alone() -> None:
-    got = churn(tensor(4, 4, 6, 1, 0), amount=1.0)
-    assert got.tolist() == [4, 4, 6, 7.5, 1, 1.25, 0]
+    got = churn(tensor(4, 4, 1, 4, 1, 0), amount=0.5)
+    assert got.tolist() == [4, 4, 5, 1, 4, 5, 1, 1.25, 0]
+
+
+class TestChurnCountsTheStepsOfTheSampler:
+    """gamma = min(S_churn / N, sqrt(2) - 1), N the sampler's steps (Karras 2022, algorithm 2)."""
+
+    @pytest.mark.parametrize("count", [5, 18, 40])
+    @pytest.mark.parametrize(
+        "before",
+        [
+            (),
+            (partial(repeat, count=3),),
+            (partial(jumps, lengths=[2], visits=[4]),),
+            (partial(jumps, lengths=[1, 3], visits=[2, 3], again=2, lowest=4),),
+            (partial(jumps, lengths=[2], visits=[2]), partial(repeat, count=2)),
+            (partial(churn, low=1e9),),
+        ],
+    )
+    def test_whatever_was_edited_before(
+        self, count: int, before: tuple[Callable[[Tensor], Tensor], ...]
+    ) -> None:
+        levels = ladder(count)
+        for edit in before:
+            levels = edit(levels)
+        wanted = [levels[0]]
+        for t, s in pairwise(levels):
+            wanted += [t * (1 + 0.8 / count), s] if s < t else [s]
+        assert torch.allclose(churn(levels, amount=0.8, high=1e9, low=0), torch.stack(wanted))
+
+    def test_after_another_churn(self) -> None:
+        once = churn(ladder(8), amount=0.8, high=3.0)
+        assert steps.ladder(once).tolist() == ladder(8).tolist()
+        twice = churn(once, amount=0.4, low=3.5)
+        assert twice[:3].tolist() == [8, 8 * 1.05, 7]
+
+    @pytest.mark.parametrize("after", [partial(repeat, count=2), lambda levels: levels])
+    def test_whatever_is_edited_after(self, after: Callable[[Tensor], Tensor]) -> None:
+        got = after(churn(ladder(8), amount=0.8)).unique()
+        assert all(float((got - level * 1.1).abs().min()) < 1e-9 for level in range(1, 9))
+
+    def test_the_ladder_of_a_walk_is_the_list_before_its_edits(self) -> None:
+        levels = tensor(80, 7, 0.3, 0.1, 0)
+        for edit in (churn, repeat, partial(jumps, lengths=[1, 2], visits=[2, 3])):
+            assert torch.equal(steps.ladder(edit(levels)), levels)
+            assert torch.equal(steps.ladder(churn(repeat(edit(levels)))), levels)
+
+
+class TestMovesThatEditsAdd:
+    """A walk of few steps ends on low orders, and on limited noise, however it was edited."""
+
+    @pytest.mark.parametrize(
+        "edit", [partial(repeat, count=4), partial(jumps, lengths=[2], visits=[9]), churn]
+    )
+    def test_do_not_make_a_short_walk_a_long_one(self, edit: Callable[[Tensor], Tensor]) -> None:
+        levels = edit(ladder(8))
+        orders = [
+            orders_left(steps.Move(t, s, number, levels), 15)
+            for number, (t, s) in enumerate(pairwise(levels))
+            if s < t
+        ]
+        assert orders[-3:] == [3, 2, 1]
+        assert min(orders[:-3]) > 3
+        last = len(levels) - 2
+        assert orders_left(steps.Move(levels[-2], levels[-1], last, levels), 8) == HIGHEST
+
+    def test_nor_on_the_way_up(self) -> None:
+        levels = reverse(ladder(8))
+        moves = [steps.Move(t, s, n, levels) for n, (t, s) in enumerate(pairwise(levels))]
+        assert [move.left for move in moves] == [6, 5, 4, 3, 2, 1, 0]
+        assert [orders_left(move, 15) for move in moves] == [7, 6, 5, 4, 3, 2, 1]
+        assert {orders_left(move, 7) for move in moves} == {HIGHEST}
+
+    def test_are_no_noisy_moves(self) -> None:
+        """clip_pixels counts moves down: the last one has no noise."""
+        levels = repeat(ladder(3), count=2)
+        moves = [steps.Move(t, s, n, levels) for n, (t, s) in enumerate(pairwise(levels))]
+        assert [move.left for move in moves if move.s < move.t] == [2, 1, 0]
+        wide = torch.ones(()).double()
+        clipped = [limited(wide, linear(), move, 1.0, 1) < 1 for move in moves if move.s < move.t]
+        assert clipped == [False, True, True]
 
 
 def test_repeat_stays_at_every_positive_level() -> None:
