@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.settings.knobs import Index
+from ddpm_cli.settings.knobs import Threads
 
 
 class Compute(NamedTuple):
@@ -45,7 +45,7 @@ def compute(
     *,
     device: str = "auto",
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
-    threads: Index = 0,
+    threads: Threads = 0,
     compile: bool = False,
 ) -> Compute:
     """Choose the device and the number format; threads = 0 keeps torch's choice.

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ddpm_cli.settings.knobs import Count, Index, NonNegative, Positive
+from ddpm_cli.settings.knobs import Counts, LevelIndex, NonNegative, Positive, Times
 
 LENGTHS = (10,)
 VISITS = (10,)
@@ -36,10 +36,10 @@ def churn(
 def jumps(
     levels: Tensor,
     *,
-    lengths: Sequence[Count] = LENGTHS,
-    visits: Sequence[Count] = VISITS,
-    again: Count = 1,
-    lowest: Index | None = None,
+    lengths: Counts = LENGTHS,
+    visits: Counts = VISITS,
+    again: Times = 1,
+    lowest: LevelIndex | None = None,
 ) -> Tensor:
     """Go back up and down again, so that what was pasted in can blend with what is drawn.
 
@@ -89,7 +89,7 @@ def _path(
     return [*path, -1]
 
 
-def repeat(levels: Tensor, *, count: Count = 1) -> Tensor:
+def repeat(levels: Tensor, *, count: Times = 1) -> Tensor:
     """Stay at each level for count moves of the corrector.
 
     Predictor-corrector sampling (Song 2021, algorithm 1) has one or two, annealed Langevin
