@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ddpm_cli.settings.knobs import Counts, LevelIndex, NonNegative, Positive, Times
 
+MOVES_LIMIT = 200_000  # of a walk
 LENGTHS = (10,)
 VISITS = (10,)
 
@@ -76,6 +77,7 @@ def _path(
     path: list[int] = []
     at = steps
     while at > 0:
+        _refuse_long(len(path))
         at -= 1
         path.append(at)
         if at < steps - 2 and at <= limit:
@@ -96,7 +98,13 @@ def repeat(levels: Tensor, *, count: Times = 1) -> Tensor:
     dynamics (Song 2019) a hundred; a single level is plain Langevin dynamics.
     """
     times = torch.where(levels > 0, count + 1, 1)
+    _refuse_long(int(times.sum()))
     return levels.repeat_interleave(times)
+
+
+def _refuse_long(moves: int) -> None:
+    if moves > MOVES_LIMIT:
+        raise ValueError(f"the walk would have more than {MOVES_LIMIT:,} moves; ask for fewer")
 
 
 def reverse(levels: Tensor) -> Tensor:

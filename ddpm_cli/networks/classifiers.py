@@ -10,7 +10,6 @@ from ddpm_cli.networks.parts.layers import (
     attend,
     dense,
     normalization,
-    refuse_heads,
     sinusoid,
     zero,
 )
@@ -114,7 +113,6 @@ class AttentionPool(nn.Module):
 
     def __init__(self, width: int, pixels: int, heads: int) -> None:
         super().__init__()
-        refuse_heads(width, heads)
         self.heads = heads
         self.place = nn.Parameter(torch.randn(1 + pixels, width) / width**0.5)
         self.query = nn.Linear(width, width)

@@ -15,7 +15,7 @@ from ddpm_cli import __version__
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import tensor_file
 from ddpm_cli.settings.checks import purpose
-from ddpm_cli.settings.config import Config, from_json
+from ddpm_cli.settings.config import Config, Layer, from_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,6 +99,14 @@ class Header(NamedTuple):
     def task(self) -> str:
         """What it was trained for ("inpaint", "classifier"); empty for an unconditional model."""
         return purpose(self.config)
+
+    def layer(self, source: str) -> Layer:
+        """What a model says of itself: nothing of the machine that it was trained on.
+
+        Its number format is its own; device, threads and compilation are whoever's who uses it.
+        """
+        compute = {"dtype": self.config["compute"]["dtype"]}
+        return Layer(source, self.config | {"compute": compute})
 
     def fields(self) -> dict[str, Any]:
         """The header as JSON holds it, without its hash."""

@@ -172,7 +172,6 @@ class Attention(nn.Module):
         rescale: bool = False,
     ) -> None:
         super().__init__()
-        refuse_heads(width, heads)
         self.heads, self.rescale = heads, rescale
         self.norm = normalization(norm, width, groups, epsilon)
         self.qkv = nn.Linear(width, 3 * width)
@@ -191,15 +190,6 @@ class Attention(nn.Module):
         residual = out.reshape(batch, high, wide, width).permute(0, 3, 1, 2)
         x = x + residual
         return x * 0.5**0.5 if self.rescale else x
-
-
-def refuse_heads(width: int, heads: int) -> None:
-    """Refuse heads of attention that do not share the channels equally."""
-    if not heads or width % heads:
-        raise ValueError(
-            f"heads, head_width: {heads} heads do not divide {width} channels; "
-            "choose a number that does"
-        )
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
