@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.settings.knobs import Index
+from ddpm_cli.settings.knobs import Threads
 
 
 class Compute(NamedTuple):
@@ -45,7 +45,7 @@ def compute(
     *,
     device: str = "auto",
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
-    threads: Index = 0,
+    threads: Threads = 0,
     compile: bool = False,
 ) -> Compute:
     """Choose the device and the number format; threads = 0 keeps torch's choice.
@@ -92,12 +92,20 @@ def _device(name: str) -> torch.device:
         raise ConfigError(
             f"compute.device: no device is named {name!r}; give auto, cpu, cuda, cuda:1 or mps"
         )
-    missing = device.type == "mps" and not torch.backends.mps.is_available()
-    if device.type == "cuda":
-        missing = (device.index or 0) >= torch.cuda.device_count()
-    if missing:
-        raise Refusal(f"compute.device: {name} is not there", "use --device cpu or auto")
-    return device
+    there = _devices()
+    if f"{device.type}:{device.index or 0}" not in there:
+        have = ", ".join(name.removesuffix(":0") for name in there)
+        raise Refusal(
+            f"compute.device: {name} is not there", f"this machine has {have}; use --device cpu"
+        )
+    # Kinds of which there is one have no numbers where tensors are read.
+    return device if device.type == "cuda" else torch.device(device.type)
+
+
+def _devices() -> list[str]:
+    """The devices of this machine, each with its number."""
+    mps = ["mps:0"] if torch.backends.mps.is_available() else []
+    return ["cpu:0", *(f"cuda:{n}" for n in range(torch.cuda.device_count())), *mps]
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

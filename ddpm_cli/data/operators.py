@@ -4,16 +4,15 @@ A component is called with the shape [C, H, W] of the whole image.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ddpm_cli.data.degradations import Filter, gaussian, resize, small
 from ddpm_cli.diffusion.restoration import Separable
-from ddpm_cli.settings.knobs import Positive, Range, Share
+from ddpm_cli.settings.knobs import Factor, Pixels, Share
 
-Factor = Annotated[float, Range(1, None, True)]
 LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601: what red, green and blue become in grey
 
 
@@ -42,7 +41,7 @@ def colorize(shape: Sequence[int]) -> Separable:
     return Separable([torch.tensor([LUMA]).double(), torch.eye(height), torch.eye(width)])
 
 
-def deblur(shape: Sequence[int], *, sigma: Positive = 1.0, least: Share = 0.05) -> Separable:
+def deblur(shape: Sequence[int], *, sigma: Pixels = 1.0, least: Share = 0.05) -> Separable:
     """Make an image that is the known one when a Gaussian of `sigma` pixels blurs it.
 
     Of patterns that the blur leaves less than the share `least` nothing is known, as they drown

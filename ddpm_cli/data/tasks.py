@@ -10,7 +10,7 @@ from ddpm_cli.data.random_masks import random_known
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.files.images.pixels import from_uint8, to_uint8
-from ddpm_cli.settings.knobs import NonNegative, Positive
+from ddpm_cli.settings.knobs import Noise, NonNegative, Scale
 
 
 class Task(Protocol):
@@ -67,10 +67,10 @@ class upscale:  # noqa: N801
         self,
         shape: tuple[int, ...],
         *,
-        factor: Positive = 2.0,
+        factor: Scale = 2.0,
         filter: Literal["bicubic", "area"] = "bicubic",
         degrade: Literal["none", "blur", "bsr"] = "none",
-        noise: NonNegative = 0.0,
+        noise: Noise = 0.0,
     ) -> None:
         self.channels = shape[0] + 1
         self.factor, self.noise = factor, noise

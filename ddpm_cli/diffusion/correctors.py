@@ -14,7 +14,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.diffusion.steps import Draws, Move, Visited
-from ddpm_cli.settings.knobs import Positive
+from ddpm_cli.settings.knobs import Ratio
 
 
 def langevin(
@@ -24,7 +24,7 @@ def langevin(
     rng: Draws,
     past: list[Visited],
     *,
-    snr: Positive = 0.16,
+    snr: Ratio = 0.16,
 ) -> Tensor:
     """Langevin step that keeps the ratio of signal to noise at snr, for the norms to expect.
 
@@ -46,7 +46,7 @@ def ald(
     rng: Draws,
     past: list[Visited],
     *,
-    snr: Positive = 0.16,
+    snr: Ratio = 0.16,
 ) -> Tensor:
     """Annealed Langevin step of a size proportional to the noise level squared.
 
@@ -64,7 +64,7 @@ def ncsn(
     rng: Draws,
     past: list[Visited],
     *,
-    step: Positive = 2e-5,
+    step: Ratio = 2e-5,
 ) -> Tensor:
     """Annealed Langevin step of NCSN: step is the size at the lowest level of the walk.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.settings.knobs import Count, Fraction, Positive
+from ddpm_cli.settings.knobs import Few, Fraction, Logarithm, Ratio
 
 
 def uniform(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
@@ -25,7 +25,7 @@ def low_discrepancy(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tenso
 
 
 def lognormal(
-    schedule: Schedule, n: int, rng: Rng, *, mean: float = -1.2, std: Positive = 1.2
+    schedule: Schedule, n: int, rng: Rng, *, mean: Logarithm = -1.2, std: Ratio = 1.2
 ) -> tuple[Tensor, Tensor]:
     """Levels whose logarithm is normal, within the schedule's range (Karras 2022, table 1).
 
@@ -61,7 +61,7 @@ class loss_second_moment:  # noqa: N801  (a component is named as it is called i
     time, once every time has that many; until then uniform (Nichol 2021, eq. 18).
     """
 
-    def __init__(self, *, history: Count = 10, uniform: Fraction = 0.001) -> None:
+    def __init__(self, *, history: Few = 10, uniform: Fraction = 0.001) -> None:
         self._history, self._uniform = history, uniform
         self._losses = torch.zeros(0, history, dtype=torch.float64)  # [T, history], oldest first
         self._counts = torch.zeros(0, dtype=torch.int64)

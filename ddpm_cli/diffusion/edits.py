@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.steps import ladder
-from ddpm_cli.settings.knobs import Count, Index, NonNegative, Positive
+from ddpm_cli.settings.knobs import Counts, LevelIndex, NonNegative, Positive, Times
 
+MOVES_LIMIT = 200_000  # of a walk
 LENGTHS = (10,)
 VISITS = (10,)
 
@@ -39,10 +40,10 @@ def churn(
 def jumps(
     levels: Tensor,
     *,
-    lengths: Sequence[Count] = LENGTHS,
-    visits: Sequence[Count] = VISITS,
-    again: Count = 1,
-    lowest: Index | None = None,
+    lengths: Counts = LENGTHS,
+    visits: Counts = VISITS,
+    again: Times = 1,
+    lowest: LevelIndex | None = None,
 ) -> Tensor:
     """Go back up and down again, so that what was pasted in can blend with what is drawn.
 
@@ -79,6 +80,7 @@ def _path(
     path: list[int] = []
     at = steps
     while at > 0:
+        _refuse_long(len(path))
         at -= 1
         path.append(at)
         if at < steps - 2 and at <= limit:
@@ -92,14 +94,20 @@ def _path(
     return [*path, -1]
 
 
-def repeat(levels: Tensor, *, count: Count = 1) -> Tensor:
+def repeat(levels: Tensor, *, count: Times = 1) -> Tensor:
     """Stay at each level for count moves of the corrector.
 
     Predictor-corrector sampling (Song 2021, algorithm 1) has one or two, annealed Langevin
     dynamics (Song 2019) a hundred; a single level is plain Langevin dynamics.
     """
     times = torch.where(levels > 0, count + 1, 1)
+    _refuse_long(int(times.sum()))
     return levels.repeat_interleave(times)
+
+
+def _refuse_long(moves: int) -> None:
+    if moves > MOVES_LIMIT:
+        raise ValueError(f"the walk would have more than {MOVES_LIMIT:,} moves; ask for fewer")
 
 
 def reverse(levels: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.settings.knobs import Fraction, NonNegative, Positive
+from ddpm_cli.settings.knobs import Fraction, NonNegative, Positive, Strength
 
 # (images [B, ...], sigma []) -> log-likelihood [B] of what is wanted, up to a constant.
 Judge = Callable[[Tensor, Tensor], Tensor]
@@ -21,7 +21,7 @@ def guidance(
     condition: Mapping[str, Tensor],
     null: Mapping[str, Tensor],
     *,
-    scale: NonNegative = 1.0,
+    scale: Strength = 1.0,
     low: NonNegative = 0.0,
     high: Positive | None = None,
     rescale: Fraction = 0.0,

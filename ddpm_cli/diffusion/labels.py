@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.settings.knobs import Positive
+from ddpm_cli.settings.knobs import Scale
 
 
 def index(sigma: Tensor, schedule: Schedule) -> Tensor:
@@ -18,17 +18,17 @@ def index(sigma: Tensor, schedule: Schedule) -> Tensor:
     return (schedule.time(sigma) * (schedule.steps or 1000) - 1).to(torch.float32)
 
 
-def time(sigma: Tensor, schedule: Schedule, *, scale: Positive = 999.0) -> Tensor:
+def time(sigma: Tensor, schedule: Schedule, *, scale: Scale = 999.0) -> Tensor:
     """The time t in [0, 1] times 999, Score SDE's label of continuous processes."""
     return (scale * schedule.time(sigma)).to(torch.float32)
 
 
-def log_sigma(sigma: Tensor, schedule: Schedule, *, scale: Positive = 0.25) -> Tensor:
+def log_sigma(sigma: Tensor, schedule: Schedule, *, scale: Scale = 0.25) -> Tensor:
     """log(sigma) / 4, EDM's c_noise (Karras 2022, table 1)."""
     return (scale * torch.as_tensor(sigma).log()).to(torch.float32)
 
 
-def log_snr(sigma: Tensor, schedule: Schedule, *, scale: Positive = 1.0) -> Tensor:
+def log_snr(sigma: Tensor, schedule: Schedule, *, scale: Scale = 1.0) -> Tensor:
     """The logarithm of the signal-to-noise ratio, -2 log(sigma) (Kingma 2021)."""
     return (-2 * scale * torch.as_tensor(sigma).log()).to(torch.float32)
 

@@ -6,26 +6,35 @@ if it had T = 1000 levels and places between them.
 """
 
 import math
-from collections.abc import Sequence
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.settings.knobs import Count, Index, NonNegative, Positive
+from ddpm_cli.settings.knobs import (
+    Counts,
+    Curvature,
+    LevelCount,
+    LevelIndex,
+    LevelIndices,
+    NonNegative,
+    Numbers,
+    Positive,
+    Share,
+)
 
 SECTIONS = (10, 15, 20)
 
 
-def trailing(schedule: Schedule, *, count: Count = 50) -> Tensor:
+def trailing(schedule: Schedule, *, count: LevelCount = 50) -> Tensor:
     """Evenly spaced indices that include the noisiest, T-1, not index 0 (Lin 2024, table 2)."""
     steps = _size(schedule, count)
     descending = steps - torch.arange(count, dtype=torch.float64) * steps / count
     return _at(schedule, _whole(schedule, descending) - 1)
 
 
-def leading(schedule: Schedule, *, count: Count = 50, offset: Index = 0) -> Tensor:
+def leading(schedule: Schedule, *, count: LevelCount = 50, offset: LevelIndex = 0) -> Tensor:
     """Multiples of T // count from index 0 up, shifted by offset; DDIM's and diffusers' habit."""
     steps = _size(schedule, count)
     stride = steps / count if schedule.steps is None else steps // count
@@ -35,7 +44,7 @@ def leading(schedule: Schedule, *, count: Count = 50, offset: Index = 0) -> Tens
     return _at(schedule, ascending.flip(0))
 
 
-def stride(schedule: Schedule, *, count: Count = 50) -> Tensor:
+def stride(schedule: Schedule, *, count: LevelCount = 50) -> Tensor:
     """Multiples of the smallest stride that gives count levels (Nichol 2021's code, ddimN)."""
     steps = _size(schedule, count)
     step = -(-steps // count)
@@ -44,7 +53,7 @@ def stride(schedule: Schedule, *, count: Count = 50) -> Tensor:
     return _at(schedule, torch.arange(0, steps, step, dtype=torch.float64).flip(0))
 
 
-def sections(schedule: Schedule, *, counts: Sequence[Count] = SECTIONS) -> Tensor:
+def sections(schedule: Schedule, *, counts: Counts = SECTIONS) -> Tensor:
     """Equal sections of the process, from its clean end, with so many even steps in each.
 
     Each section's steps include both of its ends (Nichol 2021, section 4).
@@ -66,14 +75,14 @@ def sections(schedule: Schedule, *, counts: Sequence[Count] = SECTIONS) -> Tenso
     return _at(schedule, torch.cat(ascending).flip(0))
 
 
-def linspace(schedule: Schedule, *, count: Count = 50) -> Tensor:
+def linspace(schedule: Schedule, *, count: LevelCount = 50) -> Tensor:
     """Evenly spaced indices that include both ends, 0 and T-1 (Nichol 2021)."""
     steps = _size(schedule, count)
     descending = torch.linspace(steps - 1, 0, count, dtype=torch.float64)
     return _at(schedule, _whole(schedule, descending))
 
 
-def quadratic(schedule: Schedule, *, count: Count = 50, reach: Positive = 0.8) -> Tensor:
+def quadratic(schedule: Schedule, *, count: LevelCount = 50, reach: Share = 0.8) -> Tensor:
     """Squares of evenly spaced roots up to reach * T: more of the low levels (Song 2021, D.2)."""
     steps = _size(schedule, count)
     top = math.sqrt(min(reach * steps, steps - 1))
@@ -84,8 +93,8 @@ def quadratic(schedule: Schedule, *, count: Count = 50, reach: Positive = 0.8) -
 def karras(
     schedule: Schedule,
     *,
-    count: Count = 50,
-    rho: Positive = 7.0,
+    count: LevelCount = 50,
+    rho: Curvature = 7.0,
     low: NonNegative = 0.002,
     high: Positive = 80.0,
 ) -> Tensor:
@@ -99,7 +108,7 @@ def karras(
 
 
 def logsnr(
-    schedule: Schedule, *, count: Count = 50, low: Positive = 0.002, high: Positive = 160.0
+    schedule: Schedule, *, count: LevelCount = 50, low: Positive = 0.002, high: Positive = 160.0
 ) -> Tensor:
     """Levels evenly spaced in log sigma, within the range of the schedule (Lu 2022, section 4).
 
@@ -111,7 +120,7 @@ def logsnr(
 
 
 def explicit(
-    schedule: Schedule, *, timesteps: list[int] | None = None, sigmas: list[float] | None = None
+    schedule: Schedule, *, timesteps: LevelIndices | None = None, sigmas: Numbers | None = None
 ) -> Tensor:
     """The levels themselves, as indices 0..T-1 of the trained table or as sigmas in its range."""
     if (timesteps is None) == (sigmas is None):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.settings.knobs import Positive
+from ddpm_cli.settings.knobs import Sigma
 
 
 class Coefficients(NamedTuple):
@@ -78,7 +78,7 @@ def mu(sigma: Tensor, schedule: Schedule) -> Coefficients:
     )
 
 
-def edm(sigma: Tensor, schedule: Schedule, *, sigma_data: Positive = 0.5) -> Coefficients:
+def edm(sigma: Tensor, schedule: Schedule, *, sigma_data: Sigma = 0.5) -> Coefficients:
     """EDM's preconditioning: input and target of unit variance at every level (Karras 2022).
 
     skip = d^2 / (sigma^2 + d^2), out = sigma d / sqrt(sigma^2 + d^2), scale = 1 / sqrt(sigma^2 +

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.steps import Draws, Move, Visited
-from ddpm_cli.settings.knobs import Positive
+from ddpm_cli.settings.knobs import Ratio
 
 
 def renoise(
@@ -14,7 +14,7 @@ def renoise(
     rng: Draws,
     past: list[Visited],
     *,
-    noise: Positive = 1.0,
+    noise: Ratio = 1.0,
 ) -> Tensor:
     """A level up adds the missing noise, noise times its standard deviation.
 

@@ -17,7 +17,7 @@ from ddpm_cli.guides.parts.context import Context, Guide
 from ddpm_cli.guides.parts.user_functions import Function
 from ddpm_cli.models import build
 from ddpm_cli.settings.code_names import CODE
-from ddpm_cli.settings.knobs import NonNegative
+from ddpm_cli.settings.knobs import Strength
 
 # (x [B, ...], sigma [], classes [B]) -> log p(classes given x) [B].
 Likelihood = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -71,7 +71,7 @@ class Classifying:
 
 
 def classifier(
-    context: Context, *, model: str = "", scale: NonNegative = 4.0, at: Literal["x", "mean"] = "x"
+    context: Context, *, model: str = "", scale: Strength = 4.0, at: Literal["x", "mean"] = "x"
 ) -> Guide:
     """A classifier of noisy images pulls towards its class: scale times d log p(y given x) / dx.
 

@@ -11,7 +11,7 @@ from ddpm_cli.diffusion.guidance import Judge
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.guides.parts.context import Context, Guide
-from ddpm_cli.settings.knobs import Count, NonNegative
+from ddpm_cli.settings.knobs import Few, Strength
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def clip(
     model: str = "",
     prompts: list[str] = [],  # noqa: B006  (read, never changed)
     images: list[str] = [],  # noqa: B006
-    cutouts: Count = 8,
-    scale: NonNegative = 100.0,
+    cutouts: Few = 8,
+    scale: Strength = 100.0,
 ) -> Guide:
     """CLIP pulls towards texts and images: scale times minus half the squared angle to theirs.
 

@@ -16,7 +16,7 @@ from ddpm_cli.files.images.masks import Mask
 from ddpm_cli.files.images.pixels import from_uint8
 from ddpm_cli.guides.parts.context import Context, Guide
 from ddpm_cli.models import build
-from ddpm_cli.settings.knobs import NonNegative
+from ddpm_cli.settings.knobs import Noise, Strength
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def restore(
     image: str = "",
     mask: str = "",
     fit: Literal["error", "crop", "resize"] = "error",
-    noise: NonNegative = 0.05,
-    scale: NonNegative = 1.0,
+    noise: Noise = 0.05,
+    scale: Strength = 1.0,
 ) -> Guide:
     """A measurement pulls towards images that it could be of: small, grey, blurred or with holes.
 

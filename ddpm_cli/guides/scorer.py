@@ -9,7 +9,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.guidance import Judge
 from ddpm_cli.guides.parts.context import Context, Guide
 from ddpm_cli.guides.parts.user_functions import Function
-from ddpm_cli.settings.knobs import NonNegative
+from ddpm_cli.settings.knobs import Strength
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Scoring:
         return self.function(x0.float())
 
 
-def scorer(context: Context, *, scale: NonNegative = 1.0) -> Guide:
+def scorer(context: Context, *, scale: Strength = 1.0) -> Guide:
     """A function of your own, that of --scorer, pulls towards images that it scores higher.
 
     It takes images float32 [B, C, H, W] in [-1, 1] and gives scores [B].

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from ddpm_cli.data.image_set import Data
@@ -23,7 +22,9 @@ from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import SCHEDULE, DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
+from ddpm_cli.networks.parts import outlines
 from ddpm_cli.networks.parts.heads import Head, Tap
+from ddpm_cli.networks.parts.outlines import Misfit
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.checks import CLASSIFIER, purpose
 from ddpm_cli.settings.config import Config
@@ -252,15 +253,19 @@ def _restored(header: Header, weights: dict[str, Tensor], compute: Compute, path
     if header.kind != "model":
         what = _NO_MODELS.get(header.kind, "no model")
         raise Refusal(f"{path}: {what}", "give a model.safetensors")
-    model = trained(header.config, outline(header, path))
+    model = trained(header.config, outline(header, weights, path))
     try:
         model.load_weights(weights, assign=True)
     except RuntimeError as error:
-        first = str(error).splitlines()[:2][-1].strip()
-        raise Refusal(f"{path}: corrupt: the weights do not fit their network: {first}") from None
+        raise _misfit(path, error) from None
     model.eval().requires_grad_(False)
     model.network = compute.run(compute.place(model.network, cast=True))
     return model
+
+
+def _misfit(path: Path, error: Exception) -> Refusal:
+    why = str(error).splitlines()[:2][-1].strip()
+    return Refusal(f"{path}: corrupt: the weights do not fit their network: {why}")
 
 
 def known(denoiser: Denoiser, fit: Fit | None) -> Bindable:
@@ -278,11 +283,13 @@ def known(denoiser: Denoiser, fit: Fit | None) -> Bindable:
     return Analytic(denoiser, fit.moments, lambda: head(tap.features))
 
 
-def outline(header: Header, path: Path) -> nn.Module:
+def outline(header: Header, weights: dict[str, Tensor], path: Path) -> nn.Module:
     """The network of the checkpoint `path` without weights, which takes no memory."""
+    tensors = {name: w for name, w in weights.items() if not name.startswith(SCHEDULE)}
     try:
-        with torch.device("meta"):
-            return network(header.config, header.data)
+        return outlines.outline(lambda: network(header.config, header.data), tensors)
+    except Misfit as error:
+        raise _misfit(path, error) from None
     except (ValueError, RuntimeError) as error:
         why = str(error).splitlines()[0]
         raise Refusal(f"{path}: corrupt: no network can be built from it: {why}") from None

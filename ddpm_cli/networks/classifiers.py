@@ -6,9 +6,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import attend, dense, normalization, sinusoid, zero
+from ddpm_cli.networks.parts.layers import (
+    attend,
+    dense,
+    normalization,
+    sinusoid,
+    zero,
+)
 from ddpm_cli.networks.parts.stages import Parts, fold, sides
-from ddpm_cli.settings.knobs import Count, Fraction, Index, Positive
+from ddpm_cli.settings.knobs import (
+    Blocks,
+    Classes,
+    Epsilon,
+    Fraction,
+    Heads,
+    HeadWidth,
+    Multipliers,
+    Patch,
+    Resolutions,
+    Width,
+)
 
 
 class classifier(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
@@ -23,21 +40,21 @@ class classifier(nn.Module):  # noqa: N801  (a component is named as it is calle
         shape: tuple[int, ...],
         extra: int = 0,
         *,
-        width: Count = 64,
-        multipliers: list[int] = [1, 2],  # noqa: B006  (read, never changed)
-        blocks: Count = 1,
-        attention: list[int] = [7],  # noqa: B006
-        heads: Index = 1,
-        head_width: Index = 64,
+        width: Width = 64,
+        multipliers: Multipliers = [1, 2],  # noqa: B006  (read, never changed)
+        blocks: Blocks = 1,
+        attention: Resolutions = [7],  # noqa: B006
+        heads: Heads = 1,
+        head_width: HeadWidth = 64,
         dropout: Fraction = 0.0,
-        classes: Index = 0,
-        patch: Count = 1,
+        classes: Classes = 0,
+        patch: Patch = 1,
         pool: Literal["attention", "mean"] = "attention",
         scale_shift: bool = False,
         resample_blocks: bool = False,
         norm: Literal["group", "pixel"] = "group",
-        groups: Count = 32,
-        epsilon: Positive = 1e-5,
+        groups: Width = 32,
+        epsilon: Epsilon = 1e-5,
     ) -> None:
         super().__init__()
         if len(shape) != 3:

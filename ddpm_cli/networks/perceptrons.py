@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.networks.parts.layers import sinusoid, zero
-from ddpm_cli.settings.knobs import Count, Fraction, Index
+from ddpm_cli.settings.knobs import Classes, Depth, Fraction, Frequencies, Width
 
 
 class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
@@ -23,12 +23,12 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         shape: tuple[int, ...],
         extra: int = 0,
         *,
-        width: Count = 128,
-        depth: Count = 3,
-        frequencies: Index = 0,
-        embedding: Count = 64,
+        width: Width = 128,
+        depth: Depth = 3,
+        frequencies: Frequencies = 0,
+        embedding: Width = 64,
         dropout: Fraction = 0.0,
-        classes: Index = 0,
+        classes: Classes = 0,
         learned_variance: bool = False,
     ) -> None:
         super().__init__()

@@ -8,7 +8,19 @@ from torch import Tensor, nn
 
 from ddpm_cli.networks.parts.layers import Fourier, dense, normalization, sinusoid, zero
 from ddpm_cli.networks.parts.stages import Parts, fold, sides, unfold
-from ddpm_cli.settings.knobs import Count, Fraction, Index, Positive
+from ddpm_cli.settings.knobs import (
+    Blocks,
+    Classes,
+    Epsilon,
+    Fraction,
+    Heads,
+    HeadWidth,
+    Multipliers,
+    Patch,
+    Resolutions,
+    Scale,
+    Width,
+)
 
 
 class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
@@ -30,18 +42,18 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         shape: tuple[int, ...],
         extra: int = 0,
         *,
-        width: Count = 64,
-        multipliers: list[int] = [1, 2],  # noqa: B006  (read, never changed)
-        blocks: Count = 2,
-        attention: list[int] = [7],  # noqa: B006
+        width: Width = 64,
+        multipliers: Multipliers = [1, 2],  # noqa: B006  (read, never changed)
+        blocks: Blocks = 2,
+        attention: Resolutions = [7],  # noqa: B006
         decoder_attention: Literal["every", "last"] = "every",
-        heads: Index = 1,
-        head_width: Index = 0,
+        heads: Heads = 1,
+        head_width: HeadWidth = 0,
         dropout: Fraction = 0.0,
-        classes: Index = 0,
-        patch: Count = 1,
+        classes: Classes = 0,
+        patch: Patch = 1,
         embedding: Literal["sinusoid", "endpoint", "fourier"] = "sinusoid",
-        fourier_scale: Positive = 16.0,
+        fourier_scale: Scale = 16.0,
         scale_shift: bool = False,
         resample_blocks: bool = False,
         project_resampled: bool = False,
@@ -50,8 +62,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         rescale: bool = False,
         progressive_input: Literal["none", "sum", "residual"] = "none",
         norm: Literal["group", "pixel"] = "group",
-        groups: Count = 32,
-        epsilon: Positive = 1e-5,
+        groups: Width = 32,
+        epsilon: Epsilon = 1e-5,
         learned_variance: bool = False,
     ) -> None:
         super().__init__()

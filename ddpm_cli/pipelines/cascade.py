@@ -14,7 +14,7 @@ from ddpm_cli.models import cost as planning
 from ddpm_cli.pipelines import opening, restorer
 from ddpm_cli.pipelines.opening import UPSCALE, Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
-from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.settings.config import resolve
 
 
 class Cascade(NamedTuple):
@@ -107,7 +107,7 @@ def _stage(name: str, before: str, shape: tuple[int, ...]) -> Opened:
         raise _misfit(before, shape, place, "smaller images")
     factor = None if header.task else large[-1] / shape[-1]
     layer = opening.operator(header, UPSCALE, factor)
-    config = resolve([Layer(str(place.path), header.config), layer])
+    config = resolve([header.layer(str(place.path)), layer])
     takes = build.operator(config, header.data).shape
     if takes != shape:
         raise _misfit(before, shape, place, _shown(takes))

@@ -84,7 +84,7 @@ def settled(
     all that is asked for; above: what its own flags ask for; free: tables that the verb alone has
     a use for.
     """
-    config = resolve([Layer(str(place.path), header.config), *below, *layers, *above])
+    config = resolve([header.layer(str(place.path)), *below, *layers, *above])
     if config["constraints"] and "constraints" not in free:
         raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
     if config["guides"] and "guides" not in free:
@@ -103,7 +103,7 @@ def shown(config: Config) -> None:
 def measured(use: Use) -> Opened:
     """The model of a request that is measured on data, not walked with: how to walk is idle."""
     place, header = chosen(use.model)
-    config = resolve([Layer(str(place.path), header.config), *use.layers])
+    config = resolve([header.layer(str(place.path)), *use.layers])
     tables = ("data", "compute", *SAMPLING, "summary")
     refuse_other_training(dict(header.config), config, tables)
     return Opened(place, header, config)
@@ -119,7 +119,7 @@ def guiding(use: Use, flags: Mapping[str, Any], known: Known | None = None) -> O
     below = []
     if flags["restore"] not in (None, guides.MASK):
         below.append(Layer("--restore", {"operator": {"name": flags["restore"]}}))
-    standing = resolve([Layer(str(place.path), header.config), *below, *use.layers])
+    standing = resolve([header.layer(str(place.path)), *below, *use.layers])
     above = guides.layer(flags, standing)
     if not above.values and not standing["guides"] and "guidance" not in standing:
         below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))

@@ -1,5 +1,6 @@
 """`ddpm train`: a training run, from a configuration and a folder to a model to sample from."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from ddpm_cli.pipelines.materials import (
     loop_setting,
     rehearse,
 )
-from ddpm_cli.pipelines.train_checks import refuse_unsuited, refuse_untrainable
+from ddpm_cli.pipelines.train_checks import refuse_idle, refuse_unsuited, refuse_untrainable
 from ddpm_cli.settings.checks import CLASSIFIER, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Train
@@ -97,6 +98,8 @@ def _continued(
     materials = Materials.of(config, compute, place, sets or Sets.of(config))
     refuse_untrainable(config, materials.info, place)
     refuse_unsuited(config, materials.sets.train)
+    if not header:
+        refuse_idle(config, materials.info)
     dtype = str(compute.dtype).removeprefix("torch.")
     data = describe(materials.sets.train)
     console.say(f"data: {data}; computing on {compute.device} in {dtype}")
@@ -117,12 +120,13 @@ def _keep_threads(config: Config, header: Header) -> None:
     """Go on with the number of threads that a run began with, as results depend on it."""
     if config["compute"]["threads"] or not header.threads:
         return
-    if header.threads > torch.get_num_threads():
+    here = max(os.cpu_count() or 1, torch.get_num_threads())
+    if header.threads > here:
         console.warn(
-            f"the run began with {header.threads} threads, this machine has "
-            f"{torch.get_num_threads()}: results will differ in the last bits"
+            f"the run began with {header.threads} threads, this machine has {here}, which are "
+            "used: results will differ in the last bits"
         )
-    torch.set_num_threads(header.threads)
+    torch.set_num_threads(min(header.threads, here))
 
 
 def _take_over(state: State, header: Header, tensors: dict[str, Tensor], folder: Path) -> None:
@@ -145,6 +149,7 @@ def _plan(config: Config) -> None:
         return
     info = build.data_info(data)
     refuse_untrainable(config, info, distributed.group())
+    refuse_idle(config, info)
     with torch.device("meta"):
         network = build.network(config, info)
     count = sum(p.numel() for p in network.parameters())

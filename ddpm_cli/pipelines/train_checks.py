@@ -4,7 +4,8 @@ from ddpm_cli.data.image_set import Data
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models.classes import ALL, NULL, OWN
-from ddpm_cli.settings import checks
+from ddpm_cli.networks.parts.stages import sides
+from ddpm_cli.settings import catalog, checks
 from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training.distributed import Group
@@ -64,6 +65,24 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     if images % parts:
         what = f"{parts} parts of {images} images are not equal"
         raise ConfigError(f"train.accumulate: {what}; give a number that divides them")
+
+
+def refuse_idle(config: Config, info: DataInfo) -> None:
+    """Refuse attention at resolutions that images of the data never have on their way.
+
+    The usual list of a network, which nobody chose, may have no use.
+    """
+    settings = config["network"]
+    wanted = settings.get("attention", [])
+    usual = catalog.find("network", settings["name"]).knobs
+    if not wanted or wanted == usual["attention"].default or len(info.shape) != 3:
+        return
+    have = sides(info.shape[1], settings["patch"], len(settings["multipliers"]))
+    if idle := [side for side in wanted if side not in have]:
+        fix = f"choose among {', '.join(map(str, have))}"
+        raise ConfigError(
+            f"network.attention: no level of {info.shape[1]} pixels a side has {idle[0]}; {fix}"
+        )
 
 
 def _refuse_classifier(config: Config, info: DataInfo) -> None:

@@ -70,7 +70,7 @@ class Kind(NamedTuple):
         if self.choices:
             text = " or ".join(self.choices)
         elif self.item is not None:
-            text = f"a list, each {self.item}"
+            text = f"a list{f' of {self.range}' if self.range else ''}, each {self.item}"
         else:
             text = _WORDS[self.base] + (f", {self.range}" if self.range else "")
         return f"{text}, or none" if self.optional else text

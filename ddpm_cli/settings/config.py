@@ -176,6 +176,8 @@ def _fit(kind: Kind, value: Any) -> Any:
     if kind.optional and (value is None or value == "none"):
         return None
     if kind.base == "list" and isinstance(value, list) and kind.item is not None:
+        if kind.range is not None and len(value) not in kind.range:
+            raise ValueError
         return [_fit(kind.item, item) for item in value]
     if kind.base == "str" and isinstance(value, str):
         if "\0" in value or (kind.choices and value not in kind.choices):

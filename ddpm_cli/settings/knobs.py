@@ -1,38 +1,102 @@
 """The types that component knobs are annotated with: a base type and its legal range.
 
-def ddim(denoise, x, move, rng, past, *, eta: NonNegative = 0.0) -> Tensor: ...
+def ddim(denoise, x, move, rng, past, *, eta: Eta = 0.0) -> Tensor: ...
+
+Settings may come from others, in the header of a checkpoint: whatever they say is bounded here,
+beyond all that was ever published and below what could exhaust a machine before it is looked at.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 
 class Range(NamedTuple):
-    """The legal values of a number: low <= value <= high, or low < value when `open_low`."""
+    """The legal values of a number: low <= value <= high, without an end that is open.
+
+    Of a list it is the legal number of its items.
+    """
 
     low: float | None
     high: float | None
     open_low: bool = False
+    open_high: bool = False
 
     def __contains__(self, value: object) -> bool:
         if not isinstance(value, (int, float)):
             return False
         if self.low is not None and (value < self.low or (self.open_low and value == self.low)):
             return False
-        return self.high is None or value <= self.high
+        if self.high is None:
+            return True
+        return value < self.high or (value == self.high and not self.open_high)
 
     def __str__(self) -> str:
-        if self.low is None:
-            return f"at most {self.high}" if self.high is not None else "any number"
-        if self.high is None:
-            return f"more than {self.low}" if self.open_low else f"at least {self.low}"
-        first = f"more than {self.low}, at most" if self.open_low else f"{self.low} to"
-        return f"{first} {self.high}"
+        low, high = (None if end is None else _shown(end) for end in (self.low, self.high))
+        if low is None or high is None:
+            least = f"more than {low}" if self.open_low else f"at least {low}"
+            most = f"less than {high}" if self.open_high else f"at most {high}"
+            return least if low is not None else most if high is not None else "any number"
+        if self.open_high:
+            return f"{'more than ' if self.open_low else ''}{low} to less than {high}"
+        return f"more than {low}, at most {high}" if self.open_low else f"{low} to {high}"
 
 
-Count = Annotated[int, Range(1, None)]
-Index = Annotated[int, Range(0, None)]
+def _shown(end: float) -> str:
+    """A number as it is read best: 1,000,000 or 1e-09."""
+    return f"{int(end):,}" if end == int(end) else f"{end:g}"
+
+
+# Whole numbers. A walk and a trained process have at most so many levels.
+Count = Annotated[int, Range(1, 1_000_000_000)]
+Index = Annotated[int, Range(0, 1_000_000_000)]
+Seed = Annotated[int, Range(0, 4_294_967_295)]
 Order = Annotated[int, Range(1, 3)]
+LevelCount = Annotated[int, Range(1, 100_000)]
+LevelIndex = Annotated[int, Range(0, 100_000)]
+Times = Annotated[int, Range(1, 100_000)]
+Batch = Annotated[int, Range(1, 1_048_576)]
+Bits = Annotated[int, Range(1, 16)]
+Few = Annotated[int, Range(1, 1_000)]
+Side = Annotated[int, Range(0, 16_384)]
+Threads = Annotated[int, Range(0, 1_024)]
+
+# What networks are made of: ADM has blocks = 3, the deep NCSN++ blocks = 8, both under ten levels.
+Width = Annotated[int, Range(1, 16_384)]
+Blocks = Annotated[int, Range(1, 32)]
+Depth = Annotated[int, Range(1, 256)]
+Heads = Annotated[int, Range(0, 1_024)]
+HeadWidth = Annotated[int, Range(0, 16_384)]
+Classes = Annotated[int, Range(0, 100_000)]
+Patch = Annotated[int, Range(1, 64)]
+Frequencies = Annotated[int, Range(0, 32)]
+Multiplier = Annotated[int, Range(1, 64)]
+Multipliers = Annotated[list[Multiplier], Range(1, 10)]
+Resolution = Annotated[int, Range(1, 65_536)]
+Resolutions = Annotated[list[Resolution], Range(0, 32)]
+Epsilon = Annotated[float, Range(1e-12, 1)]
+
+# Numbers with a unit, or none.
 Fraction = Annotated[float, Range(0, 1)]
 Share = Annotated[float, Range(0, 1, True)]
-Positive = Annotated[float, Range(0, None, True)]
-NonNegative = Annotated[float, Range(0, None)]
+Decay = Annotated[float, Range(0, 1, False, True)]
+Positive = Annotated[float, Range(0, 1_000_000_000, True)]
+NonNegative = Annotated[float, Range(0, 1_000_000_000)]
+Numbers = Annotated[list[NonNegative], Range(0, 100_000)]
+Counts = Annotated[Sequence[LevelCount], Range(0, 1_000)]
+LevelIndices = Annotated[list[LevelIndex], Range(0, 100_000)]
+Sigma = Annotated[float, Range(1e-9, 1_000_000)]
+Beta = Annotated[float, Range(1e-9, 1)]
+Rate = Annotated[float, Range(1e-6, 1_000)]
+Time = Annotated[float, Range(1e-9, 1)]
+Curvature = Annotated[float, Range(0.1, 1_000)]
+Logarithm = Annotated[float, Range(-100, 100)]
+Spread = Annotated[float, Range(0.01, 100)]
+Strength = Annotated[float, Range(0, 1_000_000)]
+Eta = Annotated[float, Range(0, 100)]
+Noise = Annotated[float, Range(0, 100)]
+Tolerance = Annotated[float, Range(1e-14, 1)]
+Ratio = Annotated[float, Range(0, 100, True)]
+Scale = Annotated[float, Range(0, 1_000_000, True)]
+Factor = Annotated[float, Range(1, 4_096, True)]
+Pixels = Annotated[float, Range(0, 1_000, True)]
+LearningRate = Annotated[float, Range(0, 1_000, True)]

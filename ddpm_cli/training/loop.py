@@ -10,7 +10,18 @@ import torch
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.settings.knobs import Count, Fraction, Index, NonNegative, Positive
+from ddpm_cli.settings.knobs import (
+    Batch,
+    Count,
+    Decay,
+    Fraction,
+    Index,
+    LearningRate,
+    NonNegative,
+    Seed,
+    Side,
+    Strength,
+)
 from ddpm_cli.training.batches import Images, Share, batches
 from ddpm_cli.training.distributed import unsynchronized, whole
 from ddpm_cli.training.players import MODEL
@@ -49,19 +60,19 @@ def train(
     journal: Journal,
     *,
     steps: Count = 5000,
-    batch: Count = 128,
-    accumulate: Count = 1,
-    lr: Positive = 1e-3,
+    batch: Batch = 128,
+    accumulate: Batch = 1,
+    lr: LearningRate = 1e-3,
     warmup: Index = 200,
     decay: Literal["constant", "linear", "cosine"] = "cosine",
-    beta2: Fraction = 0.99,
-    weight_decay: NonNegative = 0.01,
+    beta2: Decay = 0.99,
+    weight_decay: Strength = 0.01,
     clip: NonNegative = 1.0,
     ema: Fraction = 0.999,
     drop_class: Fraction = 0.1,
     flip: bool = False,
-    crop: Index = 0,
-    seed: Index = 0,
+    crop: Side = 0,
+    seed: Seed = 0,
     workers: Index = 0,
     minutes: NonNegative = 0.0,
     log_every: Count = 50,

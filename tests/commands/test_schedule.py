@@ -107,7 +107,7 @@ def test_model(place: str, tmp_path: Path) -> None:
         (["--rows", "\u0663"], "--rows"),
         (["--rows", "9" * 5000], "--rows"),
         (["--csv", "--json"], "only one"),
-        (["--set", "schedule.steps=0"], "at least 1"),
+        (["--set", "schedule.steps=0"], "1 to 100,000"),
         (["--set", "schedule.name=cosin"], "did you mean cosine?"),
     ],
 )

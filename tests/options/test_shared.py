@@ -182,7 +182,7 @@ class TestList:
         outcome = CliRunner().invoke(command, ["--list", "sampler"])
         assert outcome.exit_code == 0
         assert outcome.stdout == (
-            "ddim: DDIM.\n  eta = 0.0  (a number, at least 0)\nheun: Heun.\n"
+            "ddim: DDIM.\n  eta = 0.0  (a number, 0 to 1,000,000,000)\nheun: Heun.\n"
         )
 
     def test_fixed_table(self) -> None:

@@ -36,8 +36,8 @@ class TestReading:
     def test_knobs_have_types_ranges_and_defaults(self) -> None:
         knobs = catalog.find("network", "unet").knobs
         assert next(iter(knobs)) == "width"
-        assert knobs["width"].kind == Kind("int", Range(1, None))
-        assert knobs["multipliers"].kind == Kind("list", item=Kind("int", Range(1, None)))
+        assert knobs["width"].kind == Kind("int", Range(1, 10**9))
+        assert knobs["multipliers"].kind == Kind("list", item=Kind("int", Range(1, 10**9)))
         assert knobs["multipliers"].default == [1, 2]
         assert knobs["norm"].kind.choices == ("group", "pixel")
         assert knobs["scale"].kind == Kind("bool")
@@ -73,6 +73,11 @@ class TestReading:
         (Range(0, 1, True), [1], [0], "more than 0, at most 1"),
         (Range(None, 3), [3, -99], [4], "at most 3"),
         (Range(2, None), [2], [1], "at least 2"),
+        (Range(1, 10**6), [1, 10**6], [0, 10**6 + 1, 10**400], "1 to 1,000,000"),
+        (Range(1e-9, 0.5), [1e-9, 0.5], [0, 1], "1e-09 to 0.5"),
+        (Range(0, 1, False, True), [0, 0.9], [1, -1], "0 to less than 1"),
+        (Range(None, 2, False, True), [1, -99], [2], "less than 2"),
+        (Range(0, 1, True, True), [0.5], [0, 1], "more than 0 to less than 1"),
     ],
 )
 def test_range(limits: Range, inside: list[float], outside: list[float], text: str) -> None:

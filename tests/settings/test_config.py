@@ -85,7 +85,7 @@ class TestProblems:
             ),
             (
                 {"sampler": {"eta": -1}},
-                "sampler.eta: -1 does not fit (from layer 0); give a number, at least 0",
+                "sampler.eta: -1 does not fit (from layer 0); give a number, 0 to 1,000,000,000",
             ),
             (
                 {"train": {"name": "x"}},

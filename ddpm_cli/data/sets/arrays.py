@@ -17,7 +17,7 @@ from ddpm_cli.data.array_set import VALUE_LIMIT, ArraySet, statistics
 from ddpm_cli.data.class_tables import is_number, numbered
 from ddpm_cli.diffusion.rng import keyed
 from ddpm_cli.errors import ConfigError, Refusal, nearest
-from ddpm_cli.settings.knobs import Fraction, Index
+from ddpm_cli.settings.knobs import Fraction, Seed
 
 Split = Literal["train", "test"]
 Header = Literal["auto", "yes", "no"]
@@ -33,7 +33,7 @@ def array(
     label: str = "",
     normalize: bool = True,
     holdout: Fraction = 0.05,
-    seed: Index = 0,
+    seed: Seed = 0,
 ) -> ArraySet:
     """The rows of a .npy or .csv file of your own: [N, D], or [N, ...] in a .npy file.
 

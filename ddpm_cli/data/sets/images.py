@@ -10,7 +10,7 @@ from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.loading import Wish, file_set
 from ddpm_cli.data.sources import Archive, Folder
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.settings.knobs import Fraction, Index
+from ddpm_cli.settings.knobs import Fraction, Index, Side
 
 Split = Literal["train", "test"]
 BUNDLED = Path(__file__).parents[2] / "assets" / "mnist"
@@ -83,7 +83,7 @@ def folder(
     split: Split,
     *,
     path: str = "",
-    size: Index = 0,
+    size: Side = 0,
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["folders", "csv", "none"] = "folders",
@@ -107,7 +107,7 @@ def archive(
     split: Split,
     *,
     path: str = "",
-    size: Index = 0,
+    size: Side = 0,
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["folders", "csv", "none"] = "folders",

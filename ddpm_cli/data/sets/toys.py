@@ -12,12 +12,12 @@ from torch import Tensor
 from ddpm_cli.data.array_set import VALUE_LIMIT, ArraySet, statistics
 from ddpm_cli.diffusion.rng import keyed
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.settings.knobs import Count, Fraction, Index, NonNegative, Positive
+from ddpm_cli.settings.knobs import Count, Fraction, NonNegative, Positive, Seed
 
 Split = Literal["train", "test"]
 
 
-def two_points(split: Split, *, count: Count = 10000, seed: Index = 0) -> ArraySet:
+def two_points(split: Split, *, count: Count = 10000, seed: Seed = 0) -> ArraySet:
     """One dimension, half of the data at -0.5 and half at +0.5.
 
     It is not normalized: E[x0 given x_t] = tanh(sqrt(abar) x_t / (2 (1 - abar))) / 2.
@@ -33,7 +33,7 @@ def two_gaussians(
     weight: Fraction = 0.2,
     distance: Positive = 5.0,
     count: Count = 10000,
-    seed: Index = 0,
+    seed: Seed = 0,
 ) -> ArraySet:
     """Two unit normals at (-distance, -distance), of this weight, and at (distance, distance).
 
@@ -49,7 +49,7 @@ def eight_gaussians(
     radius: Positive = 4.0,
     deviation: NonNegative = 0.35,
     count: Count = 10000,
-    seed: Index = 0,
+    seed: Seed = 0,
 ) -> ArraySet:
     """Eight equal normals around a circle in two dimensions."""
     angle = torch.arange(8) * (math.pi / 4)
@@ -59,7 +59,7 @@ def eight_gaussians(
 
 
 def swiss_roll(
-    split: Split, *, noise: NonNegative = 0.5, count: Count = 10000, seed: Index = 0
+    split: Split, *, noise: NonNegative = 0.5, count: Count = 10000, seed: Seed = 0
 ) -> ArraySet:
     """A spiral in two dimensions: (a cos a, a sin a) for a from 1.5 pi to 4.5 pi, with noise."""
 

@@ -14,7 +14,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.monotone import learned
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.diffusion.variational import Reverse, prior_bits, reconstruction_bits, step_bits
-from ddpm_cli.settings.knobs import Count, NonNegative
+from ddpm_cli.settings.knobs import Bits, Strength
 
 
 def vlb(
@@ -24,7 +24,7 @@ def vlb(
     rng: Rng,
     *,
     variance: Literal["small", "large", "learned"] = "small",
-    bits: Count = 8,
+    bits: Bits = 8,
     **condition: object,
 ) -> Tensor:
     """Variational bound of a discrete process: T times the term of one reverse step.
@@ -42,8 +42,8 @@ def hybrid(
     t: Tensor,
     rng: Rng,
     *,
-    weight: NonNegative = 1e-3,
-    bits: Count = 8,
+    weight: Strength = 1e-3,
+    bits: Bits = 8,
     **condition: object,
 ) -> Tensor:
     """The simple loss, which trains the mean, plus a small bound that trains the variance.
@@ -62,7 +62,7 @@ def vdm(
     t: Tensor,
     rng: Rng,
     *,
-    bits: Count = 8,
+    bits: Bits = 8,
     **condition: object,
 ) -> Tensor:
     """Variational diffusion: the bound in continuous time, or in the steps of the schedule.

@@ -12,7 +12,7 @@ from ddpm_cli.diffusion.losses.noised import Noised
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.settings.knobs import NonNegative, Positive
+from ddpm_cli.settings.knobs import Eta, Positive, Sigma
 
 
 def simple(denoise: Denoiser, x0: Tensor, t: Tensor, rng: Rng, **condition: object) -> Tensor:
@@ -32,7 +32,7 @@ def p2(
     rng: Rng,
     *,
     k: Positive = 1.0,
-    gamma: NonNegative = 1.0,
+    gamma: Eta = 1.0,
     **condition: object,
 ) -> Tensor:
     """Squared error of eps, less where the image is nearly clean: 1 / (k + SNR)^gamma.
@@ -68,7 +68,7 @@ def edm(
     t: Tensor,
     rng: Rng,
     *,
-    sigma_data: Positive = 0.5,
+    sigma_data: Sigma = 0.5,
     **condition: object,
 ) -> Tensor:
     """Squared error of x0 weighted by (sigma^2 + d^2) / (sigma d)^2, d = sigma_data.

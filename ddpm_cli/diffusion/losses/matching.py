@@ -11,7 +11,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.settings.knobs import Count
+from ddpm_cli.settings.knobs import Few
 
 DIMENSIONS = 50  # more of them take more backward passes than a step can wait for
 
@@ -45,7 +45,7 @@ def sliced(
     t: Tensor,
     rng: Rng,
     *,
-    projections: Count = 1,
+    projections: Few = 1,
     **condition: object,
 ) -> Tensor:
     """Sliced score matching: the trace is estimated along random projections of each image.

@@ -8,7 +8,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.steps import Draws, Move, Visited
 from ddpm_cli.errors import missing_extra
-from ddpm_cli.settings.knobs import Positive
+from ddpm_cli.settings.knobs import Tolerance
 
 
 def ode(
@@ -18,8 +18,8 @@ def ode(
     rng: Draws,
     past: list[Visited],
     *,
-    rtol: Positive = 1e-5,
-    atol: Positive = 1e-5,
+    rtol: Tolerance = 1e-5,
+    atol: Tolerance = 1e-5,
     method: Literal["dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun"] = "dopri5",
 ) -> Tensor:
     """Probability-flow ODE solved to a tolerance, image by image; the last move denoises.

@@ -9,7 +9,7 @@ from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.diffusion.steps import Draws, Move, Visited
 from ddpm_cli.diffusion.variances import large, limited, optimal
-from ddpm_cli.settings.knobs import Count, NonNegative
+from ddpm_cli.settings.knobs import LevelCount, Strength
 
 
 def ddpm(
@@ -20,8 +20,8 @@ def ddpm(
     past: list[Visited],
     *,
     variance: Literal["small", "large", "learned", "optimal"] = "small",
-    clip_pixels: NonNegative = 0.0,
-    clip_moves: Count = 1,
+    clip_pixels: Strength = 0.0,
+    clip_moves: LevelCount = 1,
 ) -> Tensor:
     """Ancestral sampling: variance small (posterior), large (beta), learned or optimal (fitted).
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.exponential import EPS, X0, Target, orders_left, phi
 from ddpm_cli.diffusion.steps import Draws, Move, Visited
-from ddpm_cli.settings.knobs import Index, NonNegative, Order
+from ddpm_cli.settings.knobs import Eta, LevelIndex, Order
 
 Solver = Literal["midpoint", "taylor"]
 Third = Literal["taylor", "released"]
@@ -27,8 +27,8 @@ def dpm_solver_multi(
     order: Order = 2,
     solver: Solver = "midpoint",
     third: Third = "taylor",
-    eta: NonNegative = 0.0,
-    lower_order_final: Index = 15,
+    eta: Eta = 0.0,
+    lower_order_final: LevelIndex = 15,
 ) -> Tensor:
     """Multistep DPM-Solver, which expands eps; eta 1 is SDE-DPM-Solver.
 
@@ -50,8 +50,8 @@ def dpm_solver_pp_multi(
     order: Order = 2,
     solver: Solver = "midpoint",
     third: Third = "taylor",
-    eta: NonNegative = 0.0,
-    lower_order_final: Index = 15,
+    eta: Eta = 0.0,
+    lower_order_final: LevelIndex = 15,
 ) -> Tensor:
     """Multistep DPM-Solver++, which expands x0: 2M, 3M, and with eta 1 their SDE forms.
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.exponential import ancestral, between
 from ddpm_cli.diffusion.steps import Draws, Move, Visited
-from ddpm_cli.settings.knobs import NonNegative, Share
+from ddpm_cli.settings.knobs import Eta, Share
 
 
 def dpm_solver_pp_sde(
@@ -16,7 +16,7 @@ def dpm_solver_pp_sde(
     rng: Draws,
     past: list[Visited],
     *,
-    eta: NonNegative = 1.0,
+    eta: Eta = 1.0,
     ratio: Share = 0.5,
 ) -> Tensor:
     """DPM-Solver++ (SDE): an ancestral move to a middle level, then one by both predictions.

@@ -7,7 +7,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.exponential import EPS, X0, Target, ancestral, between, phi
 from ddpm_cli.diffusion.steps import Draws, Move, Visited
-from ddpm_cli.settings.knobs import NonNegative, Order, Share
+from ddpm_cli.settings.knobs import Eta, Order, Share
 
 Solver = Literal["midpoint", "taylor"]
 
@@ -50,7 +50,7 @@ def dpm_solver_pp_single(
     inner: Solver = "taylor",
     r1: Share | None = None,
     r2: Share | None = None,
-    eta: NonNegative = 0.0,
+    eta: Eta = 0.0,
 ) -> Tensor:
     """Singlestep DPM-Solver++, which expands x0: 2S, 3S, and with eta 1 their ancestral forms.
 

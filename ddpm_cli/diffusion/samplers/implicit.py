@@ -8,7 +8,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.steps import Draws, Move, Visited
 from ddpm_cli.diffusion.variances import large, limited, optimal
-from ddpm_cli.settings.knobs import Count, NonNegative
+from ddpm_cli.settings.knobs import Eta, LevelCount, Strength
 
 
 def ddim(
@@ -18,10 +18,10 @@ def ddim(
     rng: Draws,
     past: list[Visited],
     *,
-    eta: NonNegative = 0.0,
+    eta: Eta = 0.0,
     variance: Literal["eta", "hat", "optimal"] = "eta",
-    clip_pixels: NonNegative = 0.0,
-    clip_moves: Count = 1,
+    clip_pixels: Strength = 0.0,
+    clip_moves: LevelCount = 1,
 ) -> Tensor:
     """DDIM: deterministic at eta 0, ancestral at eta 1; its noise may be hat's or optimal.
 

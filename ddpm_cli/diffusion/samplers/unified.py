@@ -9,7 +9,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.exponential import EPS, X0, Target, orders_left, phi
 from ddpm_cli.diffusion.steps import Draws, Move, Visited
-from ddpm_cli.settings.knobs import Index, Order
+from ddpm_cli.settings.knobs import LevelIndex, Order
 
 Scale = Literal["h", "expm1"]
 
@@ -24,7 +24,7 @@ def unipc(
     order: Order = 2,
     scale: Scale = "expm1",
     expands: Literal["x0", "eps"] = "x0",
-    lower_order_final: Index = 15,
+    lower_order_final: LevelIndex = 15,
 ) -> Tensor:
     """UniPC: multistep predictor, corrected one call later when the new prediction is known.
 

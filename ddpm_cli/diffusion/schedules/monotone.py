@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ddpm_cli.diffusion.schedules.schedule import Schedule
 from ddpm_cli.diffusion.shapes import double, within
-from ddpm_cli.settings.knobs import Count, Index
+from ddpm_cli.settings.knobs import LevelIndex, Logarithm, Width
 
 _BISECTIONS = 60
 
@@ -23,7 +23,12 @@ class learned(nn.Module):  # noqa: N801  (a component is named as it is called i
     native, from_native = Schedule.native, Schedule.from_native
 
     def __init__(
-        self, *, start: float = -13.3, end: float = 5.0, width: Count = 1024, steps: Index = 0
+        self,
+        *,
+        start: Logarithm = -13.3,
+        end: Logarithm = 5.0,
+        width: Width = 1024,
+        steps: LevelIndex = 0,
     ) -> None:
         super().__init__()
         if start >= end:

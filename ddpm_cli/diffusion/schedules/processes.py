@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.schedules.schedule import Schedule
 from ddpm_cli.diffusion.shapes import double, within
-from ddpm_cli.settings.knobs import Count, Index, Positive
+from ddpm_cli.settings.knobs import Curvature, LevelCount, LevelIndex, Rate, Sigma, Time
 
 Map = Callable[[Tensor], Tensor]
 
@@ -58,7 +58,7 @@ class Process:
 
 
 def vp(
-    *, first: Positive = 0.1, last: Positive = 20.0, low: Positive = 1e-5, steps: Index = 0
+    *, first: Rate = 0.1, last: Rate = 20.0, low: Time = 1e-5, steps: LevelIndex = 0
 ) -> Process:
     """The variance-preserving SDE, beta(t) linear from first to last; low is the earliest time.
 
@@ -77,7 +77,7 @@ def vp(
 
 
 def subvp(
-    *, first: Positive = 0.1, last: Positive = 20.0, low: Positive = 1e-5, steps: Index = 0
+    *, first: Rate = 0.1, last: Rate = 20.0, low: Time = 1e-5, steps: LevelIndex = 0
 ) -> Process:
     """The sub-VP SDE: VP's signal with less noise; low is the earliest time.
 
@@ -94,7 +94,7 @@ def subvp(
     )
 
 
-def ve(*, low: Positive = 0.01, high: Positive = 50.0, steps: Index = 0) -> Process:
+def ve(*, low: Sigma = 0.01, high: Sigma = 50.0, steps: LevelIndex = 0) -> Process:
     """The variance-exploding SDE: sigma(t) = low (high / low)^t (Song 2021, eq. 30)."""
     span = _span(low, high)
     return Process(
@@ -102,7 +102,7 @@ def ve(*, low: Positive = 0.01, high: Positive = 50.0, steps: Index = 0) -> Proc
     )
 
 
-def geometric(*, steps: Count = 10, low: Positive = 0.01, high: Positive = 1.0) -> Process:
+def geometric(*, steps: LevelCount = 10, low: Sigma = 0.01, high: Sigma = 1.0) -> Process:
     """NCSN's levels: a geometric sequence that includes both ends (Song 2019, section 4.1).
 
     sigma_i = low (high / low)^(i / (T - 1)), i = 0 .. T-1.  The paper's ends are for data in
@@ -117,7 +117,7 @@ def geometric(*, steps: Count = 10, low: Positive = 0.01, high: Positive = 1.0) 
 
 
 def edm(
-    *, low: Positive = 0.002, high: Positive = 80.0, rho: Positive = 7.0, steps: Index = 0
+    *, low: Sigma = 0.002, high: Sigma = 80.0, rho: Curvature = 7.0, steps: LevelIndex = 0
 ) -> Process:
     """EDM's range of levels, time running evenly in sigma^(1 / rho) (Karras 2022, eq. 5)."""
     _span(low, high)

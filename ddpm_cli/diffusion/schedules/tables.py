@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.schedules.schedule import Schedule
 from ddpm_cli.diffusion.shapes import within
-from ddpm_cli.settings.knobs import Count, Positive
+from ddpm_cli.settings.knobs import Beta, LevelCount, Numbers, Share, Spread
 
 # A table whose last alpha is 0 (zero terminal signal) stands for sigma = infinity; that entry
 # alone is replaced by a level which no float64 computation can tell from it.
@@ -93,9 +93,9 @@ def _log_alpha_of(sigma: Tensor) -> Tensor:
 
 def linear(
     *,
-    steps: Count = 1000,
-    first: Positive = 1e-4,
-    last: Positive = 0.02,
+    steps: LevelCount = 1000,
+    first: Beta = 1e-4,
+    last: Beta = 0.02,
     rescale: bool = True,
     zero_terminal: bool = False,
     continuous: bool = False,
@@ -112,9 +112,9 @@ def linear(
 
 def scaled_linear(
     *,
-    steps: Count = 1000,
-    first: Positive = 8.5e-4,
-    last: Positive = 0.012,
+    steps: LevelCount = 1000,
+    first: Beta = 8.5e-4,
+    last: Beta = 0.012,
     zero_terminal: bool = False,
     continuous: bool = False,
 ) -> Table:
@@ -129,10 +129,10 @@ def scaled_linear(
 
 def sigmoid(
     *,
-    steps: Count = 1000,
-    first: Positive = 1e-4,
-    last: Positive = 0.02,
-    spread: Positive = 6.0,
+    steps: LevelCount = 1000,
+    first: Beta = 1e-4,
+    last: Beta = 0.02,
+    spread: Spread = 6.0,
     continuous: bool = False,
 ) -> Table:
     """Betas on a logistic curve, rescaled by 1000 / T for other T.
@@ -146,9 +146,9 @@ def sigmoid(
 
 def cosine(
     *,
-    steps: Count = 1000,
-    offset: Positive = 0.008,
-    cap: Positive = 0.999,
+    steps: LevelCount = 1000,
+    offset: Share = 0.008,
+    cap: Share = 0.999,
     continuous: bool = False,
 ) -> Table:
     """Squared-cosine cumulative signal, betas capped; a cap of 1 ends in pure noise.
@@ -164,7 +164,7 @@ def cosine(
 def table(
     *,
     file: str = "",
-    values: list[float] = [],  # noqa: B006  (read, never changed)
+    values: Numbers = [],  # noqa: B006  (read, never changed)
     holds: Literal["beta", "abar", "sigma"] = "beta",
     continuous: bool = False,
 ) -> Table:

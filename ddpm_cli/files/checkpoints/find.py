@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from ddpm_cli.errors import Refusal, nearest
+from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files.checkpoints.header import read_header
 
 BUNDLED = Path(__file__).parents[2] / "assets"
@@ -30,6 +30,8 @@ def find(model: str | None, task: str = "") -> Place:
             if read_header(newest).task == task:
                 return Place(newest, str(newest.parent))
         return _default(task)
+    if not model.strip():
+        raise ConfigError("-m: an empty name; give a file, a run or a bundled model")
     path = Path(model)
     if path.is_dir() and (path / "model.safetensors").exists():
         return Place(path / "model.safetensors", model)

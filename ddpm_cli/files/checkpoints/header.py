@@ -15,7 +15,7 @@ from ddpm_cli import __version__
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import tensor_file
 from ddpm_cli.settings.checks import purpose
-from ddpm_cli.settings.config import Config, from_json
+from ddpm_cli.settings.config import Config, Layer, from_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 ENTRY = "ddpm"
 SIDE_LIMIT = 2**16  # pixels or channels: more than any network takes
+AXES_LIMIT = 8
+SIZE_LIMIT = 2**27  # numbers in one row of the data
+STEP_LIMIT = 10**9
+THREADS_LIMIT = 1024
 AVERAGE = "average."  # names of the averaged weights in a state start so
 SCHEDULE = "schedule."  # and of a learned schedule's
 # Tensors of layers that are not trained: random features of the label, running statistics.
@@ -96,6 +100,14 @@ class Header(NamedTuple):
         """What it was trained for ("inpaint", "classifier"); empty for an unconditional model."""
         return purpose(self.config)
 
+    def layer(self, source: str) -> Layer:
+        """What a model says of itself: nothing of the machine that it was trained on.
+
+        Its number format is its own; device, threads and compilation are whoever's who uses it.
+        """
+        compute = {"dtype": self.config["compute"]["dtype"]}
+        return Layer(source, self.config | {"compute": compute})
+
     def fields(self) -> dict[str, Any]:
         """The header as JSON holds it, without its hash."""
         fitted = {"fitted": dict(self.fitted)} if self.fitted is not None else {}
@@ -115,9 +127,12 @@ def read_header(path: Path, *, verify: bool = False) -> Header:
     """Read the header alone; to `verify` its checksum the tensors are read, but not kept."""
     with path.open("rb") as file:
         layout, fields = _fields(path, file)
-        header = _parsed(path, fields)
-        if verify and _digest(fields, layout, file) != header.hash:
-            raise corrupt(path, "its contents do not match their checksum")
+        try:
+            header = _parsed(path, fields)
+            if verify and _digest(fields, layout, file) != header.hash:
+                raise corrupt(path, "its contents do not match their checksum")
+        except RecursionError:
+            raise corrupt(path, "its header is nested too deeply") from None
     return header
 
 
@@ -178,25 +193,51 @@ def _fields(path: Path, file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]
 
 def _parsed(path: Path, fields: dict[str, Any]) -> Header:
     try:
-        data = fields["data"]
-        classes, shares = data["classes"], data["frequencies"]
-        info = DataInfo(
-            tuple(map(int, data["shape"])),
-            tuple(map(str, classes)) if classes else None,
-            tuple(map(float, shares)) if shares else None,
-            *_normalization(data),
-        )
-        if not info.shape or not all(0 < side <= SIDE_LIMIT for side in info.shape):
-            raise ValueError
+        info = _data(fields["data"])
         config = from_json(json.dumps(fields["config"]), str(path))
+        _refuse_contradictions(config, info)
         kind, checksum, version = (str(fields[key]) for key in ("kind", "hash", "version"))
-        numbers = (int(fields["step"]), int(fields["threads"]))
+        step = _whole(fields["step"], STEP_LIMIT)
+        threads = _whole(fields["threads"], THREADS_LIMIT)
         fitted = dict(fields["fitted"]) if "fitted" in fields else None
     except ConfigError as error:
         raise corrupt(path, error.problems[0]) from None
     except (KeyError, TypeError, ValueError, OverflowError):
         raise corrupt(path, "its header has missing or wrong entries") from None
-    return Header(kind, config, info, *numbers, checksum, version, fitted)
+    return Header(kind, config, info, step, threads, checksum, version, fitted)
+
+
+def _whole(value: object, most: int, least: int = 0) -> int:
+    """A whole number within limits; ValueError if it is none."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError
+    return value
+
+
+def _data(data: dict[str, Any]) -> DataInfo:
+    """What a network was trained on, of a size that can be."""
+    shape = tuple(_whole(side, SIDE_LIMIT, 1) for side in data["shape"])
+    if not 1 <= len(shape) <= AXES_LIMIT or math.prod(shape) > SIZE_LIMIT:
+        raise ValueError
+    classes = tuple(map(str, data["classes"])) if data["classes"] else None
+    shares = tuple(map(float, data["frequencies"])) if data["frequencies"] else None
+    if shares and not (all(0 <= share < math.inf for share in shares) and sum(shares) > 0):
+        raise ValueError
+    return DataInfo(shape, classes, shares, *_normalization(data))
+
+
+def _refuse_contradictions(config: Config, info: DataInfo) -> None:
+    """Refuse classes of the data that are not those of the network, and files of others.
+
+    A checkpoint holds the numbers of its schedule; a path in it would be read on this machine.
+    """
+    count, have = config["network"].get("classes", 0), len(info.classes or ())
+    if count and count != have:
+        raise ConfigError(f"network.classes: {count}, but its data has {have}")
+    if info.frequencies and len(info.frequencies) != have:
+        raise ConfigError("data: not as many frequencies as classes")
+    if config["schedule"].get("file"):
+        raise ConfigError("schedule.file: a checkpoint holds the numbers themselves")
 
 
 def _normalization(data: dict[str, Any]) -> tuple[tuple[float, ...], ...]:

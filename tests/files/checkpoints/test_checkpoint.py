@@ -214,7 +214,7 @@ class TestHeader:
 
     def test_of_a_config_that_no_network_fits(self, model: Path) -> None:
         """What only building it can tell is told where it is built; the header is shown."""
-        entry(model, lambda fields: fields["config"]["network"].update(multipliers=[1, -3]))
+        entry(model, lambda fields: fields["config"]["network"].update(heads=3))
         outcome = ddpm("sample", "-m", model, "-o", "-")
         assert (outcome.code, outcome.binary) == (1, b"")
         last = outcome.err.splitlines()[-1]

@@ -51,7 +51,7 @@ class TestParameters:
     def test_of_bundled_models(self, name: str) -> None:
         path = find(name).path
         there = header.read_header(path)
-        network = build.outline(there, path)
+        network = build.outline(there, checkpoint.load(path)[1], path)
         counted = sum(p.numel() for p in network.parameters())
         assert header.parameters(header.shapes(path)) == counted
 
