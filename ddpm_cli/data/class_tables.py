@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 
 import torch
@@ -24,16 +24,24 @@ def numbered(words: Sequence[str], place: object) -> tuple[Tensor, tuple[str, ..
     classes = set(words)
     if len(classes) > CLASS_LIMIT:
         raise Refusal(f"{place}: {len(classes)} classes; at most {CLASS_LIMIT}")
-    as_numbers = all(map(is_number, classes))
-    ordered = sorted(classes, key=lambda word: (float(word) if as_numbers else 0.0, word))
+    ordered = in_order(classes)
     places = {word: number for number, word in enumerate(ordered)}
-    return torch.tensor([places[word] for word in words]), tuple(ordered)
+    return torch.tensor([places[word] for word in words]), ordered
+
+
+def in_order(classes: Collection[str]) -> tuple[str, ...]:
+    """The names of classes in the order of numbers, if they all are some, or else of letters.
+
+    The place in it is the number of a class, whether folders, tables or arrays name it.
+    """
+    as_numbers = all(map(is_number, classes))
+    return tuple(sorted(classes, key=lambda word: (float(word) if as_numbers else 0.0, word)))
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell of a table is a finite number."""
+    """Whether a cell of a table, or the name of a class, is a finite number as people write it."""
     try:
-        return math.isfinite(float(cell))
+        return "_" not in cell and math.isfinite(float(cell))  # Python alone reads 1_000
     except ValueError:
         return False
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from ddpm_cli.data.class_tables import read
+from ddpm_cli.data.class_tables import in_order, read
 from ddpm_cli.data.sources import Files
 from ddpm_cli.errors import Refusal
 
@@ -70,4 +70,4 @@ def _classes(files: Files, inner: dict[str, str]) -> tuple[str, ...]:
     if loose:
         fix = "Move it into one of them, or add --set data.labels=none."
         raise Refusal(f"{files.place(loose[0])}: it lies beside the class folders", fix)
-    return tuple(sorted({rest.partition("/")[0] for rest in inner.values()}))
+    return in_order({rest.partition("/")[0] for rest in inner.values()})

@@ -1,13 +1,16 @@
 """The class of each image: asked for, taking turns, the null class, or drawn from its seed."""
 
+import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
+from ddpm_cli import console
+from ddpm_cli.data.class_tables import is_number
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Rng, keyed
-from ddpm_cli.errors import ConfigError, nearest
+from ddpm_cli.errors import ConfigError, nearest, one_line
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config
@@ -15,6 +18,9 @@ from ddpm_cli.settings.config import Config
 NULL = "none"  # the class that label dropout trained
 ALL = "all"
 OWN = "own"  # the class that a data set gives each image
+SHOWN = 20  # classes that are named when several are chosen
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+SPAN = re.compile(rf"({_NUMBER})(?:\s*-\s*({_NUMBER}))?")  # a number, or a range of them
 
 
 def numbers(
@@ -52,7 +58,8 @@ def known(config: Config, info: DataInfo) -> list[str]:
 def listed(label: str, names: Sequence[str]) -> list[int]:
     """The numbers of the classes that --class asks for: 7, cat, cat,dog, 0-4,8, all or none.
 
-    A name counts before a number, and the null class is behind the last one.
+    Where any name is a number, numbers and ranges mean names, else places from 0; a whole name
+    counts before both. The null class is behind the last one.
     """
     if label == NULL:
         return [len(names)]
@@ -60,20 +67,70 @@ def listed(label: str, names: Sequence[str]) -> list[int]:
         return list(range(len(names)))
     if label in names:  # with commas in it, perhaps
         return [names.index(label)]
-    return [number for part in label.split(",") for number in _numbers(part.strip(), names)]
+    return [number for part in _parts(label, names) for number in _numbers(part, names)]
+
+
+def _parts(label: str, names: Sequence[str]) -> list[str]:
+    """What stands between commas; names that have commas in them stay whole."""
+    known, most = set(names), 1 + max(name.count(",") for name in names)
+    words, parts = label.split(","), []
+    while words:
+        runs = [",".join(words[:length]).strip() for length in range(1, most + 1)]
+        length = max((n for n, run in enumerate(runs, 1) if run in known), default=1)
+        parts.append(runs[length - 1])
+        words = words[length:]
+    return parts
 
 
 def _numbers(part: str, names: Sequence[str]) -> list[int]:
     """The numbers of one name, number, or range of numbers."""
     if part in names:
         return [names.index(part)]
-    first, dash, last = part.partition("-")
-    digits = [text for text in (first, last if dash else first) if text.isascii()]
-    if len(digits) == 2 and all(map(str.isdigit, digits)):
-        low, high = (int(text) if len(text) < 10 else len(names) for text in digits)
+    values = {number: float(name) for number, name in enumerate(names) if is_number(name)}
+    span = SPAN.fullmatch(part)
+    ends = [end for end in span.groups() if end] if span else []
+    if ends and values:
+        return _named(part, ends, values, names)
+    if ends and all(map(str.isdigit, ends)):
+        low, high = (int(end) if len(end) < 10 else len(names) for end in (ends[0], ends[-1]))
         if low <= high < len(names):
             return list(range(low, high + 1))
     raise ConfigError(f"--class: no class is named {part!r}; {nearest(part, names)}")
+
+
+def _named(
+    part: str, ends: Sequence[str], values: Mapping[int, float], names: Sequence[str]
+) -> list[int]:
+    """The numbers of the classes whose names are numbers in a range, in their order.
+
+    values: what those names are worth, by the numbers of the classes. Ends beyond all names are
+    refused, as whoever gives them means something else; so is one number that is no name.
+    """
+    order, (low, high) = sorted(values, key=values.__getitem__), (float(ends[0]), float(ends[-1]))
+    least, most = order[0], order[-1]
+    chosen = [number for number in order if low <= values[number] <= high]
+    if chosen and len(ends) == 2 and values[least] <= low and high <= values[most]:
+        return chosen
+    if low > high:
+        fix = "a range runs upwards"
+    elif chosen and len(ends) == 2:
+        fix = f"the names go from {names[least]} to {names[most]}"
+    else:
+        below = [number for number in order if values[number] < low][-1:]
+        above = [number for number in order if values[number] > high][:1]
+        meant = chosen or [*below, *above]
+        fix = f"did you mean {' or '.join(names[number] for number in meant)}?"
+    raise ConfigError(f"--class: no class is named {part!r}; {fix}")
+
+
+def say(label: str | None, config: Config, info: DataInfo) -> None:
+    """Say which classes --class chose, if it chose any, in the words of the data."""
+    if label is None or label == OWN:
+        return
+    known_names = [*known(config, info), NULL]
+    chosen = [one_line(known_names[number]) for number in listed(label, known_names[:-1])]
+    more = f", ... ({len(chosen)} in all)" if len(chosen) > SHOWN else ""
+    console.say(f"classes: {', '.join(chosen[:SHOWN])}{more}")
 
 
 def names(

@@ -172,6 +172,7 @@ def _planned(request: Encode, opened: Opened) -> Work:
         sigma, price = None, f"{moves} steps, {counted}{again}"
     label = classes.fixed(request.use.label, config)
     classes.one(label, config, header.data)
+    classes.say(request.use.label, config, header.data)
     return Work(opened._replace(config=config), label, sigma, schedule, price)
 
 

@@ -111,6 +111,7 @@ def steered(request: Guide, opened: Opened, schedule: Schedule) -> Steering:
     config, judges = pinned(config, info, codes)
     space = space_of(config, info, functions)
     labels = Labels.of(label, *space)
+    classes.say(request.use.label, *space)
     told = Told(space, classes.NULL if request.unconditional else label, config, info)
     told.check()
     return Steering(

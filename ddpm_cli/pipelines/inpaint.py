@@ -143,6 +143,7 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     config = cost.sized(config, schedule, request.use.calls)
     label = classes.fixed(request.use.label, config)
     classes.numbers(label, [], config, header.data)  # an unknown class is refused here
+    classes.say(request.use.label, config, header.data)
     moves, each = cost.plan(config, schedule)
     calls = f"{each} network calls" if each else "network calls as it needs them"
     price = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"

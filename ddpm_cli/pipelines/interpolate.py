@@ -75,6 +75,7 @@ def _planned(request: Interpolate, opened: Opened) -> Work:
         raise ConfigError(f"--count {request.count}: {error}") from None
     label = classes.fixed(request.use.label, config)
     classes.one(label, config, header.data)
+    classes.say(request.use.label, config, header.data)
     price = f"{len(places)} frames, {moves} steps, {cost.words(each, 'a frame')}"
     if sources and sigma is None:
         price += f", and about as many for each of the {ends} ends"

@@ -70,6 +70,7 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
     if label != OWN:
         label = classes.fixed(label, config)
         classes.numbers(label, [0], config, header.data)  # an unknown class is refused here
+        classes.say(request.use.label, config, header.data)
     elif not checks.classes(config):
         raise ConfigError("--class own: this model was trained without classes; leave it out")
     return Work(request, opened._replace(config=config), measure, schedule, label, calls)

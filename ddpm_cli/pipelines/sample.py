@@ -98,6 +98,7 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         label = classes.fixed(label, config)
     config = cost.sized(config, schedule, use.calls, begin and begin.sigma)
     labels = Labels.of(label, config, header.data)
+    classes.say(use.label, config, header.data)
     if seeds is None:
         known = classes.known(config, header.data)
         seeds = chosen_seeds(request.draw.seeds, label, known, request.draw.output)

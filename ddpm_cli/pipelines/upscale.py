@@ -75,6 +75,7 @@ def run(request: Upscale, opened: Opened) -> None:
     opened = opened._replace(config=config)
     build.operator(config, header.data)  # refused before any work
     classes.one(restorer.class_of(use.label, {}, opened), config, header.data)
+    classes.say(use.label, config, header.data)
     wanted = Wanted(inputs.sources(request.inputs), request.seeds.numbers(), request.noises)
     moves, calls = cost.plan(config, schedule)
     how = "a trained model" if header.task else "data consistency"

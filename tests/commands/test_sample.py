@@ -114,6 +114,11 @@ class TestClasses:
         classes = [json.loads(line)["class"] for line in lines]
         assert set(classes) == {"0", "1", "2", "3"}  # the data has no others
 
+    @pytest.mark.parametrize("words", [["-o", "all/"], ["--dry-run"]])
+    def test_the_chosen_ones_are_said_once(self, words: list[str]) -> None:
+        lines = sample("--class", "1-3", "-n", 6, "--batch", 2, *words).err.splitlines()
+        assert [line for line in lines if "class" in line] == ["classes: 1, 2, 3"]
+
     def test_none_is_the_null_class(self) -> None:
         sample("--class", "none", "-o", "none.png")
         assert read_metadata("none.png")["classes"] == ["none"]

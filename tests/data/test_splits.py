@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_sets import FLAT, KINDS, MEMORY, opened, picture, values
 
+from ddpm_cli.data.class_tables import numbered
 from ddpm_cli.data.splits import Split, arrange
 from ddpm_cli.errors import Refusal
 
@@ -40,6 +41,24 @@ def test_folders_named_train_and_test_are_the_splits(tmp_path: Path) -> None:
     assert train.classes == test.classes == ("cat", "dog")
     assert test.labels is not None
     assert test.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [
+        (["10", "9", "1", "0.5", "-1"], ("-1", "0.5", "1", "9", "10")),
+        (["010", "2", "001"], ("001", "2", "010")),
+        (["10", "9", "b"], ("10", "9", "b")),
+        (["1_0", "9"], ("1_0", "9")),
+    ],
+)
+def test_folders_are_numbered_as_labels_in_tables_are(
+    folders: list[str], classes: tuple[str, ...]
+) -> None:
+    found = arrange(Names(f"{name}/a.png" for name in folders), "train", 0, "folders")
+    assert found.classes == classes == numbered(folders, "")[1]
+    named = {name.partition("/")[0]: classes[n] for name, n in zip(*found[:2], strict=True)}
+    assert all(folder == name for folder, name in named.items())
 
 
 @pytest.mark.parametrize(("split", "holdout"), [("test", 0), ("train", 1), ("test", 0.01)])
