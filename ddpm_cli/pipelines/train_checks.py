@@ -1,5 +1,8 @@
 """What cannot be trained: settings that do not go with the data, or with each other."""
 
+import os
+
+from ddpm_cli import console
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -64,6 +67,16 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     if images % parts:
         what = f"{parts} parts of {images} images are not equal"
         raise ConfigError(f"train.accumulate: {what}; give a number that divides them")
+
+
+def warn_of_workers(config: Config, place: Group) -> None:
+    """Warn of more processes that read than the cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    workers = config["train"]["workers"] * place.local_ranks
+    if workers > cores:
+        what = f"train.workers: {workers} processes read on {cores} cores"
+        console.warn(f"{what}, which is slower than {cores} or fewer")
 
 
 def _refuse_classifier(config: Config, info: DataInfo) -> None:

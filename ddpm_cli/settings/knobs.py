@@ -32,6 +32,7 @@ class Range(NamedTuple):
 Count = Annotated[int, Range(1, None)]
 Index = Annotated[int, Range(0, None)]
 Order = Annotated[int, Range(1, 3)]
+Workers = Annotated[int, Range(0, 256)]
 Fraction = Annotated[float, Range(0, 1)]
 Share = Annotated[float, Range(0, 1, True)]
 Positive = Annotated[float, Range(0, None, True)]
