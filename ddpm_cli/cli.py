@@ -40,7 +40,7 @@ Completion of commands, options, presets and components:
 
 \b
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 some inputs failed,
-130 stopped by Ctrl-C, 143 stopped by SIGTERM."""
+130 stopped by Ctrl-C, 143 stopped by SIGTERM, 129 by a lost terminal."""
 
 
 @click.group(

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -195,6 +196,7 @@ def signal_after(steps: int, number: signal.Signals, times: int = 1) -> Iterator
         if count == steps:
             for _ in range(times):
                 os.kill(os.getpid(), number)
+                time.sleep(2 * signals.ECHO if times > 1 else 0)
 
     Journal.advance = advance  # type: ignore[method-assign]
     try:

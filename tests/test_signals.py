@@ -30,6 +30,35 @@ def test_first_signal_only_sets_the_flag(number: signal.Signals, code: int) -> N
     assert signals.exit_code() == code
 
 
+def test_the_same_signal_at_once_is_one_wish() -> None:
+    """As `timeout` sends it, to its child and to the group of both."""
+    signals.install()
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.requested() == signal.SIGTERM
+
+
+def test_torchrun_passes_on_what_its_group_has_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    signals.install()
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(2 * signals.ECHO)
+    assert signals.requested() == signal.SIGTERM
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal")
+def test_a_lost_terminal_stops_but_for_nohup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals.install()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert signals.requested() is None
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signals.install()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert signals.exit_code() == 129
+
+
 def test_second_signal_exits_and_unwinds() -> None:
     signals.install()
     os.kill(os.getpid(), signal.SIGTERM)

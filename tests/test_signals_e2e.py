@@ -20,15 +20,19 @@ from ddpm_cli.files.images.pixels import open_image
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(ddpm_cli.__file__).parent.parent)}
 
 
-def start(*words: object) -> subprocess.Popen[str]:
+def start(*words: object, group: bool = False) -> subprocess.Popen[str]:
+    """Start `ddpm WORDS`, in a process group of its own if asked for."""
     return subprocess.Popen(
-        [sys.executable, "-m", "ddpm_cli", *map(str, words)],
+        [sys.executable, "-m", "ddpm_cli", *map(str, words)], start_new_session=group,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
     )  # fmt: skip
 
 
-def training(data: Path, folder: Path, *words: object) -> subprocess.Popen[str]:
-    return start("train", *SETTINGS, "--set", f"data.path={data}", "-o", folder, *words)
+def training(
+    data: Path, folder: Path, *words: object, group: bool = False
+) -> subprocess.Popen[str]:
+    place = ("--set", f"data.path={data}", "-o", folder)
+    return start("train", *SETTINGS, *place, *words, group=group)
 
 
 def wait_for(path: Path, process: subprocess.Popen[str], older: int = 0) -> None:
@@ -60,15 +64,45 @@ def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "run").glob(".*"))
 
 
-def test_a_signal_while_a_process_trains(data: Path, tmp_path: Path) -> None:
-    with training(data, tmp_path / "run", "--steps", 10**6) as process:
-        wait_for(tmp_path / "run" / "metrics.jsonl", process)
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+def strike(process: subprocess.Popen[str], number: int) -> tuple[str, str]:
+    """Signal a process and all its children at once, as schedulers do; none may be left."""
+    os.killpg(process.pid, number)
+    spoken = process.communicate(timeout=60)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    return spoken
+
+
+WORKERS = ("--set", "train.workers=2", "--set", "train.sheet_every=5")
+MOMENTS = [  # the file that must be there, and seconds after that
+    ("run/metrics.jsonl", 0.0),
+    *(
+        pytest.param(*moment, marks=pytest.mark.slow)
+        for moment in (
+            ("", 0.8), ("", 2.0), ("run/run.lock", 0.0), ("run/config.toml", 0.0),
+            ("run/config.toml", 0.1), ("run/config.toml", 0.3), ("run/state.safetensors", 0.0),
+            ("run/state.previous.safetensors", 0.01), ("run/samples", 0.0),
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "delay"), MOMENTS)
+def test_a_signal_to_the_whole_group_saves(
+    file: str, delay: float, data: Path, tmp_path: Path
+) -> None:
+    with training(data, tmp_path / "run", *WORKERS, "--steps", 10**6, group=True) as process:
+        wait_for(tmp_path / file, process)
+        time.sleep(delay)
+        out, err = strike(process, signal.SIGTERM)
     assert process.returncode == 143, err
-    assert out == f"{tmp_path / 'run' / 'model.safetensors'}\n"
-    assert f"saved at step {result(tmp_path / 'run').step} of 1000000" in err
     assert "Traceback" not in err
+    assert "Error" not in err
+    if (newest := tmp_path / "run" / "state.safetensors").exists():
+        assert f"saved at step {read_header(newest).step} of 1000000" in err
+        assert out == f"{tmp_path / 'run' / 'model.safetensors'}\n"
+    else:
+        assert "stopped before the first step" in err
 
 
 @pytest.mark.slow

@@ -59,8 +59,7 @@ class Data(Protocol):
 class ImageSet:
     """Images [N,C,H,W] of bytes, or of floats in [-1, 1], indexed by an int64 tensor of positions.
 
-    Made for DataLoader(set, sampler=batches_of_indices, batch_size=None): it holds no open
-    file, so it can be copied to worker processes.
+    It holds no open file, so it can be copied to worker processes.
     """
 
     mean: tuple[float, ...] | None = None

@@ -38,15 +38,7 @@ class Wish(NamedTuple):
 
 
 class Unreadable(Refusal):
-    """A file that turned out to be bad while training.
-
-    A DataLoader makes the error of a worker anew from the text of its traceback; only what
-    follows this class's own name is kept of that.
-    """
-
-    def __init__(self, text: str) -> None:
-        """Take a message, or a traceback that ends in one."""
-        super().__init__(*text.rpartition(f"{type(self).__name__}: ")[2].strip().splitlines())
+    """A file that turned out to be bad while training."""
 
 
 class Decoder:
@@ -64,7 +56,7 @@ class Decoder:
             except (Refusal, OSError) as error:
                 if not self.wish.skip_corrupt:
                     reason = _reason(self.files.place(self.names[number]), error)
-                    raise Unreadable(f"{reason}\nRemove it, or {SKIP}.") from error
+                    raise Unreadable(*reason.splitlines(), f"Remove it, or {SKIP}.") from error
         raise Unreadable(f"{self.files.root}: no readable image is left")
 
     def _decode(self, name: str) -> Tensor:

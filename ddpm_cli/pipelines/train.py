@@ -25,7 +25,12 @@ from ddpm_cli.pipelines.materials import (
     loop_setting,
     rehearse,
 )
-from ddpm_cli.pipelines.train_checks import refuse_idle, refuse_unsuited, refuse_untrainable
+from ddpm_cli.pipelines.train_checks import (
+    refuse_idle,
+    refuse_unsuited,
+    refuse_untrainable,
+    warn_of_workers,
+)
 from ddpm_cli.settings.checks import CLASSIFIER, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Train
@@ -100,6 +105,7 @@ def _continued(
     refuse_unsuited(config, materials.sets.train)
     if not header:
         refuse_idle(config, materials.info)
+    warn_of_workers(config, place)
     dtype = str(compute.dtype).removeprefix("torch.")
     data = describe(materials.sets.train)
     console.say(f"data: {data}; computing on {compute.device} in {dtype}")
@@ -107,10 +113,12 @@ def _continued(
     rehearse(materials, state)
     if header:
         _take_over(state, header, tensors, folder.folder)
-    if place.leads:
-        folder.begin(config, state.step)
     setting, began = loop_setting(materials, state), state.step
     journal = Journal(folder, materials, as_json=request.as_json, done=began)
+    if journal.stopping(overdue=False):
+        return End(folder.model, materials.info, began, began, place.leads)
+    if place.leads:
+        folder.begin(config, began)
     with journal.bar:
         train(setting, state, journal, **config["train"])
     return End(folder.model, materials.info, began, state.step, place.leads)
@@ -164,6 +172,9 @@ def _plan(config: Config) -> None:
 def _farewell(request: Train, end: End, steps: int) -> None:
     """Say what is there now and what to type next."""
     folder = request.folder
+    if not end.step:
+        console.say(f"{folder}: stopped before the first step; nothing to save")
+        return
     if end.step < steps:
         console.say(
             f"{folder}: saved at step {end.step} of {steps}; the same command goes on from there"

@@ -1,5 +1,8 @@
 """What cannot be trained: settings that do not go with the data, or with each other."""
 
+import os
+
+from ddpm_cli import console
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -83,6 +86,16 @@ def refuse_idle(config: Config, info: DataInfo) -> None:
         raise ConfigError(
             f"network.attention: no level of {info.shape[1]} pixels a side has {idle[0]}; {fix}"
         )
+
+
+def warn_of_workers(config: Config, place: Group) -> None:
+    """Warn of more processes that read than the cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    workers = config["train"]["workers"] * place.local_ranks
+    if workers > cores:
+        what = f"train.workers: {workers} processes read on {cores} cores"
+        console.warn(f"{what}, which is slower than {cores} or fewer")
 
 
 def _refuse_classifier(config: Config, info: DataInfo) -> None:

@@ -58,6 +58,7 @@ Batch = Annotated[int, Range(1, 1_048_576)]
 Bits = Annotated[int, Range(1, 16)]
 Few = Annotated[int, Range(1, 1_000)]
 Side = Annotated[int, Range(0, 16_384)]
+Workers = Annotated[int, Range(0, 256)]
 Threads = Annotated[int, Range(0, 1_024)]
 
 # What networks are made of: ADM has blocks = 3, the deep NCSN++ blocks = 8, both under ten levels.

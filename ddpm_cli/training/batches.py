@@ -2,26 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.files.images.pixels import from_uint8
 from ddpm_cli.training.conditions import dropped, on, taken
-
-
-class Images(Protocol):
-    """A set of images or arrays indexed by positions; see data.image_set.Data."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Conditions]:
-        """Rows [B, ...], uint8 pixels or normalized floats, and what is told of them."""
+from ddpm_cli.training.readers import Readers
 
 
 class Share(NamedTuple):
@@ -66,17 +57,14 @@ def _permutation(images: int, seed: int) -> Tensor:
     return torch.randperm(images, generator=torch.Generator().manual_seed(seed))
 
 
-class _Order:
-    """The image numbers of every part of every step, as a sampler of a DataLoader."""
+class Order:
+    """The image numbers of every part of every step, one after the other."""
 
     def __init__(
         self, images: int, seed: int, steps: range, batch: int, shares: Sequence[Share]
     ) -> None:
         self._images, self._seed, self._steps = images, seed, steps
         self._batch, self._shares = batch, shares
-
-    def __len__(self) -> int:
-        return len(self._steps) * len(self._shares)
 
     def __iter__(self) -> Iterator[Tensor]:
         for step in self._steps:
@@ -85,7 +73,7 @@ class _Order:
 
 
 def batches(
-    images: Images,
+    readers: Readers,
     nulls: Conditions,
     device: torch.device,
     *,
@@ -93,24 +81,20 @@ def batches(
     steps: range,
     batch: int,
     shares: Sequence[Share],
-    workers: int,
     **changes: Any,
 ) -> Iterator[tuple[int, list[Part]]]:
     """The number of each step and its batch in parts, one for each of `shares`.
 
-    Rows are read ahead by worker processes if there are any; changes: see `prepare`.
+    readers: of the `Order` of the same numbers; changes: see `prepare`.
     """
-    sampler: Any = _Order(len(images), seed, steps, batch, shares)
-    source: Any = images
-    pin = device.type == "cuda"
-    rows = iter(
-        DataLoader(source, sampler=sampler, batch_size=None, num_workers=workers, pin_memory=pin)
-    )
+    source = iter(readers)
     for step in steps:
         parts = []
         for share in shares:
-            read, conditions = next(rows)
+            read, conditions = next(source)
             rng = image_rng(seed, step, batch, share)
+            if device.type == "cuda":
+                read = read.pin_memory()
             read = read.to(device, non_blocking=True)
             ready = prepare(read, on(device, conditions), rng, nulls, **changes)
             parts.append(Part(share.of(batch), *ready, rng))

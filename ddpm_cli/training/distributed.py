@@ -12,11 +12,12 @@ from ddpm_cli.training.batches import Share
 
 
 class Group(NamedTuple):
-    """This process's place among the processes that torchrun started."""
+    """This process's place among the processes that torchrun started, here or elsewhere."""
 
     rank: int
     ranks: int
     local_rank: int
+    local_ranks: int = 1
 
     @property
     def share(self) -> Share:
@@ -31,12 +32,8 @@ class Group(NamedTuple):
 
 def group() -> Group:
     """Read the place of this process from the environment that torchrun sets."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    rank, ranks, local = (
-        int(os.environ.get(name, default))
-        for name, default in zip(names, ("0", "1", "0"), strict=True)
-    )
-    return Group(rank, ranks, local)
+    usual = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    return Group(*(int(os.environ.get(name, default)) for name, default in usual.items()))
 
 
 def start(place: Group, device: torch.device) -> None:

@@ -21,10 +21,12 @@ from ddpm_cli.settings.knobs import (
     Seed,
     Side,
     Strength,
+    Workers,
 )
-from ddpm_cli.training.batches import Images, Share, batches
+from ddpm_cli.training.batches import Order, Share, batches
 from ddpm_cli.training.distributed import unsynchronized, whole
 from ddpm_cli.training.players import MODEL
+from ddpm_cli.training.readers import Images, Readers
 from ddpm_cli.training.reporting import Every, Journal, Reporter
 from ddpm_cli.training.state import Remembering, State
 
@@ -73,7 +75,7 @@ def train(
     flip: bool = False,
     crop: Side = 0,
     seed: Seed = 0,
-    workers: Index = 0,
+    workers: Workers = 0,
     minutes: NonNegative = 0.0,
     log_every: Count = 50,
     measure_every: Count = 500,
@@ -100,43 +102,46 @@ def train(
         minutes=minutes,
         every=Every(log_every, measure_every, save_every, sheet_every),
     )
-    share = setting.share
-    source = batches(
-        setting.images,
-        setting.nulls,
-        setting.device,
-        seed=seed,
-        steps=range(state.step, steps),
-        batch=batch,
-        shares=share.parts(accumulate),
-        workers=workers,
-        flip=flip,
-        crop=crop,
-        drop={"classes": drop_class},
-    )
-    for step, parts in source:
-        now = lr * rate(step, steps, warmup, decay)
-        times, weights = state.draw(setting.schedule, batch, Rng([keyed(seed, "time", step)]))
-        torch.manual_seed(keyed(seed, "dropout", step, share.rank))
-        for name in setting.turns(step):
-            player, objective, parted = state.players[name], setting.objectives[name], []
-            for number, part in enumerate(parts, 1):
-                t, weight = times[part.positions], weights[part.positions]
-                with unsynchronized(objective, number < accumulate):
-                    with setting.autocast():
-                        loss = objective(part.x0, t, part.rng, part.conditions)
-                    ((loss * weight.to(loss)).mean() / accumulate).backward()
-                parted.append(loss.detach())
-            losses = torch.cat(parted)
-            norm = player.step(lr=now, beta2=beta2, weight_decay=weight_decay, clip=clip)
-            state.clear_gradients()
-            player.update_average(average_decay(step, ema))
-            player.window.add(times[share.of(batch)], losses, norm)
-            if name == MODEL and isinstance(state.draw, Remembering):
-                state.draw.update(times, whole(losses, share.ranks))
-        state.step = step + 1
-        if not reporter.after_step(now):
-            break
+    share, images, left = setting.share, setting.images, range(state.step, steps)
+    shares = share.parts(accumulate)
+    order = Order(len(images), seed, left, batch, shares)
+    with Readers(images, order, workers) as ahead:
+        source = batches(
+            ahead,
+            setting.nulls,
+            setting.device,
+            seed=seed,
+            steps=left,
+            batch=batch,
+            shares=shares,
+            flip=flip,
+            crop=crop,
+            drop={"classes": drop_class},
+        )
+        for step, parts in reporter.keeping(source):
+            now = lr * rate(step, steps, warmup, decay)
+            times, weights = state.draw(setting.schedule, batch, Rng([keyed(seed, "time", step)]))
+            torch.manual_seed(keyed(seed, "dropout", step, share.rank))
+            for name in setting.turns(step):
+                player, objective, parted = state.players[name], setting.objectives[name], []
+                for number, part in enumerate(parts, 1):
+                    t, weight = times[part.positions], weights[part.positions]
+                    with unsynchronized(objective, number < accumulate):
+                        with setting.autocast():
+                            loss = objective(part.x0, t, part.rng, part.conditions)
+                        ((loss * weight.to(loss)).mean() / accumulate).backward()
+                    parted.append(loss.detach())
+                losses = torch.cat(parted)
+                norm = player.step(lr=now, beta2=beta2, weight_decay=weight_decay, clip=clip)
+                state.clear_gradients()
+                player.update_average(average_decay(step, ema))
+                player.window.add(times[share.of(batch)], losses, norm)
+                if name == MODEL and isinstance(state.draw, Remembering):
+                    state.draw.update(times, whole(losses, share.ranks))
+            state.step = step + 1
+            if not reporter.after_step(now, fault=ahead.fault):
+                break
+    reporter.finish(ahead.fault)
 
 
 def rate(step: int, steps: int, warmup: int, decay: str) -> float:

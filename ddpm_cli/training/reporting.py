@@ -2,13 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol, TypeVar
 
+from ddpm_cli import signals
+from ddpm_cli.errors import Refusal
 from ddpm_cli.training.batches import Share
 from ddpm_cli.training.held_out import described
 from ddpm_cli.training.players import MODEL
+from ddpm_cli.training.readers import FIX
 from ddpm_cli.training.state import State
+
+_Item = TypeVar("_Item")
 
 
 class NotFinite(ArithmeticError):
@@ -67,11 +72,30 @@ class Reporter:
         self._counted = state.step
         self._note = self._accuracy = ""
 
-    def after_step(self, lr: float) -> bool:
-        """Keep what is due now that a step was made at this learning rate; whether to go on."""
+    def keeping(self, source: Iterable[_Item]) -> Iterator[_Item]:
+        """Give the items of a source, and save what was trained before one that does not come."""
+        try:
+            yield from source
+        except Exception:
+            if self._share.ranks == 1 and self._state.finite():
+                self._journal.save(self._state)
+            raise
+
+    def finish(self, fault: str) -> None:
+        """Refuse to call it done if workers were lost, unless all were asked to stop."""
+        if fault and not signals.requested():
+            why = f"{FIX}; the run is saved at step {self._state.step}, and goes on from there"
+            raise Refusal(fault, why)
+
+    def after_step(self, lr: float, fault: str = "") -> bool:
+        """Keep what is due now that a step was made at this learning rate; whether to go on.
+
+        fault: what went wrong while the batch was read, so that this step is the last.
+        """
         state, journal, every = self._state, self._journal, self._every
         minutes = (time.monotonic() - self._began) / 60
-        stop = journal.stopping(bool(self._minutes) and minutes >= self._minutes)
+        overdue = bool(self._minutes) and minutes >= self._minutes
+        stop = journal.stopping(overdue or bool(fault))
         last = state.step == self._steps
         saving = state.step % every.save == 0 or last or stop
         logging = state.step % every.log == 0 or last

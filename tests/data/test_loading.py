@@ -2,7 +2,6 @@
 
 import pickle
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,14 @@ from hypothesis import strategies as st
 from image_files import RGB, header, png
 from image_sets import FLAT, KINDS, MEMORY, opened, pack, picture, values
 from PIL import Image
-from torch._utils import ExceptionWrapper
-from torch.utils.data import DataLoader
 
-from ddpm_cli.data.image_set import ImageSet, describe
+from ddpm_cli.data.image_set import describe
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images import pixels as images
 from ddpm_cli.settings import catalog
+from ddpm_cli.training import readers
+from ddpm_cli.training.readers import Readers
 
 
 @KINDS
@@ -160,44 +159,27 @@ def test_a_mutated_archive_is_read_or_refused(
     assert "mutated.zip" in message
 
 
-def loader(found: ImageSet, order: list[torch.Tensor], **options: Any) -> DataLoader[Any]:
-    """Read batches of indices in one worker process."""
-    some: Any = found
-    return DataLoader(some, sampler=order, batch_size=None, num_workers=1, **options)
-
-
 @KINDS
 @pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
-def test_workers_decode_what_the_main_process_does(kind: str, start: str, tmp_path: Path) -> None:
+def test_workers_decode_what_the_main_process_does(
+    kind: str, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = opened(kind, tmp_path, FLAT, holdout=0, memory=0)
     values(found)  # the archive is open before the workers start
     order = [torch.tensor([7, 3, 7]), torch.tensor([0, 19]), torch.tensor([1])]
-    batches = loader(found, order, multiprocessing_context=start)
-    seen = [pixels[:, 0, 0, 0].tolist() for pixels, _ in batches]
+    monkeypatch.setattr(readers, "START", start)
+    with Readers(found, order, 2) as batches:
+        seen = [pixels[:, 0, 0, 0].tolist() for pixels, _ in batches]
     assert seen == [batch.tolist() for batch in order]
 
 
-def in_worker(found: ImageSet) -> None:
-    """Fail as in the worker process of a loader, which passes its traceback on as text."""
-    list(loader(found, [torch.tensor([4])]))
-
-
-def as_in_worker(found: ImageSet) -> None:
-    """Do to the error what the loader does, without the 5 s it then waits for its worker."""
-    try:
-        found[torch.tensor([4])]
-    except Refusal:
-        wrapper: Any = ExceptionWrapper
-        wrapper(where="in DataLoader worker process 0").reraise()
-
-
-@pytest.mark.parametrize("fail", [as_in_worker, pytest.param(in_worker, marks=pytest.mark.slow)])
-def test_an_error_in_a_worker_is_one_clean_refusal(
-    fail: Callable[[ImageSet], None], tmp_path: Path
-) -> None:
+def test_an_error_in_a_worker_is_one_clean_refusal(tmp_path: Path) -> None:
     found = opened("folder", tmp_path, {**FLAT, "04.png": picture(4)[:-15]}, holdout=0, memory=0)
-    with pytest.raises(Refusal) as refused:
-        fail(found)
+    with (
+        Readers(found, [torch.tensor([4])], 1) as batches,
+        pytest.raises(Refusal) as refused,
+    ):
+        list(batches)
     lines = refused.value.message.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(str(tmp_path / "set" / "04.png"))
