@@ -242,10 +242,18 @@ def page(values: Tensor, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def holes(values: Tensor, x: Tensor) -> Tensor:
-    """Masks [H, W], [B, H, W] or [B, 1, H, W] of images x, nonzero where made anew: bool."""
+    """Masks [H, W], [B, H, W] or [B, 1, H, W] of images x: bool, the higher of two values anew.
+
+    Of one value all is made anew unless it is 0.
+    """
     if not isinstance(values, Tensor):
         raise ConfigError(f"masks: {type(values).__name__}; give a tensor")
-    planes = values.cpu() != 0
+    levels = torch.unique(values)
+    is_nan = bool(levels.isnan().any())
+    if len(levels) > 2 or is_nan:
+        what = "values that are NaN" if is_nan else f"{len(levels)} different values"
+        raise ConfigError(f"masks: {what}; give bools, or two levels, as masks > 0.5")
+    planes = (values != 0 if len(levels) < 2 else values == levels[-1]).cpu()
     planes = planes[None] if planes.ndim == 2 else planes
     planes = planes[:, None] if planes.ndim == 3 else planes
     want = (len(x), 1, *x.shape[-2:])

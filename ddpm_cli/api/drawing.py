@@ -23,7 +23,8 @@ from ddpm_cli.settings.requests import Draw, Guide, Use
 # What the options of `ddpm guide` say if none is given.
 _FLAGS = (
     "scale", "omega", "interval", "rescale", "classifier", "grad_at", "clip_model", "prompts",
-    "likes", "cutouts", "download", "trust", "scorer", "restore", "image", "mask", "fit",
+    "likes", "cutouts", "download", "trust", "scorer", "restore", "image", "mask", "mask_keeps",
+    "fit",
 )  # fmt: skip
 CODE = "FILE.py:NAME"  # stands for a function, which has no file
 

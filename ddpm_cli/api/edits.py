@@ -24,7 +24,7 @@ def inpaint(
     classes: Classes,
     batch: int,
 ) -> Tensor:
-    """Images float32 [N, C, H, W] made anew where masks are not 0; all else stays bit for bit."""
+    """Images float32 [N, C, H, W] made anew where masks say so; all else stays bit for bit."""
     side = handle.info.shape[1:]
     x = arguments.images(images, arguments.page(images, handle.info.shape))
     anew, listed = arguments.holes(masks, x), each(seeds, len(x))
@@ -36,7 +36,9 @@ def inpaint(
     ]
     for label in dict.fromkeys(labels):
         same = [job for job, other in zip(jobs, labels, strict=True) if other == label]
-        filler = Filler.of(core, class_names.fixed(label, core.config))
+        told = class_names.fixed(label, core.config)
+        class_names.one(told, core.config, core.info)  # several would be none of an image's own
+        filler = Filler.of(core, told)
         for rows in parts(len(same), batch):
             finished(filler.fill(same[rows]) or None)
     filled = core.to_values(torch.stack([job.canvas for job in jobs]))

@@ -215,8 +215,9 @@ class Model:
         settings: Settings | None = None,
         batch: int = BATCH,
     ) -> Tensor:
-        """Images [N, C, H, W] made anew where masks [H, W], [N, H, W] or [N, 1, H, W] are not 0.
+        """Images [N, C, H, W] made anew where masks [H, W], [N, H, W] or [N, 1, H, W] say so.
 
+        Masks are bools or have two levels, as 0 and 255, of which the higher one is made anew.
         All else stays as it is, bit for bit. seeds: one for each image, or the first one's.
         Images larger than the model's are filled by windows. The rest is as in `ddpm inpaint`.
         """

@@ -113,8 +113,10 @@ from ddpm_cli.settings.requests import Guide
 @click.option(
     "--mask",
     metavar="MASK",
-    help="What --restore mask does not know: white, or left,top,right,bottom.",
+    multiple=True,
+    help="What --restore mask does not know: white, or left,top,right,bottom; several unite.",
 )
+@shared.mask_keeps(None)
 @click.option(
     "--fit",
     type=click.Choice(["error", "crop", "resize"]),

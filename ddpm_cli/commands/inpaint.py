@@ -1,6 +1,6 @@
 """`ddpm inpaint`: make parts of images anew, or more around them."""
 
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -16,6 +16,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
     epilog=shared.examples(
         "ddpm inpaint digit.png --mask hole.png -o whole.png",
         "ddpm inpaint digit.png --mask 8,8,20,20 -n 4 -o proposals/",
+        "ddpm inpaint digit.png --mask 8,8,12,12 --mask hole.png -o whole.png",
         "ddpm inpaint photos/ --mask masks/ --mask-keeps white -o whole/",
         "ddpm inpaint digit.png --mask 8,8,20,20 --jump 10 --resample 10",
         "ddpm inpaint cut-out.png --mask alpha -o - > whole.png",
@@ -27,16 +28,11 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @click.option(
     "--mask",
     metavar="MASK",
+    multiple=True,
     help="What to make anew: a file or a folder of files named like the images, white where; a "
-    "box left,top,right,bottom; or alpha, where the image is transparent.",
+    "box left,top,right,bottom; or alpha, where the image is transparent. Several unite.",
 )
-@click.option(
-    "--mask-keeps",
-    type=click.Choice(["black", "white"]),
-    default="black",
-    show_default=True,
-    help="What stays: white turns a mask round.",
-)
+@shared.mask_keeps("auto")
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1, min_open=True),
@@ -82,8 +78,8 @@ def command(
     inputs: tuple[str, ...],
     output: str | None,
     method: str,
-    mask: str | None,
-    mask_keeps: Literal["black", "white"],
+    mask: tuple[str, ...],
+    mask_keeps: Any,
     threshold: float,
     extend: str | None,
     panorama: str | None,

@@ -46,7 +46,8 @@ def ladder(levels: Tensor) -> Tensor:
     and what churn raises is reached from below alone.
     """
     is_own = torch.cat([levels.new_ones(1), -levels.diff()]) > 0
-    return torch.unique_consecutive(levels[is_own].sort(descending=True).values)
+    own: Tensor = levels[is_own].sort(descending=True).values.unique_consecutive()
+    return own
 
 
 class Visited(NamedTuple):

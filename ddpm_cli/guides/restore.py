@@ -55,16 +55,17 @@ def restore(
     context: Context,
     *,
     image: str = "",
-    mask: str = "",
+    mask: list[str] = [],  # noqa: B006  (read, never changed)
+    keeps: Literal["auto", "black", "white", "clear", "opaque"] = "auto",
     fit: Literal["error", "crop", "resize"] = "error",
     noise: Noise = 0.05,
     scale: Strength = 1.0,
 ) -> Guide:
     """A measurement pulls towards images that it could be of: small, grey, blurred or with holes.
 
-    image: what is known, changed by `operator`, or whole but for the white of `mask`.  fit: what
-    to do with one of another size.  noise: its standard deviation, of images in [-1, 1] (Chung
-    2023, DPS; Song 2023, Pi-GDM).
+    image: what is known, changed by `operator`, or whole but for the white of `mask`, files or
+    boxes; keeps: what stays of it.  fit: what to do with an image of another size.  noise: its
+    standard deviation, of images in [-1, 1] (Chung 2023, DPS; Song 2023, Pi-GDM).
     """
     context.refuse_arrays("restore")
     if not mask and "operator" not in context.config:
@@ -75,14 +76,18 @@ def restore(
     source = Source(str(context.file("restore.image", image)), "image")
     picture = inputs.read(source, shape if operator is None else operator.shape, fit)
     y = from_uint8(picture.image)[None].to(context.compute.device, context.compute.state_dtype)
-    seen = _window(mask, source, picture, y) if operator is None else operator
+    seen = _window(Mask(mask, keeps), source, picture, y) if operator is None else operator
     return Agreeing(seen, y, noise, scale)
 
 
-def _window(mask: str, source: Source, picture: Input, y: Tensor) -> _Window:
+def _window(mask: Mask, source: Source, picture: Input, y: Tensor) -> _Window:
     """What a mask leaves of an image."""
-    hole = masks.hole(Mask(mask), source, picture.size, (0, 0, 0, 0), picture)
-    known = ~hole.to(y.device)
-    if bool(known.all() | ~known.any()):
-        console.warn(f"{mask}: {'all' if bool(known.all()) else 'nothing'} of the image is known")
-    return _Window(known)
+    mask.refuse_unusable()
+    hole = masks.hole(mask, source, picture.size, (0, 0, 0, 0), picture)
+    share = masks.share(hole, picture)
+    if share in (0, 1):
+        places = ", ".join(mask.places)
+        console.warn(f"{places}: {'nothing' if share else 'all'} of the image is known")
+    else:
+        console.say(f"{share:.1%} of the image is made anew")
+    return _Window(~hole.to(y.device))

@@ -137,6 +137,18 @@ def fitting(command: _Command) -> _Command:
     )(command)
 
 
+def mask_keeps(default: str | None) -> Callable[[_Command], _Command]:
+    """Make --mask-keeps, which files.images.masks.Mask takes."""
+    return click.option(
+        "--mask-keeps",
+        type=click.Choice(["auto", "black", "white", "clear", "opaque"]),
+        default=default,
+        show_default=default is not None,
+        help="What stays of a mask: black or white, which turns it round, or by its transparency "
+        "what is clear or opaque; auto: black, or of a layer in one colour what is clear.",
+    )
+
+
 def skip_existing(command: _Command) -> _Command:
     """Add the --skip-existing flag."""
     return click.option(

@@ -142,7 +142,7 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     page, schedule = _canvas(request, shape), build.schedule_of(header, place.path)
     config = cost.sized(config, schedule, request.use.calls)
     label = classes.fixed(request.use.label, config)
-    classes.numbers(label, [], config, header.data)  # an unknown class is refused here
+    classes.one(label, config, header.data)  # an unknown class is refused here
     classes.say(request.use.label, config, header.data)
     moves, each = cost.plan(config, schedule)
     calls = f"{each} network calls" if each else "network calls as it needs them"
@@ -152,18 +152,18 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
 
 def _canvas(request: Inpaint, shape: tuple[int, ...]) -> Canvas:
     """How images are read; without anything to make anew there is nothing to do."""
-    place, extend, panorama = request.mask, request.extend, request.panorama
-    look = request.look
-    if place is None and extend is None and panorama is None:
+    extend, panorama = request.extend, request.panorama
+    look, mask = request.look, masks.Mask(request.mask, request.keeps, request.threshold)
+    if not mask.places and extend is None and panorama is None:
         raise ConfigError("--mask: what to make anew? give a mask, --extend or --panorama")
     if extend is not None and panorama is not None:
         raise ConfigError("--panorama: --extend says already how much; give one of them")
     if look.fit in ("crop", "resize") and (extend or panorama):
         raise ConfigError(f"--fit {look.fit}: not with --extend and --panorama; use pad")
-    masks.parse_box(place or "")
+    mask.refuse_unusable()
     return Canvas(
         shape,
-        masks.Mask(place or "", request.keeps, request.threshold),
+        mask,
         canvas.NONE if extend is None else canvas.parse_growth(extend),
         None if panorama is None else canvas.parse_size(panorama),
         look.fit,
@@ -177,8 +177,8 @@ def _inpaint(work: Work, sources: Sequence[Source], target: Results) -> None:
     use, filler = work.request.use, Filler.of(model.opened(place, config), work.label)
     size = use.size
     record = filler.model.record("inpaint", size, label=work.label, words=use.words)
-    failures = Failures(len(sources))
-    jobs = _jobs(work, sources, target, failures)
+    failures, shares = Failures(len(sources)), list[float]()
+    jobs = _jobs(work, sources, target, failures, shares)
     with console.progress(len(target.paths) or 1, "images") as bar:
         while batch := list(islice(jobs, size)):
             if not filler.fill([job for _, job, _ in batch]):
@@ -186,16 +186,34 @@ def _inpaint(work: Work, sources: Sequence[Source], target: Results) -> None:
             for image, job, hole in batch:
                 _write(target, image, job, hole, record, as_json=use.as_json)
             bar.advance(len(batch))
+    if len(sources) > 1 and shares:
+        console.say(f"{_range(shares)} of each image is made anew")
     failures.finish()
 
 
+def _range(shares: Sequence[float]) -> str:
+    """Shares in words, as 12.5% or 12.5% to 25.0%."""
+    ends = dict.fromkeys(f"{share:.1%}" for share in (min(shares), max(shares)))
+    return " to ".join(ends)
+
+
 def _jobs(
-    work: Work, sources: Sequence[Source], target: Results, failures: Failures
+    work: Work,
+    sources: Sequence[Source],
+    target: Results,
+    failures: Failures,
+    shares: list[float],
 ) -> Iterator[tuple[Input, Job, Tensor]]:
-    """The proposals that are still wanted: the image, the work on it, and its hole."""
+    """The proposals that are still wanted: the image, the work on it, and its hole.
+
+    shares: gets the share of each image that is made anew.
+    """
     wanted = [source for source in sources if target.missing(source.name)]
     _, *side = work.opened.header.data.shape
     for image, hole in failures.passing(work.canvas.read, wanted):
+        shares.append(masks.share(hole, image))
+        if len(sources) == 1:
+            console.say(f"{shares[0]:.1%} of the image is made anew")
         order = windows.order(~hole[0], (side[0], side[1]))
         if len(order) > 1:
             console.say(f"{image.name}: {len(order)} windows")
@@ -216,8 +234,7 @@ def _write(
     whole = inputs.paste(image, job.canvas, hole)
     for path in target.add(image.name, job.seed, whole, record):
         if as_json:
-            share = float(hole.sum()) / image.original[0].numel()
             values = {"path": str(path), "input": image.name, "seed": job.seed}
-            console.json_line(values | {"anew": round(share, 6)})
+            console.json_line(values | {"anew": round(masks.share(hole, image), 6)})
         else:
             console.result(str(path))

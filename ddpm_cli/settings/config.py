@@ -179,6 +179,8 @@ def _fit(kind: Kind, value: Any) -> Any:
         if kind.range is not None and len(value) not in kind.range:
             raise ValueError
         return [_fit(kind.item, item) for item in value]
+    if kind.base == "list" and isinstance(value, str) and kind.item is not None:
+        return [_fit(kind.item, value)]  # one is a list, too
     if kind.base == "str" and isinstance(value, str):
         if "\0" in value or (kind.choices and value not in kind.choices):
             raise ValueError

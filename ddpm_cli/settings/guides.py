@@ -19,6 +19,7 @@ OWNERS = {
     "trust": ("scorer", "classifier"),
     "image": ("restore",),
     "mask": ("restore",),
+    "mask_keeps": ("mask",),
     "fit": ("restore",),
 }
 FLAGS = {
@@ -26,6 +27,7 @@ FLAGS = {
     "clip_model": "clip-model",
     "prompts": "clip",
     "likes": "clip-image",
+    "mask_keeps": "mask-keeps",
 }
 
 
@@ -124,11 +126,13 @@ def _restore(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The guide of --restore, which needs an image, and to fill holes a mask."""
     if not flags["image"]:
         raise ConfigError("--restore: of which image? Give --image FILE")
-    if (flags["restore"] == MASK) != (flags["mask"] is not None):
+    if (flags["restore"] == MASK) != bool(flags["mask"]):
         raise ConfigError("--mask: --restore mask needs it, and nothing else does")
-    mask = {"mask": flags["mask"]} if flags["mask"] else {}
+    masks = flags["mask"] or []
+    mask = {"mask": [masks] if isinstance(masks, str) else list(masks)} if masks else {}
+    keeps = {"keeps": flags["mask_keeps"]} if flags["mask_keeps"] else {}
     fit = {"fit": flags["fit"]} if flags["fit"] else {}
-    return {"name": "restore", "image": flags["image"], **mask, **fit}
+    return {"name": "restore", "image": flags["image"], **mask, **keeps, **fit}
 
 
 def interval(text: str) -> tuple[float, float]:

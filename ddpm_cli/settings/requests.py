@@ -167,8 +167,8 @@ class Inpaint:
     output: str | None
     seeds: Seeds
     method: str = "auto"
-    mask: str | None = None
-    keeps: Literal["black", "white"] = "black"
+    mask: Sequence[str] = ()
+    keeps: Literal["auto", "black", "white", "clear", "opaque"] = "auto"
     threshold: float = 0.5
     extend: str | None = None
     panorama: str | None = None

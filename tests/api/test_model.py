@@ -215,6 +215,15 @@ class TestParts:
         assert torch.equal(filled[..., :20], wide[..., :20])
         assert not torch.equal(filled[..., 20:40], wide[..., 20:40])
 
+    def test_masks_of_any_two_levels(self, model: Model, digits: Tensor) -> None:
+        mask = torch.zeros(28, 28, dtype=torch.bool)
+        mask[8:20, 8:20] = True
+        want = model.inpaint(digits, mask)
+        byte = mask.to(torch.uint8)
+        for same in (byte, 255 * byte, mask.float(), 255.0 * mask, mask.long(), 2.0 * mask - 1):
+            assert torch.equal(model.inpaint(digits, same), want)
+        assert torch.equal(model.inpaint(digits, 0 * byte), digits)
+
     def test_numbers_of_any_library(self, model: Model) -> None:
         plain = model.sample([3, 4], classes=[7, 2])
         numbers, classes = torch.tensor([3, 4]), torch.tensor([7, 2])
@@ -299,6 +308,9 @@ WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("images: of torch.int64", lambda m: m.nll(IMAGE.long())),
     ("images: values that are not finite", lambda m: m.nll(IMAGE * torch.nan)),
     ("images: list", lambda m: m.encode([0])),  # type: ignore[arg-type]
+    ("masks: 784 different values", lambda m: m.inpaint(IMAGE, torch.rand(28, 28))),
+    ("masks: values that are NaN", lambda m: m.inpaint(IMAGE, IMAGE[0, 0] * torch.nan)),
+    ("--class all: several classes", lambda m: m.inpaint(IMAGE, IMAGE[0, 0], classes="all")),
     ("masks: of shape 8x8", lambda m: m.inpaint(IMAGE, torch.ones(8, 8))),
     ("seeds: 2 for 1 images", lambda m: m.inpaint(IMAGE, torch.ones(28, 28), seeds=[1, 2])),
     ("latents: torch.float32 of shape 2x3", lambda m: m.decode(torch.zeros(2, 3))),

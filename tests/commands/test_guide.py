@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from runs import Outcome, contents, ddpm, train
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -180,6 +181,7 @@ class TestRefusals:
             (("--grad-at", "mean"), "--grad-at: only with --classifier"),
             (("--unconditional",), "--unconditional: only with"),
             (("--mask", "0,0,4,4"), "--mask: only with --restore"),
+            (("--mask-keeps", "white"), "--mask-keeps: only with --mask"),
             (("--cutouts", 4), "--cutouts: only with --clip or --clip-image"),
             (("--scale", 2, "--omega", 1), "--omega: --scale says"),
             (("--interval", "3,1"), "--interval '3,1': write two"),
@@ -466,8 +468,28 @@ class TestRestore:
         found = pixels(*words, "-n", 3, "--steps", 30)
         apart = (found - known).abs().double()
         assert bool((apart[..., :4].flatten(1).mean(1) < 25).all())
-        guide(*words, "-o", "x.png")
+        told = guide(*words, "-o", "x.png")
+        assert "50.0% of the image is made anew" in told.err
         assert repeated("x.png")
+
+    def test_masks_unite_and_are_read_as_in_inpaint(self) -> None:
+        quarter("known.png", 8)
+        layer = Image.new("LA", (8, 8))
+        layer.paste((0, 255), (0, 0, 4, 2))
+        layer.save("layer.png")
+        words = ("--restore", "mask", "--image", "known.png", "--mask", "layer.png")
+        assert "12.5% of the image" in guide(*words, "-o", "one.png").err
+        told = guide(*words, "--mask", "4,0,8,8", "-o", "x.png")
+        assert "62.5% of the image" in told.err
+        assert repeated("x.png")
+        turned = guide(*words, "--mask-keeps", "opaque", "-o", "turned.png")
+        assert "87.5% of the image" in turned.err
+        assert repeated("turned.png")
+
+    def test_one_mask_of_settings_is_a_list_of_one(self) -> None:
+        quarter("known.png", 8)
+        setting = "guides=[{name='restore', image='known.png', mask='0,0,4,8'}]"
+        assert "50.0% of the image" in guide("--set", setting, "-o", "x.png").err
 
     def test_what_was_done_to_the_image_must_be_said(self) -> None:
         quarter("known.png", 8)

@@ -169,20 +169,77 @@ class TestPolarity:
         empty = png(bench.folder / "empty.png", torch.zeros(1, 8, 8, dtype=torch.uint8))
         done = bench(bench.image, "--mask", empty, "-o", bench.folder / "out.png")
         assert done.code == 0
-        assert "Warning: " in done.err
-        assert "--mask-keeps white" in done.err
+        assert "the mask makes nothing anew, the image is copied" in done.err
+        assert "--mask-keeps" not in done.err, "which would make all of it anew"
         assert torch.equal(pixels(bench.folder / "out.png"), noise(1, 8, 8))
 
     def test_a_mask_of_nearly_everything_warns(self, bench: Bench) -> None:
         done = bench(bench.image, "--mask", "0,0,8,8", "-o", bench.folder / "out.png")
         assert done.code == 0
-        assert "100.0% of the image" in done.err
+        assert "100.0% of the image anew; --mask-keeps white turns it round" in done.err
         done = bench(bench.image, *BOX, "-o", bench.folder / "box.png")
         assert "Warning" not in done.err
 
     def test_one_pixel_is_enough(self, bench: Bench) -> None:
         got = bench.made("--mask", "3,4,4,5")
         assert (got != noise(1, 8, 8)).nonzero().tolist() in ([], [[0, 4, 3]])
+
+
+class TestShares:
+    def test_of_one_image(self, bench: Bench) -> None:
+        done = bench(bench.image, *BOX, "-o", bench.folder / "out.png")
+        assert done.err.splitlines()[-1] == "25.0% of the image is made anew"
+
+    def test_of_many(self, bench: Bench) -> None:
+        place = bench.folder / "masks"
+        place.mkdir()
+        for number, right in enumerate((1, 2, 4)):
+            png(bench.folder / f"in-{number}.png", noise(1, 8, 8, seed=number))
+            plane = Image.new("L", (8, 8), 3)
+            plane.paste(4, (0, 0, right, 8))
+            plane.save(place / f"in-{number}.png")
+        inputs = sorted(bench.folder.glob("in-*.png"))
+        done = bench(*inputs, "--mask", place, "-o", bench.folder / "out/")
+        assert done.err.count("two levels, 3 stays and 4 is anew") == 1, "not for each file"
+        assert done.err.splitlines()[-1] == "12.5% to 50.0% of each image is made anew"
+        done = bench(*inputs, *BOX, "-o", bench.folder / "boxes/")
+        assert done.err.splitlines()[-1] == "25.0% of each image is made anew"
+
+    def test_what_is_around_counts(self, bench: Bench) -> None:
+        done = bench(bench.image, "--extend", "8,0,0,0", "-o", bench.folder / "out.png")
+        assert "50.0% of the image is made anew" in done.err
+
+
+class TestSeveralMasks:
+    def test_they_unite(self, bench: Bench) -> None:
+        """Files, boxes and the image's own transparency, in any order."""
+        mask = png(bench.folder / "mask.png", hole() // 255)
+        clear = torch.full((1, 8, 8), 255, dtype=torch.uint8)
+        clear[:, 7] = 0
+        bench.image = png(bench.folder / "clear.png", torch.cat([noise(1, 8, 8), clear]))
+        want = torch.zeros(8, 8, dtype=torch.bool)
+        want[2:6, 2:6] = want[7] = want[0, 0] = True
+        masks = ("--mask", mask, "--mask", "0,0,1,1", "--mask", "alpha")
+        got = bench.made(*masks)
+        assert torch.equal(got, bench.made(*masks[2:], *masks[:2]))
+        assert torch.equal(got[:1, ~want], noise(1, 8, 8)[:, ~want])
+        done = bench(bench.image, *masks, "-o", bench.folder / "x.png", "--json")
+        assert json.loads(done.out)["anew"] == round(int(want.sum()) / 64, 6)
+        told = ddpm("info", bench.folder / "out.png", "--command")
+        assert told.out.count("--mask ") == 3
+
+    def test_boxes_are_kept_together(self, bench: Bench) -> None:
+        words = ("--mask", "0,0,2,8", "--mask", "6,0,8,8", "--mask-keeps", "white")
+        got = bench.made(*words)
+        assert torch.equal(got[..., :2], noise(1, 8, 8)[..., :2])
+        assert torch.equal(got[..., 6:], noise(1, 8, 8)[..., 6:])
+        done = bench(bench.image, *words, "-o", bench.folder / "x.png")
+        assert "50.0% of the image is made anew" in done.err
+
+    def test_boxes_have_no_transparency(self, bench: Bench) -> None:
+        done = bench(bench.image, *BOX, "--mask-keeps", "clear", "-o", bench.folder / "x.png")
+        assert done.code == 2
+        assert "--mask-keeps clear: 2,2,6,6 has no alpha; choose black or white" in done.err
 
 
 class TestFaults:
@@ -221,6 +278,8 @@ class TestFaults:
         ("words", "message"),
         [
             ((), "what to make anew?"),
+            (("--mask", ""), "--mask: an empty name"),
+            ((*BOX, "--class", "all"), "--class all: several classes; give one"),
             (("--extend", "1,2,3"), "write pixels left,right,up,down"),
             (("--extend", "0,0,0,0"), "write pixels left,right,up,down"),
             (("--panorama", "9"), "write WIDTHxHEIGHT"),

@@ -44,7 +44,7 @@ class Canvas(NamedTuple):
         )
         hole = masks.hole(self.mask, source, size, growth, before)
         if growth == NONE:
-            _warn(source.name, hole, before)
+            _warn(source.name, masks.share(hole, before), self.mask)
         return before, hole
 
     def _page(self, size: Size) -> tuple[int, ...]:
@@ -93,11 +93,10 @@ def _grown(name: str, picture: Image.Image, growth: Growth) -> Image.Image:
     return page
 
 
-def _warn(name: str, hole: Tensor, before: Input) -> None:
+def _warn(name: str, share: float, mask: Mask) -> None:
     """Warn of masks that may be the wrong way round."""
-    share = float(hole.sum()) / before.original[0].numel()
-    fix = "--mask-keeps white turns it round"
     if not share:
-        console.warn(f"{name}: the mask makes nothing anew, the image is copied; {fix}")
+        console.warn(f"{name}: the mask makes nothing anew, the image is copied")
     elif share > NEARLY_ALL:
+        fix = f"--mask-keeps {mask.turned} turns it round"
         console.warn(f"{name}: the mask makes {share:.1%} of the image anew; {fix}")

@@ -1,35 +1,61 @@
 """Masks that users give: which pixels of an image are made anew."""
 
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.images import inputs, pixels
+from ddpm_cli.files.images import inputs, mask_files
 from ddpm_cli.files.images.inputs import Input, Source
+from ddpm_cli.files.images.mask_files import FULL, Keeps
 from ddpm_cli.files.images.opening import is_image_name
 
 ALPHA = "alpha"
-FULL = 255  # of a plane: surely made anew
+TURNED = {
+    "auto": "white",
+    "black": "white",
+    "white": "black",
+    "clear": "opaque",
+    "opaque": "clear",
+}
 
 Size = tuple[int, int]  # width, height
 
 
-class Mask(NamedTuple):
-    """How masks are found and read.
+@dataclass(frozen=True)
+class Mask:
+    """How masks are found and read; what any of several places says is made anew.
 
-    place: "alpha", a box left,top,right,bottom, a file or a folder with a mask for each image;
-    empty for none. keeps: the colour of what stays. threshold: from which share of the other
-    colour on a pixel is made anew.
+    places: "alpha", a box left,top,right,bottom, a file or a folder with a mask for each image.
+    keeps: what stays: black or white, or what is clear or opaque; auto: see mask_files.read.
+    threshold: from which share of the other colour on a pixel is made anew. said: what was said
+    of mask files already.
     """
 
-    place: str
-    keeps: Literal["black", "white"] = "black"
+    places: Sequence[str] = ()
+    keeps: Keeps = "auto"
     threshold: float = 0.5
+    said: set[str] = field(default_factory=set)
+
+    @property
+    def turned(self) -> str:
+        """The opposite of what stays, as --mask-keeps takes it."""
+        return TURNED.get(self.keeps, "white")
+
+    def refuse_unusable(self) -> None:
+        """Refuse places that make no sense, before any image is read."""
+        boxes = [place for place in self.places if parse_box(place)]
+        if boxes and self.keeps in ("clear", "opaque"):
+            fix = "choose black or white"
+            raise ConfigError(f"--mask-keeps {self.keeps}: {boxes[0]} has no alpha; {fix}")
+        if "" in self.places:
+            raise ConfigError("--mask: an empty name; give a file, a folder, a box or alpha")
 
 
 def hole(
@@ -40,32 +66,48 @@ def hole(
     size: the file's own; what it was grown by on the left, right, up and down is all hole.
     Padding beside it is not.
     """
-    if mask.place == ALPHA:
-        plane = inputs.opacity(before)
-        if plane is None:
-            fix = "give a mask as a file or a box"
-            raise Refusal(f"{source.name}: has no transparency for --mask {ALPHA}", fix)
-        plane = plane if mask.keeps == "white" else FULL - plane
-    else:
-        plane = _plane(mask.place, source, size)
-        plane = FULL - plane if mask.place and mask.keeps == "white" else plane
-        plane = inputs.follow(before, F.pad(plane, grown, value=FULL))
-    return plane >= FULL * mask.threshold
+    planes = [
+        inputs.follow(before, F.pad(plane, grown, value=FULL))
+        for plane in _planes(mask, source, size)
+    ]
+    if ALPHA in mask.places:
+        planes.append(_own(mask, source, before))
+    return torch.stack(planes).amax(0) >= FULL * mask.threshold
 
 
-def _plane(place: str, source: Source, size: Size) -> Tensor:
-    """The mask of an image of this size, uint8 [1,h,w]: of a box white, of nothing black."""
-    box = parse_box(place)
-    if box is None and place:
-        return _read(_found(Path(place), source), source, size)
-    plane = torch.zeros(1, size[1], size[0], dtype=torch.uint8)
-    if box is not None:
-        left, top, right, bottom = box
-        if right > size[0] or bottom > size[1]:
-            what = f"{source.name}: {size[0]}x{size[1]} pixels, the box ends at {right},{bottom}"
-            raise Refusal(what, "give --mask left,top,right,bottom within the image")
-        plane[:, top:bottom, left:right] = FULL
-    return plane
+def share(anew: Tensor, before: Input) -> float:
+    """The share of an image, without padding, that a hole bool [1,H,W] makes anew."""
+    return float(anew.sum()) / before.original[0].numel()
+
+
+def _own(mask: Mask, source: Source, before: Input) -> Tensor:
+    """What is transparent in the image itself, or what is opaque if that is turned round."""
+    plane = inputs.opacity(before)
+    if plane is None:
+        fix = "give a mask as a file or a box"
+        raise Refusal(f"{source.name}: has no transparency for --mask {ALPHA}", fix)
+    return plane if mask.keeps in ("white", "clear") else FULL - plane
+
+
+def _planes(mask: Mask, source: Source, size: Size) -> Iterator[Tensor]:
+    """What each mask file makes anew, and what all boxes together do: uint8 [1,h,w]."""
+    boxes = [box for place in mask.places if (box := parse_box(place))]
+    if boxes or not mask.places:
+        plane = torch.zeros(1, size[1], size[0], dtype=torch.uint8)
+        for box in boxes:
+            _paint(plane, box, source, size)
+        yield FULL - plane if mask.keeps == "white" and boxes else plane
+    for place in mask.places:
+        if place != ALPHA and not parse_box(place):
+            yield _read(mask, _found(Path(place), source), source, size)
+
+
+def _paint(plane: Tensor, box: tuple[int, int, int, int], source: Source, size: Size) -> None:
+    left, top, right, bottom = box
+    if right > size[0] or bottom > size[1]:
+        what = f"{source.name}: {size[0]}x{size[1]} pixels, the box ends at {right},{bottom}"
+        raise Refusal(what, "give --mask left,top,right,bottom within the image")
+    plane[:, top:bottom, left:right] = FULL
 
 
 def parse_box(place: str) -> tuple[int, int, int, int] | None:
@@ -95,10 +137,14 @@ def _found(place: Path, source: Source) -> Path:
     return named[0]
 
 
-def _read(path: Path, source: Source, size: Size) -> Tensor:
-    plane = pixels.open_image(path, "L")
+def _read(mask: Mask, path: Path, source: Source, size: Size) -> Tensor:
+    """The plane of a mask file, which must have the image's size; what it was read as is said."""
+    plane, words = mask_files.read(path, mask.keeps, mask.threshold)
     height, width = plane.shape[1:]
     if (width, height) != size:
         what = f"{path}: {width}x{height} pixels, its image {source.name} has {size[0]}x{size[1]}"
         raise Refusal(what, "give a mask of the size of the image")
+    if words and words not in mask.said:
+        mask.said.add(words)
+        console.say(f"{path}: {words}")
     return plane

@@ -132,6 +132,11 @@ def read_native(source: Readable, *, name: str = "", enough: int = 0) -> Image.I
     One bit becomes L, 16 bits become 8, palettes and CMYK become RGB; a transparent colour or
     palette entry becomes alpha.
     """
+    return plain(read_stored(source, name=name, enough=enough))
+
+
+def read_stored(source: Readable, *, name: str = "", enough: int = 0) -> Image.Image:
+    """Decode upright as it is stored, in whichever of the modes that are read."""
     with opened(source, name) as (image, name):
         _accept_mode(image, name)
         stream: BinaryIO | None = getattr(image, "fp", None)
@@ -141,7 +146,11 @@ def read_native(source: Readable, *, name: str = "", enough: int = 0) -> Image.I
             image.draft("", (enough, enough))
         image.load()
         turn = UPRIGHT.get(_orientation(image))
-        return _plain(image if turn is None else image.transpose(turn))
+        if turn is None:
+            return image.copy()
+        turned = image.transpose(turn)
+        turned.info |= image.info
+        return turned
 
 
 def convert(image: Image.Image, mode: str, background: Colour = WHITE) -> Image.Image:
@@ -192,7 +201,7 @@ def _accept_mode(image: Image.Image, name: str) -> None:
         raise Refusal(f"{name}: pixels of kind {image.mode} cannot be read; {fix}")
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def plain(image: Image.Image) -> Image.Image:
     """Bring any kind of pixels to L, LA, RGB or RGBA."""
     if image.mode in SIXTEEN_BIT:
         image = _narrow(image)
