@@ -46,7 +46,8 @@ def ladder(levels: Tensor) -> Tensor:
     and what churn raises is reached from below alone.
     """
     is_own = torch.cat([levels.new_ones(1), -levels.diff()]) > 0
-    return torch.unique_consecutive(levels[is_own].sort(descending=True).values)
+    once: Tensor = torch.unique_consecutive(levels[is_own].sort(descending=True).values)
+    return once
 
 
 class Visited(NamedTuple):
