@@ -38,7 +38,9 @@ def colorize(shape: Sequence[int]) -> Separable:
     channels, height, width = shape
     if channels != len(LUMA):
         raise ValueError(f"the model's images have {channels} channels, not red, green and blue")
-    return Separable([torch.tensor([LUMA]).double(), torch.eye(height), torch.eye(width)])
+    return Separable(
+        [torch.tensor([LUMA], dtype=torch.float64), torch.eye(height), torch.eye(width)]
+    )
 
 
 def deblur(shape: Sequence[int], *, sigma: Pixels = 1.0, least: Share = 0.05) -> Separable:

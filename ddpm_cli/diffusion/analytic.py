@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction, Wrapped
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.diffusion.shapes import column, double
 
 # Of the last denoiser call: each pixel's variance as a share of the level's mean variance.
 Shares = Callable[[], Tensor]
@@ -27,7 +27,7 @@ class Moments(NamedTuple):
 
     def at(self, sigma: Tensor) -> Tensor:
         """Gamma at any levels: linear in log sigma, constant beyond the ends."""
-        sigma = torch.as_tensor(sigma, dtype=torch.float64).cpu()
+        sigma = double(sigma)
         if len(self.sigma) == 1:
             return self.gamma[0].expand(sigma.shape)
         at, knots = sigma.clamp(self.sigma[0], self.sigma[-1]).log(), self.sigma.log()
@@ -37,7 +37,7 @@ class Moments(NamedTuple):
 
     def variance(self, sigma: Tensor) -> Tensor:
         """Mean variance of the clean image at sigma: sigma^2 (1 - Gamma), not clipped."""
-        sigma = torch.as_tensor(sigma, dtype=torch.float64).cpu()
+        sigma = double(sigma)
         return sigma**2 * (1 - self.at(sigma))
 
 

@@ -56,4 +56,4 @@ def similarity(crops: Tensor, prompts: Tensor, weights: Sequence[float]) -> Tens
     -sum_p w_p mean_n 2 asin^2(|crop_n - prompt_p| / 2); weights [P] of either sign.
     """
     distance = great_circle(crops[:, :, None], prompts).mean(dim=1)
-    return -(distance @ torch.tensor(list(weights)).to(distance))
+    return -(distance @ torch.tensor(list(weights), dtype=distance.dtype, device=distance.device))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction, Wrapped
-from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.diffusion.shapes import column, double
 from ddpm_cli.settings.knobs import Fraction, NonNegative, Positive, Strength
 
 # (images [B, ...], sigma []) -> log-likelihood [B] of what is wanted, up to a constant.
@@ -57,9 +57,10 @@ def strength(
     sigma: Tensor, *, scale: float = 1.0, low: float = 0.0, high: float | None = None, **_: object
 ) -> Tensor:
     """The guidance scale at the levels sigma: `scale` within (low, high], 1 elsewhere."""
-    sigma = torch.as_tensor(sigma)
+    sigma = double(sigma)
     inside = (sigma > low) & (sigma <= (math.inf if high is None else high))
-    return torch.where(inside, scale, 1.0).double()
+    # Of two numbers torch.where would make a float32, which has no 1.8.
+    return torch.where(inside, torch.full_like(sigma, scale), 1.0)
 
 
 def is_guiding(settings: Mapping[str, Any]) -> bool:
@@ -76,10 +77,15 @@ def rescaled(x0: Tensor, conditional: Tensor, share: float) -> Tensor:
     """Guided clean images with their contrast brought back, by `share` of the way.
 
     share * x0 std(conditional) / std(x0) + (1 - share) * x0, deviations over all values of an
-    image (Lin 2024, eq. 15 and 16, there of the network's output).
+    image (Lin 2024, eq. 15 and 16, there of the network's output).  A single number has no
+    contrast and stays.  Few numbers may have none by chance: none grows beyond the two together.
     """
+    if math.prod(x0.shape[1:]) == 1:
+        return x0
     wanted, guided = (v.flatten(1).std(1) for v in (conditional, x0))
-    ratio = wanted / guided.clamp(min=torch.finfo(x0.dtype).tiny)
+    length, other = (v.flatten(1).norm(dim=1) for v in (x0, conditional))
+    tiny = torch.finfo(x0.dtype).tiny
+    ratio = torch.minimum(wanted / guided.clamp(min=tiny), 1 + other / length.clamp(min=tiny))
     return x0 * column(share * ratio + (1 - share), x0)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.shapes import double
 from ddpm_cli.settings.knobs import Scale
 
 
@@ -25,14 +26,14 @@ def time(sigma: Tensor, schedule: Schedule, *, scale: Scale = 999.0) -> Tensor:
 
 def log_sigma(sigma: Tensor, schedule: Schedule, *, scale: Scale = 0.25) -> Tensor:
     """log(sigma) / 4, EDM's c_noise (Karras 2022, table 1)."""
-    return (scale * torch.as_tensor(sigma).log()).to(torch.float32)
+    return (scale * double(sigma).log()).to(torch.float32)
 
 
 def log_snr(sigma: Tensor, schedule: Schedule, *, scale: Scale = 1.0) -> Tensor:
     """The logarithm of the signal-to-noise ratio, -2 log(sigma) (Kingma 2021)."""
-    return (-2 * scale * torch.as_tensor(sigma).log()).to(torch.float32)
+    return (-2 * scale * double(sigma).log()).to(torch.float32)
 
 
 def sigma(sigma: Tensor, schedule: Schedule) -> Tensor:
     """The level itself, NCSN++'s label before its logarithm (Song 2021)."""
-    return torch.as_tensor(sigma).to(torch.float32)
+    return double(sigma).to(torch.float32)

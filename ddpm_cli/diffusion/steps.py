@@ -46,8 +46,8 @@ def ladder(levels: Tensor) -> Tensor:
     and what churn raises is reached from below alone.
     """
     is_own = torch.cat([levels.new_ones(1), -levels.diff()]) > 0
-    own: Tensor = torch.unique(levels[is_own])
-    return own.flip(0)
+    once: Tensor = torch.unique_consecutive(levels[is_own].sort(descending=True).values)
+    return once
 
 
 class Visited(NamedTuple):

@@ -66,7 +66,9 @@ def test_colours_are_weighed_as_pillow_does() -> None:
         OPERATORS["grey"](torch.eye(3).reshape(3, 3, 1, 1).expand(-1, -1, 16, 12).double())[
             :, 0, 0, 0
         ],
-        torch.tensor([0.299, 0.587, 0.114]).double(),
+        torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64),
+        rtol=0,
+        atol=1e-15,
     )
     with pytest.raises(ValueError, match="1 channels"):
         operators.colorize((1, 8, 8))

@@ -19,6 +19,7 @@ from ddpm_cli.diffusion.guidance import (
     passes,
     rescaled,
     steered,
+    strength,
 )
 from ddpm_cli.diffusion.levels import karras, trailing
 from ddpm_cli.diffusion.rng import Rng
@@ -127,6 +128,35 @@ class TestTwoPasses:
         together = denoise(x, sigma).x0
         for row, level in enumerate(sigma):
             assert torch.allclose(together[row], denoise(x, level).x0[row], atol=1e-12)
+
+    @pytest.mark.parametrize("scale", [1.8, 0.1, 1.1, 7.3])
+    def test_the_scale_is_the_one_asked_for(self, scale: float) -> None:
+        """Float32 has none of these numbers: it would guide by 1.7999999523."""
+        levels = torch.tensor([0.1, 0.7], dtype=torch.float64)
+        given = strength(levels, scale=scale, low=0.1)
+        assert given.dtype == torch.float64
+        assert given.tolist() == [1, scale]
+        assert float(strength(levels[1], scale=scale)) == scale
+        assert float(strength(0.1, scale=scale, low=0.1)) == 1
+        denoise, inner = two_passes(cosine(), scale=scale)
+        x, sigma = noisy(cosine(), 0.7), torch.tensor(0.7, dtype=torch.float64)
+        c = inner.bind(classes=WANTED)(x, sigma).x0
+        u = inner.bind(classes=torch.full_like(WANTED, NULL))(x, sigma).x0
+        assert torch.allclose(denoise(x, sigma).x0, u + scale * (c - u), rtol=0, atol=1e-15)
+
+    def test_rescaling_of_few_numbers(self) -> None:
+        """One number has no contrast, and two may have none by chance."""
+        x0, c = Fresh(2).normal(torch.empty(5000, 1)), Fresh(3).normal(torch.empty(5000, 1))
+        assert torch.equal(rescaled(x0, c, 0.7), x0)
+        for size in (2, 3):
+            x0, c = (
+                2 * Fresh(2).normal(torch.empty(5000, size)),
+                Fresh(3).normal(x0.new_empty(5000, size)),
+            )
+            found = rescaled(x0, c, 1.0)
+            assert (found.norm(dim=1) <= x0.norm(dim=1) + c.norm(dim=1) + 1e-12).all()
+        flat = torch.full((1, 2), 0.5, dtype=torch.float64)
+        assert float(rescaled(flat, torch.tensor([[-1.0, 1.0]]).double(), 1.0).abs().max()) < 3
 
     def test_rescaling_gives_the_contrast_of_the_conditional_image(self) -> None:
         x0, c = noisy(cosine(), 3.0), noisy(cosine(), 0.1).flip(0)

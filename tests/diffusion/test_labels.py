@@ -19,6 +19,15 @@ def test_label_is_the_index_in_float32(subtests: pytest.Subtests) -> None:
             assert torch.equal(label, torch.arange(len(sigma), dtype=torch.float32))
 
 
+@pytest.mark.parametrize("name", catalog.names("label"))
+def test_label_of_a_bare_number_is_that_of_its_tensor(name: str) -> None:
+    for sigma in (0.1, 1.8, 77.7):  # float32 has none of them
+        number, process = torch.tensor(sigma, dtype=torch.float64), vp()
+        assert torch.equal(
+            load("label", name)(sigma, process), load("label", name)(number, process)
+        )
+
+
 LABELS = {
     "index": lambda t, sigma: 1000 * t - 1,
     "time": lambda t, sigma: 999 * t,

@@ -78,7 +78,7 @@ class learned(nn.Module):  # noqa: N801  (a component is named as it is called i
 
     def alpha(self, sigma: Tensor) -> Tensor:
         """1 / sqrt(1 + sigma^2): the variance is preserved."""
-        return (1 + torch.as_tensor(sigma) ** 2).rsqrt()
+        return (1 + double(sigma) ** 2).rsqrt()
 
     def prior(self, sigma: Tensor) -> Tensor:
         """sqrt(1 + sigma^2): x_1 is a unit normal in the native scale."""

@@ -50,11 +50,11 @@ class Process:
 
     def alpha(self, sigma: Tensor) -> Tensor:
         """Native scale at a noise level."""
-        return self._alpha(torch.as_tensor(sigma))
+        return self._alpha(double(sigma))
 
     def prior(self, sigma: Tensor) -> Tensor:
         """Standard deviation of x at the start of a walk."""
-        return self._prior(torch.as_tensor(sigma))
+        return self._prior(double(sigma))
 
 
 def vp(

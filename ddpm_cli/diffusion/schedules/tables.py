@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.schedules.schedule import Schedule
-from ddpm_cli.diffusion.shapes import within
+from ddpm_cli.diffusion.shapes import double, within
 from ddpm_cli.settings.knobs import Beta, LevelCount, Numbers, Share, Spread
 
 # A table whose last alpha is 0 (zero terminal signal) stands for sigma = infinity; that entry
@@ -43,7 +43,7 @@ class Table:
     def sigma(self, t: Tensor) -> Tensor:
         """Noise level at time t, t clamped to [1 / T, 1]."""
         count = len(self.log_alpha)
-        at = within(torch.as_tensor(t, dtype=torch.float64).cpu() * count - 1, 0, count - 1)
+        at = within(double(t) * count - 1, 0, count - 1)
         at = _entry(at)
         low = at.floor().long().clamp(max=max(count - 2, 0))
         high = (low + 1).clamp(max=count - 1)
@@ -51,7 +51,7 @@ class Table:
 
     def time(self, sigma: Tensor) -> Tensor:
         """Time of the noise level sigma, clamped to [1 / T, 1]."""
-        sigma = torch.as_tensor(sigma, dtype=torch.float64).cpu()
+        sigma = double(sigma)
         count = len(self.log_alpha)
         if count == 1:
             return torch.ones_like(sigma)
@@ -62,7 +62,7 @@ class Table:
 
     def alpha(self, sigma: Tensor) -> Tensor:
         """1 / sqrt(1 + sigma^2): the variance alpha^2 + sigma_t^2 is preserved at 1."""
-        return (1 + torch.as_tensor(sigma) ** 2).rsqrt()
+        return (1 + double(sigma) ** 2).rsqrt()
 
     def prior(self, sigma: Tensor) -> Tensor:
         """sqrt(1 + sigma^2): x_T is a unit normal in the native scale."""

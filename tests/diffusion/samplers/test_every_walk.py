@@ -11,7 +11,9 @@ from declared import SAMPLERS, load
 from exact import FOUR_PIXELS, schedules
 from sampling import CASES, cases, images, sample
 
+from ddpm_cli.diffusion.levels import karras
 from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules import vp
 from ddpm_cli.settings import catalog
 
 every_sampler = cases()
@@ -98,6 +100,23 @@ def test_is_never_nan_on_any_schedule(name: str, settings: Any, subtests: pytest
     for trial in few(name, settings):
         with subtests.test(**trial._asdict()):
             check(name, settings, trial)
+
+
+@every_sampler
+def test_walks_in_float64_pass_no_narrower_format(name: str, settings: Any) -> None:
+    """What torch makes of a bare number, float32 unless told, must not touch the state."""
+    step, like, ends = load("sampler", name, **settings), images(name, 3), []
+    for dtype in (torch.float32, torch.float64):
+        torch.set_default_dtype(dtype)
+        try:
+            process = vp(first=0.123, last=17.3)
+            levels = karras(process, count=6, rho=6.3, low=0.0123, high=23.4)
+            rng = Rng(range(len(like)))
+            ends.append(sample(FOUR_PIXELS, process, levels, rng, step, like, "v"))
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert ends[0].dtype == torch.float64
+    assert torch.equal(*ends)
 
 
 @pytest.mark.slow

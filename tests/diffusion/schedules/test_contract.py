@@ -31,6 +31,17 @@ def test_time_is_the_inverse_of_sigma(subtests: pytest.Subtests) -> None:
             assert torch.allclose(back, between, rtol=0, atol=1e-9)
 
 
+def test_bare_numbers_are_float64(subtests: pytest.Subtests) -> None:
+    """Values that float32 has not are not rounded to it."""
+    for name, process in schedules().items():
+        with subtests.test(schedule=name):
+            for ask in (process.sigma, process.time, process.alpha, process.prior):
+                for value in (0.1, 0.7):
+                    wanted = ask(torch.tensor(value, dtype=torch.float64))
+                    assert wanted.dtype == torch.float64
+                    assert torch.equal(ask(value), wanted)
+
+
 def test_prior_is_that_of_unit_data_or_of_pure_noise(subtests: pytest.Subtests) -> None:
     for name, process in schedules().items():
         with subtests.test(schedule=name):
