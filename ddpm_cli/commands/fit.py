@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import reading, shared
+from ddpm_cli.options import numbers, reading, shared
 from ddpm_cli.settings.requests import Fit, Use
 
 MEASURES = ("count", "levels", "estimate", "diagonal", "steps", "minutes", "seed")
@@ -27,7 +27,7 @@ MEASURES = ("count", "levels", "estimate", "diagonal", "steps", "minutes", "seed
 @shared.count(1024, "How many images to measure on.")
 @click.option(
     "--levels",
-    type=click.IntRange(min=2),
+    type=numbers.whole(2, 100_000),
     default=100,
     show_default=True,
     help="How many noise levels to measure at.",
@@ -46,21 +46,21 @@ MEASURES = ("count", "levels", "estimate", "diagonal", "steps", "minutes", "seed
 )
 @click.option(
     "--steps",
-    type=click.IntRange(min=1),
+    type=numbers.whole(),
     default=3000,
     show_default=True,
     help="Batches that the head is trained on.",
 )
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0),
+    type=numbers.number(0, 10_000_000),
     default=10.0,
     show_default=True,
     help="End the head's training after that long; 0: no limit.",
 )
 @click.option(
     "--trajectory",
-    type=click.IntRange(min=2),
+    type=numbers.whole(2, 100_000),
     metavar="N",
     help="Print the N best levels for ancestral sampling; measures only if it must.",
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import completion, reading, shared, walking
+from ddpm_cli.options import completion, numbers, reading, shared, walking
 from ddpm_cli.settings import guides
 from ddpm_cli.settings.requests import Guide
 
@@ -33,14 +33,17 @@ from ddpm_cli.settings.requests import Guide
 @walking.label
 @click.option(
     "--scale",
-    type=click.FloatRange(min=0),
+    type=numbers.number(0, 1_000_000),
     metavar="S",
     help=f"How strongly: of classifier-free guidance, u + S (c - u), where 1 is none and "
     f"{guides.SCALE:g} the default; else of the one guide, by default classifier 4, clip 100, "
     "scorer 1, restore 1.",
 )
 @click.option(
-    "--omega", type=click.FloatRange(min=-1), metavar="W", help="The papers' w: --scale is W + 1."
+    "--omega",
+    type=numbers.number(-1, 1_000_000),
+    metavar="W",
+    help="The papers' w: --scale is W + 1.",
 )
 @click.option(
     "--interval",
@@ -50,7 +53,7 @@ from ddpm_cli.settings.requests import Guide
 )
 @click.option(
     "--rescale",
-    type=click.FloatRange(0, 1),
+    type=numbers.number(0, 1),
     metavar="SHARE",
     help="Of classifier-free guidance: bring the contrast back by a share of the way.",
 )
@@ -87,7 +90,7 @@ from ddpm_cli.settings.requests import Guide
     metavar="MODEL",
     help="Folder that open_clip saved, or ARCHITECTURE/WEIGHTS, fetched with --download only.",
 )
-@click.option("--cutouts", type=click.IntRange(min=1), help="Squares that CLIP sees at a time.")
+@click.option("--cutouts", type=numbers.whole(1, 1_000), help="Squares that CLIP sees at a time.")
 @click.option("--download", is_flag=True, help="Allow to fetch the weights of --clip-model.")
 @click.option(
     "--scorer",

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import reading, shared, walking
+from ddpm_cli.options import numbers, reading, shared, walking
 from ddpm_cli.settings.requests import Inpaint
 
 # Options that no setting stands for; a result says how they were given.
@@ -35,7 +35,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @shared.mask_keeps("auto")
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=numbers.number(0, 1, min_open=True),
     default=0.5,
     show_default=True,
     help="From which share of the other colour on a pixel of a soft edge is made anew.",
@@ -53,11 +53,11 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
     "walk, anew (replace) or as they were (posterior). auto: model if it is one, else replace.",
 )
 @click.option(
-    "--jump", type=click.IntRange(min=1), metavar="J", help="RePaint: go back up J levels."
+    "--jump", type=numbers.whole(1, 100_000), metavar="J", help="RePaint: go back up J levels."
 )
 @click.option(
     "--resample",
-    type=click.IntRange(min=1),
+    type=numbers.whole(1, 100_000),
     metavar="R",
     help="RePaint: come by each level R times. The paper has 10 for both.",
 )

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, reading, shared, walking
+from ddpm_cli.options import completion, numbers, reading, shared, walking
 from ddpm_cli.settings.requests import Method, Nll, Trace
 from ddpm_cli.settings.usual import LIKELIHOOD
 
@@ -35,7 +35,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "-n",
     "--count",
-    type=click.IntRange(min=1),
+    type=numbers.whole(),
     help=f"How many rows of the data, from the first on; {COUNT} unless told.",
 )
 @shared.model("Model to measure.")
@@ -54,11 +54,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Exact, or estimated from random probes; exact unless told for few dimensions.",
 )
 @click.option(
-    "--probes", type=click.IntRange(min=1), default=1, show_default=True, help="An image."
+    "--probes", type=numbers.whole(1, 100_000), default=1, show_default=True, help="An image."
 )
 @click.option(
     "--repeats",
-    type=click.IntRange(min=1),
+    type=numbers.whole(1, 100_000),
     default=1,
     show_default=True,
     help="Average so many draws of all noise for each image.",

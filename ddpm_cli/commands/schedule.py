@@ -8,7 +8,7 @@ import click
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import listing, reading, shared
-from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.settings.config import resolve
 from ddpm_cli.settings.requests import Levels
 
 
@@ -63,7 +63,7 @@ def command(
     if model is not None:
         place = find.find(model)
         known = place, read_header(place.path)
-    trained = Layer(known[0].name, known[1].config) if known else None
+    trained = known[1].layer(known[0].name) if known else None
     config = resolve(reading.layers(ctx, header=trained))
 
     from ddpm_cli.pipelines import schedule

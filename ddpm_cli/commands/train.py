@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import completion, listing, reading, shared
+from ddpm_cli.options import completion, listing, numbers, reading, shared
 from ddpm_cli.settings.config import resolve
 from ddpm_cli.settings.inlining import inlined
 from ddpm_cli.settings.requests import Train
@@ -25,7 +25,7 @@ from ddpm_cli.settings.requests import Train
     "Folder of the run; by default runs/ with the name of the preset or file, or runs/custom."
 )
 @shared.settings
-@click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps in all.")
+@click.option("--steps", type=numbers.whole(), help="Optimizer steps in all.")
 @shared.batch("Images a step, over all processes.")
 @click.option(
     "--init",
@@ -33,9 +33,11 @@ from ddpm_cli.settings.requests import Train
     help="Start from the weights of a model; extra input channels begin at zero.",
     shell_complete=completion.models,
 )
-@click.option("--lr", type=float, help="Peak learning rate.")
+@click.option("--lr", type=numbers.number(0, 1_000, min_open=True), help="Peak learning rate.")
 @shared.seed(None, "Seed of weights, noise and data order.")
-@click.option("--minutes", type=click.FloatRange(min=0), help="Save and stop after that long.")
+@click.option(
+    "--minutes", type=numbers.number(0, 10_000_000), help="Save and stop after that long."
+)
 @shared.hardware
 @shared.force("Start over: the run in the folder is removed.")
 @shared.dry_run

@@ -5,9 +5,10 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import reading, shared, walking
+from ddpm_cli.options import numbers, reading, shared, walking
 from ddpm_cli.settings.requests import Upscale
 
+NOISE_LIMIT = 100.0
 NOISES_LIMIT = 100  # levels in one --aug-noise
 # What a result must be made with again, beside what all commands have.
 OWN = ("method", "task", "factor", "consistent", "fit", "background")
@@ -16,11 +17,11 @@ OWN = ("method", "task", "factor", "consistent", "fit", "background")
 def parse_noises(text: str) -> list[float]:
     """Parse a level of noise, or first:last:step: "0:0.4:0.2" gives [0, 0.2, 0.4]."""
     try:
-        numbers = [float(part) for part in text.split(":")]
-        first, last, step = numbers if len(numbers) == 3 else (*numbers, numbers[0], 1.0)
+        ends = [float(part) for part in text.split(":")]
+        first, last, step = ends if len(ends) == 3 else (*ends, ends[0], 1.0)
     except ValueError:
         raise ConfigError(f"--aug-noise {text!r}: write a level or first:last:step") from None
-    if not (0 <= first <= last < float("inf") and 0 < step < float("inf")):
+    if not (0 <= first <= last <= NOISE_LIMIT and 1e-9 <= step <= NOISE_LIMIT):
         raise ConfigError(f"--aug-noise {text}: levels rise from 0 on; write 0:0.4:0.1")
     count = int((last - first) / step + 1e-9) + 1
     if count > NOISES_LIMIT:
@@ -53,7 +54,11 @@ def parse_noises(text: str) -> list[float]:
 @shared.component(
     "operator", "--task", help="What to do, upscale by default; else with unconditional models."
 )
-@click.option("--factor", type=float, help="How many times larger; a trained model knows its own.")
+@click.option(
+    "--factor",
+    type=numbers.number(0, 4_096, min_open=True),
+    help="How many times larger; a trained model knows its own.",
+)
 @click.option(
     "--consistent",
     is_flag=True,

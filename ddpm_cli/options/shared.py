@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from ddpm_cli import console
-from ddpm_cli.options import completion
+from ddpm_cli.options import completion, numbers
 from ddpm_cli.options.completion import ComponentChoice
 from ddpm_cli.settings import seeds as seed_lists
 
@@ -29,7 +29,7 @@ def count(default: int, help: str = "How many images.") -> Callable[[_Command], 
     return click.option(
         "-n",
         "--count",
-        type=click.IntRange(min=1),
+        type=numbers.whole(1, 10_000_000),
         default=default,
         show_default=True,
         help=help,
@@ -94,7 +94,7 @@ def batch(help: str = "Images computed at once.") -> Callable[[_Command], _Comma
     return click.option(
         "-b",
         "--batch",
-        type=click.IntRange(min=1),
+        type=numbers.whole(1, 1_048_576),
         envvar="DDPM_BATCH",
         show_envvar=True,
         help=help,

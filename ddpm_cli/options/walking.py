@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ddpm_cli.options import listing, shared
+from ddpm_cli.options import listing, numbers, shared
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -17,12 +17,12 @@ def steps(default: str = "") -> Callable[[_Command], _Command]:
     def add(command: _Command) -> _Command:
         command = click.option(
             "--calls",
-            type=click.IntRange(min=1),
+            type=numbers.whole(1, 1_000_000),
             help="As many steps as cost N network calls.",
             metavar="N",
         )(command)
         command = click.option(
-            "--steps", type=click.IntRange(min=1), help="Moves from noise to image."
+            "--steps", type=numbers.whole(1, 100_000), help="Moves from noise to image."
         )(command)
         text = f"Step from a noise level to the next{default}."
         return shared.component("sampler", "--sampler", help=text)(command)
@@ -34,7 +34,7 @@ def trajectory(command: _Command) -> _Command:
     """Add --trajectory and --frames."""
     command = click.option(
         "--frames",
-        type=click.IntRange(min=2),
+        type=numbers.whole(2, 100_000),
         metavar="N",
         help="States to keep of the walk, evenly chosen; by default 60 of a .gif, 8 of a .png, "
         "all of other files.",
@@ -51,7 +51,7 @@ def aug_noise(command: _Command) -> _Command:
     """Add --aug-noise, of the later models of a cascade."""
     return click.option(
         "--aug-noise",
-        type=click.FloatRange(min=0, max=100),
+        type=numbers.number(0, 100),
         metavar="LEVEL",
         default=0.0,
         help="Noise that each further model adds to what it enlarges.",
