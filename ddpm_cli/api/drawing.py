@@ -41,7 +41,7 @@ def samples(
         chunk = core.draw(make(rows), walk)
         final = finished(walks.last(chunk.states))
         walks.refuse_not_finite(final.x, f"seeds {chunk.seeds}: values that are not finite")
-        drawn.append(core.info.restore(final.x))
+        drawn.append(core.info.finished(final.x))
     return torch.cat(drawn)
 
 

@@ -198,7 +198,7 @@ class Model:
             told = None if numbers is None else numbers[rows]
             x = finished(coder.decode(latents[rows].double(), told))
             walks.refuse_not_finite(x, "values that are not finite", "more levels")
-            images.append(self.info.restore(x))
+            images.append(self.info.finished(x))
         return torch.cat(images)
 
     @refusing

@@ -3,9 +3,11 @@
 from torch import Tensor
 
 from ddpm_cli.data.image_set import Conditions, conditions_of, shares, told
-from ddpm_cli.errors import Refusal
+from ddpm_cli.errors import Refusal, one_line
+from ddpm_cli.files.checkpoints.header import Titles
 
 VALUE_LIMIT = 2**28  # values of a set: 1 GiB of float32
+NAMED = 8  # columns that are named in a description
 
 
 class ArraySet:
@@ -25,6 +27,7 @@ class ArraySet:
         std: Tensor,
         labels: Tensor | None = None,
         classes: tuple[str, ...] | None = None,
+        titles: Titles | None = None,
     ) -> None:
         """Take values [N, D, ...] in their own units, mean [D] and std [D]."""
         wide = [-1, *[1] * (values.ndim - 2)]
@@ -36,6 +39,7 @@ class ArraySet:
         self.labels = labels
         self.conditions = conditions_of(labels)
         self.classes = classes
+        self.titles = titles
 
     def __len__(self) -> int:
         return len(self._values)
@@ -58,7 +62,10 @@ class ArraySet:
     def what(self) -> str:
         """Number and shape of the rows, in words."""
         if len(self.shape) == 1:
-            return f"{len(self)} rows of {self.shape[0]} values"
+            names = (self.titles.columns if self.titles else None) or ()
+            shown = ", ".join(one_line(name) or "unnamed" for name in names)
+            named = f" ({shown})" if 0 < len(names) <= NAMED else ""
+            return f"{len(self)} rows of {self.shape[0]} values{named}"
         return f"{len(self)} arrays of {'x'.join(map(str, self.shape))} values"
 
     def frequencies(self) -> list[float] | None:

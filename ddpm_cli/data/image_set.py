@@ -5,6 +5,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ddpm_cli.files.checkpoints.header import Titles
+
 COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 # What is told of rows beside their values, by kind: "classes", int64 [B]. The network has an
@@ -21,7 +23,8 @@ class Reader(Protocol):
 class Data(Protocol):
     """What training asks of a set: rows by their positions, and what to tell of them.
 
-    mean and std undo the normalization of float rows; images, which are bytes, have none.
+    mean and std undo the normalization of float rows; images, which are bytes, have none. titles:
+    what the columns of a table are called.
     """
 
     shape: tuple[int, ...]
@@ -30,6 +33,7 @@ class Data(Protocol):
     skipped: tuple[str, ...]
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+    titles: Titles | None
 
     def __len__(self) -> int: ...
 
@@ -64,6 +68,7 @@ class ImageSet:
 
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    titles: Titles | None = None
     reach = 1.0
 
     def __init__(

@@ -79,13 +79,15 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     if header.fitted is not None:
         return header.config, facts | _belonging(header, path)
     facts |= {
-        "summary": header.config.get("summary", ""),
+        "summary": header.config.get("summary"),
         "parameters": parameters(shapes(path), header.kind),
         "step": header.step,
         "images_seen": header.step * header.config["train"]["batch"],
         "shape": list(header.data.shape),
         "classes": list(header.data.classes or ()),
     }
+    if header.data.titles and header.data.titles.columns:
+        facts["columns"] = list(header.data.titles.columns)
     draws = header.task != CLASSIFIER
     for table in SHOWN:
         if table in header.config and (draws or table not in configuration.SAMPLING):

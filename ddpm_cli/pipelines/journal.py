@@ -55,7 +55,7 @@ class Journal:
         with compute.autocast():
             final = walks.last(drawer.draw(batch, drawer.prepared()).states)
         if final is not None:
-            suffix, data = samples.preview(info.restore(final.x), info.is_image)
+            suffix, data = samples.preview(info.finished(final.x), info.is_image)
             self._run.samples.mkdir(exist_ok=True)
             atomic.write(self._run.samples / f"step-{state.step:07d}{suffix}", data)
 

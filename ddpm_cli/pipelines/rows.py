@@ -1,5 +1,7 @@
 """The data that a command measures a model on: images of files, or rows of a data set in order."""
 
+import json
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -106,9 +108,19 @@ def data_set(config: Config, split: str, info: DataInfo, is_labelled: bool) -> D
         have, want = ("x".join(map(str, shape)) for shape in (data.shape, info.shape))
         kind = "images" if info.is_image else "arrays"
         raise ConfigError(f"data: {have} values a row, the model is one of {kind} of {want}")
+    _refuse_other_columns(data, info)
     if is_labelled and (data.labels is None or data.classes != info.classes):
         raise ConfigError("--class own: these data have no classes, or others than the model")
     return data
+
+
+def _refuse_other_columns(data: Data, info: DataInfo) -> None:
+    """Refuse a table of other columns than those that a model learned, or in another order."""
+    have, want = (titles.columns if titles else None for titles in (data.titles, info.titles))
+    if have and want and have != want:
+        listed = json.dumps(list(want), ensure_ascii=False)
+        fix = f"--set {shlex.quote(f'data.columns={listed}')}"
+        raise ConfigError(f"data: columns {', '.join(have)}, the model knows others; {fix}")
 
 
 def scaled(pixels: Tensor, bits: int, name: str) -> Tensor:

@@ -202,6 +202,7 @@ def _target(work: Work, ranks: int) -> Output:
         skip_existing=work.draw.skip_existing,
         ranks=ranks,
         is_image=work.info.is_image,
+        titles=work.info.titles,
     )
 
 
@@ -240,7 +241,7 @@ class Finish(NamedTuple):
                 what = f"seeds {compact(chunk.seeds)}: values that are not finite"
                 walks.refuse_not_finite(state.x, what)
                 labels = self.names(chunk.seeds)
-                finished = self.enlarge(info.restore(state.x), chunk.seeds, labels)
+                finished = self.enlarge(info.finished(state.x), chunk.seeds, labels)
                 if finished is None:
                     return
                 self._put(chunk.seeds, labels, finished, as_json)

@@ -153,7 +153,10 @@ def _plan(config: Config) -> None:
     try:
         data = build.images(config, "train")
     except (Refusal, ConfigError) as missing:
-        console.warn(f"{missing.message.splitlines()[0]}: no plan without the data")
+        what, *fixes = missing.message.splitlines()
+        console.warn(f"{what}: no plan without the data")
+        for fix in fixes:
+            console.say(fix)
         return
     info = build.data_info(data)
     refuse_untrainable(config, info, distributed.group())

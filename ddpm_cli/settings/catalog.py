@@ -71,6 +71,8 @@ class Kind(NamedTuple):
             text = " or ".join(self.choices)
         elif self.item is not None:
             text = f"a list{f' of {self.range}' if self.range else ''}, each {self.item}"
+        elif self.base == "str" and self.range:
+            text = f"a name, or a number, {self.range}"
         else:
             text = _WORDS[self.base] + (f", {self.range}" if self.range else "")
         return f"{text}, or none" if self.optional else text

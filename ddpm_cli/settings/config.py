@@ -86,8 +86,8 @@ def resolve(layers: Sequence[Layer]) -> Config:
 
 
 def _overlay(tables: dict[str, Any], layer: Layer, problems: list[str]) -> None:
-    """Put the tables of one layer over those below."""
-    for table, value in layer.values.items():
+    """Put the tables of one layer over those below; what it says of itself, last of all."""
+    for table, value in sorted(layer.values.items(), key=lambda item: item[0] == "summary"):
         if table == "summary" and isinstance(value, str):
             tables[table] = value
         elif table in ARRAYS and _is_list_of_tables(value):
@@ -95,6 +95,8 @@ def _overlay(tables: dict[str, Any], layer: Layer, problems: list[str]) -> None:
         elif table in TABLES and table not in ARRAYS and isinstance(value, Mapping):
             above, below = _settings(value, layer.source), tables.get(table, {})
             renamed = "name" in above and _name(above) != _name(below)
+            if table == "data" and (renamed or _is_elsewhere(above, below)):
+                tables.pop("summary", None)  # what was said of other data
             tables[table] = above if renamed else below | above
         elif table in (*TABLES, "summary"):
             problems.append(f"{table}: {_shown(value)} does not fit; {_form(table)}")
@@ -109,6 +111,12 @@ def _settings(values: Mapping[str, Any], source: str) -> dict[str, _Setting]:
 
 def _name(settings: Mapping[str, _Setting]) -> str | None:
     return catalog.canonical(str(settings["name"].value)) if "name" in settings else None
+
+
+def _is_elsewhere(above: Mapping[str, _Setting], below: Mapping[str, _Setting]) -> bool:
+    """Whether a path that was given stands for another one now."""
+    was, now = (settings.get("path", _Setting("", "")).value for settings in (below, above))
+    return "" != was != now and "path" in above
 
 
 def _is_unused(table: str, settings: Mapping[str, _Setting]) -> bool:
@@ -179,8 +187,13 @@ def _fit(kind: Kind, value: Any) -> Any:
         if kind.range is not None and len(value) not in kind.range:
             raise ValueError
         return [_fit(kind.item, item) for item in value]
-    if kind.base == "list" and isinstance(value, str) and kind.item is not None:
+    is_one = isinstance(value, str) or (
+        _is_integer(value) and kind.item and kind.item.base == "str"
+    )
+    if kind.base == "list" and is_one and kind.item is not None:
         return [_fit(kind.item, value)]  # one is a list, too
+    if kind.base == "str" and kind.range and _is_integer(value) and value in kind.range:
+        return str(value)
     if kind.base == "str" and isinstance(value, str):
         if "\0" in value or (kind.choices and value not in kind.choices):
             raise ValueError
@@ -192,14 +205,17 @@ def _fit(kind: Kind, value: Any) -> Any:
 
 
 def _fit_number(kind: Kind, value: Any) -> float:
-    integer = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-    if not (integer or (kind.base == "float" and isinstance(value, float))):
+    if not (_is_integer(value) or (kind.base == "float" and isinstance(value, float))):
         raise ValueError
     if kind.base not in ("int", "float") or not math.isfinite(value):
         raise ValueError
     if kind.range is not None and value not in kind.range:
         raise ValueError
     return float(value) if kind.base == "float" else value
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _shown(value: Any) -> str:

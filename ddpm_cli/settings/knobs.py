@@ -101,3 +101,7 @@ Scale = Annotated[float, Range(0, 1_000_000, True)]
 Factor = Annotated[float, Range(1, 4_096, True)]
 Pixels = Annotated[float, Range(0, 1_000, True)]
 LearningRate = Annotated[float, Range(0, 1_000, True)]
+
+# A column of a table: its name, or its number, which becomes a word.
+Column = Annotated[str, Range(1, 65_536)]
+ColumnList = Annotated[Sequence[Column], Range(0, 65_536)]

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import runs
 import torch
 from runs import Outcome, apart, contents, ddpm
 from torch import Tensor
 
+import ddpm_cli
 from ddpm_cli import signals
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.steps import State
@@ -284,3 +286,60 @@ def _torchrun(ranks: int, *words: str) -> subprocess.CompletedProcess[str]:
          f"--nproc-per-node={ranks}", "-m", "ddpm_cli", *words],
         capture_output=True, text=True, env=environment, timeout=300, check=False,
     )  # fmt: skip
+
+
+PEOPLE = ",age,income,job\n" + "".join(
+    f"{n},{20 + n % 9},{n * 1.5},{'clerk' if n % 2 else 'nurse'}\n" for n in range(40)
+)
+LEARN = (
+    "--set", "data.name=array", "--set", "network.name=mlp", "--set", "wrappers=[]", *runs.PLAIN,
+    "--steps", 3, "--batch", 8, "--set", "levels.count=3",
+)  # fmt: skip
+
+
+class TestTables:
+    """Samples of a table are a table of the same kind."""
+
+    @pytest.fixture
+    def people(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.chdir(tmp_path)
+        Path("people.csv").write_text(PEOPLE)
+        words = ["--set", 'data.columns=["income", "age"]', "--set", "data.label=job"]
+        classes = ["--set", "network.classes=2", "-o", "run", "--set", "data.path=people.csv"]
+        runs.done("train", *LEARN, *words, *classes)
+        return Path("run")
+
+    def test_names_and_integers_come_back(self, people: Path) -> None:
+        runs.done("sample", "-m", people, "-n", 20, "--class", "all", "-o", "a.csv")
+        names, *rows = [line.split(",") for line in Path("a.csv").read_text().splitlines()]
+        assert names == ["income", "age", "job"]
+        assert all(row[1].lstrip("-").isdigit() for row in rows)
+        assert all("." in row[0] for row in rows)
+        assert [row[2] for row in rows[:2]] == ["clerk", "nurse"]
+        runs.done(
+            "train", *LEARN, "--set", "data.path=a.csv", "--set", "data.label=job", "-o", "b"
+        )
+        runs.done("nll", "-m", people, "--set", "data.path=a.csv", "-n", 1)
+
+    def test_other_files_agree(self, people: Path) -> None:
+        for name in ("a.npy", "a.npz", "a.safetensors", "a.csv"):
+            runs.done("sample", "-m", people, "-n", 4, "-o", name)
+        plain = np.load("a.npy")
+        assert (plain[:, 1] == plain[:, 1].round()).all()
+        with np.load("a.npz") as stored:
+            assert stored["columns"].tolist() == ["income", "age"]
+            assert (stored["samples"] == plain).all()
+        table = np.loadtxt("a.csv", delimiter=",", skiprows=1, usecols=(0, 1), dtype=np.float32)
+        assert (table == plain).all()
+        model = ddpm_cli.load(str(people), device="cpu", dtype="float32")
+        assert (model.sample(range(4)).numpy() == plain).all()
+
+    def test_info_lists_the_columns(self, people: Path) -> None:
+        facts = json.loads(runs.done("info", people, "--json").out)
+        assert facts["columns"] == ["income", "age"]
+
+    def test_columns_in_another_order_are_not_measured(self, people: Path) -> None:
+        words = ["nll", "-m", people, "-n", 1, "--set", "data.columns=[2, 3]"]
+        outcome = ddpm(*words)
+        assert outcome.code == 2
+        assert """--set 'data.columns=["income", "age"]'""" in outcome.err

@@ -62,6 +62,31 @@ class TestResolve:
     def test_hyphens_in_keys(self) -> None:
         assert resolve({"network": {"multipliers": [4]}})["network"]["multipliers"] == [4]
 
+    @pytest.mark.parametrize(
+        ("above", "kept"),
+        [
+            ({"data": {"name": "folder"}}, False),
+            ({"data": {"name": "mnist", "path": "elsewhere"}}, True),
+            ({"data": {"path": "elsewhere"}}, True),
+            ({"data": {"holdout": 0.2}, "train": {"steps": 3}}, True),
+            ({"data": {"name": "folder"}, "summary": "mine"}, True),
+        ],
+    )
+    def test_summary_is_of_the_data_it_came_with(self, above: dict[str, Any], kept: bool) -> None:
+        below = {"summary": "28x28 digits", "data": {"name": "mnist"}}
+        tables: dict[str, Any] = {}
+        for layer in (Layer("a", below), Layer("b", above)):
+            config._overlay(tables, layer, [])
+        assert ("summary" in tables) == kept
+
+    def test_summary_of_another_path_is_not_kept(self) -> None:
+        tables: dict[str, Any] = {}
+        for path in ("here", "there"):
+            values = {"data": {"name": "folder", "path": path}}
+            said = {"summary": "faces"} if path == "here" else {}
+            config._overlay(tables, Layer(path, said | values), [])
+        assert "summary" not in tables
+
     def test_summary_is_kept(self) -> None:
         assert resolve({"summary": "digits"})["summary"] == "digits"
 

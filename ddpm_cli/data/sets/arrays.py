@@ -7,17 +7,20 @@ from array import array as packed
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ddpm_cli import console
 from ddpm_cli.data.array_set import VALUE_LIMIT, ArraySet, statistics
 from ddpm_cli.data.class_tables import is_number, numbered
+from ddpm_cli.data.columns import Columns, Row, Wish, bad_cell, chosen, index_like
 from ddpm_cli.diffusion.rng import keyed
-from ddpm_cli.errors import ConfigError, Refusal, nearest
-from ddpm_cli.settings.knobs import Fraction, Seed
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints.header import Titles
+from ddpm_cli.settings.knobs import Column, ColumnList, Fraction, Seed
 
 Split = Literal["train", "test"]
 Header = Literal["auto", "yes", "no"]
@@ -30,43 +33,79 @@ def array(
     *,
     path: str = "",
     header: Header = "auto",
-    label: str = "",
+    label: Column = "",
+    columns: ColumnList = (),
+    skip: ColumnList = (),
     normalize: bool = True,
     holdout: Fraction = 0.05,
     seed: Seed = 0,
 ) -> ArraySet:
     """The rows of a .npy or .csv file of your own: [N, D], or [N, ...] in a .npy file.
 
-    header: whether the first line of a .csv names its columns; auto looks for a word in it.
-    label: name or number (from 1) of the column that holds the class. normalize: scale each
-    column, or each channel of [N, C, ...], to mean 0 and deviation 1; samples are scaled back.
-    holdout: the share of the rows, drawn by `seed`, that is kept for test.
+    header: whether the first line of a .csv names its columns; auto if it holds no number.
+    label: name or number (from 1) of the column that holds the class; columns: those that are
+    values, in that order, by default all others; skip: those that are left out. normalize: scale
+    each column, or each channel of [N, C, ...], to mean 0 and deviation 1; samples are scaled
+    back. holdout: the share of the rows, drawn by `seed`, that is kept for test.
     """
     if not path or "\0" in path:
         raise ConfigError("data.path: the data set needs it; add --set data.path=FILE")
     place = Path(path).expanduser()
-    values, labels, classes = _read(place, header, label)
-    chosen = {part: _rows(part, len(values), holdout, seed, place) for part in ("train", "test")}
+    table = _read(place, header, Wish(label, columns, skip))
+    values, labels = table.values, table.labels
+    split_rows = {s: _rows(s, len(values), holdout, seed, place) for s in ("train", "test")}
     if normalize:
-        mean, std = statistics(values[chosen["train"]], str(place))
+        mean, std = statistics(values[split_rows["train"]], str(place))
     else:
         mean, std = torch.zeros(values.shape[1]), torch.ones(values.shape[1])
-    rows = chosen[split]
-    part = ArraySet(values[rows], mean, std, None if labels is None else labels[rows], classes)
+    rows = split_rows[split]
+    part = ArraySet(
+        values[rows],
+        mean,
+        std,
+        None if labels is None else labels[rows],
+        table.classes,
+        _titles(table, split_rows["train"]),
+    )
     if not math.isfinite(part.reach):
         raise Refusal(f"{place}: values beyond the range of 32-bit floats", "rescale them")
+    if table.columns and split == "train":
+        _warn_of_indices(place, table.columns, values)
     return part
 
 
 class _Table(NamedTuple):
-    """Values [N, ...] in float64 and, if there is a column of classes, their numbers and names."""
+    """Values [N, ...] in float64; the numbers and names of classes, if a column holds them.
+
+    columns: which columns of the file are values; None of more axes than two.
+    """
 
     values: Tensor
     labels: Tensor | None = None
     classes: tuple[str, ...] | None = None
+    columns: Columns | None = None
 
 
-def _read(place: Path, header: Header, label: str) -> _Table:
+def _titles(table: _Table, rows: Tensor) -> Titles | None:
+    """The names of the columns, and which hold integers alone in the rows to train on."""
+    columns, values = table.columns, table.values[rows]
+    if columns is None:
+        return None
+    whole: list[bool] = (values == values.round()).all(0).tolist()
+    return Titles(columns.value_names, tuple(whole), columns.label_name)
+
+
+def _warn_of_indices(place: Path, columns: Columns, values: Tensor) -> None:
+    """Name the columns that count rows, and how to leave them out."""
+    if found := index_like(columns, values):
+        named = " and ".join(map(columns.called, found))
+        nameless = columns.names is not None and not any(columns.names[at] for at in found)
+        what = "has no name and numbers the rows" if nameless else "numbers the rows"
+        fix = f"an index is nothing to learn; leave it out: {columns.without(found)}"
+        console.warn(f"{place}: {named} {what}; {fix}")
+
+
+def _read(place: Path, header: Header, wish: Wish) -> _Table:
     try:
         if not place.is_file():
             why = "not a regular file" if place.exists() else "no such file"
@@ -74,15 +113,15 @@ def _read(place: Path, header: Header, label: str) -> _Table:
         if place.stat().st_size > BYTE_LIMIT:
             raise Refusal(f"{place}: larger than the limit of {BYTE_LIMIT} bytes")
         if place.suffix.lower() == ".npy":
-            return _read_npy(place, label)
+            return _read_npy(place, wish)
         if place.suffix.lower() == ".csv":
-            return _read_csv(place, header, label)
+            return _read_csv(place, header, wish)
     except OSError as error:
         raise Refusal(f"{place}: {error.strerror or error}") from error
     raise Refusal(f"{place}: unknown ending; give a .npy or .csv file")
 
 
-def _read_npy(place: Path, label: str) -> _Table:
+def _read_npy(place: Path, wish: Wish) -> _Table:
     """Read a .npy file; one that holds Python objects is refused, never unpickled."""
     try:
         with warnings.catch_warnings():
@@ -98,18 +137,27 @@ def _read_npy(place: Path, label: str) -> _Table:
     if stored.ndim == 1:
         stored = stored[:, None]
     _refuse_shape(place, stored.shape)
-    values = torch.from_numpy(np.array(stored, dtype=np.float64))
-    _refuse_not_finite(place, values)
-    column = _column(label, [], values.shape[1], place) if label else None
-    if column is None:
+    if stored.ndim > 2:
+        if key := next((key for key, asked in wish._asdict().items() if asked), None):
+            raise ConfigError(
+                f"data.{key}: {place} has {stored.ndim} axes, so no columns; leave it out"
+            )
+        values = torch.from_numpy(np.array(stored, dtype=np.float64))
+        _refuse_not_finite(place, values)
         return _Table(values)
-    if values.ndim != 2:
-        raise ConfigError(
-            f"data.label: {place} has {values.ndim} axes, so no columns; leave it out"
-        )
-    words = [f"{value:g}" for value in values[:, column].tolist()]
-    kept = [number for number in range(values.shape[1]) if number != column]
-    return _Table(values[:, kept], *numbered(words, place))
+    columns = chosen(wish, None, stored.shape[1], place)
+    values = torch.from_numpy(stored[:, columns.values].astype(np.float64))
+    _refuse_not_finite(place, values)
+    if columns.label is None:
+        return _Table(values, columns=columns)
+    words = [_word(number) for number in stored[:, columns.label]]
+    return _Table(values, *numbered(words, place), columns)
+
+
+def _word(number: Any) -> str:
+    """The name of a class that is a number of an array, all its digits told."""
+    value = float(number)
+    return str(int(value)) if value.is_integer() else str(number)
 
 
 def _refuse_shape(place: Path, shape: tuple[int, ...]) -> None:
@@ -131,7 +179,7 @@ def _refuse_not_finite(place: Path, values: Tensor) -> None:
         raise Refusal(f"{place}: {where}: not a finite number", fix)
 
 
-def _read_csv(place: Path, header: Header, label: str) -> _Table:
+def _read_csv(place: Path, header: Header, wish: Wish) -> _Table:
     """Read rows of numbers, separated by commas, semicolons or tabs."""
     with place.open(encoding="utf-8-sig", newline="") as stream:
         try:
@@ -140,61 +188,48 @@ def _read_csv(place: Path, header: Header, label: str) -> _Table:
             stream.seek(0)
             reader = csv.reader(stream, delimiter=max(",;\t", key=first.count))
             rows = ((reader.line_num, row) for row in reader if any(map(str.strip, row)))
-            return _numbers(place, rows, header, label)
+            return _numbers(place, rows, header, wish)
         except UnicodeDecodeError:
             raise Refusal(f"{place}: not UTF-8 text", "save it as a .csv in UTF-8") from None
         except csv.Error as error:
             raise Refusal(f"{place}: line {reader.line_num}: {error}") from None
 
 
-def _numbers(
-    place: Path, rows: Iterator[tuple[int, list[str]]], header: Header, label: str
-) -> _Table:
+def _numbers(place: Path, rows: Iterator[Row], header: Header, wish: Wish) -> _Table:
     """Collect the numbers of all rows, each as long as the first, and the words of the classes."""
     first = next(rows, None)
     if first is None:
         raise Refusal(f"{place}: it holds nothing")
     names = [cell.strip() for cell in first[1]]
-    column = _column(label, names, len(names), place) if label else None
-    numbers = names if column is None else names[:column] + names[column + 1 :]
-    named = header == "yes" or (header == "auto" and not any(map(is_number, numbers)))
+    named = header == "yes" or (header == "auto" and not any(map(is_number, names)))
+    columns = chosen(wish, names if named else None, len(names), place)
     cells, words = packed("d"), list[str]()
     for line, row in rows if named else chain([first], rows):
         if len(row) != len(names):
             fix = "every line needs as many values as the first"
             raise Refusal(f"{place}: line {line}: {len(row)} values, expected {len(names)}", fix)
-        for index, cell in enumerate(row):
-            if index == column:
-                words.append(cell.strip())
-            elif not is_number(cell):
-                raise _no_number(place, line, index, cell)
-            else:
-                cells.append(float(cell))
+        if not all(is_number(row[at]) for at in columns.values):
+            raise bad_cell(place, columns, (line, row), rows)
+        cells.extend(float(row[at]) for at in columns.values)
+        if columns.label is not None:
+            words.append(_class(place, columns, line, row[columns.label]))
         if len(cells) > VALUE_LIMIT:
             raise Refusal(f"{place}: more than the limit of {VALUE_LIMIT} values")
     if not cells:
         raise Refusal(f"{place}: it holds a header and nothing else")
-    values = torch.frombuffer(cells, dtype=torch.float64).reshape(-1, len(numbers)).clone()
+    values = torch.frombuffer(cells, dtype=torch.float64).reshape(-1, len(columns.values)).clone()
     _refuse_shape(place, tuple(values.shape))
-    return _Table(values) if column is None else _Table(values, *numbered(words, place))
+    if columns.label is None:
+        return _Table(values, columns=columns)
+    return _Table(values, *numbered(words, place), columns)
 
 
-def _no_number(place: Path, line: int, column: int, cell: str) -> Refusal:
-    shown = repr(cell.strip()[:40]) if cell.strip() else "an empty cell"
-    fix = "every cell must be a finite number; --set data.header=yes skips the first line"
-    return Refusal(f"{place}: line {line}, column {column + 1}: {shown} is no number", fix)
-
-
-def _column(label: str, names: list[str], count: int, place: Path) -> int:
-    """The index of the column of classes, given by its name or its number from 1."""
-    numbers = [str(number + 1) for number in range(count)]
-    if count < 2:
-        raise ConfigError(f"data.label: {place} has one column, none to spare; leave it out")
-    if label not in names and label not in numbers:
-        choices = [] if any(map(is_number, names)) else names
-        fix = nearest(label, [*choices, *numbers])
-        raise ConfigError(f"data.label: no column is named {label!r}; {fix}")
-    return names.index(label) if label in names else int(label) - 1
+def _class(place: Path, columns: Columns, line: int, cell: str) -> str:
+    """The name of a row's class; a row without one is refused."""
+    if not cell.strip():
+        where = columns.called(columns.label or 0)
+        raise Refusal(f"{place}: line {line}, {where}: no class", "fill it in, or drop the row")
+    return cell.strip()
 
 
 def _rows(part: str, count: int, holdout: float, seed: int, place: Path) -> Tensor:

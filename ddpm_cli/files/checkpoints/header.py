@@ -32,13 +32,25 @@ SCHEDULE = "schedule."  # and of a learned schedule's
 # Tensors of layers that are not trained: random features of the label, running statistics.
 _BUFFERS = {"frequencies", "running_mean", "running_var", "num_batches_tracked"}
 _CHUNK = 1 << 22
+_Numbers = tuple[float, ...] | None
+
+
+class Titles(NamedTuple):
+    """What the columns of a table are called, if anything, and which hold integers alone.
+
+    label: the name of the column that holds the class.
+    """
+
+    columns: tuple[str, ...] | None
+    whole: tuple[bool, ...]
+    label: str | None = None
 
 
 class DataInfo(NamedTuple):
     """What a network was trained on: enough to sample without the data.
 
     mean, std: what normalized arrays, one number for each index of their first axis; None for
-    images, whose values lie in [-1, 1].
+    images, whose values lie in [-1, 1]. titles: what is known of the columns of a table.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +58,7 @@ class DataInfo(NamedTuple):
     frequencies: tuple[float, ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    titles: Titles | None = None
 
     @property
     def is_image(self) -> bool:
@@ -77,6 +90,21 @@ class DataInfo(NamedTuple):
         mean, std = (torch.tensor(v, dtype=torch.float64) for v in (self.mean, self.std))
         restored = x.detach().cpu().double() * std.reshape(wide) + mean.reshape(wide)
         return restored.float()
+
+    def finished(self, x: "Tensor") -> "Tensor":
+        """Samples x [B, ...] as `restore` gives them, but whole where the data hold integers."""
+        import torch
+
+        values = self.restore(x)
+        if self.titles is None or values.ndim != 2:
+            return values
+        return torch.where(torch.tensor(self.titles.whole), values.round(), values)
+
+    def fields(self) -> dict[str, Any]:
+        """What JSON holds of it; of data that are no table as before there were titles."""
+        entries = self._asdict()
+        titles = entries.pop("titles")
+        return entries | ({"titles": titles._asdict()} if titles else {})
 
 
 class Header(NamedTuple):
@@ -116,7 +144,7 @@ class Header(NamedTuple):
             "format": FORMAT,
             "kind": self.kind,
             "config": self.config,
-            "data": self.data._asdict(),
+            "data": self.data.fields(),
             "step": self.step,
             "threads": self.threads,
             "version": self.version,
@@ -223,7 +251,7 @@ def _data(data: dict[str, Any]) -> DataInfo:
     shares = tuple(map(float, data["frequencies"])) if data["frequencies"] else None
     if shares and not (all(0 <= share < math.inf for share in shares) and sum(shares) > 0):
         raise ValueError
-    return DataInfo(shape, classes, shares, *_normalization(data))
+    return DataInfo(shape, classes, shares, *_normalization(data), _titles(data))
 
 
 def _refuse_contradictions(config: Config, info: DataInfo) -> None:
@@ -240,15 +268,28 @@ def _refuse_contradictions(config: Config, info: DataInfo) -> None:
         raise ConfigError("schedule.file: a checkpoint holds the numbers themselves")
 
 
-def _normalization(data: dict[str, Any]) -> tuple[tuple[float, ...], ...]:
-    """Mean and std of arrays; nothing for images and in headers from before there were arrays."""
+def _normalization(data: dict[str, Any]) -> tuple[_Numbers, _Numbers]:
+    """Mean and std of arrays; none for images and in headers from before there were arrays."""
     if data.get("mean") is None:
-        return ()
+        return None, None
     mean, std = (tuple(map(float, data[key])) for key in ("mean", "std"))
     whole = len(mean) == len(std) == data["shape"][0]
     if not whole or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
         raise ValueError
     return mean, std
+
+
+def _titles(data: dict[str, Any]) -> Titles | None:
+    """What a header says of the columns of a table, one entry for each value of a row."""
+    entries = data.get("titles")
+    if entries is None:
+        return None
+    names, label = entries["columns"], entries["label"]
+    columns = tuple(map(str, names)) if names is not None else None
+    whole = tuple(map(bool, entries["whole"]))
+    if any(len(each) != data["shape"][0] for each in (whole, columns) if each is not None):
+        raise ValueError("titles")
+    return Titles(columns, whole, None if label is None else str(label))
 
 
 def _digest(fields: Mapping[str, Any], layout: Mapping[str, Any], tensors: BinaryIO) -> str:

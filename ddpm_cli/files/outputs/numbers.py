@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.files import atomic
+from ddpm_cli.files.checkpoints.header import Titles
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.records import METADATA_KEY, Names, Record, compact
 
@@ -29,8 +30,8 @@ BLOCK = 2**20  # bytes of a piece of CSV
 class Rows:
     """One file of all samples; images are bytes in .npy and .npz, all else is float32.
 
-    .npz and .safetensors hold seeds, classes and provenance as well; .csv names its columns.
-    Without a path, CSV goes to stdout.
+    .npz and .safetensors hold seeds, classes and provenance as well; .csv names its columns, as
+    the table that was learned did (`titles`). Without a path, CSV goes to stdout.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Rows:
         force: bool,
         *,
         are_images: bool = False,
+        titles: Titles | None = None,
     ) -> None:
         self._path, self._shape, self._force = path, (count, *shape), force
+        self._titles = titles or Titles(None, ())
         self._suffix = path.suffix if path else ".csv"
         self._as_bytes = are_images and self._suffix in (".npy", ".npz")
         self._name = "images" if are_images else "samples"
@@ -111,6 +114,8 @@ class Rows:
             rest = {"seeds": np.array(self._seeds, dtype=np.int64)}
             if self._classes:
                 rest["classes"] = np.array(self._classes)
+            if self._titles.columns:
+                rest["columns"] = np.array(self._titles.columns)
             add_arrays(archive, rest | {METADATA_KEY: np.array(json.dumps(about))})
 
     def _safetensors(self, file: Any) -> None:
@@ -127,6 +132,8 @@ class Rows:
             "seeds": compact(self._seeds),
             "classes": self._classes or None,
         }
+        if self._titles.columns:
+            about["columns"] = list(self._titles.columns)
         entries = {METADATA_KEY: json.dumps(about, sort_keys=True)}
         file.write(safetensors.save(tensors, entries))
 
@@ -140,20 +147,28 @@ class Rows:
         count = max(1, BLOCK // (4 * width))
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*(f"x{i + 1}" for i in range(width)), *["class"] * bool(self._classes)])
+        names = self._titles.columns or [f"x{i + 1}" for i in range(width)]
+        writer.writerow([*names, *[self._titles.label or "class"] * bool(self._classes)])
         self._values.seek(0)
         for first in range(0, len(self._seeds), count):
             rows = slice(first, first + count)
             read = self._values.read(4 * width * len(self._seeds[rows]))
             block = np.frombuffer(read, dtype="<f4").reshape(-1, width)
-            # As many digits as bring back the same float32.
-            cells: list[list[str]] = [[*map(str, values)] for values in block]
+            cells = [self._cells(values) for values in block]
             for row, label in zip(cells, self._classes[rows], strict=False):
                 row.append(label)
             writer.writerows(cells)
             yield text.getvalue()
             text.seek(0)
             text.truncate()
+
+    def _cells(self, values: Any) -> list[str]:
+        """A row as text: integers as such, of others as many digits as bring back the float32."""
+        cells = [*map(str, values)]
+        for column, whole in enumerate(self._titles.whole):
+            if whole:
+                cells[column] = str(int(values[column]))
+        return cells
 
 
 def npy_bytes(values: Any) -> bytes:

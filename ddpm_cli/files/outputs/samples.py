@@ -8,8 +8,10 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.header import Titles
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.outputs import numbers, plots
+from ddpm_cli.files.outputs.numbers import Rows
 from ddpm_cli.files.outputs.pictures import FIELDS, PLOT, SHEET, Files, Picture
 from ddpm_cli.files.outputs.targets import (
     LEAST,
@@ -50,12 +52,13 @@ def open_output(
     skip_existing: bool,
     ranks: int = 1,
     is_image: bool = True,
+    titles: Titles | None = None,
 ) -> Output:
     """The output that `place` asks for, checked before any work is done.
 
     "-", x.png (a sheet if there are several), a file of numbers, a folder, or a name with
     {seed}. Several processes (`ranks`) need one that has a file for each image. What is no image
-    has no folder, its .png is a plot, and "-" gives CSV.
+    has no folder, its .png is a plot, and "-" gives CSV, its columns named by `titles`.
     """
     path, names = Path(place), fields(place, FIELDS)
     if names == {"class"}:
@@ -74,7 +77,10 @@ def open_output(
     if skip_existing:
         raise ConfigError(f"--skip-existing: only for many files; {fix}")
     file = None if place == "-" else path
-    return (_images if is_image else _arrays)(file, count, shape, force)
+    if is_image:
+        return _images(file, count, shape, force)
+    rows = Rows(file, count, shape, force, titles=titles)
+    return rows if file is None else _arrays(file, rows, count, shape, force)
 
 
 def _images(path: Path | None, count: int, shape: tuple[int, ...], force: bool) -> Output:
@@ -85,7 +91,7 @@ def _images(path: Path | None, count: int, shape: tuple[int, ...], force: bool) 
         _refuse_suffix(path, [suffix for suffix in numbers.SUFFIXES if suffix != ".csv"])
         refuse_existing(path, force)
         if path.suffix != ".png":
-            rows = numbers.Rows(path, count, shape, force, are_images=True)
+            rows = Rows(path, count, shape, force, are_images=True)
             refuse_too_large(path, rows.size)
             return rows
         refuse_too_large(path, LEAST * (count > SHEET_LIMIT) * count)
@@ -93,11 +99,8 @@ def _images(path: Path | None, count: int, shape: tuple[int, ...], force: bool) 
     return Picture(path, SHEET, force)
 
 
-def _arrays(path: Path | None, count: int, shape: tuple[int, ...], force: bool) -> Output:
-    """All arrays as a plot, or as numbers."""
-    rows = numbers.Rows(path, count, shape, force)
-    if path is None:
-        return rows
+def _arrays(path: Path, rows: Rows, count: int, shape: tuple[int, ...], force: bool) -> Output:
+    """All arrays as a plot, or as numbers, for which `rows` is ready."""
     _refuse_suffix(path, numbers.SUFFIXES)
     refuse_existing(path, force)
     refuse_too_large(path, rows.size)

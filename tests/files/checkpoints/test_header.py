@@ -1,5 +1,6 @@
 """Headers of checkpoints: all that can be known without the tensors, at no cost."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 
 from ddpm_cli.files.checkpoints import checkpoint, header
 from ddpm_cli.files.checkpoints.find import bundled, find
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.header import DataInfo, Titles
 from ddpm_cli.models import build
 from ddpm_cli.settings import catalog, presets
 from ddpm_cli.settings.config import Layer, resolve
@@ -79,3 +80,34 @@ class TestParameters:
         layers = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4))
         shapes = {name: tuple(tensor.shape) for name, tensor in layers.state_dict().items()}
         assert header.parameters(shapes) == sum(p.numel() for p in layers.parameters())
+
+
+class TestTitles:
+    """What is known of the columns of a table; other data have none, as before there were any."""
+
+    def test_they_are_kept(self) -> None:
+        for titles in (Titles(("", "b"), (True, False), "kind"), Titles(None, (False, True))):
+            info = DataInfo((2,), mean=(0.0, 0.0), std=(1.0, 1.0), titles=titles)
+            assert header._titles(json.loads(json.dumps(info.fields()))) == titles
+
+    def test_other_data_have_none(self) -> None:
+        entries = DataInfo((1, 8, 8)).fields()
+        assert "titles" not in entries
+        assert header._titles(entries) is None
+
+    @pytest.mark.parametrize(
+        "titles",
+        [
+            {"columns": ["a"], "whole": [True, True], "label": None},
+            {"columns": None, "whole": [True], "label": None},
+        ],
+    )
+    def test_others_than_the_values_are_refused(self, titles: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="titles"):
+            header._titles({"shape": [2], "titles": titles})
+
+    def test_integers_are_finished_as_such(self) -> None:
+        info = DataInfo((2,), None, None, (0.5, 0.0), (2.0, 1.0), Titles(None, (True, False)))
+        x = torch.tensor([[0.3, 0.3]])
+        assert info.finished(x).tolist() == [[1.0, pytest.approx(0.3)]]
+        assert info.restore(x)[0, 0] == pytest.approx(1.1)
