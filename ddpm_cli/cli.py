@@ -22,9 +22,12 @@ from ddpm_cli.commands import (
     upscale,
 )
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
+from ddpm_cli.settings import peers
 
 _PROBLEM_LIMIT = 6  # problems shown at once
 _PLAIN = (ConfigError, click.UsageError, SystemExit)  # no traceback says more of them
+
+_MODEL = ("-m", "--model")
 
 _EPILOG = """\b
 Environment:
@@ -122,7 +125,7 @@ def explain(error: BaseException) -> tuple[int, list[str]]:
 def _problems(error: ConfigError) -> list[str]:
     shown = [f"Error: {problem}" for problem in error.problems[:_PROBLEM_LIMIT]]
     more = len(error.problems) - len(shown)
-    return [*shown, f"... and {more} more like these"] if more else shown
+    return [*shown, *([f"... and {more} more like these"] if more else error.hints)]
 
 
 def _usage(error: click.UsageError) -> list[str]:
@@ -130,17 +133,45 @@ def _usage(error: click.UsageError) -> list[str]:
     ctx = error.ctx
     if ctx is None:
         return [f"Error: {message}"]
-    if isinstance(ctx.command, click.Group) and message.startswith("No such command"):
-        message += _suggestion(message, ctx.command)
+    if fix := _suggestion(error, message, ctx):
+        message = f"{message.partition('. ')[0].rstrip('.').removesuffix(' integer range')}. {fix}"
     return [f"Error: {message}", f"Try '{ctx.command_path} --help' for help."]
 
 
-def _suggestion(message: str, group: click.Group) -> str:
-    """Suggest a command, which older releases of Click do for options only."""
-    if "Did you mean" in message:
-        return ""
-    fix = nearest(message.split("'")[1], group.commands)
-    return f" {fix[0].upper()}{fix[1:]}"
+def _suggestion(error: click.UsageError, message: str, ctx: click.Context) -> str:
+    """What was meant, if that is known better than Click knows it."""
+    named = message.split("'")[1] if "'" in message else ""
+    if isinstance(ctx.command, click.Group):
+        if isinstance(error, click.NoSuchOption):
+            return f"Options follow the command: ddpm sample {error.option_name}"
+        if meant := peers.verb(named.lower()):
+            return f"Did you mean '{meant}'?"
+        if "Did you mean" in message or not message.startswith("No such command"):
+            return ""
+        fix = nearest(named, ctx.command.commands)  # older releases of Click suggest no commands
+        return fix[0].upper() + fix[1:]
+    if isinstance(error, click.NoSuchOption):
+        known = (flag for option in ctx.command.params for flag in option.opts)
+        if error.option_name in _MODEL and "model" in {p.name for p in ctx.command.params}:
+            return f"The model stands on its own: {ctx.command_path} mnist"
+        meant = peers.option(error.option_name, known)
+        return f"Did you mean '{meant}'?" if meant else ""
+    if "unexpected extra argument" in message:
+        return _unexpected(message.partition("(")[2].rstrip(")."), ctx)
+    return ""
+
+
+def _unexpected(words: str, ctx: click.Context) -> str:
+    """Where words belong that stand on their own on a command line."""
+    bare = [item for item in ctx.params.get("assignments") or () if "=" not in item]
+    if bare:
+        return f"Write --set {bare[0]}={words.split()[0]}"
+    if ctx.info_name == "train":
+        return f"Data are a setting: --set data.name=folder --set data.path={words.split()[0]}"
+    flags = {flag for option in ctx.command.params for flag in option.opts}
+    if "--init" in flags:
+        return f"To start from an image: --init {words.split()[0]} --at 40%"
+    return ""
 
 
 def _failure(error: BaseException) -> list[str]:

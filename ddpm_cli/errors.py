@@ -1,6 +1,6 @@
 """The failures a user can cause: each is one `Error: FILE or KEY: what` line with its fix."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -21,14 +21,18 @@ class Refusal(Exception):
 
 
 class ConfigError(ValueError):
-    """Settings or arguments are wrong (exit 2): every problem is one line, `KEY: what; fix`."""
+    """Settings or arguments are wrong (exit 2): every problem is one line, `KEY: what; fix`.
+
+    hints: up to two lines more of a single problem, where its fix takes them.
+    """
 
     exit_code = 2
 
-    def __init__(self, *problems: str) -> None:
+    def __init__(self, *problems: str, hints: Sequence[str] = ()) -> None:
         super().__init__(*problems)
         self.problems = tuple(map(one_line, problems))
-        self.message = "\n".join(self.problems)
+        self.hints = tuple(map(one_line, hints))
+        self.message = "\n".join(self.problems + self.hints)
 
     def __str__(self) -> str:
         return self.message

@@ -19,6 +19,7 @@ FLOORS = (
     {"errors", "signals"},
     {"console"},
     {"failures"},
+    {"foreign"},
     {"settings"},
     {"hardware"},
     {"diffusion", "networks"},
@@ -57,7 +58,7 @@ HEAVY = {
 OPTIONAL = {"matplotlib", "torchdiffeq", "open_clip", "huggingface_hub"}
 LIGHT_PARTS = {
     "cli", "commands", "__main__", "__init__", "options", "settings", "errors", "signals",
-    "console", "failures",
+    "console", "failures", "foreign",
 }  # fmt: skip
 
 

@@ -21,6 +21,9 @@ ELSEWHERE = {
     "commands/test_info.py": "files/checkpoints/find",
     "commands/test_inpaint.py": "files/images/canvas files/images/masks",
     "commands/test_nll.py": "files/outputs/curves pipelines/meter pipelines/rows",
+    "commands/test_refusals.py": (
+        "data/no_classes data/no_images files/images/tiff foreign/kinds foreign/signs"
+    ),
     "commands/test_selftest.py": "evaluation/oracles hardware",
     "commands/test_upscale.py": "pipelines/restorer",
     "data/sets/test_arrays.py": "pipelines/train_checks",

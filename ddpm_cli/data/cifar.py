@@ -1,5 +1,6 @@
 """CIFAR-10 and CIFAR-100: the binary version, or torchvision's, whose check sums it verifies."""
 
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,9 +58,22 @@ def cifar(version: Version, split: Split, folder: Path, *, download: bool) -> Im
         if all(file.is_file() for file in files):
             return _binary(version, files, place / version.names)
     if not download and not (folder / version.pickled).is_dir():
-        what = f"{folder}: neither {version.binary} nor {version.pickled} is in it"
-        raise Refusal(what, "Name another folder (data.path), or add --set data.download=true.")
+        raise _nothing(version, folder)
     return _pickled(version, split, folder, download)
+
+
+def _nothing(version: Version, folder: Path) -> Refusal:
+    """The refusal of a folder without the data, or with them under another name."""
+    what = f"{folder}: neither {version.binary} nor {version.pickled} is in it"
+    place = shlex.quote(str(folder))
+    packed = sorted(folder.glob(f"cifar-{version.classes}-*.tar.gz"))
+    if packed:
+        unpack = f"tar xf {shlex.quote(str(packed[0]))} -C {place}"
+        return Refusal(what, f"They are packed in {packed[0].name}; unpack it: {unpack}")
+    if any((folder / name).is_file() for name in ("data_batch_1", "train")):
+        why = "The Python version is in it, whose folder must be called so; from where it lies:"
+        return Refusal(what, f"{why} mv {place} {version.pickled}, with data.path=.")
+    return Refusal(what, "Name another folder (data.path), or add --set data.download=true.")
 
 
 def _binary(version: Version, files: list[Path], names: Path) -> ImageSet:

@@ -98,7 +98,8 @@ def _rows(data: bytes, place: str) -> Iterator[tuple[int, str, str]]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise Refusal(f"{place}: line {line}: not UTF-8 text", "save it in UTF-8") from None
+        fix = f"save it in UTF-8; of Windows' own: iconv -f cp1252 -t utf-8 {place} > utf8.csv"
+        raise Refusal(f"{place}: line {line}: not UTF-8 text", fix) from None
     first = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

@@ -17,10 +17,16 @@ from torch import Tensor
 
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.errors import Refusal
+from ddpm_cli.foreign import telling
 
 UNSIGNED_BYTE = 8
 BYTE_LIMIT = 2**29
 RATIO = 1032  # deflate cannot expand more than this
+# What to say where images are given as labels, or the other way round.
+EXCHANGED = {
+    (UNSIGNED_BYTE, 1, 3): ["these are labels: give them as data.labels, images as data.images"],
+    (UNSIGNED_BYTE, 3, 1): ["these are images: give them as data.images, labels as data.labels"],
+}
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -37,6 +43,10 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
             stream.seek(0)
             with gzip.open(stream) as unpacked:
                 return _read(unpacked, path, dimensions, size * RATIO)  # type: ignore[arg-type]
+    except FileNotFoundError as error:
+        fix = f"paths begin in {Path.cwd()}"
+        told = telling.address(path, "data")
+        raise told.refusal(path) if told else Refusal(f"{path}: {error.strerror}", fix) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Refusal(f"{path}: damaged gzip file: {error}") from error
     except OSError as error:
@@ -69,10 +79,12 @@ def _read(stream: BinaryIO, path: Path, dimensions: int, most: int) -> Tensor:
 def _header(stream: BinaryIO, path: Path, dimensions: int) -> tuple[int, ...]:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise Refusal(f"{path}: not an IDX file")
+        told = telling.told(path, "data")
+        raise told.refusal(path, "no IDX file") if told else Refusal(f"{path}: not an IDX file")
     if magic[2] != UNSIGNED_BYTE or magic[3] != dimensions:
         kind = f"type {magic[2]:#04x} with {magic[3]} dimensions"
-        raise Refusal(f"{path}: {kind}; expected type 0x08 (bytes) with {dimensions}")
+        what = f"{path}: {kind}; expected type 0x08 (bytes) with {dimensions}"
+        raise Refusal(what, *EXCHANGED.get((magic[2], magic[3], dimensions), ()))
     sizes = stream.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
         raise Refusal(f"{path}: truncated: the header is cut")

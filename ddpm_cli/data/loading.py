@@ -174,12 +174,23 @@ def _reason(place: str, error: Refusal | OSError) -> str:
 
 
 def _refused(bad: list[str], count: int) -> Refusal:
-    """List the bad files with what is wrong with each, the first in the first line."""
+    """List the bad files with what is wrong with each, the first in the first line.
+
+    Where all are bad, most often for one reason, it and the way out are said once.
+    """
+    first, *hints = bad[0].splitlines()
+    if len(bad) == count:
+        return Refusal(first, f"none of the {count} files can be read", *_joined(hints))
     rest = f"{len(bad)} of {count} files are unreadable"
     if len(bad) > 1:
+        others = [problem.splitlines()[0] for problem in bad[1:NAMED]]
         more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        rest += ", also " + "; ".join(bad[1:NAMED]) + more
-    return Refusal(bad[0], rest, f"Remove what is unreadable, or {SKIP}.")
+        rest += ", also " + "; ".join(others) + more
+    return Refusal(first, rest, f"Remove what is unreadable, or {SKIP}.")
+
+
+def _joined(hints: Sequence[str]) -> list[str]:
+    return [" ".join(hints)] if hints else []
 
 
 def _refuse_sizes(sizes: dict[int, Size], size: Size, places: list[str], wish: Wish) -> None:

@@ -7,8 +7,11 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from ddpm_cli.data import no_images
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.images.opening import BYTE_LIMIT, SUFFIXES, is_image_name
+from ddpm_cli.files.images.opening import BYTE_LIMIT, is_image_name
+from ddpm_cli.foreign import telling
+from ddpm_cli.foreign.kinds import ZIP
 
 
 class Files(Protocol):
@@ -42,11 +45,19 @@ class Folder:
         try:
             if not stat.S_ISDIR(root.stat().st_mode):
                 fix = "give its folder, or set data.name=archive for a zip file"
-                raise Refusal(f"{root}: not a folder; {fix}")
+                told = telling.told(root, "data")
+                raise (
+                    told.refusal(root, "no folder")
+                    if told
+                    else Refusal(f"{root}: not a folder; {fix}")
+                )
             self.names = tuple(sorted(_walk(root)))
+        except FileNotFoundError as error:
+            raise _missing(root) from error
         except (OSError, ValueError) as error:
             raise _unreadable(root, error) from error
-        _refuse_none(self.names, root)
+        if not self.names:
+            raise no_images.in_folder(root)
 
     def open(self, name: str) -> BinaryIO:
         """Open one file; the caller closes it."""
@@ -87,11 +98,17 @@ class Archive:
             entries = self._opened().infolist()
         except Refusal:
             raise
+        except FileNotFoundError as error:
+            raise _missing(path) from error
         except Exception as error:  # zipfile raises struct.error, ValueError, ... on damage
-            raise _unreadable(path, error) from error
+            told = telling.told(path, "data")
+            if told is not None and told.what != ZIP.name:
+                raise told.refusal(path, "no zip file") from error
+            raise _damaged(path, error) from error
         self._entries = {entry.filename: entry for entry in entries}
         self.names = tuple(sorted(filter(is_image_name, self._entries)))
-        _refuse_none(self.names, path)
+        if not self.names:
+            raise no_images.in_archive(path, tuple(self._entries), self._read)
 
     def open(self, name: str) -> BinaryIO:
         """Unpack one entry into memory, up to the limit of an image file."""
@@ -163,9 +180,18 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _refuse_none(names: tuple[str, ...], place: Path) -> None:
-    if not names:
-        raise Refusal(f"{place}: no images in it", f"File names must end in {' '.join(SUFFIXES)}")
+def _missing(place: Path) -> Refusal:
+    """The refusal of a path where nothing is."""
+    if told := telling.address(place, "data") or telling.repository(place, "data"):
+        return told.refusal(place)
+    return Refusal(f"{place}: No such file or directory", f"paths begin in {Path.cwd()}")
+
+
+def _damaged(place: Path, error: Exception) -> Refusal:
+    """The refusal of what begins as a zip file, or as nothing that is known."""
+    if telling.kind(place) != ZIP:
+        return _unreadable(place, error)
+    return Refusal(f"{place}: a zip file that is cut or damaged", "copy or download it again")
 
 
 def _refuse_large(place: str, size: int) -> None:

@@ -1,6 +1,7 @@
 """Decide from the names of image files which are for training and what class each has."""
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -38,7 +39,7 @@ def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arran
         chosen = [name for name in inner if (inner[name] in held) == (split == "test")]
     if not chosen:
         what = f"{files.root}: none of its {len(inner)} images is for {split}"
-        raise Refusal(what, f"Change data.holdout (now {holdout}), the share that is for test.")
+        raise Refusal(what, _share(len(inner), holdout))
     if labels == "csv":
         by_name, listed = read(files)
         return Arrangement(chosen, [by_name[name] for name in chosen], listed)
@@ -46,6 +47,14 @@ def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arran
     numbers = {label: number for number, label in enumerate(classes)}
     chosen_labels = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]
     return Arrangement(chosen, chosen_labels, classes or None)
+
+
+def _share(count: int, holdout: float) -> str:
+    """Which share for test leaves images on both sides."""
+    if count < 2:
+        return "Training takes one image or more, and one more to test (data.holdout)."
+    usual = max(0.05, math.ceil(100 / count) / 100)
+    return f"The share for test is data.holdout={holdout:g}: --set data.holdout={usual:g}"
 
 
 def _without_common_folders(names: Sequence[str]) -> list[str]:

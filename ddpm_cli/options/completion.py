@@ -6,8 +6,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from ddpm_cli.errors import nearest
-from ddpm_cli.settings import catalog, presets, recipes
+from ddpm_cli.settings import catalog, peers, presets, recipes
 
 
 class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
@@ -22,7 +21,8 @@ class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
         name = catalog.canonical(str(value))
         choices = [*self._summaries()]
         if name not in choices:
-            self.fail(f"no {self.kind} is named {value!r}; {nearest(name, choices)}", param, ctx)
+            fix = peers.component(self.kind, str(value), choices)
+            self.fail(f"no {self.kind} is named {value!r}; {fix}", param, ctx)
         return name
 
     def shell_complete(

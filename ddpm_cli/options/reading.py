@@ -38,12 +38,23 @@ def layers(
     assignments["ENVIRONMENT"] += _environment_assignments()
     stack = [] if header is None else [header]
     if ctx.params.get("preset"):
-        stack += presets.layers(ctx.params["preset"])
+        stack += _preset(ctx)
     if ctx.params.get("config_file"):
         stack += presets.file_layers(ctx.params["config_file"])
     stack.append(Layer("the environment", config.merge(assignments["ENVIRONMENT"])))
     stack.append(Layer("the command line", config.merge(assignments["COMMANDLINE"])))
     return recipes.expand([layer for layer in stack if layer.values])
+
+
+def _preset(ctx: click.Context) -> list[Layer]:
+    """The layers of the preset; a problem names the variable that it comes from."""
+    try:
+        return presets.layers(ctx.params["preset"])
+    except ConfigError as error:
+        if ctx.get_parameter_source("preset") != ParameterSource.ENVIRONMENT:
+            raise
+        problems = (f"DDPM_PRESET: {problem}" for problem in error.problems)
+        raise ConfigError(*problems) from None
 
 
 def _environment_assignments() -> list[dict[str, Any]]:

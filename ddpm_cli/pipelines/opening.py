@@ -36,14 +36,19 @@ class Opened(NamedTuple):
 def refuse_classifier(header: Header, name: str) -> None:
     """Refuse to draw with a model that only tells classes apart."""
     if header.task == CLASSIFIER:
-        raise Refusal(f"{name}: a classifier, which draws nothing; ddpm guide --classifier {name}")
+        what = f"{name}: a classifier, which draws nothing"
+        raise Refusal(
+            what, f"it guides a model that draws: ddpm guide --classifier {name} --class 0"
+        )
 
 
 def refuse_conditional(header: Header, name: str) -> None:
     """Refuse to sample from a model that needs to be given an image, or that draws none."""
     refuse_classifier(header, name)
     if header.task:
-        raise Refusal(f"{name}: a model for {header.task}, given an image", f"ddpm {header.task}")
+        what = f"{name}: a model for {header.task}, which is given an image"
+        mask = " --mask left,top,right,bottom" * (header.task == INPAINT)
+        raise Refusal(what, f"ddpm {header.task} IMAGE.png{mask} -m {name}")
 
 
 def chosen(
@@ -138,7 +143,8 @@ def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
     def suited(header: Header, name: str) -> None:
         refuse_classifier(header, name)
         if header.task not in ("", INPAINT):
-            raise Refusal(f"{name}: a model for {header.task}", "choose one for inpaint with -m")
+            fix = f"choose one for inpaint, or an unconditional one: -m {find.DEFAULT}-{INPAINT}"
+            raise Refusal(f"{name}: a model for {header.task}, not for inpaint", fix)
         if method == "model" and not header.task:
             fix = "use replace, or a model of ddpm train --preset mnist-inpaint"
             raise ConfigError(f"--method model: {name} was not trained to fill holes; {fix}")
@@ -174,6 +180,11 @@ def restoring(request: Upscale, known: Known | None = None) -> Opened:
     """
     use = request.use
     place, header = restorer(use.model, request.method, request.task, known)
+    if not header.data.is_image:
+        shape = "x".join(map(str, header.data.shape))
+        raise Refusal(
+            f"{place.name}: it makes arrays {shape}, no images", "choose another with -m"
+        )
     refuse_noise(max(request.noises), header)
     layer = operator(header, request.task, request.factor)
     config = settled(place, header, use.layers, [layer], free=["operator"])

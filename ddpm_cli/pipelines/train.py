@@ -29,6 +29,7 @@ from ddpm_cli.pipelines.train_checks import (
     refuse_idle,
     refuse_unsuited,
     refuse_untrainable,
+    warn_of_warmup,
     warn_of_workers,
 )
 from ddpm_cli.settings.checks import CLASSIFIER, purpose
@@ -105,6 +106,8 @@ def _continued(
     refuse_unsuited(config, materials.sets.train)
     if not header:
         refuse_idle(config, materials.info)
+    if place.leads:
+        warn_of_warmup(config)
     warn_of_workers(config, place)
     dtype = str(compute.dtype).removeprefix("torch.")
     data = describe(materials.sets.train)

@@ -3,6 +3,7 @@
 import os
 
 from ddpm_cli import console
+from ddpm_cli.data import no_classes
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -39,10 +40,24 @@ def refuse_unsuited(config: Config, data: Data) -> None:
             )
 
 
+def warn_of_warmup(config: Config) -> None:
+    """Warn of a run that ends before its learning rate is reached."""
+    steps, warmup = config["train"]["steps"], config["train"]["warmup"]
+    if warmup >= steps:
+        what = (
+            f"train.warmup: {warmup} steps, but the run ends at {steps}, where the learning rate"
+        )
+        fix = f"--set train.warmup={steps // 10} warms up for a tenth"
+        console.warn(f"{what} is {steps / warmup:.0%} of train.lr; {fix}")
+
+
 def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
     _refuse_classifier(config, info)
     count, have = checks.classes(config), len(info.classes or ())
+    if count and not have and (hints := no_classes.ways(config["data"])):
+        what = f"network.classes: {count} asked for, but the data have no classes"
+        raise ConfigError(f"{what}; train without: --set network.classes=0", hints=hints)
     if count and count != have:
         raise ConfigError(
             f"network.classes: {count} asked for, but the data has {have}; "

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ddpm_cli.errors import ConfigError, nearest
-from ddpm_cli.settings import catalog, code_names
+from ddpm_cli.settings import catalog, code_names, peers
 from ddpm_cli.settings.catalog import Component, Kind
 
 Config = dict[str, Any]
@@ -101,8 +101,14 @@ def _overlay(tables: dict[str, Any], layer: Layer, problems: list[str]) -> None:
         elif table in (*TABLES, "summary"):
             problems.append(f"{table}: {_shown(value)} does not fit; {_form(table)}")
         else:
-            fix = nearest(table, TABLES)
-            problems.append(f"{table}: unknown table{_origin(layer.source)}; {fix}")
+            problems.append(_unknown(table, layer.source))
+
+
+def _unknown(table: str, source: str) -> str:
+    """The problem of a table that there is not, most often a key without its table."""
+    if meant := peers.key(table):
+        return f"{table}: no table{_origin(source)}; did you mean {meant}?"
+    return f"{table}: unknown table{_origin(source)}; {nearest(table, TABLES)}"
 
 
 def _settings(values: Mapping[str, Any], source: str) -> dict[str, _Setting]:
@@ -155,7 +161,8 @@ def _complete(
                 problems.append(f"{what}; give {component.knobs[key].kind}")
         elif key != "name" or table in catalog.FIXED:
             owner = "" if table in catalog.FIXED else f" for {component.name}"
-            fix = nearest(key, component.knobs)
+            meant = peers.key(key)
+            fix = f"did you mean {meant}?" if meant else nearest(key, component.knobs)
             problems.append(f"{path}.{key}: unknown key{owner}{_origin(source)}; {fix}")
     return complete
 
@@ -171,7 +178,7 @@ def _component(
     value, source = settings["name"]
     name = catalog.canonical(str(value))
     if name not in catalog.names(table):
-        fix = nearest(name, catalog.names(table))
+        fix = peers.component(table, str(value), catalog.names(table))
         problems.append(
             f"{path}.name: no {table} is named {_shown(value)}{_origin(source)}; {fix}"
         )

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +71,17 @@ def find(name: str) -> Path:
             path = folder / f"{name}.toml"
             if path.is_file():
                 return path
-    raise ConfigError(f"preset {name!r}: there is none of this name; {nearest(name, names())}")
+    what = f"preset {name!r}: there is none of this name"
+    if _is_file(name):
+        raise ConfigError(f"{what}; a file goes with --config {shlex.quote(name)}")
+    raise ConfigError(f"{what}; {nearest(name, names())}")
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a name that is too long, or with a NUL
+        return False
 
 
 def _chain(path: Path, seen: tuple[str, ...]) -> Iterator[Layer]:

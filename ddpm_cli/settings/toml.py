@@ -9,6 +9,8 @@ from typing import Any
 import tomli
 
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.foreign import telling
+from ddpm_cli.foreign.kinds import PLAIN_TEXTS
 from ddpm_cli.settings.config import ARRAYS, TABLES
 
 SIZE_LIMIT = 2**20  # bytes of a configuration file
@@ -20,7 +22,8 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
         return tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        raise ConfigError(f"{source}:{error.lineno}: {error.msg}") from None
+        fix = "; write Windows paths as 'C:\\data' or with /" if "'\\'" in error.msg else ""
+        raise ConfigError(f"{source}:{error.lineno}: {error.msg}{fix}") from None
     except RecursionError:
         raise ConfigError(f"{source}: nested too deeply") from None
     except ValueError as error:  # integers with thousands of digits
@@ -31,6 +34,16 @@ def read_file(path: Path) -> dict[str, Any]:
     """Read a TOML file of at most 1 MiB."""
     with path.open("rb") as file:
         data = file.read(SIZE_LIMIT + 1)
+    try:
+        return _read(data, path)
+    except ConfigError:
+        told = telling.told(path, "settings")
+        if told is None or told.what in PLAIN_TEXTS:
+            raise
+        raise ConfigError(f"{path}: {told.what}, no configuration; {told.way}") from None
+
+
+def _read(data: bytes, path: Path) -> dict[str, Any]:
     if len(data) > SIZE_LIMIT:
         raise ConfigError(f"{path}: larger than {SIZE_LIMIT} bytes; this is no configuration")
     try:

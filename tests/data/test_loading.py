@@ -93,8 +93,14 @@ def test_corrupt_files_are_all_named(kind: str, memory: int, tmp_path: Path) -> 
 
 def test_of_many_corrupt_files_five_are_named(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="; and 15 more") as refused:
-        opened("folder", tmp_path, dict.fromkeys(FLAT, b""), holdout=0)
+        opened("folder", tmp_path, {**dict.fromkeys(FLAT, b""), "a.png": picture(0)}, holdout=0)
     assert refused.value.message.count("empty file") == 5
+
+
+def test_files_that_are_all_corrupt_are_not_to_be_skipped(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="none of the 20 files can be read") as refused:
+        opened("folder", tmp_path, dict.fromkeys(FLAT, b""), holdout=0, skip_corrupt=True)
+    assert "skip_corrupt" not in refused.value.message
 
 
 @KINDS

@@ -10,6 +10,7 @@ from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.loading import Wish, file_set
 from ddpm_cli.data.sources import Archive, Folder
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.foreign import telling
 from ddpm_cli.settings.knobs import Fraction, Index, Side
 
 Split = Literal["train", "test"]
@@ -37,7 +38,7 @@ def mnist(split: Split, *, path: str = "") -> ImageSet:
     """
     folder = _path(path) if path else BUNDLED
     if not _holds_idx(folder):
-        raise Refusal(f"{folder}: the four IDX files of MNIST are not in it")
+        raise _no_mnist(folder)
     return _mnist_like(split, folder, DIGITS)
 
 
@@ -148,6 +149,17 @@ def _path(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise Refusal(f"{text}: {error}; write the path in full") from error
+
+
+def _no_mnist(place: Path) -> Refusal:
+    """The refusal of a path for MNIST that means other data, as data.name was forgotten."""
+    what = f"{place}: the four IDX files of MNIST, the usual data, are not in it"
+    told = telling.told(place, "data") or telling.address(place, "data")
+    if told is not None:
+        return Refusal(what, f"it is {told.what}: {told.way}")
+    if not place.is_dir():
+        return Refusal(f"{what}; there is no such folder", f"paths begin in {Path.cwd()}")
+    return Refusal(what, "for a folder of your own images add --set data.name=folder")
 
 
 def _cache() -> Path:

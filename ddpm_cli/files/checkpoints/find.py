@@ -1,11 +1,13 @@
 """Which checkpoint -m means: a file, a run folder, the name of a run or of a bundled model."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files.checkpoints.header import read_header
+from ddpm_cli.foreign import telling
 
 BUNDLED = Path(__file__).parents[2] / "assets"
 RUNS = Path("runs")
@@ -43,10 +45,17 @@ def find(model: str | None, task: str = "") -> Place:
     if (RUNS / model / "model.safetensors").is_file():
         return Place(RUNS / model / "model.safetensors", model)
     if path.is_dir():
-        raise Refusal(f"{model}: no model.safetensors is in this folder", "train one with -o")
+        if known := telling.folder(path):
+            raise known.refusal(model)
+        fix = f"ddpm train -o {shlex.quote(model)} trains one there"
+        raise Refusal(f"{model}: no model.safetensors is in this folder", fix)
+    if known := telling.address(model, "model") or telling.repository(model, "model"):
+        raise known.refusal(model)
     runs = [path.parent.name for path in RUNS.glob("*/model.safetensors")]
-    known = list(dict.fromkeys(runs + bundled()))
-    raise Refusal(f"{model}: no such file, run or bundled model", nearest(model, known))
+    names = list(dict.fromkeys(runs + bundled()))
+    stem = model.removesuffix(".safetensors")
+    fix = f"type -m {stem}" if stem in names else nearest(model, names)
+    raise Refusal(f"{model}: no such file, run or bundled model", fix)
 
 
 def newest_runs(root: Path) -> list[Path]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from ddpm_cli import __version__
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import tensor_file
+from ddpm_cli.foreign import telling
+from ddpm_cli.foreign.kinds import SAFETENSORS
 from ddpm_cli.settings.checks import purpose
 from ddpm_cli.settings.config import Config, Layer, from_json
 
@@ -197,15 +199,24 @@ def corrupt(path: Path, why: object) -> Refusal:
     return Refusal(f"{path}: corrupt: {why}")
 
 
+def _unreadable(path: Path, error: ValueError) -> Refusal:
+    """The refusal of a file of another kind, or of a checkpoint that is damaged."""
+    told = telling.told(path, "model")
+    if told is None or told.what == SAFETENSORS.name:
+        return Refusal(*corrupt(path, error).args, "copy or download it again, it may be cut")
+    return told.refusal(path, "no ddpm checkpoint")
+
+
 def _fields(path: Path, file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
     """Where the tensors of a checkpoint lie, and the entries of its header."""
     try:
         layout, metadata = tensor_file.read(file)
     except ValueError as error:
-        raise corrupt(path, error) from None
+        raise _unreadable(path, error) from None
     if ENTRY not in metadata:
-        why = "it is a safetensors file of another program"
-        raise Refusal(f"{path}: no ddpm checkpoint: {why}")
+        family = telling.family(layout)
+        what = f"{SAFETENSORS.name} of another program{family and ', as of '}{family}"
+        raise Refusal(f"{path}: no ddpm checkpoint: {what}", SAFETENSORS.model)
     try:
         fields = json.loads(metadata[ENTRY])
         number = fields["format"]

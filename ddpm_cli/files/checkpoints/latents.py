@@ -4,6 +4,7 @@ A checkpoint of kind "latents": its configuration is the one that they were made
 """
 
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.header import Header, read_header
+from ddpm_cli.foreign import telling
+from ddpm_cli.foreign.kinds import IMAGE
 from ddpm_cli.settings.config import SAMPLING, Layer
 
 if TYPE_CHECKING:
@@ -68,6 +71,9 @@ def load(path: Path) -> Latents:
 
     fix = "give what ddpm encode -o FILE wrote"
     if path.suffix != ".safetensors":
+        told = telling.told(path, "image")
+        if told is not None and told.what == IMAGE.name:
+            fix = f"to start from an image: --init {shlex.quote(str(path))} --at 40%"
         raise Refusal(f"{path}: no latents, which end in .safetensors; {fix}")
     header, tensors = checkpoint.load(path)
     if header.kind != KIND or header.fitted is None:

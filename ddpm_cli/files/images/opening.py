@@ -10,6 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files.images import tiff
+from ddpm_cli.foreign import telling
+from ddpm_cli.foreign.kinds import IMAGE
+from ddpm_cli.foreign.signs import HEAD
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,16 +43,19 @@ def opened(source: Readable, name: str = "") -> "Iterator[tuple[Image.Image, str
     try:
         with warnings.catch_warnings(), bounded(source, name) as stream:
             warnings.simplefilter("ignore")
-            with Image.open(stream, formats=FORMATS) as image:
+            try:
+                image = Image.open(stream, formats=FORMATS)
+            except UnidentifiedImageError as error:
+                raise _foreign(stream, name) from error
+            with image:
                 _accept_size(image, name)
                 yield image, name
     except Refusal:
         raise
+    except FileNotFoundError as error:
+        raise _missing(name, error) from error
     except Image.DecompressionBombError as error:
         raise _too_large(name) from error
-    except UnidentifiedImageError as error:
-        formats = ", ".join(FORMATS)
-        raise Refusal(f"{name}: not an image that can be read; one of {formats}") from error
     except MemoryError as error:
         raise Refusal(f"{name}: not enough memory to decode this image") from error
     except Exception as error:  # decoders raise SyntaxError, struct.error, zlib.error, ...
@@ -65,6 +72,26 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"damaged image: {error}" if str(error) else "damaged image"
+
+
+def _missing(name: str, error: FileNotFoundError) -> Refusal:
+    """The refusal of a path where nothing is."""
+    told = telling.address(name, "image")
+    return told.refusal(name) if told else Refusal(f"{name}: {error.strerror}")
+
+
+def _foreign(stream: BinaryIO, name: str) -> Refusal:
+    """The refusal of a file that Pillow does not know."""
+    stream.seek(0)
+    told = telling.told_of(stream.read(HEAD), "image", name)
+    if told is not None and told.what != IMAGE.name:
+        return told.refusal(name, "no image")
+    if count := tiff.bands(stream):
+        what = f"{name}: a TIFF with {count} values a pixel; images have 1 to 4"
+        fix = "Save all images as one array [N,C,H,W] with numpy.save('FILE.npy', ...),"
+        return Refusal(what, fix, "then --set data.name=array --set data.path=FILE.npy")
+    formats = ", ".join(FORMATS)
+    return Refusal(f"{name}: not an image that can be read; one of {formats}")
 
 
 @contextmanager
@@ -103,4 +130,5 @@ def _accept_size(image: "Image.Image", name: str) -> None:
 
 
 def _too_large(name: str, size: str = "") -> Refusal:
-    return Refusal(f"{name}: too many pixels{size}; the limit is {PIXEL_LIMIT}, make it smaller")
+    fix = "make it smaller: magick FILE -resize 4000x4000 smaller.png"
+    return Refusal(f"{name}: too many pixels{size}; the limit is {PIXEL_LIMIT}", fix)

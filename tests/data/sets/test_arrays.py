@@ -92,7 +92,7 @@ class TestBadFiles:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "it holds nothing"),
+            ("", "an empty file"),
             ("\n\n", "it holds nothing"),
             ("a,b\n", "a header and nothing else"),
             ("1,2\n3\n", "line 2: 1 values, expected 2"),
@@ -155,7 +155,7 @@ class TestBadFiles:
             array("train", path=str(path))
         for cut in (0, 5, 20, len(data) - 1):
             path.write_bytes(data[:cut])
-            with pytest.raises(Refusal, match=r"a\.npy: no readable \.npy file"):
+            with pytest.raises(Refusal, match=r"a\.npy: (no readable \.npy|an empty) file"):
                 array("train", path=str(path))
 
     def test_huge_files_are_not_read(self, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class TestDamage:
     def test_truncated(self, size: float, model: Path) -> None:
         whole = model.read_bytes()
         model.write_bytes(whole[: int(size * len(whole)) if 0 < size < 1 else int(size)])
-        refused(model, "corrupt")
+        refused(model, "corrupt" if size else "an empty file")
 
     @pytest.mark.parametrize("extra", [b"\0", b"x" * 8, b"PK\x03\x04" + bytes(1000)])
     def test_appended(self, extra: bytes, model: Path) -> None:

@@ -294,7 +294,7 @@ def test_damage_is_refused_by_name_without_decoding(what: str, tmp_path: Path) -
     path.write_bytes(DAMAGED[what])
     with pytest.raises(Refusal, match=r"some image\.png: ") as refused:
         images.open_image(path)
-    assert "\n" not in refused.value.message
+    assert len(refused.value.message.splitlines()) <= 2
     assert refused.value.exit_code == 1
     if "squared" in what or "by" in what.split():
         assert "16777216" in refused.value.message

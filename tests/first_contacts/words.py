@@ -1,0 +1,68 @@
+"""Settings and words on the command line, as other programs would have them."""
+
+import foreign_files as make
+
+from first_contacts import G, Row, settings
+
+SETTINGS = [
+    settings("c.yaml", make.YAML, "a YAML file|TOML|> my.toml"),
+    settings("c.toml", b"train:\n  lr: 1\n", "a YAML file|TOML"),
+    settings("c.json", b'{"train": {"lr": 1}}', "a JSON file|TOML"),
+    settings("c.toml", make.PAGE, "a web page"),
+    settings("c.toml", "[train]\nlr = 1\n".encode("utf-16"), "text in UTF-16|iconv -f utf-16"),
+    settings("c.toml", b'[data]\npath = "C:\\data\\new"\n', "c.toml:2|write Windows paths as 'C:"),
+    settings("c.png", G, "an image, no configuration|ddpm info c.png --command"),
+    settings("m.safetensors", make.safetensors(["a"]), "a safetensors file|--toml"),
+    settings("c.py", b"lr = 1e-3\n", "lr: no table|did you mean train.lr?"),
+    Row(
+        {"c.toml": b"[train]\nlr = 1e-3\n"}, "train --preset c.toml", 2,
+        "a file goes with --config c.toml", "choose from",
+    ),
+    Row({}, "train --config nosuch.toml", 1, "nosuch.toml: No such file"),
+    Row({}, "train --set lr=1e-3", 2, "did you mean train.lr?", "unknown table"),
+    Row({}, "train --set train.lr 1e-3", 2, "Write --set train.lr=1e-3"),
+    Row({}, "train --set batch_size=8", 2, "did you mean train.batch?"),
+    Row({}, "train --set train.learning_rate=1", 2, "did you mean train.lr?"),
+    Row({}, "train --set epochs=3", 2, "did you mean train.steps?"),
+    Row({}, "train --set image_size=64", 2, "did you mean data.size?"),
+    Row(
+        {}, "train --set num_train_timesteps=10", 2, "did you mean schedule.steps?", "constraints",
+    ),
+    Row({}, "train --batch-size 8", 2, "Did you mean '--batch'?"),
+    Row({}, "train --learning-rate 1e-3", 2, "Did you mean '--lr'?"),
+    Row({}, "train --data cats", 2, "--set data.name=folder --set data.path="),
+    Row({}, "train cats", 2, "--set data.name=folder --set data.path=cats"),
+    Row({}, "sample cat.png", 2, "--init cat.png --at 40%"),
+    Row({}, "sample --num-samples 3", 2, "Did you mean '-n'?", "sampler"),
+    Row({}, "sample --cfg-scale 3", 2, "--set guidance.scale=", "sampler"),
+    Row({}, "sample --num-inference-steps 3", 2, "Did you mean '--steps'?"),
+    Row({}, "sample --ckpt x", 2, "Did you mean '-m'?", "count"),
+    Row({}, "sample --output-dir x", 2, "Did you mean '-o'?"),
+    Row({}, "sample --seed -1", 2, "-1 is not in the range"),
+    Row({}, "sample --seed random", 2, "'random' is not a valid integer"),
+    Row({}, "sample --sampler DDIM", 2, "did you mean ddim?"),
+    Row({}, "sample --sampler dpmpp_2m_sde", 2, "did you mean dpm++2m-sde?"),
+    Row({}, "sample --sampler k_euler", 2, "did you mean euler?"),
+    Row({}, "sample --sampler euler_ancestral", 2, "did you mean euler-a?"),
+    Row(
+        {}, "sample --sampler 'DPM++ 2M Karras'", 2,
+        "did you mean dpm++2m with --set levels.name=karras?",
+    ),
+    Row({}, "sample --sampler DPMSolverMultistepScheduler", 2, "did you mean dpm++2m?"),
+    Row({}, "sample --sampler plms", 2, "did you mean dpm-solver-multi?"),
+    Row({}, "sample --sampler karras", 2, "a list of levels: --set levels.name=karras"),
+    Row({}, "generate", 2, "Did you mean 'sample'?", "interpolate"),
+    Row({}, "finetune", 2, "Did you mean 'train'?"),
+    Row({}, "super-resolution", 2, "Did you mean 'upscale'?"),
+    Row({}, "help", 2, "Did you mean '--help'?"),
+    Row({}, "-m x sample", 2, "Options follow the command: ddpm sample -m"),
+    Row({}, "fit -m mnist", 2, "ddpm fit mnist"),
+    Row({}, "sample --class cat", 2, "no class is named 'cat'|choose from 0, 1"),
+    Row({}, "sample --dtype fp16", 2, "compute.dtype|float32 or bfloat16"),
+    Row({}, "sample --device mps", 1, "mps is not there|--device cpu"),
+    Row({}, "sample --init a.png", 2, "--init: needs --at"),
+    Row(
+        {}, "sample --set sampler.variance=optimal --set sampler.name=ddpm -m mnist-x", 1,
+        "mnist-x: no such file",
+    ),
+]  # fmt: skip

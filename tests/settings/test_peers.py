@@ -1,0 +1,36 @@
+"""Names of other programs: each stands for something that there is here."""
+
+import click
+import pytest
+
+from ddpm_cli.cli import VERBS
+from ddpm_cli.settings import catalog, peers, recipes
+
+OPTIONS = {flag for verb in VERBS for option in verb.command.params for flag in option.opts}
+
+
+def test_keys_are_there() -> None:
+    for key in peers.KEYS.values():
+        table, _, knob = key.partition(".")
+        assert knob == "name" or peers.key(knob), key
+        assert table in {*catalog.KINDS, *catalog.FIXED}
+
+
+def test_options_and_commands_are_there() -> None:
+    assert {ours.split()[0] for ours in peers.OPTIONS} <= OPTIONS
+    commands = {verb.command.name for verb in VERBS} | {"--help", "--version"}
+    assert {ours.split()[0] for ours in peers.VERBS} <= commands
+    theirs = " ".join(peers.OPTIONS.values()).split()
+    assert len({*theirs}) == len(theirs)
+
+
+def test_samplers_are_there() -> None:
+    assert {*peers.SAMPLERS.values()} <= {*catalog.names("sampler"), *recipes.names()}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_option_is_suggested_to_a_command_without_it(verb: object) -> None:
+    command: click.Command = verb.command  # type: ignore[attr-defined]
+    known = {flag for option in command.params for flag in option.opts}
+    for theirs in " ".join(peers.OPTIONS.values()).split():
+        assert {*filter(None, peers.option(theirs, known).split()[:1])} <= known
