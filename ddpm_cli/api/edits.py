@@ -56,7 +56,10 @@ def upscale(
     """Images float32 [N, C, H, W] of small, grey or blurred ones [N, c, h, w]."""
     core = handle.model(opening.restoring(request, handle.known).config)
     restore = restorer.of(core, exact=request.is_consistent)
-    low = core.to_pixels(arguments.images(images, restore.operator.shape))
+    takes = restore.operator.shape
+    low = core.to_pixels(arguments.images(images, arguments.page(images, takes)))
+    shape = restorer.larger(tuple(low.shape[1:]), takes, core.info.shape, core.config)
+    restorer.windows_of("images", shape, core.info.shape)
     told = handle.null(classes, len(low), core.config)
     numbers: list[int | None] = [*told] if told else [None] * len(low)
     listed, (noise,) = each(seeds, len(low)), request.noises

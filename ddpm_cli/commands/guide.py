@@ -127,7 +127,7 @@ from ddpm_cli.settings.requests import Guide
 )
 @walking.trajectory
 @walking.steps()
-@walking.aug_noise
+@walking.cascade
 @shared.seed()
 @shared.seeds
 @shared.batch()
@@ -144,7 +144,7 @@ def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any
     --set 'wrappers=[{name="threshold"}]'.
     """
     code = guides.code(ctx.params)
-    use = reading.use(ctx, "unconditional", "download", "aug_noise", *code)
+    use = reading.use(ctx, "unconditional", "download", "aug_noise", "is_downscaled", *code)
     request = Guide(
         use=use,
         draw=reading.draw(ctx),

@@ -22,7 +22,7 @@ from ddpm_cli.settings.requests import Sample
         "ddpm sample -n 8 --trajectory walk.png",
         "ddpm sample --init sketch.png --at 40% -n 8 -o variations.png",
         "ddpm sample --from latents.safetensors -o back/",
-        "ddpm sample -m runs/base,runs/upscaler -n 16 -o large.png",
+        "ddpm sample -m mnist,mnist-upscale -n 16 -o large.png",
         "ddpm sample -m runs/swiss-roll -n 5000 -o roll.csv --trajectory roll.gif",
     ),
 )
@@ -56,7 +56,7 @@ from ddpm_cli.settings.requests import Sample
 )
 @walking.at("How much noise --init is given: that of x_T.")
 @shared.fitting
-@walking.aug_noise
+@walking.cascade
 @shared.seed()
 @shared.seeds
 @shared.batch()
@@ -84,7 +84,7 @@ def command(
     if (init is None) != (at is None):
         missing = "--at, how much noise it is given" if at is None else "--init, the image"
         raise ConfigError(f"--{'init' if at is None else 'at'}: needs {missing}")
-    words = ("origin", "init", "at", "fit", "background", "aug_noise")
+    words = ("origin", "init", "at", "fit", "background", "aug_noise", "is_downscaled")
     use, look = reading.use(ctx, *words), reading.look(ctx)
     request = Sample(use=use, draw=reading.draw(ctx), origin=origin, init=init, at=at, look=look)
 

@@ -11,7 +11,7 @@ from ddpm_cli.settings.requests import Upscale
 NOISE_LIMIT = 100.0
 NOISES_LIMIT = 100  # levels in one --aug-noise
 # What a result must be made with again, beside what all commands have.
-OWN = ("method", "task", "factor", "consistent", "fit", "background")
+OWN = ("method", "task", "factor", "consistent", "is_downscaled", "fit", "background")
 
 
 def parse_noises(text: str) -> list[float]:
@@ -38,7 +38,7 @@ def parse_noises(text: str) -> list[float]:
         "ddpm upscale small.png --aug-noise 0:0.4:0.1 -o sweep/",
         "ddpm upscale grey.png --task colorize -m runs/emoji",
         "ddpm upscale soft.png --task deblur --set operator.sigma=1.5",
-        "ddpm sample -m runs/base --class 7 -o - | ddpm upscale - -o seven.png",
+        "ddpm sample --class 7 -o - | ddpm upscale - -o seven.png",
     ),
 )
 @shared.inputs
@@ -73,6 +73,7 @@ def parse_noises(text: str) -> list[float]:
     callback=lambda ctx, param, value: parse_noises(value),
     help="Noise that hides faults of the input from a trained model; first:last:step for several.",
 )
+@walking.downscale("an input")
 @shared.count(1, "How many proposals for each input.")
 @walking.steps()
 @click.option(
@@ -94,19 +95,26 @@ def command(
     factor: float | None,
     consistent: bool,
     noises: list[float],
+    is_downscaled: bool,
     skip_existing: bool,
     **_: Any,
 ) -> None:
     """Enlarge images, or give them colours or sharpness.
 
-    A model trained to upscale enlarges images of the size that it was trained for. An
-    unconditional model restores without training: what the input says is made exact in each
-    predicted image (DDNM). The result, made small, grey or blurred again, then differs from
-    the input by about a level of 255; --json tells how much.
+    A model trained to upscale enlarges images of the size that it was trained for, and larger
+    ones by windows that overlap by half. An unconditional model restores without training:
+    what the input says is made exact in each predicted image (DDNM). The result, made small,
+    grey or blurred again, then differs from the input by about a level of 255; --json tells
+    how much.
 
     The class of an image that ddpm sample made is in its file, and is used here. With several
     inputs, proposals or levels of noise -o is a folder. See --set edits for time travel.
     """
+    if is_downscaled and (task or "upscale") != "upscale":
+        raise ConfigError(f"--downscale: of no use with --task {task}; leave it out")
+    if is_downscaled and ctx.params["fit"] != "error":
+        fit = ctx.params["fit"]
+        raise ConfigError(f"--downscale: --fit {fit} says already how an input fits; choose one")
     request = Upscale(
         use=reading.use(ctx, *OWN),
         inputs=inputs,
@@ -117,6 +125,7 @@ def command(
         factor=factor,
         is_consistent=consistent,
         noises=noises,
+        is_downscaled=is_downscaled,
         skip_existing=skip_existing,
         look=reading.look(ctx),
     )

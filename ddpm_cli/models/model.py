@@ -84,12 +84,13 @@ class Model(NamedTuple):
         begins, ways = [], []
         for rows in self.parts(walk, len(batch.seeds)):
             seeds = batch.seeds[rows]
-            denoise = walk.wrap(self.bound({k: v[rows] for k, v in batch.conditions.items()}))
+            seen = {kind: values[rows] for kind, values in batch.conditions.items()}
+            denoise = walk.wrap(batch.bound(rows) if batch.bound else self.bound(seen))
             if batch.wrap is not None:
                 denoise = batch.wrap(denoise, rows)
             rng = Rng(seeds)
             if batch.start is None:
-                like = self.placed(torch.empty(len(seeds), *self.info.shape))
+                like = self.placed(torch.empty(len(seeds), *(batch.shape or self.info.shape)))
                 x = start(denoise, walk.levels, like, rng)
             else:
                 x = self.placed(batch.start[rows])

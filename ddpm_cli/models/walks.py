@@ -107,7 +107,8 @@ class Batch(NamedTuple):
     conditions: what the network sees beside the noisy image, by kind: "classes" int64 [B],
     "image" [B, K, H, W]; start: states [B, ...] at the first level instead of the process's own
     prior; constraint, wrap: of some rows, what is imposed on their state, and what is put around
-    the denoiser and its wrappers.
+    the denoiser and its wrappers; shape: of what is drawn, if not of what the network was trained
+    on; bound: of some rows, the denoiser that sees their conditions, if not the model's own.
     """
 
     seeds: Sequence[int]
@@ -115,6 +116,8 @@ class Batch(NamedTuple):
     start: Tensor | None = None
     constraint: Callable[[slice], Constraint] | None = None
     wrap: Callable[[Denoise, slice], Denoise] | None = None
+    shape: tuple[int, ...] | None = None
+    bound: Callable[[slice], Denoise] | None = None
 
 
 class Chunk(NamedTuple):

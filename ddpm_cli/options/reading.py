@@ -123,7 +123,7 @@ def use(ctx: click.Context, *kept: str, keys: Mapping[str, str] | None = None) -
 
 def draw(ctx: click.Context) -> Draw:
     """What a command line says of the samples to draw."""
-    names = ("output", "skip_existing", "trajectory", "frames", "aug_noise")
+    names = ("output", "skip_existing", "trajectory", "frames", "aug_noise", "is_downscaled")
     return Draw(
         seeds=chosen_seeds(ctx),
         moments=ctx.params.get("moments"),

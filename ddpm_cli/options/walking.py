@@ -47,8 +47,9 @@ def trajectory(command: _Command) -> _Command:
     )(command)
 
 
-def aug_noise(command: _Command) -> _Command:
-    """Add --aug-noise, of the later models of a cascade."""
+def cascade(command: _Command) -> _Command:
+    """Add --aug-noise and --downscale, of the later models of a cascade."""
+    command = downscale("what a further model enlarges")(command)
     return click.option(
         "--aug-noise",
         type=numbers.number(0, 100),
@@ -56,6 +57,17 @@ def aug_noise(command: _Command) -> _Command:
         default=0.0,
         help="Noise that each further model adds to what it enlarges.",
     )(command)
+
+
+def downscale(what: str) -> Callable[[_Command], _Command]:
+    """Make the --downscale flag; `what` is larger than a model takes."""
+    return click.option(
+        "--downscale",
+        "is_downscaled",
+        is_flag=True,
+        help=f"First shrink {what} to the size that it was trained to enlarge; else larger images "
+        "are made by windows.",
+    )
 
 
 def label(command: _Command) -> _Command:

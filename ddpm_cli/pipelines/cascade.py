@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -13,26 +15,23 @@ from ddpm_cli.models import build, classes
 from ddpm_cli.models import cost as planning
 from ddpm_cli.pipelines import opening, restorer
 from ddpm_cli.pipelines.opening import UPSCALE, Opened
-from ddpm_cli.pipelines.restorer import Restorer, Row
+from ddpm_cli.pipelines.restorer import Restorer, Row, Shape
 from ddpm_cli.settings.config import resolve
+from ddpm_cli.settings.requests import Draw
 
 
 class Cascade(NamedTuple):
     """The stages behind a base model, if any.
 
-    base: its name; small: the shape of what it makes; noise: the level of noise that each stage
-    adds to what it enlarges.
+    base: its name; shape: of what the last stage makes; noise: the level of noise that each stage
+    adds to what it enlarges; shrinks: whether it first shrinks what is larger than it takes.
     """
 
     base: str
-    small: tuple[int, ...]
-    stages: list[Opened]
+    shape: Shape
+    stages: Sequence[Opened]
     noise: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of what the last stage makes."""
-        return self.stages[-1].header.data.shape if self.stages else self.small
+    shrinks: bool
 
     @property
     def cost(self) -> str:
@@ -53,15 +52,16 @@ class Cascade(NamedTuple):
     def loaded(self, compute: Compute) -> "Loaded":
         """The stages with their weights on a device."""
         upscalers = [restorer.opened(stage, compute, exact=False) for stage in self.stages]
-        return Loaded(self.stages, upscalers, self.noise)
+        return Loaded(self.stages, upscalers, self.noise, self.shrinks)
 
 
 class Loaded(NamedTuple):
     """The models of a cascade behind its base."""
 
-    stages: list[Opened]
+    stages: Sequence[Opened]
     upscalers: list[Restorer]
     noise: float
+    shrinks: bool
 
     def __call__(
         self, x: Tensor, seeds: Sequence[int], labels: Sequence[str] | None
@@ -73,6 +73,9 @@ class Loaded(NamedTuple):
         pairs = zip(self.stages, self.upscalers, strict=True)
         for stage, (opened, upscale) in enumerate(pairs, 1):
             lows = upscale.model.to_pixels(x)  # as files between the stages would hold them
+            if self.shrinks:
+                to = restorer.brought_down(tuple(lows.shape[1:]), upscale.operator.shape)
+                lows = torch.stack([restorer.shrunk(low, to, opened.config) for low in lows])
             rows = [
                 Row(low, seed, _number(opened, labels[i] if labels else None), self.noise, stage)
                 for i, (low, seed) in enumerate(zip(lows, seeds, strict=True))
@@ -84,23 +87,27 @@ class Loaded(NamedTuple):
         return x
 
 
-def planned(names: Sequence[str], base: Place, info: DataInfo, noise: float) -> Cascade:
+def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw) -> Cascade:
     """The cascade of a base model and those behind it; what does not fit is refused."""
-    cascade = Cascade(base.name, info.shape, [], noise)
-    if noise and not names:
-        raise ConfigError(f"--aug-noise {noise:g}: only with a second model, as in -m base,large")
-    before = base.name
+    idle = [f"--aug-noise {draw.aug_noise:g}"] if draw.aug_noise else []
+    idle += ["--downscale"] if draw.is_downscaled else []
+    if idle and not names:
+        raise ConfigError(f"{idle[0]}: only with a second model, as in -m base,large")
+    before, shape, stages = base.name, info.shape, list[Opened]()
     for name in names:
-        stage = _stage(name, before, cascade.shape)
-        if noise:
-            opening.refuse_noise(noise, stage.header)
-        cascade.stages.append(stage)
+        stage, shape = _stage(name, before, shape, draw.is_downscaled)
+        if draw.aug_noise:
+            opening.refuse_noise(draw.aug_noise, stage.header)
+        stages.append(stage)
         before = stage.place.name
-    return cascade
+    return Cascade(base.name, shape, stages, draw.aug_noise, draw.is_downscaled)
 
 
-def _stage(name: str, before: str, shape: tuple[int, ...]) -> Opened:
-    """The model of that name as a stage behind the model `before`, which makes a shape."""
+def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened, Shape]:
+    """The model of that name as a stage behind the model `before`, and the shape of its results.
+
+    shape: of what `before` makes, which may be larger than what the stage was trained to enlarge.
+    """
     place, header = opening.restorer(name, "auto", UPSCALE)
     large = header.data.shape
     if not header.task and (len(shape) != 3 or len(large) != 3 or large[-1] <= shape[-1]):
@@ -109,17 +116,24 @@ def _stage(name: str, before: str, shape: tuple[int, ...]) -> Opened:
     layer = opening.operator(header, UPSCALE, factor)
     config = resolve([header.layer(str(place.path)), layer])
     takes = build.operator(config, header.data).shape
-    if takes != shape:
+    fits = len(takes) == len(shape) and takes[0] == shape[0]
+    if not fits or any(side < least for side, least in zip(shape, takes, strict=True)):
         raise _misfit(before, shape, place, _shown(takes))
-    return Opened(place, header, config)
+    low = restorer.brought_down(shape, takes) if shrinks else shape
+    if low != takes:
+        large = restorer.larger(low, takes, large, config)
+        count = restorer.windows_of(before, large, header.data.shape)
+        told = f"{place.name} was trained on {_shown(takes)}"
+        console.say(f"{told}: enlarges {_shown(low)} by {count} windows")
+    return Opened(place, header, config), large
 
 
-def _misfit(before: str, shape: tuple[int, ...], place: Place, takes: str) -> Refusal:
+def _misfit(before: str, shape: Shape, place: Place, takes: str) -> Refusal:
     fix = "name models of which each takes what the one before makes"
     return Refusal(f"-m: {before} makes {_shown(shape)}, {place.name} enlarges {takes}", fix)
 
 
-def _shown(shape: tuple[int, ...]) -> str:
+def _shown(shape: Shape) -> str:
     return "x".join(map(str, shape))
 
 

@@ -72,7 +72,7 @@ def run(request: Guide, opened: Opened) -> None:
     """Draw what a request asks for of a model with its settings."""
     use, draw = request.use, request.draw
     _, later = opening.parts(use.model)
-    stages = cascade.planned(later, opened.place, opened.header.data, draw.aug_noise)
+    stages = cascade.planned(later, opened.place, opened.header.data, draw)
     schedule = build.schedule_of(opened.header, opened.place.path)
     config = cost.sized(opened.config, schedule, use.calls)
     steering = steered(request, opened._replace(config=config), schedule)

@@ -1,21 +1,32 @@
 """Enlarging and restoring given images: by a model trained for it, or by data consistency."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from ddpm_cli.data.degradations import resize
 from ddpm_cli.data.tasks import upscale
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.restoration import Separable, consistent, projected
 from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.errors import Refusal
+from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes, model, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
+from ddpm_cli.pipelines import windows
 from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.windows import Window
+from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.requests import BATCH
+
+Shape = tuple[int, ...]
+WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU
 
 
 class Row(NamedTuple):
@@ -47,7 +58,8 @@ class Restorer(NamedTuple):
     """A model ready to restore images.
 
     task: what a conditional model sees, None for data consistency; operator: what took from the
-    whole image what is given; exact: whether results shall agree with what is given.
+    whole image what is given; exact: whether results shall agree with what is given; shape: of the
+    results, the model's own or that of larger images; see `at`.
     """
 
     model: Model
@@ -55,14 +67,38 @@ class Restorer(NamedTuple):
     task: upscale | None
     operator: Separable
     exact: bool
+    shape: Shape
+
+    def at(self, low: Shape) -> "Restorer":
+        """The same for images of the shape `low`: larger ones are walked in windows."""
+        if low == self.operator.shape:
+            return self
+        trained = self.model.info
+        shape = larger(low, self.operator.shape, trained.shape, self.model.config)
+        info = trained._replace(shape=shape)
+        task = cast("upscale | None", build.task(self.model.config, info))
+        undo = build.operator(self.model.config, info)
+        return self._replace(task=task, operator=undo, shape=shape)
+
+    @property
+    def windows(self) -> list[Window]:
+        """The parts, as large as the model, in which results are made; one is all of a result."""
+        (*_, height, width), (*_, rows, columns) = self.shape, self.model.info.shape
+        grid = windows.cover((height, width), (rows, columns))
+        return [window for row in grid for window in row]
 
     def __call__(self, rows: Sequence[Row]) -> Restored | None:
-        """Restore a batch, each image by its own row; None if the process was asked to stop."""
+        """Restore a batch of images of one size, each by its own row; None if asked to stop."""
+        return self.at(tuple(rows[0].low.shape))._restored(rows)
+
+    def _restored(self, rows: Sequence[Row]) -> Restored | None:
         low = self.model.to_values(torch.stack([row.low for row in rows]))
         labels = [row.label for row in rows if row.label is not None] or None
         seeds = [keyed(row.seed, "stage", row.stage) for row in rows]
         known = self.model.placed(low)
         batch = Batch(seeds, self.model.conditions(labels, **self._image(low, rows)))
+        if self.shape != self.model.info.shape:
+            batch = batch._replace(shape=self.shape, bound=self._bound(batch.conditions))
         if self.exact:
 
             def wrap(denoise: Denoise, part: slice) -> Denoise:
@@ -77,6 +113,28 @@ class Restorer(NamedTuple):
         pixels = self.model.to_pixels(x).cpu()
         missed = self.operator.error(self.model.to_values(pixels).double(), low.double())
         return Restored(pixels, (missed * 127.5).tolist())
+
+    def _bound(self, conditions: dict[str, Tensor]) -> Callable[[slice], Denoise]:
+        """The model as it sees large images: in windows, of which some make a batch."""
+        every = self.windows
+
+        def seen(some: Sequence[Window], rows: slice) -> Denoise:
+            mine = {
+                kind: torch.cat(
+                    [window.of(values[rows]) for window in some]
+                    if kind == "image"
+                    else [values[rows]] * len(some)
+                )
+                for kind, values in conditions.items()
+            }
+            return self.model.bound(mine)
+
+        def bound(rows: slice) -> Denoise:
+            count = max(1, BATCH // max(1, rows.stop - rows.start))
+            parts = [every[first : first + count] for first in range(0, len(every), count)]
+            return windows.tiled([(some, seen(some, rows)) for some in parts])
+
+        return bound
 
     def _image(self, low: Tensor, rows: Sequence[Row]) -> dict[str, Tensor]:
         """What a conditional model sees of the images given."""
@@ -96,7 +154,48 @@ def of(drawer: Model, *, exact: bool) -> Restorer:
     """A model as its settings restore."""
     task = cast("upscale | None", build.task(drawer.config, drawer.info))
     undo = build.operator(drawer.config, drawer.info)
-    return Restorer(drawer, drawer.prepared(), task, undo, exact or task is None)
+    return Restorer(
+        drawer, drawer.prepared(), task, undo, exact or task is None, drawer.info.shape
+    )
+
+
+def larger(low: Shape, takes: Shape, trained: Shape, config: Config) -> Shape:
+    """The shape of the result of an image `low` by a model that makes `trained` of `takes`."""
+    factor = config["operator"].get("factor", 1.0)
+    sides = [
+        whole if side == usual else round(side * factor)
+        for side, usual, whole in zip(low[1:], takes[1:], trained[1:], strict=True)
+    ]
+    return trained[0], *sides
+
+
+def windows_of(name: str, shape: Shape, trained: Shape) -> int:
+    """How many windows of the shape `trained` a result is made of; too many are refused."""
+    sides = zip(shape[1:], trained[1:], strict=True)
+    count = math.prod(len(windows.starts(side, least)) for side, least in sides)
+    if count > WINDOWS_LIMIT:
+        wide = "x".join(map(str, reversed(shape[1:])))
+        fix = "shrink it first, as --downscale does, or cut it into pieces"
+        raise Refusal(f"{name}: {count} windows for {wide} pixels; at most {WINDOWS_LIMIT}", fix)
+    return count
+
+
+def brought_down(low: Shape, takes: Shape) -> Shape:
+    """The shape of an image `low` that was shrunk as far as the shape `takes` fits into it."""
+    ratio = min(side / least for side, least in zip(low[1:], takes[1:], strict=True))
+    if ratio <= 1:
+        return low
+    sides = zip(low[1:], takes[1:], strict=True)
+    return low[0], *(max(least, round(side / ratio)) for side, least in sides)
+
+
+def shrunk(image: Tensor, to: Shape, config: Config) -> Tensor:
+    """An image uint8 [c, h, w] of the height and width of `to`, by the filter of the operator."""
+    size = (to[-2], to[-1])
+    if tuple(image.shape[-2:]) == size:
+        return image
+    values = from_uint8(image)[None]
+    return to_uint8(resize(values, size, config["operator"].get("filter", "bicubic")))[0]
 
 
 def class_of(label: str | None, record: Record, job: Opened) -> str | None:

@@ -86,7 +86,7 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         opened = opening.opened(replace(use, model=place.name), *stored.settings)
     opened = opened or opening.opened(opening.base(use))
     place, header, config = opened
-    stages = cascade.planned(later, place, header.data, request.draw.aug_noise)
+    stages = cascade.planned(later, place, header.data, request.draw)
     schedule = build.schedule_of(header, place.path)
     begin, label, seeds = None, use.label, None
     if stored is not None:

@@ -1,7 +1,7 @@
 """Images enlarged, coloured or sharpened, for `ddpm upscale`."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -111,9 +111,8 @@ def _restore(job: Job, size: int) -> None:
     """Make all results and report each; an input that cannot be read fails alone."""
     failures = Failures(len(job.wanted.sources))
     total = sum(len(job.results.missing(source.name)) for source in job.wanted.named)
-    items = _items(job, failures)
     with console.progress(total, "images") as bar:
-        while batch := list(islice(items, size)):
+        for batch in _batches(job, _items(job, failures), size):
             restored = job.restore([item.row for item in batch])
             if restored is None:
                 return
@@ -121,6 +120,14 @@ def _restore(job: Job, size: int) -> None:
                 _write(job, item, image, error)
             bar.advance(len(batch))
     failures.finish()
+
+
+def _batches(job: Job, items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
+    """Results whose inputs are of one size, so many that `size` windows are computed at once."""
+    for low, same in groupby(items, key=lambda item: tuple(item.row.low.shape)):
+        windows = len(job.restore.at(low).windows)
+        while batch := list(islice(same, max(1, size // windows))):
+            yield batch
 
 
 def _items(job: Job, failures: Failures) -> Iterator[_Item]:
@@ -138,8 +145,7 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     ]
     if not left:
         return []
-    look = job.request.look
-    image = inputs.read(source, job.restore.operator.shape, look.fit, look.background)
+    image = _read(job, source)
     label = restorer.class_of(job.request.use.label, image.record, job.opened)
     number = classes.one(label, job.opened.config, job.opened.header.data)
     stage = restorer.stage_after(image.record)
@@ -147,6 +153,30 @@ def _opened(job: Job, source: Source) -> list[_Item]:
         _Item(name, image, label, Row(image.image, seed, number, noise, stage))
         for name, noise, seed in left
     ]
+
+
+def _read(job: Job, source: Source) -> Input:
+    """An image as the model takes it, or larger, to be made in windows, which is said."""
+    look, restore = job.request.look, job.restore
+    picture, takes = inputs.decode(source), restore.operator.shape
+    wide, high = picture.size
+    is_larger = wide >= takes[2] and high >= takes[1] and (high, wide) != takes[1:]
+    if look.fit != "error" or not is_larger:
+        return inputs.arranged(source, picture, takes, look.fit, look.background)
+    image = inputs.arranged(source, picture, (takes[0], high, wide), "error", look.background)
+    to: restorer.Shape = (takes[0], high, wide)
+    if job.request.is_downscaled:
+        to = restorer.brought_down(to, takes)
+        small = restorer.shrunk(image.image, to, job.opened.config)
+        original = restorer.shrunk(image.original, to, job.opened.config)
+        image = image._replace(image=small, original=original)
+    if to != takes:
+        trained = restore.model.info.shape
+        large = restorer.larger(to, takes, trained, job.opened.config)
+        count = restorer.windows_of(inputs.shown(source), large, trained)
+        size = f"{to[2]}x{to[1]} pixels, trained on {takes[2]}x{takes[1]}"
+        console.say(f"{inputs.shown(source)}: {size}: {large[2]}x{large[1]} by {count} windows")
+    return image
 
 
 def _write(job: Job, item: _Item, image: Tensor, error: float) -> None:

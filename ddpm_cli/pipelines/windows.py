@@ -1,10 +1,13 @@
-"""Windows over a large image: where they lie, and in which order they are filled."""
+"""Windows over a large image: where they lie, in which order they are filled, or all at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 
 REACH = 3  # rows or columns of windows away beyond which none overlap
 
@@ -43,6 +46,48 @@ def cover(size: tuple[int, int], side: tuple[int, int]) -> list[list[Window]]:
         [Window(row * len(lefts) + i, top, left, *side) for i, left in enumerate(lefts)]
         for row, top in enumerate(starts(size[0], side[0]))
     ]
+
+
+def tiled(parts: Sequence[tuple[Sequence[Window], Denoise]]) -> Denoise:
+    """Denoise large images by windows that walk together.
+
+    parts: windows of one size, and what denoises the batch of all of them, the images of the first
+    window first.  Where windows overlap, their predictions are averaged (Bar-Tal 2023,
+    MultiDiffusion, eq. 5), those of a window's middle counting most, so that no seam shows.
+    """
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        seen = []
+        for windows, denoise in parts:
+            level = sigma.repeat(len(windows)) if sigma.ndim else sigma
+            prediction = denoise(torch.cat([window.of(x) for window in windows]), level)
+            seen.append((windows, prediction))
+
+        def whole(name: str) -> Tensor | None:
+            rows = [(windows, getattr(prediction, name)) for windows, prediction in seen]
+            return None if any(values is None for _, values in rows) else _joined(rows, x)
+
+        x0 = _joined([(windows, prediction.x0) for windows, prediction in seen], x)
+        return Prediction(x0, whole("range"), whole("covariance"))
+
+    return Wrapped(parts[0][1], call)
+
+
+def _joined(rows: Sequence[tuple[Sequence[Window], Tensor]], like: Tensor) -> Tensor:
+    """What windows [W B, ...] say of images like `like` [B, ...], averaged where they overlap."""
+    total, weight = torch.zeros_like(like), like.new_zeros(like.shape[-2:])
+    for windows, values in rows:
+        tent = _tent(windows[0].height, like)[:, None] * _tent(windows[0].width, like)
+        for window, part in zip(windows, values.chunk(len(windows)), strict=True):
+            window.of(total).add_(part * tent)
+            window.of(weight).add_(tent)
+    return total / weight
+
+
+def _tent(side: int, like: Tensor) -> Tensor:
+    """Weights [side] that fall from the middle of a window to its edges, never to 0."""
+    rise = torch.arange(1, side + 1, device=like.device, dtype=like.dtype)
+    return torch.minimum(rise, rise.flip(0))
 
 
 def order(known: Tensor, side: tuple[int, int]) -> list[Window]:

@@ -79,7 +79,8 @@ class Draw:
     """How many samples of which seeds, and where they go.
 
     moments: the file of an optimal variance; trajectory, frames: where the walks go, and how many
-    states of each; aug_noise: what each further model of a cascade adds to what it enlarges.
+    states of each; aug_noise: what each further model of a cascade adds to what it enlarges;
+    is_downscaled: it shrinks that first, if it is larger than what it was trained to enlarge.
     """
 
     seeds: Seeds = field(default_factory=Seeds)
@@ -89,6 +90,7 @@ class Draw:
     frames: int | None = None
     moments: Path | None = None
     aug_noise: float = 0.0
+    is_downscaled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +191,10 @@ class Inpaint:
 
 @dataclass(frozen=True, kw_only=True)
 class Upscale:
-    """`ddpm upscale`: images enlarged, coloured or sharpened; noises: one result for each."""
+    """`ddpm upscale`: images enlarged, coloured or sharpened; noises: one result for each.
+
+    is_downscaled: images larger than what the model was trained to enlarge are shrunk first.
+    """
 
     use: Use
     inputs: Sequence[str]
@@ -200,6 +205,7 @@ class Upscale:
     factor: float | None = None
     is_consistent: bool = False
     noises: Sequence[float] = (0.0,)
+    is_downscaled: bool = False
     skip_existing: bool = False
     look: Look = field(default_factory=Look)
 

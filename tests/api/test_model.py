@@ -98,6 +98,7 @@ class TestTheSameAsTheCommandLine:
         [
             ("mnist-upscale", (), {}),
             ("mnist-upscale", ("--consistent",), {"consistent": True}),
+            ("mnist-upscale", ("--seed", 1), {"seeds": 1, "size": 19}),
             ("mnist", ("--factor", 4, "--class", 7), {"factor": 4.0, "classes": 7}),
             ("mnist", ("--task", "deblur"), {"task": "deblur"}),
         ],
@@ -107,6 +108,8 @@ class TestTheSameAsTheCommandLine:
     ) -> None:
         model = load(name)
         size = {"mnist": 7 if "factor" in options else 28}.get(name, 14)
+        options, size = dict(options), options.get("size", size)
+        options.pop("size", None)
         small = torch.linspace(-1, 1, size * size).reshape(1, 1, size, size)
         Path("small.png").write_bytes(encode_png(to_uint8(small)[0]))
         command("upscale", "small.png", "-m", name, "--steps", 4, *flags, "-o", "large.png")

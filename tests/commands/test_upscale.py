@@ -194,13 +194,51 @@ class TestClasses:
 
 class TestInputs:
     def test_wrong_size_names_both_and_the_fix(self, small: Path, trained: Path) -> None:
-        Path("x.png").write_bytes(encode_png(torch.zeros(1, 6, 5, dtype=torch.uint8)))
+        Path("x.png").write_bytes(encode_png(torch.zeros(1, 6, 3, dtype=torch.uint8)))
         outcome = ddpm("upscale", "x.png", "-m", trained)
         assert outcome.code == 1
-        assert "x.png: 5x6 pixels, the model takes 4x4" in outcome.err
+        assert "x.png: 3x6 pixels, the model takes 4x4" in outcome.err
         assert "--fit" in outcome.err
         upscale("x.png", "-m", trained, "--fit", "resize", "-o", "y.png")
         assert pixels("y.png").shape == (1, 8, 8)
+
+    def test_larger_inputs_are_made_by_windows(self, small: Path, trained: Path) -> None:
+        wide = torch.randint(90, 160, (1, 4, 9), generator=torch.Generator().manual_seed(0))
+        Path("wide.png").write_bytes(encode_png(wide.to(torch.uint8)))
+        words = ("-m", trained, "--consistent", "--json")
+        outcome = upscale(small / "a.png", "wide.png", small / "b.png", "-o", "out", *words)
+        assert "wide.png: 9x4 pixels, trained on 4x4: 18x8 by 4 windows" in outcome.err
+        assert pixels("out/wide.png").shape == (1, 8, 18)
+        assert max(line["error"] for line in lines(outcome)) <= 1.5
+        upscale("wide.png", "-o", "alone.png", *words)
+        assert apart("alone.png", "out/wide.png") <= LEVEL
+        upscale("wide.png", "-o", "next.png", "-s", 1, *words)
+        assert apart("alone.png", "next.png") > 5 * LEVEL
+
+    def test_more_windows_than_anyone_waits_for_are_refused(
+        self, small: Path, trained: Path
+    ) -> None:
+        Path("huge.png").write_bytes(encode_png(torch.zeros(1, 900, 900, dtype=torch.uint8)))
+        outcome = ddpm("upscale", "huge.png", "-m", trained)
+        assert outcome.code == 1
+        assert "huge.png: 201601 windows for 1800x1800 pixels; at most 10000" in outcome.err
+        assert "--downscale" in outcome.err
+
+    def test_downscale_shrinks_to_what_the_model_takes(self, small: Path, trained: Path) -> None:
+        large = torch.randint(0, 256, (3, 8, 16), generator=torch.Generator().manual_seed(0))
+        Path("x.png").write_bytes(encode_png(large.to(torch.uint8)))
+        low = to_uint8(shrink(from_uint8(open_image("x.png", "L"))[None], 2))[0]
+        Path("low.png").write_bytes(encode_png(low))
+        upscale("x.png", "--downscale", "-m", trained, "-o", "y.png")
+        upscale("low.png", "-m", trained, "-o", "z.png")
+        assert open_image("y.png", "RGB").shape == (3, 8, 16)
+        assert apart("y.png", "z.png") <= 2 * LEVEL
+        upscale(small / "a.png", "--downscale", "-m", trained, "-o", "same.png")
+        upscale(small / "a.png", "-m", trained, "-o", "plain.png")
+        assert apart("same.png", "plain.png") == 0
+        words = ("-m", trained, "--downscale")
+        assert "--fit pad says" in refusal("x.png", *words, "--fit", "pad", code=2)
+        assert "--downscale" in refusal("x.png", *words, "--task", "deblur", code=2)
 
     def test_padding_is_taken_off_again(self, small: Path, trained: Path) -> None:
         part = pixels(small / "a.png")[:, :3, :1].expand(3, -1, -1).contiguous()

@@ -99,10 +99,10 @@ def test_unconditional_model_can_be_the_second_stage(models: dict[str, Path]) ->
 
 
 def test_models_that_do_not_fit_each_other_are_refused(models: dict[str, Path]) -> None:
-    done = ddpm("sample", "-m", f"{models['plain']},{models['sr']}", "-o", "x.png")
+    done = ddpm("sample", "-m", f"{models['base']},mnist-upscale", "-o", "x.png")
     assert done.code == 1
-    assert "makes 1x8x8" in done.err
-    assert "enlarges 1x4x4" in done.err
+    assert "makes 1x4x4" in done.err
+    assert "enlarges 1x14x14" in done.err
     both = f"{models['base']},{models['sr']}"
     done = ddpm("sample", "-m", both, "--aug-noise", 0.9, "-o", "x.png")
     assert (done.code, "trained with up to 0.4" in done.err) == (2, True)
@@ -110,4 +110,47 @@ def test_models_that_do_not_fit_each_other_are_refused(models: dict[str, Path]) 
     assert (done.code, "enlarges smaller images" in done.err) == (1, True)
     done = ddpm("sample", "-m", models["base"], "--aug-noise", 0.1, "-o", "x.png")
     assert (done.code, "second model" in done.err) == (2, True)
+    done = ddpm("sample", "-m", models["base"], "--downscale", "-o", "x.png")
+    assert (done.code, "second model" in done.err) == (2, True)
     assert not Path("x.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "side", "said"),
+    [
+        ((), 16, "trained on 1x4x4: enlarges 1x8x8 by 9 windows"),
+        (("--downscale",), 8, ""),
+    ],
+)
+def test_what_is_larger_is_enlarged_by_windows_or_shrunk_first(
+    models: dict[str, Path],
+    words: tuple[str, ...],
+    side: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = f"{models['plain']},{models['sr']}"
+    usual = ("-s", 5, "--dtype", "float32")
+    done = ddpm("sample", "-m", names, *usual, *words, "-o", "both.png")
+    assert (done.code, said in done.err) == (0, True), done.err
+    both = open_image("both.png", "L")
+    assert both.shape == (1, side, side)
+    first = ddpm("sample", "-m", models["plain"], *usual, "-o", "-")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(first.binary)))
+    then = ddpm("upscale", "-", "-m", models["sr"], *usual, *words, "-o", "-")
+    assert torch.equal(both, open_image(io.BytesIO(then.binary), "L"))
+    command = ddpm("info", "both.png", "--command").out
+    assert ddpm(*shlex.split(command)[1:], "--force").code == 0
+    assert torch.equal(both, open_image("both.png", "L"))
+
+
+def test_bundled_models_make_a_cascade_and_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = ("--steps", 2, "--dtype", "float32")
+    done = ddpm("sample", "-m", "mnist,mnist-upscale", "-n", 2, *few, "-o", "x/")
+    assert done.code == 0, done.err
+    assert open_image("x/000001.png", "L").shape == (1, 56, 56)
+    first = ddpm("sample", *few, "-o", "-")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(first.binary)))
+    then = ddpm("upscale", "-", *few, "-o", "-")
+    assert then.code == 0, then.err
+    assert open_image(io.BytesIO(then.binary), "L").shape == (1, 56, 56)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from ddpm_cli.pipelines.windows import cover, order, starts
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
+from ddpm_cli.diffusion.schedules import tables
+from ddpm_cli.pipelines.windows import cover, order, starts, tiled
 
 
 @pytest.mark.parametrize(
@@ -70,3 +72,37 @@ def test_each_window_finds_something_unknown_and_none_is_left() -> None:
         assert not bool(window.of(before).all())
         window.of(before).fill_(True)
     assert bool(before.all())
+
+
+class _Halved:
+    """Predicts half of what it sees, whatever the noise."""
+
+    schedule = tables.linear()
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> Prediction:
+        return Prediction(x / 2, covariance=x * 0 + 3)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 11), (9, 8)])
+def test_windows_that_walk_together_make_one_image(size: tuple[int, int]) -> None:
+    """What is seen of each pixel alone does not depend on the windows."""
+    every = [window for row in cover(size, (4, 4)) for window in row]
+    x = torch.randn(3, 2, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    parts = [(every[first : first + 3], _Halved()) for first in range(0, len(every), 3)]
+    prediction = tiled(parts)(x, torch.tensor([1.0, 2.0, 3.0]))
+    assert torch.allclose(prediction.x0, x / 2, rtol=1e-12)
+    assert prediction.covariance is not None
+    assert torch.allclose(prediction.covariance, torch.full_like(x, 3), rtol=1e-12)
+    assert prediction.range is None
+
+
+def test_where_windows_overlap_their_middles_count_most() -> None:
+    """Two windows of 4 pixels, one black and one white, blend without a step."""
+    every = [window for row in cover((4, 6), (4, 4)) for window in row]
+
+    def plain(value: float) -> Denoise:
+        return Wrapped(_Halved(), lambda x, sigma: Prediction(torch.full_like(x, value)))
+
+    parts = [([every[0]], plain(0.0)), ([every[1]], plain(1.0))]
+    row = tiled(parts)(torch.zeros(1, 1, 4, 6), torch.ones(())).x0[0, 0, 0]
+    assert torch.allclose(row, torch.tensor([0, 0, 1 / 3, 2 / 3, 1, 1]))
