@@ -26,8 +26,8 @@ from ddpm_cli.settings.requests import Guide
 )
 @shared.count(1, "How many images; by default one of each class that --class names.")
 @shared.output(
-    "PNG, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for stdout; "
-    "by default guided.png."
+    "PNG, JPEG or WebP, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for "
+    "stdout; by default guided.png."
 )
 @shared.model("Model to sample from; others behind commas enlarge its images.")
 @walking.label

@@ -62,7 +62,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
     help="RePaint: come by each level R times. The paper has 10 for both.",
 )
 @shared.count(1, "How many proposals for each image.")
-@shared.output("PNG, folder/, file with {name} and {seed} in its name or - for stdout.")
+@shared.output("PNG, JPEG or WebP, folder/, name with {name} and {seed} in it, or - for stdout.")
 @shared.model("Model to fill with.", "newest run of task inpaint in ./runs, else bundled")
 @walking.steps()
 @click.option("--class", "label", metavar="NAME", help="Class name or number; none by default.")

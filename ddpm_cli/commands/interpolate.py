@@ -27,7 +27,9 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
 )
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, shell_complete=completion.paths)
 @shared.count(9, "Frames from each end to the next, both ends counted.")
-@shared.output("PNG strip, .gif film, folder/ of frames, or - for stdout; interpolation.png.")
+@shared.output(
+    "PNG, JPEG or WebP strip, .gif film, folder/ of frames, or - for stdout; interpolation.png."
+)
 @shared.model("Model to interpolate with.")
 @click.option(
     "--seeds",

@@ -42,7 +42,7 @@ def parse_noises(text: str) -> list[float]:
     ),
 )
 @shared.inputs
-@shared.output("PNG, folder/, name with {name} and {seed} in it, or - for stdout.")
+@shared.output("PNG, JPEG or WebP, folder/, name with {name} and {seed} in it, or - for stdout.")
 @shared.model("Model to restore with.", default="newest run that fits in ./runs, else bundled")
 @click.option(
     "--method",

@@ -106,6 +106,9 @@ def use(ctx: click.Context, *kept: str, keys: Mapping[str, str] | None = None) -
     calls, steps = ctx.params["calls"], ctx.params["steps"]
     if calls is not None and steps is not None:
         raise ConfigError("--calls: --steps says already how many; give one of them")
+    if ctx.params["force"] and ctx.params.get("skip_existing"):
+        fix = "give one of them"
+        raise ConfigError(f"--skip-existing: --force says already to replace what exists; {fix}")
     source = ctx.get_parameter_source("model")
     return Use(
         model=ctx.params["model"],

@@ -16,6 +16,7 @@ from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints import moments as sidecar
+from ddpm_cli.files.outputs import targets
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
 from ddpm_cli.networks.parts.heads import Head, Tap
@@ -35,7 +36,8 @@ def run(request: Fit, opened: Opened) -> None:
     """Measure moments, or take those that are there, and say what they are good for."""
     name, header = opened.place.name, opened.header
     path = request.output or sidecar.beside(opened.place.path)
-    if not path.exists() or request.use.force:
+    if not path.is_file() or request.use.force:
+        targets.refuse_existing(path, request.use.force)
         if not _written(request, opened, path):
             return
     elif request.trajectory is None:

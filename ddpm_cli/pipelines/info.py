@@ -41,7 +41,7 @@ def run(request: Info) -> None:
         return
     if request.as_command:
         raise ConfigError(
-            "--command: only for samples: name a .png, .npz or .safetensors that ddpm made"
+            "--command: only for samples: name a picture, .npz or .safetensors that ddpm made"
         )
     config, facts = _model(target)
     if request.as_toml:
@@ -58,7 +58,7 @@ def _record(target: str | None) -> dict[str, Any] | None:
     if path.suffix in (".csv", ".npy", ".gif"):
         fix = "samples as .png, .npz or .safetensors say how they were made"
         raise Refusal(f"{target}: this kind of file holds no record of its making", fix)
-    if target != "-" and not path.name.lower().endswith(".png"):
+    if target != "-" and not path.name.lower().endswith(metadata.SUFFIXES):
         return None
     record = metadata.read(console.binary_input() if target == "-" else path)
     if not record:

@@ -253,8 +253,10 @@ class Finish(NamedTuple):
     def _put(
         self, seeds: Sequence[int], labels: Sequence[str] | None, x: Tensor, as_json: bool
     ) -> None:
-        paths = self.target.add(seeds, labels, x, self.record)
-        _report(paths, as_json, seeds, labels)
+        for row, seed in enumerate(seeds):
+            names = None if labels is None else [labels[row]]
+            paths = self.target.add([seed], names, x[row : row + 1], self.record)
+            _report(paths, as_json, [seed], names)
 
 
 def _report(

@@ -10,10 +10,10 @@ import torch
 
 from ddpm_cli import console
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.errors import ConfigError, Refusal, missing_extra
-from ddpm_cli.files import atomic
+from ddpm_cli.errors import ConfigError, missing_extra
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
+from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Levels
@@ -104,8 +104,7 @@ def _plot(table: Sequence[Row], path: Path, force: bool) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise missing_extra("matplotlib", "plot") from None
-    if path.exists() and not force:
-        raise Refusal(f"{path}: exists already", "--force replaces it")
+    targets.refuse_existing(path, force, "--plot")
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     times = [row["t"] for row in table]
@@ -121,4 +120,4 @@ def _plot(table: Sequence[Row], path: Path, force: bool) -> None:
         figure.savefig(picture, format=path.suffix.lstrip(".").lower() or "png")
     except ValueError:
         raise ConfigError(f"--plot {path}: unknown kind of picture; end it in .png") from None
-    atomic.write(path, picture.getvalue(), replace=force)
+    targets.put(path, picture.getvalue(), targets.Existing(force))

@@ -154,7 +154,10 @@ class TestOutputs:
         (["a.png", "b.png", "--at", "400", "--blend", "slerp"], "--blend slerp: between images"),
         (["--seeds", "1,2", "--at", "400"], "--at: gives images noise, and seeds are noise"),
         (["a.png", "b.png", "--class", "x"], "--class: no class is named 'x'"),
-        (["a.png", "b.png", "-o", "x.mp4"], "unknown ending; use .png, .gif or a folder"),
+        (
+            ["a.png", "b.png", "-o", "x.mp4"],
+            "unknown ending; use .png, .jpg,",
+        ),
     ],
 )
 def test_usage(words: list[str], message: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images import lossy, pixels
 from ddpm_cli.files.images.opening import SUFFIXES, is_image_name
 from ddpm_cli.files.images.pixels import Colour, Mode
 from ddpm_cli.files.records import Record
@@ -123,7 +123,7 @@ def arranged(
     seen = pixels.from_pillow(pixels.convert(picture, mode, behind))
     around = pixels.from_pillow(Image.new("RGB", (1, 1), behind).convert(mode))
     image, original = _padded(seen, page, around), pixels.from_pillow(picture)
-    record = pixels.carried(picture)
+    record = pixels.carried(picture) or lossy.read_record(picture)
     return Input(source.name, source.stem, image, original, size, fit, behind, record)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddpm_cli.errors import ConfigError, Refusal, missing_extra
-from ddpm_cli.files import atomic
+from ddpm_cli.errors import ConfigError, missing_extra
+from ddpm_cli.files.outputs import targets
+from ddpm_cli.files.outputs.targets import Existing
 
 Row = Mapping[str, Any]
 
@@ -16,8 +17,7 @@ def refuse(path: Path, option: str, suffixes: Sequence[str], force: bool) -> Non
     """Refuse a file that could not be written at the end, before any work is done."""
     if path.suffix not in suffixes:
         raise ConfigError(f"{option} {path}: unknown ending; use {' or '.join(suffixes)}")
-    if path.exists() and not force:
-        raise Refusal(f"{path}: exists already", f"use --force to replace it, or another {option}")
+    targets.refuse_existing(path, force, option)
     if path.suffix == ".png":
         _figure()
 
@@ -49,8 +49,7 @@ def plot(path: Path, rows: Sequence[Row], force: bool) -> None:
 
 
 def _place(path: Path, data: bytes, force: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write(path, data, replace=force)
+    targets.put(path, data, Existing(force))
 
 
 def _figure() -> Any:

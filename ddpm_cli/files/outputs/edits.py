@@ -1,4 +1,4 @@
-"""Where the edits of images go: one PNG for each input and seed, named before any work is done."""
+"""Where edits of images go: a file for each input and seed, named before any work is done."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import atomic
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.inputs import STDIN, Source
-from ddpm_cli.files.outputs import targets
+from ddpm_cli.files.outputs import encoding, targets
+from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Record, compact
 
 STDOUT = "-"
@@ -26,9 +26,9 @@ class Results:
     Seeds of an input that share a place become one sheet, written with the last of them.
     """
 
-    def __init__(self, places: Places, *, force: bool) -> None:
+    def __init__(self, places: Places, existing: Existing) -> None:
         """Take the place of each seed still wanted of each input, None for stdout."""
-        self._places, self._force = places, force
+        self._places, self._existing = places, existing
         self._is_sheet = {name: len(set(seeds.values())) == 1 for name, seeds in places.items()}
         self._held: dict[str, dict[int, Tensor]] = {name: {} for name in places}
 
@@ -51,13 +51,12 @@ class Results:
             return []
         images = torch.stack([held.pop(number) for number in together])
         picture = pixels.sheet(images) if len(images) > 1 else image
-        data = pixels.encode_png(picture, {"inputs": [name], **record, "seeds": compact(together)})
+        about = {"inputs": [name], **record, "seeds": compact(together)}
+        data = encoding.encode(picture, path, about)
         if path is None:
             console.binary(data)
             return []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(path, data, replace=self._force)
-        return [path]
+        return targets.put(path, data, self._existing)
 
 
 def open_results(
@@ -74,8 +73,8 @@ def open_results(
     x.png or "-" takes one input, several seeds as a sheet; a folder gets NAME.png for each input,
     or NAME-SEED.png with several seeds; a name may hold {name}, the input's without its ending,
     and {seed}. Without a place: DEFAULT.png for one result, else a folder DEFAULT. Results are
-    PNG, which loses nothing and says how it was made. Files in the way are refused, or left out
-    with skip_existing.
+    PNG, which loses nothing, unless their name ends like a JPEG or WebP. Files in the way are
+    refused, or left out with skip_existing.
     """
     count = len(inputs) * len(seeds)
     if place is None:
@@ -83,7 +82,7 @@ def open_results(
     if place == STDOUT:
         _refuse_stdout(len(inputs), skip_existing)
         targets.refuse_sheet(len(seeds))
-        return Results({s.name: dict.fromkeys(seeds) for s in inputs}, force=force)
+        return Results({s.name: dict.fromkeys(seeds) for s in inputs}, Existing())
     template = _template(place, len(seeds))
     if "{seed}" not in template:
         targets.refuse_sheet(len(seeds))
@@ -92,10 +91,11 @@ def open_results(
     left: Places = {name: {} for name in every}
     for name, paths in every.items():
         for seed, path in paths.items():
-            if not (skip_existing and path.exists()):
+            if not (skip_existing and path.is_file()):
                 targets.refuse_existing(path, force)
                 left[name][seed] = path
-    results = Results(left, force=force)
+    results = Results(left, Existing(force, skip_existing))
+    encoding.announce(Path(template))
     for folder in {path.parent for path in results.paths}:
         targets.refuse_unwritable(folder, len(results.paths) * targets.LEAST)
     return results
@@ -114,9 +114,9 @@ def _template(place: str, seeds: int) -> str:
     path, fields = Path(place), targets.fields(place, FIELDS)
     if not fields and (place.endswith("/") or path.is_dir() or not path.suffix):
         return str(path / ("{name}.png" if seeds == 1 else "{name}-{seed}.png"))
-    if path.suffix.lower() != ".png":
-        fix = "use .png, a folder, or a name with {name}"
-        raise ConfigError(f"-o {place}: results are PNG, which loses nothing; {fix}")
+    if not encoding.is_picture(path):
+        fix = "use .png, .jpg, .webp, a folder, or a name with {name}"
+        raise ConfigError(f"-o {place}: unknown ending; {fix}")
     return place
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import atomic
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.opening import PIXEL_LIMIT
-from ddpm_cli.files.outputs import targets
+from ddpm_cli.files.outputs import encoding, targets
+from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Record
 
 SPEED = 60  # milliseconds a frame of a film
@@ -54,26 +54,20 @@ class Frames(NamedTuple):
     def write(self, frames: Tensor, record: Record) -> list[Path]:
         """Write frames uint8 [N,C,H,W]; return the files written."""
         if self.is_folder:
-            return [self._one(n, frame, record) for n, frame in enumerate(frames)]
+            return [p for n, frame in enumerate(frames) for p in self._one(n, frame, record)]
         path = Path(self.place)
         if path.suffix == ".gif":
             data = encode_gif(list(frames), record, speed=self.speed)
         else:
-            data = pixels.encode_png(pixels.sheet(frames, columns=len(frames)), record)
+            data = encoding.encode(pixels.sheet(frames, columns=len(frames)), path, record)
         if self.place == STDOUT:
             console.binary(data)
             return []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(path, data, replace=self.force)
-        return [path]
+        return targets.put(path, data, Existing(self.force))
 
-    def _one(self, number: int, frame: Tensor, record: Record) -> Path:
-        path = named(self.place, number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(
-            path, pixels.encode_png(frame, {**record, "frame": number}), replace=self.force
-        )
-        return path
+    def _one(self, number: int, frame: Tensor, record: Record) -> list[Path]:
+        data = pixels.encode_png(frame, {**record, "frame": number})
+        return targets.put(named(self.place, number), data, Existing(self.force))
 
 
 def open_frames(
@@ -81,18 +75,22 @@ def open_frames(
 ) -> Frames:
     """The output that `place` asks for, checked before any work is done.
 
-    x.png or "-" is a strip, x.gif a film of `speed` milliseconds a frame, a folder a PNG each.
+    x.png (.jpg, .webp) or "-" is a strip, x.gif a film of `speed` milliseconds a frame, a folder
+    a PNG each.
     """
     path, frames = Path(place), Frames(place, force, speed)
     if place == STDOUT:
         console.refuse_binary_terminal()
     elif frames.is_folder:
+        targets.refuse_unwritable(path, count * targets.LEAST)
         for number in range(count):
             targets.refuse_existing(named(place, number), force)
-    elif path.suffix not in (".png", ".gif"):
-        raise ConfigError(f"-o {place}: unknown ending; use .png, .gif or a folder")
+    elif path.suffix != ".gif" and not encoding.is_picture(path):
+        endings = ", ".join((*encoding.SUFFIXES, ".gif"))
+        raise ConfigError(f"-o {place}: unknown ending; use {endings} or a folder")
     else:
         targets.refuse_existing(path, force)
+        encoding.announce(path)
     if not frames.is_folder and count * math.prod(shape[1:]) > PIXEL_LIMIT:
         fix = "ask for fewer, or give a folder"
         raise Refusal(f"{place}: {count} frames are too many for one picture", fix)

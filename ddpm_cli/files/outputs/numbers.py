@@ -18,9 +18,10 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints.header import Titles
 from ddpm_cli.files.images import pixels
+from ddpm_cli.files.outputs import targets
+from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import METADATA_KEY, Names, Record, compact
 
 SUFFIXES = (".csv", ".npy", ".npz", ".safetensors")
@@ -39,12 +40,12 @@ class Rows:
         path: Path | None,
         count: int,
         shape: tuple[int, ...],
-        force: bool,
+        existing: Existing,
         *,
         are_images: bool = False,
         titles: Titles | None = None,
     ) -> None:
-        self._path, self._shape, self._force = path, (count, *shape), force
+        self._path, self._shape, self._existing = path, (count, *shape), existing
         self._titles = titles or Titles(None, ())
         self._suffix = path.suffix if path else ".csv"
         self._as_bytes = are_images and self._suffix in (".npy", ".npz")
@@ -72,8 +73,9 @@ class Rows:
         return 2 * math.prod(self._shape) * (1 if self._as_bytes else 4)
 
     def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
-        """All of them: the file is made in one go."""
-        return seeds
+        """All of them, as the file is made in one go; none if it may be left out and is there."""
+        is_there = self._existing.skip and self._path is not None and self._path.is_file()
+        return [] if is_there else seeds
 
     def add(
         self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
@@ -87,15 +89,16 @@ class Rows:
         return []
 
     def finish(self) -> list[Path]:
-        """Write the file from the values."""
+        """Write the file from the values, unless none were wanted."""
+        if not self._seeds:
+            return []
         if self._path is None:
             for text in self._csv():
                 console.binary(text.encode())
             return []
         fill = {".npy": self._npy, ".npz": self._npz, ".csv": self._csv_file}
         write = fill.get(self._suffix, self._safetensors)
-        atomic.write(self._path, write, replace=self._force)
-        return [self._path]
+        return targets.put(self._path, write, self._existing)
 
     def _npy(self, file: Any) -> None:
         """An array file without provenance."""

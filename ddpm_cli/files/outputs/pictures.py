@@ -1,4 +1,4 @@
-"""Samples as pictures: one PNG a seed, or one of all, as a sheet of images or a plot of points."""
+"""Samples as pictures: a file a seed, or one of all, as a sheet of images or a plot of points."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,19 +9,19 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files import atomic
 from ddpm_cli.files.images import pixels
-from ddpm_cli.files.outputs import plots, targets
+from ddpm_cli.files.outputs import encoding, plots, targets
+from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Names, Record, compact
 
 FIELDS = ("seed", "class")
 
 
 class Files:
-    """One PNG a seed; names are claimed when they are written, never replaced unasked."""
+    """One file a seed; names are claimed when they are written, never replaced unasked."""
 
-    def __init__(self, template: str, force: bool, skip_existing: bool) -> None:
-        self._template, self._force, self._skip = template, force, skip_existing
+    def __init__(self, template: str, existing: Existing) -> None:
+        self._template, self._existing = template, existing
 
     def __enter__(self) -> "Files":
         folder = Path(self._template).parent
@@ -34,7 +34,7 @@ class Files:
 
     def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
         """All seeds, or those without a file; a file in the way is refused."""
-        if self._force:
+        if self._existing.force:
             return seeds
         labels = names(seeds) if "class" in targets.fields(self._template, FIELDS) else None
         left = []
@@ -42,7 +42,9 @@ class Files:
             path = self._path(seed, labels[row] if labels else "none")
             if not path.exists():
                 left.append(seed)
-            elif not self._skip:
+            elif not path.is_file():
+                targets.refuse_existing(path, self._existing.force)
+            elif not self._existing.skip:
                 fix = "use --skip-existing to fill up, or --force to replace"
                 raise Refusal(f"{path}: exists already", fix)
         return left
@@ -55,10 +57,9 @@ class Files:
         for row, (seed, image) in enumerate(zip(seeds, pixels.to_uint8(values), strict=True)):
             label = classes[row] if classes else "none"
             path = self._path(seed, label)
-            path.parent.mkdir(parents=True, exist_ok=True)
             about = {**record, "seeds": compact([seed]), "classes": [label] if classes else None}
-            atomic.write(path, pixels.encode_png(image, about), replace=self._force)
-            written.append(path)
+            data = encoding.encode(image, path, about)
+            written += targets.put(path, data, self._existing)
         return written
 
     def finish(self) -> list[Path]:
@@ -92,10 +93,10 @@ PLOT = Drawing(lambda points: points, plots.cloud, names_classes=False)
 
 
 class Picture:
-    """One PNG with all samples, to a file or to stdout."""
+    """One picture of all samples, to a file or to stdout."""
 
-    def __init__(self, path: Path | None, drawing: Drawing, force: bool) -> None:
-        self._path, self._drawing, self._force = path, drawing, force
+    def __init__(self, path: Path | None, drawing: Drawing, existing: Existing) -> None:
+        self._path, self._drawing, self._existing = path, drawing, existing
         self._held: list[Tensor] = []
         self._seeds, self._classes = list[int](), list[str]()
         self._record: Record = {}
@@ -109,8 +110,9 @@ class Picture:
         """An unfinished picture is not written."""
 
     def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
-        """All of them: a picture is made in one go."""
-        return seeds
+        """All of them, as a picture is made in one go; none if it may be left out and is there."""
+        is_there = self._existing.skip and self._path is not None and self._path.is_file()
+        return [] if is_there else seeds
 
     def add(
         self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
@@ -123,14 +125,15 @@ class Picture:
         return []
 
     def finish(self) -> list[Path]:
-        """Draw and write the picture."""
+        """Draw and write the picture, unless nothing was wanted."""
+        if not self._held:
+            return []
         picture = self._drawing.draw(torch.cat(self._held), self._classes)
         about = {**self._record, "seeds": compact(self._seeds)}
         if self._drawing.names_classes:
             about["classes"] = self._classes or None
-        data = pixels.encode_png(picture, about)
+        data = encoding.encode(picture, self._path, about)
         if self._path is None:
             console.binary(data)
             return []
-        atomic.write(self._path, data, replace=self._force)
-        return [self._path]
+        return targets.put(self._path, data, self._existing)

@@ -10,16 +10,18 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import Titles
 from ddpm_cli.files.images import pixels
-from ddpm_cli.files.outputs import numbers, plots
+from ddpm_cli.files.outputs import encoding, numbers, plots
 from ddpm_cli.files.outputs.numbers import Rows
 from ddpm_cli.files.outputs.pictures import FIELDS, PLOT, SHEET, Files, Picture
 from ddpm_cli.files.outputs.targets import (
     LEAST,
     SHEET_LIMIT,
+    Existing,
     fields,
     refuse_existing,
     refuse_sheet,
     refuse_too_large,
+    refuse_unwritable,
 )
 from ddpm_cli.files.records import Names, Record
 
@@ -56,9 +58,10 @@ def open_output(
 ) -> Output:
     """The output that `place` asks for, checked before any work is done.
 
-    "-", x.png (a sheet if there are several), a file of numbers, a folder, or a name with
-    {seed}. Several processes (`ranks`) need one that has a file for each image. What is no image
-    has no folder, its .png is a plot, and "-" gives CSV, its columns named by `titles`.
+    "-", x.png (a sheet if there are several; as .jpg and .webp, too), a file of numbers, a
+    folder, or a name with {seed}. Several processes (`ranks`) need one that has a file for each
+    image. What is no image has no folder, its .png is a plot, and "-" gives CSV, its columns
+    named by `titles`.
     """
     path, names = Path(place), fields(place, FIELDS)
     if names == {"class"}:
@@ -68,51 +71,73 @@ def open_output(
         if not is_image:
             one = "arrays go to one file; use .csv, .npy, .safetensors, .png"
             raise ConfigError(f"-o {place}: {one}")
-        refuse_too_large(path, count * LEAST)
         template = place if "seed" in names else str(path / "{seed}.png")
-        return Files(template, force, skip_existing)
-    fix = "give a folder or a name with {seed}"
+        _refuse_template(template, count)
+        return Files(template, Existing(force, skip_existing))
     if ranks > 1:
+        fix = "give a folder or a name with {seed}"
         raise ConfigError(f"-o {place}: {ranks} processes cannot write one file; {fix}")
+    if place != "-":
+        if not (skip_existing and path.is_file()):
+            refuse_existing(path, force)
+        existing = Existing(force, skip_existing)
+        if is_image:
+            return _images(path, count, shape, existing)
+        return _arrays(path, count, shape, existing, titles)
     if skip_existing:
-        raise ConfigError(f"--skip-existing: only for many files; {fix}")
-    file = None if place == "-" else path
-    if is_image:
-        return _images(file, count, shape, force)
-    rows = Rows(file, count, shape, force, titles=titles)
-    return rows if file is None else _arrays(file, rows, count, shape, force)
-
-
-def _images(path: Path | None, count: int, shape: tuple[int, ...], force: bool) -> Output:
-    """All images as a sheet, or as numbers."""
-    if path is None:
-        console.refuse_binary_terminal()
-    else:
-        _refuse_suffix(path, [suffix for suffix in numbers.SUFFIXES if suffix != ".csv"])
-        refuse_existing(path, force)
-        if path.suffix != ".png":
-            rows = Rows(path, count, shape, force, are_images=True)
-            refuse_too_large(path, rows.size)
-            return rows
-        refuse_too_large(path, LEAST * (count > SHEET_LIMIT) * count)
+        raise ConfigError("--skip-existing: only for files; leave it out with -o -")
+    if not is_image:
+        return Rows(None, count, shape, Existing(), titles=titles)
+    console.refuse_binary_terminal()
     refuse_sheet(count, "give -o a folder or an .npz file")
-    return Picture(path, SHEET, force)
+    return Picture(None, SHEET, Existing())
 
 
-def _arrays(path: Path, rows: Rows, count: int, shape: tuple[int, ...], force: bool) -> Output:
-    """All arrays as a plot, or as numbers, for which `rows` is ready."""
+def _refuse_template(template: str, count: int) -> None:
+    """Refuse names of one file a seed that no picture can have, or a folder without room."""
+    if not encoding.is_picture(Path(template)):
+        endings = ", ".join(encoding.SUFFIXES)
+        raise ConfigError(f"-o {template}: unknown ending; use {endings} or a folder")
+    encoding.announce(Path(template))
+    fixed = [part for part in Path(template).parents if not fields(str(part), FIELDS)]
+    refuse_unwritable(fixed[0], count * LEAST)
+
+
+def _images(path: Path, count: int, shape: tuple[int, ...], existing: Existing) -> Output:
+    """All images as a sheet, or as numbers."""
+    _refuse_suffix(path, [suffix for suffix in numbers.SUFFIXES if suffix != ".csv"])
+    if not encoding.is_picture(path):
+        rows = Rows(path, count, shape, existing, are_images=True)
+        refuse_too_large(path, rows.size)
+        return rows
+    refuse_too_large(path, LEAST * (count > SHEET_LIMIT) * count)
+    refuse_sheet(count, "give -o a folder or an .npz file")
+    encoding.announce(path)
+    return Picture(path, SHEET, existing)
+
+
+def _arrays(
+    path: Path,
+    count: int,
+    shape: tuple[int, ...],
+    existing: Existing,
+    titles: Titles | None,
+) -> Output:
+    """All arrays as a plot, or as numbers."""
+    rows = Rows(path, count, shape, existing, titles=titles)
     _refuse_suffix(path, numbers.SUFFIXES)
-    refuse_existing(path, force)
     refuse_too_large(path, rows.size)
-    if path.suffix != ".png":
+    if not encoding.is_picture(path):
         return rows
     plots.refuse(path, count, shape)
-    return Picture(path, PLOT, force)
+    encoding.announce(path)
+    return Picture(path, PLOT, existing)
 
 
 def _refuse_suffix(path: Path, known: Sequence[str]) -> None:
-    if path.suffix not in (".png", *known):
-        raise ConfigError(f"-o {path}: unknown ending; use .png, {', '.join(known)} or a folder")
+    if path.suffix not in known and not encoding.is_picture(path):
+        endings = ", ".join((*encoding.SUFFIXES, *known))
+        raise ConfigError(f"-o {path}: unknown ending; use {endings} or a folder")
 
 
 def preview(values: Tensor, is_image: bool) -> tuple[str, bytes]:

@@ -2,14 +2,26 @@
 
 import os
 import shutil
+import stat
 import string
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import atomic
+from ddpm_cli.files.atomic import Content
 
 SHEET_LIMIT = 4096  # images on one sheet
 LEAST = 512  # bytes of the smallest PNG with its metadata
+
+
+class Existing(NamedTuple):
+    """What becomes of a file in the way: replaced by force, or left out with skip."""
+
+    force: bool = False
+    skip: bool = False
 
 
 def seed_name(seed: int) -> str:
@@ -32,10 +44,38 @@ def fields(template: str, known: Sequence[str]) -> set[str]:
     return names
 
 
-def refuse_existing(path: Path, force: bool) -> None:
-    """Refuse to replace a file unasked."""
-    if path.exists() and not force:
-        raise Refusal(f"{path}: exists already", "use --force to replace it, or another -o")
+def refuse_existing(path: Path, force: bool, option: str = "-o") -> None:
+    """Refuse to replace a file unasked, and places where no file can be made at all."""
+    other = f"another {option}"
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        refuse_unwritable(path.parent, 0, option)
+        return
+    if stat.S_ISDIR(mode):
+        raise Refusal(f"{path}: is a folder, where a file is wanted", f"choose {other}")
+    if not stat.S_ISREG(mode):
+        raise Refusal(f"{path}: a pipe or a device, where a file is wanted", f"choose {other}")
+    if not force:
+        raise Refusal(f"{path}: exists already", f"use --force to replace it, or {other}")
+    refuse_unwritable(path.parent, 0, option)
+
+
+def put(path: Path, data: Content, existing: Existing) -> list[Path]:
+    """Write a result whole, and return its path.
+
+    One that another process made meanwhile stays, and is left out if that is asked for.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        atomic.write(path, data, replace=existing.force)
+    except FileExistsError:
+        if not existing.skip:
+            fix = "another process made it; use --skip-existing to fill up"
+            raise Refusal(f"{path}: exists already", fix) from None
+        console.say(f"{path}: another process made it meanwhile; it stays")
+        return []
+    return [path]
 
 
 def refuse_too_large(path: Path, needed: int) -> None:
@@ -52,11 +92,11 @@ def refuse_sheet(count: int, fix: str = "give -o a folder") -> None:
         raise Refusal(f"{count} images do not fit on one sheet (at most {SHEET_LIMIT})", fix)
 
 
-def refuse_unwritable(folder: Path, needed: int) -> None:
+def refuse_unwritable(folder: Path, needed: int, option: str = "-o") -> None:
     """Refuse a folder, maybe yet to be made, in which nothing can be made, or not so much."""
     place = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     if not place.is_dir():
-        raise Refusal(f"{folder}: {place} is not a folder", "choose another -o")
+        raise Refusal(f"{folder}: {place} is not a folder", f"choose another {option}")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise Refusal(f"{folder}: nothing can be written to {place}", "choose another -o")
+        raise Refusal(f"{folder}: nothing can be written to {place}", f"choose another {option}")
     refuse_too_large(folder / "x", needed)

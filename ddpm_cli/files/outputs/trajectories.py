@@ -17,16 +17,15 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.files.images import pixels
-from ddpm_cli.files.outputs import numbers, stills, targets
+from ddpm_cli.files.outputs import encoding, numbers, stills, targets
 from ddpm_cli.files.outputs.frames import encode_gif
 from ddpm_cli.files.outputs.stills import Field
+from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import METADATA_KEY, Record, compact
 
-DEFAULT_FRAMES = {".gif": 60, ".png": 8}
-SUFFIXES = (".npz", ".safetensors", ".gif", ".png")
+DEFAULT_FRAMES = {".gif": 60, **dict.fromkeys(encoding.SUFFIXES, 8)}
+SUFFIXES = (".npz", ".safetensors", ".gif", *encoding.SUFFIXES)
 BYTE_LIMIT = 2**30  # of all states that are kept
 GRID = 20  # arrows along each axis of a field
 
@@ -81,7 +80,8 @@ class Trajectory:
             raise ConfigError(f"--trajectory {path}: unknown ending; use one of {known}")
         wanted = min(frames or DEFAULT_FRAMES.get(self._suffix, moves + 1), moves + 1)
         self._chosen = set(torch.linspace(0, moves, wanted).round().long().tolist())
-        targets.refuse_existing(path, force)
+        targets.refuse_existing(path, force, "--trajectory")
+        encoding.announce(path)
         self._refuse_size(count, 4 * count * math.prod(info.shape) * len(self._chosen))
         self._states: list[list[Tensor]] = [[] for _ in self._chosen]
         self._levels: list[tuple[float, float]] = []
@@ -98,7 +98,7 @@ class Trajectory:
 
     @property
     def _strip(self) -> bool:
-        return self._suffix == ".png"
+        return encoding.is_picture(self._path)
 
     def states(self, chunk: Chunk) -> Iterator[State]:
         """Pass the states of a batch on, and keep the chosen ones."""
@@ -135,10 +135,8 @@ class Trajectory:
         states = torch.stack([torch.cat(parts) for parts in self._states])
         about = {**record, "seeds": compact(self._seeds), "frames": len(self._chosen)}
         write = {".npz": self._npz, ".safetensors": self._safetensors, ".gif": self._gif}
-        data = write.get(self._suffix, self._png)(states, about)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(self._path, data, replace=self._force)
-        return [self._path]
+        data = write.get(self._suffix, self._picture)(states, about)
+        return targets.put(self._path, data, Existing(self._force))
 
     def _tensors(self, states: Tensor) -> dict[str, Tensor]:
         sigmas, alphas = torch.tensor(self._levels, dtype=torch.float64).T.contiguous()
@@ -156,10 +154,11 @@ class Trajectory:
         tensors = {name: tensor.contiguous() for name, tensor in self._tensors(states).items()}
         return safetensors.save(tensors, {METADATA_KEY: json.dumps(about, sort_keys=True)})
 
-    def _png(self, states: Tensor, about: Record) -> bytes:
+    def _picture(self, states: Tensor, about: Record) -> bytes:
         """A strip, a level beside the other."""
         sigmas = [sigma for sigma, _ in self._levels]
-        return pixels.encode_png(self._stills.strip(states, sigmas, self._fields), about)
+        strip = self._stills.strip(states, sigmas, self._fields)
+        return encoding.encode(strip, self._path, about)
 
     def _gif(self, states: Tensor, about: Record) -> bytes:
         """A film that stays at its end for a while and starts again."""

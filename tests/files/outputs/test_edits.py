@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.images import lossy
 from ddpm_cli.files.images import pixels as images
 from ddpm_cli.files.images.inputs import sources
 from ddpm_cli.files.outputs.edits import Results, open_results
@@ -100,10 +102,9 @@ class TestNames:
             ("{class}.png", "a", 1, "no field {class}; use {name} or {seed}"),
             ("{name!r}.png", "a", 1, "write {name} and {seed} as they are"),
             ("{name", "a", 1, "-o {name"),
-            ("x.jpg", "a", 1, "results are PNG, which loses nothing; use .png, a folder"),
-            ("x.webp", "a", 1, "results are PNG"),
-            ("{name}.npz", "a b", 1, "results are PNG"),
-            ("{name}", "a b", 1, "results are PNG"),
+            ("x.gif", "a", 1, "unknown ending; use .png, .jpg, .webp, a folder"),
+            ("{name}.npz", "a b", 1, "unknown ending"),
+            ("{name}", "a b", 1, "unknown ending"),
             ("-", "a b", 1, "2 inputs, stdout takes one"),
         ],
     )
@@ -143,9 +144,26 @@ class TestExisting:
     def test_a_name_taken_meanwhile_is_kept(self) -> None:
         found = results("out", "a.png")
         Path("out/a.png").write_bytes(b"theirs")
-        with pytest.raises(FileExistsError):
+        with pytest.raises(Refusal, match=r"out/a\.png: exists already"):
             found.add("a.png", 0, PIXELS, RECORD)
         assert Path("out/a.png").read_bytes() == b"theirs"
+
+    @pytest.mark.parametrize("place", ["out", "x.png"])
+    @pytest.mark.parametrize("seeds", [1, 2])
+    def test_who_comes_second_skips(self, place: str, seeds: int) -> None:
+        first, second = (results(place, seeds=seeds, skip=True) for _ in range(2))
+        theirs = [first.add("a.png", seed, PIXELS, RECORD) for seed in range(seeds)]
+        mine = [second.add("a.png", seed, 255 - PIXELS, RECORD) for seed in range(seeds)]
+        assert mine == [[]] * seeds
+        for path in {path for paths in theirs for path in paths}:
+            kept = images.open_image(path, "L")
+            assert kept.equal(PIXELS) or kept.equal(images.sheet(torch.stack([PIXELS, PIXELS])))
+        assert not list(Path().glob("**/.*"))
+
+    @pytest.mark.parametrize("how", [{}, {"force": True}, {"skip": True}])
+    def test_a_pipe_in_place_of_a_file(self, how: dict[str, bool]) -> None:
+        os.mkfifo("out/a.png")
+        assert "out/a.png: a pipe or a device, where a file" in refused("out", **how)
 
     @pytest.mark.parametrize("how", [{}, {"force": True}, {"skip": True}])
     @pytest.mark.parametrize("place", ["out", "out/b.png", "./out/../out/b.png", "l.png"])
@@ -182,6 +200,21 @@ class TestFiles:
             "inputs": ["in/a.png"],
             "seeds": "40",
         }
+
+    @pytest.mark.parametrize("channels", [1, 2, 3, 4])
+    @pytest.mark.parametrize("name", ["x.jpg", "{name}.webp"])
+    def test_jpeg_and_webp(
+        self, channels: int, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        pixels = torch.full((channels, 16, 16), 200, dtype=torch.uint8)
+        pixels[:, :, 8:] = 90
+        (path,) = results(name).add("a.png", 0, pixels, RECORD)
+        said = capsys.readouterr().err
+        assert said.count("of quality 95, whose pixels are not kept bit for bit") == 1
+        assert ("transparency becomes white" in said) == (name == "x.jpg")
+        with Image.open(path) as image:
+            assert image.format == ("JPEG" if name == "x.jpg" else "WEBP")
+            assert lossy.read_record(image)["command"] == "edit"
 
     def test_several_inputs_of_one_result(self) -> None:
         results("x.png").add("a.png", 0, PIXELS, {"inputs": ["a.png", "b.png"]})

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -150,9 +153,19 @@ class TestExisting:
         nothing = sample("-n", 5, "-o", place, "--skip-existing")
         assert (nothing.code, nothing.out) == (0, "")
 
-    @pytest.mark.parametrize("place", ["a.png", "a.npz", "-"])
-    def test_skip_existing_needs_many_files(self, place: str, idle: None) -> None:
-        outcome = sample("-o", place, "--skip-existing")
+    @pytest.mark.parametrize("place", ["a.png", "a.npz", "a.jpg"])
+    def test_skip_existing_leaves_one_file_out(
+        self, place: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert sample("-n", 2, "-o", place, "--skip-existing").out == f"{place}\n"
+        before = contents(Path())
+        monkeypatch.setattr(walks, "last", None)
+        again = sample("-n", 2, "-o", place, "--skip-existing")
+        assert (again.code, again.out) == (0, "")
+        assert contents(Path()) == before
+
+    def test_stdout_has_nothing_to_skip(self, idle: None) -> None:
+        outcome = sample("-o", "-", "--skip-existing")
         assert outcome.code == 2
         assert "--skip-existing" in outcome.err
 
@@ -169,15 +182,69 @@ class TestExisting:
         monkeypatch.setattr(walks, "last", last)
         outcome = sample("-o", place)
         assert outcome.code == 1
-        assert outcome.err.splitlines()[-1] == f"Error: {path}: File exists"
+        assert f"Error: {path}: exists already\nanother process made it" in outcome.err
         assert contents(Path()) == {str(path): b"taken"}
+
+    @pytest.mark.parametrize("place", ["a.png", "a.npz", "d/"])
+    def test_who_comes_second_skips(self, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        path, real = Path(place if place != "d/" else "d/000001.png"), walks.last
+
+        def last(states: object) -> object:
+            path.write_text("taken")
+            return real(states)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(walks, "last", last)
+        outcome = sample("-n", 3, "-o", place, "--skip-existing", "--json")
+        assert outcome.code == 0, outcome.err
+        assert f"{path}: another process made it meanwhile; it stays" in outcome.err
+        made = [json.loads(line) for line in outcome.out.splitlines()]
+        assert [(line["path"], line["seed"]) for line in made] == [
+            (f"d/00000{seed}.png", seed) for seed in (0, 2) if place == "d/"
+        ]
+        assert path.read_bytes() == b"taken"
+
+    def test_two_processes_fill_one_folder(self, finished: Path) -> None:
+        """Whoever is faster, each file is made whole, and both end well."""
+        words = [sys.executable, "-m", "ddpm_cli", "sample", "-m", finished, "-n", 12, "--steps"]
+        words += [2, "--batch", 4, "--dtype", "float32", "-o", "d/", "--skip-existing"]
+        both = [
+            subprocess.Popen([*map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(2)
+        ]
+        ends = [(process.communicate(timeout=120), process.returncode) for process in both]
+        assert [code for _, code in ends] == [0, 0], ends
+        made = [line for (out, _), _ in ends for line in out.decode().splitlines()]
+        names = [f"d/{seed:06d}.png" for seed in range(12)]
+        assert sorted(made) == names, "none by both, all by one"
+        assert sorted(map(str, Path("d").iterdir())) == names
+        for name in names:
+            assert open_image(name, "L").shape == (1, 8, 8)
+
+
+class TestPicturesThatLose:
+    @pytest.mark.parametrize("place", ["a.jpg", "a.webp", "d/{seed}.jpeg", "A.JPG"])
+    def test_they_say_so_and_keep_their_record(self, place: str) -> None:
+        outcome = sample("-n", 1, "-o", place)
+        assert outcome.code == 0, outcome.err
+        assert "of quality 95, whose pixels are not kept bit for bit" in outcome.err
+        made = outcome.out.strip()
+        sample("-n", 1, "-o", "x.png")
+        lossy, whole = open_image(made, "L"), open_image("x.png", "L")
+        assert float((lossy.float() - whole.float()).abs().mean()) < 4
+        told = ddpm("info", made, "--json")
+        assert told.code == 0, told.err
+        record = json.loads(told.out)
+        assert (record["command"], record["seeds"], record["quality"]) == ("sample", "0", 95)
+        again = ddpm("info", made, "--command").out
+        assert again.rstrip().endswith(f"-o {made}")
 
 
 class TestRefusals:
     @pytest.mark.parametrize(
         ("place", "message"),
         [
-            ("a.jpg", "unknown ending"),
+            ("a.bmp", "unknown ending; use .png, .jpg, .jpeg, .webp, .npy"),
+            ("{seed}.tif", "unknown ending"),
             ("a.csv", "unknown ending"),
             ("{sed}.png", "no field {sed}"),
             ("{seed.png", "-o {seed.png: "),
@@ -198,9 +265,18 @@ class TestRefusals:
         Path("file").write_text("mine")
         outcome = sample("-o", place)
         assert outcome.code == 1
-        assert place.strip("/").split("/")[0][:200] in outcome.err.splitlines()[-1]
-        assert outcome.err.splitlines()[-1].startswith("Error: ")
+        (error,) = (line for line in outcome.err.splitlines() if line.startswith("Error: "))
+        assert place.strip("/").split("/")[0][:200] in error
         assert contents(Path()) == {"file": b"mine"}
+
+    @pytest.mark.parametrize("place", ["a.png", "a.npz", "pipe.jpg"])
+    @pytest.mark.parametrize("more", [(), ("--force",), ("--skip-existing",)])
+    def test_what_is_no_file(self, place: str, more: tuple[str, ...], idle: None) -> None:
+        """A named pipe cannot be replaced, and nobody may wait for its reader."""
+        os.mkfifo(place)
+        outcome = sample("-o", place, *more)
+        assert outcome.code == 1
+        assert f"{place}: a pipe or a device, where a file is wanted" in outcome.err
 
     @pytest.mark.parametrize("place", ["d/", "a.npz", "a.npy", "a.png"])
     @pytest.mark.parametrize("count", [10**12, 2**64])
