@@ -57,6 +57,12 @@ class Mixture:
         density = (residual**2 / variance + variance.log()).sum(-1) / 2
         return a, variance, residual, (log_weight - density).softmax(1)[..., None]
 
+    def log_prob(self, x: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
+        """log p at x in nats, shape [B]."""
+        _, variance, residual, _ = self._terms(x, alpha, sigma, None)
+        density = (residual**2 / variance + (2 * math.pi * variance).log()).sum(-1) / 2
+        return (self.weights.log() - density).logsumexp(1)
+
     def score(
         self,
         x: Tensor,

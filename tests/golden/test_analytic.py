@@ -6,12 +6,13 @@ from itertools import pairwise
 
 import pytest
 import torch
-from exact import by_index, peers_decoder, process, states
+from exact import Recorded, by_index, peers_decoder, process, states
 from golden.load_golden import Case, Golden
+from torch import Tensor
 
 from ddpm_cli.diffusion import variational
 from ddpm_cli.diffusion.analytic import Analytic, Moments, trajectory
-from ddpm_cli.diffusion.denoiser import Prediction
+from ddpm_cli.diffusion.denoiser import Prediction, Wrapped
 from ddpm_cli.diffusion.levels import explicit, linspace
 from ddpm_cli.diffusion.samplers import ddim, ddpm
 from ddpm_cli.diffusion.schedules.tables import Table
@@ -25,7 +26,6 @@ GOLDEN = Golden("samplers_analytic_dpm")
 EXCLUDED = [key for key in GOLDEN.select("ddim_") if "_wide_" in key]
 BOUNDS = GOLDEN.select("nelbo_")
 WALKS = GOLDEN.select("ddpm_", "ddim_", without=tuple(EXCLUDED))
-FITTED = GOLDEN.select("ddpm_ms_eps_", "ddim_ms_eps_")
 PATHS = GOLDEN.select("dp_seg_")
 
 
@@ -59,7 +59,17 @@ def test_walk(key: str) -> None:
     assert case.excess("final", last.x) <= 0
 
 
-@pytest.mark.parametrize("key", FITTED)
+def drawn(case: Case, move: Move, schedule: Table) -> Tensor:
+    """The variance that a step adds, native scale: the square of what a draw of 1 does."""
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    denoise = Wrapped(by_index(case.mixture, schedule, x), lambda x, sigma: Prediction(0 * x))
+    one, none = (
+        step(case)(denoise, x, move, Recorded([torch.full_like(x, draw)]), []) for draw in (1, 0)
+    )
+    return ((one - none) * schedule.alpha(move.s)).square().squeeze()
+
+
+@pytest.mark.parametrize("key", GOLDEN.select("ddpm_", "ddim_"))
 def test_variance_of_each_step(key: str) -> None:
     case = GOLDEN[key]
     schedule, _ = process(case.params["beta_schedule"])
@@ -69,6 +79,9 @@ def test_variance_of_each_step(key: str) -> None:
     got = []
     for number, (t, s) in enumerate(pairwise(levels[:-1])):
         move = Move(t, s, number, levels)
+        if "_naive_" in key:
+            got.append(drawn(case, move, schedule))
+            continue
         known = Prediction(torch.zeros(1), covariance=found.variance(t).clamp(0, 1))
         variance = optimal(known, move, float(eta**2 * s**2 * (1 - s**2 / t**2)))
         pixels, moves = case.params.get("clip_pixel", 0), case.params.get("clip_sigma_idx", 1)
