@@ -1,5 +1,6 @@
 """The `ddpm` command: its verbs, and the one place where faults become messages and exit codes."""
 
+import errno
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -27,6 +28,13 @@ from ddpm_cli.settings import peers
 _PROBLEM_LIMIT = 6  # problems shown at once
 _PLAIN = (ConfigError, click.UsageError, SystemExit)  # no traceback says more of them
 
+_SYSTEM = {  # what helps against faults of the system
+    errno.ENOSPC: "free some space, or write elsewhere with -o",
+    errno.EDQUOT: "free some of your quota, or write elsewhere with -o",
+    errno.EROFS: "nothing can be written there; choose another -o",
+    errno.EACCES: "choose a place with -o where you may write, or ask for the right to it",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
+}
 _MODEL = ("-m", "--model")
 
 _EPILOG = """\b
@@ -179,7 +187,11 @@ def _failure(error: BaseException) -> list[str]:
     kind, text = type(error).__name__, one_line(str(error))
     if isinstance(error, OSError):
         place = f"{error.filename!s}: " if error.filename is not None else ""
-        return [f"Error: {one_line(place)}{error.strerror or text or kind}"]
+        fix = _SYSTEM.get(error.errno or 0)
+        return [
+            f"Error: {one_line(place)}{error.strerror or text or kind}",
+            *([fix] if fix else []),
+        ]
     if isinstance(error, MemoryError) or _is_torch_memory_error(kind, text):
         return ["Error: out of memory", "lower --batch, or choose a smaller model"]
     if isinstance(error, UnicodeError):

@@ -22,7 +22,8 @@ ELSEWHERE = {
     "commands/test_inpaint.py": "files/images/canvas files/images/masks",
     "commands/test_nll.py": "files/outputs/curves pipelines/meter pipelines/rows",
     "commands/test_refusals.py": (
-        "data/no_classes data/no_images files/images/tiff foreign/kinds foreign/signs"
+        "data/array_faults data/no_classes data/no_images files/images/tiff "
+        "foreign/kinds foreign/signs"
     ),
     "commands/test_selftest.py": "evaluation/oracles hardware",
     "commands/test_upscale.py": "pipelines/restorer",

@@ -42,7 +42,7 @@ def check_guidance(config: Config) -> None:
             raise ConfigError(f"guidance.{idle[0]}: of no use where guidance.scale is 1; {fix}")
         return
     if not classes(config):
-        fix = "guide it by a classifier: ddpm guide --classifier"
+        fix = "guide it by a classifier: ddpm guide --classifier FILE --class NAME"
         raise ConfigError(f"guidance.scale: this model was trained without classes; {fix}")
     if not config["train"]["drop_class"]:
         fix = "train one with train.drop_class=0.1"

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import foreign_files as make
 
+INPAINT = "inpaint {} --mask 1,1,5,5 -o new.png"
 G, GREY = make.png((28, 28)), make.png((28, 28), "L")
 
 
@@ -15,8 +16,8 @@ class Row(NamedTuple):
 
     files: dict[str, bytes]
     command: str
-    code: int
-    must: str
+    code: int = 1
+    must: str = ""
     never: str = ""
 
 
@@ -37,8 +38,7 @@ def model(file: str, content: bytes, must: str, never: str = "corrupt|header wou
 
 def image(file: str, content: bytes, must: str) -> Row:
     """A file given as an image to edit."""
-    command = f"inpaint {file} --mask 1,1,5,5 -o new.png"
-    return Row({file: content}, command, 1, f"{file}|{must}", "corrupt")
+    return Row({file: content}, INPAINT.format(file), 1, f"{file}|{must}", "corrupt")
 
 
 def settings(file: str, content: bytes, must: str) -> Row:

@@ -99,7 +99,6 @@ IMAGES = [
         {"a.png": make.png((90, 60))}, "encode a.png", 1,
         "90x60 pixels, the model takes 28x28|--fit crop",
     ),
-    Row({"a.png": G}, "upscale a.png", 1, "the model takes 14x14|--fit"),
     Row(
         {"a.png": make.png((5000, 5000), "1")}, "encode a.png", 1,
         "too many pixels (5000x5000)|magick FILE -resize",

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import shlex
 import warnings
 from array import array as packed
 from collections.abc import Iterator
@@ -15,14 +14,13 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
+from ddpm_cli.data import array_faults
 from ddpm_cli.data.array_set import VALUE_LIMIT, ArraySet, statistics
 from ddpm_cli.data.class_tables import is_number, numbered
 from ddpm_cli.data.columns import Columns, Row, Wish, bad_cell, chosen, index_like
 from ddpm_cli.diffusion.rng import keyed
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import Titles
-from ddpm_cli.foreign import telling
-from ddpm_cli.foreign.kinds import NPY
 from ddpm_cli.settings.knobs import Column, ColumnList, Fraction, Seed
 
 Split = Literal["train", "test"]
@@ -111,7 +109,7 @@ def _warn_of_indices(place: Path, columns: Columns, values: Tensor) -> None:
 def _read(place: Path, header: Header, wish: Wish) -> _Table:
     try:
         if not place.is_file():
-            raise _no_file(place)
+            raise array_faults.no_file(place)
         if place.stat().st_size > BYTE_LIMIT:
             raise Refusal(f"{place}: larger than the limit of {BYTE_LIMIT} bytes")
         if place.suffix.lower() == ".npy":
@@ -120,33 +118,12 @@ def _read(place: Path, header: Header, wish: Wish) -> _Table:
             return _read_csv(place, header, wish)
     except OSError as error:
         raise Refusal(f"{place}: {error.strerror or error}") from error
-    told, copy = telling.told(place, "data", texts=False), place.with_suffix(".csv")
-    fix = f"if it is a table of numbers: cp {shlex.quote(str(place))} {shlex.quote(str(copy))}"
-    what = f"{place}: unknown ending; give a .npy or .csv file"
-    raise told.refusal(place, "no .npy or .csv file") if told else Refusal(what, fix)
-
-
-def _no_file(place: Path) -> Refusal:
-    """The refusal of a path where no file is."""
-    if told := telling.address(place, "data") or telling.repository(place, "data"):
-        return told.refusal(place)
-    if place.is_dir():
-        fix = "data.name=array takes a .npy or .csv file, data.name=folder a folder of images"
-        return Refusal(f"{place}: a folder", fix)
-    what = "not a regular file" if place.exists() else "no such file"
-    return Refusal(f"{place}: {what}", f"paths begin in {Path.cwd()}")
-
-
-def _refuse_foreign(place: Path) -> None:
-    """Refuse a file whose ending does not say what it is."""
-    told = telling.told(place, "data", texts=False)
-    if told is not None and told.what != NPY.name:
-        raise told.refusal(place, f"no {place.suffix} file")
+    raise array_faults.unknown_ending(place)
 
 
 def _read_npy(place: Path, wish: Wish) -> _Table:
     """Read a .npy file; one that holds Python objects is refused, never unpickled."""
-    _refuse_foreign(place)
+    array_faults.refuse_foreign(place)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -155,12 +132,10 @@ def _read_npy(place: Path, wish: Wish) -> _Table:
         raise
     except Exception as error:  # NumPy reads the header with Python's own parser
         why = (str(error).splitlines() or ["damaged"])[0]
-        fix = (
-            "copy it again if it was cut; or save numbers: numpy.save('FILE.npy', a.astype(float))"
-        )
-        raise Refusal(f"{place}: no readable .npy file: {why}", fix) from error
+        raise Refusal(f"{place}: no readable .npy file: {why}", array_faults.UNREADABLE) from error
     if stored.dtype.kind not in "biuf":
-        raise Refusal(f"{place}: values of type {stored.dtype}; expected numbers", _typed(stored))
+        raise array_faults.no_numbers(place, stored)
+    array_faults.warn_of_axes(place, stored)
     if stored.ndim == 1:
         stored = stored[:, None]
     _refuse_shape(place, stored.shape)
@@ -187,15 +162,6 @@ def _word(number: Any) -> str:
     return str(int(value)) if value.is_integer() else str(number)
 
 
-def _typed(stored: "np.ndarray[Any, Any]") -> str:
-    """How to make numbers of values of another type."""
-    if stored.dtype.kind == "c":
-        return "save both parts: numpy.save('FILE.npy', numpy.stack([a.real, a.imag], 1))"
-    if stored.dtype.names:
-        return "save a column: numpy.save('FILE.npy', a['NAME']), or stack several"
-    return "save numbers: numpy.save('FILE.npy', a.astype('float32'))"
-
-
 def _refuse_shape(place: Path, shape: tuple[int, ...]) -> None:
     claimed = "x".join(map(str, shape))
     if not shape or 0 in shape:
@@ -217,7 +183,7 @@ def _refuse_not_finite(place: Path, values: Tensor) -> None:
 
 def _read_csv(place: Path, header: Header, wish: Wish) -> _Table:
     """Read rows of numbers, separated by commas, semicolons or tabs."""
-    _refuse_foreign(place)
+    array_faults.refuse_foreign(place)
     with place.open(encoding="utf-8-sig", newline="") as stream:
         try:
             start = stream.read(2**16)
@@ -227,8 +193,7 @@ def _read_csv(place: Path, header: Header, wish: Wish) -> _Table:
             rows = ((reader.line_num, row) for row in reader if any(map(str.strip, row)))
             return _numbers(place, rows, header, wish)
         except UnicodeDecodeError:
-            fix = f"if it is from Windows: iconv -f cp1252 -t utf-8 {shlex.quote(str(place))}"
-            raise Refusal(f"{place}: not UTF-8 text", f"{fix} > utf8.csv") from None
+            raise array_faults.not_utf8(place) from None
         except csv.Error as error:
             raise Refusal(f"{place}: line {reader.line_num}: {error}") from None
 

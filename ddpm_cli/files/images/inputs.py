@@ -117,6 +117,9 @@ def arranged(
     """The decoded picture of a source, or what was made of it, as `read` would give it."""
     mode, page = mode_of(shape), (shape[2], shape[1])
     behind, size = colour(background), picture.size
+    if mode == "L" and _has_colours(picture):
+        what = "in colour, of which the model sees and makes grey alone"
+        console.warn(f"{shown(source)}: {what}; -m chooses a model in colour")
     _refuse_size(shown(source), size, page, fit)
     if fit == "crop" or fit == "resize":
         picture = pixels.fitted(picture, page, fit)
@@ -145,6 +148,14 @@ def colour(background: str) -> Colour:
         fix = "write a name, as black, or #rrggbb"
         raise ConfigError(f"--background {background!r}: no such colour; {fix}")
     return red, green, blue
+
+
+def _has_colours(picture: Image.Image) -> bool:
+    """Whether the channels of a picture differ, but for its opacity."""
+    if picture.mode not in ("RGB", "RGBA"):
+        return False
+    red, green, blue = picture.split()[:3]
+    return not red.tobytes() == green.tobytes() == blue.tobytes()
 
 
 def _refuse_size(name: str, size: tuple[int, int], page: tuple[int, int], fit: Fit) -> None:

@@ -1,0 +1,74 @@
+"""What is wrong with files that were given as arrays, and what to do about it."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ddpm_cli import console
+from ddpm_cli.errors import Refusal
+from ddpm_cli.foreign import telling
+from ddpm_cli.foreign.kinds import NPY
+
+if TYPE_CHECKING:
+    import numpy as np
+
+UNREADABLE = (
+    "copy it again if it was cut; or save numbers: numpy.save('FILE.npy', a.astype(float))"
+)
+
+
+def no_file(place: Path) -> Refusal:
+    """The refusal of a path where no file is."""
+    if told := telling.address(place, "data") or telling.repository(place, "data"):
+        return told.refusal(place)
+    if place.is_dir():
+        fix = "data.name=array takes a .npy or .csv file, data.name=folder a folder of images"
+        return Refusal(f"{place}: a folder", fix)
+    what = "not a regular file" if place.exists() else "no such file"
+    return Refusal(f"{place}: {what}", f"paths begin in {Path.cwd()}")
+
+
+def unknown_ending(place: Path) -> Refusal:
+    """The refusal of a file that is called neither .npy nor .csv."""
+    if told := telling.told(place, "data", texts=False):
+        return told.refusal(place, "no .npy or .csv file")
+    copy = shlex.quote(str(place.with_suffix(".csv")))
+    fix = f"if it is a table of numbers: cp {shlex.quote(str(place))} {copy}"
+    return Refusal(f"{place}: unknown ending; give a .npy or .csv file", fix)
+
+
+def refuse_foreign(place: Path) -> None:
+    """Refuse a file whose ending does not say what it is."""
+    told = telling.told(place, "data", texts=False)
+    if told is not None and told.what != NPY.name:
+        raise told.refusal(place, f"no {place.suffix} file")
+
+
+def not_utf8(place: Path) -> Refusal:
+    """The refusal of a table in another encoding."""
+    convert = f"iconv -f cp1252 -t utf-8 {shlex.quote(str(place))} > utf8.csv"
+    return Refusal(f"{place}: not UTF-8 text", f"if it is from Windows: {convert}")
+
+
+def no_numbers(place: Path, stored: "np.ndarray[Any, Any]") -> Refusal:
+    """The refusal of values of another type, with how to make numbers of them."""
+    fix = "save numbers: numpy.save('FILE.npy', a.astype(float))"
+    if stored.dtype.kind == "c":
+        fix = "save both parts: numpy.save('FILE.npy', numpy.stack([a.real, a.imag], 1))"
+    elif stored.dtype.names:
+        fix = "save a column: numpy.save('FILE.npy', a['NAME'])"
+    return Refusal(f"{place}: values of type {stored.dtype}; expected numbers", fix)
+
+
+def warn_of_axes(place: Path, stored: "np.ndarray[Any, Any]") -> None:
+    """Warn of bytes that look like images, but for the order of their axes."""
+    if stored.dtype.name != "uint8" or min(stored.shape[-3:], default=0) < 1:
+        return
+    if stored.ndim == 3:
+        move = "a[:, None]"
+    elif stored.ndim == 4 and stored.shape[3] in (1, 3, 4) and stored.shape[1] not in (1, 3, 4):
+        move = "a.transpose(0, 3, 1, 2)"
+    else:
+        return
+    what = f"{place}: if these are images, their channels come first, [N,C,H,W]"
+    console.warn(f"{what}: numpy.save('FILE.npy', {move})")
