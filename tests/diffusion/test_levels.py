@@ -7,6 +7,7 @@ import torch
 from declared import load
 from exact import entries, tables
 
+from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.levels import explicit, karras, leading, logsnr, trailing
 from ddpm_cli.diffusion.schedules.processes import vp
 from ddpm_cli.diffusion.schedules.tables import cosine, linear
@@ -125,3 +126,15 @@ def test_continuous_processes_take_any_number_of_levels(rule: str) -> None:
         assert len(levels) == count + 1
         assert (levels.diff() < 0).all()
         assert levels[-2] >= float(vp().sigma(torch.tensor(0.0)))
+
+
+@pytest.mark.parametrize("count", [10, 20, 50, 100, 500])
+def test_karras_levels_of_the_cosine_schedule_have_labels_of_their_own(count: int) -> None:
+    """Rounded to trained levels, 100 of them would be 94 and 500 be 346."""
+    levels = karras(cosine(), count=count)
+    assert len(levels) == count + 1
+    assert (levels.diff() < 0).all()
+    label = index(levels[:-1], cosine())
+    # The gap of the closest two, in units of the trained levels, is far above float32's rounding.
+    assert label.diff().max() < -30 / count
+    assert len(label.round().unique()) == {100: 94, 500: 346}.get(count, count)

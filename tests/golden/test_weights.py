@@ -65,6 +65,7 @@ def test_min_snr(key: str, kind: str, name: str) -> None:
     case = GOLDEN[key]
     got = weight(min_snr, times(case), kind, linear(), gamma=case.params["snr_gamma"])
     assert case.excess(f"weight_{name}", got) <= 0
+    assert case.excess("snr", linear().sigma(times(case)) ** -2) <= 0
 
 
 EDM = processes.edm(low=1e-3, high=100.0)

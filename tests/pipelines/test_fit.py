@@ -150,3 +150,8 @@ def test_head_fits_images_of_odd_size_and_starts_at_one() -> None:
     assert torch.equal(head(tap.features), torch.ones(2, 3, 7, 5))
     with pytest.raises(ValueError, match="last layer"):
         Tap(nn.Linear(2, 2))
+    for _ in range(3):
+        tap = Tap(network)  # instead of the one before
+        assert len(network.out._forward_pre_hooks) == 1
+    del tap
+    assert not network.out._forward_pre_hooks, "the network is left as it was"

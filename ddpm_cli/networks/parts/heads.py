@@ -1,5 +1,7 @@
 """A second output of a trained network: a small head on the features of its last layer."""
 
+import weakref
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,16 +10,24 @@ from ddpm_cli.networks.parts.layers import dense, zero
 
 
 class Tap:
-    """What enters the last layer `out` of a network, at its latest call: `features`."""
+    """What enters the last layer `out` of a network, at its latest call: `features`.
+
+    The network knows it only as long as somebody holds it, and is then left as it was.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         if not isinstance(getattr(network, "out", None), (nn.Conv2d, nn.Linear)):
             raise ValueError("the network has no last layer to put a second head beside")
         self.features = torch.empty(0)
-        network.get_submodule("out").register_forward_pre_hook(self._catch)
+        me = weakref.ref(self)
 
-    def _catch(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self.features = inputs[0].detach()
+        def catch(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            tap = me()
+            if tap is not None:
+                tap.features = inputs[0].detach()
+
+        hook = network.get_submodule("out").register_forward_pre_hook(catch)
+        weakref.finalize(self, hook.remove)
 
 
 class Head(nn.Module):

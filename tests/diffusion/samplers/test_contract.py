@@ -13,7 +13,7 @@ from golden.analytic_model import Mixture
 from sampling import cases, images, informed, sample
 from torch import Tensor
 
-from ddpm_cli.diffusion.levels import explicit, trailing
+from ddpm_cli.diffusion.levels import explicit, karras, trailing
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.tables import cosine, linear
@@ -40,6 +40,26 @@ def test_reaches_the_mean_and_deviation_of_normal_data(name: str, settings: Any)
     # 200 steps of the small variance lose 4 % of the deviation.
     assert mean == pytest.approx(0.4, abs=1e-3)
     assert math.sqrt(variance) == pytest.approx(0.3, rel=0.06)
+
+
+# How far the deviation may be off, by the number of levels, for orders 1 and above.
+CROWDED = {20: (0.4, 0.12), 50: (0.13, 0.02), 100: (0.07, 0.005), 500: (0.015, 0.001)}
+
+
+@every_stepper
+def test_levels_that_lie_closer_than_the_trained_ones(name: str, settings: Any) -> None:
+    """Karras levels on the cosine schedule: rounded to trained ones they would meet.
+
+    Solvers divide by the distance of two levels (diffusers, issue 12771).
+    """
+    step, data = load("sampler", name, **settings), gaussian(0.4, 0.09)
+    draws = SAMPLERS[name].draws_of(settings)
+    denoise = informed(by_sigma(data, cosine(), channel=torch.zeros_like), data, step)
+    for count, slack in {10: (math.inf, math.inf), **CROWDED}.items():
+        mean, variance = moments(denoise, karras(cosine(), count=count), step, 0.4, 0.09, draws)
+        assert math.isfinite(variance)
+        assert mean == pytest.approx(0.4, abs=1e-9)
+        assert abs(math.sqrt(variance) / 0.3 - 1) < slack[SAMPLERS[name].order > 1]
 
 
 @every_stepper
