@@ -1,6 +1,7 @@
 """What all outputs share: how seeds are written, and what a file says of its own making."""
 
 import json
+import math
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,10 +27,18 @@ def compact(seeds: Sequence[int]) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
+def finite(text: str) -> float:
+    """A number of JSON; ValueError if it is none that can be written again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
 def parsed(text: str) -> dict[str, Any]:
     """A record as it is written into files; {} if the text is none."""
     try:
-        record = json.loads(text)
+        record = json.loads(text, parse_float=finite, parse_constant=finite)
     except (ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}

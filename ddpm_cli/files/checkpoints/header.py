@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from ddpm_cli import __version__
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import tensor_file
+from ddpm_cli.files.records import finite
 from ddpm_cli.foreign import telling
 from ddpm_cli.foreign.kinds import SAFETENSORS
 from ddpm_cli.settings.checks import purpose
@@ -218,7 +219,7 @@ def _fields(path: Path, file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]
         what = f"{SAFETENSORS.name} of another program{family and ', as of '}{family}"
         raise Refusal(f"{path}: no ddpm checkpoint: {what}", SAFETENSORS.model)
     try:
-        fields = json.loads(metadata[ENTRY])
+        fields = json.loads(metadata[ENTRY], parse_float=finite, parse_constant=finite)
         number = fields["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise corrupt(path, "its header is no ddpm header") from None
