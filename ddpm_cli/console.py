@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ddpm_cli.errors import Refusal, one_line
+from ddpm_cli.errors import Refusal, one_line, visible
 
 _PLAIN_INTERVAL = 30.0  # seconds between two progress lines when stderr is no terminal
 
@@ -59,15 +59,15 @@ def verbosity() -> int:
 
 
 def say(message: str) -> None:
-    """Tell the user something on stderr, unless -q was given."""
+    """Tell the user something on stderr, in one line, unless -q was given."""
     if _Settings.verbosity >= 0:
-        _write_stderr(message)
+        _write_stderr(one_line(message))
 
 
 def detail(message: str) -> None:
     """Tell the user something on stderr that only -v asks for."""
     if _Settings.verbosity >= 1:
-        _write_stderr(message)
+        _write_stderr(one_line(message))
 
 
 def warn(message: str) -> None:
@@ -80,8 +80,17 @@ def error(message: str) -> None:
     _write_stderr(message, every_rank=True)
 
 
+def line(text: str) -> None:
+    """Print a result on stdout that is one line, whatever the names in it hold."""
+    result(visible(text, ""))
+
+
 def result(text: str) -> None:
-    """Print a result on stdout; the work goes on when nobody reads it any more."""
+    """Print a result on stdout; the work goes on when nobody reads it any more.
+
+    What would steer a terminal becomes an escape: names may come from others.
+    """
+    text = visible(text)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     # Undecodable bytes of a path are written as they are, foreign letters as escapes.
     errors = "surrogateescape" if _encodable(text, encoding) else "backslashreplace"
@@ -221,7 +230,7 @@ def _write_stderr(message: str, every_rank: bool = False) -> None:
     if sys.stderr is None or not (every_rank or _first_rank()):
         return
     try:
-        sys.stderr.write(message + "\n")
+        sys.stderr.write(visible(message) + "\n")
         sys.stderr.flush()
     except OSError:
         pass  # nobody can be told that nobody can be told

@@ -1,5 +1,6 @@
 """The failures a user can cause: each is one `Error: FILE or KEY: what` line with its fix."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -65,6 +66,18 @@ def one_line(text: str) -> str:
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
         for c in text
     )
+
+
+# Control characters, and those that break a line or turn its direction of writing round.
+_STEERING = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def visible(text: str, kept: str = "\n\t") -> str:
+    """Escape what steers a terminal or reverses what is read, but for the characters `kept`.
+
+    Letters of all languages and undecodable bytes of a path stay as they are.
+    """
+    return _STEERING.sub(lambda match: match[0] if match[0] in kept else one_line(match[0]), text)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

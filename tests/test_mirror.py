@@ -37,6 +37,7 @@ ELSEWHERE = {
     "diffusion/test_constraints.py": "diffusion/known_pixels",
     "diffusion/test_denoiser.py": "diffusion/shapes",
     "diffusion/test_walk.py": "diffusion/renoise",
+    "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
     "files/images/test_inputs.py": "files/images/opening",
     "files/images/test_pixels.py": "files/images/png",
     "files/outputs/test_numbers.py": "files/outputs/plots",

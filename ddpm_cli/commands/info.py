@@ -2,7 +2,7 @@
 
 import click
 
-from ddpm_cli.options import shared
+from ddpm_cli.options import replaying, shared
 from ddpm_cli.settings.requests import Info
 
 
@@ -24,7 +24,10 @@ from ddpm_cli.settings.requests import Info
 @click.option("--toml", "as_toml", is_flag=True, help="Print the model's full configuration.")
 @shared.json_lines
 @shared.common
-def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context, /, target: str | None, as_command: bool, as_toml: bool, as_json: bool
+) -> None:
     """Show what TARGET is: samples made by ddpm, a checkpoint, a run folder or a model's name.
 
     Without TARGET: the model that ddpm sample would use. - reads one PNG from standard input.
@@ -33,4 +36,5 @@ def command(target: str | None, as_command: bool, as_toml: bool, as_json: bool) 
 
     from ddpm_cli.pipelines import info
 
-    info.run(request)
+    group = ctx.find_root().command
+    info.run(request, lambda verb, words: replaying.kept(group, verb, words, target or "-"))

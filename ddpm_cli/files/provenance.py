@@ -1,17 +1,28 @@
 """What a result says of its own making, and the command that makes it again."""
 
-from collections.abc import Mapping, Sequence
+import os
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_cli import __version__
-from ddpm_cli.errors import Refusal
+from ddpm_cli.errors import Refusal, one_line
 from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.settings.toml import toml_value
 
 if TYPE_CHECKING:
     from ddpm_cli.files.checkpoints.header import Header
     from ddpm_cli.hardware import Compute
+
+
+Kept = Callable[[str, Sequence[str]], Sequence[str]]
+LENGTH_LIMIT = 100_000  # characters of a command; Linux takes 128 KiB in a word
+
+
+def _all(verb: str, words: Sequence[str]) -> Sequence[str]:
+    return words
 
 
 def record(
@@ -51,31 +62,68 @@ def record(
     return entry | {"arguments": list(arguments)} if arguments else entry
 
 
-def replay(entry: Mapping[str, Any], target: str) -> list[str]:
+def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str]:
     """The words of the command that makes a result again, with the settings it was made with.
 
-    Same model, inputs, settings, batch, threads and device give the same bytes.
+    Same model, inputs, settings, batch, threads and device give the same bytes. kept: tells which
+    words of a verb may stand there. The entry may be anybody's: it only names what is read, and
+    results go where `target` is.
     """
     try:
-        words = [str(entry["command"]), *_strings(entry, "arguments"), "-m", str(entry["model"])]
-        inputs = _strings(entry, "inputs")
+        verb, inputs = _matching(entry, "command", "[a-z]+"), _strings(entry, "inputs")
+        words = [verb, *kept(verb, _strings(entry, "arguments"))]
+        words += _option("-m", str(entry["model"]))
         if "seeds" in entry or not inputs:  # some edits draw nothing
-            words += ["--seeds", str(entry["seeds"])]
+            words += ["--seeds", _matching(entry, "seeds", "[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")]
         if entry["class"] is not None:
-            words += ["--class", str(entry["class"])]
+            words += _option("--class", str(entry["class"]))
         if "moments" in entry:
-            words += ["--moments", str(entry["moments"])]
-        words += ["--batch", str(entry["batch"]), "--dtype", str(entry["dtype"])]
-        words += ["--device", str(entry["device"])]
-        words += ["--set", f"compute.threads={entry['threads']}"]
+            words += _option("--moments", str(entry["moments"]))
+        words += ["--batch", _matching(entry, "batch", "[0-9]{1,9}")]
+        words += ["--dtype", _matching(entry, "dtype", "[a-z0-9]+")]
+        words += ["--device", _matching(entry, "device", "[a-z]+(:[0-9]+)?")]
+        words += ["--set", f"compute.threads={_matching(entry, 'threads', '[0-9]{1,9}')}"]
         for table, value in entry["settings"].items():
+            if table not in (*SAMPLING, "operator"):
+                raise Refusal(f"{target}: its ddpm entry sets {str(table)[:40]!r}, of another use")
             words += ["--set", f"{table}={toml_value(value)}"]
         words += _places(entry, target)
     except (KeyError, TypeError, AttributeError):
         raise Refusal(f"{target}: its ddpm entry is incomplete") from None
+    if sum(map(len, (*words, *inputs))) > LENGTH_LIMIT:
+        raise Refusal(f"{target}: its ddpm entry is too long for a command")
     if any(name.startswith("-") and name != "-" for name in inputs):
         return ["ddpm", *words, "--", *inputs]
     return ["ddpm", words[0], *inputs, *words[1:]]
+
+
+def typed(words: Sequence[str]) -> str:
+    """Words as a shell takes them: quoted, and what a terminal cannot show in bash's $'...'."""
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    if one_line(word) == word:
+        return shlex.quote(word)
+    letters = (
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in "'\\" else f"\\x{byte:02x}"
+        for byte in os.fsencode(word)
+    )
+    return f"$'{''.join(letters)}'"
+
+
+def _option(flag: str, value: str) -> list[str]:
+    """An option with its value, which stays one word if it looks like an option itself."""
+    long = {"-m": "--model"}.get(flag, flag)
+    return [f"{long}={value}"] if value.startswith("-") else [flag, value]
+
+
+def _matching(entry: Mapping[str, Any], key: str, pattern: str) -> str:
+    """The text of an entry that can be nothing but what its key says."""
+    value = entry[key]
+    if isinstance(value, bool) or not re.fullmatch(pattern, str(value), re.ASCII):
+        raise TypeError(key)
+    return str(value)
 
 
 def _strings(entry: Mapping[str, Any], key: str) -> list[str]:
@@ -93,4 +141,5 @@ def _places(entry: Mapping[str, Any], target: str) -> list[str]:
         return ["-o", target]
     samples = "samples.png" if target.endswith(".png") else "samples.safetensors"
     beside = str(Path(target).with_name(f"{Path(target).stem}-{samples}"))
-    return ["-o", beside, "--trajectory", target, "--frames", str(entry["frames"])]
+    frames = _matching(entry, "frames", "[0-9]{1,9}")
+    return ["-o", beside, "--trajectory", target, "--frames", frames]

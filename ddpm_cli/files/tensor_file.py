@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-LIMIT = 10**8  # bytes of a header, as in the format
+LIMIT = 2**25  # bytes of a header; parsed, they take ten times as much and more
 AXES_LIMIT = 64  # of a tensor, as in torch
 METADATA = "__metadata__"
 _TYPE = re.compile(r"(?:BF|[FIUC])(4|6|8|16|32|64)(?:_E\dM\d)?")
@@ -73,7 +73,9 @@ def _end(layout: Mapping[str, Any]) -> int:
 def _bits(dtype: str, shape: list[int]) -> int:
     """The size of a tensor; ValueError if there is none of this type or shape."""
     kind = _TYPE.fullmatch("U8" if dtype == "BOOL" else dtype)
-    counts = len(shape) <= AXES_LIMIT and all(type(side) is int and side >= 0 for side in shape)
+    counts = len(shape) <= AXES_LIMIT and all(
+        type(side) is int and 0 <= side < 2**63 for side in shape
+    )
     if kind is None or not counts:
         raise ValueError
     return int(kind[1]) * math.prod(shape)

@@ -29,7 +29,7 @@ def count(default: int, help: str = "How many images.") -> Callable[[_Command], 
     return click.option(
         "-n",
         "--count",
-        type=numbers.whole(1, 10_000_000),
+        type=numbers.whole(1, seed_lists.LIMIT),
         default=default,
         show_default=True,
         help=help,

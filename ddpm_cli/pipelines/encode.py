@@ -196,7 +196,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
         if use.as_json:
             console.json_line({"path": str(request.output)})
         else:
-            console.result(str(request.output))
+            console.line(str(request.output))
     failures.finish()
 
 
@@ -238,7 +238,7 @@ def _report(encoded: Encoded, names: Sequence[str], as_json: bool) -> None:
             console.json_line({"input": name, "psnr": finite, "largest": largest})
         else:
             differ = "all pixels equal" if not largest else f"pixels differ by up to {largest}"
-            console.result(f"{name}  {decibels:.1f} dB, {differ}")
+            console.line(f"{name}  {decibels:.1f} dB, {differ}")
 
 
 def _save(request: Encode, work: Work, z: Tensor, names: list[str], listed: list[str]) -> None:

@@ -48,7 +48,7 @@ def run(request: Fit, opened: Opened) -> None:
     if request.use.as_json:
         console.json_line(values)
     elif request.trajectory is None:
-        console.result(str(path))
+        console.line(str(path))
     else:
         levels = {"name": "explicit", "timesteps": values["timesteps"]}
         console.result(f"levels={toml_value(levels)}")

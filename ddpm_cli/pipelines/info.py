@@ -1,6 +1,5 @@
 """What a model or an image is, and how to make it again, for `ddpm info`; no torch is needed."""
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from ddpm_cli.files import provenance, records
 from ddpm_cli.files.checkpoints import find, latents, moments
 from ddpm_cli.files.checkpoints.header import Header, parameters, read_header, shapes
 from ddpm_cli.files.images import metadata
+from ddpm_cli.files.provenance import Kept
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.checks import CLASSIFIER
 from ddpm_cli.settings.requests import Info
@@ -27,15 +27,17 @@ SHOWN = (
     "sampler",
     "levels",
 )
+KEY_WIDTH = 20  # of a column; the keys of a record are anybody's
 
 
-def run(request: Info) -> None:
-    """Say what a request's target is, or how to make it again."""
+def run(request: Info, kept: Kept) -> None:
+    """Say what a request's target is, or how to make it again; kept: see provenance.replay."""
     target, as_json = request.target, request.as_json
     record = _record(target)
     if record is not None:
         if request.as_command:
-            console.result(shlex.join(provenance.replay(record, target or "-")))
+            words = provenance.replay(record, target or "-", kept)
+            console.result(provenance.typed(words))
         else:
             _show(record, as_json)
         return
@@ -109,7 +111,7 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         console.json_line(facts)
         return
-    width = max(map(len, facts))
+    width = min(max(map(len, facts), default=0), KEY_WIDTH)
     for key, value in facts.items():
         if isinstance(value, dict):
             value = toml_value(value)
@@ -117,4 +119,4 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
             value = " ".join(map(str, value))
         elif value is None:
             value = "drawn from the seed" if key == "class" else "none"
-        console.result(f"{key:{width}}  {value}")
+        console.line(f"{key:{width}}  {value}")

@@ -237,4 +237,4 @@ def _write(
             values = {"path": str(path), "input": image.name, "seed": job.seed}
             console.json_line(values | {"anew": round(masks.share(hole, image), 6)})
         else:
-            console.result(str(path))
+            console.line(str(path))

@@ -108,7 +108,7 @@ def _interpolate(work: Work, target: Frames) -> None:
         if work.request.use.as_json:
             console.json_line({"path": str(path)})
         else:
-            console.result(str(path))
+            console.line(str(path))
 
 
 def _frames(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:

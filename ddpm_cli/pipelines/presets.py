@@ -17,7 +17,7 @@ def run(name: str | None, *, as_json: bool) -> None:
             console.json_line({"name": preset, "summary": summary, "where": where})
         else:
             origin = "" if where == "packaged" else f"  [{where}]"
-            console.result(f"{preset:{width}}  {summary}{origin}".rstrip())
+            console.line(f"{preset:{width}}  {summary}{origin}".rstrip())
 
 
 def _print_one(name: str, as_json: bool) -> None:

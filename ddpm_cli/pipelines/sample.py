@@ -268,7 +268,7 @@ def _report(
     """Print the paths that were written, one a line."""
     for row, path in enumerate(paths):
         if not as_json:
-            console.result(str(path))
+            console.line(str(path))
             continue
         values: dict[str, Any] = {"path": str(path)}
         if seeds:

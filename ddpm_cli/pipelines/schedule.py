@@ -30,7 +30,7 @@ def run(request: Levels, config: Config, known: tuple[Place, Header] | None = No
     table = tabulate(process, PLOTTED if request.plot is not None else request.rows)
     if request.plot is not None:
         _plot(table, request.plot, request.force)
-        console.result(str(request.plot))
+        console.line(str(request.plot))
     elif request.as_json:
         for row in table:
             console.json_line({key: _finite(value) for key, value in row.items()})

@@ -61,7 +61,7 @@ def run(request: Train) -> None:
     folder, steps = request.folder, request.config["train"]["steps"]
     if end.began >= steps:
         if end.leads:
-            console.result(str(end.model))
+            console.line(str(end.model))
         console.say(f"{folder}: finished at step {end.began}; nothing left to do")
     elif end.leads:
         _farewell(request, end, steps)
@@ -188,7 +188,7 @@ def _farewell(request: Train, end: End, steps: int) -> None:
     if request.as_json:
         console.json_line({"path": str(end.model)})
     else:
-        console.result(str(end.model))
+        console.line(str(end.model))
     console.say(f"try: ddpm {_next(folder, request.config, end.info)} -o {folder.name}.png")
 
 

@@ -193,7 +193,7 @@ def _write(job: Job, item: _Item, image: Tensor, error: float) -> None:
         if job.request.use.as_json:
             console.json_line({"path": str(path), **values, "error": round(error, 3)})
         else:
-            console.result(str(path))
+            console.line(str(path))
 
 
 def _record(job: Job, item: _Item, error: float) -> dict[str, Any]:

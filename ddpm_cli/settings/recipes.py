@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, nearest
+from ddpm_cli.errors import ConfigError, nearest, one_line
 from ddpm_cli.settings import catalog, presets
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.toml import read_file, toml_value
@@ -56,7 +56,7 @@ def describe() -> list[str]:
     lines = []
     for name in names():
         tables = read(name)
-        lines.append(f"{name}: {tables.pop('summary', 'a recipe')}.")
+        lines.append(f"{name}: {one_line(str(tables.pop('summary', 'a recipe')))}.")
         lines += [f"  {line}" for line in _lines(tables)]
     return lines
 

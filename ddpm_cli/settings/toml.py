@@ -93,6 +93,11 @@ def dump_toml(config: Mapping[str, Any]) -> str:
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
+def _key(key: object) -> str:
+    """A key as TOML writes it: quoted if it is anybody's."""
+    return str(key) if _KEY.fullmatch(str(key)) else toml_value(str(key))
+
+
 def toml_value(value: Any) -> str:
     """Write one value as TOML; None is spelled "none"."""
     if value is None:
@@ -100,7 +105,11 @@ def toml_value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(toml_value, value)) + "]"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, str):  # a JSON string is a TOML string, but for the DEL character
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        items = (f"{_key(key)} = {toml_value(item)}" for key, item in value.items())
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, str):  # a JSON string is a TOML string, but for what is escaped here
+        return "".join(
+            c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) < 2**16 else f"\\U{ord(c):08x}"
+            for c in json.dumps(value, ensure_ascii=False)
+        )
     return json.dumps(value)

@@ -108,7 +108,7 @@ def test_info_prints_the_command_of_an_edit(
     header = read_header(finished / "model.safetensors")
     compute = hardware.compute(device="cpu", dtype="float32")
     record = provenance.record(
-        "edit", "m", header, header.config, compute, 4, label="none", arguments=["--at", "0.5"]
+        "encode", "m", header, header.config, compute, 4, label="none", arguments=["--at", "0.5"]
     )
     pixels = torch.zeros(1, 8, 8, dtype=torch.uint8)
     Path("a.png").write_bytes(encode_png(pixels))
@@ -118,7 +118,7 @@ def test_info_prints_the_command_of_an_edit(
     found.add("a.png", 7, pixels, record)
     outcome = ddpm("info", "x.png", "--command")
     assert outcome.code == 0, outcome.err
-    start = "ddpm edit a.png --at 0.5 -m m --seeds 7 --class none --batch 4 --dtype float32 "
+    start = "ddpm encode a.png --at 0.5 -m m --seeds 7 --class none --batch 4 --dtype float32 "
     assert outcome.out.startswith(start + "--device cpu --set compute.threads=")
     assert outcome.out.endswith(" -o x.png\n")
     assert ddpm("info", "x.png", "--json").code == 0

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from ddpm_cli import __version__
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import tensor_file
+from ddpm_cli.files.checkpoints import entries
+from ddpm_cli.files.records import finite
 from ddpm_cli.foreign import telling
 from ddpm_cli.foreign.kinds import SAFETENSORS
 from ddpm_cli.settings.checks import purpose
@@ -24,17 +26,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 ENTRY = "ddpm"
-SIDE_LIMIT = 2**16  # pixels or channels: more than any network takes
-AXES_LIMIT = 8
-SIZE_LIMIT = 2**27  # numbers in one row of the data
-STEP_LIMIT = 10**9
-THREADS_LIMIT = 1024
 AVERAGE = "average."  # names of the averaged weights in a state start so
 SCHEDULE = "schedule."  # and of a learned schedule's
 # Tensors of layers that are not trained: random features of the label, running statistics.
 _BUFFERS = {"frequencies", "running_mean", "running_var", "num_batches_tracked"}
 _CHUNK = 1 << 22
-_Numbers = tuple[float, ...] | None
 
 
 class Titles(NamedTuple):
@@ -218,7 +214,7 @@ def _fields(path: Path, file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]
         what = f"{SAFETENSORS.name} of another program{family and ', as of '}{family}"
         raise Refusal(f"{path}: no ddpm checkpoint: {what}", SAFETENSORS.model)
     try:
-        fields = json.loads(metadata[ENTRY])
+        fields = json.loads(metadata[ENTRY], parse_float=finite, parse_constant=finite)
         number = fields["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise corrupt(path, "its header is no ddpm header") from None
@@ -234,10 +230,10 @@ def _parsed(path: Path, fields: dict[str, Any]) -> Header:
     try:
         info = _data(fields["data"])
         config = from_json(json.dumps(fields["config"]), str(path))
-        _refuse_contradictions(config, info)
+        entries.refuse_contradictions(config, info.classes, info.frequencies)
         kind, checksum, version = (str(fields[key]) for key in ("kind", "hash", "version"))
-        step = _whole(fields["step"], STEP_LIMIT)
-        threads = _whole(fields["threads"], THREADS_LIMIT)
+        step = entries.whole(fields["step"], entries.STEP_LIMIT)
+        threads = entries.whole(fields["threads"], entries.THREADS_LIMIT)
         fitted = dict(fields["fitted"]) if "fitted" in fields else None
     except ConfigError as error:
         raise corrupt(path, error.problems[0]) from None
@@ -246,58 +242,25 @@ def _parsed(path: Path, fields: dict[str, Any]) -> Header:
     return Header(kind, config, info, step, threads, checksum, version, fitted)
 
 
-def _whole(value: object, most: int, least: int = 0) -> int:
-    """A whole number within limits; ValueError if it is none."""
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError
-    return value
-
-
 def _data(data: dict[str, Any]) -> DataInfo:
-    """What a network was trained on, of a size that can be."""
-    shape = tuple(_whole(side, SIDE_LIMIT, 1) for side in data["shape"])
-    if not 1 <= len(shape) <= AXES_LIMIT or math.prod(shape) > SIZE_LIMIT:
-        raise ValueError
-    classes = tuple(map(str, data["classes"])) if data["classes"] else None
-    shares = tuple(map(float, data["frequencies"])) if data["frequencies"] else None
-    if shares and not (all(0 <= share < math.inf for share in shares) and sum(shares) > 0):
-        raise ValueError
-    return DataInfo(shape, classes, shares, *_normalization(data), _titles(data))
-
-
-def _refuse_contradictions(config: Config, info: DataInfo) -> None:
-    """Refuse classes of the data that are not those of the network, and files of others.
-
-    A checkpoint holds the numbers of its schedule; a path in it would be read on this machine.
-    """
-    count, have = config["network"].get("classes", 0), len(info.classes or ())
-    if count and count != have:
-        raise ConfigError(f"network.classes: {count}, but its data has {have}")
-    if info.frequencies and len(info.frequencies) != have:
-        raise ConfigError("data: not as many frequencies as classes")
-    if config["schedule"].get("file"):
-        raise ConfigError("schedule.file: a checkpoint holds the numbers themselves")
-
-
-def _normalization(data: dict[str, Any]) -> tuple[_Numbers, _Numbers]:
-    """Mean and std of arrays; none for images and in headers from before there were arrays."""
-    if data.get("mean") is None:
-        return None, None
-    mean, std = (tuple(map(float, data[key])) for key in ("mean", "std"))
-    whole = len(mean) == len(std) == data["shape"][0]
-    if not whole or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
-        raise ValueError
-    return mean, std
+    """What a network was trained on."""
+    return DataInfo(
+        entries.shape(data),
+        tuple(map(str, data["classes"])) if data["classes"] else None,
+        entries.frequencies(data),
+        *entries.normalization(data),
+        _titles(data),
+    )
 
 
 def _titles(data: dict[str, Any]) -> Titles | None:
     """What a header says of the columns of a table, one entry for each value of a row."""
-    entries = data.get("titles")
-    if entries is None:
+    titles = data.get("titles")
+    if titles is None:
         return None
-    names, label = entries["columns"], entries["label"]
+    names, label = titles["columns"], titles["label"]
     columns = tuple(map(str, names)) if names is not None else None
-    whole = tuple(map(bool, entries["whole"]))
+    whole = tuple(map(bool, titles["whole"]))
     if any(len(each) != data["shape"][0] for each in (whole, columns) if each is not None):
         raise ValueError("titles")
     return Titles(columns, whole, None if label is None else str(label))

@@ -279,13 +279,19 @@ class TestRefusals:
         assert f"{place}: a pipe or a device, where a file is wanted" in outcome.err
 
     @pytest.mark.parametrize("place", ["d/", "a.npz", "a.npy", "a.png"])
-    @pytest.mark.parametrize("count", [10**12, 2**64])
+    @pytest.mark.parametrize("count", [10**9, 2**32])
     def test_far_too_many(self, place: str, count: int, idle: None) -> None:
         outcome = sample("-n", count, "-o", place)
         assert outcome.code == 1
         assert "bytes, " in outcome.err
         assert "are free" in outcome.err
         assert list(Path().iterdir()) == []
+
+    @pytest.mark.parametrize("count", [2**32 + 1, 2**64, 10**20, -(10**20), "1" + "0" * 5000])
+    def test_more_than_there_are_seeds(self, count: object, idle: None) -> None:
+        outcome = sample("-n", count, "-o", "d/")
+        assert outcome.code == 2
+        assert "'--count'" in outcome.err
 
     def test_too_many_for_a_sheet(self, idle: None) -> None:
         outcome = sample("-n", 4097, "-o", "a.png")

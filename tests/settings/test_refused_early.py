@@ -1,0 +1,50 @@
+"""Settings that fit their ranges and still make no model, and names of what is not there."""
+
+from pathlib import Path
+
+import pytest
+from runs import ddpm
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["network.multipliers=[]"], "network.multipliers: "),
+        (["network.multipliers=[0]"], "network.multipliers: "),
+        (["network.heads=0"], "network.heads: 0 heads do not divide"),
+        (["network.heads=3"], "network.heads: 3 heads do not divide"),
+        (["network.width=24", "network.head_width=5"], "network.head_width: "),
+        (["network.attention=[5]"], "network.attention: no level of 8 pixels a side has 5"),
+        (["network.attention=[8, 99]"], "network.attention: no level of 8 pixels a side has 99"),
+        (["schedule.name=table", "schedule.file=/dev/zero"], "/dev/zero: not a regular file"),
+    ],
+)
+def test_training(settings: list[str], said: str, data: Path, tmp_path: Path) -> None:
+    words = ["train", "--preset", "tiny", "--set", f"data={{name='mnist', path='{data}'}}"]
+    words += ["--set", "network.patch=1", "--set", "train.batch=8", "--steps", "1"]
+    words += [word for setting in settings for word in ("--set", setting)]
+    outcome = ddpm(*words, "-o", tmp_path / "run")
+    assert outcome.code in (1, 2)
+    assert f"Error: {said}" in outcome.err
+    assert "internal" not in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--device", "cpu:3"], 1, "compute.device: cpu:3 is not there\nthis machine has cpu"),
+        (["--device", "cuda:99"], 1, "compute.device: cuda:99 is not there"),
+        (["--device", ""], 2, "compute.device: no device is named ''"),
+        (["-m", ""], 2, "-m: an empty name"),
+        (["-m", " "], 2, "-m: an empty name"),
+    ],
+)
+def test_names_of_what_is_not_there(words: list[str], code: int, said: str, here: Path) -> None:
+    outcome = ddpm("sample", "--steps", 2, "-o", "x.png", *words)
+    assert (outcome.code, said in outcome.err) == (code, True), outcome.err
+    assert not (here / "x.png").exists()
+
+
+def test_the_only_cpu_has_the_number_0(here: Path) -> None:
+    assert ddpm("sample", "--steps", 2, "--device", "cpu:0", "-o", "x.png").code == 0
