@@ -13,7 +13,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, walks
-from ddpm_cli.settings.checks import CLASSIFIER, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, purpose, unsuited
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions, distributed, held_out
 from ddpm_cli.training.batches import scaled
@@ -80,6 +80,8 @@ def rehearse(materials: Materials, state: State) -> None:
     if config["network"].get("learned_variance") and config["loss"]["name"] == "simple":
         console.warn("network.learned_variance: loss simple trains no variance; use hybrid")
     if purpose(config) != CLASSIFIER:
+        if warning := unsuited(config):
+            console.warn(warning)
         walks.prepared(config, state.model.schedule)  # previews walk along these levels
     rows, told = materials.sets.train[torch.zeros(1, dtype=torch.long)]
     told = conditions.taken(told, conditions.nulls(config["network"]))

@@ -63,6 +63,12 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
             f"network.classes: {count} asked for, but the data has {have}; "
             f"--set network.classes={have}"
         )
+    if count and config["train"]["drop_class"] == 1:
+        raise ConfigError(
+            "train.drop_class: 1 never shows a class; give less, or --set network.classes=0"
+        )
+    if config["network"].get("dropout") == 1:
+        raise ConfigError("network.dropout: 1 leaves nothing of the network; give less")
     if config["sampler"].get("variance") == "optimal":
         raise ConfigError(
             "sampler.variance: optimal needs moments, which only a finished model has; "

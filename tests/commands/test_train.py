@@ -105,3 +105,61 @@ def test_a_request_trains_without_a_command_line(data: Path, tmp_path: Path) -> 
     end = pipeline.trained(Train(config=config, folder=tmp_path / "run"))
     assert (end.step, end.model) == (2, tmp_path / "run" / "model.safetensors")
     assert runs.result(tmp_path / "run").step == 2
+
+
+def mu(folder: Path, *words: object) -> runs.Outcome:
+    """Train a network of means on two points, which know of levels between the indices."""
+    count = ("--steps", 3, "--set", "data.count=100", "--set", "parameterization.name=mu")
+    place = ("-o", folder, *runs.PLAIN)
+    return runs.ddpm("train", "--preset", "two-points", *count, *words, *place)
+
+
+SUITED = ("sampler.name=ancestral", "levels.name=trailing", "levels.count=1000")
+
+
+def test_a_last_sheet_that_is_not_finite_is_refused_and_the_model_kept(tmp_path: Path) -> None:
+    outcome = mu(tmp_path / "run")
+    assert outcome.code == 1
+    warning, error, fix = outcome.err.splitlines()[-3:]
+    assert warning.startswith("Warning: parameterization.mu: sampler heun on karras levels")
+    assert error == f"Error: {tmp_path / 'run'}: samples of step 3 are not finite"
+    words = [word for setting in SUITED for word in ("--set", setting)]
+    assert " ".join(words) in fix
+    assert not list(tmp_path.rglob("*.png"))
+
+    assert runs.result(tmp_path / "run").step == 3
+    drawn = tmp_path / "a.csv"
+    outcome = runs.ddpm("sample", "-m", tmp_path / "run", "-n", 4, "-o", drawn)
+    assert (outcome.code, "Warning: parameterization.mu" in outcome.err) == (1, True)
+    assert " ".join(words) in outcome.err.splitlines()[-1]
+    assert runs.sample(tmp_path / "run", "-n", 4, "-o", drawn, *words).code == 0
+    assert "nan" not in drawn.read_text()
+
+
+def test_a_sheet_on_the_way_that_is_not_finite_is_a_warning(tmp_path: Path) -> None:
+    outcome = mu(tmp_path / "run", "--set", "train.sheet_every=2")
+    assert outcome.code == 1
+    assert outcome.err.count("samples of step 2 are not finite; try --dtype float32") == 1
+
+
+def test_settings_that_suit_mu_train_without_a_word(tmp_path: Path) -> None:
+    outcome = mu(tmp_path / "run", *(word for s in SUITED for word in ("--set", s)))
+    assert outcome.code == 0, outcome.err
+    assert "Warning" not in outcome.err
+    assert len(list((tmp_path / "run" / "samples").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.drop_class=1.0", "train.drop_class: "),
+        ("network.dropout=1.0", "network.dropout: "),
+    ],
+)
+def test_ends_that_train_nothing_are_refused(
+    setting: str, message: str, data: Path, tmp_path: Path
+) -> None:
+    outcome = runs.train(data, tmp_path / "run", "--set", setting)
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith(f"Error: {message}")
+    assert not (tmp_path / "run").exists()
