@@ -60,12 +60,16 @@ def local_compute(config: Config, place: Group) -> Compute:
     return chosen._replace(device=distributed.local_device(chosen.device, place))
 
 
-def fresh_state(materials: Materials) -> State:
-    """A model on its device with a fresh optimizer, fused where torch has the kernel."""
+def fresh_state(materials: Materials, *, begins: bool = True) -> State:
+    """A model on its device with a fresh optimizer, fused where torch has the kernel.
+
+    begins: whether it is trained from here; what it starts from need not be there later.
+    """
     config, compute = materials.config, materials.compute
     torch.manual_seed(config["train"]["seed"])
     model = build.trained(config, build.network(config, materials.info))
-    init(model, **config["init"])
+    if begins:
+        init(model, **config["init"])
     compute.place(model.network)
     if isinstance(model.schedule, nn.Module):
         model.schedule.to(compute.device)

@@ -1,6 +1,7 @@
 """What cannot be trained: settings that do not go with the data, or with each other."""
 
 import os
+from pathlib import Path
 
 from ddpm_cli import console
 from ddpm_cli.data import no_classes
@@ -38,6 +39,19 @@ def refuse_unsuited(config: Config, data: Data) -> None:
                 f"wrappers: clamp would cut samples at {wrapper['limit']:g} deviations, but the "
                 f"data reach {data.reach:.3g}; --set wrappers=[]"
             )
+
+
+def refuse_other_data(folder: Path, old: DataInfo, new: DataInfo) -> None:
+    """Refuse to go on with data of another shape or other classes."""
+    if (old.shape, old.classes) != (new.shape, new.classes):
+        fix = "give its own data with --set data.path=FOLDER, or another -o"
+        raise ConfigError(f"data: {folder} was trained on {_kind(old)}, not {_kind(new)}; {fix}")
+
+
+def _kind(info: DataInfo) -> str:
+    """Shape and number of classes of data, in words."""
+    classes = f" in {len(info.classes)} classes" if info.classes else ""
+    return f"{info.noun} {'x'.join(map(str, info.shape))}{classes}"
 
 
 def warn_of_warmup(config: Config) -> None:
