@@ -16,7 +16,7 @@ from ddpm_cli.models import walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import guide, opening
-from ddpm_cli.settings import code_names
+from ddpm_cli.settings import checks, code_names
 from ddpm_cli.settings import guides as guide_settings
 from ddpm_cli.settings.requests import Draw, Guide, Use
 
@@ -40,8 +40,10 @@ def samples(
     for rows in parts(count, batch):
         chunk = core.draw(make(rows), walk)
         final = finished(walks.last(chunk.states))
-        walks.refuse_not_finite(final.x, f"seeds {chunk.seeds}: values that are not finite")
-        drawn.append(core.info.finished(final.x))
+        values = core.info.finished(final.x)
+        what = f"seeds {chunk.seeds}: values that are not finite"
+        walks.refuse_not_finite(values, what, checks.suited(core.config))
+        drawn.append(values)
     return torch.cat(drawn)
 
 

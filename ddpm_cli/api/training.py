@@ -13,6 +13,7 @@ from ddpm_cli.api.model import Model
 from ddpm_cli.data.python_sets import HOLDOUT, PythonSets, sets
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import read_header
+from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines import train as pipeline
 from ddpm_cli.pipelines.materials import Sets
 from ddpm_cli.settings import presets, recipes
@@ -43,8 +44,8 @@ def train(
     data: a tensor, a pair (tensor, labels), or a data set with a length, of tensors or images or
     of pairs of one and a label; None: the data set of the settings. See data.python_sets for
     what else is said of it. preset, settings: as for `ddpm train`; the network takes as many
-    classes as the data have, unless told. What the command line would refuse is a ValueError
-    of the same text.
+    classes as the data have, unless told; without preset a run that is there goes on under its
+    own settings. What the command line would refuse is a ValueError of the same text.
     """
     arguments.refuse_number("holdout", holdout, 0.0)
     if not isinstance(output, str | Path | None):
@@ -54,13 +55,15 @@ def train(
         raise ConfigError(f"output: {folder} is a file; name a folder")
     try:
         with console.silenced() if quiet else contextlib.nullcontext():
+            is_new = preset is not None or output is None or force
+            own = None if is_new else opening.own_settings(folder)
             if data is None and test is not None:
                 raise ConfigError("test: of no use without data; leave it out")
             if data is None:
-                config, pair = _config(preset, settings, None), None
+                config, pair = _config(own, preset, settings, None), None
             else:
                 rows = sets(data, test, classes=classes, holdout=holdout, as_arrays=as_arrays)
-                config, pair = _config(preset, settings, rows), Sets(rows.train, rows.test)
+                config, pair = _config(own, preset, settings, rows), Sets(rows.train, rows.test)
             request = Train(config=config, folder=folder, force=force)
             return pipeline.trained(request, pair).model
     except Refusal as refusal:
@@ -73,20 +76,25 @@ def trained(data: Any, **options: Any) -> Model | None:
     return None if read_header(path).task == CLASSIFIER else load(str(path))
 
 
-def _config(preset: str | None, settings: Settings | None, data: PythonSets | None) -> Config:
-    """The configuration of a run; of data of the caller's it says how many, and their digest."""
-    below = recipes.expand(presets.layers(preset)) if preset else []
+def _config(
+    own: Layer | None, preset: str | None, settings: Settings | None, data: PythonSets | None
+) -> Config:
+    """The configuration of a run; of data of the caller's it says how many, and their digest.
+
+    own: the settings of the run that is gone on with.
+    """
+    below = recipes.expand(presets.layers(preset)) if preset else [own] if own else []
     told = arguments.layers(settings)
     if data is None:
         return inlined(resolve([*below, *told]))
     if any("data" in layer.values for layer in told):
         raise ConfigError("data: a table of the settings and an argument; give one of the two")
-    if not preset and data.train.mean is not None:
+    if not below and data.train.mean is not None:
         below = [ARRAYS]
     above = {"data": {"name": "python", "rows": data.rows, "digest": data.digest}}
     config = resolve([*below, *told, Layer("data", above)])
     is_told = any("classes" in layer.values.get("network", {}) for layer in told)
-    if "classes" in config["network"] and not is_told:
+    if "classes" in config["network"] and not is_told and own is None:
         config["network"]["classes"] = len(data.train.classes or ())
     config.pop("summary", None)  # what a preset says of itself is not true of other data
     return inlined(config)

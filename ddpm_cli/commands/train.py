@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.options import completion, listing, numbers, reading, shared
-from ddpm_cli.settings.config import resolve
+from ddpm_cli.pipelines import opening
+from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.inlining import inlined
 from ddpm_cli.settings.requests import Train
 
@@ -17,12 +20,19 @@ from ddpm_cli.settings.requests import Train
         "ddpm train --preset mnist",
         "ddpm train --preset tiny -o runs/first --steps 200",
         "ddpm train --preset mnist --minutes 10",
+        "ddpm train --resume runs/mnist --steps 8000",
         "ddpm train --preset mnist --set train.lr=5e-4 --set network.width=96",
         "ddpm train --preset cifar10 --dry-run > cifar10.toml",
     ),
 )
 @shared.output(
     "Folder of the run; by default runs/ with the name of the preset or file, or runs/custom."
+)
+@click.option(
+    "--resume",
+    metavar="RUN",
+    help="Go on with the run in this folder under its own settings, as -o does where one is.",
+    shell_complete=completion.paths,
 )
 @shared.settings
 @click.option("--steps", type=numbers.whole(), help="Optimizer steps in all.")
@@ -49,6 +59,7 @@ def command(
     ctx: click.Context,
     /,
     output: str | None,
+    resume: str | None,
     preset: str | None,
     config_file: Path | None,
     force: bool,
@@ -60,7 +71,8 @@ def command(
 
     The folder of the run gets config.toml, model.safetensors (the averaged weights, ready for
     ddpm sample), state.safetensors (to go on from), metrics.jsonl and sample sheets. The same
-    command again goes on where the run stopped, bit for bit; Ctrl-C and SIGTERM save first.
+    command again goes on where the run stopped, bit for bit; so does -o RUN alone, under the
+    run's own settings and what is given beside it. Ctrl-C and SIGTERM save first.
     """
     keys = {
         "steps": "train.steps",
@@ -71,9 +83,11 @@ def command(
         "init": "init.model",
     }
     name = preset or (config_file.stem if config_file else "custom")
+    folder = Path(resume or output or Path("runs") / name)
+    own = _own_settings(ctx, folder)
     request = Train(
-        config=inlined(resolve(reading.layers(ctx, keys))),
-        folder=Path(output) if output else Path("runs") / name,
+        config=inlined(resolve(reading.layers(ctx, keys, own))),
+        folder=folder,
         force=force,
         as_json=as_json,
         dry_run=dry_run,
@@ -81,3 +95,26 @@ def command(
     from ddpm_cli.pipelines import train  # wrong settings are refused before torch is there
 
     train.run(request)
+
+
+def _own_settings(ctx: click.Context, folder: Path) -> Layer | None:
+    """What a run that is gone on with says itself; a preset or file on the command line wins.
+
+    A preset of the environment is for new runs.
+    """
+    resume, output = ctx.params["resume"], ctx.params["output"]
+    if resume is not None and (output is not None or ctx.params["force"]):
+        other = "-o" if output is not None else "--force"
+        raise ConfigError(f"--resume: goes on with the run in {resume}; leave {other} out")
+    is_told = ctx.get_parameter_source("preset") == ParameterSource.COMMANDLINE
+    is_alone = not is_told and ctx.params["config_file"] is None
+    if not (resume or output) or ctx.params["force"] or not (is_alone or resume):
+        return None
+    own = opening.own_settings(folder)
+    if resume is not None and own is None:
+        raise Refusal(f"{folder}: no run to go on with", f"ddpm train -o {folder} begins one")
+    if not is_alone:
+        return None
+    if own is not None:
+        ctx.params["preset"] = None
+    return own

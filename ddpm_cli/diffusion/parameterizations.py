@@ -63,10 +63,12 @@ def mu(sigma: Tensor, schedule: Schedule) -> Coefficients:
     """The network predicts the mean of q(x_(t-1) given x_t, x0) in native scale (Ho 2020, eq. 7).
 
     mu = alpha_s (x0 + r (x - x0)) with r = s^2 / sigma^2, s one index below; s = 0 below the
-    first.  Only a discrete process has such an index.
+    first.  Only a discrete process has such an index.  It suits moves of one index, as those of
+    ancestral sampling: longer ones multiply what the network gets wrong.
     """
     if schedule.steps is None:
-        raise ValueError("mu needs a discrete schedule: it predicts the state one index below")
+        what = "mu needs a discrete schedule: it predicts the state one index below"
+        raise ValueError(f"{what}; set schedule.steps=1000, and no schedule.continuous")
     time = schedule.time(sigma)
     # Below the first index lies the clean image; s falls to 0 on the way there.
     s = schedule.previous(sigma) * (time * schedule.steps - 1).clamp(0, 1)

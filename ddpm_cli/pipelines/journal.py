@@ -6,6 +6,7 @@ from torch import Tensor
 from ddpm_cli import console, signals
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.errors import Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.run import Run
@@ -14,6 +15,7 @@ from ddpm_cli.models import build, walks
 from ddpm_cli.models.classes import classes_for
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines.materials import Materials
+from ddpm_cli.settings.checks import suited
 from ddpm_cli.training import distributed
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.state import State
@@ -40,24 +42,37 @@ class Journal:
     def save(self, state: State) -> None:
         """Write the state to go on from and the model to sample from."""
         if self._leads:
-            header = self._header("state", state)._replace(threads=torch.get_num_threads())
+            header = self._header("state", state.step)._replace(threads=torch.get_num_threads())
             self._run.save(state.tensors(), header)
 
     def sheet(self, state: State) -> None:
         """Draw a sheet of samples with the run's own sampler, or more points for a plot."""
         if not self._leads or not isinstance(state.average, Denoiser):
             return  # a classifier has nothing to draw
+        config, info = self._materials.config, self._materials.info
+        try:
+            self._draw(state.step, state.average, range(SHEET if info.is_image else POINTS))
+        except Refusal as refused:
+            if state.step == config["train"]["steps"]:
+                raise
+            console.warn("; ".join(refused.message.splitlines()))
+
+    def _draw(self, step: int, average: Denoiser, seeds: range) -> None:
+        """Draw with these seeds; what is not finite is refused, and the model stays as it is."""
         config, compute, _, _, info = self._materials
-        seeds = range(SHEET if info.is_image else POINTS)
-        drawer = Model("", self._header("model", state), config, compute, state.average)
+        drawer = Model("", self._header("model", step), config, compute, average)
         numbers = classes_for(seeds, config, info)
         batch = walks.Batch(seeds, drawer.conditions(numbers, **self._image(seeds)))
         with compute.autocast():
             final = walks.last(drawer.draw(batch, drawer.prepared()).states)
-        if final is not None:
-            suffix, data = samples.preview(info.finished(final.x), info.is_image)
-            self._run.samples.mkdir(exist_ok=True)
-            atomic.write(self._run.samples / f"step-{state.step:07d}{suffix}", data)
+        if final is None:
+            return
+        values = info.finished(final.x)
+        what = f"{self._run.folder}: samples of step {step} are not finite"
+        walks.refuse_not_finite(values, what, f"{suited(config)}; the model is saved")
+        suffix, data = samples.preview(values, info.is_image)
+        self._run.samples.mkdir(exist_ok=True)
+        atomic.write(self._run.samples / f"step-{step:07d}{suffix}", data)
 
     def advance(self, note: str) -> None:
         """Count a step."""
@@ -68,8 +83,8 @@ class Journal:
         stop = overdue or signals.requested() is not None
         return distributed.agreed(self._materials.place, stop)
 
-    def _header(self, kind: str, state: State) -> Header:
-        return Header(kind, self._materials.config, self._materials.info, state.step)
+    def _header(self, kind: str, step: int) -> Header:
+        return Header(kind, self._materials.config, self._materials.info, step)
 
     def _image(self, seeds: range) -> dict[str, Tensor]:
         """What a conditional model is given for its sheet: test images, changed by its task."""

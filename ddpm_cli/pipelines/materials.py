@@ -13,7 +13,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, walks
-from ddpm_cli.settings.checks import CLASSIFIER, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, purpose, unsuited
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions, distributed, held_out
 from ddpm_cli.training.batches import scaled
@@ -60,12 +60,16 @@ def local_compute(config: Config, place: Group) -> Compute:
     return chosen._replace(device=distributed.local_device(chosen.device, place))
 
 
-def fresh_state(materials: Materials) -> State:
-    """A model on its device with a fresh optimizer, fused where torch has the kernel."""
+def fresh_state(materials: Materials, *, begins: bool = True) -> State:
+    """A model on its device with a fresh optimizer, fused where torch has the kernel.
+
+    begins: whether it is trained from here; what it starts from need not be there later.
+    """
     config, compute = materials.config, materials.compute
     torch.manual_seed(config["train"]["seed"])
     model = build.trained(config, build.network(config, materials.info))
-    init(model, **config["init"])
+    if begins:
+        init(model, **config["init"])
     compute.place(model.network)
     if isinstance(model.schedule, nn.Module):
         model.schedule.to(compute.device)
@@ -80,6 +84,8 @@ def rehearse(materials: Materials, state: State) -> None:
     if config["network"].get("learned_variance") and config["loss"]["name"] == "simple":
         console.warn("network.learned_variance: loss simple trains no variance; use hybrid")
     if purpose(config) != CLASSIFIER:
+        if warning := unsuited(config):
+            console.warn(warning)
         walks.prepared(config, state.model.schedule)  # previews walk along these levels
     rows, told = materials.sets.train[torch.zeros(1, dtype=torch.long)]
     told = conditions.taken(told, conditions.nulls(config["network"]))

@@ -3,6 +3,7 @@
 Nothing here needs torch: wrong settings are refused before it is there.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from ddpm_cli.settings import guides
 from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, refuse_other_training
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
 from ddpm_cli.settings.requests import Inpaint, Upscale, Use
-from ddpm_cli.settings.toml import dump_toml
+from ddpm_cli.settings.toml import dump_toml, read_file
 
 INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for
 
@@ -31,6 +32,16 @@ class Opened(NamedTuple):
     place: Place
     header: Header
     config: Config
+
+
+def own_settings(folder: Path) -> Layer | None:
+    """The settings of the run in a folder, of its newest readable file; None if it holds none."""
+    for name in ("state", "state.previous", "model"):
+        path = folder / f"{name}.safetensors"
+        with contextlib.suppress(Refusal, OSError):
+            return Layer(str(path), read_header(path).config)
+    path = folder / "config.toml"  # of a run that was not saved yet
+    return Layer(str(path), read_file(path)) if path.is_file() else None
 
 
 def refuse_classifier(header: Header, name: str) -> None:

@@ -23,6 +23,7 @@ from ddpm_cli.models.walks import Batch, Chunk, Start
 from ddpm_cli.pipelines import cascade, opening, starts
 from ddpm_cli.pipelines.cascade import Cascade, Loaded
 from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Draw, Sample, Seeds, Use
 from ddpm_cli.settings.seeds import LIMIT
@@ -130,6 +131,8 @@ def carry_out(work: Work, price: Callable[[int | None], str]) -> None:
     moves, calls = cost.plan(config, work.schedule, work.begin and work.begin.sigma)
     count = f"{len(work.seeds)} {work.info.noun}"
     console.say(f"{count}, {moves} steps, {price(calls)}{work.cascade.cost}")
+    if warning := checks.unsuited(config):
+        console.warn(warning)
     if work.use.dry_run:
         opening.shown(config)
         return
@@ -239,9 +242,10 @@ class Finish(NamedTuple):
                 if state is None:
                     return
                 what = f"seeds {compact(chunk.seeds)}: values that are not finite"
-                walks.refuse_not_finite(state.x, what)
+                values = info.finished(state.x)
+                walks.refuse_not_finite(values, what, checks.suited(self.model.config))
                 labels = self.names(chunk.seeds)
-                finished = self.enlarge(info.finished(state.x), chunk.seeds, labels)
+                finished = self.enlarge(values, chunk.seeds, labels)
                 if finished is None:
                     return
                 self._put(chunk.seeds, labels, finished, as_json)

@@ -27,6 +27,7 @@ from ddpm_cli.pipelines.materials import (
 )
 from ddpm_cli.pipelines.train_checks import (
     refuse_idle,
+    refuse_other_data,
     refuse_unsuited,
     refuse_untrainable,
     warn_of_warmup,
@@ -101,7 +102,9 @@ def _continued(
                 folder.complete(tensors, header)
             return End(folder.model, header.data, header.step, header.step, place.leads)
         _keep_threads(config, header)
-    materials = Materials.of(config, compute, place, sets or Sets.of(config))
+    materials = Materials.of(config, compute, place, sets or _sets(config, header))
+    if header:
+        refuse_other_data(folder.folder, header.data, materials.info)
     refuse_untrainable(config, materials.info, place)
     refuse_unsuited(config, materials.sets.train)
     if not header:
@@ -112,7 +115,7 @@ def _continued(
     dtype = str(compute.dtype).removeprefix("torch.")
     data = describe(materials.sets.train)
     console.say(f"data: {data}; computing on {compute.device} in {dtype}")
-    state = fresh_state(materials)
+    state = fresh_state(materials, begins=header is None)
     rehearse(materials, state)
     if header:
         _take_over(state, header, tensors, folder.folder)
@@ -125,6 +128,18 @@ def _continued(
     with journal.bar:
         train(setting, state, journal, **config["train"])
     return End(folder.model, materials.info, began, state.step, place.leads)
+
+
+def _sets(config: Config, header: Header | None) -> Sets:
+    """The data of a run; of one that is gone on with it may have lain elsewhere."""
+    try:
+        return Sets.of(config)
+    except Refusal as missing:
+        path = Path(config["data"].get("path", ""))
+        if header is None or path.is_absolute() or path.exists():
+            raise
+        why = f"{path} is relative to where the run began; go there, or --set data.path=FOLDER"
+        raise Refusal(missing.message.splitlines()[0], f"data.path: {why}") from None
 
 
 def _keep_threads(config: Config, header: Header) -> None:

@@ -1,6 +1,7 @@
 """What cannot be trained: settings that do not go with the data, or with each other."""
 
 import os
+from pathlib import Path
 
 from ddpm_cli import console
 from ddpm_cli.data import no_classes
@@ -40,6 +41,19 @@ def refuse_unsuited(config: Config, data: Data) -> None:
             )
 
 
+def refuse_other_data(folder: Path, old: DataInfo, new: DataInfo) -> None:
+    """Refuse to go on with data of another shape or other classes."""
+    if (old.shape, old.classes) != (new.shape, new.classes):
+        fix = "give its own data with --set data.path=FOLDER, or another -o"
+        raise ConfigError(f"data: {folder} was trained on {_kind(old)}, not {_kind(new)}; {fix}")
+
+
+def _kind(info: DataInfo) -> str:
+    """Shape and number of classes of data, in words."""
+    classes = f" in {len(info.classes)} classes" if info.classes else ""
+    return f"{info.noun} {'x'.join(map(str, info.shape))}{classes}"
+
+
 def warn_of_warmup(config: Config) -> None:
     """Warn of a run that ends before its learning rate is reached."""
     steps, warmup = config["train"]["steps"], config["train"]["warmup"]
@@ -63,6 +77,12 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
             f"network.classes: {count} asked for, but the data has {have}; "
             f"--set network.classes={have}"
         )
+    if count and config["train"]["drop_class"] == 1:
+        raise ConfigError(
+            "train.drop_class: 1 never shows a class; give less, or --set network.classes=0"
+        )
+    if config["network"].get("dropout") == 1:
+        raise ConfigError("network.dropout: 1 leaves nothing of the network; give less")
     if config["sampler"].get("variance") == "optimal":
         raise ConfigError(
             "sampler.variance: optimal needs moments, which only a finished model has; "

@@ -21,6 +21,34 @@ def classes(config: Config) -> int:
     return int(config.get("network", {}).get("classes", 0))
 
 
+def suited(config: Config) -> str:
+    """The settings to draw with that suit what a network predicts, as options of a command.
+
+    mu is what ancestral sampling moves to, one index down: there an error of the network stays as
+    it is. x0 = (mu / alpha_s - r x) / (1 - r) divides it by 1 - r, which is small, and a move
+    over n indices multiplies it by about n.
+    """
+    table = config["schedule"]
+    count = table.get("steps") or len(table.get("values", ()))
+    if config["parameterization"]["name"] != "mu" or not count:
+        return "other settings of the sampler"
+    levels = f"--set levels.name=trailing --set levels.count={count}"
+    return f"--set sampler.name=ancestral {levels}, which suit parameterization mu"
+
+
+def unsuited(config: Config) -> str:
+    """What is to be said of a sampler that multiplies the errors of its network, if anything.
+
+    That do moves of several calls, and levels between the indices that were trained.
+    """
+    sampler, levels = config["sampler"]["name"], config["levels"]["name"]
+    suits = sampler in ("ddpm", "ddim") and levels not in ("karras", "logsnr")
+    if config["parameterization"]["name"] != "mu" or suits:
+        return ""
+    what = f"sampler {sampler} on {levels} levels can blow up what a network of means gets wrong"
+    return f"parameterization.mu: {what}; try {suited(config)}"
+
+
 def refuse_other_training(trained: Config, config: Config, free: Sequence[str]) -> None:
     """Refuse settings, but for the tables `free`, that a checkpoint was not trained with."""
     changed = [

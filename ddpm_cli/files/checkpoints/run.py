@@ -34,6 +34,7 @@ FREE = {
     "compute.compile",
     "compute.device",
     "compute.threads",
+    "data.path",  # the same data may lie elsewhere now
     "train.accumulate",
     "train.log_every",
     "train.measure_every",
@@ -186,7 +187,8 @@ def refuse_changes(folder: Path, old: Config, new: Config) -> None:
         and not (key == "train.steps" and now > was)
     ]
     if changed:
-        fix = "give another -o, or --force to start over"
+        own = f"ddpm train -o {folder} goes on with its own settings"
+        fix = f"{own}; else give another -o, or --force to start over"
         raise ConfigError(
             *(
                 f"{key}: {folder} was trained with {was!r}, not {now!r}; {fix}"
