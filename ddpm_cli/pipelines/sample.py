@@ -197,8 +197,9 @@ def _record(work: Work, drawer: Model, size: int) -> dict[str, Any]:
 def _target(work: Work, ranks: int) -> Output:
     """Where the samples go, checked before any work."""
     default = "guided" if work.verb == "guide" else "samples"
+    suffix = samples.usual_suffix(work.info.shape, is_image=work.info.is_image)
     return samples.open_output(
-        work.draw.output or f"{default}{'.png' if work.info.is_image else '.csv'}",
+        work.draw.output or default + suffix,
         len(work.seeds),
         work.cascade.shape,
         force=work.use.force,

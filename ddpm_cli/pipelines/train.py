@@ -1,7 +1,6 @@
 """`ddpm train`: a training run, from a configuration and a folder to a model to sample from."""
 
 import os
-import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.run import Run, refuse_changes
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
-from ddpm_cli.pipelines import opening
+from ddpm_cli.pipelines import hints, opening
 from ddpm_cli.pipelines.journal import Journal
 from ddpm_cli.pipelines.materials import (
     Materials,
@@ -30,10 +29,10 @@ from ddpm_cli.pipelines.train_checks import (
     refuse_other_data,
     refuse_unsuited,
     refuse_untrainable,
+    warn_of_classes,
     warn_of_warmup,
     warn_of_workers,
 )
-from ddpm_cli.settings.checks import CLASSIFIER, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Train
 from ddpm_cli.training import distributed
@@ -44,13 +43,17 @@ from ddpm_cli.training.state import State
 
 
 class End(NamedTuple):
-    """Where a run stands when a command is done with it; began: at this step of the run."""
+    """Where a run stands when a command is done with it; began: at this step of the run.
+
+    example: what a conditional model can be given, an image uint8 [C, h, w].
+    """
 
     model: Path
     info: DataInfo
     began: int
     step: int
     leads: bool
+    example: Tensor | None = None
 
 
 def run(request: Train) -> None:
@@ -111,6 +114,7 @@ def _continued(
         refuse_idle(config, materials.info)
     if place.leads:
         warn_of_warmup(config)
+        warn_of_classes(config, materials.info)
     warn_of_workers(config, place)
     dtype = str(compute.dtype).removeprefix("torch.")
     data = describe(materials.sets.train)
@@ -127,7 +131,8 @@ def _continued(
         folder.begin(config, began)
     with journal.bar:
         train(setting, state, journal, **config["train"])
-    return End(folder.model, materials.info, began, state.step, place.leads)
+    example = hints.example(materials)
+    return End(folder.model, materials.info, began, state.step, place.leads, example)
 
 
 def _sets(config: Config, header: Header | None) -> Sets:
@@ -179,6 +184,7 @@ def _plan(config: Config) -> None:
     info = build.data_info(data)
     refuse_untrainable(config, info, distributed.group())
     refuse_idle(config, info)
+    warn_of_classes(config, info)
     with torch.device("meta"):
         network = build.network(config, info)
     count = sum(p.numel() for p in network.parameters())
@@ -204,14 +210,6 @@ def _farewell(request: Train, end: End, steps: int) -> None:
         console.json_line({"path": str(end.model)})
     else:
         console.line(str(end.model))
-    console.say(f"try: ddpm {_next(folder, request.config, end.info)} -o {folder.name}.png")
-
-
-def _next(folder: Path, config: Config, info: DataInfo) -> str:
-    """The words of the command that shows what the model of a run is good for."""
-    use = purpose(config)
-    if use == CLASSIFIER:
-        names = info.classes or ("0",)
-        label = shlex.quote(names[min(7, len(names) - 1)])
-        return f"guide --classifier {folder} --class {label}"
-    return f"{use} IMAGE -m {folder}" if use else f"sample -m {folder} -n 64"
+    if end.example is not None:
+        hints.keep_example(folder, end.example)
+    console.say(f"try: {hints.after_training(folder, request.config, end.info)}")

@@ -157,3 +157,17 @@ def _refuse_classifier(config: Config, info: DataInfo) -> None:
         problems.append(f"{what}, which would end it; --set schedule.name=cosine")
     if problems:
         raise ConfigError(*problems)
+
+
+def warn_of_classes(config: Config, info: DataInfo) -> None:
+    """Say that classes of the user's own data are not told to the network, and what tells them."""
+    data = catalog.find("data", config["data"]["name"]).knobs
+    network = catalog.find("network", config["network"]["name"]).knobs
+    count = len(info.classes or ())
+    if count < 2 or checks.classes(config) or not {"label", "labels"} & data.keys():
+        return
+    fix = f"--set network.classes={count}"
+    if "classes" not in network:
+        fix = "a network that takes them, as --set network.name=unet, and " + fix
+    quiet = "; --set data.labels=none leaves them out" if "skip_corrupt" in data else ""
+    console.warn(f"data: {count} classes, of which the network is told nothing; add {fix}{quiet}")

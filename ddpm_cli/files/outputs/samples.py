@@ -45,6 +45,13 @@ class Output(Protocol):
         """Write what was held back until all samples are there; return files written."""
 
 
+def usual_suffix(shape: tuple[int, ...], *, is_image: bool) -> str:
+    """The ending of a file that `open_output` takes for samples of any shape."""
+    if is_image:
+        return ".png"
+    return ".csv" if len(shape) == 1 else ".npy"
+
+
 def open_output(
     place: str,
     count: int,
