@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import reading, shared, walking
+from ddpm_cli.options import completion, reading, shared, walking
 from ddpm_cli.settings.requests import Upscale
 
 NOISES_LIMIT = 100  # levels in one --aug-noise
@@ -72,7 +72,11 @@ def parse_noises(text: str) -> list[float]:
 @shared.count(1, "How many proposals for each input.")
 @walking.steps()
 @click.option(
-    "--class", "label", metavar="NAME", help="Class name or number, or none; else the input's own."
+    "--class",
+    "label",
+    metavar="NAME",
+    shell_complete=completion.classes("none"),
+    help="Class name or number, or none; else the input's own.",
 )
 @shared.seed(help="Seed of the first proposal.")
 @shared.seeds
