@@ -23,6 +23,7 @@ from ddpm_cli.commands import (
     upscale,
 )
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
+from ddpm_cli.options import completion
 from ddpm_cli.settings import peers
 
 _PROBLEM_LIMIT = 6  # problems shown at once
@@ -40,24 +41,35 @@ _MODEL = ("-m", "--model")
 _EPILOG = """\b
 Environment:
   DDPM_MODEL DDPM_PRESET DDPM_SEED DDPM_BATCH DDPM_DEVICE DDPM_DTYPE
-  stand for the options of the same name; DDPM_SET holds what --set would,
-  separated by semicolons. Options win over the environment.
+  stand for the options of the same name; DDPM_SET holds what --set
+  would, separated by semicolons. Options win over the environment.
 
 \b
-Completion of commands, options, presets and components:
-  bash  eval "$(_DDPM_COMPLETE=bash_source ddpm)"    in ~/.bashrc
-  zsh   eval "$(_DDPM_COMPLETE=zsh_source ddpm)"     in ~/.zshrc
-  fish  _DDPM_COMPLETE=fish_source ddpm | source     in ~/.config/fish/config.fish
+Completion of commands, options, models, settings and their values:
+  ~/.bashrc  eval "$(_DDPM_COMPLETE=bash_source ddpm)"
+  ~/.zshrc   eval "$(_DDPM_COMPLETE=zsh_source ddpm)"
+  ~/.config/fish/config.fish  _DDPM_COMPLETE=fish_source ddpm | source
 
 \b
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 some inputs failed,
-130 stopped by Ctrl-C, 143 stopped by SIGTERM, 129 by a lost terminal."""
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
+3 some inputs failed, 130 stopped by Ctrl-C, 143 stopped by SIGTERM,
+129 by a lost terminal."""
+
+
+def _class_names(model: str | None) -> list[str]:
+    """What --class completes; only a shell that completes waits for the import."""
+    from ddpm_cli.pipelines import opening
+
+    return opening.class_names(model)
+
+
+completion.install()
 
 
 @click.group(
     epilog=_EPILOG,
     invoke_without_command=True,
-    context_settings={"max_content_width": 99},
+    context_settings={"max_content_width": 99, "obj": completion.Classes(_class_names)},
 )
 @click.help_option("-h", "--help")
 @click.version_option(__version__, "-V", "--version", prog_name="ddpm")

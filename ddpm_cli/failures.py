@@ -21,6 +21,11 @@ class Failures:
         """Take the number of inputs."""
         self._total, self._failed = total, 0
 
+    @property
+    def count(self) -> int:
+        """How many inputs have failed so far."""
+        return self._failed
+
     @contextmanager
     def caught(self) -> Iterator[None]:
         """Report the refusal of one input and go on behind the with block."""

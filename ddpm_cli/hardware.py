@@ -88,7 +88,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")
-    if device.type not in ("cpu", "cuda", "mps"):
+    if device.type not in ("cpu", "cuda", "mps") or (device.type != "cuda" and device.index):
         raise ConfigError(
             f"compute.device: no device is named {name!r}; give auto, cpu, cuda, cuda:1 or mps"
         )

@@ -29,13 +29,26 @@ def _whole(command: T) -> T:
     command = copy.copy(command)
     text = cleandoc(command.help or "")
     command.short_help = text.split("\n")[0]
-    command.help = f"{text}\n\n{command.epilog}".replace("\b\n", "")
+    command.help = "\n\n".join(map(_paragraph, f"{text}\n\n{command.epilog}".split("\n\n")))
     return command
+
+
+def _paragraph(text: str) -> str:
+    """A paragraph of a help text as roff: lines that Click leaves alone are not filled.
+
+    Their hyphens and backslashes are those of a shell, to be copied.
+    """
+    if not text.startswith("\b\n"):
+        return text
+    lines = text.removeprefix("\b\n").replace("\\", "\\e").replace("-", "\\-")
+    return f".nf\n{lines}\n.fi"
 
 
 def _page(ctx: click.Context) -> str:
     # The version stands where others have a date, which would change.
-    return generate_man_page(ctx, version=__version__, date=f"ddpm {__version__}")
+    text: str = generate_man_page(ctx, version=__version__, date=f"ddpm {__version__}")
+    # Neither hyphens nor wide gaps in what is to be typed.
+    return text.replace("\n", "\n.nh\n.ad l\n", 1)
 
 
 if __name__ == "__main__":

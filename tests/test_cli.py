@@ -192,6 +192,18 @@ class TestUsage:
         assert "schedule" in out
         assert err == ""
 
+    def test_help_fits_into_80_columns(
+        self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And no summary of a verb is cut."""
+        monkeypatch.setenv("COLUMNS", "80")
+        assert cli.main(["--help"]) == 0
+        assert "..." not in capfd.readouterr().out.replace("[ARGS]...", "")
+        for name in cli.ddpm.commands:
+            assert cli.main([name, "--help"]) == 0
+            out = capfd.readouterr().out
+            assert [line for line in out.splitlines() if len(line) > 80] == []
+
     @pytest.mark.parametrize("option", ["-V", "--version"])
     def test_version(self, option: str, capfd: pytest.CaptureFixture[str]) -> None:
         assert cli.main([option]) == 0
@@ -225,6 +237,117 @@ for code, words in json.load(sys.stdin):
 """
 
 
+USAGE = """
+sample --frames 3
+sample --frames 1 --trajectory walk.png
+sample -n 0
+sample -n few
+sample --batch 0
+sample --dtype x
+sample --steps 0
+sample --steps 2 --calls 3
+sample --seeds 3-1
+sample --seed -1
+sample --seed 3 --seeds 1,2
+sample -n 3 --seeds 1,2
+sample --from a --init b
+sample --init a.png
+sample --at 40%
+sample --fit crop
+sample --background red
+sample --aug-noise x
+sample --set sampler.eta=a
+sample --set sampler.eta=-1
+sample --set sampler
+sample --preset nothing
+sample -m mnist,
+sample -vv --sampler x
+sample spare words
+guide --interval 2
+guide --interval 2,1
+guide --scale -1
+guide --scale 2 --omega 1
+guide --rescale 2
+guide --clip x
+guide --cutouts 3 --class 7
+guide --scorer x.py
+guide --trust --class 7
+guide --download --class 7
+guide --restore mask
+guide --restore mask --image a.png
+guide --restore nothing
+guide --image a.png --class 7
+guide --mask 1,1,2,2 --class 7
+guide --fit crop --class 7
+guide --grad-at x --class 7
+guide --unconditional --class 7
+guide --frames 3 --class 7
+encode
+encode a.png --method forward
+encode a.png --method forward --at 40% --steps 3
+encode a.png --method x
+encode a.png --at 40%
+encode a.png --seed 3
+encode a.png -o a.png
+interpolate a.png b.png --seeds 1,2
+interpolate a.png b.png -n 0
+interpolate a.png b.png --blend x
+interpolate a.png b.png --at 40% --blend slerp
+interpolate a.png b.png --seed 3
+interpolate a.png b.png --speed 100
+interpolate a.png b.png --speed 3 -o a.gif
+interpolate --seeds 1,2 --fit crop
+inpaint
+inpaint a.png --method x
+inpaint a.png --mask alpha --threshold 2
+inpaint a.png --mask alpha --jump 0
+inpaint a.png --mask alpha --seeds x
+inpaint a.png --mask alpha --seed 1 --seeds 2
+upscale
+upscale a.png --factor x
+upscale a.png --method x
+upscale a.png --task x
+upscale a.png --factor 4
+upscale a.png --aug-noise 0.9
+upscale a.png --downscale --fit crop
+upscale a.png --downscale --task deblur
+upscale a.png -n 2 --seeds 1
+nll
+nll a.png --method vlb --set typo
+nll a.png --split test
+nll a.png --class own
+nll a.png --trace exact --probes 3
+nll a.png --terms x.csv
+nll a.png --method vlb --sampler heun
+nll a.png --variance small
+nll a.png --bits 9
+nll a.png --fit pad
+nll --data x
+nll --split x
+nll --split test -n 0
+nll --split test --fit crop
+fit --estimate norm --diagonal npr
+fit --levels 1
+fit --trajectory 1
+fit --steps 5
+fit --minutes 3
+fit mnist spare
+info a.png spare
+presets nothing
+schedule --rows bad
+schedule --rows -1
+schedule --csv --json
+schedule --preset nothing
+selftest spare
+selftest --dtype x
+train --preset nothing
+train --steps 0
+train --lr x
+train --minutes -1
+train --dtype x
+"""
+
+
 class TestLight:
     """What says or refuses something imports none of the packages that take seconds."""
 
@@ -255,6 +378,12 @@ class TestLight:
             (2, ["selftest", "--devic", "cpu"]),
             (2, ["info", "mnist", "--command"]),
         )
+
+    def test_wrong_usage_of_every_verb(self) -> None:
+        """Words that are missing, idle, contradictory, unknown or out of range."""
+        lines = [*USAGE.strip().splitlines()]
+        assert {line.split()[0] for line in lines} == set(cli.ddpm.commands)
+        self.run(*((2, shlex.split(line)) for line in lines))
 
     def test_info(self, finished: Path, tmp_path: Path) -> None:
         pictures, points = tmp_path / "a.png", tmp_path / "a.safetensors"

@@ -59,7 +59,6 @@ ELSEWHERE = {
     "pipelines/test_guide.py": "pipelines/opening",
     "settings/test_catalog.py": "settings/knobs",
     "settings/test_limits.py": "options/numbers",
-    "settings/test_recipes.py": "options/completion",
     "training/test_conditions.py": "pipelines/materials",
     "training/test_loop.py": (
         "pipelines/journal training/batches training/reporting training/window"

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import reading, shared, walking
+from ddpm_cli.options import completion, reading, shared, walking
 from ddpm_cli.settings.requests import Encode
 from ddpm_cli.settings.usual import CODING
 
@@ -16,7 +16,7 @@ from ddpm_cli.settings.usual import CODING
     epilog=shared.examples(
         "ddpm encode a.png b.png -o latents.safetensors",
         "ddpm encode digits/ --steps 100 --json",
-        "ddpm encode a.png --sampler ddim --steps 200 --class 7 -o seven.safetensors",
+        "ddpm encode a.png --sampler ddim --steps 200 --class 7",
         "ddpm encode a.png --method forward --at 400 -o noisy.safetensors",
         "ddpm sample --from latents.safetensors -o back/",
     ),
@@ -25,7 +25,13 @@ from ddpm_cli.settings.usual import CODING
 @shared.output("File of the latents, .safetensors; by default latents.safetensors.")
 @shared.model("Model to encode with.")
 @walking.steps(", heun unless told; it must not add noise")
-@click.option("--class", "label", metavar="NAME", help="Class of the images; none unless told.")
+@click.option(
+    "--class",
+    "label",
+    metavar="NAME",
+    shell_complete=completion.classes("none"),
+    help="Class of the images; none unless told.",
+)
 @click.option(
     "--method",
     type=click.Choice(["ode", "forward"]),
@@ -51,7 +57,7 @@ def command(
     seed: int,
     **_: Any,
 ) -> None:
-    """Turn images into latents, noise from which the same images come back.
+    """Turn images into latents, noise that becomes them again.
 
     Images walk up to noise along the probability-flow ODE, on 50 levels evenly spaced in
     log-SNR unless told otherwise, with the null class. The model's own sampler, levels and
@@ -91,6 +97,7 @@ def _check(ctx: click.Context, method: str, at: str | None) -> None:
     if method == "ode":
         if at is not None:
             raise ConfigError("--at: only with --method forward; the walk goes to the end")
+        reading.refuse_idle(ctx, "only with --method forward, which adds noise", "seed")
         return
     idle = [f"--{key}" for key in ("sampler", "steps", "calls") if ctx.params[key] is not None]
     if at is None or idle:

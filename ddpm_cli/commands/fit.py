@@ -83,14 +83,17 @@ def command(
     batch: int | None,
     **knobs: Any,
 ) -> None:
-    """Measure how wrong a model's noise prediction is at each noise level.
+    """Measure how uncertain a model is at each noise level.
 
-    That is what the optimal variance of ddpm and ddim needs (Analytic-DPM): ddpm sample finds
-    it beside the model. It belongs to the model's present weights and is refused for others.
-    Images come from the model's own data set; --set data.path=... names another.
+    It is how wrong its prediction of the noise is. That is what the optimal variance of ddpm and
+    ddim needs (Analytic-DPM): ddpm sample finds it beside the model. It belongs to the model's
+    present weights and is refused for others. Images come from the model's own data set; --set
+    data.path=... names another.
     """
     if knobs["diagonal"] and knobs["estimate"] == "norm":
         raise ConfigError("--estimate norm: a head needs the error; leave out one of the two")
+    if not knobs["diagonal"]:
+        reading.refuse_idle(ctx, "of a head, which --diagonal trains", "steps", "minutes")
     request = Fit(
         use=Use(
             model=model, layers=reading.layers(ctx), batch=batch, as_json=as_json, force=force

@@ -15,12 +15,12 @@ from ddpm_cli.settings.requests import Guide
         "ddpm guide --class 7 -n 64",
         "ddpm guide --class all -n 100 --scale 2 --interval 0.2,2 -o classes.png",
         "ddpm guide --classifier mnist-classifier --class 7 --scale 4 -n 16",
-        "ddpm guide --classifier runs/classifier --unconditional --class 0-9 -n 10",
-        "ddpm guide --classifier mine.py:logits --class 3 --sampler ddpm --grad-at mean",
-        "ddpm guide --clip 'a hedgehog' --clip 'blurry:-0.5' --clip-model clip/ -m runs/photos",
+        "ddpm guide --classifier mnist-classifier --unconditional --class 0-9",
+        "ddpm guide --classifier mine.py:logits --class 3 --scale 2",
+        "ddpm guide --clip 'a seven' --clip 'blurry:-0.5' --clip-model clip/",
         "ddpm guide --scorer beauty.py:score --scale 50 -n 8 -o best/",
-        "ddpm guide --restore deblur --image soft.png --set operator.sigma=1.5 -n 4",
-        "ddpm guide --restore upscale --image tiny.png --set operator.factor=4 --scale 2",
+        "ddpm guide --restore deblur --image a.png --set operator.sigma=1.5",
+        "ddpm guide --restore upscale --image a.png --set operator.factor=4",
         "ddpm guide --restore mask --image seven.png --mask 7,7,21,21 -n 4",
     ),
 )
@@ -134,14 +134,14 @@ from ddpm_cli.settings.requests import Guide
 @walking.rest(skips=True)
 @click.pass_context
 def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any) -> None:
-    """Draw images that are steered towards a class, a text, a score or a measurement.
+    """Draw images that are steered towards what is asked for.
 
-    Classifier-free guidance needs no more than a model trained with classes and label dropout.
-    Gradients steer any model with any sampler: of a classifier of noisy images at x_t; of CLIP, a
-    function of your own or a measurement at the predicted clean image. ODE steps take the gradient
-    as a shift of the predicted noise, ddpm as a shift of its mean. --set 'guides=[...]' combines
-    several, each with its own scale; see --list guides. Where strong guidance saturates, try
-    --set 'wrappers=[{name="threshold"}]'.
+    That is a class, a text, a score or a measurement. Classifier-free guidance needs no more than
+    a model trained with classes and label dropout. Gradients steer any model with any sampler: of
+    a classifier of noisy images at x_t; of CLIP, a function of your own or a measurement at the
+    predicted clean image. ODE steps take the gradient as a shift of the predicted noise, ddpm as
+    a shift of its mean. --set 'guides=[...]' combines several, each with its own scale; see
+    --list guides. Where strong guidance saturates, try --set 'wrappers=[{name="threshold"}]'.
     """
     code = guides.code(ctx.params)
     use = reading.use(ctx, "unconditional", "download", "aug_noise", "is_downscaled", *code)

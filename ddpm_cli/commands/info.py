@@ -28,9 +28,10 @@ from ddpm_cli.settings.requests import Info
 def command(
     ctx: click.Context, /, target: str | None, as_command: bool, as_toml: bool, as_json: bool
 ) -> None:
-    """Show what TARGET is: samples made by ddpm, a checkpoint, a run folder or a model's name.
+    """Show what a model or an image is, and how it was made.
 
-    Without TARGET: the model that ddpm sample would use. - reads one PNG from standard input.
+    TARGET is samples made by ddpm, a checkpoint, a run folder or a model's name. Without TARGET:
+    the model that ddpm sample would use. - reads one PNG from standard input.
     """
     request = Info(target=target, as_command=as_command, as_toml=as_toml, as_json=as_json)
 

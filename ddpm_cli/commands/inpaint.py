@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import numbers, reading, shared, walking
+from ddpm_cli.options import completion, numbers, reading, shared, walking
 from ddpm_cli.settings.requests import Inpaint
 
 # Options that no setting stands for; a result says how they were given.
@@ -65,7 +65,13 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @shared.output("PNG, JPEG or WebP, folder/, name with {name} and {seed} in it, or - for stdout.")
 @shared.model("Model to fill with.", "newest run of task inpaint in ./runs, else bundled")
 @walking.steps()
-@click.option("--class", "label", metavar="NAME", help="Class name or number; none by default.")
+@click.option(
+    "--class",
+    "label",
+    metavar="NAME",
+    shell_complete=completion.classes("none"),
+    help="Class name or number; none by default.",
+)
 @shared.seed(help="Seed of the first proposal.")
 @shared.seeds
 @shared.fitting
@@ -88,11 +94,11 @@ def command(
     skip_existing: bool,
     **_: Any,
 ) -> None:
-    """Make parts of images anew: what a mask says, or what is missing around them.
+    """Make parts of images anew, or more around them.
 
-    All other pixels stay as they are, bit for bit. Images larger than the model are filled by
-    windows that overlap by half, those that know most first. With --fit pad the padding counts
-    as known.
+    A mask says what is made anew. All other pixels stay as they are, bit for bit. Images larger
+    than the model are filled by windows that overlap by half, those that know most first. With
+    --fit pad the padding counts as known.
     """
     request = Inpaint(
         use=reading.use(ctx, *OWN),

@@ -44,7 +44,13 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
 )
 @walking.at("Give the ends the noise of x_T, the same, instead of walking them up to their own.")
 @walking.steps(", heun unless told; without --at it must not add noise")
-@click.option("--class", "label", metavar="NAME", help="Class of all frames; none unless told.")
+@click.option(
+    "--class",
+    "label",
+    metavar="NAME",
+    shell_complete=completion.classes("none"),
+    help="Class of all frames; none unless told.",
+)
 @click.option(
     "--speed",
     type=click.IntRange(20, 10_000),
@@ -85,6 +91,12 @@ def command(
         raise ConfigError("--seeds: INPUT says already between what; give one of them")
     if at is not None and blend == "slerp":
         raise ConfigError("--blend slerp: between images with the same noise runs a line; lerp")
+    if at is None:
+        reading.refuse_idle(ctx, "only with --at, which adds noise", "seed")
+    if seeds:
+        reading.refuse_idle(ctx, "of image files, not of --seeds", "fit", "background")
+    if not (output or "").lower().endswith(".gif"):
+        reading.refuse_idle(ctx, "of a film, -o x.gif", "speed")
     request = Interpolate(
         use=reading.use(ctx, *OWN),
         inputs=inputs,

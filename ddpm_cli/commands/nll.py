@@ -47,7 +47,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="The exact likelihood of the ODE, or the variational bound of ancestral sampling.",
 )
 @walking.steps(" of the ODE, dpm-solver of order 3 unless told; ode is adaptive")
-@click.option("--class", "label", metavar="NAME", help="Class of the images, or own: their own.")
+@click.option(
+    "--class",
+    "label",
+    metavar="NAME",
+    shell_complete=completion.classes("none", "own"),
+    help="Class of the images, or own: their own.",
+)
 @click.option(
     "--trace",
     type=click.Choice(["exact", "rademacher", "gaussian"]),
@@ -100,7 +106,9 @@ def command(
     rate_distortion: Path | None,
     **options: Any,
 ) -> None:
-    """Measure how likely a model finds images, in bits per dimension: less is better.
+    """Measure how likely a model finds images.
+
+    The figure is in bits per dimension: less is better.
 
     --method ode solves the probability-flow ODE up to noise on 50 levels evenly spaced in
     log-SNR, by dpm-solver of order 3, and integrates the trace of its derivative on the way.

@@ -14,7 +14,7 @@ from ddpm_cli.settings.requests import Sample
     "sample",
     epilog=shared.examples(
         "ddpm sample -n 64 -o digits.png",
-        "ddpm sample -n 64 --sampler ddim --steps 20 --set sampler.eta=0.5 -o ddim.png",
+        "ddpm sample --sampler ddim --steps 20 --set sampler.eta=0.5 -o ddim.png",
         "ddpm sample --class 7 --seeds 0-9,40 -o sevens/",
         "ddpm sample --class all -n 100 -o classes.png",
         "ddpm sample -n 10000 -o digits.npz --batch 128",
@@ -23,7 +23,7 @@ from ddpm_cli.settings.requests import Sample
         "ddpm sample --init sketch.png --at 40% -n 8 -o variations.png",
         "ddpm sample --from latents.safetensors -o back/",
         "ddpm sample -m mnist,mnist-upscale -n 16 -o large.png",
-        "ddpm sample -m runs/swiss-roll -n 5000 -o roll.csv --trajectory roll.gif",
+        "ddpm sample -m runs/swiss-roll -n 5000 -o a.csv --trajectory a.gif",
     ),
 )
 @shared.count(1, "How many images; by default one of each class that --class names.")
@@ -84,6 +84,8 @@ def command(
     if (init is None) != (at is None):
         missing = "--at, how much noise it is given" if at is None else "--init, the image"
         raise ConfigError(f"--{'init' if at is None else 'at'}: needs {missing}")
+    if init is None:
+        reading.refuse_idle(ctx, "only with --init", "fit", "background")
     words = ("origin", "init", "at", "fit", "background", "aug_noise", "is_downscaled")
     use, look = reading.use(ctx, *words), reading.look(ctx)
     request = Sample(use=use, draw=reading.draw(ctx), origin=origin, init=init, at=at, look=look)

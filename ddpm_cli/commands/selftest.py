@@ -17,10 +17,11 @@ from ddpm_cli.settings import config as configuration
 @shared.common
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
-    """Compare this installation with closed-form results, in under 30 seconds.
+    """Compare this installation with closed-form results.
 
-    Checks schedules, samplers and losses against exact values, the arithmetic of the device,
-    that an image does not depend on its batch, and that checkpoints survive a round trip.
+    It takes under 30 seconds on two cores. Checks schedules, samplers and losses against exact
+    values, the arithmetic of the device, that an image does not depend on its batch, and that
+    checkpoints survive a round trip.
     """
     config = configuration.resolve(reading.layers(ctx))
 

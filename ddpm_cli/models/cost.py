@@ -31,11 +31,12 @@ class _Counting:
 
     def __init__(self, schedule: Schedule, settings: Mapping[str, Any]) -> None:
         self.schedule = schedule
-        self.calls = 0
+        self.calls, self.guided = 0, 0
         self._settings = settings
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
         self.calls += guidance.passes(sigma, self._settings)
+        self.guided += float(guidance.strength(sigma, **self._settings)) != 1
         zeros = torch.zeros_like(x)
         return Prediction(zeros, zeros, zeros)
 
@@ -78,7 +79,18 @@ def _counted(
     )
     x = start(counting, walk.levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
     moves = sum(1 for _ in walk.states(counting, x, rng or Rng([0])))
+    if guidance.is_guiding(config.get("guidance", {})) and not counting.guided:
+        raise _unguided(config["guidance"], walk.levels)
     return moves, None if walk.is_adaptive else counting.calls
+
+
+def _unguided(settings: Mapping[str, Any], levels: Tensor) -> ConfigError:
+    """The refusal of guidance between levels that no call of the network falls between."""
+    inside = f"above {settings['low']:g}"
+    inside += "" if settings["high"] is None else f" and up to {settings['high']:g}"
+    asked = [f"{float(level):.3g}" for level in (levels[0], levels[levels > 0][-1])]
+    why = f"no call of the network lies {inside}, so nothing is guided"
+    return ConfigError(f"guidance.low, guidance.high: {why}; calls go from {' to '.join(asked)}")
 
 
 def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None = None) -> Config:

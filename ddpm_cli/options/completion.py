@@ -1,12 +1,56 @@
-"""What the shell completes: names of components and presets, keys of --set, paths."""
+"""What the shell completes: names of all kinds, keys of --set and their values, paths."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 from ddpm_cli.settings import catalog, peers, presets, recipes
+from ddpm_cli.settings.catalog import Kind
+from ddpm_cli.settings.config import OPTIONAL
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+class Bash(BashComplete):
+    """Completion in bash, which takes `sampler.name=ddim` for three words."""
+
+    # A key waits for its value, without a space behind it.
+    source_template = BashComplete.source_template.replace(
+        "COMPREPLY+=($value)", "COMPREPLY+=($value); [[ $value == *= ]] && compopt -o nospace"
+    )
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the cursor and the one that it is in, those around a = joined."""
+        words, last = super().get_completion_args()
+        joined: list[str] = []
+        for word in [*words, last]:
+            if joined and (word == "=" or joined[-1].endswith("=")) and "." in joined[-1]:
+                joined[-1] += word
+            else:
+                joined.append(word)
+        self._before = joined[-1].removesuffix(last) if last not in ("", "=") else joined[-1]
+        if len(joined) == len(words) + 1:  # nothing was taken apart
+            self._before = ""
+        return joined[:-1], joined[-1]
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """What takes the place of the part behind the last =."""
+        return f"{item.type},{item.value.removeprefix(self._before)}"
+
+
+def install() -> None:
+    """Make Click complete in bash as above."""
+    add_completion_class(Bash, "bash")
+
+
+def starting(values: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """Those of some values that go on what was typed."""
+    return [CompletionItem(value) for value in values if value.startswith(incomplete)]
 
 
 class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
@@ -54,8 +98,7 @@ def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     names = {path.parent.name for path in Path("runs").glob("*/model.safetensors")}
     bundled = (Path(__file__).parent.parent / "assets").glob("*.safetensors")
     names |= {path.stem for path in bundled if "." not in path.stem}
-    items = [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
-    return items or paths(ctx, param, incomplete)
+    return starting(sorted(names), incomplete) or paths(ctx, param, incomplete)
 
 
 def preset_names(
@@ -69,12 +112,76 @@ def preset_names(
     ]
 
 
-def set_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the key of --set."""
-    keys = [f"{kind}.name=" for kind in catalog.KINDS]
-    for kind in catalog.KINDS:
-        for name in catalog.names(kind):
-            keys += [f"{kind}.{knob}=" for knob in catalog.find(kind, name).knobs]
-    for table in catalog.FIXED:
-        keys += [f"{table}.{knob}=" for knob in catalog.fixed(table).knobs]
-    return [CompletionItem(key) for key in sorted(set(keys)) if key.startswith(incomplete)]
+def classes(*more: str) -> Complete:
+    """Complete classes of the model that -m names, behind a comma, too; more: other words.
+
+    The command line's own context knows how to find them: a function from what -m says to names.
+    """
+
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        known = ctx.find_object(Classes)
+        names = [] if known is None else known.of(ctx.params.get("model"))
+        words = names if comma else [*names, *more]
+        return [CompletionItem(before + comma + item.value) for item in starting(words, last)]
+
+    return complete
+
+
+class Classes:
+    """How to find the names of a model's classes; the command line carries it."""
+
+    def __init__(self, of: Callable[[str | None], list[str]]) -> None:
+        self.of = of
+
+
+def devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a device."""
+    return starting(DEVICES, incomplete)
+
+
+def formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a number format."""
+    return starting(_values(catalog.fixed("compute").knobs["dtype"].kind), incomplete)
+
+
+def assignments(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the key of --set, and behind = the value if it is one of a few."""
+    key, is_value, _ = incomplete.partition("=")
+    if not is_value:
+        return starting(sorted(f"{table}.{knob}=" for table, knob in _keys()), incomplete)
+    table, _, knob = key.partition(".")
+    if table not in (*catalog.KINDS, *catalog.FIXED):
+        return []
+    if knob == "name" and table in catalog.KINDS:
+        values = [*catalog.names(table), *(["none"] if table in OPTIONAL else [])]
+        values += recipes.names() if table == "sampler" else []
+    else:
+        kinds = _keys(table).get((table, knob.replace("-", "_")), [])
+        values = [value for kind in kinds for value in _values(kind)]
+    return starting([f"{key}={value}" for value in dict.fromkeys(values)], incomplete)
+
+
+def _keys(*tables: str) -> dict[tuple[str, str], list[Kind]]:
+    """What can be set, of some tables or of all: the types of each key, "name" has none."""
+    keys: dict[tuple[str, str], list[Kind]] = {}
+    for table in tables or (*catalog.KINDS, *catalog.FIXED):
+        if table in catalog.FIXED:
+            components = [catalog.fixed(table)]
+        else:
+            components = [catalog.find(table, name) for name in catalog.names(table)]
+            keys[table, "name"] = []
+        for component in components:
+            for name, knob in component.knobs.items():
+                keys.setdefault((table, name), []).append(knob.kind)
+    return keys
+
+
+def _values(kind: Kind) -> list[str]:
+    """The values of a knob if they can be listed."""
+    values = ["true", "false"] if kind.base == "bool" else list(kind.choices)
+    return [*values, "none"] if kind.optional else values

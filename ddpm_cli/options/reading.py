@@ -80,8 +80,18 @@ def words(ctx: click.Context, *names: str) -> list[str]:
     return flags
 
 
+def refuse_idle(ctx: click.Context, why: str, *names: str) -> None:
+    """Refuse parameters that a command line gives, and that would have no effect."""
+    for option in ctx.command.params:
+        source = ctx.get_parameter_source(option.name or "")
+        if option.name in names and source == ParameterSource.COMMANDLINE:
+            raise ConfigError(f"{max(option.opts, key=len)}: {why}; leave it out")
+
+
 def chosen_seeds(ctx: click.Context) -> Seeds:
     """Which seeds a command line asks for."""
+    if ctx.params["seeds"] is not None:
+        refuse_idle(ctx, "--seeds says already which", "count", "seed")
     sources = {name: ctx.get_parameter_source(name) for name in ("count", "seed", "seeds")}
     is_usual = sources["count"] == ParameterSource.DEFAULT
     return Seeds(

@@ -163,7 +163,7 @@ def settings(command: _Command) -> _Command:
         "assignments",
         metavar="KEY=VALUE",
         multiple=True,
-        shell_complete=completion.set_keys,
+        shell_complete=completion.assignments,
         help="Set one value, as in sampler.eta=0.5; may be repeated.",
     )(command)
     command = click.option(
@@ -195,6 +195,7 @@ def hardware(command: _Command) -> _Command:
         metavar="NAME",
         envvar="DDPM_DTYPE",
         show_envvar=True,
+        shell_complete=completion.formats,
         help="Number format of the network, as float32 or bfloat16.",
     )(command)
     return click.option(
@@ -202,6 +203,7 @@ def hardware(command: _Command) -> _Command:
         metavar="NAME",
         envvar="DDPM_DEVICE",
         show_envvar=True,
+        shell_complete=completion.devices,
         help="Device to compute on, as cpu, cuda, cuda:1 or mps.",
     )(command)
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ddpm_cli.options import listing, numbers, shared
+from ddpm_cli.options import completion, listing, numbers, shared
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -76,6 +76,7 @@ def label(command: _Command) -> _Command:
         "--class",
         "label",
         metavar="NAME",
+        shell_complete=completion.classes("all", "none"),
         help="Class name or number, several as 0-4,8 or all, which take turns, or none.",
     )(command)
 

@@ -238,6 +238,8 @@ def _report(encoded: Encoded, names: Sequence[str], as_json: bool) -> None:
             console.json_line({"input": name, "psnr": finite, "largest": largest})
         else:
             differ = "all pixels equal" if not largest else f"pixels differ by up to {largest}"
+            if 255 * 10 ** (-decibels / 20) > largest + 1:  # more than pixels can show
+                differ += " once what is beyond black and white is cut off"
             console.line(f"{name}  {decibels:.1f} dB, {differ}")
 
 

@@ -1,5 +1,6 @@
 """`ddpm fit`: moments of a model's noise, and a head that tells pixels apart."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -53,8 +54,10 @@ def run(request: Fit, opened: Opened) -> None:
         levels = {"name": "explicit", "timesteps": values["timesteps"]}
         console.result(f"levels={toml_value(levels)}")
     if request.trajectory is None:
-        sampler = "" if "variance" in header.config["sampler"] else "--sampler ddpm "
-        console.say(f"try: ddpm sample -m {name} {sampler}--set sampler.variance=optimal")
+        words = ["ddpm", "sample", "-m", name, "--set", "sampler.variance=optimal"]
+        words += [] if "variance" in header.config["sampler"] else ["--sampler", "ddpm"]
+        words += ["--moments", str(path)] if request.output else []
+        console.say(f"try: {shlex.join(words)}")
 
 
 def _written(request: Fit, opened: Opened, path: Path) -> bool:

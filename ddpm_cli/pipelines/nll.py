@@ -170,7 +170,7 @@ def _sum_up(work: Work, sequel: Sequel, bits: list[float], measure: Meter, secon
     values = {
         "model": place.name,
         "hash": header.hash,
-        "data": sequel.what,
+        "data": sequel.measured,
         "class": work.label,
         "seed": work.measure.seed,
         "images": len(bits),
@@ -202,5 +202,7 @@ def _say(work: Work, sequel: Sequel, values: dict[str, Any]) -> None:
     unit = "bits/dim" if info.is_image else "bits/dim of density"
     within = f", standard error {error:.4f}" if error is not None else ""
     console.result(f"{mean:.4f} {unit}{within} ({mean * math.log(2):.4f} nats)")
-    console.say(f"{sequel.what}; {values['method']}; {values['calls']:.0f} network calls an image")
+    console.say(
+        f"{values['data']}; {values['method']}; {values['calls']:.0f} network calls an image"
+    )
     console.say(f"{meter.unit(info, work.measure)}; {values['seconds']:.1f} s")

@@ -15,7 +15,12 @@ from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings import guides
-from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, refuse_other_training
+from ddpm_cli.settings.checks import (
+    CLASSIFIER,
+    check_guidance,
+    classes,
+    refuse_other_training,
+)
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
 from ddpm_cli.settings.requests import Inpaint, Upscale, Use
 from ddpm_cli.settings.toml import dump_toml, read_file
@@ -267,7 +272,18 @@ def parts(model: str | None) -> tuple[str | None, list[str]]:
     if model is None or "," not in model or Path(model).exists():
         return model, []
     first, *later = model.split(",")
+    if not all((first, *later)):
+        raise ConfigError(f"-m {model}: a name is empty; write -m base,large")
     return first, later
+
+
+def class_names(model: str | None) -> list[str]:
+    """The names of the classes of the model that -m names, or of the usual one; none of none."""
+    try:
+        header = read_header(find.find(parts(model)[0]).path)
+    except (Refusal, ConfigError, OSError):
+        return []
+    return list(header.data.classes or map(str, range(classes(header.config))))
 
 
 def base(use: Use) -> Use:

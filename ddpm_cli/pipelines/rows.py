@@ -40,6 +40,12 @@ class Sequel(NamedTuple):
     rows: Iterator[Rows]
     failures: Failures
 
+    @property
+    def measured(self) -> str:
+        """What was measured on in the end: those that failed are not in it."""
+        failed = self.failures.count
+        return f"{self.total - failed} of {self.what}" if failed else self.what
+
 
 def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequel:
     """The files that a request names, or else the first rows of its data set."""

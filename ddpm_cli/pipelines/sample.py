@@ -214,8 +214,6 @@ def _watch(work: Work, ranks: int, moves: int) -> Trajectory | None:
     """Where the walk itself goes, if it is wanted."""
     output, path, frames = work.draw.output, work.draw.trajectory, work.draw.frames
     if path is None:
-        if frames is not None:
-            raise ConfigError("--frames: only with --trajectory")
         return None
     if ranks > 1 or work.draw.skip_existing:
         raise ConfigError("--trajectory: only for one process that makes all samples")

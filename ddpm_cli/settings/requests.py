@@ -92,6 +92,11 @@ class Draw:
     aug_noise: float = 0.0
     is_downscaled: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what would have no effect."""
+        if self.frames is not None and self.trajectory is None:
+            raise ConfigError("--frames: only with --trajectory")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:

@@ -60,6 +60,16 @@ class TestRoundTrip:
         assert found == sorted(found)
         assert found[2] > found[0] + 6
 
+    def test_what_pixels_cannot_show_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Values far beyond black and white are cut off: no pixel differs, and yet -17.4 dB."""
+        z = torch.zeros(3, 1, 8, 8)
+        encoding._report(encoding.Encoded(z, [-17.4, 62.0, 40.0], [0, 0, 2]), "abc", False)
+        first, second, third = capsys.readouterr().out.splitlines()
+        cut = "once what is beyond black and white is cut off"
+        assert first == f"a  -17.4 dB, all pixels equal {cut}"
+        assert second == "b  62.0 dB, all pixels equal"
+        assert third == "c  40.0 dB, pixels differ by up to 2"
+
     def test_alone_and_in_any_batch(self) -> None:
         encode("a.png", "b.png", "c.png", "--steps", 5, "--fast", "-o", "all.safetensors")
         encode("b.png", "--steps", 5, "--fast", "-o", "one.safetensors")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -130,6 +131,17 @@ def test_moments_elsewhere_are_named_and_recorded(fitted: Path, tmp_path: Path) 
     assert ddpm(*words, *OPTIMAL).code == 0
     assert f"--moments {elsewhere}" in ddpm("info", picture, "--command").out
     assert "only of use" in refused(*words, "--force")
+
+
+def test_the_command_that_it_closes_with_finds_the_moments(run: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "other moments.safetensors"
+    for words in ([], ["-o", elsewhere]):
+        outcome = ddpm("fit", run, *FEW, *words)
+        assert outcome.code == 0, outcome.err
+        tried = shlex.split(outcome.err.rpartition("try: ddpm ")[2])
+        assert ("--moments" in tried) == bool(words)
+        assert ddpm(*tried, "-o", tmp_path / "x.png", "--force").code == 0
+        sidecar(run).unlink(missing_ok=True)
 
 
 def test_existing_moments_are_kept(fitted: Path) -> None:

@@ -130,6 +130,14 @@ class TestTwoPasses:
         said = guide(*words, "--omega", 1.5, "-o", "x.png").err
         assert "guidance scale 2.5 (omega 1.5)" in said
 
+    @pytest.mark.parametrize("inside", ["100,200", "1e5,2e5", "1e-9,1e-8"])
+    def test_an_interval_without_levels_is_refused(self, inside: str) -> None:
+        outcome = ddpm("guide", "--interval", inside, "--class", 2, "-o", "x.png")
+        assert outcome.code == 2
+        assert "no call of the network lies above" in outcome.err
+        assert "so nothing is guided; calls go from" in outcome.err
+        assert not Path("x.png").exists()
+
     def test_two_passes_count_as_two_calls(self) -> None:
         assert "4 steps, 8 network calls" in guide("--dry-run").err
         assert "4 steps, 4 network calls" in guide("--dry-run", "--scale", 1).err

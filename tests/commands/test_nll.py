@@ -99,6 +99,7 @@ class TestEither:
         assert "Error: bad.png" in outcome.err
         rows = [json.loads(line) for line in outcome.out.splitlines()]
         assert [row.get("input") for row in rows] == ["0.png", "1.png", None]
+        assert (rows[-1]["images"], rows[-1]["data"]) == (2, "2 of 3 images")
 
     def test_quantized_images(self, way: tuple[object, ...]) -> None:
         for number, top in enumerate((255, 3)):

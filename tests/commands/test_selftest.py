@@ -48,5 +48,7 @@ def test_a_wrong_result_fails(value: float, monkeypatch: pytest.MonkeyPatch) -> 
     assert "ok      linear_schedule" in ddpm("selftest", "--device", "cpu").out
 
 
-def test_an_unknown_device_is_refused() -> None:
-    assert ddpm("selftest", "--device", "abacus").code == 2
+@pytest.mark.parametrize("name", ["abacus", "cpu:7", "mps:3"])
+def test_an_unknown_device_is_refused(name: str) -> None:
+    outcome = ddpm("selftest", "--device", name)
+    assert (outcome.code, f"no device is named '{name}'" in outcome.err) == (2, True)

@@ -1,0 +1,152 @@
+"""What the shell offers: through Click's own interface, and through a bash that is at hand."""
+
+import os
+import pty
+import select
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+
+from ddpm_cli import cli
+from ddpm_cli.settings import catalog, recipes
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent.parent)}
+
+
+def offered(*words: str) -> list[str]:
+    """What stands to choose from in the last place of a command line."""
+    *before, last = words
+    shell = ShellComplete(cli.ddpm, {}, "ddpm", "_DDPM_COMPLETE")
+    return [item.value for item in shell.get_completions(before, last)]
+
+
+class TestSettings:
+    def test_keys(self) -> None:
+        keys = offered("sample", "--set", "sampler.")
+        assert {"sampler.name=", "sampler.eta=", "sampler.variance="} <= {*keys}
+        assert all(key.startswith("sampler.") for key in keys)
+        assert "compute.device=" in offered("train", "--set", "")
+
+    def test_names(self) -> None:
+        names = [f"sampler.name={name}" for name in (*catalog.names("sampler"), *recipes.names())]
+        assert offered("sample", "--set", "sampler.name=") == names
+        assert offered("train", "--set", "network.name=m") == ["network.name=mlp"]
+        assert "corrector.name=none" in offered("sample", "--set", "corrector.name=")
+
+    @pytest.mark.parametrize(
+        ("typed", "values"),
+        [
+            ("compute.compile=", ["true", "false"]),
+            ("compute.dtype=", ["auto", "float32", "bfloat16"]),
+            ("network.norm=p", ["pixel"]),
+            ("guidance.high=", ["none"]),
+            ("sampler.eta=", []),
+            ("nothing.name=", []),
+            ("sampler.nothing=", []),
+        ],
+    )
+    def test_values(self, typed: str, values: list[str]) -> None:
+        key = typed.partition("=")[0]
+        assert offered("train", "--set", typed) == [f"{key}={value}" for value in values]
+
+
+class TestNames:
+    def test_classes_of_the_model(self, roll: Path) -> None:
+        digits = [*map(str, range(10))]
+        assert offered("sample", "--class", "") == [*digits, "all", "none"]
+        assert offered("sample", "-m", "mnist", "--class", "a") == ["all"]
+        assert offered("guide", "-m", "mnist,mnist-upscale", "--class", "3,") == [
+            f"3,{digit}" for digit in digits
+        ]
+        assert offered("nll", "--class", "o") == ["own"]
+        for verb in ("encode", "interpolate", "inpaint", "upscale"):
+            assert offered(verb, "--class", "7") == ["7"]
+        assert offered("sample", "-m", str(roll), "--class", "") == ["all", "none"]
+        assert offered("sample", "-m", "no-such-model", "--class", "") == ["all", "none"]
+
+    def test_devices_and_formats(self) -> None:
+        assert offered("sample", "--device", "") == ["auto", "cpu", "cuda", "mps"]
+        assert offered("train", "--dtype", "b") == ["bfloat16"]
+
+
+LIGHT = """
+import sys
+from click.shell_completion import ShellComplete
+from ddpm_cli import cli
+shell = ShellComplete(cli.ddpm, {}, "ddpm", "_DDPM_COMPLETE")
+for flag, last in (("--set", ""), ("--set", "sampler.name="), ("--class", ""), ("-m", "")):
+    assert shell.get_completions(["sample", flag], last)
+assert not {"torch", "numpy", "PIL", "safetensors", "tqdm"} & sys.modules.keys()
+"""
+
+
+def test_it_waits_for_no_package() -> None:
+    subprocess.run([sys.executable, "-c", LIGHT], check=True, env=ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    ("words", "cursor", "answers"),
+    [
+        ("ddpm sample --set sampler.name=heu", 3, ["plain,sampler.name=heun"]),
+        ("ddpm sample --set sampler.name = heu", 5, ["plain,heun"]),  # as bash takes it apart
+        ("ddpm sample --set compute.compile =", 4, ["plain,true", "plain,false"]),
+        ("ddpm sample --set sampler.eta = 1 --device mp", 7, ["plain,mps"]),
+    ],
+)
+def test_words_that_bash_takes_apart(words: str, cursor: int, answers: list[str]) -> None:
+    asked = {"_DDPM_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(cursor)}
+    done = subprocess.run(
+        [sys.executable, "-m", "ddpm_cli"],
+        env=ENVIRONMENT | asked, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == answers
+
+
+@pytest.fixture
+def bash(tmp_path: Path) -> Iterator[int]:
+    """The terminal of a bash that knows the command."""
+    command = tmp_path / "ddpm"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ddpm_cli "$@"\n')
+    command.chmod(0o755)
+    known = {"PATH": f"{tmp_path}:{ENVIRONMENT['PATH']}", "PS1": "$ ", "TERM": "dumb"}
+    terminal, inner = pty.openpty()
+    shell = subprocess.Popen(
+        ["bash", "--norc", "--noprofile", "-i"],
+        env=ENVIRONMENT | known, stdin=inner, stdout=inner, stderr=inner, start_new_session=True,
+    )  # fmt: skip
+    os.close(inner)
+    os.write(terminal, b'eval "$(_DDPM_COMPLETE=bash_source ddpm)"; echo rea""dy\n')
+    read(terminal, "ready\r\n")
+    yield terminal
+    shell.kill()
+    shell.wait()
+    os.close(terminal)
+
+
+def read(terminal: int, wanted: str, seconds: float = 30) -> str:
+    """What a terminal shows until it is what is wanted."""
+    text, end = "", time.monotonic() + seconds
+    while wanted not in text and time.monotonic() < end:
+        if select.select([terminal], [], [], 0.1)[0]:
+            text += os.read(terminal, 65536).decode(errors="replace")
+    assert wanted in text
+    return text
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_real_bash(bash: int) -> None:
+    for typed, shown in (
+        ("sampler.name=heu", "sampler.name=heun "),
+        ("sampler.et", "sampler.eta="),
+        ("compute.compile=f", "compute.compile=false "),
+    ):
+        os.write(bash, f"ddpm sample --set {typed}\t".encode())
+        read(bash, f"ddpm sample --set {shown}")
+        os.write(bash, b"\x15")
