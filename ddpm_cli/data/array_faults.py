@@ -1,6 +1,7 @@
 """What is wrong with files that were given as arrays, and what to do about it."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from ddpm_cli.foreign.kinds import NPY
 if TYPE_CHECKING:
     import numpy as np
 
+LABELS = ("label", "class", "target")  # what columns of classes are called
 UNREADABLE = (
     "copy it again if it was cut; or save numbers: numpy.save('FILE.npy', a.astype(float))"
 )
@@ -58,6 +60,14 @@ def no_numbers(place: Path, stored: "np.ndarray[Any, Any]") -> Refusal:
     elif stored.dtype.names:
         fix = "save a column: numpy.save('FILE.npy', a['NAME'])"
     return Refusal(f"{place}: values of type {stored.dtype}; expected numbers", fix)
+
+
+def warn_of_label(place: Path, label: str | None, names: Sequence[str] | None) -> None:
+    """Warn of a column that is called like a class, and is learned as a number."""
+    found = [name for name in names or () if name.lower() in LABELS]
+    if found and label is None:
+        fix = f"if it is the class: --set data.label={shlex.quote(found[0])}"
+        console.warn(f"{place}: the column {found[0]} is learned as a number; {fix}")
 
 
 def warn_of_axes(place: Path, stored: "np.ndarray[Any, Any]") -> None:

@@ -180,13 +180,23 @@ def _refused(bad: list[str], count: int) -> Refusal:
     """
     first, *hints = bad[0].splitlines()
     if len(bad) == count:
-        return Refusal(first, f"none of the {count} files can be read", *_joined(hints))
+        rest = f"none of the {count} files can be read{_others(bad)}"
+        return Refusal(first, rest, *_joined(hints))
     rest = f"{len(bad)} of {count} files are unreadable"
     if len(bad) > 1:
         others = [problem.splitlines()[0] for problem in bad[1:NAMED]]
         more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         rest += ", also " + "; ".join(others) + more
     return Refusal(first, rest, f"Remove what is unreadable, or {SKIP}.")
+
+
+def _others(bad: list[str]) -> str:
+    """The first file of each other kind of fault than the first one's."""
+    faults: dict[str, str] = {}
+    for line in (problem.splitlines()[0] for problem in bad):
+        faults.setdefault(line.rpartition(": ")[2], line)
+    later = [*faults.values()][1:NAMED]
+    return f", also {'; '.join(later)}" if later else ""
 
 
 def _joined(hints: Sequence[str]) -> list[str]:

@@ -61,7 +61,7 @@ def warn_of_warmup(config: Config) -> None:
         what = (
             f"train.warmup: {warmup} steps, but the run ends at {steps}, where the learning rate"
         )
-        fix = f"--set train.warmup={steps // 10} warms up for a tenth"
+        fix = f"--set train.warmup={steps // 10} is shorter"
         console.warn(f"{what} is {steps / warmup:.0%} of train.lr; {fix}")
 
 

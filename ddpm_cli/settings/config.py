@@ -99,7 +99,9 @@ def _overlay(tables: dict[str, Any], layer: Layer, problems: list[str]) -> None:
                 tables.pop("summary", None)  # what was said of other data
             tables[table] = above if renamed else below | above
         elif table in (*TABLES, "summary"):
-            problems.append(f"{table}: {_shown(value)} does not fit; {_form(table)}")
+            named = isinstance(value, str) and table not in (*ARRAYS, *catalog.FIXED)
+            fix = f"did you mean {table}.name={value}?" if named else _form(table)
+            problems.append(f"{table}: {_shown(value)} does not fit; {fix}")
         else:
             problems.append(_unknown(table, layer.source))
 

@@ -179,6 +179,17 @@ class TestWhatIsSaidBesides:
         outcome = runs.ddpm(*shlex.split(train("array", "a.npy")))
         assert (move in outcome.err) if move else ("channels come first" not in outcome.err)
 
+    def test_a_column_called_label(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As in MNIST as a table: 785 columns, the first of which is the class."""
+        monkeypatch.chdir(tmp_path)
+        make.write(tmp_path, {"a.csv": b"label,p1\n5,0.1\n3,0.2\n4,0.7\n"})
+        told = (
+            "the column label is learned as a number; if it is the class: --set data.label=label"
+        )
+        command = train("array", "a.csv", "--set data.holdout=0.4")
+        assert told in runs.ddpm(*shlex.split(command)).err
+        assert told not in runs.ddpm(*shlex.split(f"{command} --set data.label=label")).err
+
     def test_a_full_disk(self) -> None:
         code, lines = cli.explain(OSError(errno.ENOSPC, "No space left on device", "a.png"))
         assert (code, lines[0]) == (1, "Error: a.png: No space left on device")

@@ -23,6 +23,7 @@ CONTAINERS = [
         "a Parquet file|Hugging Face|read_parquet('t-00000-of-00001.parquet')|"
         ""
         ""
+        ""
         "data.path=t-00000-of-00001", "not a zip",
     ),
     data("folder", "d.arrow", make.ARROW, "an Arrow file|datasets"),
@@ -37,10 +38,7 @@ CONTAINERS = [
     data("archive", "a.7z", make.SEVENZIP, "a 7z archive|7z x a.7z", "not a zip"),
     data("archive", "a.rar", make.RAR, "a RAR archive|unrar x a.rar", "not a zip"),
     data("archive", "a.zip", b"", "an empty file|fetch it again"),
-    data(
-        "archive", "a.zip", make.zipped({"a.png": G})[:-30],
-        "cut or damaged|download it again",
-    ),
+    data("archive", "a.zip", make.zipped({"a.png": G})[:-30], "cut or damaged|download it again"),
     data("archive", "a.zip", make.PAGE, "a web page|failed download"),
     data("archive", "a.zip", make.LFS, "a Git LFS pointer|git lfs pull"),
     data("archive", "a.png", G, "an image|data.name=folder"),
@@ -170,8 +168,14 @@ TABLES = [
     data("array", "a.csv", make.PARQUET, "a Parquet file|no .csv file"),
     data("array", "a.csv", "a,b\n1,2\n".encode("utf-16"), "text in UTF-16|iconv -f utf-16"),
     data("array", "a.csv", "\xe9,b\n1,2\n".encode("latin-1"), "not UTF-8|iconv -f cp1252"),
-    data("array", "a.csv", b"a,b\n1,\n2,3\n", "line 2, column 2|empty"),
-    data("array", "a.csv", b"a,b\n1,x\n2,y\n", "line 2, column 2|'x'"),
+    data(
+        "array", "a.csv", b"a,b\n1,\n2,3\n", "line 2, column 2|fill the gaps|data.skip",
+        "skips the first",
+    ),
+    data(
+        "array", "a.csv", b"a,b\n1,x\n2,y\n", "line 2, column 2|data.label=b|data.skip",
+        "skips the first",
+    ),
     Row({"d/": b""}, train("array", "d"), 1, "a folder|data.name=folder"),
     Row({}, train("array", "https://x.org/a.csv"), 1, "an address|curl -LO https://x.org/a.csv"),
     Row(

@@ -51,6 +51,7 @@ SETTINGS = [
     Row({}, "sample --sampler DPMSolverMultistepScheduler", 2, "did you mean dpm++2m?"),
     Row({}, "sample --sampler plms", 2, "did you mean dpm-solver-multi?"),
     Row({}, "sample --sampler karras", 2, "a list of levels: --set levels.name=karras"),
+    Row({}, "train --set network=mlp", 2, "did you mean network.name=mlp?"),
     Row({}, "generate", 2, "Did you mean 'sample'?", "interpolate"),
     Row({}, "finetune", 2, "Did you mean 'train'?"),
     Row({}, "super-resolution", 2, "Did you mean 'upscale'?"),

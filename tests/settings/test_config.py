@@ -133,7 +133,7 @@ class TestProblems:
             ),
             (
                 {"sampler": "heun"},
-                "sampler: 'heun' does not fit; give a table: sampler = { name = \"...\" }",
+                "sampler: 'heun' does not fit; did you mean sampler.name=heun?",
             ),
             ({"train": 3}, "train: 3 does not fit; give a table: [train]"),
             ({"summary": 3}, "summary: 3 does not fit; give a string"),

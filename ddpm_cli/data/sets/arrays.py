@@ -72,6 +72,7 @@ def array(
         raise Refusal(f"{place}: values beyond the range of 32-bit floats", "rescale them")
     if table.columns and split == "train":
         _warn_of_indices(place, table.columns, values)
+        array_faults.warn_of_label(place, table.columns.label_name, table.columns.value_names)
     return part
 
 

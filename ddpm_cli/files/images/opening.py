@@ -23,6 +23,10 @@ Readable = str | Path | BinaryIO
 # Formats whose decoders are maintained and run no program (EPS would start Ghostscript).
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+AS_ARRAY = (
+    "to train on such images save all as one array [N,C,H,W] with numpy.save('FILE.npy', ...), "
+    "then --set data.name=array --set data.path=FILE.npy --set wrappers=[]"
+)
 PIXEL_LIMIT = 2**24
 BYTE_LIMIT = 2**27  # no image within the pixel limit needs more, even uncompressed
 
@@ -88,8 +92,7 @@ def _foreign(stream: BinaryIO, name: str) -> Refusal:
         return told.refusal(name, "no image")
     if count := tiff.bands(stream):
         what = f"{name}: a TIFF with {count} values a pixel; images have 1 to 4"
-        fix = "Save all images as one array [N,C,H,W] with numpy.save('FILE.npy', ...),"
-        return Refusal(what, fix, "then --set data.name=array --set data.path=FILE.npy")
+        return Refusal(what, AS_ARRAY)
     formats = ", ".join(FORMATS)
     return Refusal(f"{name}: not an image that can be read; one of {formats}")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import records
 from ddpm_cli.files.images import png
-from ddpm_cli.files.images.opening import BYTE_LIMIT, Readable, opened
+from ddpm_cli.files.images.opening import AS_ARRAY, BYTE_LIMIT, Readable, opened
 from ddpm_cli.files.records import METADATA_KEY
 
 Mode = Literal["L", "RGB", "RGBA"]
@@ -198,7 +198,8 @@ def _orientation(image: Image.Image) -> int:
 def _accept_mode(image: Image.Image, name: str) -> None:
     if image.mode not in EIGHT_BIT + SIXTEEN_BIT or (image.mode == "I" and image.format != "PNG"):
         fix = "save it with 8 or 16 bits a channel"
-        raise Refusal(f"{name}: pixels of kind {image.mode} cannot be read; {fix}")
+        what = f"{name}: pixels of kind {image.mode} cannot be read; {fix}"
+        raise Refusal(what, *([AS_ARRAY] if image.mode in ("F", "I") else []))
 
 
 def plain(image: Image.Image) -> Image.Image:
