@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import signal
 import struct
 import time
@@ -72,6 +73,16 @@ def ddpm(*words: object) -> Outcome:
         for number, handler in before.items():
             signal.signal(number, handler)
     return Outcome(code, out.buffer.getvalue(), err.buffer.getvalue().decode())
+
+
+def replayed(path: object) -> list[str]:
+    """The words behind `ddpm` that make a file again in its place, as `ddpm info` tells them."""
+    told = ddpm("info", path, "--command")
+    assert told.code == 0, told.err
+    _, hint, places = told.err.partition("to write it there, add")
+    assert hint, told.err
+    _, verb, *rest = shlex.split(told.out)
+    return [verb, *shlex.split(places.partition(": ")[2]), *rest]
 
 
 def done(*words: object) -> Outcome:

@@ -67,7 +67,7 @@ def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str
 
     Same model, inputs, settings, batch, threads and device give the same bytes. kept: tells which
     words of a verb may stand there. The entry may be anybody's: it only names what is read, and
-    results go where `target` is.
+    where results go is for who types the command (`places`). target: what messages call the file.
     """
     try:
         verb, inputs = _matching(entry, "command", "[a-z]+"), _strings(entry, "inputs")
@@ -87,7 +87,6 @@ def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str
             if table not in (*SAMPLING, "operator"):
                 raise Refusal(f"{target}: its ddpm entry sets {str(table)[:40]!r}, of another use")
             words += ["--set", f"{table}={toml_value(value)}"]
-        words += _places(entry, target)
     except (KeyError, TypeError, AttributeError):
         raise Refusal(f"{target}: its ddpm entry is incomplete") from None
     if sum(map(len, (*words, *inputs))) > LENGTH_LIMIT:
@@ -95,6 +94,24 @@ def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str
     if any(name.startswith("-") and name != "-" for name in inputs):
         return ["ddpm", *words, "--", *inputs]
     return ["ddpm", words[0], *inputs, *words[1:]]
+
+
+def places(entry: Mapping[str, Any], target: str) -> list[str]:
+    """The words that put results of `replay` where `target` is.
+
+    They go there, to its folder, or beside it if that is a trajectory.
+    """
+    if "frame" in entry:  # one of several
+        return _option("-o", f"{Path(target).parent}/")
+    if "frames" not in entry:
+        return _option("-o", target)
+    samples = "samples.png" if target.endswith(".png") else "samples.safetensors"
+    beside = str(Path(target).with_name(f"{Path(target).stem}-{samples}"))
+    try:
+        frames = _matching(entry, "frames", "[0-9]{1,9}")
+    except TypeError:
+        raise Refusal(f"{target}: its ddpm entry is incomplete") from None
+    return [*_option("-o", beside), *_option("--trajectory", target), "--frames", frames]
 
 
 def typed(words: Sequence[str]) -> str:
@@ -114,8 +131,9 @@ def _quoted(word: str) -> str:
 
 def _option(flag: str, value: str) -> list[str]:
     """An option with its value, which stays one word if it looks like an option itself."""
-    long = {"-m": "--model"}.get(flag, flag)
-    return [f"{long}={value}"] if value.startswith("-") else [flag, value]
+    long = {"-m": "--model", "-o": "--output"}.get(flag, flag)
+    is_dashed = value.startswith("-") and value != "-"
+    return [f"{long}={value}"] if is_dashed else [flag, value]
 
 
 def _matching(entry: Mapping[str, Any], key: str, pattern: str) -> str:
@@ -131,15 +149,3 @@ def _strings(entry: Mapping[str, Any], key: str) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise TypeError(key)
     return words
-
-
-def _places(entry: Mapping[str, Any], target: str) -> list[str]:
-    """Where results go: to `target`, its folder, or beside it if that is a trajectory."""
-    if "frame" in entry:  # one of several
-        return ["-o", f"{Path(target).parent}/"]
-    if "frames" not in entry:
-        return ["-o", target]
-    samples = "samples.png" if target.endswith(".png") else "samples.safetensors"
-    beside = str(Path(target).with_name(f"{Path(target).stem}-{samples}"))
-    frames = _matching(entry, "frames", "[0-9]{1,9}")
-    return ["-o", beside, "--trajectory", target, "--frames", frames]

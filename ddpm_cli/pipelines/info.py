@@ -36,8 +36,7 @@ def run(request: Info, kept: Kept) -> None:
     record = _record(target)
     if record is not None:
         if request.as_command:
-            words = provenance.replay(record, target or "-", kept)
-            console.result(provenance.typed(words))
+            _command(record, target or "-", kept)
         else:
             _show(record, as_json)
         return
@@ -50,6 +49,14 @@ def run(request: Info, kept: Kept) -> None:
         console.result(dump_toml(config).rstrip("\n"))
     else:
         _show(facts, as_json)
+
+
+def _command(record: Mapping[str, Any], target: str, kept: Kept) -> None:
+    """Print the command, and say what to add so that it writes in the same place."""
+    words, places = provenance.replay(record, target, kept), provenance.places(record, target)
+    console.result(provenance.typed(words))
+    where = "add before --" if "--" in words else "add"
+    console.say(f"to write it there, {where}: {provenance.typed(places)}")
 
 
 def _record(target: str | None) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import PLAIN, Outcome, apart, ddpm, done, flip_bit
+from runs import PLAIN, Outcome, apart, ddpm, done, flip_bit, replayed
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -276,9 +275,9 @@ class TestFiles:
         before = path.read_bytes()
         facts = json.loads(ddpm("info", path, "--json").out)
         assert (facts["command"], facts["names"]) == ("encode", ["a.png", "b.png"])
-        words = shlex.split(ddpm("info", path, "--command").out)
+        words = replayed(path)
         path.unlink()
-        done(*words[1:])
+        done(*words)
         assert path.read_bytes() == before
 
     def test_it_is_no_model(self, path: Path) -> None:
@@ -290,9 +289,9 @@ class TestFiles:
         words = [*start, *(["--at", "60%"] if start[0] == "--init" else [])]
         done("sample", *words, "-n", 2, "-o", "x.png", *PLAIN)
         before = Path("x.png").read_bytes()
-        again = shlex.split(ddpm("info", "x.png", "--command").out)
+        again = replayed("x.png")
         Path("x.png").unlink()
-        done(*again[1:])
+        done(*again)
         assert Path("x.png").read_bytes() == before
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from runs import Outcome, contents, ddpm, train
+from runs import Outcome, contents, ddpm, replayed, train
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -102,9 +101,9 @@ def pixels(*words: object, verb: str = "guide") -> Tensor:
 def repeated(file: str, *code: object) -> bool:
     """Whether the command that a file tells, with code added, makes the same bytes again."""
     before = Path(file).read_bytes()
-    command = ddpm("info", file, "--command").out
+    command = replayed(file)
     Path(file).unlink()
-    again = ddpm(*shlex.split(command)[1:], *code)
+    again = ddpm(*command, *code)
     return again.code == 0 and Path(file).read_bytes() == before
 
 
@@ -309,7 +308,7 @@ class TestCode:
         outcome = ddpm("guide", "--scorer", program, "-o", "x.png")
         assert (outcome.code, "can run any code; add --trust" in outcome.err) == (2, True)
         guide("--scorer", program, "--trust", "-o", "x.png")
-        again = shlex.split(ddpm("info", "x.png", "--command").out)[1:]
+        again = replayed("x.png")
         assert ("--scorer" in again, "--trust" in again) == (False, False)
         again += ["--scorer", program]
         outcome = ddpm(*again, "--force")

@@ -2,13 +2,12 @@
 
 import io
 import json
-import shlex
 from pathlib import Path
 
 import pytest
 import runs
 from PIL import Image
-from runs import Outcome, ddpm
+from runs import Outcome, ddpm, replayed
 
 from ddpm_cli.files.checkpoints import find
 
@@ -94,7 +93,7 @@ class TestImage:
     ) -> None:
         data = image(finished, tmp_path / "a.png").read_bytes()
         assert self.piped(data, monkeypatch, "--json").code == 0
-        assert self.piped(data, monkeypatch, "--command").out.endswith(" -o -\n")
+        assert self.piped(data, monkeypatch, "--command").err.endswith(" add: -o -\n")
         outcome = self.piped(b"", monkeypatch)
         assert outcome.code == 1
         assert outcome.err.startswith("Error: ")
@@ -141,7 +140,7 @@ class TestArrays:
         self, finished: Path, tmp_path: Path
     ) -> None:
         path = image(finished, tmp_path / "a.npz")
-        words = shlex.split(ddpm("info", path, "--command").out)[1:]
+        words = replayed(path)
         before = path.read_bytes()
         path.unlink()
         assert ddpm(*words).code == 0
@@ -164,7 +163,7 @@ class TestArrays:
     def test_a_trajectory_is_made_again(self, finished: Path, tmp_path: Path) -> None:
         walk = tmp_path / "walk.png"
         image(finished, tmp_path / "a.png", "--trajectory", walk, "--frames", 3)
-        words = shlex.split(ddpm("info", walk, "--command").out)[1:]
+        words = replayed(walk)
         before = walk.read_bytes()
         walk.unlink()
         assert ddpm(*words).code == 0

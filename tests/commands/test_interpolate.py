@@ -1,13 +1,12 @@
 """`ddpm interpolate`: between images, between seeds, and through shared noise."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from runs import PLAIN, apart, contents, ddpm, done
+from runs import PLAIN, apart, contents, ddpm, done, replayed
 from torch import Tensor
 
 from ddpm_cli.files.images.pixels import open_image, read_metadata
@@ -128,8 +127,8 @@ class TestOutputs:
     def test_replay(self, words: list[str]) -> None:
         *_, made = done("interpolate", *words, "-n", 3, "--steps", 4, *PLAIN).out.splitlines()
         before = contents(Path())
-        again = shlex.split(ddpm("info", made, "--command").out)
-        done(*again[1:], "--force")
+        again = replayed(made)
+        done(*again, "--force")
         assert contents(Path()) == before
 
     @pytest.mark.parametrize("place", ["interpolation.png", "frames/"])

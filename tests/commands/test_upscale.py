@@ -2,14 +2,13 @@
 
 import io
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from runs import Outcome, contents, ddpm, train
+from runs import Outcome, contents, ddpm, replayed, train
 from torch import Tensor
 
 from ddpm_cli.data.degradations import blur, degrade, shrink
@@ -151,8 +150,8 @@ class TestSeeds:
         upscale(small / "c.png", "-m", trained, "-s", 5, "-o", "x.png", "--aug-noise", 0.2,
                 "--class", 3, "--consistent")  # fmt: skip
         first = Path("x.png").read_bytes()
-        command = ddpm("info", "x.png", "--command").out
-        assert ddpm(*shlex.split(command)[1:], "--force").code == 0
+        command = replayed("x.png")
+        assert ddpm(*command, "--force").code == 0
         assert Path("x.png").read_bytes() == first
 
     def test_sweep_gives_one_result_for_each_level(self, small: Path, trained: Path) -> None:

@@ -17,8 +17,9 @@ ENTRY: dict[str, Any] = {
 }  # fmt: skip
 ORDINARY = (
     "ddpm sample -m mnist --seeds 0 --batch 1 --dtype float32 --device cpu "
-    "--set compute.threads=1 -o x.png\n"
+    "--set compute.threads=1\n"
 )
+PLACE = "to write it there, add: -o x.png\n"
 HOSTILE = [
     "\x1b]0;owned\x07\x1b[2J", "a\nrm -rf /", "\x9b31m", "\u202egnp.exe", "\u2066x", "$(touch x)",
     "`touch x`", "'; touch x; '", "-rf", "--force", "\x00", "\r\x08", "\u2028", "x" * 5000,
@@ -38,7 +39,7 @@ def told(**changes: Any) -> Any:
 
 def test_an_ordinary_record() -> None:
     outcome = told()
-    assert (outcome.code, outcome.out, outcome.err) == (0, ORDINARY, "")
+    assert (outcome.code, outcome.out, outcome.err) == (0, ORDINARY, PLACE)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_any_text_is_one_word(change: Any, text: str) -> None:
         return
     assert outcome.out.rstrip("\n").isprintable()
     words = shlex.split(outcome.out)
-    assert words.count("-o") == 1
+    assert words.count("-o") == 0
     assert "touch" not in words
     before = words[: words.index("--")] if "--" in words else words
     assert "--force" not in before

@@ -2,13 +2,12 @@
 
 import io
 import json
-import shlex
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from runs import ddpm, train
+from runs import ddpm, replayed, train
 
 from ddpm_cli.data.sets import images
 from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
@@ -85,8 +84,8 @@ def test_replayed_cascade_gives_the_same_bytes(models: dict[str, Path]) -> None:
     words = ("-m", names, "-s", 1, "--dtype", "float32", "--aug-noise", 0.1)
     assert ddpm("sample", *words, "-o", "x.png").code == 0
     first = Path("x.png").read_bytes()
-    command = ddpm("info", "x.png", "--command").out
-    again = ddpm(*shlex.split(command)[1:], "--force")
+    command = replayed("x.png")
+    again = ddpm(*command, "--force")
     assert again.code == 0, again.err
     assert Path("x.png").read_bytes() == first
 
@@ -139,8 +138,8 @@ def test_what_is_larger_is_enlarged_by_windows_or_shrunk_first(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(first.binary)))
     then = ddpm("upscale", "-", "-m", models["sr"], *usual, *words, "-o", "-")
     assert torch.equal(both, open_image(io.BytesIO(then.binary), "L"))
-    command = ddpm("info", "both.png", "--command").out
-    assert ddpm(*shlex.split(command)[1:], "--force").code == 0
+    command = replayed("both.png")
+    assert ddpm(*command, "--force").code == 0
     assert torch.equal(both, open_image("both.png", "L"))
 
 
