@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -98,7 +99,8 @@ def _rows(data: bytes, place: str) -> Iterator[tuple[int, str, str]]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        fix = f"save it in UTF-8; of Windows' own: iconv -f cp1252 -t utf-8 {place} > utf8.csv"
+        convert = f"iconv -f cp1252 -t utf-8 {shlex.quote(place)} > utf8.csv"
+        fix = f"save it in UTF-8; if it is from Windows: {convert}"
         raise Refusal(f"{place}: line {line}: not UTF-8 text", fix) from None
     first = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=first.count)

@@ -28,7 +28,8 @@ def in_folder(root: Path) -> Refusal:
         if told is not None and told.what != IMAGE.name:
             return Refusal(what, f"{name} is {told.what}", told.way)
         if told is not None:
-            ending = PurePosixPath(name).suffix
+            suffix = PurePosixPath(name).suffix
+            ending = suffix if suffix[1:].isalnum() else ""
             some = f"{shlex.quote(str((root / name).parent))}/*{ending}"
             rename = f'for f in {some}; do mv "$f" "$f.jpg"; done'
             return Refusal(what, f"{name} is an image whose name does not say so: {rename}")

@@ -12,6 +12,7 @@ from ddpm_cli.foreign.signs import HEAD
 
 Role = Literal["model", "data", "image", "settings"]  # what a file was given as
 _ADDRESS = re.compile(r"(https?|ftp|s3|gs|hf|file):/+(.*)", re.IGNORECASE)
+_PLAIN = re.compile(r"[\w./ +@,:-]+")  # nothing of it means anything to a shell within quotes
 _REPOSITORY = re.compile(r"(?:datasets/)?([A-Za-z0-9][\w.-]*/[\w.-]+)")
 
 
@@ -61,10 +62,10 @@ def _told(found: Kind, role: Role, path: Path) -> Told:
     stem = re.sub(r"[^\w.-]", "_", path.name).partition(".")[0] or "unpacked"
     parts = {
         "{file}": shlex.quote(str(path)),
-        "{path}": str(path),
+        "{path}": str(path) if _PLAIN.fullmatch(str(path)) else "FILE",
         "{stem}": stem,
         "{folder}": shlex.quote(str(path.parent)),
-        "{ending}": path.suffix,
+        "{ending}": path.suffix if _PLAIN.fullmatch(path.suffix) else "",
     }
     return Told(found.name, re.sub(r"\{[a-z]+\}", lambda part: parts.get(part[0], part[0]), way))
 

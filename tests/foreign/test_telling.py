@@ -1,6 +1,7 @@
 """What files, folders and addresses are, told by a few bytes and never by what is in them."""
 
 import os
+import shlex
 from pathlib import Path
 
 import foreign_files as make
@@ -41,6 +42,16 @@ def test_ways_fill_in_the_names(tmp_path: Path) -> None:
     tar = telling.told_of(make.tarred({"a": b""})[:HEAD], "data", "my file.tar")
     assert tar is not None
     assert "mkdir my_file && tar xf 'my file.tar' -C my_file" in tar.way
+
+
+@pytest.mark.parametrize("name", ["$(touch x).npz", "`touch x`.pt", "a';touch x;'.npz", "a.$(x)"])
+def test_commands_hold_nothing_that_a_name_could_run(name: str) -> None:
+    """Names in archives are not to be trusted, and these lines are there to be typed."""
+    for _, kind in (*KINDS, *TEXTS):
+        for role in USUAL:
+            way = telling._told(kind, role, Path(name)).way  # type: ignore[arg-type]
+            assert name not in way.replace(shlex.quote(name), ""), way
+            assert "*.$" not in way
 
 
 @pytest.mark.parametrize("name", ["a.png", "./a/b", "/data/cats", "runs/x", "C:/a", "a/b.png"])
