@@ -5,7 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ddpm_cli.files.checkpoints.header import Titles
+from ddpm_cli.files.titles import Titles
 
 COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
