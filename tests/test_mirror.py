@@ -37,11 +37,8 @@ ELSEWHERE = {
     "diffusion/test_constraints.py": "diffusion/known_pixels",
     "diffusion/test_denoiser.py": "diffusion/shapes",
     "diffusion/test_walk.py": "diffusion/renoise",
-<<<<<<< HEAD
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
-=======
     "files/checkpoints/test_header.py": "files/titles",
->>>>>>> 7d3046b (Name the endings that suit the shape of the samples)
     "files/images/test_inputs.py": "files/images/opening",
     "files/images/test_pixels.py": "files/images/png",
     "files/outputs/test_numbers.py": "files/outputs/plots",
