@@ -29,7 +29,8 @@ from ddpm_cli.settings.requests import Sample
 @shared.count(1, "How many images; by default one of each class that --class names.")
 @shared.output(
     "PNG, JPEG or WebP, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for "
-    "stdout; by default samples.png. Of arrays .csv, by default samples.csv; a .png is a plot."
+    "stdout; by default samples.png. Of arrays .csv, or .npy if they have several axes; a .png is "
+    "a plot."
 )
 @shared.model("Model to sample from; others behind commas enlarge its images.")
 @walking.trajectory

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from ddpm_cli.data.image_set import Conditions, conditions_of, shares, told
 from ddpm_cli.errors import Refusal, one_line
-from ddpm_cli.files.checkpoints.header import Titles
+from ddpm_cli.files.titles import Titles
 
 VALUE_LIMIT = 2**28  # values of a set: 1 GiB of float32
 NAMED = 8  # columns that are named in a description

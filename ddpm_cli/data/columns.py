@@ -157,7 +157,8 @@ def _ways(columns: Columns, words: dict[int, list[int]], gaps: dict[int, list[in
 def index_like(columns: Columns, values: Tensor) -> list[int]:
     """The columns that count the rows, by position: they would be learned as if they meant much.
 
-    values: [N, D]; a column without a name that only rises, or any that rises by one from 0 or 1.
+    values: [N, D]; a column without a name that only rises, or any that rises by one from 0 or 1,
+    beside others.
     """
     if len(values) < 3:
         return []
@@ -167,7 +168,7 @@ def index_like(columns: Columns, values: Tensor) -> list[int]:
     rises = is_whole & (steps > 0).all(0)
     nameless = torch.tensor([name == "" for name in columns.value_names or ["-"]])
     found: list[int] = (counts | (rises & nameless)).nonzero().flatten().tolist()
-    return [columns.values[n] for n in found]
+    return [columns.values[n] for n in found] if len(found) < len(columns.values) else []
 
 
 def _setting(key: str, words: Sequence[str]) -> str:

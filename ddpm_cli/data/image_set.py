@@ -1,11 +1,12 @@
 """What a data set is, and a set of equally sized images, in memory or decoded on demand."""
 
+from copy import copy
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ddpm_cli.files.checkpoints.header import Titles
+from ddpm_cli.files.titles import Titles
 
 COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
@@ -29,6 +30,7 @@ class Data(Protocol):
 
     shape: tuple[int, ...]
     labels: Tensor | None
+    conditions: Conditions
     classes: tuple[str, ...] | None
     skipped: tuple[str, ...]
     mean: tuple[float, ...] | None
@@ -135,6 +137,21 @@ def conditions_of(labels: Tensor | None) -> Conditions:
 def told(conditions: Conditions, indices: Tensor | slice) -> Conditions:
     """What is told of some of the rows."""
     return {kind: values[indices] for kind, values in conditions.items()}
+
+
+def numbered_as(data: Data, classes: tuple[str, ...] | None) -> Data:
+    """A set of the same classes in another order, numbered as they are; others stay as they are.
+
+    Checkpoints from before folders named by numbers were in the order of numbers have another.
+    """
+    same = classes is not None and sorted(data.classes or ()) == sorted(classes)
+    if classes is None or not same or data.labels is None or data.classes in (None, classes):
+        return data
+    places = torch.tensor([classes.index(name) for name in data.classes])
+    other = copy(data)
+    other.labels, other.classes = places[data.labels], classes
+    other.conditions = data.conditions | conditions_of(other.labels)
+    return other
 
 
 def shares(labels: Tensor | None, classes: tuple[str, ...] | None) -> list[float] | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli import console, hardware, signals
-from ddpm_cli.data.image_set import Conditions
+from ddpm_cli.data.image_set import Conditions, numbered_as
 from ddpm_cli.diffusion import analytic
 from ddpm_cli.diffusion.analytic import Moments
 from ddpm_cli.diffusion.denoiser import Denoiser
@@ -91,7 +91,7 @@ def _source(request: Fit, opened: Opened) -> "Source":
     """The model and its data, or other data of the same kind that are asked for."""
     config, path = opened.config, opened.place.path
     header, weights = checkpoint.load(path)
-    images = build.images(config, "train")
+    images = numbered_as(build.images(config, "train"), header.data.classes)
     info, nulls = build.data_info(images), conditions.nulls(config["network"])
     if info.shape != header.data.shape or (nulls and info.classes != header.data.classes):
         raise ConfigError("data: not like the data of the model, in shape or in classes")

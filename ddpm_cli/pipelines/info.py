@@ -123,7 +123,7 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
         if isinstance(value, dict):
             value = toml_value(value)
         elif isinstance(value, list):
-            value = " ".join(map(str, value))
+            value = " ".join(str(item) or '""' for item in value)
         elif value is None:
             value = "drawn from the seed" if key == "class" else "none"
         console.line(f"{key:{width}}  {value}")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.data.image_set import Data
+from ddpm_cli.data.image_set import Data, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -109,7 +109,7 @@ def data_set(config: Config, split: str, info: DataInfo, is_labelled: bool) -> D
 
     is_labelled: the model is to be told the classes of the rows.
     """
-    data = build.images(config, split)
+    data = numbered_as(build.images(config, split), info.classes)
     if tuple(data.shape) != info.shape or (data.mean is None) != info.is_image:
         have, want = ("x".join(map(str, shape)) for shape in (data.shape, info.shape))
         kind = "images" if info.is_image else "arrays"

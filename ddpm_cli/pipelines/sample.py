@@ -197,7 +197,7 @@ def _record(work: Work, drawer: Model, size: int) -> dict[str, Any]:
 def _target(work: Work, ranks: int) -> Output:
     """Where the samples go, checked before any work."""
     default = "guided" if work.verb == "guide" else "samples"
-    suffix = samples.usual_suffix(work.info.shape, is_image=work.info.is_image)
+    suffix = samples.endings(work.info.shape, is_image=work.info.is_image)[0]
     return samples.open_output(
         work.draw.output or default + suffix,
         len(work.seeds),

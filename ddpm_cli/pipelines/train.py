@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.data.image_set import describe
+from ddpm_cli.data.image_set import describe, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.run import Run, refuse_changes
@@ -105,7 +105,10 @@ def _continued(
                 folder.complete(tensors, header)
             return End(folder.model, header.data, header.step, header.step, place.leads)
         _keep_threads(config, header)
-    materials = Materials.of(config, compute, place, sets or _sets(config, header))
+    sets = sets or _sets(config, header)
+    if header:
+        sets = Sets(*(numbered_as(part, header.data.classes) for part in sets))
+    materials = Materials.of(config, compute, place, sets)
     if header:
         refuse_other_data(folder.folder, header.data, materials.info)
     refuse_untrainable(config, materials.info, place)

@@ -174,6 +174,7 @@ def test_words_and_gaps_name_the_ways_out(
         (",x\n0,5\n4,7\n9,9\n", """leave it out: --set 'data.skip=[""]'"""),
         ("id,x\n1,5\n2,7\n3,9\n", """column 1 (id) numbers the rows"""),
         ("id,x\n1,5\n3,7\n9,9\n", ""),
+        ("x\n0\n1\n2\n3\n", ""),
         (",x\n5,5\n1,7\n2,9\n", ""),
     ],
 )

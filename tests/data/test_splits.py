@@ -1,18 +1,24 @@
 """Training and test part of a set: disjoint, complete, and always the same."""
 
 import contextlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import runs
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_sets import FLAT, KINDS, MEMORY, opened, picture, values
+from image_sets import FLAT, KINDS, MEMORY, fill, opened, picture, values
 
+from ddpm_cli.data import image_set, splits
 from ddpm_cli.data.class_tables import numbered
+from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.splits import Split, arrange
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files.checkpoints.header import read_header
 
 
 @KINDS
@@ -94,3 +100,41 @@ def test_any_names_split_without_overlap(names: set[str], holdout: float) -> Non
         with contextlib.suppress(Refusal):  # one of the splits may be empty
             found += arrange(Names(names), split, holdout, "none").names
     assert sorted(found) == sorted(names)
+
+
+def test_a_run_whose_folders_are_in_the_order_of_letters_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As runs from before folders were ordered as numbers are."""
+    monkeypatch.chdir(tmp_path)
+    names = [f"months/{month}/{n}.png" for month in (1, 2, 10) for n in range(9)]
+    fill(tmp_path, {name: picture(number, 8, 8) for number, name in enumerate(names)})
+    network = "network={name='unet', width=8, multipliers=[1], attention=[], blocks=1, classes=3}"
+    words = [
+        *("train", "--set", "data={name='folder', path='months'}", "--set", network, *runs.PLAIN),
+        *("--set", "levels.count=2", "--set", "train.warmup=1", "--batch", 8, "-o", "run"),
+    ]
+    measure = ("nll", "-m", "run", "--split", "train", "--class", "own", "--json")
+    with monkeypatch.context() as before:
+        before.setattr(splits, "in_order", lambda names: tuple(sorted(names)))
+        runs.done(*words, "--steps", 2)
+        expected = json.loads(runs.done(*measure).out.splitlines()[-1])
+    assert read_header(Path("run/model.safetensors")).data.classes == ("1", "10", "2")
+    assert json.loads(runs.done(*measure).out.splitlines()[-1])["bits"] == expected["bits"]
+    runs.done("fit", "run", "-n", 4, *runs.PLAIN)
+    runs.done(*words, "--steps", 4)
+    assert read_header(Path("run/model.safetensors")).data.classes == ("1", "10", "2")
+    drawn = runs.done("sample", "-m", "run", "--class", "1-2", "--json", "-o", "a/").out
+    assert [json.loads(line)["class"] for line in drawn.splitlines()] == ["1", "2"]
+
+
+def test_labels_follow_the_order_of_a_model() -> None:
+    labels = torch.tensor([0, 1, 2, 1])
+    data = ImageSet(torch.zeros(4, 1, 2, 2), (1, 2, 2), labels, ("1", "2", "10"))
+    other = image_set.numbered_as(data, ("1", "10", "2"))
+    assert other.labels is not None
+    assert other.labels.tolist() == other[torch.arange(4)][1]["classes"].tolist() == [0, 2, 1, 2]
+    assert other.frequencies() == [0.25, 0.25, 0.5]
+    assert data.classes == ("1", "2", "10")
+    for classes in (None, ("1", "2", "10"), ("1", "2"), ("1", "2", "x")):
+        assert image_set.numbered_as(data, classes) is data

@@ -14,6 +14,7 @@ SMALL = (
     *PLAIN, "--steps", 2, "--batch", 4, "--set", "levels.count=2", "--set", "train.warmup=1",
 )  # fmt: skip
 UNET = 'network={{name="unet", width=8, multipliers=[1], blocks=1, attention=[], classes={}}}'
+PETS = ("--set", "data.name=folder", "--set", "data.path=pets", "--set", "data.mode=L")
 MLP = ("--set", "network={name='mlp', width=8}", "--set", "wrappers=[]")
 
 
@@ -34,7 +35,7 @@ def folders() -> tuple[object, ...]:
         Path("pets", label).mkdir(parents=True)
         for number in range(12):
             Path("pets", label, f"{number}.png").write_bytes(picture(number, 8))
-    return ("--set", "data.name=folder", "--set", "data.path=pets", "--set", "data.mode=L")
+    return PETS
 
 
 def images() -> tuple[object, ...]:
@@ -66,12 +67,7 @@ def classifier() -> tuple[object, ...]:
     shape = "width=8, multipliers=[1], attention=[], classes=2"
     network = f'network={{name="classifier", {shape}}}'
     extra = ("--set", "loss.name=cross-entropy", "--set", "train.drop_class=0")
-    words = [word for word in folders_again() if word]
-    return (*words, "--set", network, *extra)
-
-
-def folders_again() -> tuple[object, ...]:
-    return ("--set", "data.name=folder", "--set", "data.path=pets", "--set", "data.mode=L")
+    return (*PETS, "--set", network, *extra)
 
 
 def inpaint() -> tuple[object, ...]:
@@ -182,3 +178,12 @@ class TestWarning:
         Path("pets/dog").rename("dog")
         assert self.said(*words) == []
         assert self.said("--preset", "tiny", "--set", UNET.format(0)) == []
+
+
+@pytest.mark.parametrize("name", ["all", "none", "own"])
+def test_classes_of_a_name_that_class_gives_a_meaning_are_refused(name: str) -> None:
+    words = folders()
+    Path("pets/dog").rename(f"pets/{name}")
+    outcome = runs.ddpm("train", *words, "--set", UNET.format(2), *SMALL, "--dry-run")
+    assert outcome.code == 2
+    assert f"data: a class named {name!r}, which --class gives another meaning" in outcome.err

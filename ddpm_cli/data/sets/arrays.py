@@ -20,7 +20,7 @@ from ddpm_cli.data.class_tables import is_number, numbered
 from ddpm_cli.data.columns import Columns, Row, Wish, bad_cell, chosen, index_like
 from ddpm_cli.diffusion.rng import keyed
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.header import Titles
+from ddpm_cli.files.titles import Titles
 from ddpm_cli.settings.knobs import Column, ColumnList, Fraction, Seed
 
 Split = Literal["train", "test"]

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ddpm_cli import __version__
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import tensor_file
+from ddpm_cli.files import tensor_file, titles
 from ddpm_cli.files.checkpoints import entries
 from ddpm_cli.files.records import finite
+from ddpm_cli.files.titles import Titles
 from ddpm_cli.foreign import telling
 from ddpm_cli.foreign.kinds import SAFETENSORS
 from ddpm_cli.settings.checks import purpose
@@ -31,17 +32,6 @@ SCHEDULE = "schedule."  # and of a learned schedule's
 # Tensors of layers that are not trained: random features of the label, running statistics.
 _BUFFERS = {"frequencies", "running_mean", "running_var", "num_batches_tracked"}
 _CHUNK = 1 << 22
-
-
-class Titles(NamedTuple):
-    """What the columns of a table are called, if anything, and which hold integers alone.
-
-    label: the name of the column that holds the class.
-    """
-
-    columns: tuple[str, ...] | None
-    whole: tuple[bool, ...]
-    label: str | None = None
 
 
 class DataInfo(NamedTuple):
@@ -249,21 +239,8 @@ def _data(data: dict[str, Any]) -> DataInfo:
         tuple(map(str, data["classes"])) if data["classes"] else None,
         entries.frequencies(data),
         *entries.normalization(data),
-        _titles(data),
+        titles.of_json(data),
     )
-
-
-def _titles(data: dict[str, Any]) -> Titles | None:
-    """What a header says of the columns of a table, one entry for each value of a row."""
-    titles = data.get("titles")
-    if titles is None:
-        return None
-    names, label = titles["columns"], titles["label"]
-    columns = tuple(map(str, names)) if names is not None else None
-    whole = tuple(map(bool, titles["whole"]))
-    if any(len(each) != data["shape"][0] for each in (whole, columns) if each is not None):
-        raise ValueError("titles")
-    return Titles(columns, whole, None if label is None else str(label))
 
 
 def _digest(fields: Mapping[str, Any], layout: Mapping[str, Any], tensors: BinaryIO) -> str:

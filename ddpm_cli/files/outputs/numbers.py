@@ -18,11 +18,11 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.files.checkpoints.header import Titles
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import METADATA_KEY, Names, Record, compact
+from ddpm_cli.files.titles import Titles
 
 SUFFIXES = (".csv", ".npy", ".npz", ".safetensors")
 BLOCK = 2**20  # bytes of a piece of CSV

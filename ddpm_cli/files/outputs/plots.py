@@ -24,11 +24,17 @@ class Panel(NamedTuple):
     arrows: Tensor | None = None
 
 
-def refuse(path: Path, count: int, shape: tuple[int, ...]) -> None:
-    """Refuse what has no picture, before any work is done."""
-    if len(shape) != 1 or shape[0] > 2:
+def is_drawn(shape: tuple[int, ...]) -> bool:
+    """Whether samples of a shape have a picture: points on a line or in a plane."""
+    return len(shape) == 1 and shape[0] <= 2
+
+
+def refuse(
+    path: Path, count: int, shape: tuple[int, ...], fix: str = "use .csv, .npy or .safetensors"
+) -> None:
+    """Refuse what has no picture, before any work is done; fix: what to use instead."""
+    if not is_drawn(shape):
         what = "x".join(map(str, shape))
-        fix = "use .csv, .npy or .safetensors"
         raise Refusal(f"{path}: no picture of samples of {what} values; {fix}")
     if count > POINT_LIMIT:
         fix = "ask for fewer, or use .npy"

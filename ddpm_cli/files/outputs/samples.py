@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import Titles
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.outputs import encoding, numbers, plots
 from ddpm_cli.files.outputs.numbers import Rows
@@ -24,6 +23,7 @@ from ddpm_cli.files.outputs.targets import (
     refuse_unwritable,
 )
 from ddpm_cli.files.records import Names, Record
+from ddpm_cli.files.titles import Titles
 
 
 class Output(Protocol):
@@ -45,11 +45,16 @@ class Output(Protocol):
         """Write what was held back until all samples are there; return files written."""
 
 
-def usual_suffix(shape: tuple[int, ...], *, is_image: bool) -> str:
-    """The ending of a file that `open_output` takes for samples of any shape."""
+def endings(shape: tuple[int, ...], *, is_image: bool) -> tuple[str, ...]:
+    """The endings that a file of samples of a shape can have, the usual one first.
+
+    One or two numbers can be plotted; what has more axes than one is a table only if asked for.
+    """
+    rest = tuple(suffix for suffix in numbers.SUFFIXES if suffix != ".csv")
     if is_image:
-        return ".png"
-    return ".csv" if len(shape) == 1 else ".npy"
+        return (*encoding.SUFFIXES, *rest)
+    tables = (".csv", *rest) if len(shape) == 1 else (*rest, ".csv")
+    return (*tables, *encoding.SUFFIXES) if plots.is_drawn(shape) else tables
 
 
 def open_output(
@@ -76,7 +81,7 @@ def open_output(
     is_folder = path.is_dir() or place.endswith("/") or not path.suffix
     if place != "-" and ("seed" in names or is_folder):
         if not is_image:
-            one = "arrays go to one file; use .csv, .npy, .safetensors, .png"
+            one = f"arrays go to one file; use {', '.join(endings(shape, is_image=False))}"
             raise ConfigError(f"-o {place}: {one}")
         template = place if "seed" in names else str(path / "{seed}.png")
         _refuse_template(template, count)
@@ -112,7 +117,7 @@ def _refuse_template(template: str, count: int) -> None:
 
 def _images(path: Path, count: int, shape: tuple[int, ...], existing: Existing) -> Output:
     """All images as a sheet, or as numbers."""
-    _refuse_suffix(path, [suffix for suffix in numbers.SUFFIXES if suffix != ".csv"])
+    _refuse_suffix(path, endings(shape, is_image=True), " or a folder")
     if not encoding.is_picture(path):
         rows = Rows(path, count, shape, existing, are_images=True)
         refuse_too_large(path, rows.size)
@@ -132,7 +137,7 @@ def _arrays(
 ) -> Output:
     """All arrays as a plot, or as numbers."""
     rows = Rows(path, count, shape, existing, titles=titles)
-    _refuse_suffix(path, numbers.SUFFIXES)
+    _refuse_suffix(path, endings(shape, is_image=False))
     refuse_too_large(path, rows.size)
     if not encoding.is_picture(path):
         return rows
@@ -141,16 +146,15 @@ def _arrays(
     return Picture(path, PLOT, existing)
 
 
-def _refuse_suffix(path: Path, known: Sequence[str]) -> None:
+def _refuse_suffix(path: Path, known: Sequence[str], rest: str = "") -> None:
     if path.suffix not in known and not encoding.is_picture(path):
-        endings = ", ".join((*encoding.SUFFIXES, *known))
-        raise ConfigError(f"-o {path}: unknown ending; use {endings} or a folder")
+        raise ConfigError(f"-o {path}: unknown ending; use {', '.join(known)}{rest}")
 
 
 def preview(values: Tensor, is_image: bool) -> tuple[str, bytes]:
     """A look at samples: the suffix of a file and its bytes; a sheet, a plot or else numbers."""
     if is_image:
         return ".png", pixels.encode_png(pixels.sheet(pixels.to_uint8(values)))
-    if values.ndim == 2 and values.shape[1] <= 2 and plots.available():
+    if plots.is_drawn(tuple(values.shape[1:])) and plots.available():
         return ".png", pixels.encode_png(plots.cloud(values))
     return ".npy", numbers.npy_bytes(values)

@@ -14,6 +14,8 @@ from ddpm_cli.files.images.opening import PIXEL_LIMIT
 from ddpm_cli.files.outputs import plots
 from ddpm_cli.files.outputs.plots import Panel
 
+# What to use instead of a picture.
+TRAJECTORY = "use .csv for samples, .npz or .safetensors for --trajectory"
 Field = tuple[Tensor, Tensor]  # arrows [M, D] at places [M, D]: (places, arrows)
 
 
@@ -47,7 +49,7 @@ class Points(NamedTuple):
 
     def refuse(self, path: Path, count: int, frames: int) -> None:
         """Refuse what has no picture."""
-        plots.refuse(path, count, self.shape)
+        plots.refuse(path, count, self.shape, TRAJECTORY)
 
     def strip(
         self, states: Tensor, sigmas: Sequence[float], fields: Sequence[Field | None]

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from ddpm_cli.files import titles
 from ddpm_cli.files.checkpoints import checkpoint, header
 from ddpm_cli.files.checkpoints.find import bundled, find
-from ddpm_cli.files.checkpoints.header import DataInfo, Titles
+from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.titles import Titles
 from ddpm_cli.models import build
 from ddpm_cli.settings import catalog, presets
 from ddpm_cli.settings.config import Layer, resolve
@@ -86,25 +88,25 @@ class TestTitles:
     """What is known of the columns of a table; other data have none, as before there were any."""
 
     def test_they_are_kept(self) -> None:
-        for titles in (Titles(("", "b"), (True, False), "kind"), Titles(None, (False, True))):
-            info = DataInfo((2,), mean=(0.0, 0.0), std=(1.0, 1.0), titles=titles)
-            assert header._titles(json.loads(json.dumps(info.fields()))) == titles
+        for known in (Titles(("", "b"), (True, False), "kind"), Titles(None, (False, True))):
+            info = DataInfo((2,), mean=(0.0, 0.0), std=(1.0, 1.0), titles=known)
+            assert titles.of_json(json.loads(json.dumps(info.fields()))) == known
 
     def test_other_data_have_none(self) -> None:
         entries = DataInfo((1, 8, 8)).fields()
         assert "titles" not in entries
-        assert header._titles(entries) is None
+        assert titles.of_json(entries) is None
 
     @pytest.mark.parametrize(
-        "titles",
+        "said",
         [
             {"columns": ["a"], "whole": [True, True], "label": None},
             {"columns": None, "whole": [True], "label": None},
         ],
     )
-    def test_others_than_the_values_are_refused(self, titles: dict[str, Any]) -> None:
+    def test_others_than_the_values_are_refused(self, said: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="titles"):
-            header._titles({"shape": [2], "titles": titles})
+            titles.of_json({"shape": [2], "titles": said})
 
     def test_integers_are_finished_as_such(self) -> None:
         info = DataInfo((2,), None, None, (0.5, 0.0), (2.0, 1.0), Titles(None, (True, False)))

@@ -15,7 +15,7 @@ from PIL import Image
 from runs import Outcome, contents, ddpm, replayed
 from safetensors import safe_open
 
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import records
 from ddpm_cli.files.images.pixels import open_image, read_metadata, to_uint8
 from ddpm_cli.files.outputs import samples
@@ -316,3 +316,31 @@ class TestRefusals:
 )
 def test_compact(seeds: list[int], text: str) -> None:
     assert records.compact(seeds) == text
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_image", "usual", "drawn"),
+    [
+        ((1, 8, 8), True, ".png", True),
+        ((2,), False, ".csv", True),
+        ((3,), False, ".csv", False),
+        ((64,), False, ".csv", False),
+        ((6, 16, 16), False, ".npy", False),
+        ((3, 16, 16), False, ".npy", False),
+        ((2, 64), False, ".npy", False),
+    ],
+)
+def test_every_ending_of_a_shape_is_taken(
+    shape: tuple[int, ...], is_image: bool, usual: str, drawn: bool, tmp_path: Path
+) -> None:
+    known = samples.endings(shape, is_image=is_image)
+    assert known[0] == usual
+    assert (".png" in known) == drawn
+    for ending in {*known, ".png", ".npy", ".bmp", ".csv"}:
+        place, plain = str(tmp_path / f"a{ending}"), {"force": False, "skip_existing": False}
+        if ending in known:
+            samples.open_output(place, 2, shape, is_image=is_image, **plain)
+        else:
+            with pytest.raises((ConfigError, Refusal)) as caught:
+                samples.open_output(place, 2, shape, is_image=is_image, **plain)
+            assert f"use {usual}" in str(caught.value) or ending == ".png"
