@@ -34,7 +34,7 @@ def langevin(
     On such data the step is exact: x0 + k (x - x0) + sigma sqrt(1 - k^2) z, k = exp(-h / sigma^2).
     """
     x0 = denoise(x, move.t).guided(float(move.t))
-    h = 2 * snr**2  # in units of sigma^2
+    h = 2 * snr * snr  # in units of sigma^2; a power would raise where a product is infinite
     noise = float(move.t) * math.sqrt(-math.expm1(-2 * h))
     return torch.lerp(x0, x, math.exp(-h)) + noise * rng.normal(x)
 
@@ -53,7 +53,8 @@ def ald(
     step = 2 (snr sigma)^2 (Song 2021's code for the steps of Song 2019): that of `langevin`, as
     Euler's method takes it, which widens the noise by up to snr^2 of its variance.
     """
-    step = 2 * (snr * float(move.t)) ** 2
+    size = snr * float(move.t)
+    step = 2 * size * size
     return _moved(x, _score(denoise, x, move), rng.normal(x), column(step, x))
 
 

@@ -103,8 +103,11 @@ def karras(
     sigma_i = (high^(1/rho) + i / (n - 1) (low^(1/rho) - high^(1/rho)))^rho (Karras 2022, eq. 5).
     """
     low, high = _clamped(schedule, low, high)
-    ramp = torch.linspace(high ** (1 / rho), low ** (1 / rho), count, dtype=torch.float64)
-    return _closed(ramp**rho)
+    try:
+        ends = high ** (1 / rho), low ** (1 / rho)
+    except OverflowError:
+        raise ValueError(f"rho {rho:g}: {high:g}^(1 / rho) is beyond all numbers; use 7") from None
+    return _closed(torch.linspace(*ends, count, dtype=torch.float64) ** rho)
 
 
 def logsnr(

@@ -83,6 +83,16 @@ def test_langevin_keeps_the_law_of_points_exactly(spread: float, order: int | No
         assert errors[0] / errors[1] == pytest.approx(2**order, rel=0.02)
 
 
+def test_no_step_is_too_large_for_langevin() -> None:
+    """It forgets the state and noises the clean image afresh; Euler's step overshoots."""
+    denoise, x = by_sigma(gaussian(0.4, 0.0), vp()), torch.full((1, 1), 7.0).double()
+    z = torch.full_like(x, 0.5)
+    for snr in (10.0, 1e200):
+        got = langevin(denoise, x, stay(), Recorded([z]), [], snr=snr)
+        assert float(got) == pytest.approx(0.4 + float(SIGMA) * 0.5)
+    assert not ald(denoise, x, stay(), Recorded([z]), [], snr=1e200).isfinite()
+
+
 PROCESSES = {"linear": linear(), "cosine": cosine(), "vp": vp(), "ve": ve()}
 
 

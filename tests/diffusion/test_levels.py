@@ -128,6 +128,15 @@ def test_continuous_processes_take_any_number_of_levels(rule: str) -> None:
         assert levels[-2] >= float(vp().sigma(torch.tensor(0.0)))
 
 
+def test_a_power_beyond_all_numbers_is_named() -> None:
+    with pytest.raises(ValueError, match="rho 1e-09"):
+        karras(cosine(), rho=1e-9)
+    for rho in (0.01, 1e9):
+        levels = karras(cosine(), count=5, rho=rho)
+        assert levels.isfinite().all()
+        assert (levels.diff() < 0).all()
+
+
 @pytest.mark.parametrize("count", [10, 20, 50, 100, 500])
 def test_karras_levels_of_the_cosine_schedule_have_labels_of_their_own(count: int) -> None:
     """Rounded to trained levels, 100 of them would be 94 and 500 be 346."""
