@@ -28,8 +28,7 @@ def suited(config: Config) -> str:
     it is. x0 = (mu / alpha_s - r x) / (1 - r) divides it by 1 - r, which is small, and a move
     over n indices multiplies it by about n.
     """
-    table = config["schedule"]
-    count = table.get("steps") or len(table.get("values", ()))
+    count = _indices(config)
     if config["parameterization"]["name"] != "mu" or not count:
         return "other settings of the sampler"
     levels = f"--set levels.name=trailing --set levels.count={count}"
@@ -43,10 +42,16 @@ def unsuited(config: Config) -> str:
     """
     sampler, levels = config["sampler"]["name"], config["levels"]["name"]
     suits = sampler in ("ddpm", "ddim") and levels not in ("karras", "logsnr")
-    if config["parameterization"]["name"] != "mu" or suits:
+    if config["parameterization"]["name"] != "mu" or suits or not _indices(config):
         return ""
     what = f"sampler {sampler} on {levels} levels can blow up what a network of means gets wrong"
     return f"parameterization.mu: {what}; try {suited(config)}"
+
+
+def _indices(config: Config) -> int:
+    """How many levels a schedule was trained on; 0 if it is continuous."""
+    table = config["schedule"]
+    return int(table.get("steps") or len(table.get("values", ())))
 
 
 def refuse_other_training(trained: Config, config: Config, free: Sequence[str]) -> None:

@@ -70,6 +70,16 @@ def test_the_same_call_goes_on_bit_for_bit(images: Tensor, tmp_path: Path) -> No
     assert runs.contents(tmp_path / "parts") == before
 
 
+def test_a_run_goes_on_under_its_own_settings(images: Tensor, tmp_path: Path) -> None:
+    labels = torch.arange(24) % 3
+    settings = {**QUICK, "network": {**NETWORK, "classes": 0}}
+    train((images, labels), output=tmp_path / "run", settings=settings, quiet=True)
+    train((images, labels), output=tmp_path / "run", settings={"train.steps": 6}, quiet=True)
+    assert result(tmp_path / "run").step == 6
+    with pytest.raises(ValueError, match=r"train\.lr: .* was trained with"):
+        train((images, labels), output=tmp_path / "run", settings={"train.lr": 0.5})
+
+
 def assert_same_model(found: runs.Result, expected: runs.Result) -> None:
     """The last states are one; a line of metrics more was written where the run stopped."""
     assert_same(found._replace(losses=expected.losses, state={}), expected._replace(state={}))

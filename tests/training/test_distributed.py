@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -128,13 +128,19 @@ def test_a_limit_of_time_stops_all_processes(data: Path, tmp_path: Path) -> None
     assert result(tmp_path / "run").step == 1
 
 
-def test_sigterm_saves_in_all_processes(data: Path, tmp_path: Path) -> None:
-    words = command(data, tmp_path / "run", "--steps", 100_000, "--set", "train.log_every=1")
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["launcher", "whole group"])
+def test_sigterm_saves_in_all_processes(
+    send: Callable[[int, int], None], data: Path, tmp_path: Path
+) -> None:
+    """torchrun passes on to its processes what all of the group have heard already."""
+    often = ("--set", "train.log_every=1", "--set", "train.workers=1")
+    words = command(data, tmp_path / "run", "--steps", 100_000, *often)
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-    ) as process:
+        words, start_new_session=True, env=ENVIRONMENT,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
         wait_for(tmp_path / "run" / "metrics.jsonl", process)
-        process.send_signal(signal.SIGTERM)
+        send(process.pid, signal.SIGTERM)
         _, err = process.communicate(timeout=100)
     saved = re.search(r"saved at step (\d+) of 100000", err)
     assert saved, err

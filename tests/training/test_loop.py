@@ -51,12 +51,13 @@ class TestLearning:
 
 
 class TestNotFinite:
-    @pytest.mark.parametrize("lr", ["1e30", "3e38"])
+    @pytest.mark.parametrize("weight_decay", ["1e3", "1e6"])
     @pytest.mark.parametrize("save_every", [1, 50])
     def test_an_absurd_learning_rate_stops_the_run(
-        self, lr: str, save_every: int, data: Path, tmp_path: Path
+        self, weight_decay: str, save_every: int, data: Path, tmp_path: Path
     ) -> None:
-        words = ["--lr", lr, "--steps", 60, "--set", "train.log_every=50"]
+        words = ["--lr", 1000, "--steps", 60, "--set", "train.log_every=50"]
+        words += ["--set", f"train.weight_decay={weight_decay}"]
         outcome = train(data, tmp_path / "run", *words, "--set", f"train.save_every={save_every}")
         assert outcome.code == 1
         first = next(line for line in outcome.err.splitlines() if line.startswith("Error: "))
@@ -137,9 +138,10 @@ class TestBadValues:
             (["--batch", "0"], "--batch"),
             (["--batch", "many"], "--batch"),
             (["--steps", "0"], "--steps"),
-            (["--lr", "nan"], "train.lr: nan does not fit"),
-            (["--lr", "inf"], "train.lr: inf does not fit"),
-            (["--lr", "-1"], "train.lr: -1.0 does not fit"),
+            (["--lr", "nan"], "'--lr': 'nan' is no number"),
+            (["--lr", "inf"], "'--lr': inf is not in the range 0<x<=1000"),
+            (["--lr", "-1"], "'--lr': -1.0 is not in the range 0<x<=1000"),
+            (["--set", "train.beta2=1.0"], "train.beta2: 1.0 does not fit"),
             (["--lr", "fast"], "--lr"),
             (["--minutes", "-1"], "--minutes"),
             (["--seed", "-1"], "--seed"),
@@ -182,7 +184,8 @@ class TestBadValues:
             (["--sampler", "dimm"], "ddim"),
             (["--set", "sampler.eta=-1"], "sampler.eta: -1 does not fit"),
             (["--set", "sampler.eta=nan"], "sampler.eta: nan does not fit"),
-            (["--set", "sampler.eta=1e9"], "sampler.ddim: eta 1e+09 asks for more noise"),
+            (["--set", "sampler.eta=1e9"], "sampler.eta: 1000000000.0 does not fit"),
+            (["--set", "sampler.eta=100"], "sampler.ddim: eta 100 asks for more noise"),
             (["--seeds", "3-1"], "--seeds"),
             (["--seeds", "1,1"], "--seeds"),
             (["--seeds", "1.5"], "--seeds"),
