@@ -20,6 +20,8 @@ from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.config import Config
 
+INFO = DataInfo((1, 28, 28), tuple(map(str, range(10))))  # of digits
+
 
 def run(config: Config, *, as_json: bool) -> None:
     """Check everything on the device of a configuration, and report each check."""
@@ -63,7 +65,7 @@ def _config() -> configuration.Config:
 
 def _batch_independence(compute: Compute) -> Verdict:
     """Largest difference, in 8-bit levels, between an image alone and the same in a batch."""
-    config, info = _config(), DataInfo((1, 28, 28))
+    config, info = _config(), INFO
     single = compute._replace(dtype=torch.float32)  # 16-bit kernels round by batch shape
     torch.manual_seed(0)
     network = build.network(config, info)
@@ -81,7 +83,7 @@ def _batch_independence(compute: Compute) -> Verdict:
 
 def _checkpoint(compute: Compute) -> Verdict:
     """Largest difference between weights and what a checkpoint gives back."""
-    config, info = _config(), DataInfo((1, 28, 28))
+    config, info = _config(), INFO
     weights = build.network(config, info).state_dict()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"

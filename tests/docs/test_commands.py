@@ -1,7 +1,11 @@
 """Every command that a page shows is one: its options, choices, presets and settings exist."""
 
 import contextlib
+import os
+import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -99,6 +103,43 @@ def test_answers_are_those_shown(
                     assert given[row].startswith(line.removesuffix("...")), command
                 else:
                     assert given[row] == line, command
+
+
+# Of models, data and pictures of one's own, or of programs that nothing here needs.
+OWN = re.compile(
+    r"runs/|photos|masks/|grey\.png|\b(train|fit)\b|pip install|torchrun|-o digits/|--split"
+    r"|a\.png|--jump"  # which three steps are too few for
+)
+TOURS = [
+    pages.ROOT / "README.md",
+    *(pages.ROOT / "docs" / f"{n}.md" for n in ("editing", "sampling")),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", TOURS, ids=pages.name)
+def test_commands_run_as_typed(page: Path, tmp_path: Path) -> None:
+    """In their order, in an empty folder, by a shell, with the bundled models, in few steps."""
+    command = tmp_path / "bin" / "ddpm"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ddpm_cli "$@"\n')
+    command.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{command.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(pages.ROOT),
+        "DDPM_SET": "levels.count=3",
+    }
+    (tmp_path / "here").mkdir()
+    texts = [block.text.replace("\\\n", " ") for block in pages.blocks(page, "sh")]
+    lines = [line for text in texts for line in text.splitlines() if not OWN.search(line)]
+    assert len(lines) > 5
+    for line in lines:
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line],
+            cwd=tmp_path / "here", env=environment, capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{line}\n{done.stderr.decode()}"
 
 
 def prepare(page: Path, words: list[str]) -> None:
