@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import struct
@@ -79,10 +80,12 @@ def replayed(path: object) -> list[str]:
     """The words behind `ddpm` that make a file again in its place, as `ddpm info` tells them."""
     told = ddpm("info", path, "--command")
     assert told.code == 0, told.err
-    _, hint, places = told.err.partition("to write it there, add")
+    hint = re.search(
+        r"^add (.+?)(, before --,)? to write it in its place:$", told.err, re.MULTILINE
+    )
     assert hint, told.err
     _, verb, *rest = shlex.split(told.out)
-    return [verb, *shlex.split(places.partition(": ")[2]), *rest]
+    return [verb, *shlex.split(hint[1]), *rest]
 
 
 def done(*words: object) -> Outcome:

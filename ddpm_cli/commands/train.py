@@ -43,7 +43,7 @@ from ddpm_cli.settings.requests import Train
     help="Start from the weights of a model; extra input channels begin at zero.",
     shell_complete=completion.models,
 )
-@click.option("--lr", type=numbers.number(0, 1_000, min_open=True), help="Peak learning rate.")
+@click.option("--lr", type=numbers.number(0, 1e30, min_open=True), help="Peak learning rate.")
 @shared.seed(None, "Seed of weights, noise and data order.")
 @click.option(
     "--minutes", type=numbers.number(0, 10_000_000), help="Save and stop after that long."

@@ -52,11 +52,11 @@ def run(request: Info, kept: Kept) -> None:
 
 
 def _command(record: Mapping[str, Any], target: str, kept: Kept) -> None:
-    """Print the command, and say what to add so that it writes in the same place."""
+    """Say what to add so that a command writes in the same place, and print it."""
     words, places = provenance.replay(record, target, kept), provenance.places(record, target)
+    where = ", before --," if "--" in words else ""
+    console.say(f"add {provenance.typed(places)}{where} to write it in its place:")
     console.result(provenance.typed(words))
-    where = "add before --" if "--" in words else "add"
-    console.say(f"to write it there, {where}: {provenance.typed(places)}")
 
 
 def _record(target: str | None) -> dict[str, Any] | None:

@@ -43,7 +43,7 @@ class Range(NamedTuple):
 
 def _shown(end: float) -> str:
     """A number as it is read best: 1,000,000 or 1e-09."""
-    return f"{int(end):,}" if end == int(end) else f"{end:g}"
+    return f"{int(end):,}" if end == int(end) and abs(end) < 1e15 else f"{end:g}"
 
 
 # Whole numbers. A walk and a trained process have at most so many levels.
@@ -100,7 +100,8 @@ Ratio = Annotated[float, Range(0, 100, True)]
 Scale = Annotated[float, Range(0, 1_000_000, True)]
 Factor = Annotated[float, Range(1, 4_096, True)]
 Pixels = Annotated[float, Range(0, 1_000, True)]
-LearningRate = Annotated[float, Range(0, 1_000, True)]
+# Far above what any run survives, which says so itself, at the step where it fails.
+LearningRate = Annotated[float, Range(0, 1e30, True)]
 
 # A column of a table: its name, or its number, which becomes a word.
 Column = Annotated[str, Range(1, 65_536)]

@@ -93,7 +93,7 @@ class TestImage:
     ) -> None:
         data = image(finished, tmp_path / "a.png").read_bytes()
         assert self.piped(data, monkeypatch, "--json").code == 0
-        assert self.piped(data, monkeypatch, "--command").err.endswith(" add: -o -\n")
+        assert self.piped(data, monkeypatch, "--command").err.startswith("add -o - to ")
         outcome = self.piped(b"", monkeypatch)
         assert outcome.code == 1
         assert outcome.err.startswith("Error: ")

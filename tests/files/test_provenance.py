@@ -121,6 +121,6 @@ def test_info_prints_the_command_of_an_edit(
     start = "ddpm encode a.png --at 0.5 -m m --seeds 7 --class none --batch 4 --dtype float32 "
     assert outcome.out.startswith(start + "--device cpu --set compute.threads=")
     assert "-o" not in outcome.out.split()
-    assert outcome.err.splitlines()[-1] == "to write it there, add: -o x.png"
+    assert outcome.err.splitlines()[-1] == "add -o x.png to write it in its place:"
     assert ddpm("info", "x.png", "--json").code == 0
     assert read_metadata("x.png")["hash"] == header.hash

@@ -19,7 +19,7 @@ ORDINARY = (
     "ddpm sample -m mnist --seeds 0 --batch 1 --dtype float32 --device cpu "
     "--set compute.threads=1\n"
 )
-PLACE = "to write it there, add: -o x.png\n"
+PLACE = "add -o x.png to write it in its place:\n"
 HOSTILE = [
     "\x1b]0;owned\x07\x1b[2J", "a\nrm -rf /", "\x9b31m", "\u202egnp.exe", "\u2066x", "$(touch x)",
     "`touch x`", "'; touch x; '", "-rf", "--force", "\x00", "\r\x08", "\u2028", "x" * 5000,

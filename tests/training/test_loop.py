@@ -51,13 +51,12 @@ class TestLearning:
 
 
 class TestNotFinite:
-    @pytest.mark.parametrize("weight_decay", ["1e3", "1e6"])
+    @pytest.mark.parametrize("lr", ["1e4", "1e30"])
     @pytest.mark.parametrize("save_every", [1, 50])
     def test_an_absurd_learning_rate_stops_the_run(
-        self, weight_decay: str, save_every: int, data: Path, tmp_path: Path
+        self, lr: str, save_every: int, data: Path, tmp_path: Path
     ) -> None:
-        words = ["--lr", 1000, "--steps", 60, "--set", "train.log_every=50"]
-        words += ["--set", f"train.weight_decay={weight_decay}"]
+        words = ["--lr", lr, "--steps", 60, "--set", "train.log_every=50"]
         outcome = train(data, tmp_path / "run", *words, "--set", f"train.save_every={save_every}")
         assert outcome.code == 1
         first = next(line for line in outcome.err.splitlines() if line.startswith("Error: "))
@@ -139,8 +138,8 @@ class TestBadValues:
             (["--batch", "many"], "--batch"),
             (["--steps", "0"], "--steps"),
             (["--lr", "nan"], "'--lr': 'nan' is no number"),
-            (["--lr", "inf"], "'--lr': inf is not in the range 0<x<=1000"),
-            (["--lr", "-1"], "'--lr': -1.0 is not in the range 0<x<=1000"),
+            (["--lr", "inf"], "'--lr': inf is not in the range 0<x<=1e+30"),
+            (["--lr", "-1"], "'--lr': -1.0 is not in the range 0<x<=1e+30"),
             (["--set", "train.beta2=1.0"], "train.beta2: 1.0 does not fit"),
             (["--lr", "fast"], "--lr"),
             (["--minutes", "-1"], "--minutes"),
