@@ -73,7 +73,8 @@ def data_info(data: Data) -> DataInfo:
     """What a checkpoint keeps of its data."""
     shares = data.frequencies()
     frequencies = tuple(shares) if shares else None
-    return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std, data.titles)
+    told = (data.titles, data.range)
+    return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std, *told)
 
 
 def schedule(config: Config) -> Schedule:
