@@ -114,6 +114,14 @@ class TestEditsOfAModelOfBytes:
         assert sheet[0, 0] == 4095
         assert (sheet[2:10, 2:10][KEPT] == scan(0)[KEPT]).all()
 
+    def test_formats_of_8_bits_are_named(self, finished: Path, tmp_path: Path) -> None:
+        image, out = deep(tmp_path / "x.png", scan(0)), tmp_path / "y.jpg"
+        ended = done("inpaint", image, *BOX, "-m", finished, *PLAIN, *RANGE, "-o", out)
+        assert "JPEG has 8 bits; .png keeps 16" in ended.err
+        with Image.open(out) as written:
+            assert written.mode == "L"
+            assert np.abs(np.asarray(written)[KEPT] - scan(0)[KEPT] / 4095 * 255).mean() < 20
+
     def test_upscale(self, finished: Path, tmp_path: Path) -> None:
         image, out = deep(tmp_path / "x.png", scan(0, 65535, 4)), tmp_path / "y.png"
         ended = done("upscale", image, "-m", finished, *PLAIN, "--json", "-o", out)

@@ -59,7 +59,9 @@ class Frames(NamedTuple):
         """
         frames = scale.pixels(values)
         if self.is_folder:
-            return [p for n, frame in enumerate(frames) for p in self._one(n, frame, record)]
+            return [
+                p for n, frame in enumerate(frames) for p in self._one(n, frame, record, scale)
+            ]
         path = Path(self.place)
         if path.suffix == ".gif":
             data = encode_gif(list(pixels.to_uint8(values)), record, speed=self.speed)
@@ -71,9 +73,10 @@ class Frames(NamedTuple):
             return []
         return targets.put(path, data, Existing(self.force))
 
-    def _one(self, number: int, frame: Tensor, record: Record) -> list[Path]:
-        data = pixels.encode_png(frame, {**record, "frame": number})
-        return targets.put(named(self.place, number), data, Existing(self.force))
+    def _one(self, number: int, frame: Tensor, record: Record, scale: Scale) -> list[Path]:
+        path = named(self.place, number)
+        data = encoding.encode(frame, path, {**record, "frame": number}, scale)
+        return targets.put(path, data, Existing(self.force))
 
 
 def open_frames(
