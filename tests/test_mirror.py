@@ -39,6 +39,7 @@ ELSEWHERE = {
     "diffusion/test_walk.py": "diffusion/renoise",
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
     "files/checkpoints/test_header.py": "files/titles",
+    "files/images/test_decoding.py": "files/images/deep",
     "files/images/test_inputs.py": "files/images/opening",
     "files/images/test_pixels.py": "files/images/png",
     "files/outputs/test_numbers.py": "files/outputs/plots",

@@ -12,7 +12,7 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import classes
 from ddpm_cli.pipelines.rows import scaled
 from ddpm_cli.settings import config as configuration
@@ -23,6 +23,7 @@ from ddpm_cli.settings.seeds import LIMIT
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+_WHOLE = (torch.uint16, torch.int16, torch.int32, torch.int64)
 ROUNDED = 1e-6  # more than float32 is off by in [-1, 1]
 
 Classes = str | int | Sequence[str | int] | None
@@ -145,16 +146,26 @@ def _label(value: Any) -> str:
     return str(value) if number is None else str(number)
 
 
-def images(values: Tensor, shape: Sequence[int], name: str = "images") -> Tensor:
-    """Images [B, *shape], bytes or floats in [-1, 1], as float32; others are refused."""
+def images(
+    values: Tensor, shape: Sequence[int], scale: Scale = BYTES, name: str = "images"
+) -> Tensor:
+    """Images [B, *shape], bytes or floats in [-1, 1], as float32; others are refused.
+
+    scale: of the pixels of a model, in which other integers are, and bytes if it has no more bits.
+    """
     if not isinstance(values, Tensor):
         raise ConfigError(f"{name}: {type(values).__name__}; give a tensor")
     if values.ndim != len(shape) + 1 or tuple(values.shape[1:]) != tuple(shape) or not len(values):
         have, want = shown(values.shape), shown(("N", *shape))
         raise ConfigError(f"{name}: of shape {have}, the model takes {want}")
     values = values.detach().cpu()
+    if scale != BYTES and values.dtype in (_WHOLE if scale.is_deep else (torch.uint8, *_WHOLE)):
+        low, high = int(values.long().min()), int(values.long().max())
+        if low < scale.low or high > scale.high:
+            raise ConfigError(f"{name}: pixels from {low} to {high}; the model's are {scale}")
+        return scale.values(values)
     if values.dtype == torch.uint8:
-        return from_uint8(values)
+        return BYTES.values(values)
     if not values.is_floating_point():
         raise ConfigError(f"{name}: of {values.dtype}; give bytes (uint8) or floats in [-1, 1]")
     if not bool(values.isfinite().all()):
@@ -166,12 +177,15 @@ def images(values: Tensor, shape: Sequence[int], name: str = "images") -> Tensor
     return values.float()
 
 
-def on_levels(x0: Tensor, bits: int) -> Tensor:
-    """Images float64 in [-1, 1]: bytes on 2^bits even levels; other floats as they are."""
-    pixels = to_uint8(x0)
-    if not bool(((from_uint8(pixels) - x0).abs() < ROUNDED).all()):
+def on_levels(x0: Tensor, bits: int, info: DataInfo) -> Tensor:
+    """Images float64 in [-1, 1]: pixels exactly on their levels; other floats as they are.
+
+    bits: of bytes, which have 2^bits even levels.
+    """
+    pixels = info.scale.pixels(x0)
+    if not bool(((info.scale.values(pixels) - x0).abs() < ROUNDED).all()):
         return x0
-    return scaled(pixels, bits, "images")
+    return scaled(pixels, bits, "images", info)
 
 
 def levels(sigma: Tensor | float, count: int) -> Tensor:

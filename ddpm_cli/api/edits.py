@@ -25,13 +25,14 @@ def inpaint(
     batch: int,
 ) -> Tensor:
     """Images float32 [N, C, H, W] made anew where masks say so; all else stays bit for bit."""
-    side = handle.info.shape[1:]
-    x = arguments.images(images, arguments.page(images, handle.info.shape))
+    _, *sides = handle.info.shape
+    side = sides[0], sides[1]
+    x = arguments.images(images, arguments.page(images, handle.info.shape), handle.info.scale)
     anew, listed = arguments.holes(masks, x), each(seeds, len(x))
     core = handle.model(opening.inpainting(request, handle.known).config)
     pixels, labels = core.to_pixels(x), arguments.labels(classes, len(x))
     jobs = [
-        Job(pixels[i], anew[i], listed[i], windows.order(~anew[i, 0], (side[0], side[1])))
+        Job(pixels[i], anew[i], listed[i], windows.order(~anew[i, 0], side), core.info.scale)
         for i in range(len(x))
     ]
     for label in dict.fromkeys(labels):
@@ -57,7 +58,8 @@ def upscale(
     core = handle.model(opening.restoring(request, handle.known).config)
     restore = restorer.of(core, exact=request.is_consistent)
     takes = restore.operator.shape
-    low = core.to_pixels(arguments.images(images, arguments.page(images, takes)))
+    page = arguments.page(images, takes)
+    low = core.to_pixels(arguments.images(images, page, core.info.scale))
     shape = restorer.larger(tuple(low.shape[1:]), takes, core.info.shape, core.config)
     restorer.windows_of("images", shape, core.info.shape)
     told = handle.null(classes, len(low), core.config)
@@ -66,6 +68,6 @@ def upscale(
     restored = []
     for rows in parts(len(low), batch):
         pairs = zip(low[rows], listed[rows], numbers[rows], strict=True)
-        some = finished(restore([Row(*one, noise) for one in pairs]))
-        restored.append(core.to_values(some.images))
+        some = finished(restore([Row(*one, noise, scale=core.info.scale) for one in pairs]))
+        restored.append(core.to_values(torch.stack(some.images)))
     return torch.cat(restored)

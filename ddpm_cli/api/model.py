@@ -173,7 +173,10 @@ class Model:
         The walk is that of `ddpm encode`, unless these settings say otherwise: how the model
         draws is another matter.
         """
-        coder, x0 = self._handle.coder(settings), arguments.images(images, self.info.shape)
+        coder, x0 = (
+            self._handle.coder(settings),
+            arguments.images(images, self.info.shape, self.info.scale),
+        )
         numbers, latents = self._handle.null(classes, len(x0), coder.model.config), []
         for rows in parts(len(x0), batch):
             z = finished(coder.encode(x0[rows], None if numbers is None else numbers[rows]))
@@ -283,12 +286,14 @@ class Model:
         handle = self._handle
         opening.refuse_conditional(*handle.named)
         arguments.refuse_measure(method, trace, probes, repeats, bits, seed)
-        measure = Measure(method, trace or meter.trace(self.info), probes, repeats, bits, seed)
+        levels = meter.bits(self.info, None if bits == Measure().bits else bits)
+        measure = Measure(method, trace or meter.trace(self.info), probes, repeats, levels, seed)
         layers = handle.apart(settings)
         core = handle.model(nll.settled(*handle.known, self.schedule, layers, method))
         meter.plan(core.config, measure, self.info, core.schedule)
-        x0 = arguments.images(images, self.info.shape).double()
-        x0 = arguments.on_levels(x0, bits) if self.info.is_image else self.info.normalized(x0)
+        info = self.info
+        x0 = arguments.images(images, info.shape, info.scale).double()
+        x0 = arguments.on_levels(x0, bits, info) if info.is_image else info.normalized(x0)
         numbers, measured = handle.null(classes, len(x0), core.config), []
         counted = Meter(core, measure, lambda calls: None)
         for rows in parts(len(x0), batch):

@@ -74,7 +74,7 @@ def command(
         raise ConfigError(f"-o {path}: latents go to a .safetensors file")
     _check(ctx, method, at)
     request = Encode(
-        use=reading.use(ctx, "method", "at", "fast", "seed", "fit", "background"),
+        use=reading.use(ctx, "method", "at", "fast", "seed", "fit", "background", reads=True),
         inputs=inputs,
         output=path,
         method=method,

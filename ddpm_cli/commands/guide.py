@@ -144,7 +144,8 @@ def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any
     --list guides. Where strong guidance saturates, try --set 'wrappers=[{name="threshold"}]'.
     """
     code = guides.code(ctx.params)
-    use = reading.use(ctx, "unconditional", "download", "aug_noise", "is_downscaled", *code)
+    words = ("unconditional", "download", "aug_noise", "is_downscaled", *code)
+    use = reading.use(ctx, *words, reads=True)
     request = Guide(
         use=use,
         draw=reading.draw(ctx),

@@ -101,7 +101,7 @@ def command(
     --fit pad the padding counts as known.
     """
     request = Inpaint(
-        use=reading.use(ctx, *OWN),
+        use=reading.use(ctx, *OWN, reads=True),
         inputs=inputs,
         output=output,
         seeds=reading.chosen_seeds(ctx),

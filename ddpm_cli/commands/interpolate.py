@@ -98,7 +98,7 @@ def command(
     if not (output or "").lower().endswith(".gif"):
         reading.refuse_idle(ctx, "of a film, -o x.gif", "speed")
     request = Interpolate(
-        use=reading.use(ctx, *OWN),
+        use=reading.use(ctx, *OWN, reads=bool(inputs)),
         inputs=inputs,
         output=output or "interpolation.png",
         seeds=seeds,

@@ -127,7 +127,9 @@ def command(
     _refuse_other_data(ctx, bool(inputs))
     names = ("steps", "probes", "repeats", "moments", "seed")
     request = Nll(
-        use=reading.use(ctx, keys={"variance": "sampler.variance", "data": "data.name"}),
+        use=reading.use(
+            ctx, keys={"variance": "sampler.variance", "data": "data.name"}, reads=bool(inputs)
+        ),
         inputs=inputs,
         split=split,
         count=count,

@@ -88,7 +88,7 @@ def command(
     if init is None:
         reading.refuse_idle(ctx, "only with --init", "fit", "background")
     words = ("origin", "init", "at", "fit", "background", "aug_noise", "is_downscaled")
-    use, look = reading.use(ctx, *words), reading.look(ctx)
+    use, look = reading.use(ctx, *words, reads=init is not None), reading.look(ctx)
     request = Sample(use=use, draw=reading.draw(ctx), origin=origin, init=init, at=at, look=look)
 
     from ddpm_cli.pipelines import opening

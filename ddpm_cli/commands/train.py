@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.options import completion, listing, numbers, reading, shared
 from ddpm_cli.pipelines import opening
+from ddpm_cli.settings.checks import pixel_range
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.inlining import inlined
 from ddpm_cli.settings.requests import Train
@@ -85,8 +86,10 @@ def command(
     name = preset or (config_file.stem if config_file else "custom")
     folder = Path(resume or output or Path("runs") / name)
     own = _own_settings(ctx, folder)
+    config = inlined(resolve(reading.layers(ctx, keys, own)))
+    pixel_range(config["data"].get("range"))  # refused before any work
     request = Train(
-        config=inlined(resolve(reading.layers(ctx, keys, own))),
+        config=config,
         folder=folder,
         force=force,
         as_json=as_json,

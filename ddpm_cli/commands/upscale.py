@@ -120,7 +120,7 @@ def command(
         fit = ctx.params["fit"]
         raise ConfigError(f"--downscale: --fit {fit} says already how an input fits; choose one")
     request = Upscale(
-        use=reading.use(ctx, *OWN),
+        use=reading.use(ctx, *OWN, reads=True),
         inputs=inputs,
         output=output,
         seeds=reading.chosen_seeds(ctx),

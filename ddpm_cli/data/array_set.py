@@ -19,6 +19,8 @@ class ArraySet:
 
     skipped: tuple[str, ...] = ()
     in_memory = True
+    range: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -24,8 +24,9 @@ class Reader(Protocol):
 class Data(Protocol):
     """What training asks of a set: rows by their positions, and what to tell of them.
 
-    mean and std undo the normalization of float rows; images, which are bytes, have none. titles:
-    what the columns of a table are called.
+    mean and std undo the normalization of float rows; images have none. titles: what the columns
+    of a table are called. range: the pixels that are -1 and 1 in images of floats, None if all
+    bytes are. notes: what to say before training.
     """
 
     shape: tuple[int, ...]
@@ -36,6 +37,8 @@ class Data(Protocol):
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     titles: Titles | None
+    range: tuple[int, int] | None
+    notes: tuple[str, ...]
 
     def __len__(self) -> int: ...
 
@@ -83,10 +86,12 @@ class ImageSet:
         count: int | None = None,
         depth: int = 1,
         skipped: tuple[str, ...] = (),
+        range: tuple[int, int] | None = None,
+        notes: tuple[str, ...] | None = None,
     ) -> None:
         """Take pixels [N,C,H,W], or a reader of `count` images and the bytes of its values.
 
-        `skipped` files are reported.
+        `skipped` files are reported; range, notes: see Data; notes None: of no files.
         """
         self._images = images
         self._count = len(images) if isinstance(images, Tensor) else count or 0
@@ -96,6 +101,9 @@ class ImageSet:
         self.conditions = conditions_of(labels)
         self.classes = classes
         self.skipped = skipped
+        self.range = range
+        self.notes = notes or ()
+        self.is_of_files = notes is not None
 
     def __len__(self) -> int:
         return self._count
@@ -122,7 +130,8 @@ class ImageSet:
     def what(self) -> str:
         """Number, size and colours of the images, in words."""
         channels, height, width = self.shape
-        return f"{len(self)} images {width}x{height} {COLOURS.get(channels, channels)}"
+        within = f", {self.range[0]} to {self.range[1]}" if self.range else ""
+        return f"{len(self)} images {width}x{height} {COLOURS.get(channels, channels)}{within}"
 
     def frequencies(self) -> list[float] | None:
         """Give the share of each class, or None without classes."""

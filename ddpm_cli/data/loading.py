@@ -1,22 +1,26 @@
 """Turn image files into an ImageSet, after a check of every file: decoded, or by its header."""
 
+import math
 import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from ddpm_cli.data import depths
+from ddpm_cli.data.depths import Look, Looks, Reading, Sizing
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.sources import Files
 from ddpm_cli.data.splits import Labels, Split, arrange
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.images.pixels import Mode, fitted, from_pillow, measure, read_pillow
+from ddpm_cli.files.images.facts import Facts
+from ddpm_cli.files.images.pixels import Mode, decoded, inspected
+from ddpm_cli.files.images.scales import OutOfRange
 
-Sizing = Literal["error", "resize", "crop"]  # what becomes of images of other sizes
 Size = tuple[int, int]  # width, height
 CHANNELS: dict[Mode, int] = {"L": 1, "RGB": 3, "RGBA": 4}
 LARGEST = 4096  # squared, the pixel limit of an image file
@@ -25,11 +29,15 @@ BLOCK = 4096  # files that wait for a thread at a time
 SKIP = "add --set data.skip_corrupt=true"
 
 
+_Outcome = TypeVar("_Outcome")
+
+
 class Wish(NamedTuple):
     """What the files shall become: the knobs of the components `folder` and `archive`."""
 
     size: int
     mode: Mode
+    range: Sequence[int]
     fit: Sizing
     labels: Labels
     holdout: float
@@ -44,15 +52,20 @@ class Unreadable(Refusal):
 class Decoder:
     """Decodes the image files of a set, one by one."""
 
-    def __init__(self, files: Files, names: Sequence[str], size: Size, wish: Wish) -> None:
+    def __init__(
+        self, files: Files, names: Sequence[str], size: Size, wish: Wish, reading: Reading
+    ) -> None:
         """Keep what it takes to decode `names`, which are known to have this size."""
         self.files, self.names, self.size, self.wish = files, names, size, wish
+        self.reading = reading
 
     def __call__(self, index: int) -> tuple[Tensor, int]:
         """Decode image `index`, or with skip_corrupt the next one that can be decoded."""
         for number in (*range(index, len(self.names)), *range(index)):
             try:
                 return self._decode(self.names[number]), number
+            except OutOfRange as error:  # no damage: it must be said what the values mean
+                raise Unreadable(*error.message.splitlines()) from error
             except (Refusal, OSError) as error:
                 if not self.wish.skip_corrupt:
                     reason = _reason(self.files.place(self.names[number]), error)
@@ -60,41 +73,46 @@ class Decoder:
         raise Unreadable(f"{self.files.root}: no readable image is left")
 
     def _decode(self, name: str) -> Tensor:
-        image = decode(self.files, name, self.wish)
+        image, _ = decode(self.files, name, self.wish, self.reading)
         if _size_of(image) != self.size:
             raise Refusal(f"{self.files.place(name)}: {_shown(_size_of(image))} pixels now")
         return image
 
 
-def decode(files: Files, name: str, wish: Wish) -> Tensor:
-    """Decode one file to uint8 [C,H,W], of the size asked for or else of its own."""
-    enough = 0 if wish.fit == "error" else 2 * wish.size
+def decode(files: Files, name: str, wish: Wish, reading: Reading) -> tuple[Tensor, Look]:
+    """Decode one file to a row [C,H,W], of the size asked for or else of its own."""
+    enough, place = 0 if wish.fit == "error" else 2 * wish.size, files.place(name)
     with files.open(name) as stream:
-        image = read_pillow(stream, wish.mode, name=files.place(name), enough=enough)
-    size = (wish.size, wish.size)
-    return from_pillow(image if wish.fit == "error" else fitted(image, size, wish.fit))
+        image, known = decoded(stream, name=place, enough=enough)
+    look = reading.check(place, image, known)
+    return reading.row(image, reading.of(known), wish.fit, wish.size), look
 
 
 def file_set(files: Files, split: Split, wish: Wish) -> ImageSet:
     """Make the set of one split, decoded at once if that takes at most wish.memory MiB."""
     _check(wish)
     names, labels, classes = arrange(files, split, wish.holdout, wish.labels)
+    reading = depths.settled(files, names, wish.mode, wish.range)
     size = (wish.size, wish.size) if wish.size else _first_size(files, names)
     shape = (CHANNELS[wish.mode], size[1], size[0])
-    bulk = len(names) * shape[0] * shape[1] * shape[2]
-    pixels = torch.empty(len(names), *shape, dtype=torch.uint8) if _fits(bulk, wish) else None
-    sizes, bad = _survey(files, names, lambda index: _visit(files, names, index, wish, pixels))
+    bulk = len(names) * math.prod(shape) * reading.bytes_each
+    fits = bulk <= wish.memory * 2**20
+    rows = torch.empty(len(names), *shape, dtype=reading.dtype) if fits else None
+    visitor = Visitor(files, names, wish, reading, rows)
+    sizes, bad, looks = _survey(visitor)
     if bad and not (wish.skip_corrupt and sizes):
         raise _refused(list(bad.values()), len(names))
     _refuse_sizes(sizes, size, [files.place(name) for name in names], wish)
     kept = torch.tensor(list(sizes))
     numbers = torch.tensor(labels)[kept] if classes else None
-    skipped = tuple(bad.values())
-    if pixels is not None:
-        pixels = pixels[kept] if bad else pixels
-        return ImageSet(pixels, shape, numbers, classes, skipped=skipped)
-    decoder = Decoder(files, [names[index] for index in sizes], size, wish)
-    return ImageSet(decoder, shape, numbers, classes, count=len(sizes), skipped=skipped)
+    about: dict[str, Any] = {"skipped": tuple(bad.values()), "range": reading.range}
+    about["notes"] = depths.notes(looks, reading)
+    if rows is not None:
+        rows = rows[kept] if bad else rows
+        return ImageSet(rows, shape, numbers, classes, **about)
+    decoder = Decoder(files, [names[index] for index in sizes], size, wish, reading)
+    about |= {"count": len(sizes), "depth": reading.bytes_each}
+    return ImageSet(decoder, shape, numbers, classes, **about)
 
 
 def _check(wish: Wish) -> None:
@@ -102,10 +120,6 @@ def _check(wish: Wish) -> None:
         raise ConfigError(f"data.size: {wish.size} is too large; at most {LARGEST}")
     if wish.fit != "error" and not wish.size:
         raise ConfigError(f"data.fit: {wish.fit} needs a size; add --set data.size=64")
-
-
-def _fits(bulk: int, wish: Wish) -> bool:
-    return bulk <= wish.memory * 2**20
 
 
 def _first_size(files: Files, names: Sequence[str]) -> Size:
@@ -120,46 +134,61 @@ def _first_size(files: Files, names: Sequence[str]) -> Size:
 
 
 def _measure(files: Files, name: str) -> Size:
+    return _inspected(files, name)[0]
+
+
+def _inspected(files: Files, name: str) -> tuple[Size, Facts]:
     with files.open(name) as stream:
-        width, height, _ = measure(stream, name=files.place(name))
-    return width, height
+        return inspected(stream, name=files.place(name))
 
 
-def _visit(
-    files: Files, names: Sequence[str], index: int, wish: Wish, pixels: Tensor | None
-) -> Size:
-    """Check one file and give the size of its image, which goes into pixels[index] if wanted."""
-    if pixels is None:
-        size = _measure(files, names[index])
-        return size if wish.fit == "error" else (wish.size, wish.size)
-    image = decode(files, names[index], wish)
-    if image.shape == pixels.shape[1:]:
-        pixels[index] = image
-    return _size_of(image)
+class Visitor(NamedTuple):
+    """Checks the files of a set one by one; rows: where their images go, if they are wanted."""
 
+    files: Files
+    names: Sequence[str]
+    wish: Wish
+    reading: Reading
+    rows: Tensor | None
 
-def _survey(
-    files: Files, names: Sequence[str], visit: Callable[[int], Size]
-) -> tuple[dict[int, Size], dict[int, str]]:
-    """Visit all files; give the sizes found and why the others failed, by position."""
+    def visit(self, index: int) -> tuple[Size, Look]:
+        """Check one file, and give the size of its image and what was seen of it."""
+        files, name, wish = self.files, self.names[index], self.wish
+        if self.rows is None:
+            size, known = _inspected(files, name)
+            return size if wish.fit == "error" else (wish.size, wish.size), Look(known)
+        image, look = decode(files, name, wish, self.reading)
+        if image.shape == self.rows.shape[1:]:
+            self.rows[index] = image
+        return _size_of(image), look
 
-    def attempt(index: int) -> Size | str:
+    def attempt(self, index: int) -> tuple[Size, Look] | str:
+        """Check one file, or say why it cannot be read."""
         try:
-            return visit(index)
+            return self.visit(index)
+        except OutOfRange:  # no damage: it must be said what the values mean
+            raise
         except (Refusal, OSError) as error:
-            return _reason(files.place(names[index]), error)
+            return _reason(self.files.place(self.names[index]), error)
 
+
+def _survey(visitor: Visitor) -> tuple[dict[int, Size], dict[int, str], Looks]:
+    """Visit all files; give the sizes found and why the others failed, by position."""
     sizes: dict[int, Size] = {}
     bad: dict[int, str] = {}
-    for index, outcome in enumerate(_threaded(attempt, len(names))):
+    looks = Looks()
+    for index, outcome in enumerate(_threaded(visitor.attempt, len(visitor.names))):
         if isinstance(outcome, str):
             bad[index] = outcome
         else:
-            sizes[index] = outcome
-    return sizes, bad
+            sizes[index], look = outcome
+            looks.add(look)
+    if visitor.rows is None:
+        looks.extend(visitor.files, visitor.names, visitor.reading)
+    return sizes, bad, looks
 
 
-def _threaded(attempt: Callable[[int], Size | str], count: int) -> Iterator[Size | str]:
+def _threaded(attempt: Callable[[int], _Outcome], count: int) -> Iterator[_Outcome]:
     """Call attempt for 0..count-1 in a few threads: decoders release the interpreter."""
     # the threads change the warning filters in any order; this restores them at last
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

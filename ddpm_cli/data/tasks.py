@@ -9,7 +9,7 @@ from ddpm_cli.data.degradations import degrade, enlarge, noise, shrink, small
 from ddpm_cli.data.random_masks import random_known
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.files.images.scales import BYTES
 from ddpm_cli.settings.knobs import Noise, NonNegative, Scale
 
 
@@ -60,7 +60,8 @@ class upscale:  # noqa: N801
     degrade: also blur it, or blur, noise and JPEG in random order (bsr; Zhang 2021), so that
     other than clean images can be enlarged.
     noise: the most Gaussian noise that is added to the small image in training, its level shown
-    to the network; it makes cascades robust (Ho 2022, section 4.2).
+    to the network; it makes cascades robust (Ho 2022, section 4.2). The attribute `scale` is that
+    of the pixels of small images.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class upscale:  # noqa: N801
         degrade: Literal["none", "blur", "bsr"] = "none",
         noise: Noise = 0.0,
     ) -> None:
-        self.channels = shape[0] + 1
+        self.channels, self.scale = shape[0] + 1, BYTES
         self.factor, self.noise = factor, noise
         height, width = shape[-2:]
         self.size = (height, width)
@@ -83,8 +84,8 @@ class upscale:  # noqa: N801
     def __call__(self, x0: Tensor, rng: Rng) -> Tensor:
         """Clean images x0 [B, C, H, W] made small, and noisy to a random degree."""
         low = degrade(x0, self.factor, self._degrade, rng, self._filter)
-        # Files hold bytes, so the network shall have seen them.
-        low = from_uint8(to_uint8(low)).to(x0)
+        # Files hold whole pixels, so the network shall have seen them.
+        low = self.scale.values(self.scale.pixels(low)).to(x0)
         level = self.noise * rng.uniform(1)[:, 0]
         return self.image(low, level.to(x0), rng)
 

@@ -30,7 +30,7 @@ def normal_kl(shift: Tensor, ratio: Tensor) -> Tensor:
     return (ratio + torch.expm1(-ratio) + shift**2 * torch.exp(-ratio)) / 2
 
 
-def discretized_normal(x: Tensor, mean: Tensor, log_variance: Tensor, bits: int) -> Tensor:
+def discretized_normal(x: Tensor, mean: Tensor, log_variance: Tensor, bits: float) -> Tensor:
     """Log-probability in nats of the bin of x under a normal, the end bins being open.
 
     The 2^bits bins are centred on -1 .. 1, each 2 / (2^bits - 1) wide (Ho 2020, eq. 13). The
@@ -113,7 +113,7 @@ def step_bits(
     step: Reverse,
     variance: str,
     decoder: Decoder = "discretized",
-    bits: int = 8,
+    bits: float = 8,
 ) -> Tensor:
     """Term of one reverse step in bits per dimension, shape [B].
 
@@ -132,7 +132,7 @@ def step_bits(
 
 
 def _decoded(
-    x0: Tensor, mean: Tensor, log_variance: Tensor, decoder: Decoder, bits: int
+    x0: Tensor, mean: Tensor, log_variance: Tensor, decoder: Decoder, bits: float
 ) -> Tensor:
     """-log p(x0 given x_t) of each element, in nats."""
     if decoder == "discretized":
@@ -163,7 +163,7 @@ def terms(
     rng: Draws,
     variance: str,
     decoder: Decoder = "discretized",
-    bits: int = 8,
+    bits: float = 8,
 ) -> Iterator[Term]:
     """The terms of the bound of images x0 [B, ...] for each move of a walk down to 0.
 

@@ -11,9 +11,9 @@ from ddpm_cli.diffusion.guidance import Judge, agreement
 from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.images import inputs, masks
+from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.masks import Mask
-from ddpm_cli.files.images.pixels import from_uint8
 from ddpm_cli.guides.parts.context import Context, Guide
 from ddpm_cli.models import build
 from ddpm_cli.settings.knobs import Noise, Strength
@@ -74,8 +74,10 @@ def restore(
     shape = context.info.shape
     operator = None if mask else build.operator(context.config, context.info)
     source = Source(str(context.file("restore.image", image)), "image")
-    picture = inputs.read(source, shape if operator is None else operator.shape, fit)
-    y = from_uint8(picture.image)[None].to(context.compute.device, context.compute.state_dtype)
+    ranges = Ranges.of(context.range, context.info.range)
+    takes = shape if operator is None else operator.shape
+    picture = inputs.read(source, takes, fit, ranges=ranges)
+    y = picture.values[None].to(context.compute.device, context.compute.state_dtype)
     seen = _window(Mask(mask, keeps), source, picture, y) if operator is None else operator
     return Agreeing(seen, y, noise, scale)
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from ddpm_cli.data.image_set import Data
-from ddpm_cli.data.tasks import Task
+from ddpm_cli.data.tasks import Task, upscale
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.diffusion.classifier import Classifier, Trained
@@ -73,7 +73,8 @@ def data_info(data: Data) -> DataInfo:
     """What a checkpoint keeps of its data."""
     shares = data.frequencies()
     frequencies = tuple(shares) if shares else None
-    return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std, data.titles)
+    told = (data.titles, data.range)
+    return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std, *told)
 
 
 def schedule(config: Config) -> Schedule:
@@ -102,6 +103,8 @@ def task(config: Config, info: DataInfo) -> Task | None:
     """What a conditional model is given beside the noisy image, or None."""
     settings = config.get("task")
     component: Task | None = _called("task", settings, info.shape) if settings else None
+    if isinstance(component, upscale):
+        component.scale = info.scale
     return component
 
 

@@ -20,7 +20,6 @@ from ddpm_cli.files.checkpoints import checkpoint, moments
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
-from ddpm_cli.files.images.pixels import from_uint8, to_uint8
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.walks import Batch, Chunk, Walk
@@ -115,12 +114,12 @@ class Model(NamedTuple):
             yield self.draw(batch(seeds[first : first + size]), walk)
 
     def to_values(self, pixels: Tensor) -> Tensor:
-        """Pixels uint8 [B, C, H, W] as the network's values: float32 in [-1, 1]."""
-        return from_uint8(pixels)
+        """Pixels [B, C, H, W] as the network's values: float32 in [-1, 1]."""
+        return self.info.scale.values(pixels)
 
     def to_pixels(self, values: Tensor) -> Tensor:
-        """Images [B, C, H, W] in [-1, 1] as pixels uint8."""
-        return to_uint8(values)
+        """Images [B, C, H, W] in [-1, 1] as pixels of the model's data."""
+        return self.info.scale.pixels(values)
 
     def record(
         self, command: str, batch: int, *, label: str | None, words: Sequence[str]

@@ -14,6 +14,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint, Draws, State, Step
 from ddpm_cli.diffusion.walk import walk
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Config
 
@@ -95,10 +96,14 @@ def level(text: str, schedule: Schedule) -> Tensor:
 
 
 class Start(NamedTuple):
-    """Where walks begin if not at the prior: seeds -> their states [n, ...] at a level."""
+    """Where walks begin if not at the prior: seeds -> their states [n, ...] at a level.
+
+    scale: of the pixels that they were made of, if these were not the model's own.
+    """
 
     sigma: Tensor
     states: Callable[[Sequence[int]], Tensor]
+    scale: Scale | None = None
 
 
 class Batch(NamedTuple):

@@ -1,7 +1,7 @@
 """What a command line says, read once: layers of settings, and the parts that requests share."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -9,12 +9,14 @@ from click.core import ParameterSource
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings import config, presets, recipes
+from ddpm_cli.settings.checks import pixel_range
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.requests import Draw, Look, Seeds, Use
-from ddpm_cli.settings.toml import parse_set
+from ddpm_cli.settings.toml import parse_set, toml_value
 
 # Which key of the configuration an option of this name sets, in every command.
 _KEYS = {"device": "compute.device", "dtype": "compute.dtype", "compile": "compute.compile"}
+RANGE = "data.range"
 _STEPS = {"sampler": "sampler.name", "steps": "levels.count"}
 
 
@@ -107,11 +109,17 @@ def look(ctx: click.Context) -> Look:
     return Look(fit=ctx.params["fit"], background=ctx.params["background"])
 
 
-def use(ctx: click.Context, *kept: str, keys: Mapping[str, str] | None = None) -> Use:
+def use(
+    ctx: click.Context,
+    *kept: str,
+    keys: Mapping[str, str] | None = None,
+    reads: bool = False,
+) -> Use:
     """What a command line says of the model and of how to use it; files are read once, here.
 
     kept: the parameters that no setting stands for, which a record must keep; keys: options
-    that set a key, besides --sampler and --steps.
+    that set a key, besides --sampler and --steps; reads: data.range is about the images that are
+    read, not about the model's data.
     """
     calls, steps = ctx.params["calls"], ctx.params["steps"]
     if calls is not None and steps is not None:
@@ -120,18 +128,37 @@ def use(ctx: click.Context, *kept: str, keys: Mapping[str, str] | None = None) -
         fix = "give one of them"
         raise ConfigError(f"--skip-existing: --force says already to replace what exists; {fix}")
     source = ctx.get_parameter_source("model")
+    asked, scale, told = layers(ctx, {**_STEPS, **(keys or {})}), None, words(ctx, *kept)
+    if reads:
+        asked, scale = _without_range(asked)
+        told += [] if scale is None else ["--set", f"{RANGE}={toml_value(list(scale))}"]
     return Use(
         model=ctx.params["model"],
         is_standing=source != ParameterSource.COMMANDLINE,
-        layers=layers(ctx, {**_STEPS, **(keys or {})}),
+        layers=asked,
         calls=calls,
         label=ctx.params["label"],
         batch=ctx.params["batch"],
-        words=words(ctx, *kept),
+        words=told,
         as_json=ctx.params["as_json"],
         dry_run=ctx.params["dry_run"],
         force=ctx.params["force"],
+        range=scale,
     )
+
+
+def _without_range(asked: Sequence[Layer]) -> tuple[list[Layer], tuple[int, int] | None]:
+    """Layers without their data.range, and what it is, of the highest of them."""
+    left, values = [], None
+    for layer in asked:
+        table = layer.values.get("data")
+        if isinstance(table, Mapping) and "range" in table:
+            values = table["range"]
+            rest = {key: value for key, value in table.items() if key != "range"}
+            others = {key: value for key, value in layer.values.items() if key != "data"}
+            layer = layer._replace(values=others | ({"data": rest} if rest else {}))
+        left.append(layer)
+    return left, pixel_range(values)
 
 
 def draw(ctx: click.Context) -> Draw:

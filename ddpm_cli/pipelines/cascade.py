@@ -10,6 +10,7 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes
 from ddpm_cli.models import cost as planning
@@ -49,10 +50,10 @@ class Cascade(NamedTuple):
             "stage": len(self.stages),
         }
 
-    def loaded(self, compute: Compute) -> "Loaded":
-        """The stages with their weights on a device."""
+    def loaded(self, compute: Compute, scale: Scale) -> "Loaded":
+        """The stages with their weights on a device; scale: of the pixels between them."""
         upscalers = [restorer.opened(stage, compute, exact=False) for stage in self.stages]
-        return Loaded(self.stages, upscalers, self.noise, self.shrinks)
+        return Loaded(self.stages, upscalers, self.noise, self.shrinks, scale)
 
 
 class Loaded(NamedTuple):
@@ -62,6 +63,7 @@ class Loaded(NamedTuple):
     upscalers: list[Restorer]
     noise: float
     shrinks: bool
+    scale: Scale
 
     def __call__(
         self, x: Tensor, seeds: Sequence[int], labels: Sequence[str] | None
@@ -72,18 +74,20 @@ class Loaded(NamedTuple):
         """
         pairs = zip(self.stages, self.upscalers, strict=True)
         for stage, (opened, upscale) in enumerate(pairs, 1):
-            lows = upscale.model.to_pixels(x)  # as files between the stages would hold them
+            lows = self.scale.pixels(x)  # as files between the stages would hold them
             if self.shrinks:
                 to = restorer.brought_down(tuple(lows.shape[1:]), upscale.operator.shape)
-                lows = torch.stack([restorer.shrunk(low, to, opened.config) for low in lows])
+                how = (to, opened.config, self.scale)
+                lows = torch.stack([restorer.shrunk(low, *how) for low in lows])
+            numbers = [_number(opened, labels[i] if labels else None) for i in range(len(seeds))]
             rows = [
-                Row(low, seed, _number(opened, labels[i] if labels else None), self.noise, stage)
-                for i, (low, seed) in enumerate(zip(lows, seeds, strict=True))
+                Row(low, seed, number, self.noise, stage, self.scale)
+                for low, seed, number in zip(lows, seeds, numbers, strict=True)
             ]
             restored = upscale(rows)
             if restored is None:
                 return None
-            x = upscale.model.to_values(restored.images)
+            x = self.scale.values(torch.stack(restored.images))
         return x
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,9 +18,12 @@ from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import latents as latents_file
-from ddpm_cli.files.images import inputs, pixels
-from ddpm_cli.files.images.inputs import Source
+from ddpm_cli.files.images import inputs, scales
+from ddpm_cli.files.images.decoding import Ranges
+from ddpm_cli.files.images.inputs import Input, Source
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import targets
+from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost, model, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
@@ -95,7 +98,7 @@ class Coder(NamedTuple):
 class Encoded(NamedTuple):
     """Latents [B, ...] of a batch, and how close their images come to the originals.
 
-    decibels: PSNR of each; largest: the largest difference of its pixels, of 255.
+    decibels: PSNR of each; largest: the largest difference of its pixels, in its own scale.
     """
 
     z: Tensor
@@ -104,10 +107,10 @@ class Encoded(NamedTuple):
 
 
 def walked(
-    coder: Coder, images: Tensor, numbers: Sequence[int] | None, *, is_checked: bool
+    coder: Coder, images: Sequence[Input], numbers: Sequence[int] | None, *, is_checked: bool
 ) -> Encoded | None:
-    """Encode images uint8 [B, C, H, W] and decode them to see what returns; None if stopped."""
-    x0 = coder.model.to_values(images)
+    """Encode images and decode them to see what returns; None if stopped."""
+    x0 = torch.stack([image.values for image in images])
     z = coder.encode(x0, numbers)
     if z is None:
         return None
@@ -119,13 +122,22 @@ def walked(
         return None
     again = again.cpu()
     decibels = psnr(again, x0).tolist()
-    apart = (coder.model.to_pixels(again).int() - images.int()).abs().flatten(1).amax(1)
-    return Encoded(z, decibels, apart.tolist())
+    pairs = zip(images, again, strict=True)
+    apart = [_apart(image.image, image.scale.pixels(came)) for image, came in pairs]
+    return Encoded(z, decibels, apart)
 
 
-def forward(images: Tensor, seeds: Sequence[int], *, sigma: Tensor, schedule: Schedule) -> Encoded:
-    """Draw latents of images uint8 [B, C, H, W] from q(x_t given x0), in units of the prior."""
-    x = latents.noised(pixels.from_uint8(images).double(), sigma, noise(seeds))
+def _apart(pixels: Tensor, others: Tensor) -> int:
+    """The largest difference."""
+    return int((pixels.int() - others.int()).abs().amax())
+
+
+def forward(
+    images: Sequence[Input], seeds: Sequence[int], *, sigma: Tensor, schedule: Schedule
+) -> Encoded:
+    """Draw latents of images from q(x_t given x0), in units of the prior."""
+    x0 = torch.stack([image.values for image in images])
+    x = latents.noised(x0.double(), sigma, noise(seeds))
     return Encoded(latents.unit(schedule, x, sigma))
 
 
@@ -180,19 +192,24 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
     """Encode batch by batch, report each image, and write the file."""
     use, size = request.use, request.use.size
     failures, parts, names = Failures(len(sources)), list[Tensor](), list[str]()
+    found = list[Scale]()
     encode, rows = _way(request, work), _rows(request, work, sources, failures)
     with console.progress(len(sources), "images") as bar:
         while batch := list(islice(rows, size)):
-            images = torch.stack([image for _, _, image in batch])
-            encoded = encode(images, [request.seed + number for number, _, _ in batch])
+            images = [image for _, image in batch]
+            encoded = encode(images, [request.seed + number for number, _ in batch])
             if encoded is None:
                 return
             parts.append(encoded.z.cpu())
-            names += [name for _, name, _ in batch]
-            _report(encoded, names[-len(batch) :], use.as_json)
+            names += [image.name for image in images]
+            found += [image.scale for image in images]
+            _report(encoded, images, use.as_json)
             bar.advance(len(batch))
     if names:
-        _save(request, work, torch.cat(parts), names, [source.name for source in sources])
+        record: dict[str, Any] = {"inputs": [source.name for source in sources]}
+        if {*found} != {work.opened.header.data.scale}:  # to give them back as they came
+            record |= {"range": list(scales.common(found))}
+        _save(request, work, torch.cat(parts), names, record)
         if use.as_json:
             console.json_line({"path": str(request.output)})
         else:
@@ -202,48 +219,50 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
 
 def _rows(
     request: Encode, work: Work, sources: Sequence[Source], failures: Failures
-) -> Iterator[tuple[int, str, Tensor]]:
-    """Number, name and pixels uint8 [C, H, W] of each image that can be read."""
-    shape, look = work.opened.header.data.shape, request.look
+) -> Iterator[tuple[int, Input]]:
+    """Number and image of each source that can be read."""
+    info, look = work.opened.header.data, request.look
+    how = (info.shape, look.fit, look.background, Ranges.of(request.use.range, info.range))
 
-    def read(numbered: tuple[int, Source]) -> tuple[int, str, Tensor]:
+    def read(numbered: tuple[int, Source]) -> tuple[int, Input]:
         number, source = numbered
-        image = inputs.read(source, shape, look.fit, look.background)
-        return number, image.name, image.image
+        return number, inputs.read(source, *how)
 
     return failures.passing(read, enumerate(sources))
 
 
-def _way(request: Encode, work: Work) -> Callable[[Tensor, list[int]], Encoded | None]:
-    """What turns pixels and seeds of a batch into latents; None if the process should stop."""
+def _way(request: Encode, work: Work) -> Callable[[list[Input], list[int]], Encoded | None]:
+    """What turns images and seeds of a batch into latents; None if the process should stop."""
     if work.sigma is not None:
         return partial(forward, sigma=work.sigma, schedule=work.schedule)
     place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
 
-    def walk(images: Tensor, seeds: list[int]) -> Encoded | None:
+    def walk(images: list[Input], seeds: list[int]) -> Encoded | None:
         numbers = classes.numbers(work.label, seeds, config, coder.model.info)
         return walked(coder, images, numbers, is_checked=request.is_checked)
 
     return walk
 
 
-def _report(encoded: Encoded, names: Sequence[str], as_json: bool) -> None:
+def _report(encoded: Encoded, images: Sequence[Input], as_json: bool) -> None:
     """Print how close each image came back, one a line."""
     if encoded.decibels is None or encoded.largest is None:
         return
-    for name, decibels, largest in zip(names, encoded.decibels, encoded.largest, strict=True):
+    for image, decibels, largest in zip(images, encoded.decibels, encoded.largest, strict=True):
+        name, scale = image.name, image.scale
         if as_json:
             finite = decibels if math.isfinite(decibels) else None
             console.json_line({"input": name, "psnr": finite, "largest": largest})
         else:
             differ = "all pixels equal" if not largest else f"pixels differ by up to {largest}"
-            if 255 * 10 ** (-decibels / 20) > largest + 1:  # more than pixels can show
+            if 255 * 10 ** (-decibels / 20) > largest * (255 / (scale.high - scale.low)) + 1:
                 differ += " once what is beyond black and white is cut off"
+            differ += f" in {scale}" if largest and scale != BYTES else ""
             console.line(f"{name}  {decibels:.1f} dB, {differ}")
 
 
-def _save(request: Encode, work: Work, z: Tensor, names: list[str], listed: list[str]) -> None:
+def _save(request: Encode, work: Work, z: Tensor, names: list[str], more: Record) -> None:
     """Write the latents, with what `ddpm info` and `ddpm sample --from` need to know."""
     (place, header, config), use = work.opened, request.use
     compute = hardware.compute(**config["compute"])
@@ -261,7 +280,7 @@ def _save(request: Encode, work: Work, z: Tensor, names: list[str], listed: list
     # The two number formats disagree by some 6 dB, so decoding takes the same one.
     settings = header.config["compute"] | {"dtype": record["dtype"]}
     header = header._replace(config=config | {"compute": settings})
-    record |= {"inputs": listed}
+    record |= more
     request.output.parent.mkdir(parents=True, exist_ok=True)
     latents_file.save(
         latents_file.Latents(request.output, z, sigma, names, record, work.sigma is None, header)

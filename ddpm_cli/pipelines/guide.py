@@ -11,7 +11,9 @@ from ddpm_cli import hardware
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images import inputs, pixels
+from ddpm_cli.files.images.decoding import Ranges
+from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.guides.parts import classifiers, steering, user_functions
 from ddpm_cli.guides.parts.context import Context, Numbers
 from ddpm_cli.guides.parts.user_code import Code, load
@@ -60,11 +62,13 @@ class Steering:
     functions: Mapping[str, Function]
     judges: Sequence[str]
     download: bool = False
+    range: tuple[int, int] | None = None
 
     def load(self, compute: Compute) -> Callable[[Batch], Batch]:
         """Load the guides; what completes a batch with them."""
         where = (self.config, self.info, compute, self.schedule)
-        context = Context(*where, self.targets, self.download, self.functions)
+        told = (self.download, self.functions, self.range)
+        context = Context(*where, self.targets, *told)
         return partial(steering.completed, steering.loaded(context))
 
 
@@ -88,6 +92,7 @@ def run(request: Guide, opened: Opened) -> None:
         stages,
         steer=steering.load if config["guides"] else None,
         judges=steering.judges,
+        given=_given(config, request, opened.header.data),
     )
     sample.carry_out(work, lambda calls: cost.words(calls) + described(config))
 
@@ -102,7 +107,8 @@ def described(config: Config) -> str:
 
 def steered(request: Guide, opened: Opened, schedule: Schedule) -> Steering:
     """What the guides of a request come to; what makes no sense is refused before any work."""
-    config, info, label = opened.config, opened.header.data, request.use.label
+    config, info, use = opened.config, opened.header.data, request.use
+    label = use.label
     code_names.refuse_missing(config["guides"], request.code)
     codes = {flag: load(code) for flag, code in request.code.items()}
     if config["guides"] and not _classifiers(config):
@@ -124,7 +130,19 @@ def steered(request: Guide, opened: Opened, schedule: Schedule) -> Steering:
         functions,
         judges,
         request.download,
+        use.range,
     )
+
+
+def _given(config: Config, request: Guide, info: DataInfo) -> Scale | None:
+    """The scale of the image that a guide restores, whose bits results shall have."""
+    files = [guide["image"] for guide in config["guides"] if guide.get("image")]
+    if request.use.range is not None and not files:
+        raise ConfigError("data.range: of the image of --restore, and none is given; leave it out")
+    if not files or files[0] == inputs.STDIN:  # which can be read but once
+        return None
+    ranges = Ranges.of(request.use.range, info.range)
+    return ranges.scale(pixels.inspected(files[0])[1])
 
 
 def _functions(codes: Mapping[str, Code], config: Config, info: DataInfo) -> dict[str, Function]:

@@ -97,6 +97,8 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     if header.data.titles and header.data.titles.columns:
         facts["columns"] = list(header.data.titles.columns)
+    if header.data.range is not None:
+        facts["range"] = list(header.data.range)
     draws = header.task != CLASSIFIER
     for table in SHOWN:
         if table in header.config and (draws or table not in configuration.SAMPLING):

@@ -14,9 +14,12 @@ from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.failures import Failures
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import canvas, inputs, masks
 from ddpm_cli.files.images.canvas import Canvas
+from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs.edits import Results, open_results
 from ddpm_cli.models import build, classes, cost, model, walks
 from ddpm_cli.models.model import Model
@@ -28,11 +31,18 @@ from ddpm_cli.settings.requests import Inpaint
 
 
 class Job:
-    """One proposal for an image: `canvas` uint8 [C,H,W] fills up while `windows` are left."""
+    """One proposal for an image: the pixels of `canvas` [C,H,W] fill up, window by window."""
 
-    def __init__(self, image: Tensor, hole: Tensor, seed: int, windows: Sequence[Window]) -> None:
-        """Take an image, what of it is unknown, bool [1,H,W], and the windows that show that."""
-        self.canvas, self.known, self.seed = image.clone(), ~hole, seed
+    def __init__(
+        self,
+        image: Tensor,
+        hole: Tensor,
+        seed: int,
+        windows: Sequence[Window],
+        scale: Scale = BYTES,
+    ) -> None:
+        """Take pixels, what of them is unknown, bool [1,H,W], and the windows that show that."""
+        self.canvas, self.known, self.seed, self.scale = image.clone(), ~hole, seed, scale
         self.windows = list(windows)
 
     @property
@@ -44,14 +54,14 @@ class Job:
         return keyed(self.seed, "window", window.number)
 
     def seen(self) -> tuple[Tensor, Tensor]:
-        """The next window's pixels uint8 [C,h,w] and which of them are known, bool [1,h,w]."""
-        return self.windows[0].of(self.canvas), self.windows[0].of(self.known)
+        """The next window's values [C,h,w] in [-1, 1], and which are known, bool [1,h,w]."""
+        return self.scale.values(self.windows[0].of(self.canvas)), self.windows[0].of(self.known)
 
     def take(self, filled: Tensor) -> None:
-        """Fill the next window's hole with new pixels, uint8 [C,h,w], which are then known."""
+        """Fill the next window's hole with new values [C,h,w], whose pixels are then known."""
         window: Window = self.windows.pop(0)
         pixels, known = window.of(self.canvas), window.of(self.known)
-        pixels.copy_(pixels.where(known, filled))
+        pixels.copy_(pixels.where(known, self.scale.pixels(filled)))
         known.fill_(True)
 
 
@@ -72,12 +82,12 @@ class Filler(NamedTuple):
         """Fill the windows of jobs, all at once and each job's in order; False if stopped."""
         while left := [job for job in jobs if job.windows]:
             seen = zip(*(job.seen() for job in left), strict=True)
-            pixels, known = (torch.stack(planes) for planes in seen)
-            x0 = self.model.placed(self.model.to_values(pixels))
+            values, known = (torch.stack(planes) for planes in seen)
+            x0 = self.model.placed(values)
             filled = self.drawn(x0, known, [job.window_seed for job in left])
             if filled is None:
                 return False
-            for job, image in zip(left, self.model.to_pixels(filled.cpu()), strict=True):
+            for job, image in zip(left, filled.cpu(), strict=True):
                 job.take(image)
         return True
 
@@ -139,7 +149,7 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     place, header, config = opened
     shape = header.data.shape
     inputs.mode_of(shape)
-    page, schedule = _canvas(request, shape), build.schedule_of(header, place.path)
+    page, schedule = _canvas(request, header.data), build.schedule_of(header, place.path)
     config = cost.sized(config, schedule, request.use.calls)
     label = classes.fixed(request.use.label, config)
     classes.one(label, config, header.data)  # an unknown class is refused here
@@ -150,7 +160,7 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     return Work(request, opened._replace(config=config), label, page, price)
 
 
-def _canvas(request: Inpaint, shape: tuple[int, ...]) -> Canvas:
+def _canvas(request: Inpaint, info: DataInfo) -> Canvas:
     """How images are read; without anything to make anew there is nothing to do."""
     extend, panorama = request.extend, request.panorama
     look, mask = request.look, masks.Mask(request.mask, request.keeps, request.threshold)
@@ -162,12 +172,13 @@ def _canvas(request: Inpaint, shape: tuple[int, ...]) -> Canvas:
         raise ConfigError(f"--fit {look.fit}: not with --extend and --panorama; use pad")
     mask.refuse_unusable()
     return Canvas(
-        shape,
+        info.shape,
         mask,
         canvas.NONE if extend is None else canvas.parse_growth(extend),
         None if panorama is None else canvas.parse_size(panorama),
         look.fit,
         look.background,
+        Ranges.of(request.use.range, info.range),
     )
 
 
@@ -218,7 +229,7 @@ def _jobs(
         if len(order) > 1:
             console.say(f"{image.name}: {len(order)} windows")
         for seed in target.missing(image.name):
-            yield image, Job(image.image, hole, seed, order), hole
+            yield image, Job(image.image, hole, seed, order, image.scale), hole
 
 
 def _write(
@@ -232,7 +243,7 @@ def _write(
 ) -> None:
     """Write one proposal, its known pixels those of the file, and report it."""
     whole = inputs.paste(image, job.canvas, hole)
-    for path in target.add(image.name, job.seed, whole, record):
+    for path in target.add(image.name, job.seed, whole, record, image.scale):
         if as_json:
             values = {"path": str(path), "input": image.name, "seed": job.seed}
             console.json_line(values | {"anew": round(masks.share(hole, image), 6)})

@@ -11,8 +11,9 @@ from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.fidelity import psnr
-from ddpm_cli.files.images import inputs
-from ddpm_cli.files.images.inputs import Source
+from ddpm_cli.files.images import inputs, scales
+from ddpm_cli.files.images.decoding import Ranges
+from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.outputs.frames import Frames, open_frames
 from ddpm_cli.files.records import compact
 from ddpm_cli.models import build, classes, cost, model, walks
@@ -97,14 +98,17 @@ def _interpolate(work: Work, target: Frames) -> None:
     """Make the frames, say how close the ends came, and write them."""
     place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
-    images = _images(work, coder)
+    ends = _ends_read(work, coder)
+    images = torch.stack([end.values for end in ends]) if ends else None
     frames = _frames(work, coder, images)
     if frames is None:
         return
     walks.refuse_not_finite(frames, "values that are not finite", "more --steps")
     if images is not None and work.sigma is None:
-        _report(frames[:: work.request.count - 1], coder.model.to_values(images))
-    for path in target.write(coder.model.to_pixels(frames), _record(work, coder)):
+        _report(frames[:: work.request.count - 1], images)
+    info = coder.model.info
+    scale = scales.drawn([end.scale for end in ends], info.scale, info.shape)
+    for path in target.write(frames, _record(work, coder), scale):
         if work.request.use.as_json:
             console.json_line({"path": str(path)})
         else:
@@ -128,13 +132,11 @@ def _frames(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
     return torch.cat(parts)
 
 
-def _images(work: Work, coder: Coder) -> Tensor | None:
-    """The images at the ends, uint8 [E, C, H, W]; None if the ends are seeds."""
-    if not work.sources:
-        return None
-    look, shape = work.request.look, coder.model.info.shape
-    read = [inputs.read(source, shape, look.fit, look.background) for source in work.sources]
-    return torch.stack([image.image for image in read])
+def _ends_read(work: Work, coder: Coder) -> list[Input]:
+    """The images at the ends; none if the ends are seeds."""
+    look, info = work.request.look, coder.model.info
+    how = (look.fit, look.background, Ranges.of(work.request.use.range, info.range))
+    return [inputs.read(s, info.shape, *how, comes_back=True) for s in work.sources]
 
 
 def _starts(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
@@ -143,7 +145,7 @@ def _starts(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
         seeds = work.request.seeds or ()
         like = torch.empty((len(seeds), *coder.model.info.shape), dtype=torch.float64)
         return Rng(seeds).normal(like)
-    x0 = coder.model.to_values(images).double()
+    x0 = images.double()
     if work.sigma is not None:
         return latents.noised(x0, work.sigma, encode.noise([work.request.seed] * len(x0)))
     return coder.encode(x0, work.classes(range(len(x0))))

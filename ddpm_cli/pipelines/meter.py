@@ -46,15 +46,26 @@ def bound(config: Config, schedule: Schedule, *, respaced: bool) -> Layer:
 class Measure(NamedTuple):
     """How to measure: `repeats` draws of all noise for each image are averaged.
 
-    trace, probes: of the ODE; bits: the images have 2^bits levels; seed: of the first image.
+    trace, probes: of the ODE; bits: the images have 2^bits levels, which need be no power of 2;
+    seed: of the first image.
     """
 
     method: Method = "ode"
     trace: Trace = "rademacher"
     probes: int = 1
     repeats: int = 1
-    bits: int = 8
+    bits: float = 8
     seed: int = 0
+
+
+def bits(info: DataInfo, asked: int | None) -> float:
+    """How many bits the levels of images have: 8 unless told, or those of the model's range."""
+    if info.range is None:
+        return asked or 8
+    if asked is not None:
+        what = f"--bits {asked}: the model's images have the levels {info.scale}"
+        raise ConfigError(f"{what}; leave it out")
+    return info.scale.bits
 
 
 def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -> int | None:
@@ -230,7 +241,8 @@ def unit(info: DataInfo, measure: Measure) -> str:
     """What the bits count, in words."""
     if not info.is_image:
         return "of the density in the data's own units"
-    width, levels = f"2/{2**measure.bits - 1}", 2**measure.bits
+    levels = round(2**measure.bits)
+    width = f"2/{levels - 1}"
     if measure.method == "vlb":
         return f"of {levels} levels, by the discretized decoder"
     added = math.log2((levels - 1) / 2)

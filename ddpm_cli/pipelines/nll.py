@@ -62,7 +62,7 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
         request.trace or meter.trace(header.data),
         request.probes,
         request.repeats,
-        request.bits or 8,
+        meter.bits(header.data, request.bits),
         request.seed,
     )
     calls = meter.plan(config, measure, header.data, schedule)

@@ -13,7 +13,7 @@ from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.restoration import Separable, consistent, projected
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes, model, walks
@@ -30,7 +30,7 @@ WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU
 
 
 class Row(NamedTuple):
-    """An image to restore, uint8 [c, h, w], and what its result depends on beside it.
+    """An image to restore, pixels [c, h, w] of a scale, and what its result depends on beside.
 
     label: the number of its class, if the model has classes; noise: the level of noise that is
     added to it first, of images in [-1, 1]; stage: how many models came before.
@@ -41,16 +41,17 @@ class Row(NamedTuple):
     label: int | None
     noise: float = 0.0
     stage: int = 1
+    scale: Scale = BYTES
 
 
 class Restored(NamedTuple):
-    """Restored images uint8 [B, C, H, W], and how far each is from what was given.
+    """Restored images, pixels [C, H, W] of the scales of their rows, and how far each is off.
 
     That is the largest difference, in levels of 255, between the image given and the result made
     small, grey or blurred again.
     """
 
-    images: Tensor
+    images: list[Tensor]
     errors: list[float]
 
 
@@ -92,7 +93,7 @@ class Restorer(NamedTuple):
         return self.at(tuple(rows[0].low.shape))._restored(rows)
 
     def _restored(self, rows: Sequence[Row]) -> Restored | None:
-        low = self.model.to_values(torch.stack([row.low for row in rows]))
+        low = torch.stack([row.scale.values(row.low) for row in rows])
         labels = [row.label for row in rows if row.label is not None] or None
         seeds = [keyed(row.seed, "stage", row.stage) for row in rows]
         known = self.model.placed(low)
@@ -110,8 +111,10 @@ class Restorer(NamedTuple):
             return None
         walks.refuse_not_finite(state.x, "the result has values that are not finite")
         x = projected(self.operator, state.x, known) if self.exact else state.x
-        pixels = self.model.to_pixels(x).cpu()
-        missed = self.operator.error(self.model.to_values(pixels).double(), low.double())
+        pixels = [row.scale.pixels(one).cpu() for row, one in zip(rows, x, strict=True)]
+        pairs = zip(rows, pixels, strict=True)
+        values = torch.stack([row.scale.values(one) for row, one in pairs])
+        missed = self.operator.error(values.double(), low.double())
         return Restored(pixels, (missed * 127.5).tolist())
 
     def _bound(self, conditions: dict[str, Tensor]) -> Callable[[slice], Denoise]:
@@ -189,13 +192,17 @@ def brought_down(low: Shape, takes: Shape) -> Shape:
     return low[0], *(max(least, round(side / ratio)) for side, least in sides)
 
 
-def shrunk(image: Tensor, to: Shape, config: Config) -> Tensor:
-    """An image uint8 [c, h, w] of the height and width of `to`, by the filter of the operator."""
+def shrunk(image: Tensor, to: Shape, config: Config, scale: Scale = BYTES) -> Tensor:
+    """An image [c, h, w] of the height and width of `to`, by the filter of the operator.
+
+    scale: of pixels of 16 bits.
+    """
     size = (to[-2], to[-1])
     if tuple(image.shape[-2:]) == size:
         return image
-    values = from_uint8(image)[None]
-    return to_uint8(resize(values, size, config["operator"].get("filter", "bicubic")))[0]
+    scale = BYTES if image.dtype == torch.uint8 else scale
+    small = resize(scale.values(image)[None], size, config["operator"].get("filter", "bicubic"))
+    return scale.pixels(small)[0].to(image.dtype)
 
 
 def class_of(label: str | None, record: Record, job: Opened) -> str | None:

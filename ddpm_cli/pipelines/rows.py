@@ -15,10 +15,12 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import inputs
-from ddpm_cli.files.images.inputs import Source
+from ddpm_cli.files.images.decoding import Ranges
+from ddpm_cli.files.images.inputs import Input, Source
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import build, classes
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Look, Nll
+from ddpm_cli.settings.requests import Nll
 
 COUNT = 100  # rows of a data set, unless told otherwise
 
@@ -56,7 +58,7 @@ def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequ
         if request.count and total < request.count:
             console.warn(f"-n {request.count}: there are {total} rows")
         what = f"{total} of {config['data']['name']} {split}"
-        rows = of_set(data, info, total, batch, request.bits or 8)
+        rows = of_set(data, info, total, batch, request.bits)
         return Sequel(what, total, rows, Failures(total))
     if not info.is_image:
         fix = "--data array --set data.path=FILE"
@@ -64,24 +66,22 @@ def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequ
     inputs.mode_of(info.shape)
     sources = inputs.sources(request.inputs)
     failures = Failures(len(sources))
-    files = of_files(sources, info.shape, request.look, batch, request.bits or 8, failures)
+    files = of_files(request, sources, info, batch, failures)
     return Sequel(f"{len(sources)} images", len(sources), files, failures)
 
 
 def of_files(
-    sources: Sequence[Source],
-    shape: Sequence[int],
-    look: Look,
-    batch: int,
-    bits: int,
-    failures: Failures,
+    request: Nll, sources: Sequence[Source], info: DataInfo, batch: int, failures: Failures
 ) -> Iterator[Rows]:
     """Batches of image files; those that cannot be read, or scaled, are reported and left out."""
 
+    look, ranges = request.look, Ranges.of(request.use.range, info.range)
+
     def read(numbered: tuple[int, Source]) -> tuple[int, str, Tensor]:
         number, source = numbered
-        image = inputs.read(source, shape, look.fit, look.background).image
-        return number, source.name, scaled(image, bits, inputs.shown(source))
+        image = inputs.read(source, info.shape, look.fit, look.background, ranges)
+        name = inputs.shown(source)
+        return number, source.name, scaled(_counted(image, info, name), request.bits, name, info)
 
     images = failures.passing(read, enumerate(sources))
     while some := list(islice(images, batch)):
@@ -89,7 +89,7 @@ def of_files(
         yield Rows(list(names), list(numbers), torch.stack(values))
 
 
-def of_set(data: Data, info: DataInfo, count: int, batch: int, bits: int) -> Iterator[Rows]:
+def of_set(data: Data, info: DataInfo, count: int, batch: int, bits: int | None) -> Iterator[Rows]:
     """Batches of the first `count` rows of a set, in order, nothing dropped or augmented."""
     for first in range(0, count, batch):
         numbers = torch.arange(first, min(first + batch, count))
@@ -97,7 +97,8 @@ def of_set(data: Data, info: DataInfo, count: int, batch: int, bits: int) -> Ite
         labels = conditions.get("classes")
         listed: list[int] = numbers.tolist()
         if info.is_image:
-            values = scaled(values, bits, f"rows {listed[0]} to {listed[-1]}")
+            pixels = values if values.dtype == torch.uint8 else info.scale.pixels(values)
+            values = scaled(pixels, bits, f"rows {listed[0]} to {listed[-1]}", info)
         else:
             values = _renormalized(values, data, info)
         names = [*map(str, listed)]
@@ -115,6 +116,12 @@ def data_set(config: Config, split: str, info: DataInfo, is_labelled: bool) -> D
         kind = "images" if info.is_image else "arrays"
         raise ConfigError(f"data: {have} values a row, the model is one of {kind} of {want}")
     _refuse_other_columns(data, info)
+    if info.is_image and data.range != info.range:
+        theirs = BYTES if data.range is None else Scale(*data.range)
+        fix = "their bits do not compare; see data.range"
+        raise ConfigError(f"data: pixels of {theirs}, the model's are {info.scale}; {fix}")
+    for note in data.notes:
+        console.warn(note)
     if is_labelled and (data.labels is None or data.classes != info.classes):
         raise ConfigError("--class own: these data have no classes, or others than the model")
     return data
@@ -129,9 +136,27 @@ def _refuse_other_columns(data: Data, info: DataInfo) -> None:
         raise ConfigError(f"data: columns {', '.join(have)}, the model knows others; {fix}")
 
 
-def scaled(pixels: Tensor, bits: int, name: str) -> Tensor:
-    """Bytes [...] as float64 in [-1, 1], those of 2^bits even levels exactly on them."""
-    top = 2**bits - 1
+def _counted(image: Input, info: DataInfo, name: str) -> Tensor:
+    """The pixels of an image in the levels that the model counts."""
+    have, want = image.scale, info.scale
+    if have == want:
+        return image.image
+    if have.high - have.low < want.high - want.low:
+        what = f"{name}: has {have.high - have.low + 1} levels, the model's images are {want}"
+        raise Refusal(what, "give images of as many bits, their likelihoods do not compare")
+    console.warn(f"{name}: rounded from {have} to {want}, the levels of the model")
+    return want.pixels(image.values)
+
+
+def scaled(pixels: Tensor, bits: int | None, name: str, info: DataInfo) -> Tensor:
+    """Pixels [...] as float64 in [-1, 1].
+
+    Bytes have 2^bits even levels, and lie exactly on them; bits: 8 unless told.
+    """
+    if info.range is not None:
+        levels: Tensor = pixels.double() - info.scale.low
+        return levels * (2 / (info.scale.high - info.scale.low)) - 1
+    top = 2 ** (bits or 8) - 1
     level = (pixels.double() * (top / 255)).round()
     if bool(((level * (255 / top)).round() != pixels).any()):
         fix = "quantize them first, or leave --bits out"

@@ -12,6 +12,8 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import latents as latents_file
 from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.images import scales
+from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs import samples, targets
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
@@ -54,7 +56,7 @@ class Work(NamedTuple):
     """What to draw: with which model and settings, from where, of which seeds and classes.
 
     verb: the command that makes it again; steer: once it is known where to compute, what
-    completes each batch; judges: the hashes of what it loads.
+    completes each batch; judges: the hashes of what it loads; given: the scale of its image.
     """
 
     verb: str
@@ -68,6 +70,13 @@ class Work(NamedTuple):
     begin: Start | None = None
     steer: Callable[[Compute], Steer] | None = None
     judges: Sequence[str] = ()
+    given: Scale | None = None
+
+    @property
+    def scale(self) -> Scale:
+        """Of the pixels of results: that of the image which they are made of, or the model's."""
+        given = self.given or (self.begin and self.begin.scale)
+        return scales.drawn([given] if given else [], self.info.scale, self.cascade.shape)
 
     @property
     def info(self) -> DataInfo:
@@ -95,7 +104,7 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         label = classes.fixed(label or stored.record["class"], config)
         seeds = starts.numbers(request.draw.seeds, stored)
     elif request.init is not None:
-        begin = starts.noised(request.init, request.at or "", request.look, schedule, header)
+        begin = starts.noised(request, schedule, header)
         label = classes.fixed(label, config)
     config = cost.sized(config, schedule, use.calls, begin and begin.sigma)
     labels = Labels.of(label, config, header.data)
@@ -162,7 +171,7 @@ def _draw(work: Work, moves: int, counted: list[int] | None) -> None:
         walk = drawer.prepared(work.begin and work.begin.sigma)
         chunks = drawer.chunks(left, size, _batches(work, drawer, complete), walk)
         record = _record(work, drawer, size)
-        enlarge = work.cascade.loaded(compute)
+        enlarge = work.cascade.loaded(compute, work.scale)
         finish = Finish(target, watch, record, work.labels.names, drawer, enlarge)
         finish.take(chunks, len(left), work.use.as_json)
     if counted:
@@ -207,6 +216,7 @@ def _target(work: Work, ranks: int) -> Output:
         ranks=ranks,
         is_image=work.info.is_image,
         titles=work.info.titles,
+        scale=work.scale,
     )
 
 

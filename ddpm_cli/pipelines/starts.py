@@ -13,11 +13,12 @@ from ddpm_cli.files.checkpoints import latents as latents_file
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.latents import Latents
-from ddpm_cli.files.images import inputs, pixels
+from ddpm_cli.files.images import inputs, scales
+from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.models import walks
 from ddpm_cli.models.walks import Start
 from ddpm_cli.pipelines import encode
-from ddpm_cli.settings.requests import Look, Seeds, Use
+from ddpm_cli.settings.requests import Sample, Seeds, Use
 
 
 def model(use: Use, stored: Latents) -> Place:
@@ -51,20 +52,23 @@ def decoding(stored: Latents, schedule: Schedule, header: Header) -> Start:
         theirs, ours = stored.header.data.shape, header.data.shape
         raise Refusal(f"{stored.path}: latents of shape {theirs}, but the model makes {ours}")
     sigma, z = stored.sigma, stored.z.double()
-    return Start(sigma, lambda seeds: latents.state(schedule, z[list(seeds)], sigma))
+    scale = scales.of(stored.record.get("range"))
+    return Start(sigma, lambda seeds: latents.state(schedule, z[list(seeds)], sigma), scale)
 
 
-def noised(init: str, at: str, look: Look, schedule: Schedule, header: Header) -> Start:
+def noised(request: Sample, schedule: Schedule, header: Header) -> Start:
     """An image with the noise of x_t, of each seed its own (SDEdit; Meng 2022, section 3)."""
-    sigma = walks.level(at, schedule)
+    init, look, info = request.init or "", request.look, header.data
+    sigma = walks.level(request.at or "", schedule)
     source, *others = inputs.sources([init])
     if others:
         raise ConfigError(f"--init {init}: {1 + len(others)} images are in it; name one")
-    image = inputs.read(source, header.data.shape, look.fit, look.background).image
-    x0 = pixels.from_uint8(image).double()
+    ranges = Ranges.of(request.use.range, info.range)
+    image = inputs.read(source, info.shape, look.fit, look.background, ranges, comes_back=True)
+    x0 = image.values.double()
 
     def states(seeds: Sequence[int]) -> Tensor:
         repeated = x0.expand(len(seeds), *x0.shape)
         return latents.noised(repeated, sigma, encode.noise(seeds))
 
-    return Start(sigma, states)
+    return Start(sigma, states, image.scale)

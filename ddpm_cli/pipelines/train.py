@@ -29,6 +29,7 @@ from ddpm_cli.pipelines.train_checks import (
     refuse_other_data,
     refuse_unsuited,
     refuse_untrainable,
+    warn_of,
     warn_of_classes,
     warn_of_warmup,
     warn_of_workers,
@@ -122,6 +123,7 @@ def _continued(
     dtype = str(compute.dtype).removeprefix("torch.")
     data = describe(materials.sets.train)
     console.say(f"data: {data}; computing on {compute.device} in {dtype}")
+    warn_of(materials.sets.train)
     state = fresh_state(materials, begins=header is None)
     rehearse(materials, state)
     if header:
@@ -196,6 +198,7 @@ def _plan(config: Config) -> None:
         f"{count / 1e6:.2f} M parameters, {settings['steps']} steps of {settings['batch']} {noun}"
     )
     console.say(f"data: {describe(data)}")
+    warn_of(data)
     console.say(f"weights, average and optimizer take {16 * count / 1e6:.0f} MB")
 
 

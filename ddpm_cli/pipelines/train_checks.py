@@ -3,18 +3,24 @@
 import os
 from pathlib import Path
 
+import torch
+
 from ddpm_cli import console
 from ddpm_cli.data import no_classes
-from ddpm_cli.data.image_set import Data
+from ddpm_cli.data.image_set import Data, ImageSet
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.images import scales
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
 from ddpm_cli.settings import catalog, checks
 from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
 from ddpm_cli.settings.config import Config
+from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.distributed import Group
 
+SAMPLE = 64  # images whose values are looked at
 CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
 
 
@@ -24,6 +30,7 @@ def refuse_unsuited(config: Config, data: Data) -> None:
     Normalized values must not be clamped below what they reach.
     """
     crop, side = config["train"]["crop"], min(data.shape[1:], default=0)
+    _refuse_bits(config, data)
     if data.mean is None:
         if crop >= side:
             what = f"{crop} pixels more at each edge of {side}"
@@ -63,6 +70,38 @@ def warn_of_warmup(config: Config) -> None:
         )
         fix = f"--set train.warmup={steps // 10} is shorter"
         console.warn(f"{what} is {steps / warmup:.0%} of train.lr; {fix}")
+
+
+def _refuse_bits(config: Config, data: Data) -> None:
+    """Refuse a bound over other levels than those of the images."""
+    asked = config["loss"].get("bits")
+    if asked is None or data.range is None:
+        return
+    bits = Scale(*data.range).bits
+    if bits != asked:
+        fix = f"--set loss.bits={bits:g}"
+        if bits != round(bits):
+            fix = f"choose a data.range of 2^n values, as {scales.fitting(*data.range)}"
+        what = f"loss.bits: {asked} asked for, but data.range has {2**bits:.0f} levels"
+        raise ConfigError(f"{what}; {fix}")
+
+
+def warn_of(data: Data) -> None:
+    """Name what is lost of the data, or surprising in them, before they are trained on."""
+    for note in (*data.notes, *_few(data)):
+        console.warn(note)
+
+
+def _few(data: Data) -> list[str]:
+    """A word on images, of other sets than those of files, that use little of their range."""
+    if data.mean is not None or not isinstance(data, ImageSet) or data.is_of_files:
+        return []
+    rows, _ = data[torch.linspace(0, len(data) - 1, min(SAMPLE, len(data))).long()]
+    colours = scaled(rows[:, :3])
+    low, high = BYTES.pixels(torch.stack([colours.min(), colours.max()])).tolist()
+    if not scales.is_few(low, high, BYTES):
+        return []
+    return [f"the data use {low} to {high} of 0 to 255, under a quarter; scale them up first"]
 
 
 def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:

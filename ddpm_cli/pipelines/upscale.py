@@ -4,12 +4,15 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ddpm_cli import console, hardware
 from ddpm_cli.failures import Failures
 from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
+from ddpm_cli.files.images.scales import BYTES
 from ddpm_cli.files.outputs.edits import Results, open_results
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost
@@ -146,11 +149,13 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     if not left:
         return []
     image = _read(job, source)
+    if image.is_deep and job.request.task == "colorize":
+        console.warn(f"{image.name}: 16 bits become 8, as only grey keeps them")
     label = restorer.class_of(job.request.use.label, image.record, job.opened)
     number = classes.one(label, job.opened.config, job.opened.header.data)
     stage = restorer.stage_after(image.record)
     return [
-        _Item(name, image, label, Row(image.image, seed, number, noise, stage))
+        _Item(name, image, label, Row(image.image, seed, number, noise, stage, image.scale))
         for name, noise, seed in left
     ]
 
@@ -158,8 +163,9 @@ def _opened(job: Job, source: Source) -> list[_Item]:
 def _read(job: Job, source: Source) -> Input:
     """An image as the model takes it, or larger, to be made in windows, which is said."""
     look, restore = job.request.look, job.restore
-    picture, takes = inputs.decode(source), restore.operator.shape
-    wide, high = picture.size
+    ranges = Ranges.of(job.request.use.range, job.opened.header.data.range)
+    picture = inputs.decode(source, ranges, comes_back=True)
+    takes, (wide, high) = restore.operator.shape, picture.image.size
     is_larger = wide >= takes[2] and high >= takes[1] and (high, wide) != takes[1:]
     if look.fit != "error" or not is_larger:
         return inputs.arranged(source, picture, takes, look.fit, look.background)
@@ -167,8 +173,9 @@ def _read(job: Job, source: Source) -> Input:
     to: restorer.Shape = (takes[0], high, wide)
     if job.request.is_downscaled:
         to = restorer.brought_down(to, takes)
-        small = restorer.shrunk(image.image, to, job.opened.config)
-        original = restorer.shrunk(image.original, to, job.opened.config)
+        how = (to, job.opened.config, image.scale)
+        small = restorer.shrunk(image.image, *how)
+        original = restorer.shrunk(image.original, *how)
         image = image._replace(image=small, original=original)
     if to != takes:
         trained = restore.model.info.shape
@@ -189,7 +196,9 @@ def _write(job: Job, item: _Item, image: Tensor, error: float) -> None:
         )
     picture = inputs.grown(item.image, image, colourful=task == "colorize")
     values = {"input": name, "seed": row.seed, "class": item.label, "noise": row.noise}
-    for path in job.results.add(item.name, row.seed, picture, _record(job, item, error)):
+    scale = BYTES if item.image.is_deep and picture.dtype == torch.uint8 else row.scale
+    record = _record(job, item, error)
+    for path in job.results.add(item.name, row.seed, picture, record, scale):
         if job.request.use.as_json:
             console.json_line({"path": str(path), **values, "error": round(error, 3)})
         else:

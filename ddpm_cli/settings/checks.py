@@ -6,6 +6,7 @@ from typing import Any
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings.config import Config
 
+MOST = 65535  # of a pixel
 CLASSIFIER = "classifier"  # the network that draws nothing, and what it is made for
 
 
@@ -52,6 +53,21 @@ def _indices(config: Config) -> int:
     """How many levels a schedule was trained on; 0 if it is continuous."""
     table = config["schedule"]
     return int(table.get("steps") or len(table.get("values", ())))
+
+
+def pixel_range(values: Any) -> tuple[int, int] | None:
+    """The pixels that data.range says are black and white; None if it is empty."""
+    if values is None or values == []:
+        return None
+    whole = isinstance(values, list) and len(values) == 2
+    if not whole or not all(type(v) is int and 0 <= v <= MOST for v in values):
+        fix = f"give two integers from 0 to {MOST}, as [0, 4095]"
+        raise ConfigError(f"data.range: {values} does not fit; {fix}")
+    low, high = values
+    if low >= high:
+        fix = "give the value of black first, then that of white, which is larger"
+        raise ConfigError(f"data.range: [{low}, {high}] is no range; {fix}")
+    return low, high
 
 
 def refuse_other_training(trained: Config, config: Config, free: Sequence[str]) -> None:

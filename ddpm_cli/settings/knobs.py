@@ -50,6 +50,8 @@ def _shown(end: float) -> str:
 Count = Annotated[int, Range(1, 1_000_000_000)]
 Index = Annotated[int, Range(0, 1_000_000_000)]
 Seed = Annotated[int, Range(0, 4_294_967_295)]
+Pixel = Annotated[int, Range(0, 65_535)]
+PixelRange = Annotated[Sequence[Pixel], Range(0, 2)]
 Order = Annotated[int, Range(1, 3)]
 LevelCount = Annotated[int, Range(1, 100_000)]
 LevelIndex = Annotated[int, Range(0, 100_000)]

@@ -23,7 +23,8 @@ class Use:
     model: what -m says; is_standing: it is a choice of the environment; layers: the settings
     asked for, lowest first; calls: how many network calls an image may cost, which chooses the
     number of levels; label: what --class says; batch: how many images at once.
-    words: how the command line says what no setting stands for, for the record of a result.
+    words: how the command line says what no setting stands for, for the record of a result;
+    range: the pixels of the files that are read which are black and white.
     """
 
     model: str | None = None
@@ -36,6 +37,7 @@ class Use:
     as_json: bool = False
     dry_run: bool = False
     force: bool = False
+    range: tuple[int, int] | None = None
 
     @property
     def size(self) -> int:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.schedules.tables import linear
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import checkpoint, latents
+from ddpm_cli.files.images.inputs import Input
 from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
 from ddpm_cli.models import build, walks
 from ddpm_cli.pipelines import encode as encoding
@@ -62,7 +63,9 @@ class TestRoundTrip:
     def test_what_pixels_cannot_show_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Values far beyond black and white are cut off: no pixel differs, and yet -17.4 dB."""
         z = torch.zeros(3, 1, 8, 8)
-        encoding._report(encoding.Encoded(z, [-17.4, 62.0, 40.0], [0, 0, 2]), "abc", False)
+        pixels = torch.zeros(1, 8, 8, dtype=torch.uint8)
+        images = [Input(n, n, pixels, pixels, (8, 8), "error", (0, 0, 0), {}) for n in "abc"]
+        encoding._report(encoding.Encoded(z, [-17.4, 62.0, 40.0], [0, 0, 2]), images, False)
         first, second, third = capsys.readouterr().out.splitlines()
         cut = "once what is beyond black and white is cut off"
         assert first == f"a  -17.4 dB, all pixels equal {cut}"

@@ -83,6 +83,16 @@ class TestUpscale:
         expected = task.image(rounded, torch.zeros(3), Rng(range(3)))
         assert torch.allclose(task(x0, Rng(range(3))), expected, atol=1e-6)
 
+    def test_of_a_model_with_a_range_it_sees_the_levels_of_that(self) -> None:
+        settings = config(task={"name": "upscale", "filter": "area"})
+        task = build.task(settings, DataInfo((1, 8, 8), range=(0, 4095)))
+        assert isinstance(task, tasks.upscale)
+        x0 = torch.rand(3, 1, 8, 8) * 2 - 1
+        rounded = ((task.low(x0) + 1) * 2047.5).round() / 2047.5 - 1
+        expected = task.image(rounded, torch.zeros(3), Rng(range(3)))
+        assert torch.allclose(task(x0, Rng(range(3))), expected, atol=1e-6)
+        assert len(rounded.unique()) > 40
+
     @pytest.mark.parametrize("degrade", ["none", "blur", "bsr"])
     def test_a_condition_is_an_images_own(self, degrade: Literal["none", "blur", "bsr"]) -> None:
         task = tasks.upscale((3, 8, 8), degrade=degrade, noise=0.2)

@@ -34,7 +34,7 @@ def folders() -> tuple[object, ...]:
     for label in ("cat", "dog"):
         Path("pets", label).mkdir(parents=True)
         for number in range(12):
-            Path("pets", label, f"{number}.png").write_bytes(picture(number, 8))
+            Path("pets", label, f"{number}.png").write_bytes(picture(20 * number, 8))
     return PETS
 
 

@@ -11,7 +11,7 @@ from ddpm_cli.data.loading import Wish, file_set
 from ddpm_cli.data.sources import Archive, Folder
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.foreign import telling
-from ddpm_cli.settings.knobs import Fraction, Index, Side
+from ddpm_cli.settings.knobs import Fraction, Index, PixelRange, Side
 
 Split = Literal["train", "test"]
 BUNDLED = Path(__file__).parents[2] / "assets" / "mnist"
@@ -86,6 +86,7 @@ def folder(
     path: str = "",
     size: Side = 0,
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
+    range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["folders", "csv", "none"] = "folders",
     holdout: Fraction = 0.05,
@@ -94,13 +95,15 @@ def folder(
 ) -> ImageSet:
     """The images in a folder of your own; its subfolders, if any, are the classes.
 
-    size: pixels a side, 0 takes images as they are. fit: what to do with other sizes; crop keeps
-    the middle. labels: csv reads them from labels.csv or metadata.csv in the folder, with the
-    columns file (or file_name) and label (or class); none ignores subfolders. holdout: the share
-    kept for test, chosen by the hash of the file name, unless the subfolders are train and test.
+    size: pixels a side, 0 takes images as they are. range: the values of black and white, as
+    [0, 4095]; unless told 0 and 255, of 16-bit grey (mode L) 0 and what its files say or 65535.
+    fit: what to do with other sizes; crop keeps the middle. labels: csv reads them from
+    labels.csv or metadata.csv in the folder, with the columns file (or file_name) and label (or
+    class); none ignores subfolders. holdout: the share kept for test, chosen by the hash of the
+    file name, unless the subfolders are train and test.
     memory: MiB of pixels to hold; larger sets are decoded while training.
     """
-    wish = Wish(size, mode, fit, labels, holdout, skip_corrupt, memory)
+    wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory)
     return file_set(Folder(_needed(path)), split, wish)
 
 
@@ -110,6 +113,7 @@ def archive(
     path: str = "",
     size: Side = 0,
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
+    range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["folders", "csv", "none"] = "folders",
     holdout: Fraction = 0.05,
@@ -117,7 +121,7 @@ def archive(
     memory: Index = 1024,
 ) -> ImageSet:
     """The images in a zip file, read without unpacking it; knobs as for folder."""
-    wish = Wish(size, mode, fit, labels, holdout, skip_corrupt, memory)
+    wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory)
     return file_set(Archive(_needed(path)), split, wish)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.images import scales
 from ddpm_cli.settings.config import Config
 
 SIDE_LIMIT = 2**16  # pixels or channels: more than any network takes
@@ -48,6 +49,16 @@ def normalization(data: Mapping[str, Any]) -> tuple[Numbers, Numbers]:
     if not is_whole or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
         raise ValueError
     return mean, std
+
+
+def pixel_range(data: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The pixels of images that are -1 and 1, if they are said; those beyond bytes are grey."""
+    if data.get("range") is None:
+        return None
+    scale = scales.of(data["range"])
+    if scale is None or (scale.is_deep and data["shape"][0] != 1):
+        raise ValueError
+    return scale.low, scale.high
 
 
 def refuse_contradictions(config: Config, classes: Sequence[str] | None, shares: Numbers) -> None:

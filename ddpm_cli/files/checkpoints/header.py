@@ -15,6 +15,7 @@ from ddpm_cli import __version__
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import tensor_file, titles
 from ddpm_cli.files.checkpoints import entries
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import finite
 from ddpm_cli.files.titles import Titles
 from ddpm_cli.foreign import telling
@@ -39,6 +40,7 @@ class DataInfo(NamedTuple):
 
     mean, std: what normalized arrays, one number for each index of their first axis; None for
     images, whose values lie in [-1, 1]. titles: what is known of the columns of a table.
+    range: the pixels of images that are -1 and 1, None for bytes from 0 to 255.
     """
 
     shape: tuple[int, ...]
@@ -47,6 +49,12 @@ class DataInfo(NamedTuple):
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     titles: Titles | None = None
+    range: tuple[int, int] | None = None
+
+    @property
+    def scale(self) -> Scale:
+        """The pixels of images."""
+        return BYTES if self.range is None else Scale(*self.range)
 
     @property
     def is_image(self) -> bool:
@@ -89,10 +97,11 @@ class DataInfo(NamedTuple):
         return torch.where(torch.tensor(self.titles.whole), values.round(), values)
 
     def fields(self) -> dict[str, Any]:
-        """What JSON holds of it; of data that are no table as before there were titles."""
+        """What JSON holds of it; as before there were titles and ranges if there are none."""
         entries = self._asdict()
-        titles = entries.pop("titles")
-        return entries | ({"titles": titles._asdict()} if titles else {})
+        titles, pixels = entries.pop("titles"), entries.pop("range")
+        entries |= {"titles": titles._asdict()} if titles else {}
+        return entries | ({"range": list(pixels)} if pixels else {})
 
 
 class Header(NamedTuple):
@@ -240,6 +249,7 @@ def _data(data: dict[str, Any]) -> DataInfo:
         entries.frequencies(data),
         *entries.normalization(data),
         titles.of_json(data),
+        entries.pixel_range(data),
     )
 
 

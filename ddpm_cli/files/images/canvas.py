@@ -9,9 +9,11 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images import inputs, masks
+from ddpm_cli.files.images.decoding import OWN, Picture, Ranges
 from ddpm_cli.files.images.inputs import Fit, Input, Source
 from ddpm_cli.files.images.masks import Mask, Size
 from ddpm_cli.files.images.opening import PIXEL_LIMIT
+from ddpm_cli.files.images.pixels import DEEP
 
 NEARLY_ALL = 0.95  # of an image: a mask that makes more anew may be the wrong way round
 
@@ -22,7 +24,8 @@ NONE: Growth = (0, 0, 0, 0)
 class Canvas(NamedTuple):
     """How images and their masks are read for a model of `shape` [C,H,W].
 
-    growth: how much is put around each; panorama: the size to which each is brought.
+    growth: how much is put around each; panorama: the size to which each is brought; ranges: by
+    which scales pixels are read.
     """
 
     shape: tuple[int, ...]
@@ -31,17 +34,17 @@ class Canvas(NamedTuple):
     panorama: Size | None
     fit: Fit
     background: str
+    ranges: Ranges = OWN
 
     def read(self, source: Source) -> tuple[Input, Tensor]:
         """An image as the model sees it, and what of it is to be made anew, bool [1,H,W]."""
-        picture = inputs.decode(source)
-        size, growth = picture.size, self.growth
+        picture = inputs.decode(source, self.ranges, comes_back=True)
+        size, growth = picture.image.size, self.growth
         if self.panorama is not None:
             growth = _around(source.name, size, self.panorama)
         picture = _grown(source.name, picture, growth)
-        before = inputs.arranged(
-            source, picture, self._page(picture.size), self.fit, self.background
-        )
+        page = self._page(picture.image.size)
+        before = inputs.arranged(source, picture, page, self.fit, self.background)
         hole = masks.hole(self.mask, source, size, growth, before)
         if growth == NONE:
             _warn(source.name, masks.share(hole, before), self.mask)
@@ -81,16 +84,16 @@ def _around(name: str, size: Size, page: Size) -> Growth:
     return wide // 2, wide - wide // 2, high // 2, high - high // 2
 
 
-def _grown(name: str, picture: Image.Image, growth: Growth) -> Image.Image:
+def _grown(name: str, picture: Picture, growth: Growth) -> Picture:
     """The picture on its canvas, which is clear, or black if there is no alpha."""
-    left, right, up, down = growth
-    size = picture.width + left + right, picture.height + up + down
+    (left, right, up, down), (image, scale) = growth, picture
+    size = image.width + left + right, image.height + up + down
     if size[0] * size[1] > PIXEL_LIMIT:
         what = f"{name}: {size[0]}x{size[1]} pixels in all; the limit is {PIXEL_LIMIT}"
         raise Refusal(what, "ask for fewer")
-    page = Image.new(picture.mode, size)
-    page.paste(picture, (left, up))
-    return page
+    page = Image.new(image.mode, size, scale.low if image.mode == DEEP else 0)
+    page.paste(image, (left, up))
+    return picture._replace(image=page)
 
 
 def _warn(name: str, share: float, mask: Mask) -> None:

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.images import lossy, pixels
+from ddpm_cli.files.images import decoding, deep, lossy, pixels
+from ddpm_cli.files.images.decoding import OWN, Picture, Ranges
 from ddpm_cli.files.images.opening import SUFFIXES, is_image_name
-from ddpm_cli.files.images.pixels import Colour, Mode
+from ddpm_cli.files.images.pixels import DEEP, Colour, Mode
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import Record
 
 Fit = Literal["error", "pad", "crop", "resize"]
@@ -33,10 +35,11 @@ class Source(NamedTuple):
 class Input(NamedTuple):
     """An image as a model takes it, and what is needed to give it back as it came.
 
-    image: uint8 [C,H,W] in the model's shape. original: uint8 [c,h,w], the pixels of the file
-    in their own mode (c = 1 L, 2 LA, 3 RGB, 4 RGBA; see images.read_native), of their own size
-    or, after crop and resize, of the model's. size: width and height of the upright file.
-    record: what the file says of its own making.
+    image: uint8 [C,H,W] in the model's shape, or int32 of a file of 16 bits. original: of the
+    same type [c,h,w], the pixels of the file in their own mode (c = 1 L or I;16, 2 LA, 3 RGB, 4
+    RGBA; see pixels.decoded), of their own size or, after crop and resize, of the model's. size:
+    width and height of the upright file. background: as a pixel. record: what the file says of
+    its own making. scale: of the pixels.
     """
 
     name: str
@@ -47,6 +50,17 @@ class Input(NamedTuple):
     fit: Fit
     background: Colour
     record: Record
+    scale: Scale = BYTES
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether the file has 16 bits, which come back."""
+        return self.original.dtype != torch.uint8
+
+    @property
+    def values(self) -> Tensor:
+        """The image as float32 in [-1, 1]."""
+        return self.scale.values(self.image)
 
 
 def sources(paths: Sequence[str], *, repeated: bool = False) -> list[Source]:
@@ -84,22 +98,29 @@ def _listed(path: str) -> list[Source]:
 
 
 def read(
-    source: Source, shape: Sequence[int], fit: Fit = "error", background: str = "white"
+    source: Source,
+    shape: Sequence[int],
+    fit: Fit = "error",
+    background: str = "white",
+    ranges: Ranges = OWN,
+    *,
+    comes_back: bool = False,
 ) -> Input:
     """Read one image as a model of `shape` [C,H,W] takes it; any fault is a Refusal naming it.
 
     Grey models see the luma of colours, colour models grey in each channel, and nobody guesses
     whether light and dark are exchanged. Transparency shows the background unless C is 4. `pad`
     centres what is smaller on the background, `crop` scales to cover the model's size and keeps
-    the middle, `resize` stretches.
+    the middle, `resize` stretches. ranges, comes_back: see decoding.decode.
     """
-    return arranged(source, decode(source), shape, fit, background)
+    picture = decode(source, ranges, comes_back=comes_back)
+    return arranged(source, picture, shape, fit, background)
 
 
-def decode(source: Source) -> Image.Image:
-    """The pixels of a source as images.read_native gives them."""
+def decode(source: Source, ranges: Ranges = OWN, *, comes_back: bool = False) -> Picture:
+    """The pixels of a source as decoding.decode gives them."""
     stream = console.binary_input() if source.name == STDIN else source.name
-    return pixels.read_native(stream, name=shown(source))
+    return decoding.decode(stream, shown(source), ranges, comes_back=comes_back)
 
 
 def shown(source: Source) -> str:
@@ -109,25 +130,35 @@ def shown(source: Source) -> str:
 
 def arranged(
     source: Source,
-    picture: Image.Image,
+    picture: Picture,
     shape: Sequence[int],
     fit: Fit = "error",
     background: str = "white",
 ) -> Input:
     """The decoded picture of a source, or what was made of it, as `read` would give it."""
-    mode, page = mode_of(shape), (shape[2], shape[1])
-    behind, size = colour(background), picture.size
-    if mode == "L" and _has_colours(picture):
+    (image, scale), mode, page = picture, mode_of(shape), (shape[2], shape[1])
+    name, size = shown(source), image.size
+    if mode == "L" and _has_colours(image):
         what = "in colour, of which the model sees and makes grey alone"
-        console.warn(f"{shown(source)}: {what}; -m chooses a model in colour")
-    _refuse_size(shown(source), size, page, fit)
+        console.warn(f"{name}: {what}; -m chooses a model in colour")
+    _refuse_size(name, size, page, fit)
+    _refuse_opacity(name, picture, mode)
+    red, green, blue = scale.colour(colour(background))
+    behind = red, green, blue
     if fit == "crop" or fit == "resize":
-        picture = pixels.fitted(picture, page, fit)
-    seen = pixels.from_pillow(pixels.convert(picture, mode, behind))
-    around = pixels.from_pillow(Image.new("RGB", (1, 1), behind).convert(mode))
-    image, original = _padded(seen, page, around), pixels.from_pillow(picture)
-    record = pixels.carried(picture) or lossy.read_record(picture)
-    return Input(source.name, source.stem, image, original, size, fit, behind, record)
+        image = pixels.fitted(image, page, fit)
+    original = deep.within(pixels.from_pillow(image), scale)
+    seen = deep.seen(image, mode, scale, behind)
+    page_colour = Image.new("RGB", (1, 1), colour(background)).convert(mode)
+    around = scale.pixels(BYTES.values(pixels.from_pillow(page_colour))).to(seen.dtype)
+    planes, record = _padded(seen, page, around), pixels.carried(image) or lossy.read_record(image)
+    return Input(source.name, source.stem, planes, original, size, fit, behind, record, scale)
+
+
+def _refuse_opacity(name: str, picture: Picture, mode: Mode) -> None:
+    """Refuse 8 bits of another scale for a model that sees opacity, which is 0 to 255."""
+    if mode == "RGBA" and picture.image.mode != DEEP and picture.scale != BYTES:
+        raise Refusal(f"{name}: data.range {picture.scale}: not of a model with opacity")
 
 
 def mode_of(shape: Sequence[int]) -> Mode:
@@ -203,31 +234,37 @@ def opacity(before: Input) -> Tensor | None:
 
 
 def restore(before: Input, edited: Tensor) -> Tensor:
-    """An edited image uint8 [C,H,W] in the input's mode and, if it was padded, of its size.
+    """An edited image [C,H,W] in the input's mode and, if it was padded, of its size.
 
     Where `edited` equals the input as the model saw it, the file's own values come back: colours
-    that a grey model does not see, and transparency. See images.read_native for what mode that
-    is. After crop and resize the size is the model's.
+    that a grey model does not see, and transparency. See pixels.decoded for what mode that is.
+    After crop and resize the size is the model's.
     """
     return paste(before, edited, (edited.cpu() != before.image).any(0, keepdim=True))
 
 
 def paste(before: Input, edited: Tensor, hole: Tensor) -> Tensor:
     """Like restore, with what is new given by `hole`, bool [1,H,W]: all else is the file's."""
-    if edited.shape != before.image.shape or edited.dtype != torch.uint8:
+    if edited.shape != before.image.shape or edited.dtype != before.image.dtype:
         raise ValueError(f"{edited.dtype} {tuple(edited.shape)} for {tuple(before.image.shape)}")
     count, height, width = before.original.shape
     rows, columns = _offset((width, height), (edited.shape[2], edited.shape[1]))
-    new = pixels.to_pillow(edited[:, rows, columns])
-    native = pixels.from_pillow(pixels.convert(new, NATIVE[count], before.background))
-    return torch.where(hole[:, rows, columns].cpu(), native, before.original)
+    new = _native(before, edited[:, rows, columns], NATIVE[count])
+    return torch.where(hole[:, rows, columns].cpu(), new, before.original)
+
+
+def _native(before: Input, planes: Tensor, mode: str) -> Tensor:
+    """Pixels [C,h,w] of a model in a mode, of as many bits as the input."""
+    if before.is_deep:
+        return deep.grey(planes.cpu(), before.scale, before.background)
+    return pixels.from_pillow(pixels.convert(pixels.to_pillow(planes), mode, before.background))
 
 
 def grown(before: Input, edited: Tensor, *, colourful: bool = False) -> Tensor:
-    """A larger image uint8 [C,H,W] in the input's mode, without the padding that it was given.
+    """A larger image [C,H,W] in the input's mode, without the padding that it was given.
 
     What was transparent is opaque, on the background, unless C is 4. colourful: in colours, even
-    of a grey input.
+    of a grey input; then 8 bits are left of 16.
     """
     count, height, width = before.original.shape
     page = before.image.shape[-2:]
@@ -236,8 +273,10 @@ def grown(before: Input, edited: Tensor, *, colourful: bool = False) -> Tensor:
         slice(round(span.start * large / side), round(span.stop * large / side))
         for span, side, large in zip(spans, page, edited.shape[-2:], strict=True)
     )
+    planes = edited[:, rows, columns]
+    if before.is_deep and colourful:
+        return BYTES.pixels(before.scale.values(planes))[:3]
     mode = "RGB" if colourful or count > 2 else "L"
     if len(edited) == 4 and count in (2, 4):
         mode += "A"
-    new = pixels.to_pillow(edited[:, rows, columns])
-    return pixels.from_pillow(pixels.convert(new, mode, before.background))
+    return _native(before, planes, mode)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images import facts, pixels
 from ddpm_cli.files.images.opening import opened
 
 Keeps = Literal["auto", "black", "white", "clear", "opaque"]
@@ -71,12 +71,12 @@ def _decoded(path: Path) -> _Stored:
     with opened(path) as (image, _):
         is_lossy = image.format in LOSSY
     image = pixels.read_stored(path)
-    native = pixels.plain(image)
+    native = pixels.narrowed(pixels.plain(image))
     rgb = np.asarray(native.convert("RGB")).astype(np.int64)
     alpha = None
     if native.mode.endswith("A"):
         alpha = np.asarray(native.getchannel("A")).astype(np.int64)
-    if image.mode in pixels.SIXTEEN_BIT:
+    if image.mode in facts.SIXTEEN_BIT:
         grey = np.asarray(image).astype(np.int64).clip(0, 65535)
         return _Stored(path, grey, 65535, rgb, alpha, is_lossy)
     if native.mode.startswith("L"):

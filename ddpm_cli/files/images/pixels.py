@@ -14,15 +14,17 @@ from torch import Tensor
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import records
-from ddpm_cli.files.images import png
+from ddpm_cli.files.images import facts, png
+from ddpm_cli.files.images.facts import SIXTEEN_BIT, Facts
 from ddpm_cli.files.images.opening import AS_ARRAY, BYTE_LIMIT, Readable, opened
+from ddpm_cli.files.images.scales import BYTES, LARGEST, WIDE, Scale
 from ddpm_cli.files.records import METADATA_KEY
 
 Mode = Literal["L", "RGB", "RGBA"]
 Colour = tuple[int, int, int]
 
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+DEEP = "I;16"  # grey of 16 bits
 WHITE = (255, 255, 255)
 ORIENTATION = 0x0112  # the EXIF tag
 UPRIGHT = {
@@ -38,21 +40,23 @@ UPRIGHT = {
 
 def to_uint8(x: Tensor) -> Tensor:
     """Turn floats in [-1, 1] into bytes: round((x + 1) * 127.5), clamped."""
-    return ((x.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return BYTES.pixels(x)
 
 
 def from_uint8(image: Tensor) -> Tensor:
     """Turn bytes into float32 in [-1, 1], the inverse of to_uint8."""
-    return image.float() / 127.5 - 1
+    return BYTES.values(image)
 
 
-def sheet(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor:
-    """Lay out uint8 images [B,C,H,W] row by row on one white image [C,H',W']."""
+def sheet(
+    images: Tensor, columns: int | None = None, padding: int = 2, white: int = 255
+) -> Tensor:
+    """Lay out pixels [B,C,H,W] row by row on one white image [C,H',W']."""
     count, channels, height, width = images.shape
     columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)
     size = (rows * (height + padding) + padding, columns * (width + padding) + padding)
-    page = torch.full((channels, *size), 255, dtype=torch.uint8)
+    page = torch.full((channels, *size), white, dtype=images.dtype)
     for number, image in enumerate(images):
         row, column = divmod(number, columns)
         top, left = padding + row * (height + padding), padding + column * (width + padding)
@@ -61,15 +65,22 @@ def sheet(images: Tensor, columns: int | None = None, padding: int = 2) -> Tenso
 
 
 def to_pillow(image: Tensor) -> Image.Image:
-    """Turn uint8 [C,H,W] into a Pillow image: 1 to 4 channels are L, LA, RGB and RGBA."""
+    """Turn uint8 [C,H,W] into a Pillow image: 1 to 4 channels are L, LA, RGB and RGBA.
+
+    One channel of int32 becomes I;16.
+    """
     pixels = image.detach().cpu().permute(1, 2, 0).contiguous().numpy()
+    if pixels.dtype == np.int32 and pixels.shape[2] == 1:
+        return Image.fromarray(pixels[:, :, 0].astype(np.uint16))
     if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 2, 3, 4):
         raise ValueError(f"no PNG for {pixels.dtype} with {pixels.shape[2]} channels")
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
 def encode_png(image: Tensor, metadata: Mapping[str, Any] | None = None) -> bytes:
-    """Encode uint8 [C,H,W] as PNG bytes that depend on pixels and metadata only.
+    """Encode pixels [C,H,W] as PNG bytes that depend on them and on metadata only.
+
+    int32, of one channel, makes a PNG of 16 bits.
 
     The metadata is one text chunk, `ddpm`, holding a JSON object with sorted keys.
     """
@@ -104,15 +115,17 @@ def carried(image: Image.Image) -> dict[str, Any]:
 def open_image(source: Readable, mode: Mode = "RGB", *, name: str = "") -> Tensor:
     """Decode the (first) image of a file to uint8 [C,H,W]; any fault is a Refusal naming it.
 
-    EXIF rotation is applied, 16-bit grey is scaled by 1/257, and transparency shows white
+    EXIF rotation is applied, 16-bit grey is scaled to 8 bits, and transparency shows white
     unless mode is RGBA. `name` is what messages call a stream.
     """
     return from_pillow(read_pillow(source, mode, name=name))
 
 
 def from_pillow(image: Image.Image) -> Tensor:
-    """Turn an L, LA, RGB or RGBA image into uint8 [C,H,W]."""
+    """Turn an L, LA, RGB or RGBA image into uint8 [C,H,W], an I;16 image into int32 [1,H,W]."""
     pixels = np.array(image)
+    if pixels.dtype != np.uint8:
+        pixels = pixels.astype(np.int32)
     return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1)))
 
 
@@ -123,22 +136,34 @@ def read_pillow(
 
     A JPEG may be decoded at 1/2, 1/4 or 1/8 as long as both sides keep `enough` pixels.
     """
-    return convert(read_native(source, name=name, enough=enough), mode)
+    image, known = decoded(source, name=name, enough=enough)
+    return convert(narrowed(image, known.scale), mode)
 
 
 def read_native(source: Readable, *, name: str = "", enough: int = 0) -> Image.Image:
-    """Decode upright to what loses least of L, LA, RGB and RGBA.
+    """Decode upright to what loses least of L, LA, RGB, RGBA and I;16; see `decoded`."""
+    return decoded(source, name=name, enough=enough)[0]
 
-    One bit becomes L, 16 bits become 8, palettes and CMYK become RGB; a transparent colour or
-    palette entry becomes alpha.
+
+def decoded(source: Readable, *, name: str = "", enough: int = 0) -> tuple[Image.Image, Facts]:
+    """Decode upright to what loses least of L, LA, RGB, RGBA and I;16, and tell what it was.
+
+    One bit becomes L, palettes and CMYK become RGB; a transparent colour or palette entry becomes
+    alpha. 16 bits stay as they are if they are grey without a transparent value; else 8 are left.
     """
-    return plain(read_stored(source, name=name, enough=enough))
+    image, known = _stored(source, name, enough)
+    return plain(image), known
 
 
 def read_stored(source: Readable, *, name: str = "", enough: int = 0) -> Image.Image:
     """Decode upright as it is stored, in whichever of the modes that are read."""
+    return _stored(source, name, enough)[0]
+
+
+def _stored(source: Readable, name: str, enough: int) -> tuple[Image.Image, Facts]:
     with opened(source, name) as (image, name):
         _accept_mode(image, name)
+        known = facts.of(image)
         stream: BinaryIO | None = getattr(image, "fp", None)
         if image.format == "PNG" and stream is not None:
             png.verify(stream, BYTE_LIMIT)
@@ -147,10 +172,10 @@ def read_stored(source: Readable, *, name: str = "", enough: int = 0) -> Image.I
         image.load()
         turn = UPRIGHT.get(_orientation(image))
         if turn is None:
-            return image.copy()
+            return image.copy(), known
         turned = image.transpose(turn)
         turned.info |= image.info
-        return turned
+        return turned, known
 
 
 def convert(image: Image.Image, mode: str, background: Colour = WHITE) -> Image.Image:
@@ -170,6 +195,10 @@ def fitted(
     """Bring an image to a size: `crop` scales and keeps the middle, `resize` stretches."""
     if image.size == size:
         return image
+    if image.mode == DEEP:  # Pillow resizes it, but rounds some of its filters to 8 bits
+        wide = fitted(Image.fromarray(np.asarray(image).astype(np.float32)), size, fit)
+        grey = np.asarray(wide).round().clip(0, LARGEST).astype(np.uint16)
+        return _with_info(Image.fromarray(grey), image)
     if fit == "crop":
         return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
     return image.resize(size, Image.Resampling.LANCZOS)
@@ -177,6 +206,12 @@ def fitted(
 
 def measure(source: Readable, *, name: str = "") -> tuple[int, int, str]:
     """Read width, height (as displayed) and Pillow mode from the header, without decoding."""
+    size, known = inspected(source, name=name)
+    return *size, known.mode
+
+
+def inspected(source: Readable, *, name: str = "") -> tuple[tuple[int, int], Facts]:
+    """Read the size (as displayed) and the facts of an image from its header."""
     with opened(source, name) as (image, name):
         _accept_mode(image, name)
         width, height = image.size
@@ -184,7 +219,7 @@ def measure(source: Readable, *, name: str = "") -> tuple[int, int, str]:
         known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
         if known and _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
-        return width, height, image.mode
+        return (width, height), facts.of(image)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -203,20 +238,30 @@ def _accept_mode(image: Image.Image, name: str) -> None:
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """Bring any kind of pixels to L, LA, RGB or RGBA."""
+    """Bring any kind of pixels to L, LA, RGB, RGBA or I;16."""
     if image.mode in SIXTEEN_BIT:
-        image = _narrow(image)
+        wide = np.asarray(image).astype(np.uint32).clip(0, LARGEST).astype(np.uint16)
+        clear = image.info.get("transparency")
+        image = _with_info(Image.fromarray(wide), image)
+        if not isinstance(clear, int):
+            return image
+        image = narrowed(image)
+        image.putalpha(Image.fromarray(np.where(wide == clear, 0, 255).astype(np.uint8)))
+        return image
     mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
     if not image.has_transparency_data:
         return image.convert(mode)
     return image.convert("RGBA").convert(f"{mode}A")
 
 
-def _narrow(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits, which convert() clips instead; keep its transparent value."""
-    wide = np.asarray(image).astype(np.uint32).clip(0, 65535)
-    grey = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        grey.putalpha(Image.fromarray(np.where(wide == clear, 0, 255).astype(np.uint8)))
-    return grey
+def narrowed(image: Image.Image, scale: Scale = WIDE) -> Image.Image:
+    """Scale 16-bit grey to 8 bits, which convert() clips instead; all else stays as it is."""
+    if image.mode != DEEP:
+        return image
+    return _with_info(to_pillow(BYTES.pixels(scale.values(from_pillow(image)))), image)
+
+
+def _with_info(image: Image.Image, source: Image.Image) -> Image.Image:
+    """An image with what the file that it was made of said beside the pixels."""
+    image.info = {key: source.info[key] for key in source.info if key != "transparency"}
+    return image

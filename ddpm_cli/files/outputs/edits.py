@@ -10,6 +10,7 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.inputs import STDIN, Source
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import encoding, targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Record, compact
@@ -42,17 +43,19 @@ class Results:
         every = [path for seeds in self._places.values() for path in seeds.values() if path]
         return list(dict.fromkeys(every))
 
-    def add(self, name: str, seed: int, image: Tensor, record: Record) -> list[Path]:
-        """Take a result uint8 [C,H,W], C = 1 to 4, of an input; return files written."""
+    def add(
+        self, name: str, seed: int, image: Tensor, record: Record, scale: Scale = BYTES
+    ) -> list[Path]:
+        """Take a result of an input, pixels [C,H,W] of a scale; return files written."""
         path, held = self._places[name][seed], self._held[name]
         held[seed] = image
         together = self.missing(name) if self._is_sheet[name] else [seed]
         if len(held) < len(together):
             return []
         images = torch.stack([held.pop(number) for number in together])
-        picture = pixels.sheet(images) if len(images) > 1 else image
+        picture = pixels.sheet(images, white=scale.high) if len(images) > 1 else image
         about = {"inputs": [name], **record, "seeds": compact(together)}
-        data = encoding.encode(picture, path, about)
+        data = encoding.encode(picture, path, about, scale)
         if path is None:
             console.binary(data)
             return []

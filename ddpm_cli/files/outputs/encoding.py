@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.files.images import lossy, pixels
+from ddpm_cli.files.images import lossy, pixels, scales
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import Record
 
 SUFFIXES = (".png", *lossy.FORMATS)
@@ -25,9 +27,13 @@ def announce(path: Path) -> None:
         console.say(f"{path}: {words}{clear}")
 
 
-def encode(image: Tensor, path: Path | None, record: Record) -> bytes:
-    """A picture uint8 [C,H,W] with its record, as the name of its file asks; PNG for stdout."""
-    suffix = "" if path is None else path.suffix
+def encode(image: Tensor, path: Path | None, record: Record, scale: Scale = BYTES) -> bytes:
+    """A picture, pixels [C,H,W] of a scale, as the name of its file asks; PNG for stdout."""
+    suffix, is_deep = "" if path is None else path.suffix, image.dtype != torch.uint8
     if suffix.lower() in lossy.FORMATS:
+        if is_deep:
+            kind = lossy.FORMATS[suffix.lower()]
+            console.warn(f"{path}: {kind} has 8 bits; .png keeps 16")
+            image = BYTES.pixels(scale.values(image))
         return lossy.encode(image, suffix, {**record, "quality": lossy.QUALITY})
-    return pixels.encode_png(image, record)
+    return pixels.encode_png(image, {**record, **scales.recorded(scale, is_deep)})

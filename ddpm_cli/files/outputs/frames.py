@@ -13,6 +13,7 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.opening import PIXEL_LIMIT
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import encoding, targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Record
@@ -51,23 +52,31 @@ class Frames(NamedTuple):
         """Whether each frame gets a file of its own."""
         return self.place != STDOUT and _is_folder(self.place)
 
-    def write(self, frames: Tensor, record: Record) -> list[Path]:
-        """Write frames uint8 [N,C,H,W]; return the files written."""
+    def write(self, values: Tensor, record: Record, scale: Scale = BYTES) -> list[Path]:
+        """Write images [N,C,H,W] in [-1, 1] as pixels of a scale; return the files written.
+
+        A film has 8 bits.
+        """
+        frames = scale.pixels(values)
         if self.is_folder:
-            return [p for n, frame in enumerate(frames) for p in self._one(n, frame, record)]
+            return [
+                p for n, frame in enumerate(frames) for p in self._one(n, frame, record, scale)
+            ]
         path = Path(self.place)
         if path.suffix == ".gif":
-            data = encode_gif(list(frames), record, speed=self.speed)
+            data = encode_gif(list(pixels.to_uint8(values)), record, speed=self.speed)
         else:
-            data = encoding.encode(pixels.sheet(frames, columns=len(frames)), path, record)
+            strip = pixels.sheet(frames, columns=len(frames), white=scale.high)
+            data = encoding.encode(strip, path, record, scale)
         if self.place == STDOUT:
             console.binary(data)
             return []
         return targets.put(path, data, Existing(self.force))
 
-    def _one(self, number: int, frame: Tensor, record: Record) -> list[Path]:
-        data = pixels.encode_png(frame, {**record, "frame": number})
-        return targets.put(named(self.place, number), data, Existing(self.force))
+    def _one(self, number: int, frame: Tensor, record: Record, scale: Scale) -> list[Path]:
+        path = named(self.place, number)
+        data = encoding.encode(frame, path, {**record, "frame": number}, scale)
+        return targets.put(path, data, Existing(self.force))
 
 
 def open_frames(

@@ -18,7 +18,8 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images import scales
+from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import METADATA_KEY, Names, Record, compact
@@ -29,7 +30,7 @@ BLOCK = 2**20  # bytes of a piece of CSV
 
 
 class Rows:
-    """One file of all samples; images are bytes in .npy and .npz, all else is float32.
+    """One file of all samples; images are pixels in .npy and .npz, all else is float32.
 
     .npz and .safetensors hold seeds, classes and provenance as well; .csv names its columns, as
     the table that was learned did (`titles`). Without a path, CSV goes to stdout.
@@ -42,14 +43,18 @@ class Rows:
         shape: tuple[int, ...],
         existing: Existing,
         *,
-        are_images: bool = False,
+        scale: Scale | None = None,
         titles: Titles | None = None,
     ) -> None:
+        """Take the file, how many samples of which shape, and of images the scale of pixels."""
         self._path, self._shape, self._existing = path, (count, *shape), existing
         self._titles = titles or Titles(None, ())
         self._suffix = path.suffix if path else ".csv"
-        self._as_bytes = are_images and self._suffix in (".npy", ".npz")
-        self._name = "images" if are_images else "samples"
+        self._scale = scale if self._suffix in (".npy", ".npz") else None
+        self._dtype = "<f4"
+        if self._scale is not None:
+            self._dtype = "<u2" if self._scale.is_deep else "|u1"
+        self._name = "samples" if scale is None else "images"
         self._seeds, self._classes = list[int](), list[str]()
         self._record: Record = {}
 
@@ -70,7 +75,7 @@ class Rows:
     @property
     def size(self) -> int:
         """The bytes of disk that the samples take, which wait in a file beside their own."""
-        return 2 * math.prod(self._shape) * (1 if self._as_bytes else 4)
+        return 2 * math.prod(self._shape) * np.dtype(self._dtype).itemsize
 
     def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
         """All of them, as the file is made in one go; none if it may be left out and is there."""
@@ -81,8 +86,8 @@ class Rows:
         self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
     ) -> list[Path]:
         """Append the values."""
-        numbers = pixels.to_uint8(values) if self._as_bytes else values.float()
-        self._values.write(numbers.contiguous().numpy().data)
+        numbers = values.float() if self._scale is None else self._scale.pixels(values)
+        self._values.write(numbers.contiguous().numpy().astype(self._dtype, copy=False).data)
         self._seeds += seeds
         self._classes += classes or ()
         self._record = record
@@ -103,14 +108,15 @@ class Rows:
     def _npy(self, file: Any) -> None:
         """An array file without provenance."""
         self._values.seek(0)
-        dtype = "|u1" if self._as_bytes else "<f4"
-        header = {"descr": dtype, "fortran_order": False, "shape": self._shape}
+        header = {"descr": self._dtype, "fortran_order": False, "shape": self._shape}
         npy.write_array_header_2_0(file, header)
         shutil.copyfileobj(self._values, file)
 
     def _npz(self, file: Any) -> None:
         """Several array files in an archive; the provenance is a string in JSON."""
         about = {**self._record, "seeds": compact(self._seeds)}
+        if self._scale is not None:
+            about |= scales.recorded(self._scale, self._scale.is_deep)
         with zipfile.ZipFile(file, "w") as archive:
             with archive.open(entry(f"{self._name}.npy"), "w", force_zip64=True) as member:
                 self._npy(member)

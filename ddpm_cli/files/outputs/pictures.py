@@ -10,6 +10,7 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import encoding, plots, targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Names, Record, compact
@@ -20,8 +21,8 @@ FIELDS = ("seed", "class")
 class Files:
     """One file a seed; names are claimed when they are written, never replaced unasked."""
 
-    def __init__(self, template: str, existing: Existing) -> None:
-        self._template, self._existing = template, existing
+    def __init__(self, template: str, existing: Existing, scale: Scale) -> None:
+        self._template, self._existing, self._scale = template, existing, scale
 
     def __enter__(self) -> "Files":
         folder = Path(self._template).parent
@@ -54,11 +55,11 @@ class Files:
     ) -> list[Path]:
         """Write each image under its own name."""
         written = []
-        for row, (seed, image) in enumerate(zip(seeds, pixels.to_uint8(values), strict=True)):
+        for row, (seed, image) in enumerate(zip(seeds, self._scale.pixels(values), strict=True)):
             label = classes[row] if classes else "none"
             path = self._path(seed, label)
             about = {**record, "seeds": compact([seed]), "classes": [label] if classes else None}
-            data = encoding.encode(image, path, about)
+            data = encoding.encode(image, path, about, self._scale)
             written += targets.put(path, data, self._existing)
         return written
 
@@ -75,20 +76,24 @@ class Drawing(NamedTuple):
     """How samples become one picture.
 
     hold: what is kept of a batch until all are there; draw: all that was kept and their classes
-    -> uint8 [C, H, W]; names_classes: whether the record lists them.
+    -> pixels [C, H, W]; names_classes: whether the record lists them; scale: of the pixels.
     """
 
     hold: Callable[[Tensor], Tensor]
     draw: Callable[[Tensor, Sequence[str]], Tensor]
     names_classes: bool
+    scale: Scale = BYTES
 
 
-def _sheet(images: Tensor, classes: Sequence[str]) -> Tensor:
-    """The one image, or all on a sheet."""
-    return images[0] if len(images) == 1 else pixels.sheet(images)
+def sheet(scale: Scale) -> Drawing:
+    """The one image, or all on a sheet, in pixels of a scale."""
+
+    def draw(images: Tensor, classes: Sequence[str]) -> Tensor:
+        return images[0] if len(images) == 1 else pixels.sheet(images, white=scale.high)
+
+    return Drawing(scale.pixels, draw, names_classes=True, scale=scale)
 
 
-SHEET = Drawing(pixels.to_uint8, _sheet, names_classes=True)
 PLOT = Drawing(lambda points: points, plots.cloud, names_classes=False)
 
 
@@ -132,7 +137,7 @@ class Picture:
         about = {**self._record, "seeds": compact(self._seeds)}
         if self._drawing.names_classes:
             about["classes"] = self._classes or None
-        data = encoding.encode(picture, self._path, about)
+        data = encoding.encode(picture, self._path, about, self._drawing.scale)
         if self._path is None:
             console.binary(data)
             return []

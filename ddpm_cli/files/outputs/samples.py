@@ -9,9 +9,10 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import encoding, numbers, plots
 from ddpm_cli.files.outputs.numbers import Rows
-from ddpm_cli.files.outputs.pictures import FIELDS, PLOT, SHEET, Files, Picture
+from ddpm_cli.files.outputs.pictures import FIELDS, PLOT, Files, Picture, sheet
 from ddpm_cli.files.outputs.targets import (
     LEAST,
     SHEET_LIMIT,
@@ -67,13 +68,14 @@ def open_output(
     ranks: int = 1,
     is_image: bool = True,
     titles: Titles | None = None,
+    scale: Scale = BYTES,
 ) -> Output:
     """The output that `place` asks for, checked before any work is done.
 
     "-", x.png (a sheet if there are several; as .jpg and .webp, too), a file of numbers, a
     folder, or a name with {seed}. Several processes (`ranks`) need one that has a file for each
     image. What is no image has no folder, its .png is a plot, and "-" gives CSV, its columns
-    named by `titles`.
+    named by `titles`. scale: of the pixels of images.
     """
     path, names = Path(place), fields(place, FIELDS)
     if names == {"class"}:
@@ -85,7 +87,7 @@ def open_output(
             raise ConfigError(f"-o {place}: {one}")
         template = place if "seed" in names else str(path / "{seed}.png")
         _refuse_template(template, count)
-        return Files(template, Existing(force, skip_existing))
+        return Files(template, Existing(force, skip_existing), scale)
     if ranks > 1:
         fix = "give a folder or a name with {seed}"
         raise ConfigError(f"-o {place}: {ranks} processes cannot write one file; {fix}")
@@ -94,7 +96,7 @@ def open_output(
             refuse_existing(path, force)
         existing = Existing(force, skip_existing)
         if is_image:
-            return _images(path, count, shape, existing)
+            return _images(path, count, shape, existing, scale)
         return _arrays(path, count, shape, existing, titles)
     if skip_existing:
         raise ConfigError("--skip-existing: only for files; leave it out with -o -")
@@ -102,7 +104,7 @@ def open_output(
         return Rows(None, count, shape, Existing(), titles=titles)
     console.refuse_binary_terminal()
     refuse_sheet(count, "give -o a folder or an .npz file")
-    return Picture(None, SHEET, Existing())
+    return Picture(None, sheet(scale), Existing())
 
 
 def _refuse_template(template: str, count: int) -> None:
@@ -115,17 +117,19 @@ def _refuse_template(template: str, count: int) -> None:
     refuse_unwritable(fixed[0], count * LEAST)
 
 
-def _images(path: Path, count: int, shape: tuple[int, ...], existing: Existing) -> Output:
+def _images(
+    path: Path, count: int, shape: tuple[int, ...], existing: Existing, scale: Scale
+) -> Output:
     """All images as a sheet, or as numbers."""
     _refuse_suffix(path, endings(shape, is_image=True), " or a folder")
     if not encoding.is_picture(path):
-        rows = Rows(path, count, shape, existing, are_images=True)
+        rows = Rows(path, count, shape, existing, scale=scale)
         refuse_too_large(path, rows.size)
         return rows
     refuse_too_large(path, LEAST * (count > SHEET_LIMIT) * count)
     refuse_sheet(count, "give -o a folder or an .npz file")
     encoding.announce(path)
-    return Picture(path, SHEET, existing)
+    return Picture(path, sheet(scale), existing)
 
 
 def _arrays(

@@ -41,7 +41,8 @@ class Context(NamedTuple):
     """What guides are made for: a model's walk, and all that flags say beside its settings.
 
     numbers: seeds -> the classes that a classifier shall see.  download: whether weights may be
-    fetched.  code: the functions of --scorer and --classifier, by these names.
+    fetched.  code: the functions of --scorer and --classifier, by these names.  range: the pixels
+    of files that are black and white, if it was said.
     """
 
     config: Config
@@ -51,6 +52,7 @@ class Context(NamedTuple):
     numbers: Numbers
     download: bool = False
     code: Mapping[str, Function] = {}
+    range: tuple[int, int] | None = None
 
     def targets(self, seeds: Sequence[int]) -> Tensor:
         """The numbers of the classes that a classifier shall see, int64 [B]."""

@@ -86,7 +86,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "png-P": (saved(palette(False), "PNG"), "RGB"),
     "png-P-clear": (saved(palette(True), "PNG"), "RGBA"),
     "png-L-clear": (saved(plain("L"), "PNG", transparency=7), "LA"),
-    "png-16": (saved(wide(), "PNG"), "L"),
+    "png-16": (saved(wide(), "PNG"), "I;16"),
     "png-16-clear": (wide_clear(), "LA"),
     "png-16-RGB": (wide_rgb(), "RGB"),
     "png-interlaced": (interlaced_grey(noise("L")[0].tolist()), "L"),
@@ -102,7 +102,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "tiff-RGBA": (saved(plain("RGBA"), "TIFF"), "RGBA"),
     "tiff-CMYK": (saved(plain("RGB").convert("CMYK"), "TIFF"), "RGB"),
     "tiff-P": (saved(palette(False), "TIFF"), "RGB"),
-    "tiff-16": (saved(wide(), "TIFF"), "L"),
+    "tiff-16": (saved(wide(), "TIFF"), "I;16"),
     "gif-P": (saved(palette(False), "GIF"), "RGB"),
     "gif-clear": (saved(palette(False), "GIF", transparency=1), "RGBA"),
     "gif-film": (film(), "RGB"),
@@ -152,14 +152,17 @@ class TestEveryFile:
         data, mode = FILES[what]
         found = inputs.read(stored(tmp_path, data), shape, background="#204080")
         assert found.image.shape == shape
-        assert found.image.dtype == found.original.dtype == torch.uint8
-        assert found.original.shape == (CHANNELS[mode], HEIGHT, WIDTH)
-        seen = composited(found.original, (0x20, 0x40, 0x80))
+        assert found.image.dtype == found.original.dtype
+        assert found.is_deep == (mode == "I;16")
+        assert found.original.shape == (CHANNELS.get(mode, 1), HEIGHT, WIDTH)
+        unit = 257 if found.is_deep else 1
+        original = found.original.double() / unit
+        seen = composited(original, (0x20, 0x40, 0x80))
         if shape[0] == 1:
             seen = luma(seen)
         if shape[0] == 4:
-            seen = torch.cat([colours(found.original), opacity(found.original)])
-        assert (found.image.double() - seen).abs().max() <= 1
+            seen = torch.cat([colours(original), opacity(original)])
+        assert (found.image.double() - unit * seen).abs().max() <= 1
 
     def test_it_comes_back_bit_by_bit(
         self, what: str, shape: tuple[int, ...], tmp_path: Path
@@ -175,7 +178,7 @@ class TestEveryFile:
     ) -> None:
         found = inputs.read(stored(tmp_path, FILES[what][0]), shape)
         made = found.image.clone()
-        made[:3, 2:5, 3:9] = 255 - made[:3, 2:5, 3:9]
+        made[:3, 2:5, 3:9] = found.scale.high - made[:3, 2:5, 3:9]
         hole = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
         hole[:, 2:5, 3:9] = True
         for new in (inputs.restore(found, made), inputs.paste(found, made, hole)):
@@ -199,11 +202,27 @@ class TestLossless:
         source = stored(tmp_path, saved(images.to_pillow(pixels), kind, **options))
         assert inputs.read(source, (3, HEIGHT, WIDTH)).original.equal(pixels)
 
-    def test_16_bits_are_scaled(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+    def test_16_bits_are_kept(self, kind: str, tmp_path: Path) -> None:
         values = RANDOM.integers(0, 65536, (HEIGHT, WIDTH)).astype(np.uint16)
-        source = stored(tmp_path, saved(Image.fromarray(values), "PNG"))
+        source = stored(tmp_path, saved(Image.fromarray(values), kind))
         found = inputs.read(source, (1, HEIGHT, WIDTH))
-        assert np.abs(found.image[0].numpy() - values / 257).max() <= 0.5
+        assert found.image[0].tolist() == found.original[0].tolist() == values.tolist()
+        assert np.abs(found.values[0].numpy() - (values / 32767.5 - 1)).max() < 1e-6
+
+    @pytest.mark.parametrize("fit", ["crop", "resize", "pad"])
+    @pytest.mark.parametrize("shape", [(1, 16, 20), (3, 16, 20)])
+    def test_16_bits_are_fitted_as_8_are(
+        self, fit: inputs.Fit, shape: tuple[int, ...], tmp_path: Path
+    ) -> None:
+        smooth = Image.linear_gradient("L").resize((WIDTH, HEIGHT))
+        grey = images.from_pillow(smooth)
+        wide = inputs.read(
+            stored(tmp_path, images.encode_png(grey.int() * 257)), shape, fit, "#204080"
+        )
+        narrow = read(tmp_path, grey, shape, fit, "#204080")
+        assert (wide.image / 257 - narrow.image).abs().max() <= 1
+        assert wide.image.shape == narrow.image.shape
 
     def test_one_bit_is_black_and_white(self, tmp_path: Path) -> None:
         values = RANDOM.integers(0, 2, (HEIGHT, WIDTH)).astype(bool)
