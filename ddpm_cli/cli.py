@@ -22,6 +22,7 @@ from ddpm_cli.commands import (
     upscale,
 )
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
+from ddpm_cli.options.repeats import Verbs
 from ddpm_cli.settings import peers
 
 _PROBLEM_LIMIT = 6  # problems shown at once
@@ -47,6 +48,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 some inputs fail
 
 
 @click.group(
+    cls=Verbs,
     epilog=_EPILOG,
     invoke_without_command=True,
     context_settings={"max_content_width": 99},

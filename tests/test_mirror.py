@@ -24,7 +24,7 @@ ELSEWHERE = {
     "commands/test_refusals.py": (
         "data/no_classes data/no_images files/images/tiff foreign/kinds foreign/signs"
     ),
-    "commands/test_selftest.py": "evaluation/oracles hardware",
+    "commands/test_selftest.py": "evaluation/oracles",
     "commands/test_upscale.py": "pipelines/restorer",
     "data/sets/test_arrays.py": "pipelines/train_checks",
     "data/sets/test_toys.py": "networks/perceptrons",

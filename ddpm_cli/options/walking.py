@@ -76,6 +76,8 @@ def label(command: _Command) -> _Command:
         "--class",
         "label",
         metavar="NAME",
+        multiple=True,
+        callback=lambda ctx, param, names: ",".join(names) if names else None,
         help="Class name or number, several as 0-4,8 or all, which take turns, or none.",
     )(command)
 

