@@ -24,7 +24,7 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.records import Record
-from ddpm_cli.models import build, classes, cost, model, walks
+from ddpm_cli.models import build, classes, cost, memory, model, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import opening
@@ -193,7 +193,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
     use, size = request.use, request.use.size
     failures, parts, names = Failures(len(sources)), list[Tensor](), list[str]()
     found = list[Scale]()
-    encode, rows = _way(request, work), _rows(request, work, sources, failures)
+    encode, rows = _way(request, work, len(sources)), _rows(request, work, sources, failures)
     with console.progress(len(sources), "images") as bar:
         while batch := list(islice(rows, size)):
             images = [image for _, image in batch]
@@ -231,12 +231,15 @@ def _rows(
     return failures.passing(read, enumerate(sources))
 
 
-def _way(request: Encode, work: Work) -> Callable[[list[Input], list[int]], Encoded | None]:
+def _way(
+    request: Encode, work: Work, count: int
+) -> Callable[[list[Input], list[int]], Encoded | None]:
     """What turns images and seeds of a batch into latents; None if the process should stop."""
     if work.sigma is not None:
         return partial(forward, sigma=work.sigma, schedule=work.schedule)
     place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
+    memory.refuse_large(coder.model, min(request.use.size, count))
 
     def walk(images: list[Input], seeds: list[int]) -> Encoded | None:
         numbers = classes.numbers(work.label, seeds, config, coder.model.info)

@@ -21,7 +21,7 @@ from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs.edits import Results, open_results
-from ddpm_cli.models import build, classes, cost, model, walks
+from ddpm_cli.models import build, classes, cost, memory, model, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import opening, windows
@@ -139,9 +139,11 @@ def run(request: Inpaint, opened: Opened) -> None:
     if request.use.dry_run:
         opening.shown(work.opened.config)
         return
+    filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.label)
+    memory.refuse_large(filler.model, min(request.use.size, len(sources) * len(seeds)))
     existing = {"force": request.use.force, "skip_existing": request.skip_existing}
     target = open_results(request.output, sources, seeds, default="inpainted", **existing)
-    _inpaint(work, sources, target)
+    _inpaint(work, filler, sources, target)
 
 
 def _planned(request: Inpaint, opened: Opened) -> Work:
@@ -182,11 +184,9 @@ def _canvas(request: Inpaint, info: DataInfo) -> Canvas:
     )
 
 
-def _inpaint(work: Work, sources: Sequence[Source], target: Results) -> None:
+def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Results) -> None:
     """Fill the holes of a batch of proposals after the other, and write each."""
-    place, _, config = work.opened
-    use, filler = work.request.use, Filler.of(model.opened(place, config), work.label)
-    size = use.size
+    use, size = work.request.use, work.request.use.size
     record = filler.model.record("inpaint", size, label=work.label, words=use.words)
     failures, shares = Failures(len(sources)), list[float]()
     jobs = _jobs(work, sources, target, failures, shares)

@@ -15,7 +15,7 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES
 from ddpm_cli.files.outputs.edits import Results, open_results
 from ddpm_cli.files.records import Record
-from ddpm_cli.models import build, classes, cost
+from ddpm_cli.models import build, classes, cost, memory
 from ddpm_cli.pipelines import opening, restorer
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
@@ -92,8 +92,11 @@ def run(request: Upscale, opened: Opened) -> None:
 
 
 def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
-    """Check the places of the results, then load the model."""
-    use, config = request.use, opened.config
+    """Load the model and check the places of the results."""
+    use, config, size = request.use, opened.config, request.use.size
+    compute = hardware.compute(**config["compute"])
+    restore = restorer.opened(opened, compute, exact=request.is_consistent)
+    memory.refuse_large(restore.model, min(size, wanted.total))
     results = open_results(
         request.output,
         wanted.named,
@@ -102,9 +105,6 @@ def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
         force=use.force,
         skip_existing=request.skip_existing,
     )
-    compute = hardware.compute(**config["compute"])
-    restore = restorer.opened(opened, compute, exact=request.is_consistent)
-    size = use.size
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
     record["settings"]["operator"] = config["operator"]
     return Job(request, opened, restore, wanted, results, record)
