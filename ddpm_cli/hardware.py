@@ -2,7 +2,11 @@
 
 import contextlib
 import ctypes
+import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from itertools import pairwise
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -116,3 +120,59 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
         return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that can be had on a device, of the CPU within what its container may use.
+
+    None where nobody says so.
+    """
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
+    return min(_available(), default=None)
+
+
+def _available(root: Path = Path("/")) -> Iterator[int]:
+    """What each that has a say leaves: the kernel, and the control groups of this process."""
+    entries = _numbers(root / "proc/meminfo")
+    if "MemAvailable:" in entries:
+        yield entries["MemAvailable:"] * 1024
+    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for folder, limit, used in _groups(root):
+        most = _numbers(folder / limit, name=limit).get(limit)
+        taken = _numbers(folder / used, name=used).get(used)
+        if most is not None and taken is not None:
+            # The kernel drops pages of files when memory is asked for.
+            files = _numbers(folder / "memory.stat")
+            yield max(most - taken + files.get("inactive_file", 0), 0)
+
+
+def _groups(root: Path) -> Iterator[tuple[Path, str, str]]:
+    """The folders of the control groups that count memory, upwards, and their files' names."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, place = [*line.split(":", 2), "", ""][:3]
+        names, top = ("memory.max", "memory.current"), root / "sys/fs/cgroup"
+        if controllers:
+            if "memory" not in controllers.split(","):
+                continue
+            names, top = ("memory.limit_in_bytes", "memory.usage_in_bytes"), top / "memory"
+        folder = top / place.strip("/")
+        for part in (folder, *folder.parents):
+            yield (part, *names)
+            if part == top:
+                break
+
+
+def _numbers(path: Path, name: str = "") -> dict[str, int]:
+    """The whole numbers of a file, by the word before each, or by `name`; {} if there are none."""
+    try:
+        words = [name, *path.read_text().split()] if name else path.read_text().split()
+    except (OSError, ValueError):
+        return {}
+    return {before: int(number) for before, number in pairwise(words) if number.isdecimal()}

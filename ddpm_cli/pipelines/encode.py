@@ -21,7 +21,7 @@ from ddpm_cli.files.checkpoints import latents as latents_file
 from ddpm_cli.files.images import inputs, pixels
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs import targets
-from ddpm_cli.models import build, classes, cost, model, walks
+from ddpm_cli.models import build, classes, cost, memory, model, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import opening
@@ -180,7 +180,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
     """Encode batch by batch, report each image, and write the file."""
     use, size = request.use, request.use.size
     failures, parts, names = Failures(len(sources)), list[Tensor](), list[str]()
-    encode, rows = _way(request, work), _rows(request, work, sources, failures)
+    encode, rows = _way(request, work, len(sources)), _rows(request, work, sources, failures)
     with console.progress(len(sources), "images") as bar:
         while batch := list(islice(rows, size)):
             images = torch.stack([image for _, _, image in batch])
@@ -214,12 +214,13 @@ def _rows(
     return failures.passing(read, enumerate(sources))
 
 
-def _way(request: Encode, work: Work) -> Callable[[Tensor, list[int]], Encoded | None]:
+def _way(request: Encode, work: Work, count: int) -> Callable[[Tensor, list[int]], Encoded | None]:
     """What turns pixels and seeds of a batch into latents; None if the process should stop."""
     if work.sigma is not None:
         return partial(forward, sigma=work.sigma, schedule=work.schedule)
     place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
+    memory.refuse_large(coder.model, min(request.use.size, count))
 
     def walk(images: Tensor, seeds: list[int]) -> Encoded | None:
         numbers = classes.numbers(work.label, seeds, config, coder.model.info)

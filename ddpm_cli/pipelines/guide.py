@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ddpm_cli import hardware
+from ddpm_cli import hardware, streams
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images.opening import BYTE_LIMIT
 from ddpm_cli.guides.parts import classifiers, steering, user_functions
 from ddpm_cli.guides.parts.context import Context, Numbers
 from ddpm_cli.guides.parts.user_code import Code, load
@@ -154,9 +155,15 @@ def pinned(config: Config, info: DataInfo, codes: Mapping[str, Code]) -> tuple[C
             guide = guide | {"model": place.name}
             hashes.append(header.hash)
         elif file and file != inputs.STDIN:
-            hashes.append(hashlib.sha256(Path(file).read_bytes()).hexdigest())
+            hashes.append(_digest(Path(file)))
         guides.append(guide)
     return config | {"guides": guides}, [digest for digest in hashes if digest]
+
+
+def _digest(image: Path) -> str:
+    """The SHA-256 of an image file."""
+    with streams.opened(image, BYTE_LIMIT) as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
 
 
 def space_of(config: Config, info: DataInfo, functions: Mapping[str, Function]) -> Space:

@@ -18,7 +18,7 @@ from ddpm_cli.files.images import canvas, inputs, masks
 from ddpm_cli.files.images.canvas import Canvas
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.outputs.edits import Results, open_results
-from ddpm_cli.models import build, classes, cost, model, walks
+from ddpm_cli.models import build, classes, cost, memory, model, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import opening, windows
@@ -176,6 +176,7 @@ def _inpaint(work: Work, sources: Sequence[Source], target: Results) -> None:
     place, _, config = work.opened
     use, filler = work.request.use, Filler.of(model.opened(place, config), work.label)
     size = use.size
+    memory.refuse_large(filler.model, min(size, len(target.paths)))
     record = filler.model.record("inpaint", size, label=work.label, words=use.words)
     failures, shares = Failures(len(sources)), list[float]()
     jobs = _jobs(work, sources, target, failures, shares)

@@ -15,7 +15,7 @@ from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs.frames import Frames, open_frames
 from ddpm_cli.files.records import compact
-from ddpm_cli.models import build, classes, cost, model, walks
+from ddpm_cli.models import build, classes, cost, memory, model, walks
 from ddpm_cli.pipelines import encode, opening
 from ddpm_cli.pipelines.encode import Coder
 from ddpm_cli.pipelines.opening import Opened
@@ -97,6 +97,7 @@ def _interpolate(work: Work, target: Frames) -> None:
     """Make the frames, say how close the ends came, and write them."""
     place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
+    memory.refuse_large(coder.model, min(work.request.use.size, len(work.places)))
     images = _images(work, coder)
     frames = _frames(work, coder, images)
     if frames is None:

@@ -11,7 +11,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
-from ddpm_cli.models import build, classes, cost, model
+from ddpm_cli.models import build, classes, cost, memory, model
 from ddpm_cli.models.classes import OWN
 from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.meter import Measure, Meter
@@ -127,6 +127,7 @@ def _measure(work: Work, sequel: Sequel) -> None:
     place, _, config = work.opened
     as_json = work.request.use.as_json
     measured = model.opened(place, config, moments_file=work.request.moments)
+    memory.refuse_large(measured, min(work.request.use.size, sequel.total))
     began, bits = time.monotonic(), list[float]()
     total = None if work.calls is None else work.calls * sequel.total
     with console.progress(total, "network calls") as bar:

@@ -17,7 +17,7 @@ from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
 from ddpm_cli.files.records import Names, Record, compact
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, cost, model, walks
+from ddpm_cli.models import build, classes, cost, memory, model, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Chunk, Start
 from ddpm_cli.pipelines import cascade, opening, starts
@@ -156,6 +156,9 @@ def _draw(work: Work, moves: int, counted: list[int] | None) -> None:
         counted=None if counted is None else counted.append,
     )
     size = work.use.size
+    memory.refuse_large(drawer, min(size, len(work.seeds)))
+    if counted is not None:
+        counted.clear()
     complete = work.steer(compute) if work.steer else None
     with target:
         left = target.missing(work.seeds[group.rank :: group.ranks], work.labels.names)

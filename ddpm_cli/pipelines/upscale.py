@@ -12,7 +12,7 @@ from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.outputs.edits import Results, open_results
 from ddpm_cli.files.records import Record
-from ddpm_cli.models import build, classes, cost
+from ddpm_cli.models import build, classes, cost, memory
 from ddpm_cli.pipelines import opening, restorer
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
@@ -102,6 +102,7 @@ def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
     compute = hardware.compute(**config["compute"])
     restore = restorer.opened(opened, compute, exact=request.is_consistent)
     size = use.size
+    memory.refuse_large(restore.model, min(size, len(results.paths)))
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
     record["settings"]["operator"] = config["operator"]
     return Job(request, opened, restore, wanted, results, record)

@@ -8,6 +8,7 @@ from typing import Any
 
 import tomli
 
+from ddpm_cli import streams
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.foreign import telling
 from ddpm_cli.foreign.kinds import PLAIN_TEXTS
@@ -32,7 +33,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
 
 def read_file(path: Path) -> dict[str, Any]:
     """Read a TOML file of at most 1 MiB."""
-    with path.open("rb") as file:
+    with streams.opened(path, SIZE_LIMIT) as file:
         data = file.read(SIZE_LIMIT + 1)
     try:
         return _read(data, path)

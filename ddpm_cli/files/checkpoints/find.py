@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from ddpm_cli import streams
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.foreign import telling
@@ -49,6 +50,7 @@ def find(model: str | None, task: str = "") -> Place:
             raise known.refusal(model)
         fix = f"ddpm train -o {shlex.quote(model)} trains one there"
         raise Refusal(f"{model}: no model.safetensors is in this folder", fix)
+    streams.refuse_special(path)
     if known := telling.address(model, "model") or telling.repository(model, "model"):
         raise known.refusal(model)
     runs = [path.parent.name for path in RUNS.glob("*/model.safetensors")]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from ddpm_cli import __version__
+from ddpm_cli import __version__, streams
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import tensor_file, titles
 from ddpm_cli.files.checkpoints import entries
@@ -141,6 +141,7 @@ class Header(NamedTuple):
 
 def read_header(path: Path, *, verify: bool = False) -> Header:
     """Read the header alone; to `verify` its checksum the tensors are read, but not kept."""
+    streams.refuse_special(path)
     with path.open("rb") as file:
         layout, fields = _fields(path, file)
         try:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images import pixels
-from ddpm_cli.files.images.opening import opened
+from ddpm_cli.files.images.opening import bounded, opened
 
 Keeps = Literal["auto", "black", "white", "clear", "opaque"]
 
@@ -68,9 +68,11 @@ def read(path: Path, keeps: Keeps, threshold: float) -> Reading:
 
 
 def _decoded(path: Path) -> _Stored:
-    with opened(path) as (image, _):
-        is_lossy = image.format in LOSSY
-    image = pixels.read_stored(path)
+    with bounded(path) as stream:  # a pipe can be read but once
+        with opened(stream, str(path)) as (image, _):
+            is_lossy = image.format in LOSSY
+        stream.seek(0)
+        image = pixels.read_stored(stream, name=str(path))
     native = pixels.plain(image)
     rgb = np.asarray(native.convert("RGB")).astype(np.int64)
     alpha = None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
+from ddpm_cli import streams
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images import tiff
 from ddpm_cli.foreign import telling
@@ -102,7 +103,7 @@ def bounded(source: Readable, name: str = "") -> Iterator[BinaryIO]:
     """Give a seekable stream of bounded length; pipes are read into memory."""
     name = name or _name(source)
     if isinstance(source, (str, Path)):
-        with Path(source).open("rb") as stream, bounded(stream, name) as whole:
+        with streams.opened(Path(source), BYTE_LIMIT) as stream, bounded(stream, name) as whole:
             yield whole
         return
     size = _regular_size(source)

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
-from ddpm_cli import console
+from ddpm_cli import console, streams
 from ddpm_cli.errors import Refusal, nearest
 from ddpm_cli.guides.parts.faults import blamed
 from ddpm_cli.settings import code_names
@@ -56,6 +56,7 @@ def load(code: str | Callable[..., Any]) -> Code:
 
 def _of_file(name: str) -> Code:
     path, attribute = code_names.split(name)
+    streams.refuse_special(path)
     try:
         content = path.read_bytes()
     except OSError as error:
