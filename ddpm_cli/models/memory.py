@@ -23,14 +23,21 @@ GB = 1e9
 
 
 @contextmanager
-def watched() -> Iterator[list[int]]:
-    """The bytes of all outputs of modules that are still in use, after each module that is run."""
-    held, seen = list[tuple[weakref.ref[Tensor], int]](), list[int]()
+def watched(*, are_kept: bool = False) -> Iterator[list[int]]:
+    """The bytes of all outputs of modules that are still in use, after each module that is run.
+
+    are_kept: all of them stay in use, as for gradients.
+    """
+    held, seen = list[tuple[weakref.ref[Tensor], int]](), [0]
 
     def note(module: nn.Module, given: object, made: object) -> None:
-        if isinstance(made, Tensor):
-            held.append((weakref.ref(made), made.nbytes))
+        if not isinstance(made, Tensor):
+            return
+        if are_kept:
+            seen.append(seen[-1] + made.nbytes)
+            return
         held[:] = [entry for entry in held if entry[0]() is not None]
+        held.append((weakref.ref(made), made.nbytes))
         seen.append(sum(size for _, size in held))
 
     handle = register_module_forward_hook(note)
@@ -55,20 +62,21 @@ def row_bytes(model: Model) -> int:
     top = model.prepared().levels[0]
     with torch.no_grad(), watched() as seen:
         model.bound(conditions)(x, top)
-    return states + TEMPORARY * max(seen, default=0)
+    return states + TEMPORARY * max(seen)
 
 
-def refuse_large(model: Model, rows: int, key: str = "--batch") -> None:
-    """Refuse a batch of so many rows that does not fit, with one that does."""
-    if rows * math.prod(model.info.shape) < LARGE:
-        return
-    free = hardware.free_memory(model.compute.device)
-    if free is None:
-        return
-    each = row_bytes(model)
-    if rows * each <= free:
+def refuse_large(model: Model, rows: int) -> None:
+    """Refuse a walk of so many rows at a time that does not fit, with a number that does."""
+    if rows * math.prod(model.info.shape) >= LARGE:
+        refuse("--batch", rows, row_bytes(model), model.compute.device)
+
+
+def refuse(key: str, rows: int, each: int, device: torch.device) -> None:
+    """Refuse so many rows, as `key` says, of so many bytes each, where they do not fit."""
+    free = hardware.free_memory(device)
+    if free is None or rows * each <= free:
         return
     fitting = int(SHARE * free / each)
-    fix = f"{key} {fitting} fits" if fitting else "choose a smaller model"
     what = f"{key} {rows}: needs about {rows * each / GB:.1f} GB of memory, "
+    fix = f"{key} {fitting} fits" if fitting else "choose a smaller model"
     raise Refusal(f"{what}{free / GB:.1f} GB are free", fix)

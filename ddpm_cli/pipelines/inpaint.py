@@ -129,9 +129,11 @@ def run(request: Inpaint, opened: Opened) -> None:
     if request.use.dry_run:
         opening.shown(work.opened.config)
         return
+    filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.label)
+    memory.refuse_large(filler.model, min(request.use.size, len(sources) * len(seeds)))
     existing = {"force": request.use.force, "skip_existing": request.skip_existing}
     target = open_results(request.output, sources, seeds, default="inpainted", **existing)
-    _inpaint(work, sources, target)
+    _inpaint(work, filler, sources, target)
 
 
 def _planned(request: Inpaint, opened: Opened) -> Work:
@@ -171,12 +173,9 @@ def _canvas(request: Inpaint, shape: tuple[int, ...]) -> Canvas:
     )
 
 
-def _inpaint(work: Work, sources: Sequence[Source], target: Results) -> None:
+def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Results) -> None:
     """Fill the holes of a batch of proposals after the other, and write each."""
-    place, _, config = work.opened
-    use, filler = work.request.use, Filler.of(model.opened(place, config), work.label)
-    size = use.size
-    memory.refuse_large(filler.model, min(size, len(target.paths)))
+    use, size = work.request.use, work.request.use.size
     record = filler.model.record("inpaint", size, label=work.label, words=use.words)
     failures, shares = Failures(len(sources)), list[float]()
     jobs = _jobs(work, sources, target, failures, shares)

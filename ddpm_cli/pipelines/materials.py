@@ -12,7 +12,7 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, walks
+from ddpm_cli.models import build, memory, walks
 from ddpm_cli.settings.checks import CLASSIFIER, purpose, unsuited
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions, distributed, held_out
@@ -94,13 +94,24 @@ def rehearse(materials: Materials, state: State) -> None:
     try:
         t, _ = state.draw(state.model.schedule, 1, Rng([0]))
         table = "loss"
-        with torch.no_grad(), compute.autocast():
+        with torch.no_grad(), compute.autocast(), memory.watched(are_kept=True) as seen:
             x0 = scaled(rows.to(compute.device))
             objective(x0, t, Rng([0]), conditions.on(compute.device, told))
     except ConfigError:
         raise
     except ValueError as error:
         raise ConfigError(f"{table}.{config[table]['name']}: {error}") from None
+    _refuse_large(materials, max(seen))
+
+
+def _refuse_large(materials: Materials, each: int) -> None:
+    """Refuse a batch whose gradients do not fit; each: the bytes that an image leaves for them."""
+    settings, place = materials.config["train"], materials.place
+    if settings["batch"] * each >= memory.LARGE:
+        parts = settings["accumulate"] * place.ranks
+        rows = -(-settings["batch"] // parts)
+        key = "--batch" if parts == 1 else "train.batch, of which each part has"
+        memory.refuse(key, rows, each, materials.compute.device)
 
 
 def loop_setting(materials: Materials, state: State) -> Setting:

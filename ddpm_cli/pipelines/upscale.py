@@ -89,8 +89,11 @@ def run(request: Upscale, opened: Opened) -> None:
 
 
 def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
-    """Check the places of the results, then load the model."""
-    use, config = request.use, opened.config
+    """Load the model and check the places of the results."""
+    use, config, size = request.use, opened.config, request.use.size
+    compute = hardware.compute(**config["compute"])
+    restore = restorer.opened(opened, compute, exact=request.is_consistent)
+    memory.refuse_large(restore.model, min(size, wanted.total))
     results = open_results(
         request.output,
         wanted.named,
@@ -99,10 +102,6 @@ def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
         force=use.force,
         skip_existing=request.skip_existing,
     )
-    compute = hardware.compute(**config["compute"])
-    restore = restorer.opened(opened, compute, exact=request.is_consistent)
-    size = use.size
-    memory.refuse_large(restore.model, min(size, len(results.paths)))
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
     record["settings"]["operator"] = config["operator"]
     return Job(request, opened, restore, wanted, results, record)

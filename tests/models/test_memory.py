@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import ddpm
+from runs import ddpm, train
 
 from ddpm_cli import hardware
 from ddpm_cli.models import memory, model
@@ -50,6 +50,20 @@ def test_the_bundled_model_takes_about_a_megabyte_a_row() -> None:
     compute = hardware.compute(device="cpu", dtype="float32")
     drawer = model.opened(opened.place, opened.config, compute)
     assert 1.0e6 < memory.row_bytes(drawer) < 2.0e6
+
+
+def test_a_training_batch(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "free_memory", lambda _: 10**8)
+    outcome = train(data, tmp_path / "run", "--batch", 99999)
+    assert outcome.code == 1
+    error, fix = outcome.err.splitlines()[-2:]
+    assert error.startswith("Error: --batch 99999: needs about ")
+    assert 50 < int(fix.split()[1]) < 20_000
+    parts = ("--set", "train.accumulate=3")
+    assert (
+        "of which each part has 33333: needs"
+        in train(data, tmp_path / "run", "--batch", 99999, *parts).err
+    )
 
 
 def test_what_is_dropped_does_not_count() -> None:
