@@ -24,6 +24,7 @@ from ddpm_cli.commands import (
 )
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
 from ddpm_cli.options import completion
+from ddpm_cli.options.repeats import Verbs
 from ddpm_cli.settings import peers
 
 _PROBLEM_LIMIT = 6  # problems shown at once
@@ -67,6 +68,7 @@ completion.install()
 
 
 @click.group(
+    cls=Verbs,
     epilog=_EPILOG,
     invoke_without_command=True,
     context_settings={"max_content_width": 99, "obj": completion.Classes(_class_names)},

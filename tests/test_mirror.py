@@ -25,7 +25,7 @@ ELSEWHERE = {
         "data/array_faults data/no_classes data/no_images files/images/tiff "
         "foreign/kinds foreign/signs"
     ),
-    "commands/test_selftest.py": "evaluation/oracles hardware",
+    "commands/test_selftest.py": "evaluation/oracles",
     "commands/test_upscale.py": "pipelines/restorer",
     "data/sets/test_arrays.py": "pipelines/train_checks",
     "data/sets/test_toys.py": "networks/perceptrons",

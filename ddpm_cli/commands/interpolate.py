@@ -6,7 +6,6 @@ import click
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, reading, shared, walking
-from ddpm_cli.settings import seeds as seed_lists
 from ddpm_cli.settings.requests import Interpolate
 from ddpm_cli.settings.usual import CODING
 
@@ -34,7 +33,8 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
 @click.option(
     "--seeds",
     metavar="LIST",
-    callback=lambda ctx, param, value: None if value is None else seed_lists.parse(value),
+    multiple=True,
+    callback=shared.seeds_of,
     help="Seeds of the noise at the ends, as in 1,2, instead of images.",
 )
 @click.option(

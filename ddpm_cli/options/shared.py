@@ -1,6 +1,6 @@
 """The options that several commands share, and the layers of settings they stand for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,12 +101,18 @@ def batch(help: str = "Images computed at once.") -> Callable[[_Command], _Comma
     )
 
 
+def seeds_of(ctx: click.Context, param: click.Parameter, lists: Sequence[str]) -> Any:
+    """The seeds of one list or several; None of none."""
+    return seed_lists.parse(",".join(lists)) if lists else None
+
+
 def seeds(command: _Command) -> _Command:
     """Add the --seeds option."""
     return click.option(
         "--seeds",
         metavar="LIST",
-        callback=lambda ctx, param, value: None if value is None else seed_lists.parse(value),
+        multiple=True,
+        callback=seeds_of,
         help="Seeds and ranges of seeds, as in 0-9,40; instead of -n and --seed.",
     )(command)
 

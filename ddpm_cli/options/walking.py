@@ -77,6 +77,8 @@ def label(command: _Command) -> _Command:
         "label",
         metavar="NAME",
         shell_complete=completion.classes("all", "none"),
+        multiple=True,
+        callback=lambda ctx, param, names: ",".join(names) if names else None,
         help="Class name or number, several as 0-4,8 or all, which take turns, or none.",
     )(command)
 

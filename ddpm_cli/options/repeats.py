@@ -1,0 +1,53 @@
+"""Options given twice: one whose second value would win in silence, where both may be meant."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ddpm_cli.errors import ConfigError
+
+ONE = "give one of them"
+# Parameters of which a second one says more, and what to write instead. The last of other
+# options counts, as of --steps, so that a line can be begun by a script and ended by hand.
+FIXES = {
+    "model": "several models of a cascade stand behind commas, as -m BASE,UPSCALER",
+    "seed": "several seeds are --seeds 1,2",
+    "label": "several classes stand behind commas, as 3,7, where several may be asked for",
+    "scorer": "give one function, which may add up several scores",
+    "classifier": "give one, or others among --set 'guides=[...]'",
+    "scale": "each guide has its own scale in --set 'guides=[...]'",
+    "preset": 'give one; a preset of your own names another by extends = "NAME"',
+    "config_file": 'give one; a file names a preset by extends = "NAME"',
+    "extend": "all four sides stand in one, as --extend 14,14,0,0",
+    **dict.fromkeys(("output", "trajectory", "terms", "rate_distortion", "plot"), ONE),
+    **dict.fromkeys(("image", "init", "origin", "at", "restore", "clip_model"), ONE),
+    **dict.fromkeys(("panorama", "moments", "sampler", "task", "method", "data", "split"), ONE),
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands refuse what `refuse` does."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command, and look at its words once before it reads them."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            refuse(command, rest)
+        return name, command, rest
+
+
+def refuse(command: click.Command, words: Sequence[str]) -> None:
+    """Refuse a parameter of FIXES that words give more than once and that takes but one value."""
+    reading = click.Context(command, resilient_parsing=True)
+    try:
+        _, _, order = command.make_parser(reading).parse_args(list(words))
+    except click.UsageError:  # the command itself says what is wrong
+        return
+    counts = Counter(param for param in order if isinstance(param, click.Option))
+    for option, count in counts.items():
+        fix = FIXES.get(option.name or "")
+        if count > 1 and fix and not option.multiple:
+            flag = max(option.opts, key=len)
+            raise ConfigError(f"{flag}: given {count} times, and one value is taken; {fix}")

@@ -1,0 +1,72 @@
+"""What is given twice is united, refused, or the last of it counts: never lost unawares."""
+
+from pathlib import Path
+
+import pytest
+from runs import ddpm
+
+TWICE = [
+    ("sample", "-m", "mnist", "-m", "mnist-upscale"),
+    ("sample", "--seed", "1", "-s", "2"),
+    ("sample", "-o", "a.png", "-o", "b.png"),
+    ("sample", "--preset", "mnist", "--preset", "tiny"),
+    ("sample", "--config", "a.toml", "--config", "b.toml"),
+    ("sample", "--trajectory", "a.png", "--trajectory", "b.png"),
+    ("sample", "--init", "a.png", "--init", "b.png", "--at", "4"),
+    ("guide", "--scorer", "a.py:f", "--scorer=b.py:f"),
+    ("guide", "--classifier", "a", "--classifier", "b"),
+    ("guide", "--restore", "mask", "--restore", "deblur"),
+    ("guide", "--image", "a.png", "--image", "b.png"),
+    ("guide", "--scale", "1", "--scale", "2"),
+    ("inpaint", "a.png", "--extend", "1,0,0,0", "--extend", "0,1,0,0"),
+    ("inpaint", "a.png", "--mask", "0,0,4,4", "--class", "1", "--class", "2"),
+    ("upscale", "a.png", "--task", "upscale", "--task", "deblur"),
+    ("nll", "--data", "mnist", "--data", "cifar10"),
+]
+
+
+@pytest.mark.parametrize("words", TWICE, ids=" ".join)
+def test_where_one_value_is_taken(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = ddpm(*words)
+    assert outcome.code == 2
+    assert "given 2 times, and one value is taken; " in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_numbers_are_taken_from_the_last(finished: Path) -> None:
+    words = ("sample", "-m", finished, "--steps", 9, "--steps", 3, "-n", 5, "-n", 2, "--dry-run")
+    outcome = ddpm(*words)
+    assert outcome.code == 0, outcome.err
+    assert "2 images, 3 steps" in outcome.err
+
+
+def test_classes_and_seeds_unite(finished: Path) -> None:
+    def said(*words: object) -> str:
+        return ddpm("sample", "-m", finished, "--dry-run", *words).err
+
+    assert "5 images" in said("--seeds", "0-3", "--seeds", "40")
+    assert "3 images" in said("--class", "1,2", "--class", "7")
+    assert "seed 3 is named twice" in said("--seeds", "0-3", "--seeds", "3")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--seeds", "1,2", "--seed", "7"), "--seed: --seeds says already which"),
+        (("--seeds", "1,2", "-n", "7"), "--count 7: --seeds names 2"),
+        (("--force", "--skip-existing"), "--skip-existing: --force says already"),
+    ],
+)
+def test_options_that_contradict_each_other(
+    words: tuple[str, ...], message: str, finished: Path
+) -> None:
+    outcome = ddpm("sample", "-m", finished, *words)
+    assert outcome.code == 2
+    assert message in outcome.err
+
+
+def test_as_many_as_there_are_seeds(finished: Path) -> None:
+    assert ddpm("sample", "-m", finished, "--seeds", "1,2", "-n", 2, "--dry-run").code == 0
