@@ -31,7 +31,7 @@ for kind in sys.argv[1:]:
     assert cli.main(["train", "--list", kind]) == 0
     (item,) = completion.ComponentChoice(kind).shell_complete(None, None, "novel")
     assert item.value == "novel-one"
-    keys = [item.value for item in completion.set_keys(None, None, f"{kind}.amo")]
+    keys = [item.value for item in completion.assignments(None, None, f"{kind}.amo")]
     assert keys == [f"{kind}.amount="]
     table = {"name": "novel_one", "amount": 2}
     settings = resolve([Layer("test", {kind: [table] if kind in ARRAYS else table})])[kind]

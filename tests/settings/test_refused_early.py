@@ -33,7 +33,7 @@ def test_training(settings: list[str], said: str, data: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--device", "cpu:3"], 1, "compute.device: cpu:3 is not there\nthis machine has cpu"),
+        (["--device", "cpu:3"], 2, "compute.device: no device is named 'cpu:3'; give auto, cpu, "),
         (["--device", "cuda:99"], 1, "compute.device: cuda:99 is not there"),
         (["--device", ""], 2, "compute.device: no device is named ''"),
         (["-m", ""], 2, "-m: an empty name"),

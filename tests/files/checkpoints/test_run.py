@@ -66,9 +66,10 @@ def test_a_training_on_a_full_disk_says_so_and_goes_on_later(
     with failing(at, True, errno.ENOSPC):
         outcome = train(data, tmp_path / "run")
     assert outcome.code == 1
-    last = outcome.err.splitlines()[-1]
-    assert last.startswith(f"Error: {tmp_path / 'run'}")
-    assert last.endswith("No space left on device")
+    *_, told, hint = outcome.err.splitlines()
+    assert told.startswith(f"Error: {tmp_path / 'run'}")
+    assert told.endswith("No space left on device")
+    assert hint.startswith("free some space")
     assert not list((tmp_path / "run").glob(".*"))
     loadable(tmp_path / "run")
     assert train(data, tmp_path / "run").code == 0
