@@ -173,10 +173,8 @@ class Model:
         The walk is that of `ddpm encode`, unless these settings say otherwise: how the model
         draws is another matter.
         """
-        coder, x0 = (
-            self._handle.coder(settings),
-            arguments.images(images, self.info.shape, self.info.scale),
-        )
+        coder = self._handle.coder(settings)
+        x0 = arguments.images(images, self.info.shape, self.info.scale)
         numbers, latents = self._handle.null(classes, len(x0), coder.model.config), []
         for rows in parts(len(x0), batch):
             z = finished(coder.encode(x0[rows], None if numbers is None else numbers[rows]))
@@ -283,15 +281,14 @@ class Model:
         these settings say otherwise. Floats that are no bytes are taken as they are; of arrays
         the density is measured, in their own units.
         """
-        handle = self._handle
+        handle, info = self._handle, self.info
         opening.refuse_conditional(*handle.named)
         arguments.refuse_measure(method, trace, probes, repeats, bits, seed)
-        levels = meter.bits(self.info, None if bits == Measure().bits else bits)
-        measure = Measure(method, trace or meter.trace(self.info), probes, repeats, levels, seed)
+        levels = meter.bits(info, None if bits == Measure().bits else bits)
+        measure = Measure(method, trace or meter.trace(info), probes, repeats, levels, seed)
         layers = handle.apart(settings)
         core = handle.model(nll.settled(*handle.known, self.schedule, layers, method))
-        meter.plan(core.config, measure, self.info, core.schedule)
-        info = self.info
+        meter.plan(core.config, measure, info, core.schedule)
         x0 = arguments.images(images, info.shape, info.scale).double()
         x0 = arguments.on_levels(x0, bits, info) if info.is_image else info.normalized(x0)
         numbers, measured = handle.null(classes, len(x0), core.config), []
