@@ -112,6 +112,8 @@ def test_pipes_of_a_shell(tmp_path: Path, finished: Path) -> None:
         (("info", "FOLDER"), "FOLDER"),
         (("nll", "PIPE"), "nobody writes to"),
         (("train", "--preset", "tiny", "--set", "data.path=PIPE"), "PIPE"),
+        (("train", "--set", "data={name='archive', path='PIPE'}"), "a pipe, where a file"),
+        (("train", "--set", "data={name='array', path='PIPE'}"), "PIPE: "),
         (("train", "--preset", "tiny", "--init", "PIPE"), "a pipe, where a file is wanted"),
     ],
 )

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from ddpm_cli import streams
 from ddpm_cli.data import no_images
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.opening import BYTE_LIMIT, is_image_name
@@ -133,6 +134,7 @@ class Archive:
     def _opened(self) -> zipfile.ZipFile:
         """Open the archive once a process: a forked handle would share its position."""
         if self._zip is None or self._process != os.getpid():
+            streams.refuse_special(self.root)
             self._zip, self._process = zipfile.ZipFile(self.root), os.getpid()
         return self._zip
 

@@ -95,16 +95,11 @@ def chosen_seeds(ctx: click.Context) -> Seeds:
     if ctx.params["seeds"] is not None:
         refuse_idle(ctx, "--seeds says already which", "count", "seed")
     sources = {name: ctx.get_parameter_source(name) for name in ("count", "seed", "seeds")}
-    is_usual, listed = sources["count"] == ParameterSource.DEFAULT, ctx.params["seeds"]
-    if listed is not None and sources["seed"] == ParameterSource.COMMANDLINE:
-        raise ConfigError("--seed: --seeds says already which; give one of them")
-    if listed is not None and not is_usual and ctx.params["count"] != len(listed):
-        what = f"--count {ctx.params['count']}: --seeds names {len(listed)}"
-        raise ConfigError(f"{what}; give one of them")
+    is_usual = sources["count"] == ParameterSource.DEFAULT
     return Seeds(
         first=ctx.params["seed"],
         count=None if is_usual else ctx.params["count"],
-        listed=listed,
+        listed=ctx.params["seeds"],
         is_chosen=ParameterSource.COMMANDLINE in sources.values(),
     )
 
