@@ -12,9 +12,12 @@ from cells import Record, Row, markdown, number, say
 from command_line import Job, measuring
 from torch import Tensor
 
+from ddpm_cli.api.handle import finished
 from ddpm_cli.data.sets import images as sets
+from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
+from ddpm_cli.files.images.pixels import from_uint8
 from ddpm_cli.models import build, classes, model
 from ddpm_cli.pipelines import encode
 from ddpm_cli.pipelines.encode import Coder
@@ -55,8 +58,10 @@ def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
     """PSNR of each digit after encoding and decoding, in dB, and what that cost."""
     decibels: list[float] = []
     for part in pixels.split(batch):
-        walked = encode.walked(coder, part, labels(coder, len(part)), is_checked=True)
-        decibels += (walked.decibels or []) if walked else []
+        x0 = from_uint8(part)
+        z = finished(coder.encode(x0, labels(coder, len(part))))
+        again = finished(coder.decode(z, labels(coder, len(part))))
+        decibels += psnr(again.cpu(), x0).tolist()
     values = torch.tensor(decibels)
     calls = encode.plan(coder.model.config, coder.model.schedule)[1]
     spread = {"median": float(values.median()), "least": float(values.min())}
@@ -65,11 +70,11 @@ def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
 
 def encoded(coder: Coder, pixels: Tensor, batch: int) -> Tensor:
     """Latents of digits, flattened: [N, D]."""
-    walked = [
-        encode.walked(coder, part, labels(coder, len(part)), is_checked=False)
+    latents = [
+        finished(coder.encode(from_uint8(part), labels(coder, len(part))))
         for part in pixels.split(batch)
     ]
-    return torch.cat([one.z.cpu().flatten(1) for one in walked if one])
+    return torch.cat([z.cpu().flatten(1) for z in latents])
 
 
 def correlations(a: Tensor, b: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Options given twice: one whose second value would win in silence, where both may be meant."""
+"""Options given twice: refused where both may be meant; of others the last one counts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,22 +8,16 @@ import click
 
 from ddpm_cli.errors import ConfigError
 
-ONE = "give one of them"
-# Parameters of which a second one says more, and what to write instead. The last of other
-# options counts, as of --steps, so that a line can be begun by a script and ended by hand.
+# Parameters of which both may be meant, and what to write instead. The last of other options
+# counts, so that a line can be begun by a script and ended by hand.
 FIXES = {
     "model": "several models of a cascade stand behind commas, as -m BASE,UPSCALER",
-    "seed": "several seeds are --seeds 1,2",
     "label": "several classes stand behind commas, as 3,7, where several may be asked for",
     "scorer": "give one function, which may add up several scores",
     "classifier": "give one, or others among --set 'guides=[...]'",
-    "scale": "each guide has its own scale in --set 'guides=[...]'",
-    "preset": 'give one; a preset of your own names another by extends = "NAME"',
     "config_file": 'give one; a file names a preset by extends = "NAME"',
     "extend": "all four sides stand in one, as --extend 14,14,0,0",
-    **dict.fromkeys(("output", "trajectory", "terms", "rate_distortion", "plot"), ONE),
-    **dict.fromkeys(("image", "init", "origin", "at", "restore", "clip_model"), ONE),
-    **dict.fromkeys(("panorama", "moments", "sampler", "task", "method", "data", "split"), ONE),
+    **dict.fromkeys(("image", "init", "origin", "restore"), "give one of them"),
 }
 
 
