@@ -48,8 +48,8 @@ from ddpm_cli.settings.requests import Guide
 @click.option(
     "--interval",
     metavar="LOW,HIGH",
-    help="Classifier-free guidance at noise levels above LOW and up to HIGH alone: sigma in x = "
-    "x0 + sigma eps.",
+    help="Classifier-free guidance at noise levels above LOW and up to HIGH alone, "
+    "which is sigma in x=x0+sigma*eps.",
 )
 @click.option(
     "--rescale",
@@ -141,7 +141,8 @@ def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any
     a classifier of noisy images at x_t; of CLIP, a function of your own or a measurement at the
     predicted clean image. ODE steps take the gradient as a shift of the predicted noise, ddpm as
     a shift of its mean. --set 'guides=[...]' combines several, each with its own scale; see
-    --list guides. Where strong guidance saturates, try --set 'wrappers=[{name="threshold"}]'.
+    --list guides. Where strong guidance saturates, try
+    wrappers=[{name="threshold"}] by --set.
     """
     code = guides.code(ctx.params)
     words = ("unconditional", "download", "aug_noise", "is_downscaled", *code)

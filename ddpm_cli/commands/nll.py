@@ -60,7 +60,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Exact, or estimated from random probes; exact unless told for few dimensions.",
 )
 @click.option(
-    "--probes", type=numbers.whole(1, 100_000), default=1, show_default=True, help="An image."
+    "--probes",
+    type=numbers.whole(1, 100_000),
+    default=1,
+    show_default=True,
+    help="Random probes for each image.",
 )
 @click.option(
     "--repeats",

@@ -21,7 +21,7 @@ def command(name: str | None, as_json: bool) -> None:
 
     A preset is printed as a complete TOML configuration. Presets are looked for in the
     folder presets here, in the user's configuration folder and in the package, in this
-    order. One preset may start from another: extends = "mnist".
+    order. One preset may start from another by extends="mnist".
     """
     from ddpm_cli.pipelines import presets
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-MAX_SEED = 2**32 - 1  # torch's CPU generator reads 32 bits of its seed
-
 
 def keyed(*parts: int | str) -> int:
-    """A seed that depends on every part: (run seed, step, image index), (seed, "class"), ..."""
+    """A seed that depends on every part: (run seed, step, image index), (seed, "class"), ...
+
+    It has 32 bits, as torch's CPU generator reads no more.
+    """
     text = "/".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "little")
 

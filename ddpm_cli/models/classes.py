@@ -63,8 +63,6 @@ def listed(label: str, names: Sequence[str]) -> list[int]:
     """
     if label == NULL:
         return [len(names)]
-    if label == ALL:
-        return list(range(len(names)))
     if label in names:  # with commas in it, perhaps
         return [names.index(label)]
     return [number for part in _parts(label, names) for number in _numbers(part, names)]
@@ -86,6 +84,10 @@ def _numbers(part: str, names: Sequence[str]) -> list[int]:
     """The numbers of one name, number, or range of numbers."""
     if part in names:
         return [names.index(part)]
+    if part == ALL:
+        return list(range(len(names)))
+    if part == NULL:
+        raise ConfigError(f"--class: {NULL} is no class, and stands alone; leave out the others")
     values = {number: float(name) for number, name in enumerate(names) if is_number(name)}
     span = SPAN.fullmatch(part)
     ends = [end for end in span.groups() if end] if span else []

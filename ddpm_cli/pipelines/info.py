@@ -33,6 +33,8 @@ KEY_WIDTH = 20  # of a column; the keys of a record are anybody's
 def run(request: Info, kept: Kept) -> None:
     """Say what a request's target is, or how to make it again; kept: see provenance.replay."""
     target, as_json = request.target, request.as_json
+    if request.as_command and request.as_toml:
+        raise ConfigError("--toml: --command prints a command; give one of them")
     record = _record(target)
     if record is not None:
         if request.as_command:

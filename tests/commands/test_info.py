@@ -79,6 +79,10 @@ class TestModel:
     def test_a_model_has_no_command(self, finished: Path) -> None:
         assert ddpm("info", finished, "--command").code == 2
 
+    def test_a_command_is_no_configuration(self, finished: Path) -> None:
+        outcome = ddpm("info", finished, "--command", "--toml")
+        assert (outcome.code, "give one of them" in outcome.err) == (2, True)
+
 
 class TestImage:
     def test_what_a_png_says(self, finished: Path, tmp_path: Path) -> None:

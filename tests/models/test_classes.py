@@ -141,3 +141,9 @@ def test_one_class_where_images_belong_together() -> None:
         classes.one("cat,dog", CONFIG, INFO)
     for label in ("cat", "none", None):
         classes.one(label, CONFIG, INFO)
+
+
+def test_all_and_none_among_others() -> None:
+    assert classes.listed("all,1", ["cat", "dog"]) == [0, 1, 1]
+    with pytest.raises(ConfigError, match="none is no class, and stands alone"):
+        classes.listed("dog,none", ["cat", "dog"])

@@ -140,11 +140,6 @@ def read_pillow(
     return convert(narrowed(image, known.scale), mode)
 
 
-def read_native(source: Readable, *, name: str = "", enough: int = 0) -> Image.Image:
-    """Decode upright to what loses least of L, LA, RGB, RGBA and I;16; see `decoded`."""
-    return decoded(source, name=name, enough=enough)[0]
-
-
 def decoded(source: Readable, *, name: str = "", enough: int = 0) -> tuple[Image.Image, Facts]:
     """Decode upright to what loses least of L, LA, RGB, RGBA and I;16, and tell what it was.
 

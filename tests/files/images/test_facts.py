@@ -68,7 +68,7 @@ def test_twelve_bits_of_a_tiff() -> None:
     assert known.is_deep
     assert known.scale == Scale(0, 4095)
     file.seek(0)
-    assert np.asarray(pixels.read_native(file)).tolist() == [[4095, 0x123]]
+    assert np.asarray(pixels.decoded(file)[0]).tolist() == [[4095, 0x123]]
 
 
 def test_what_ddpm_wrote_down() -> None:

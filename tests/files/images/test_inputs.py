@@ -170,7 +170,7 @@ class TestEveryFile:
         found = inputs.read(stored(tmp_path, FILES[what][0]), shape)
         assert inputs.restore(found, found.image.clone()).equal(found.original)
         written = stored(tmp_path, images.encode_png(found.original), "again.png")
-        assert images.read_native(written.name).mode == FILES[what][1]
+        assert images.decoded(written.name)[0].mode == FILES[what][1]
         assert inputs.read(written, shape).original.equal(found.original)
 
     def test_an_edit_changes_nothing_else(
