@@ -56,7 +56,7 @@ def upscale(
 ) -> Tensor:
     """Images float32 [N, C, H, W] of small, grey or blurred ones [N, c, h, w]."""
     core = handle.model(opening.restoring(request, handle.known).config)
-    restore = restorer.of(core, exact=request.is_consistent)
+    restore = restorer.of(core, exact=request.is_consistent, size=batch)
     takes = restore.operator.shape
     page = arguments.page(images, takes)
     low = core.to_pixels(arguments.images(images, page, core.info.scale))

@@ -1,6 +1,7 @@
 """Cascades: samples of one model enlarged by the next (Ho 2022)."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes
+from ddpm_cli.models import build, classes, memory
 from ddpm_cli.models import cost as planning
 from ddpm_cli.pipelines import opening, restorer
 from ddpm_cli.pipelines.opening import UPSCALE, Opened
@@ -24,13 +25,15 @@ from ddpm_cli.settings.requests import Draw
 class Cascade(NamedTuple):
     """The stages behind a base model, if any.
 
-    base: its name; shape: of what the last stage makes; noise: the level of noise that each stage
+    base: its name; shape: of what the last stage makes; windows: of which each stage makes one
+    result; noise: the level of noise that each stage
     adds to what it enlarges; shrinks: whether it first shrinks what is larger than it takes.
     """
 
     base: str
     shape: Shape
     stages: Sequence[Opened]
+    windows: Sequence[int]
     noise: float
     shrinks: bool
 
@@ -50,9 +53,15 @@ class Cascade(NamedTuple):
             "stage": len(self.stages),
         }
 
-    def loaded(self, compute: Compute, scale: Scale) -> "Loaded":
-        """The stages with their weights on a device; scale: of the pixels between them."""
-        upscalers = [restorer.opened(stage, compute, exact=False) for stage in self.stages]
+    def loaded(self, compute: Compute, scale: Scale, total: int, size: int) -> "Loaded":
+        """The stages with their weights on a device; scale: of the pixels between them.
+
+        Of `total` samples at most `size` rows are computed at once; too many are refused.
+        """
+        load = partial(restorer.opened, compute=compute, exact=False, size=size)
+        upscalers = [load(stage) for stage in self.stages]
+        for upscale, windows in zip(upscalers, self.windows, strict=True):
+            memory.refuse_large(upscale.model, min(size, total * windows))
         return Loaded(self.stages, upscalers, self.noise, self.shrinks, scale)
 
 
@@ -97,18 +106,20 @@ def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw) -> Ca
     idle += ["--downscale"] if draw.is_downscaled else []
     if idle and not names:
         raise ConfigError(f"{idle[0]}: only with a second model, as in -m base,large")
-    before, shape, stages = base.name, info.shape, list[Opened]()
+    before, shape = base.name, info.shape
+    stages, windows = list[Opened](), list[int]()
     for name in names:
-        stage, shape = _stage(name, before, shape, draw.is_downscaled)
+        stage, shape, count = _stage(name, before, shape, draw.is_downscaled)
         if draw.aug_noise:
             opening.refuse_noise(draw.aug_noise, stage.header)
         stages.append(stage)
+        windows.append(count)
         before = stage.place.name
-    return Cascade(base.name, shape, stages, draw.aug_noise, draw.is_downscaled)
+    return Cascade(base.name, shape, stages, windows, draw.aug_noise, draw.is_downscaled)
 
 
-def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened, Shape]:
-    """The model of that name as a stage behind the model `before`, and the shape of its results.
+def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened, Shape, int]:
+    """The model of that name as a stage behind `before`, the shape of its results, their windows.
 
     shape: of what `before` makes, which may be larger than what the stage was trained to enlarge.
     """
@@ -124,12 +135,13 @@ def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened,
     if not fits or any(side < least for side, least in zip(shape, takes, strict=True)):
         raise _misfit(before, shape, place, _shown(takes))
     low = restorer.brought_down(shape, takes) if shrinks else shape
+    count = 1
     if low != takes:
         large = restorer.larger(low, takes, large, config)
         count = restorer.windows_of(before, large, header.data.shape)
         told = f"{place.name} was trained on {_shown(takes)}"
         console.say(f"{told}: enlarges {_shown(low)} by {count} windows")
-    return Opened(place, header, config), large
+    return Opened(place, header, config), large, count
 
 
 def _misfit(before: str, shape: Shape, place: Place, takes: str) -> Refusal:

@@ -23,7 +23,6 @@ from ddpm_cli.pipelines import windows
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import BATCH
 
 Shape = tuple[int, ...]
 WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU
@@ -59,8 +58,9 @@ class Restorer(NamedTuple):
     """A model ready to restore images.
 
     task: what a conditional model sees, None for data consistency; operator: what took from the
-    whole image what is given; exact: whether results shall agree with what is given; shape: of the
-    results, the model's own or that of larger images; see `at`.
+    whole image what is given; exact: whether results shall agree with what is given; size: how
+    many windows the network sees at once, or images, if there are more; shape: of the results, the
+    model's own or that of larger images; see `at`.
     """
 
     model: Model
@@ -68,6 +68,7 @@ class Restorer(NamedTuple):
     task: upscale | None
     operator: Separable
     exact: bool
+    size: int
     shape: Shape
 
     def at(self, low: Shape) -> "Restorer":
@@ -133,7 +134,7 @@ class Restorer(NamedTuple):
             return self.model.bound(mine)
 
         def bound(rows: slice) -> Denoise:
-            count = max(1, BATCH // max(1, rows.stop - rows.start))
+            count = max(1, self.size // max(1, rows.stop - rows.start))
             parts = [every[first : first + count] for first in range(0, len(every), count)]
             return windows.tiled([(some, seen(some, rows)) for some in parts])
 
@@ -148,17 +149,17 @@ class Restorer(NamedTuple):
         return {"image": self.task.image(low, noise, rng)}
 
 
-def opened(job: Opened, compute: Compute, *, exact: bool) -> Restorer:
+def opened(job: Opened, compute: Compute, *, exact: bool, size: int) -> Restorer:
     """The model of a checkpoint with its weights, as its settings restore."""
-    return of(model.opened(job.place, job.config, compute), exact=exact)
+    return of(model.opened(job.place, job.config, compute), exact=exact, size=size)
 
 
-def of(drawer: Model, *, exact: bool) -> Restorer:
+def of(drawer: Model, *, exact: bool, size: int) -> Restorer:
     """A model as its settings restore."""
     task = cast("upscale | None", build.task(drawer.config, drawer.info))
     undo = build.operator(drawer.config, drawer.info)
     return Restorer(
-        drawer, drawer.prepared(), task, undo, exact or task is None, drawer.info.shape
+        drawer, drawer.prepared(), task, undo, exact or task is None, size, drawer.info.shape
     )
 
 

@@ -166,6 +166,7 @@ def _draw(work: Work, moves: int, counted: list[int] | None) -> None:
     )
     size = work.use.size
     memory.refuse_large(drawer, min(size, len(work.seeds)))
+    enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size)
     if counted is not None:
         counted.clear()
     complete = work.steer(compute) if work.steer else None
@@ -174,7 +175,6 @@ def _draw(work: Work, moves: int, counted: list[int] | None) -> None:
         walk = drawer.prepared(work.begin and work.begin.sigma)
         chunks = drawer.chunks(left, size, _batches(work, drawer, complete), walk)
         record = _record(work, drawer, size)
-        enlarge = work.cascade.loaded(compute, work.scale)
         finish = Finish(target, watch, record, work.labels.names, drawer, enlarge)
         finish.take(chunks, len(left), work.use.as_json)
     if counted:

@@ -88,14 +88,14 @@ def run(request: Upscale, opened: Opened) -> None:
     if use.dry_run:
         opening.shown(config)
         return
-    _restore(_job(request, opened, wanted), use.size)
+    _restore(_job(request, opened, wanted))
 
 
 def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
     """Load the model and check the places of the results."""
     use, config, size = request.use, opened.config, request.use.size
     compute = hardware.compute(**config["compute"])
-    restore = restorer.opened(opened, compute, exact=request.is_consistent)
+    restore = restorer.opened(opened, compute, exact=request.is_consistent, size=size)
     memory.refuse_large(restore.model, min(size, wanted.total))
     results = open_results(
         request.output,
@@ -110,12 +110,12 @@ def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
     return Job(request, opened, restore, wanted, results, record)
 
 
-def _restore(job: Job, size: int) -> None:
+def _restore(job: Job) -> None:
     """Make all results and report each; an input that cannot be read fails alone."""
     failures = Failures(len(job.wanted.sources))
     total = sum(len(job.results.missing(source.name)) for source in job.wanted.named)
     with console.progress(total, "images") as bar:
-        for batch in _batches(job, _items(job, failures), size):
+        for batch in _batches(job.restore, _items(job, failures)):
             restored = job.restore([item.row for item in batch])
             if restored is None:
                 return
@@ -125,11 +125,14 @@ def _restore(job: Job, size: int) -> None:
     failures.finish()
 
 
-def _batches(job: Job, items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
-    """Results whose inputs are of one size, so many that `size` windows are computed at once."""
+def _batches(restore: Restorer, items: Iterator[_Item]) -> Iterator[list[_Item]]:
+    """Results whose inputs are of one size, as many as have their windows computed at once."""
     for low, same in groupby(items, key=lambda item: tuple(item.row.low.shape)):
-        windows = len(job.restore.at(low).windows)
-        while batch := list(islice(same, max(1, size // windows))):
+        windows, is_first = len(restore.at(low).windows), True
+        while batch := list(islice(same, max(1, restore.size // windows))):
+            if windows > 1 and is_first:  # sizes are known only now; none after it is larger
+                memory.refuse_large(restore.model, min(restore.size, len(batch) * windows))
+            is_first = False
             yield batch
 
 

@@ -3,14 +3,18 @@
 import io
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from runs import Outcome, contents, ddpm, replayed, train
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
+import ddpm_cli
+from ddpm_cli import hardware
 from ddpm_cli.data.degradations import blur, degrade, shrink
 from ddpm_cli.data.sets import images
 from ddpm_cli.diffusion.rng import Rng
@@ -22,6 +26,7 @@ from ddpm_cli.files.images.pixels import (
     read_metadata,
     to_uint8,
 )
+from ddpm_cli.models import memory, model
 
 TASK = ("--set", "task={name='upscale', noise=0.4}")
 LEVEL = 1  # see test_sample
@@ -213,6 +218,57 @@ class TestInputs:
         assert apart("alone.png", "out/wide.png") <= LEVEL
         upscale("wide.png", "-o", "next.png", "-s", 1, *words)
         assert apart("alone.png", "next.png") > 5 * LEVEL
+
+    @pytest.mark.parametrize(
+        ("batch", "rows"), [(1, [1] * 9), (4, [4, 4, 1]), (8, [8, 1]), (64, [9])]
+    )
+    def test_the_network_sees_no_more_windows_at_once_than_the_batch(
+        self,
+        small: Path,
+        trained: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        batch: int,
+        rows: list[int],
+    ) -> None:
+        large = torch.randint(90, 160, (1, 8, 8), generator=torch.Generator().manual_seed(0))
+        Path("x.png").write_bytes(encode_png(large.to(torch.uint8)))
+        words = ("x.png", "-m", trained, "--dtype", "float32", "--steps", 2)
+        upscale(*words, "-o", "usual.png")
+        seen = list[int]()
+        monkeypatch.setattr(model, "opened", partial(model.opened, counted=seen.append))
+        upscale(*words, "-o", "y.png", "--batch", batch)
+        assert seen == rows * 2, "in each of two steps"
+        assert apart("usual.png", "y.png") <= LEVEL
+        seen.clear()
+        upscale(*words, "-o", "two/", "-n", 2, "--batch", batch)
+        assert (max(seen), sum(seen)) == (min(batch, 18), 2 * 2 * 9)
+
+    @pytest.mark.parametrize(("batch", "rows"), [(1, 1), (8, 8), (64, 9)])
+    def test_python_bounds_windows_as_well(self, trained: Path, batch: int, rows: int) -> None:
+        seen = list[int]()
+
+        def note(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+            if isinstance(module, nn.Conv2d):
+                seen.append(len(given[0]))
+
+        handle = register_module_forward_pre_hook(note)
+        try:
+            ddpm_cli.load(str(trained)).upscale(torch.zeros(1, 1, 8, 8), batch=batch)
+        finally:
+            handle.remove()
+        assert max(seen) == rows
+
+    def test_windows_that_do_not_fit_into_memory_are_refused(
+        self, small: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Path("x.png").write_bytes(encode_png(torch.zeros(1, 8, 8, dtype=torch.uint8)))
+        monkeypatch.setattr(memory, "LARGE", 9 * 64)
+        monkeypatch.setattr(hardware, "free_memory", lambda _: 1)
+        words = ("x.png", "-m", trained, "-o", "y.png")
+        assert "--batch 9: needs about " in refusal(*words)
+        assert "--batch 9: needs about " in refusal(*words, "--batch", 9)
+        assert not Path("y.png").exists()
+        assert ddpm("upscale", *words, "--batch", 8).code == 0, "too few to be looked at"
 
     def test_more_windows_than_anyone_waits_for_are_refused(
         self, small: Path, trained: Path

@@ -3,14 +3,17 @@
 import io
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from runs import ddpm, replayed, train
 
+from ddpm_cli import hardware
 from ddpm_cli.data.sets import images
 from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
+from ddpm_cli.models import memory, model
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +144,31 @@ def test_what_is_larger_is_enlarged_by_windows_or_shrunk_first(
     command = replayed("both.png")
     assert ddpm(*command, "--force").code == 0
     assert torch.equal(both, open_image("both.png", "L"))
+
+
+@pytest.mark.parametrize(("batch", "rows"), [(1, 1), (2, 2), (8, 8), (64, 18)])
+def test_a_stage_sees_no_more_windows_at_once_than_the_batch(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, batch: int, rows: int
+) -> None:
+    """Of two samples nine windows each; the first model's calls are not counted."""
+    seen = list[int]()
+    monkeypatch.setattr(model, "opened", partial(model.opened, counted=seen.append))
+    names = f"{models['plain']},{models['sr']}"
+    done = ddpm("sample", "-m", names, "-n", 2, "--batch", batch, "-o", "x/")
+    assert done.code == 0, done.err
+    assert max(seen) == rows
+
+
+def test_a_stage_that_does_not_fit_into_memory_is_refused(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "LARGE", 9 * 64)
+    monkeypatch.setattr(hardware, "free_memory", lambda _: 1)
+    words = ("sample", "-m", f"{models['plain']},{models['sr']}", "-o", "x.png")
+    done = ddpm(*words)
+    assert (done.code, "--batch 9: needs about " in done.err) == (1, True), done.err
+    assert not Path("x.png").exists()
+    assert ddpm(*words, "--batch", 8).code == 0, "too few to be looked at"
 
 
 def test_bundled_models_make_a_cascade_and_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
