@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import numbers, reading, shared
+from ddpm_cli.options import completion, numbers, reading, shared
 from ddpm_cli.settings.requests import Fit, Use
 
 MEASURES = ("count", "levels", "estimate", "diagonal", "steps", "minutes", "seed")
@@ -22,7 +22,7 @@ MEASURES = ("count", "levels", "estimate", "diagonal", "steps", "minutes", "seed
         "ddpm fit runs/mnist --trajectory 10",
     ),
 )
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=completion.models)
 @shared.output("File of the moments; by default MODEL.moments.safetensors beside the model.")
 @shared.count(1024, "How many images to measure on.")
 @click.option(

@@ -84,11 +84,13 @@ from ddpm_cli.settings.requests import Guide
     multiple=True,
     metavar="FILE",
     help="What it shall look like to CLIP; FILE:weight.",
+    shell_complete=completion.paths,
 )
 @click.option(
     "--clip-model",
     metavar="MODEL",
     help="Folder that open_clip saved, or ARCHITECTURE/WEIGHTS, fetched with --download only.",
+    shell_complete=completion.paths,
 )
 @click.option("--cutouts", type=numbers.whole(1, 1_000), help="Squares that CLIP sees at a time.")
 @click.option("--download", is_flag=True, help="Allow to fetch the weights of --clip-model.")
@@ -117,6 +119,7 @@ from ddpm_cli.settings.requests import Guide
     "--mask",
     metavar="MASK",
     multiple=True,
+    shell_complete=completion.mask,
     help="What --restore mask does not know: white, or left,top,right,bottom; several unite.",
 )
 @shared.mask_keeps(None)

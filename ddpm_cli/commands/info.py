@@ -2,7 +2,7 @@
 
 import click
 
-from ddpm_cli.options import replaying, shared
+from ddpm_cli.options import completion, replaying, shared
 from ddpm_cli.settings.requests import Info
 
 
@@ -17,7 +17,7 @@ from ddpm_cli.settings.requests import Info
         "ddpm info points.safetensors",
     ),
 )
-@click.argument("target", required=False)
+@click.argument("target", required=False, shell_complete=completion.targets)
 @click.option(
     "--command", "as_command", is_flag=True, help="Print the command that re-creates the samples."
 )

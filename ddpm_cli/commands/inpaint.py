@@ -29,6 +29,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
     "--mask",
     metavar="MASK",
     multiple=True,
+    shell_complete=completion.mask,
     help="What to make anew: a file or a folder of files named like the images, white where; a "
     "box left,top,right,bottom; or alpha, where the image is transparent. Several unite.",
 )

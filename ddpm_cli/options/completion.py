@@ -16,26 +16,49 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
+# Files beside other words: bash itself would offer them only where there is no other word.
+_FILES_TOO = """
+    if [[ $response == *$'\\n'file,* && ${#COMPREPLY[@]} -gt 0 ]]; then
+        compopt -o filenames
+        mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "$2")
+    fi
+
+    return 0"""
+
+
 class Bash(BashComplete):
     """Completion in bash, which takes `sampler.name=ddim` for three words."""
 
-    # A key waits for its value, without a space behind it.
-    source_template = BashComplete.source_template.replace(
-        "COMPREPLY+=($value)", "COMPREPLY+=($value); [[ $value == *= ]] && compopt -o nospace"
+    # A key waits for its value and a folder for a file, without a space behind it.
+    source_template = (
+        BashComplete.source_template.replace(
+            "COMPREPLY+=($value)",
+            "COMPREPLY+=($value); [[ $value == *[=/] ]] && compopt -o nospace",
+        )
+        .replace("COMPREPLY=()\n            compopt -o default", "compopt -o default")
+        .replace("\n    return 0", _FILES_TOO)
     )
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the cursor and the one that it is in, those around a = joined."""
+        """The words before the cursor and the one that it is in, those around a = joined.
+
+        The = between an option and its value is left out: two words say the same.
+        """
         words, last = super().get_completion_args()
         joined: list[str] = []
+        is_open = False  # the word before ends in a = that belongs to it
         for word in [*words, last]:
-            if joined and (word == "=" or joined[-1].endswith("=")) and "." in joined[-1]:
+            if word == "=" and joined and joined[-1].startswith("--"):
+                is_open = False
+                continue
+            if joined and (word == "=" or (is_open and word and not word.startswith("--"))):
                 joined[-1] += word
             else:
                 joined.append(word)
-        self._before = joined[-1].removesuffix(last) if last not in ("", "=") else joined[-1]
-        if len(joined) == len(words) + 1:  # nothing was taken apart
-            self._before = ""
+            is_open = word == "="
+        if last == "=" and not is_open:  # the value of an option begins here
+            joined.append("")
+        self._before = joined[-1].removesuffix("" if last == "=" else last) if last else ""
         return joined[:-1], joined[-1]
 
     def format_completion(self, item: CompletionItem) -> str:
@@ -93,12 +116,43 @@ def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     return [CompletionItem(incomplete, type="file")]
 
 
+def mask(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete a path, or the word for where an image is transparent."""
+    return [*starting(["alpha"], incomplete), *paths(ctx, param, incomplete)]
+
+
 def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a run in ./runs or of a bundled model, or else a path."""
+    """Complete the name of a run in ./runs or of a bundled model, or else a path.
+
+    Behind a comma begins another model; paths are listed there, as no shell looks for them.
+    """
+    before, comma, last = incomplete.rpartition(",")
+    found = starting(_model_names(), last)
+    if not comma:
+        return found or paths(ctx, param, incomplete)
+    return [CompletionItem(before + comma + item.value) for item in found or _entries(last)]
+
+
+def targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a model, or the path of whatever it may be."""
+    return [*starting(_model_names(), incomplete), *paths(ctx, param, incomplete)]
+
+
+def _model_names() -> list[str]:
     names = {path.parent.name for path in Path("runs").glob("*/model.safetensors")}
     bundled = (Path(__file__).parent.parent / "assets").glob("*.safetensors")
-    names |= {path.stem for path in bundled if "." not in path.stem}
-    return starting(sorted(names), incomplete) or paths(ctx, param, incomplete)
+    return sorted(names | {path.stem for path in bundled if "." not in path.stem})
+
+
+def _entries(incomplete: str) -> list[CompletionItem]:
+    """The files and folders that go on what was typed; folders end in a slash."""
+    folder, slash, _ = incomplete.rpartition("/")
+    try:
+        entries = sorted(Path(folder + slash).iterdir())
+    except OSError:
+        return []
+    named = (folder + slash + path.name + "/" * path.is_dir() for path in entries)
+    return starting(named, incomplete)
 
 
 def preset_names(
@@ -151,7 +205,7 @@ def assignments(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete the key of --set, and behind = the value if it is one of a few."""
-    key, is_value, _ = incomplete.partition("=")
+    key, is_value, typed = incomplete.partition("=")
     if not is_value:
         return starting(sorted(f"{table}.{knob}=" for table, knob in _keys()), incomplete)
     table, _, knob = key.partition(".")
@@ -163,7 +217,28 @@ def assignments(
     else:
         kinds = _keys(table).get((table, knob.replace("-", "_")), [])
         values = [value for kind in kinds for value in _values(kind)]
+        if any(map(_is_text, kinds)):
+            return _texts(ctx, param, key, typed, values)
     return starting([f"{key}={value}" for value in dict.fromkeys(values)], incomplete)
+
+
+def _texts(
+    ctx: click.Context, param: click.Parameter, key: str, typed: str, values: list[str]
+) -> list[CompletionItem]:
+    """Complete a knob that is free text: a device, a model, or else a path."""
+    found = starting(dict.fromkeys(values), typed)
+    if key == "compute.device":
+        found += devices(ctx, param, typed)
+    elif key.endswith(".model"):
+        found += models(ctx, param, typed)
+    else:
+        found += paths(ctx, param, typed)
+    return [CompletionItem(f"{key}={item.value}", type=item.type) for item in found]
+
+
+def _is_text(kind: Kind) -> bool:
+    """Whether a knob takes any text."""
+    return kind.base == "str" and not kind.choices and kind.range is None
 
 
 def _keys(*tables: str) -> dict[tuple[str, str], list[Kind]]:

@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.shell_completion import ShellComplete
 
 from ddpm_cli import cli
+from ddpm_cli.options import completion
 from ddpm_cli.settings import catalog, recipes
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent.parent)}
@@ -56,6 +58,48 @@ class TestSettings:
         key = typed.partition("=")[0]
         assert offered("train", "--set", typed) == [f"{key}={value}" for value in values]
 
+    @pytest.mark.parametrize(
+        ("typed", "values"),
+        [
+            ("compute.device=c", ["cpu", "cuda"]),
+            ("init.model=mnist-u", ["mnist-upscale"]),
+            ("data.labels=f", ["folders", "f"]),  # or a file of that beginning
+            ("data.path=f", ["f"]),
+        ],
+    )
+    def test_free_text(self, typed: str, values: list[str]) -> None:
+        key = typed.partition("=")[0]
+        assert offered("train", "--set", typed) == [f"{key}={value}" for value in values]
+
+
+PATHS = {"FILE", "FILE.PY:NAME", "IMAGE", "INPUT", "MASK", "MODEL", "PATH", "RUN", "TARGET"}
+
+
+class TestPaths:
+    def test_all_that_take_one(self) -> None:
+        for verb, command in cli.ddpm.commands.items():
+            for option in command.params:
+                metavar = (option.metavar or option.name or "").upper().strip("[].")
+                if metavar in PATHS:
+                    items = option.shell_complete(click.Context(command), "no-such-th")
+                    assert [item.type for item in items] == ["file"], (verb, option.name)
+
+    def test_words_beside_them(self) -> None:
+        assert offered("info", "mnist-u") == ["mnist-upscale", "mnist-u"]
+        assert offered("fit", "mnist-u") == ["mnist-upscale"]
+        for verb in ("inpaint", "guide"):
+            assert offered(verb, "--mask", "al") == ["alpha", "al"]
+            assert offered(verb, "--mask", "b") == ["b"]
+
+    def test_models_of_a_cascade(self, tmp_path: Path) -> None:
+        assert "mnist,mnist-upscale" in offered("sample", "-m", "mnist,")
+        assert offered("sample", "-m", "mnist,mnist-u") == ["mnist,mnist-upscale"]
+        (tmp_path / "large").mkdir()
+        (tmp_path / "last.safetensors").touch()
+        typed = f"mnist,{tmp_path}/la"
+        assert offered("sample", "-m", typed) == [f"{typed}rge/", f"{typed}st.safetensors"]
+        assert offered("sample", "-m", f"mnist,{tmp_path}/no/") == []
+
 
 class TestNames:
     def test_classes_of_the_model(self, roll: Path) -> None:
@@ -83,6 +127,7 @@ from ddpm_cli import cli
 shell = ShellComplete(cli.ddpm, {}, "ddpm", "_DDPM_COMPLETE")
 for flag, last in (("--set", ""), ("--set", "sampler.name="), ("--class", ""), ("-m", "")):
     assert shell.get_completions(["sample", flag], last)
+assert shell.get_completions(["info"], "") and shell.get_completions(["fit"], "")
 assert not {"torch", "numpy", "PIL", "safetensors", "tqdm"} & sys.modules.keys()
 """
 
@@ -98,6 +143,16 @@ def test_it_waits_for_no_package() -> None:
         ("ddpm sample --set sampler.name = heu", 5, ["plain,heun"]),  # as bash takes it apart
         ("ddpm sample --set compute.compile =", 4, ["plain,true", "plain,false"]),
         ("ddpm sample --set sampler.eta = 1 --device mp", 7, ["plain,mps"]),
+        ("ddpm sample --sampler = dpm-solver-m", 4, ["plain,dpm-solver-multi"]),
+        ("ddpm sample --device =", 3, [f"plain,{name}" for name in completion.DEVICES]),
+        ("ddpm sample -m mnist --class = 3", 6, ["plain,3"]),
+        ("ddpm sample --model = mnist --class = 3", 7, ["plain,3"]),
+        ("ddpm sample --set = sampler.name = heu", 6, ["plain,heun"]),
+        ("ddpm sample --set = sampler.et", 4, ["plain,sampler.eta="]),
+        ("ddpm sample --set sampler.name = --device mp", 6, ["plain,mps"]),
+        ("ddpm sample --output = a = b.png --device = mp", 9, ["plain,mps"]),
+        ("ddpm train --config = pre", 4, ["file,pre"]),
+        ("ddpm sample -m mnist,mnist-u", 3, ["plain,mnist,mnist-upscale"]),
     ],
 )
 def test_words_that_bash_takes_apart(words: str, cursor: int, answers: list[str]) -> None:
@@ -116,10 +171,14 @@ def bash(tmp_path: Path) -> Iterator[int]:
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ddpm_cli "$@"\n')
     command.chmod(0o755)
     known = {"PATH": f"{tmp_path}:{ENVIRONMENT['PATH']}", "PS1": "$ ", "TERM": "dumb"}
+    (tmp_path / "here" / "a-model").mkdir(parents=True)
+    (tmp_path / "here" / "plain.toml").touch()
+    (tmp_path / "mnist-drawn.png").touch()
     terminal, inner = pty.openpty()
     shell = subprocess.Popen(
         ["bash", "--norc", "--noprofile", "-i"],
-        env=ENVIRONMENT | known, stdin=inner, stdout=inner, stderr=inner, start_new_session=True,
+        env=ENVIRONMENT | known, cwd=tmp_path, start_new_session=True,
+        stdin=inner, stdout=inner, stderr=inner,
     )  # fmt: skip
     os.close(inner)
     os.write(terminal, b'eval "$(_DDPM_COMPLETE=bash_source ddpm)"; echo rea""dy\n')
@@ -143,10 +202,25 @@ def read(terminal: int, wanted: str, seconds: float = 30) -> str:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_a_real_bash(bash: int) -> None:
     for typed, shown in (
-        ("sampler.name=heu", "sampler.name=heun "),
-        ("sampler.et", "sampler.eta="),
-        ("compute.compile=f", "compute.compile=false "),
+        ("sample --set sampler.name=heu", "n "),
+        ("sample --set sampler.et", "a="),
+        ("sample --set compute.compile=f", "alse "),
+        ("sample --set=sampler.name=heu", "n "),
+        ("sample --sampler=dpm-solver-m", "ulti "),
+        ("sample --device=cp", "u "),
+        ("sample --class=al", "l "),
+        ("sample -m mnist,mnist-u", "pscale "),
+        ("sample -m mnist,here/a", "-model/"),
+        ("train --config=here/p", "lain.toml "),
+        ("train --set data.path=here/a-m", "odel/"),
+        ("info mnist-u", "pscale "),
+        ("info mnist-dr", "awn.png "),  # a file beside models
+        ("info here/p", "lain.toml "),
+        ("fit here/a", "-model/"),
+        ("inpaint --mask alp", "ha "),
+        ("inpaint --mask here/p", "lain.toml "),
+        ("guide --clip-model here/a", "-model/"),
     ):
-        os.write(bash, f"ddpm sample --set {typed}\t".encode())
-        read(bash, f"ddpm sample --set {shown}")
+        os.write(bash, f"ddpm {typed}\t".encode())
+        read(bash, f"ddpm {typed}{shown}")
         os.write(bash, b"\x15")
