@@ -1,8 +1,17 @@
-"""`python -m ddpm_cli`: the same as `ddpm`, and the target of torchrun."""
+"""`ddpm` and `python -m ddpm_cli`: where every process of the command line begins."""
 
 import sys
 
-from ddpm_cli.cli import main
+from ddpm_cli import signals
+
+
+def main() -> int:
+    """Run the command line; a signal that comes during the imports is heard already."""
+    signals.install()
+    from ddpm_cli import cli
+
+    return cli.run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

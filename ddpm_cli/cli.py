@@ -102,8 +102,13 @@ for _module in VERBS:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
+    """Take over the signals, run the command line and return the exit code."""
     signals.install()
+    return run(arguments)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, whose signals are taken over, and return the exit code."""
     console.occupy_closed_streams()
     console.set_verbosity(0)
     code = _attempt(lambda: ddpm.main(args=arguments, prog_name="ddpm", standalone_mode=False))
@@ -147,7 +152,7 @@ def explain(error: BaseException) -> tuple[int, list[str]]:
 def _problems(error: ConfigError) -> list[str]:
     shown = [f"Error: {problem}" for problem in error.problems[:_PROBLEM_LIMIT]]
     more = len(error.problems) - len(shown)
-    return [*shown, *([f"... and {more} more like these"] if more else error.hints)]
+    return [*shown, *[f"... and {more} more like these"] * bool(more), *error.hints]
 
 
 def _usage(error: click.UsageError) -> list[str]:

@@ -24,7 +24,7 @@ class Refusal(Exception):
 class ConfigError(ValueError):
     """Settings or arguments are wrong (exit 2): every problem is one line, `KEY: what; fix`.
 
-    hints: up to two lines more of a single problem, where its fix takes them.
+    hints: up to two lines more, where the fix takes them or is that of all problems.
     """
 
     exit_code = 2

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import nn
 
+from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.settings.knobs import Threads
 
@@ -57,6 +58,9 @@ def compute(
     auto: cuda, else mps, else cpu; bfloat16 where the hardware multiplies it fast.
     """
     chosen = _device(device)
+    if threads > cores():
+        what = f"compute.threads: {threads} threads on {cores()} cores"
+        console.warn(f"{what}, which is slower than {cores()} or fewer")
     if threads:
         torch.set_num_threads(threads)
     if chosen.type == "cpu":
@@ -69,6 +73,12 @@ def compute(
         dtype = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
     wide = torch.float32 if chosen.type == "mps" else torch.float64
     return Compute(chosen, getattr(torch, dtype), compile, wide)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _keep_freed_memory() -> None:

@@ -158,3 +158,27 @@ def test_a_signal_while_a_process_samples(
     more = ["sample", "-m", finished, "-n", len(made) + 2, "-o", tmp_path / "out/"]
     assert runs.ddpm(*more, "--skip-existing").code == 0
     assert len(list((tmp_path / "out").glob("*.png"))) == len(made) + 2
+
+
+@pytest.mark.parametrize("wait", [0.15, 0.3])
+def test_a_signal_during_the_imports_is_heard(wait: float, tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "ddpm_cli",
+        "sample",
+        "-n",
+        "1",
+        "--steps",
+        "500",
+        "-o",
+        "x.png",
+    ]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(wait)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    # The interpreter itself may not have come to our first line yet.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "ddpm_cli/" not in err
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from ddpm_cli import console
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, numbers
 from ddpm_cli.options.completion import ComponentChoice
 from ddpm_cli.settings import seeds as seed_lists
@@ -45,7 +46,15 @@ def output(help: str, required: bool = False) -> Callable[[_Command], _Command]:
         required=required,
         help=help,
         shell_complete=completion.paths,
+        callback=_named,
     )
+
+
+def _named(ctx: click.Context, param: click.Parameter, place: str | None) -> str | None:
+    """An output as it was given; an empty one is a variable that was not set."""
+    if place is not None and not place.strip():
+        raise ConfigError("-o: an empty name; leave it out for the usual place")
+    return place
 
 
 def results(default: str) -> Callable[[_Command], _Command]:

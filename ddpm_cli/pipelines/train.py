@@ -11,7 +11,7 @@ from ddpm_cli import console
 from ddpm_cli.data.image_set import describe, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
-from ddpm_cli.files.checkpoints.run import Run, refuse_changes
+from ddpm_cli.files.checkpoints.run import STATE, Run, left_out, refuse_changes
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
 from ddpm_cli.pipelines import hints, opening
@@ -87,8 +87,9 @@ def trained(request: Train, sets: Sets | None = None) -> End:
             distributed.wait(place)
             return _continued(folder, request, compute, place, sets)
     except NotFinite as problem:
-        fix = "lower train.lr, or use --dtype float32; the last checkpoint is intact"
-        raise Refusal(f"{request.folder}: {problem}", fix) from None
+        fix = "begin again with --force or another -o, and a lower train.lr or --dtype float32"
+        kept = "; the last checkpoint is intact" * (request.folder / STATE).exists()
+        raise Refusal(f"{request.folder}: {problem}", f"{fix}{kept}") from None
     finally:
         distributed.stop(place)
 
@@ -104,6 +105,7 @@ def _continued(
         if header.step >= config["train"]["steps"]:
             if place.leads:
                 folder.complete(tensors, header)
+                left_out(folder.folder, header.config, config)
             return End(folder.model, header.data, header.step, header.step, place.leads)
         _keep_threads(config, header)
     sets = sets or _sets(config, header)

@@ -1,11 +1,10 @@
 """What cannot be trained: settings that do not go with the data, or with each other."""
 
-import os
 from pathlib import Path
 
 import torch
 
-from ddpm_cli import console
+from ddpm_cli import console, hardware
 from ddpm_cli.data import no_classes
 from ddpm_cli.data.image_set import Data, ImageSet
 from ddpm_cli.errors import ConfigError
@@ -164,8 +163,7 @@ def refuse_idle(config: Config, info: DataInfo) -> None:
 
 def warn_of_workers(config: Config, place: Group) -> None:
     """Warn of more processes that read than the cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = hardware.cores()
     workers = config["train"]["workers"] * place.local_ranks
     if workers > cores:
         what = f"train.workers: {workers} processes read on {cores} cores"

@@ -131,11 +131,16 @@ class TestGoingOn:
         assert "train.warmup: " in outcome.err
         assert "schedule" not in outcome.err
 
+    def test_a_finished_run_says_what_it_does_not_take(self, run: Path) -> None:
+        outcome = runs.done("train", "-o", run, "--set", "sampler.eta=0.5")
+        assert "sampler.eta stay as they were; give them to ddpm sample -m" in outcome.err
+        assert runs.result(run).step == runs.STEPS
+
     def test_another_preset_is_refused_with_the_way_to_go_on(self, run: Path) -> None:
         for flag in ("-o", "--resume"):
             outcome = runs.ddpm("train", "--preset", "mnist", flag, run)
             assert outcome.code == 2
-            assert f"ddpm train -o {run} goes on with its own settings" in outcome.err
+            assert outcome.err.count(f"ddpm train -o {run} goes on with its own settings") == 1
 
     def test_a_run_that_was_not_saved_yet_begins_again(
         self, run: Path, request_made: list[Train]

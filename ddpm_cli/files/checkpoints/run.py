@@ -27,6 +27,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+STATE = "state.safetensors"  # what a run resumes from
 # What may change when a run goes on: none of it alters what a step computes, but for rounding
 # and the masks of dropout, which are another device's as well.
 FREE = {
@@ -52,7 +53,7 @@ class Run:
     def __init__(self, folder: Path, leads: bool = True) -> None:
         self.folder = folder
         self.model = folder / "model.safetensors"
-        self.newest = folder / "state.safetensors"
+        self.newest = folder / STATE
         self.previous = folder / "state.previous.safetensors"
         self.metrics = folder / "metrics.jsonl"
         self.samples = folder / "samples"
@@ -187,11 +188,17 @@ def refuse_changes(folder: Path, old: Config, new: Config) -> None:
         and not (key == "train.steps" and now > was)
     ]
     if changed:
+        told = "{}: {} was trained with {!r}, not {!r}".format
         own = f"ddpm train -o {folder} goes on with its own settings"
-        fix = f"{own}; else give another -o, or --force to start over"
         raise ConfigError(
-            *(
-                f"{key}: {folder} was trained with {was!r}, not {now!r}; {fix}"
-                for key, was, now in changed
-            )
+            *(told(key, folder, was, now) for key, was, now in changed),
+            hints=[f"{own}; else give another -o, or --force to start over"],
         )
+
+
+def left_out(folder: Path, old: Config, new: Config) -> None:
+    """Warn of settings that a finished run does not take any more."""
+    keys = [key for key, _, _ in differences(old, new) if key.split(".")[0] in SAMPLING]
+    if keys:
+        fix = f"give them to ddpm sample -m {folder}"
+        console.warn(f"{folder}: finished, so {', '.join(keys)} stay as they were; {fix}")
