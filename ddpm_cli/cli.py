@@ -23,9 +23,11 @@ from ddpm_cli.commands import (
     upscale,
 )
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
+from ddpm_cli.foreign import telling
 from ddpm_cli.options import completion
 from ddpm_cli.options.repeats import Verbs
 from ddpm_cli.settings import peers
+from ddpm_cli.settings import presets as shipped
 
 _PROBLEM_LIMIT = 6  # problems shown at once
 _PLAIN = (ConfigError, click.UsageError, SystemExit)  # no traceback says more of them
@@ -194,6 +196,8 @@ def _unexpected(words: str, ctx: click.Context) -> str:
     if bare:
         return f"Write --set {bare[0]}={words.split()[0]}"
     if ctx.info_name == "train":
+        if words.split()[0] in shipped.names():
+            return f"That is a preset: ddpm train --preset {words.split()[0]}"
         return f"Data are a setting: --set data.name=folder --set data.path={words.split()[0]}"
     flags = {flag for option in ctx.command.params for flag in option.opts}
     if "--init" in flags:
@@ -205,6 +209,10 @@ def _failure(error: BaseException) -> list[str]:
     """Describe a fault that no command foresaw: of the system, of an input, or of ddpm."""
     kind, text = type(error).__name__, one_line(str(error))
     if isinstance(error, OSError):
+        if isinstance(error, FileNotFoundError) and (
+            told := telling.address(error.filename, "settings")
+        ):
+            return f"Error: {told.refusal(error.filename).message}".splitlines()
         place = f"{error.filename!s}: " if error.filename is not None else ""
         fix = _SYSTEM.get(error.errno or 0)
         return [

@@ -1,5 +1,6 @@
 """`ddpm train`: train a model, or go on with a run that was stopped."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.foreign import missing
 from ddpm_cli.options import completion, listing, numbers, reading, shared
 from ddpm_cli.pipelines import opening
 from ddpm_cli.settings.checks import pixel_range
@@ -115,9 +117,23 @@ def _own_settings(ctx: click.Context, folder: Path) -> Layer | None:
         return None
     own = opening.own_settings(folder)
     if resume is not None and own is None:
-        raise Refusal(f"{folder}: no run to go on with", f"ddpm train -o {folder} begins one")
+        raise _no_run(folder)
     if not is_alone:
         return None
     if own is not None:
         ctx.params["preset"] = None
     return own
+
+
+def _no_run(place: Path) -> Refusal:
+    """The refusal of a place that holds no run, with the run that may be meant."""
+    folder = place.parent if place.suffix == ".safetensors" else missing.neighbour(place)
+    if place.is_file():
+        what = f"{place}: a file; --resume takes the folder of a run"
+    else:
+        what = f"{place}: no run to go on with"
+    if folder is not None and opening.own_settings(folder) is not None:
+        return Refusal(what, f"type: --resume {shlex.quote(str(folder))}")
+    if place.is_file():
+        return Refusal(what)
+    return Refusal(what, f"ddpm train -o {shlex.quote(str(place))} begins one")

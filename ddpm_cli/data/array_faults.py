@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_cli import console
 from ddpm_cli.errors import Refusal
-from ddpm_cli.foreign import telling
+from ddpm_cli.foreign import missing, telling
 from ddpm_cli.foreign.kinds import NPY
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ UNREADABLE = (
 
 def no_file(place: Path) -> Refusal:
     """The refusal of a path where no file is."""
-    if told := telling.address(place, "data") or telling.repository(place, "data"):
-        return told.refusal(place)
     if place.is_dir():
         fix = "data.name=array takes a .npy or .csv file, data.name=folder a folder of images"
         return Refusal(f"{place}: a folder", fix)
-    what = "not a regular file" if place.exists() else "no such file"
-    return Refusal(f"{place}: {what}", f"paths begin in {Path.cwd()}")
+    fix = f"paths begin in {Path.cwd()}"
+    if place.exists():
+        return Refusal(f"{place}: not a regular file", fix)
+    return missing.refusal(place, "data", "no such file", fix)
 
 
 def unknown_ending(place: Path) -> Refusal:

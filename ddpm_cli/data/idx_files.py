@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.errors import Refusal
-from ddpm_cli.foreign import telling
+from ddpm_cli.foreign import missing, telling
 
 UNSIGNED_BYTE = 8
 BYTE_LIMIT = 2**29
@@ -45,8 +45,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
                 return _read(unpacked, path, dimensions, size * RATIO)  # type: ignore[arg-type]
     except FileNotFoundError as error:
         fix = f"paths begin in {Path.cwd()}"
-        told = telling.address(path, "data")
-        raise told.refusal(path) if told else Refusal(f"{path}: {error.strerror}", fix) from error
+        raise missing.refusal(path, "data", fix=fix) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Refusal(f"{path}: damaged gzip file: {error}") from error
     except OSError as error:

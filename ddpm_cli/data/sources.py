@@ -11,7 +11,7 @@ from ddpm_cli import streams
 from ddpm_cli.data import no_images
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.opening import BYTE_LIMIT, is_image_name
-from ddpm_cli.foreign import telling
+from ddpm_cli.foreign import missing, telling
 from ddpm_cli.foreign.kinds import ZIP
 
 
@@ -184,9 +184,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 def _missing(place: Path) -> Refusal:
     """The refusal of a path where nothing is."""
-    if told := telling.address(place, "data") or telling.repository(place, "data"):
-        return told.refusal(place)
-    return Refusal(f"{place}: No such file or directory", f"paths begin in {Path.cwd()}")
+    return missing.refusal(place, "data", fix=f"paths begin in {Path.cwd()}")
 
 
 def _damaged(place: Path, error: Exception) -> Refusal:

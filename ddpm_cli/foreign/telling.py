@@ -81,7 +81,8 @@ def address(text: object, role: Role) -> Told | None:
     scheme, rest = match[1].lower(), match[2]
     if scheme == "file":
         return Told("an address", f"give the path: /{rest}")
-    if scheme == "hf" or rest.startswith("huggingface.co/"):
+    is_hub = scheme == "hf" or rest.startswith("huggingface.co/")
+    if is_hub and (scheme == "hf" or role in ("model", "data")):
         return _on_hub(rest.removeprefix("huggingface.co/"), role)
     fetch = f"curl -LO {shlex.quote(f'{match[1]}://{rest}')}, then give the file"
     if scheme in ("s3", "gs"):
@@ -89,12 +90,17 @@ def address(text: object, role: Role) -> Told | None:
     return Told("an address; ddpm fetches nothing from the network", fetch)
 
 
-def repository(text: object, role: Role) -> Told | None:
-    """What a name like google/ddpm-cat-256 is, if no file is meant; None of anything else."""
+def repository(text: object, role: Role) -> str:
+    """What to do if a name like google/ddpm-cat-256 was meant; empty of anything else."""
     match = _REPOSITORY.fullmatch(str(text))
-    if match is None or match[1].startswith("runs/") or "." in match[1][-5:-1]:
-        return None
-    return _on_hub(match[1], role)
+    if role not in ("model", "data") or match is None or match[1].startswith("runs/"):
+        return ""
+    if "." in match[1][-5:-1]:
+        return ""
+    kind = " --repo-type dataset" * (role == "data")
+    fetch = f"hf download {match[1]}{kind} --local-dir {match[1].rpartition('/')[2]}"
+    what = "models of ddpm alone are read" if role == "model" else "then give what it holds"
+    return f"if you mean {match[1]} on the Hugging Face Hub: {fetch}, {what}"
 
 
 def _on_hub(name: str, role: Role) -> Told:

@@ -66,7 +66,7 @@ def _record(target: str | None) -> dict[str, Any] | None:
     path = Path(target or "")
     if path.suffix in (".safetensors", ".npz") and path.is_file():
         return records.of_samples(path) or latents.record(path)
-    if path.suffix in (".csv", ".npy", ".gif"):
+    if path.suffix in (".csv", ".npy", ".gif") and path.exists():
         fix = "samples as .png, .npz or .safetensors say how they were made"
         raise Refusal(f"{target}: this kind of file holds no record of its making", fix)
     if target != "-" and not path.name.lower().endswith(metadata.SUFFIXES):

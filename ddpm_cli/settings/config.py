@@ -163,8 +163,7 @@ def _complete(
                 problems.append(f"{what}; give {component.knobs[key].kind}")
         elif key != "name" or table in catalog.FIXED:
             owner = "" if table in catalog.FIXED else f" for {component.name}"
-            meant = peers.key(key)
-            fix = f"did you mean {meant}?" if meant else nearest(key, component.knobs)
+            fix = peers.knob(table, key, component.knobs)
             problems.append(f"{path}.{key}: unknown key{owner}{_origin(source)}; {fix}")
     return complete
 

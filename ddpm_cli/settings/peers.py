@@ -133,6 +133,18 @@ def key(name: str) -> str:
     return f"{owners[0]}.{name}" if owners else ""
 
 
+def knob(table: str, name: str, choices: Iterable[str]) -> str:
+    """Say which knob was meant of a component that has these, or whose knob it is."""
+    meant, knobs = key(name), list(choices)
+    owner, _, own = meant.partition(".")
+    if meant and (owner != table or own in (*knobs, "name")):
+        return f"did you mean {meant}?"
+    if not meant:
+        return nearest(name, knobs)
+    owners = [part for part in catalog.names(table) if own in catalog.find(table, part).knobs]
+    return f"{own} is a key of {table}.name={', '.join(owners)}"
+
+
 def _knobs(table: str) -> set[str]:
     if table in catalog.FIXED:
         return {*catalog.fixed(table).knobs}

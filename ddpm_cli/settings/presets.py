@@ -61,6 +61,9 @@ def layers(name: str) -> list[Layer]:
 
 def file_layers(path: Path) -> list[Layer]:
     """Return the layers of a configuration file, which may extend a preset."""
+    if path.name == str(path) in names() and not path.exists():
+        what = f"--config {path}: no such file"
+        raise ConfigError(f"{what}; that is a preset: --preset {path}")
     return list(_chain(path, ()))
 
 

@@ -61,6 +61,10 @@ CONTAINERS = [
         "Hugging Face Hub|hf download me/cats --repo-type dataset --local-dir cats",
     ),
     Row({}, train("folder", "me/cats"), 1, "Hugging Face Hub|hf download me/cats"),
+    Row(
+        {"photos/cats/a.png": G}, train("folder", "photos/cat"), 1,
+        "photos/cat: No such file|did you mean photos/cats?", "Hugging",
+    ),
     Row({}, train("folder", "nosuch"), 1, "nosuch: No such file|paths begin in /"),
 ]  # fmt: skip
 FOLDERS = [

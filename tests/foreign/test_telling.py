@@ -57,7 +57,7 @@ def test_commands_hold_nothing_that_a_name_could_run(name: str) -> None:
 @pytest.mark.parametrize("name", ["a.png", "./a/b", "/data/cats", "runs/x", "C:/a", "a/b.png"])
 def test_paths_are_no_addresses(name: str) -> None:
     assert telling.address(name, "data") is None
-    assert telling.repository(name, "data") is None
+    assert telling.repository(name, "data") == ""
 
 
 def test_pipes_are_left_alone(tmp_path: Path) -> None:

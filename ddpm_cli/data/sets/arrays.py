@@ -132,7 +132,8 @@ def _read_npy(place: Path, wish: Wish) -> _Table:
     except OSError:
         raise
     except Exception as error:  # NumPy reads the header with Python's own parser
-        why = (str(error).splitlines() or ["damaged"])[0]
+        plain = isinstance(error, ValueError) and len(error.args) == 1
+        why = (str(error).splitlines() or ["damaged"])[0] if plain else "its header is damaged"
         raise Refusal(f"{place}: no readable .npy file: {why}", array_faults.UNREADABLE) from error
     if stored.dtype.kind not in "biuf":
         raise array_faults.no_numbers(place, stored)

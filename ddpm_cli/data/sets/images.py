@@ -10,7 +10,7 @@ from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.loading import Wish, file_set
 from ddpm_cli.data.sources import Archive, Folder
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.foreign import telling
+from ddpm_cli.foreign import missing, telling
 from ddpm_cli.settings.knobs import Fraction, Index, PixelRange, Side
 
 Split = Literal["train", "test"]
@@ -162,7 +162,8 @@ def _no_mnist(place: Path) -> Refusal:
     if told is not None:
         return Refusal(what, f"it is {told.what}: {told.way}")
     if not place.is_dir():
-        return Refusal(f"{what}; there is no such folder", f"paths begin in {Path.cwd()}")
+        what = "there is no such folder, to hold the four IDX files of MNIST, the usual data"
+        return missing.refusal(place, "data", what, f"paths begin in {Path.cwd()}")
     return Refusal(what, "for a folder of your own images add --set data.name=folder")
 
 

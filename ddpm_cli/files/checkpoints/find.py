@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ddpm_cli import streams
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.foreign import telling
+from ddpm_cli.foreign import missing, telling
 
 BUNDLED = Path(__file__).parents[2] / "assets"
 RUNS = Path("runs")
@@ -51,13 +51,32 @@ def find(model: str | None, task: str = "") -> Place:
         fix = f"ddpm train -o {shlex.quote(model)} trains one there"
         raise Refusal(f"{model}: no model.safetensors is in this folder", fix)
     streams.refuse_special(path)
-    if known := telling.address(model, "model") or telling.repository(model, "model"):
-        raise known.refusal(model)
+    raise _missing(model)
+
+
+def _missing(model: str) -> Refusal:
+    """The refusal of a name or path that stands for no model."""
+    if known := telling.address(model, "model"):
+        return known.refusal(model)
     runs = [path.parent.name for path in RUNS.glob("*/model.safetensors")]
     names = list(dict.fromkeys(runs + bundled()))
-    stem = model.removesuffix(".safetensors")
-    fix = f"type -m {stem}" if stem in names else nearest(model, names)
-    raise Refusal(f"{model}: no such file, run or bundled model", fix)
+    stem, path = model.removesuffix(".safetensors"), Path(model)
+    if stem in names:
+        fix = f"type -m {stem}"
+    elif len(path.parts) == 1 and (fix := nearest(model, names)).startswith("did"):
+        pass
+    elif (near := missing.neighbour(path)) and _is_model(near):
+        fix = f"did you mean {shlex.quote(str(near))}?"
+    elif hub := missing.on_hub(path, "model"):
+        fix = hub
+    else:
+        fix = nearest(path.name, names)
+    return Refusal(f"{model}: no such file, run or bundled model", fix)
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a path may be given as a model."""
+    return path.suffix == ".safetensors" or (path / "model.safetensors").exists()
 
 
 def newest_runs(root: Path) -> list[Path]:

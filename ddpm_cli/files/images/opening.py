@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ddpm_cli import streams
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images import tiff
-from ddpm_cli.foreign import telling
+from ddpm_cli.foreign import missing, telling
 from ddpm_cli.foreign.kinds import IMAGE
 from ddpm_cli.foreign.signs import HEAD
 
@@ -81,8 +81,7 @@ def _reason(error: Exception) -> str:
 
 def _missing(name: str, error: FileNotFoundError) -> Refusal:
     """The refusal of a path where nothing is."""
-    told = telling.address(name, "image")
-    return told.refusal(name) if told else Refusal(f"{name}: {error.strerror}")
+    return missing.refusal(Path(name), "image", error.strerror or missing.NO_FILE)
 
 
 def _foreign(stream: BinaryIO, name: str) -> Refusal:
