@@ -57,7 +57,10 @@ MODELS = [
         {}, "sample -m https://x.org/m.safetensors", 1,
         "an address|curl -LO https://x.org/m.safetensors",
     ),
-    Row({}, "sample -m google/ddpm-cifar10-32", 1, "no such file|if you mean google/ddpm-cifar10-32 on the Hugging Face Hub: hf download"),
+    Row(
+        {}, "sample -m google/ddpm-cifar10-32", 1,
+        "no such file|if you mean google/ddpm-cifar10-32 on the Hugging Face Hub: hf download",
+    ),
     Row({"models/a.txt": b""}, "sample -m models/foo", 1, "models/foo: no such file", "Hugging"),
     Row({"runs/t/model.safetensors": b""}, "sample -m runs/te", 1, "did you mean runs/t?"),
     Row({}, "inpaint a.png --mask https://x.org/a.png", 1, "a.png: No such file"),

@@ -141,6 +141,10 @@ TABLES = [
     data("array", "a.npy", make.npy(["a"]), "values of type <U1|numpy.save"),
     data("array", "a.npy", make.npy(np.array([{}], object)), "Python objects|numpy.save"),
     data("array", "a.npy", make.npy([1j]), "complex128|a.real, a.imag"),
+    data(
+        "array", "a.npy", b"\x93NUMPY\1\0\x10\0{(             \n",
+        "no readable .npy file: its header is damaged", "EOF",
+    ),
     data("array", "a.npy", make.npy([1.0, 2.0])[:-4], "no readable .npy|copy it again"),
     data("array", "a.npy", make.LFS, "Git LFS pointer|git lfs pull", "allow_pickle"),
     data("array", "a.npy", b"", "an empty file"),

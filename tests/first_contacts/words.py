@@ -23,15 +23,15 @@ SETTINGS = [
     Row({}, "train mnist", 2, "ddpm train --preset mnist", "data.path"),
     Row({}, "train --resume nosuch", 1, "nosuch: no run to go on with|ddpm train -o nosuch"),
     Row(
-        {"t/config.toml": b"", "t/model.safetensors": b""}, "train --resume t/model.safetensors", 1,
-        "takes the folder|--resume t", "train -o",
+        {"t/config.toml": b"", "t/model.safetensors": b""}, "train --resume t/model.safetensors",
+        1, "takes the folder|--resume t", "train -o",
     ),
     Row({"run/config.toml": b""}, "train --resume runn", 1, "no run|type: --resume run"),
     Row(
         {}, "train --set data.size=64", 2, "size is a key of data.name=archive, folder",
         "did you mean",
     ),
-    Row({}, "sample -m mnist --seeds 0-99999999999", 2, "seeds go from 0 to 4294967295", "written"),
+    Row({}, "sample -m mnist --seeds 0-99999999999", 2, "seeds go from 0 to 4294967295"),
     Row({}, "train --config nosuch.toml", 1, "nosuch.toml: No such file"),
     Row({}, "train --set lr=1e-3", 2, "did you mean train.lr?", "unknown table"),
     Row({}, "train --set train.lr 1e-3", 2, "Write --set train.lr=1e-3"),
