@@ -3,6 +3,7 @@
 import errno
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import click
 
@@ -23,7 +24,7 @@ from ddpm_cli.commands import (
     upscale,
 )
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
-from ddpm_cli.foreign import telling
+from ddpm_cli.foreign import missing
 from ddpm_cli.options import completion
 from ddpm_cli.options.repeats import Verbs
 from ddpm_cli.settings import peers
@@ -209,10 +210,10 @@ def _failure(error: BaseException) -> list[str]:
     """Describe a fault that no command foresaw: of the system, of an input, or of ddpm."""
     kind, text = type(error).__name__, one_line(str(error))
     if isinstance(error, OSError):
-        if isinstance(error, FileNotFoundError) and (
-            told := telling.address(error.filename, "settings")
-        ):
-            return f"Error: {told.refusal(error.filename).message}".splitlines()
+        if isinstance(error, FileNotFoundError) and isinstance(error.filename, (str, Path)):
+            what = error.strerror or missing.NO_FILE
+            refusal = missing.refusal(Path(error.filename), "settings", what)
+            return f"Error: {refusal.message}".splitlines()
         place = f"{error.filename!s}: " if error.filename is not None else ""
         fix = _SYSTEM.get(error.errno or 0)
         return [

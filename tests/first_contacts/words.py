@@ -19,6 +19,8 @@ SETTINGS = [
         "a file goes with --config c.toml", "choose from",
     ),
     Row({}, "train --config https://x.org/y.toml", 1, "an address|curl -LO https://x.org/y.toml"),
+    Row({"mine.toml": b""}, "train --config mime.toml", 1, "did you mean mine.toml?"),
+    Row({}, "train --resume https://x.org/run", 1, "https://x.org/run: an address", "train -o"),
     Row({}, "train --config mnist", 2, "that is a preset: --preset mnist"),
     Row({}, "train mnist", 2, "ddpm train --preset mnist", "data.path"),
     Row({}, "train --resume nosuch", 1, "nosuch: no run to go on with|ddpm train -o nosuch"),
