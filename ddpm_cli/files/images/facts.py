@@ -14,6 +14,7 @@ SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 FILMS = ("PNG", "WEBP", "TIFF", "GIF")
 # Tags of TIFF 6.0: the bits of a sample, and the least and the largest value.
 BITS, LIMITS = 258, ((340, 341), (280, 281))
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 
 
 class Facts(NamedTuple):
@@ -45,6 +46,12 @@ def of(image: "Image.Image") -> Facts:
     return Facts(
         image.mode, is_deep, wide and not is_deep, _is_film(image), _written(image), _tagged(image)
     )
+
+
+def is_white_zero(image: "Image.Image") -> bool:
+    """Whether the values of a TIFF fall as it gets lighter."""
+    tags: Any = getattr(image, "tag_v2", {})
+    return image.format == "TIFF" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
 
 
 def _is_film(image: "Image.Image") -> bool:

@@ -17,6 +17,7 @@ Keeps = Literal["auto", "black", "white", "clear", "opaque"]
 FULL = 255  # of a plane: surely made anew
 LUMA = (19595, 38470, 7471)  # of red, green and blue, in 2^16 (ITU-R BT.601)
 LOSSY = ("JPEG", "WEBP")
+RINGING = 32  # levels of 255 that resampling moves the colour of a layer by
 NOISE = 16  # levels of 255 that a lossy file may be off by
 NEAR = 0.25  # of the gap between two levels: still the nearer one
 CLUSTERED = 0.75  # of the pixels on either side that are near their level: the rest is soft edges
@@ -97,11 +98,14 @@ def _by_alpha(stored: _Stored, keeps: Keeps) -> Reading:
 def _by_layer(stored: _Stored, alpha: Plane, keeps: Keeps, threshold: float) -> Reading:
     """The paint of a layer of one colour; colours on transparent ground are what is asked for."""
     path, rgb = stored.path, stored.rgb
-    solid = rgb[alpha > FULL // 2] if alpha.max() > FULL // 2 else rgb[alpha > 0]
+    is_solid = alpha > (FULL // 2 if alpha.max() > FULL // 2 else 0)
+    solid = rgb[is_solid]
     if not solid.size:
         return Reading(_tensor(alpha), "it is all transparent: nothing is painted")
-    spread = int((solid.max(0) - solid.min(0)).max())
-    if spread > max(stored.noise, 2):
+    paint = np.median(solid, axis=0).astype(int)
+    # What rings beyond full opacity is cut off, of the paint as well.
+    apart = np.abs(solid - paint).max(1) * alpha[is_solid] // FULL
+    if int(apart.max()) > RINGING:
         if keeps == "auto":
             what = f"{path}: its colours and its transparency both vary; which is the mask?"
             fix = "--mask-keeps clear makes anew what is painted, opaque what is transparent, "
@@ -109,7 +113,6 @@ def _by_layer(stored: _Stored, alpha: Plane, keeps: Keeps, threshold: float) -> 
         ground = 0 if keeps == "black" else stored.full
         over = (stored.grey * alpha + ground * (FULL - alpha)) // FULL
         return _by_grey(stored._replace(grey=over), keeps, threshold)
-    paint = np.median(solid, axis=0).astype(int)
     is_light = int(paint @ np.array(LUMA)) * 2 > FULL << 16
     is_kept = keeps == ("white" if is_light else "black")
     name = f"the {_hex(paint)} paint" if int(alpha.min()) < FULL else "all"

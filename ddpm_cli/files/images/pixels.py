@@ -166,11 +166,17 @@ def _stored(source: Readable, name: str, enough: int) -> tuple[Image.Image, Fact
             image.draft("", (enough, enough))
         image.load()
         turn = UPRIGHT.get(_orientation(image))
-        if turn is None:
-            return image.copy(), known
-        turned = image.transpose(turn)
+        turned = image.copy() if turn is None else image.transpose(turn)
+        if known.is_deep and facts.is_white_zero(image):
+            turned = _inverted(turned, known.scale)
         turned.info |= image.info
         return turned, known
+
+
+def _inverted(image: Image.Image, scale: Scale) -> Image.Image:
+    """A 16-bit negative the other way round; Pillow turns those of 8 bits itself."""
+    wide = scale.low + scale.high - np.asarray(image).astype(np.int64)
+    return Image.fromarray(wide.clip(0, 65535).astype(np.uint16))
 
 
 def convert(image: Image.Image, mode: str, background: Colour = WHITE) -> Image.Image:

@@ -112,3 +112,15 @@ def test_damage_behind_the_first_image_is_none_to_it() -> None:
     for end in range(first + 1, len(data)):
         facts(io.BytesIO(data[:end]))
         assert pixels.open_image(io.BytesIO(data[:end]), "L")[0, 0, 0] == 76
+
+
+@pytest.mark.parametrize(("tags", "top"), [({}, 65535), ({281: 4095}, 4095)])
+def test_a_negative_of_16_bits_is_turned(tags: dict[int, int], top: int) -> None:
+    """Pillow turns negatives (WhiteIsZero) of 8 bits alone."""
+    data = saved(DEEP, "TIFF", tiffinfo=tags).getvalue()
+    entry = struct.pack("<HHIHH", 262, 3, 1, 1, 0)  # BlackIsZero
+    assert data.count(entry) == 1
+    negative = io.BytesIO(data.replace(entry, struct.pack("<HHIHH", 262, 3, 1, 0, 0)))
+    image, _ = pixels.decoded(negative, name="x")
+    assert image.mode == "I;16"
+    assert np.asarray(image).tolist() == (top - np.asarray(DEEP).astype(int)).tolist()

@@ -134,6 +134,14 @@ class TestLayers:
             "the #{:02x}{:02x}{:02x} paint on transparent ground".format(*paint)
         )
 
+    @pytest.mark.parametrize("paint", [(128, 128, 128), (30, 90, 200), (255, 105, 180)])
+    def test_a_layer_that_was_resized(self, tmp_path: Path, paint: tuple[int, ...]) -> None:
+        layer = Image.fromarray(disc((0, 0, 0, 0), (*paint, 255)))
+        small = layer.resize((12, 12), Image.Resampling.LANCZOS)
+        small.save(tmp_path / "m.png")
+        wanted = np.asarray(small)[..., 3] > 127
+        assert torch.equal(anew(tmp_path / "m.png"), torch.from_numpy(wanted))
+
     def test_black_and_white_are_of_the_paint(self, tmp_path: Path) -> None:
         black = saved(tmp_path / "black.png", disc((0, 0, 0, 0), (0, 0, 0, 255)))
         white = saved(tmp_path / "white.png", disc((0, 0, 0, 0), (255, 255, 255, 255)))
