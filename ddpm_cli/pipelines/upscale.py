@@ -154,6 +154,9 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     image = _read(job, source)
     if image.is_deep and job.request.task == "colorize":
         console.warn(f"{image.name}: 16 bits become 8, as only grey keeps them")
+    opacity = inputs.opacity(image) if job.opened.header.data.shape[0] != 4 else None
+    if opacity is not None and int(opacity.min()) < inputs.OPAQUE:
+        console.warn(f"{image.name}: comes back opaque, on {job.request.look.background}")
     label = restorer.class_of(job.request.use.label, image.record, job.opened)
     number = classes.one(label, job.opened.config, job.opened.header.data)
     stage = restorer.stage_after(image.record)

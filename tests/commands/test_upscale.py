@@ -151,6 +151,18 @@ class TestSeeds:
         assert apart("one.png", "all/b-000002.png") <= LEVEL
         assert apart("all/b-000000.png", "all/b-000001.png") > 5 * LEVEL
 
+    def test_lost_transparency_is_said(self, small: Path, trained: Path) -> None:
+        grey = open_image(small / "a.png", "L")
+        clear = torch.cat([grey, torch.full_like(grey, 100)])
+        (small / "clear.png").write_bytes(encode_png(clear))
+        (small / "opaque.png").write_bytes(
+            encode_png(torch.cat([grey, torch.full_like(grey, 255)]))
+        )
+        words = ("--steps", 2, "-m", trained, "--background", "black")
+        told = upscale(small / "clear.png", *words, "-o", "x.png").err
+        assert "clear.png: comes back opaque, on black" in told
+        assert "comes back" not in upscale(small / "opaque.png", *words, "-o", "y.png").err
+
     def test_replayed_command_gives_the_same_bytes(self, small: Path, trained: Path) -> None:
         upscale(small / "c.png", "-m", trained, "-s", 5, "-o", "x.png", "--aug-noise", 0.2,
                 "--class", 3, "--consistent")  # fmt: skip
