@@ -6,7 +6,7 @@ from typing import Any, Literal
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, reading, shared, walking
+from ddpm_cli.options import reading, shared, walking
 from ddpm_cli.settings.requests import Encode
 from ddpm_cli.settings.usual import CODING
 
@@ -25,13 +25,7 @@ from ddpm_cli.settings.usual import CODING
 @shared.output("File of the latents, .safetensors; by default latents.safetensors.")
 @shared.model("Model to encode with.")
 @walking.steps(", heun unless told; it must not add noise")
-@click.option(
-    "--class",
-    "label",
-    metavar="NAME",
-    shell_complete=completion.classes("none"),
-    help="Class of the images; none unless told.",
-)
+@walking.one_label("Class of the images; none unless told.")
 @click.option(
     "--method",
     type=click.Choice(["ode", "forward"]),

@@ -66,13 +66,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @shared.output("PNG, JPEG or WebP, folder/, name with {name} and {seed} in it, or - for stdout.")
 @shared.model("Model to fill with.", "newest run of task inpaint in ./runs, else bundled")
 @walking.steps()
-@click.option(
-    "--class",
-    "label",
-    metavar="NAME",
-    shell_complete=completion.classes("none"),
-    help="Class name or number; none by default.",
-)
+@walking.one_label("Class name or number; none by default.")
 @shared.seed(help="Seed of the first proposal.")
 @shared.seeds
 @shared.fitting

@@ -44,13 +44,7 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
 )
 @walking.at("Give the ends the noise of x_T, the same, instead of walking them up to their own.")
 @walking.steps(", heun unless told; without --at it must not add noise")
-@click.option(
-    "--class",
-    "label",
-    metavar="NAME",
-    shell_complete=completion.classes("none"),
-    help="Class of all frames; none unless told.",
-)
+@walking.one_label("Class of all frames; none unless told.")
 @click.option(
     "--speed",
     type=click.IntRange(20, 10_000),

@@ -47,13 +47,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="The exact likelihood of the ODE, or the variational bound of ancestral sampling.",
 )
 @walking.steps(" of the ODE, dpm-solver of order 3 unless told; ode is adaptive")
-@click.option(
-    "--class",
-    "label",
-    metavar="NAME",
-    shell_complete=completion.classes("none", "own"),
-    help="Class of the images, or own: their own.",
-)
+@walking.one_label("Class of the images, or own: their own.", "own")
 @click.option(
     "--trace",
     type=click.Choice(["exact", "rademacher", "gaussian"]),

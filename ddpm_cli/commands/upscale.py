@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, numbers, reading, shared, walking
+from ddpm_cli.options import numbers, reading, shared, walking
 from ddpm_cli.settings.requests import Upscale
 
 NOISE_LIMIT = 100.0
@@ -76,13 +76,7 @@ def parse_noises(text: str) -> list[float]:
 @walking.downscale("an input")
 @shared.count(1, "How many proposals for each input.")
 @walking.steps()
-@click.option(
-    "--class",
-    "label",
-    metavar="NAME",
-    shell_complete=completion.classes("none"),
-    help="Class name or number, or none; else the input's own.",
-)
+@walking.one_label("Class name or number, or none; else the input's own.")
 @shared.seed(help="Seed of the first proposal.")
 @shared.seeds
 @shared.batch()

@@ -83,6 +83,17 @@ def label(command: _Command) -> _Command:
     )(command)
 
 
+def one_label(help: str, *more: str) -> Callable[[_Command], _Command]:
+    """Make --class of images that are given, which have one class; more: words beside none."""
+    return click.option(
+        "--class",
+        "label",
+        metavar="NAME",
+        shell_complete=completion.classes("none", *more),
+        help=help,
+    )
+
+
 def rest(*, skips: bool = False) -> Callable[[_Command], _Command]:
     """Make the options that close each of these commands; skips: --skip-existing is one."""
 
