@@ -10,6 +10,8 @@ from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.pixels import DEEP, Colour, Mode
 from ddpm_cli.files.images.scales import Scale
 
+LUMA = (19595, 38470, 7471)  # of red, green and blue, in 2^16 (ITU-R BT.601, as Pillow has it)
+
 
 def within(planes: Tensor, scale: Scale) -> Tensor:
     """Pixels [c,h,w] with their colours in a scale, which resizing may leave."""
@@ -31,10 +33,7 @@ def coloured(grey: Tensor, mode: str, scale: Scale) -> Tensor:
 
 
 def grey(planes: Tensor, scale: Scale, background: Sequence[int]) -> Tensor:
-    """Pixels [C,h,w] of a model as grey of 16 bits, int32 [1,h,w], on a background.
-
-    Luma as Pillow has it: that of ITU-R BT.601, with weights of 16 bits.
-    """
+    """Pixels [C,h,w] of a model as grey of 16 bits, int32 [1,h,w], on a background."""
     colours = planes[:3].int()
     if len(planes) == 4:
         share = (planes[3:] - scale.low) / (scale.high - scale.low)
@@ -42,6 +41,6 @@ def grey(planes: Tensor, scale: Scale, background: Sequence[int]) -> Tensor:
         colours = (share * colours + (1 - share) * behind).round().int()
     if len(colours) == 1:
         return colours
-    red, green, blue = colours.long()
-    luma: Tensor = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
+    weights = torch.tensor(LUMA)[:, None, None]
+    luma: Tensor = ((weights * colours.long()).sum(0) + 0x8000) >> 16
     return luma[None].int()

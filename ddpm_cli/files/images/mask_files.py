@@ -10,12 +10,12 @@ from torch import Tensor
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images import facts, pixels
+from ddpm_cli.files.images.deep import LUMA
 from ddpm_cli.files.images.opening import bounded, opened
 
 Keeps = Literal["auto", "black", "white", "clear", "opaque"]
 
 FULL = 255  # of a plane: surely made anew
-LUMA = (19595, 38470, 7471)  # of red, green and blue, in 2^16 (ITU-R BT.601)
 LOSSY = ("JPEG", "WEBP")
 RINGING = 32  # levels of 255 that resampling moves the colour of a layer by
 NOISE = 16  # levels of 255 that a lossy file may be off by
