@@ -21,6 +21,7 @@ from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.init import init
 from ddpm_cli.training.loop import Setting
 from ddpm_cli.training.objective import Objective
+from ddpm_cli.training.optimizers import optimizer
 from ddpm_cli.training.players import MODEL, Player, frozen
 from ddpm_cli.training.state import Draw, Remembering, State
 
@@ -61,7 +62,7 @@ def local_compute(config: Config, place: Group) -> Compute:
 
 
 def fresh_state(materials: Materials, *, begins: bool = True) -> State:
-    """A model on its device with a fresh optimizer, fused where torch has the kernel.
+    """A model on its device with a fresh optimizer.
 
     begins: whether it is trained from here; what it starts from need not be there later.
     """
@@ -73,9 +74,8 @@ def fresh_state(materials: Materials, *, begins: bool = True) -> State:
     compute.place(model.network)
     if isinstance(model.schedule, nn.Module):
         model.schedule.to(compute.device)
-    fused = compute.device.type in ("cpu", "cuda")
-    optimizer = torch.optim.AdamW(model.parameters(), fused=fused)
-    return State({MODEL: Player(model, optimizer, frozen(model))}, build.draw(config))
+    follows = optimizer(config["train"]["optimizer"], model, compute.dtype)
+    return State({MODEL: Player(model, follows, frozen(model))}, build.draw(config))
 
 
 def rehearse(materials: Materials, state: State) -> None:

@@ -64,6 +64,7 @@ def train(
     steps: Count = 5000,
     batch: Batch = 128,
     accumulate: Batch = 1,
+    optimizer: Literal["adamw", "muon"] = "adamw",
     lr: LearningRate = 1e-3,
     warmup: Index = 200,
     decay: Literal["constant", "linear", "cosine"] = "cosine",
@@ -82,10 +83,12 @@ def train(
     save_every: Count = 500,
     sheet_every: Count = 1000,
 ) -> None:
-    """Minimize the loss with AdamW for `steps` steps, from wherever the state stands.
+    """Minimize the loss for `steps` steps, from wherever the state stands.
 
     Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only
-    ends this call of the command. beta1 is 0.9 (Loshchilov 2019). accumulate: the batch is
+    ends this call of the command. optimizer: AdamW, beta1 being 0.9 (Loshchilov 2019), or Muon
+    for the matrices of blocks and AdamW beside it (Jordan 2024), at the same `lr`; it belongs to
+    the players of the state. accumulate: the batch is
     computed in so many parts, one after the other, which takes less memory; images, times, noise
     and dropped labels are those of the whole batch, and so is the gradient, but masks of dropout
     are drawn part by part. flip: half of the images are mirrored; crop: an image gets so many

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli.diffusion import weights
+from ddpm_cli.training.optimizers import Optimizer
 from ddpm_cli.training.window import Window
 
 MODEL = "model"  # the player that a run is about: what its checkpoint holds
@@ -26,7 +27,7 @@ class Player:
     """
 
     module: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     average: nn.Module | None = None
     window: Window = field(init=False)
 
