@@ -148,6 +148,12 @@ def loss(config: Config) -> Callable[..., Tensor]:
     return partial(function, **knobs)
 
 
+def measured_loss(config: Config) -> Callable[..., Tensor]:
+    """The objective to compare runs by: with any noise, however it is chosen in training."""
+    settings = {knob: value for knob, value in config["loss"].items() if knob != "nearest"}
+    return loss({"loss": settings})
+
+
 def draw(config: Config) -> Callable[..., tuple[Tensor, Tensor]]:
     """The distribution of training times of a configuration; a class is one with a memory."""
     function, knobs = _component("draw", config["draw"])

@@ -117,11 +117,11 @@ def _refuse_large(materials: Materials, each: int) -> None:
 def loop_setting(materials: Materials, state: State) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
     config, compute, place, sets, info = materials
-    nulls, loss = conditions.nulls(config["network"]), build.loss(config)
+    nulls = conditions.nulls(config["network"])
     compute.run(state.model.network)
     task = build.task(config, info)
-    objective = Objective(state.model, loss, task)
-    averaged = Objective(state.average, loss, task)
+    objective = Objective(state.model, build.loss(config), task)
+    averaged = Objective(state.average, build.measured_loss(config), task)
     # A draw that learns would measure something else at every step.
     draw: Draw = uniform if isinstance(state.draw, Remembering) else state.draw
     rows, told = sets.test[torch.arange(min(HELD_OUT, len(sets.test)))]

@@ -1,5 +1,6 @@
 """Objectives that are weighted squared errors of the denoised image.
 
+nearest: of so many draws the one nearest to the image is its noise (`pairing.nearest`; 1: any).
 SNR = 1 / sigma^2 throughout, and the error of eps is the error of x0 divided by sigma.
 """
 
@@ -12,16 +13,24 @@ from ddpm_cli.diffusion.losses.noised import Noised
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.settings.knobs import Eta, Positive, Sigma
+from ddpm_cli.settings.knobs import Eta, Few, Positive, Sigma
 
 
-def simple(denoise: Denoiser, x0: Tensor, t: Tensor, rng: Rng, **condition: object) -> Tensor:
+def simple(
+    denoise: Denoiser,
+    x0: Tensor,
+    t: Tensor,
+    rng: Rng,
+    *,
+    nearest: Few = 1,
+    **condition: object,
+) -> Tensor:
     """Mean squared error of the network's own output: L_simple, the v-loss, the x0-loss.
 
     The output that would be exact is (x0 - skip * x) / out, so the error in output space is the
     error of x0 divided by `out` (Ho 2020, eq. 14 for eps; Salimans 2022, eq. 13 for v).
     """
-    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition)
+    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition, nearest)
     return seen.error(denoise.parameterization(seen.sigma, denoise.schedule).out)
 
 
@@ -33,13 +42,14 @@ def p2(
     *,
     k: Positive = 1.0,
     gamma: Eta = 1.0,
+    nearest: Few = 1,
     **condition: object,
 ) -> Tensor:
     """Squared error of eps, less where the image is nearly clean: 1 / (k + SNR)^gamma.
 
     Choi 2022, eq. 8.
     """
-    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition)
+    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition, nearest)
     loss = seen.error(seen.sigma)
     return column((k + seen.sigma**-2) ** -gamma, loss) * loss
 
@@ -51,13 +61,14 @@ def min_snr(
     rng: Rng,
     *,
     gamma: Positive = 5.0,
+    nearest: Few = 1,
     **condition: object,
 ) -> Tensor:
     """Squared error of x0 weighted by min(SNR, gamma), whatever the network predicts.
 
     It is the error of eps times min(1, gamma * sigma^2) (Hang 2023, section 3.4).
     """
-    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition)
+    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition, nearest)
     loss = seen.error(seen.sigma)
     return column((gamma * seen.sigma**2).clamp(max=1), loss) * loss
 
@@ -69,6 +80,7 @@ def edm(
     rng: Rng,
     *,
     sigma_data: Sigma = 0.5,
+    nearest: Few = 1,
     **condition: object,
 ) -> Tensor:
     """Squared error of x0 weighted by (sigma^2 + d^2) / (sigma d)^2, d = sigma_data.
@@ -76,7 +88,7 @@ def edm(
     With EDM's parameterization it is the error of the network's own output (Karras 2022, table
     1).
     """
-    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition)
+    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition, nearest)
     return seen.error(seen.sigma * sigma_data / (seen.sigma**2 + sigma_data**2).sqrt())
 
 

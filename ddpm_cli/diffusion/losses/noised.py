@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ddpm_cli.diffusion import pairing
 from ddpm_cli.diffusion.denoiser import Denoiser, Prediction
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
@@ -19,10 +20,19 @@ class Noised(NamedTuple):
 
     @classmethod
     def at(
-        cls, denoise: Denoiser, x0: Tensor, sigma: Tensor, rng: Rng, condition: dict[str, object]
+        cls,
+        denoise: Denoiser,
+        x0: Tensor,
+        sigma: Tensor,
+        rng: Rng,
+        condition: dict[str, object],
+        nearest: int = 1,
     ) -> "Noised":
-        """Noise x0 to the levels sigma [B] and ask the network."""
-        x = x0 + column(sigma, x0) * rng.normal(x0)
+        """Noise x0 to the levels sigma [B] and ask the network.
+
+        nearest: of how many draws the noise is the nearest.
+        """
+        x = x0 + column(sigma, x0) * pairing.nearest(x0, rng, nearest)
         return cls(x0, sigma, x, denoise(x, sigma, **condition))
 
     def error(self, unit: Tensor) -> Tensor:
