@@ -26,7 +26,7 @@ from ddpm_cli.settings.requests import Fit
 from ddpm_cli.settings.toml import toml_value
 from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import order, prepare
-from ddpm_cli.training.loop import rate
+from ddpm_cli.training.curves import rate
 from ddpm_cli.training.readers import Images
 
 LR = 2e-3  # of the head

@@ -1,6 +1,5 @@
 """The training loop: every step in one function, its settings the keys of `[train]`."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple
@@ -24,6 +23,7 @@ from ddpm_cli.settings.knobs import (
     Workers,
 )
 from ddpm_cli.training.batches import Order, Share, batches
+from ddpm_cli.training.curves import average_decay, rate
 from ddpm_cli.training.distributed import unsynchronized, whole
 from ddpm_cli.training.players import MODEL
 from ddpm_cli.training.readers import Images, Readers
@@ -67,7 +67,9 @@ def train(
     optimizer: Literal["adamw", "muon"] = "adamw",
     lr: LearningRate = 1e-3,
     warmup: Index = 200,
-    decay: Literal["constant", "linear", "cosine"] = "cosine",
+    decay: Literal["constant", "linear", "cosine", "rsqrt", "wsd"] = "cosine",
+    flat: Count = 1000,
+    cooldown: Fraction = 0.2,
     beta2: Decay = 0.99,
     weight_decay: Strength = 0.01,
     clip: NonNegative = 1.0,
@@ -88,7 +90,8 @@ def train(
     Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only
     ends this call of the command. optimizer: AdamW, beta1 being 0.9 (Loshchilov 2019), or Muon
     for the matrices of blocks and AdamW beside it (Jordan 2024), at the same `lr`; it belongs to
-    the players of the state. accumulate: the batch is
+    the players of the state. decay: see `curves.rate`; flat: of rsqrt, the steps before it falls;
+    cooldown: of wsd, the last share of the run, in which it falls. accumulate: the batch is
     computed in so many parts, one after the other, which takes less memory; images, times, noise
     and dropped labels are those of the whole batch, and so is the gradient, but masks of dropout
     are drawn part by part. flip: half of the images are mirrored; crop: an image gets so many
@@ -122,7 +125,7 @@ def train(
             drop={"classes": drop_class},
         )
         for step, parts in reporter.keeping(source):
-            now = lr * rate(step, steps, warmup, decay)
+            now = lr * rate(step, steps, warmup, decay, flat=flat, cooldown=cooldown)
             times, weights = state.draw(setting.schedule, batch, Rng([keyed(seed, "time", step)]))
             torch.manual_seed(keyed(seed, "dropout", step, share.rank))
             for name in setting.turns(step):
@@ -145,21 +148,3 @@ def train(
             if not reporter.after_step(now, fault=ahead.fault):
                 break
     reporter.finish(ahead.fault)
-
-
-def rate(step: int, steps: int, warmup: int, decay: str) -> float:
-    """Share of the learning rate at a step: linear warm-up, then constant or falling to 0."""
-    rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
-    progress = step / steps
-    if decay == "cosine":
-        return rising * 0.5 * (1 + math.cos(math.pi * progress))
-    return rising * (1 - progress if decay == "linear" else 1.0)
-
-
-def average_decay(step: int, ema: float) -> float:
-    """Decay of the moving average with warm-up, min(ema, (1 + step) / (10 + step)).
-
-    Early averages then cover about a tenth of the steps, so that they never lag at the start
-    (the rule of TensorFlow's and Score SDE's averages).
-    """
-    return min(ema, (1 + step) / (10 + step))

@@ -11,7 +11,6 @@ from runs import ddpm, train
 
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.training.batches import Share, order, prepare
-from ddpm_cli.training.loop import average_decay, rate
 from ddpm_cli.training.window import Window
 
 
@@ -111,23 +110,6 @@ class TestOrder:
             "classes": [10, 4]
         }
         assert told["classes"].tolist() == [3, 4]
-
-
-class TestRates:
-    @pytest.mark.parametrize(
-        ("decay", "expected"),
-        [("constant", [1, 1, 1]), ("linear", [1, 0.5, 0.01]), ("cosine", [1, 0.5, 0.000247])],
-    )
-    def test_decay(self, decay: str, expected: list[float]) -> None:
-        found = [rate(step, 100, 0, decay) for step in (0, 50, 99)]
-        assert found == pytest.approx(expected, abs=1e-6)
-
-    def test_warm_up(self) -> None:
-        found = [rate(step, 100, 4, "constant") for step in range(6)]
-        assert found == [0.25, 0.5, 0.75, 1, 1, 1]
-
-    def test_average(self) -> None:
-        assert [average_decay(step, 0.99) for step in (0, 10**6)] == [0.1, 0.99]
 
 
 class TestBadValues:

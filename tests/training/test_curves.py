@@ -1,0 +1,77 @@
+"""Learning rates and averages in closed form, and what they mean to a run that is made longer."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import runs
+from runs import assert_same, result, signal_after, train
+
+from ddpm_cli.training.curves import average_decay, rate
+
+WSD = ("--set", "train.decay=wsd", "--set", "train.cooldown=0.25")
+
+
+class TestRates:
+    @pytest.mark.parametrize(
+        ("decay", "expected"),
+        [
+            ("constant", [1, 1, 1, 1]),
+            ("linear", [1, 0.5, 0.2, 0.01]),
+            ("cosine", [1, 0.5, 0.0954915, 0.000247]),
+            ("wsd", [1, 1, 1, 1 - 0.95**0.5]),
+            ("rsqrt", [1, 0.5**0.5, 0.3125**0.5, (25 / 99) ** 0.5]),
+        ],
+    )
+    def test_decay(self, decay: str, expected: list[float]) -> None:
+        found = [rate(step, 100, 0, decay, flat=25) for step in (0, 50, 80, 99)]
+        assert found == pytest.approx(expected, abs=1e-6)
+
+    def test_warm_up(self) -> None:
+        found = [rate(step, 100, 4, "constant") for step in range(6)]
+        assert found == [0.25, 0.5, 0.75, 1, 1, 1]
+        assert rate(1, 100, 4, "rsqrt", flat=50) == rate(1, 100, 4, "wsd") == 0.5
+
+    @pytest.mark.parametrize("steps", [1, 7, 100, 5400])
+    @pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 1.0])
+    def test_wsd_is_flat_until_its_share_and_then_falls(self, steps: int, share: float) -> None:
+        found = [rate(step, steps, 0, "wsd", cooldown=share) for step in range(steps)]
+        falling = round(share * steps)
+        assert found[: steps - falling] == [1.0] * (steps - falling)
+        fall = found[steps - falling :]
+        assert fall == sorted(fall, reverse=True)
+        if falling > 1:
+            half = falling // 2
+            assert fall[half] == pytest.approx(1 - (half / falling) ** 0.5)
+
+    def test_rsqrt_is_flat_and_knows_no_end(self) -> None:
+        for step in (0, 300, 1000):
+            assert rate(step, 10**4, 0, "rsqrt") == 1
+        assert rate(4000, 10**4, 0, "rsqrt") == rate(4000, 10**6, 0, "rsqrt") == 0.5
+
+
+class TestLonger:
+    def test_before_its_fall_a_wsd_run_is_that_of_its_new_length(
+        self, data: Path, tmp_path: Path
+    ) -> None:
+        assert train(data, tmp_path / "whole", *WSD).code == 0  # 12 steps, 3 of them falling
+        with signal_after(5, signal.SIGTERM):
+            assert train(data, tmp_path / "parts", *WSD, "--steps", 8).code == 143
+        assert train(data, tmp_path / "parts", *WSD, "--steps", runs.STEPS).code == 0
+        assert_same(result(tmp_path / "parts"), result(tmp_path / "whole"))
+
+    def test_behind_its_fall_a_wsd_run_takes_its_full_rate_again(
+        self, data: Path, tmp_path: Path
+    ) -> None:
+        often = ("--set", "train.log_every=1", "--set", "train.warmup=0", "--lr", 0.004)
+        for steps in (8, 16):
+            assert train(data, tmp_path / "run", *WSD, *often, "--steps", steps).code == 0
+        rates = [line["lr"] / 0.004 for line in runs.metrics(tmp_path / "run")]
+        fall = [1 - 0.5**0.5]
+        expected = [1.0] * 7 + fall + [1.0] * 5 + [1 - n**0.5 for n in (0.25, 0.5, 0.75)]
+        assert rates == pytest.approx(expected)
+
+
+class TestAverages:
+    def test_with_warm_up(self) -> None:
+        assert [average_decay(step, 0.99) for step in (0, 10**6)] == [0.1, 0.99]
