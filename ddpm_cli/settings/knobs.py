@@ -81,6 +81,7 @@ Epsilon = Annotated[float, Range(1e-12, 1)]
 # Numbers with a unit, or none.
 Fraction = Annotated[float, Range(0, 1)]
 Share = Annotated[float, Range(0, 1, True)]
+AverageLength = Annotated[float, Range(0, 0.28)]  # 0.289 is the mean of all steps
 Decay = Annotated[float, Range(0, 1, False, True)]
 Positive = Annotated[float, Range(0, 1_000_000_000, True)]
 NonNegative = Annotated[float, Range(0, 1_000_000_000)]

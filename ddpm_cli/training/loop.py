@@ -10,6 +10,7 @@ from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.settings.knobs import (
+    AverageLength,
     Batch,
     Count,
     Decay,
@@ -74,6 +75,7 @@ def train(
     weight_decay: Strength = 0.01,
     clip: NonNegative = 1.0,
     ema: Fraction = 0.999,
+    ema_length: AverageLength = 0.0,
     drop_class: Fraction = 0.1,
     flip: bool = False,
     crop: Side = 0,
@@ -87,15 +89,16 @@ def train(
 ) -> None:
     """Minimize the loss for `steps` steps, from wherever the state stands.
 
-    Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only
-    ends this call of the command. optimizer: AdamW, beta1 being 0.9 (Loshchilov 2019), or Muon
-    for the matrices of blocks and AdamW beside it (Jordan 2024), at the same `lr`; it belongs to
-    the players of the state. decay: see `curves.rate`; flat: of rsqrt, the steps before it falls;
-    cooldown: of wsd, the last share of the run, in which it falls. accumulate: the batch is
-    computed in so many parts, one after the other, which takes less memory; images, times, noise
-    and dropped labels are those of the whole batch, and so is the gradient, but masks of dropout
-    are drawn part by part. flip: half of the images are mirrored; crop: an image gets so many
-    pixels more at each edge, which repeat it, and a random part of the old size is left;
+    Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only ends
+    this call of the command. optimizer: AdamW, beta1 being 0.9 (Loshchilov 2019), or Muon for the
+    matrices of blocks and AdamW beside it (Jordan 2024), at the same `lr`; it belongs to the
+    players of the state. decay: see `curves.rate`; flat: of rsqrt, the steps before it falls;
+    cooldown: of wsd, the last share of the run, in which it falls. ema: decay of the moving
+    average; ema_length: what it covers as a share of the run instead, 0 for ema. accumulate: the
+    batch is computed in so many parts, one after the other, which takes less memory; images,
+    times, noise and dropped labels are those of the whole batch, and so is the gradient, but masks
+    of dropout are drawn part by part. flip: half of the images are mirrored; crop: an image gets
+    so many pixels more at each edge, which repeat it, and a random part of the old size is left;
     drop_class: how often a label is left out.
     """
     reporter = Reporter(
@@ -140,7 +143,7 @@ def train(
                 losses = torch.cat(parted)
                 norm = player.step(lr=now, beta2=beta2, weight_decay=weight_decay, clip=clip)
                 state.clear_gradients()
-                player.update_average(average_decay(step, ema))
+                player.update_average(average_decay(step, ema, ema_length))
                 player.window.add(times[share.of(batch)], losses, norm)
                 if name == MODEL and isinstance(state.draw, Remembering):
                     state.draw.update(times, whole(losses, share.ranks))

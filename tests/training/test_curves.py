@@ -3,11 +3,12 @@
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import runs
 from runs import assert_same, result, signal_after, train
 
-from ddpm_cli.training.curves import average_decay, rate
+from ddpm_cli.training.curves import average_decay, exponent, rate
 
 WSD = ("--set", "train.decay=wsd", "--set", "train.cooldown=0.25")
 
@@ -75,3 +76,37 @@ class TestLonger:
 class TestAverages:
     def test_with_warm_up(self) -> None:
         assert [average_decay(step, 0.99) for step in (0, 10**6)] == [0.1, 0.99]
+
+    @pytest.mark.parametrize(("length", "gamma"), [(0.05, 16.97), (0.10, 6.94), (0.28, 0.169)])
+    def test_the_exponent_of_a_length(self, length: float, gamma: float) -> None:
+        found = exponent(length)
+        assert found == pytest.approx(gamma, abs=5e-3)
+        cubic = [1, 7, 16 - length**-2, 12 - length**-2]
+        assert found == pytest.approx(float(np.roots(cubic).real.max()), rel=1e-12)
+
+    def test_the_shortest_average_is_the_weights_themselves(self) -> None:
+        for length in (1e-9, 5e-324):
+            assert exponent(length) > 1e8
+            assert average_decay(100, 0.999, length) == pytest.approx(0)
+        assert average_decay(0, 0.999, 0.1) == 0
+
+    @pytest.mark.parametrize("power", [0, 1, 2])
+    def test_a_power_of_the_step_averages_to_its_closed_form(self, power: int) -> None:
+        """n^k (g + 1) / (g + 1 + k), and its deviation in time is the length."""
+        gamma, average, squares, count = exponent(0.1), 0.0, 0.0, 20000
+        for step in range(count):
+            decay = average_decay(step, 0.0, 0.1)
+            average = decay * average + (1 - decay) * ((step + 1) / count) ** power
+            squares = decay * squares + (1 - decay) * ((step + 1) / count) ** (2 * power)
+        assert average == pytest.approx((gamma + 1) / (gamma + 1 + power), rel=1e-3)
+        if power == 1:
+            assert (squares - average**2) ** 0.5 == pytest.approx(0.1, rel=1e-3)
+
+    def test_a_run_with_one_goes_on_bit_for_bit(self, data: Path, tmp_path: Path) -> None:
+        power = ("--set", "train.ema_length=0.1")
+        assert train(data, tmp_path / "whole", *power).code == 0
+        with signal_after(5, signal.SIGTERM):
+            assert train(data, tmp_path / "parts", *power).code == 143
+        assert train(data, tmp_path / "parts", *power).code == 0
+        assert_same(result(tmp_path / "parts"), result(tmp_path / "whole"))
+        assert train(data, tmp_path / "parts").code == 2
