@@ -1,0 +1,140 @@
+"""A diffusion transformer on patches of pixels: plain matrix products, which suit any machine."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.networks.parts.layers import dense, sinusoid, zero
+from ddpm_cli.networks.parts.stages import fold, unfold
+from ddpm_cli.networks.parts.tokens import AdaptiveBlock, normed, places, rotations, small
+from ddpm_cli.settings.knobs import Classes, Depth, Fraction, Heads, Index, Patch, Ratio, Width
+
+FEATURES = 256  # of the noise label, whatever the width
+
+
+class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
+    """Diffusion transformer: patches of pixels as tokens, blocks of adaLN-zero (Peebles 2023).
+
+    shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
+    one. patch: so many pixels a side become a token. ratio: width of the perceptrons in widths of
+    the network. positions: added sines and cosines, or rotations of queries and keys (rope).
+    overlap: patches are read and written with their neighbours, by 3x3 convolutions of patches,
+    against seams. bottleneck: patches pass so many numbers on their way in, 0 for none (Li 2025).
+    classes, learned_variance: as for unet.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        extra: int = 0,
+        *,
+        patch: Patch = 4,
+        width: Width = 128,
+        depth: Depth = 6,
+        heads: Heads = 4,
+        ratio: Ratio = 4.0,
+        positions: Literal["sincos", "rope"] = "sincos",
+        norm: Literal["layer", "rms"] = "layer",
+        activation: Literal["gelu", "swiglu"] = "gelu",
+        qk_norm: bool = False,
+        overlap: bool = True,
+        bottleneck: Index = 0,
+        dropout: Fraction = 0.0,
+        classes: Classes = 0,
+        learned_variance: bool = False,
+    ) -> None:
+        super().__init__()
+        if len(shape) != 3:
+            raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
+        _refuse_indivisible(width, heads, positions)
+        channels = shape[0]
+        outputs = 2 * channels if learned_variance else channels
+        self.patch, self.classes, self.width, self.extra = patch, classes, width, extra
+        self.heads, self.norm, self.positions = heads, norm, positions
+        self.embed = nn.Sequential(
+            small(nn.Linear(FEATURES, width)), nn.SiLU(), small(nn.Linear(width, width))
+        )
+        # The last row is the null class: what label dropout and guidance use.
+        self.class_embed = nn.Embedding(classes + 1, width) if classes else None
+        if self.class_embed is not None:
+            nn.init.normal_(self.class_embed.weight, std=0.02)
+        seen, kernel = (channels + extra) * patch**2, 3 if overlap else 1
+        narrow = nn.Conv2d(seen, bottleneck or width, kernel, padding=kernel // 2)
+        self.stem: nn.Module = narrow
+        if bottleneck:
+            self.stem = nn.Sequential(narrow, nn.Conv2d(bottleneck, width, 1))
+        self.blocks = nn.ModuleList(
+            AdaptiveBlock(
+                width,
+                heads=heads,
+                ratio=ratio,
+                norm=norm,
+                activation=activation,
+                qk_norm=qk_norm,
+                dropout=dropout,
+            )
+            for _ in range(depth)
+        )
+        self.modulate = nn.Linear(width, 2 * width)
+        zero(self.modulate)
+        self.out = zero(nn.Conv2d(width, outputs * patch**2, kernel, padding=kernel // 2))
+
+    def forward(
+        self,
+        x: Tensor,
+        label: Tensor,
+        classes: Tensor | None = None,
+        image: Tensor | None = None,
+    ) -> Tensor:
+        """x [B, C, H, W], noise label [B], classes [B] (None: null class) -> [B, out, H, W].
+
+        image: the conditioning image [B, extra, H, W].
+        """
+        embedding = self._embedded(label, classes)
+        height, width = x.shape[-2:]
+        x = x.to(self.dtype)
+        if image is not None:
+            x = torch.cat([x, image.to(x.dtype)], dim=1)
+        h = self.stem(dense(fold(x, self.patch))).permute(0, 2, 3, 1)
+        batch, rows, columns, _ = h.shape
+        h, turns = h.reshape(batch, rows * columns, self.width), None
+        if self.positions == "sincos":
+            h = h + places(rows, columns, self.width, h.device).to(h.dtype)
+        else:
+            turns = rotations(rows, columns, self.width // self.heads, h.device)
+        for block in self.blocks:
+            h = block(h, embedding, turns)
+        shift, scale = self.modulate(embedding)[:, None].chunk(2, dim=-1)
+        h = torch.addcmul(shift, normed(h, self.norm), 1 + scale)
+        h = self.out(h.reshape(batch, rows, columns, self.width).permute(0, 3, 1, 2))
+        return unfold(h, self.patch)[..., :height, :width]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the weights."""
+        return self.modulate.bias.dtype
+
+    def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
+        """The noise label and the class as one vector [B, width], already activated."""
+        features = sinusoid(label, FEATURES).to(self.dtype)
+        embedding: Tensor = self.embed(features)
+        if self.class_embed is not None:
+            if classes is None:
+                classes = torch.full((len(label),), self.classes, device=label.device)
+            embedding = embedding + self.class_embed(classes)
+        return F.silu(embedding)
+
+
+def _refuse_indivisible(width: int, heads: int, positions: str) -> None:
+    """Refuse a width that its heads, or the sines and cosines of two axes, do not share evenly."""
+    if not heads or width % heads:
+        fix = "choose a number that does"
+        raise ConfigError(f"network.heads: {heads} heads do not divide {width} channels; {fix}")
+    if positions == "rope" and width // heads % 4:
+        what = f"heads of {width // heads} channels do not turn by rows and columns"
+        raise ConfigError(f"network.heads: {what}; give them a multiple of 4 channels")
+    if width % 4:
+        raise ConfigError(f"network.width: {width} is no multiple of 4; choose one")
