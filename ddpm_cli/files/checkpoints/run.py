@@ -41,6 +41,8 @@ FREE = {
     "train.log_every",
     "train.measure_every",
     "train.minutes",
+    "train.recompute",
+    "train.resident",
     "train.save_every",
     "train.sheet_every",
     "train.workers",
