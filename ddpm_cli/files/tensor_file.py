@@ -1,4 +1,4 @@
-"""The head of a safetensors file, read without torch: metadata, and what lies where.
+"""The head of a safetensors file, read and made without torch: metadata, and what lies where.
 
 Eight bytes of length, that many bytes of JSON, the tensors: github.com/huggingface/safetensors
 """
@@ -8,12 +8,15 @@ import math
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 LIMIT = 2**25  # bytes of a header; parsed, they take ten times as much and more
 AXES_LIMIT = 64  # of a tensor, as in torch
 METADATA = "__metadata__"
+# In which order safetensors' own writer lays out tensors: by type, then by name.
+_WIDE, _NARROW = ("U64", "I64", "F64", "C64", "F32", "U32", "I32"), ("I8", "U8", "BOOL")
+_ORDER = (*_WIDE, "BF16", "F16", "U16", "I16", *_NARROW)
 _TYPE = re.compile(r"(?:BF|[FIUC])(4|6|8|16|32|64)(?:_E\dM\d)?")
 
 
@@ -22,6 +25,24 @@ class Head(NamedTuple):
 
     layout: dict[str, Any]
     metadata: dict[str, str]
+
+
+def planned(kinds: Mapping[str, tuple[str, Sequence[int]]]) -> dict[str, Any]:
+    """The layout of tensors of these dtypes and shapes, in the order in which they lie."""
+    layout, end = {}, 0
+    for name in sorted(kinds, key=lambda name: (_ORDER.index(kinds[name][0]), name)):
+        dtype, shape = kinds[name][0], list(kinds[name][1])
+        first, end = end, end + _bits(dtype, shape) // 8
+        layout[name] = {"dtype": dtype, "shape": shape, "data_offsets": [first, end]}
+    return layout
+
+
+def written(head: Head) -> bytes:
+    """The bytes of a file before its first tensor, which begins at a multiple of eight."""
+    entries = {METADATA: head.metadata, **head.layout} if head.metadata else head.layout
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
 
 
 def read(stream: BinaryIO) -> Head:

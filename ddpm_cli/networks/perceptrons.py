@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import sinusoid, zero
+from ddpm_cli.networks.parts.layers import lookup, sinusoid, zero
 from ddpm_cli.settings.knobs import Classes, Depth, Fraction, Frequencies, Width
 
 
@@ -39,7 +39,7 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         inputs, outputs = math.prod(shape), math.prod(self.shape)
         self.embed = nn.Sequential(nn.Linear(embedding, width), nn.SiLU(), nn.Linear(width, width))
         # The last row is the null class: what label dropout and guidance use.
-        self.class_embed = nn.Embedding(classes + 1, width) if classes else None
+        self.class_embed = lookup(classes + 1, width) if classes else None
         self.stem = nn.Linear(inputs * (1 + 2 * frequencies), width)
         self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(depth))
         self.head = nn.LayerNorm(width)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import Fourier, dense, normalization, sinusoid, zero
+from ddpm_cli.networks.parts.layers import Fourier, dense, lookup, normalization, sinusoid, zero
 from ddpm_cli.networks.parts.stages import Parts, fold, sides, unfold
 from ddpm_cli.settings.knobs import (
     Blocks,
@@ -81,7 +81,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             nn.Linear(features, embedded), nn.SiLU(), nn.Linear(embedded, embedded)
         )
         # The last row is the null class: what label dropout and guidance use.
-        self.class_embed = nn.Embedding(classes + 1, embedded) if classes else None
+        self.class_embed = lookup(classes + 1, embedded) if classes else None
         parts = Parts(
             embedded=embedded,
             dropout=dropout,

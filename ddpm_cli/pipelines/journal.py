@@ -18,6 +18,7 @@ from ddpm_cli.pipelines.materials import Materials
 from ddpm_cli.settings.checks import suited
 from ddpm_cli.training import distributed
 from ddpm_cli.training.batches import scaled
+from ddpm_cli.training.snapshots import Snapshots
 from ddpm_cli.training.state import State
 
 SHEET = 64  # images on a sample sheet
@@ -30,6 +31,7 @@ class Journal:
     def __init__(self, run: Run, materials: Materials, *, as_json: bool, done: int) -> None:
         self._run, self._materials, self._as_json = run, materials, as_json
         self._leads = materials.place.leads
+        self._snapshots = Snapshots()
         self.bar = console.progress(materials.config["train"]["steps"], "steps", done=done)
 
     def log(self, values: dict[str, float]) -> None:
@@ -40,10 +42,20 @@ class Journal:
                 console.json_line(values)
 
     def save(self, state: State) -> None:
-        """Write the state to go on from and the model to sample from."""
-        if self._leads:
-            header = self._header("state", state.step)._replace(threads=torch.get_num_threads())
-            self._run.save(state.tensors(), header)
+        """Write the state to go on from and the model to sample from, while the run goes on.
+
+        A save that failed is told by the next one, which follows at once: see `stopping`.
+        """
+        if not self._leads:
+            return
+        header = self._header("state", state.step)._replace(threads=torch.get_num_threads())
+        self._run.behind.wait()
+        tensors = state.tensors()
+        copies = self._snapshots.take(tensors)
+        if copies is None:
+            self._run.save(tensors, header)
+        else:
+            self._run.save_behind(copies, header, self._snapshots.ready)
 
     def sheet(self, state: State) -> None:
         """Draw a sheet of samples with the run's own sampler, or more points for a plot."""
@@ -79,8 +91,8 @@ class Journal:
         self.bar.advance(note=note)
 
     def stopping(self, overdue: bool) -> bool:
-        """Whether any process of the run was asked to stop, or is overdue."""
-        stop = overdue or signals.requested() is not None
+        """Whether any process of the run was asked to stop, is overdue or could not save."""
+        stop = overdue or signals.requested() is not None or self._run.behind.failed
         return distributed.agreed(self._materials.place, stop)
 
     def _header(self, kind: str, step: int) -> Header:

@@ -30,6 +30,9 @@ def refuse_unsuited(config: Config, data: Data) -> None:
     """
     crop, side = config["train"]["crop"], min(data.shape[1:], default=0)
     _refuse_bits(config, data)
+    if config["train"]["resident"] == "on" and not data.in_memory:
+        fix = "raise data.memory, or --set train.resident=auto"
+        raise ConfigError(f"train.resident: the images are decoded on demand; {fix}")
     if data.mean is None:
         if crop >= side:
             what = f"{crop} pixels more at each edge of {side}"

@@ -93,7 +93,7 @@ def batches(
         for share in shares:
             read, conditions = next(source)
             rng = image_rng(seed, step, batch, share)
-            if device.type == "cuda":
+            if device.type == "cuda" and not read.is_cuda:
                 read = read.pin_memory()
             read = read.to(device, non_blocking=True)
             ready = prepare(read, on(device, conditions), rng, nulls, **changes)
@@ -127,7 +127,7 @@ def prepare(
     nulls: what stands for each condition that the network takes; drop: how often it is left out.
     """
     x0 = scaled(rows)
-    chance = rng.uniform(2).to(rows.device)
+    chance = rng.uniform(2).to(rows.device, non_blocking=True)
     if flip:
         x0 = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), x0.flip(-1), x0)
     if crop:

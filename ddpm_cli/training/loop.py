@@ -1,14 +1,16 @@
 """The training loop: every step in one function, its settings the keys of `[train]`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
-from ddpm_cli.data.image_set import Conditions
+from ddpm_cli.data.image_set import Conditions, Data
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.networks.parts import blocks
 from ddpm_cli.settings.knobs import (
     AverageLength,
     Batch,
@@ -27,8 +29,9 @@ from ddpm_cli.training.batches import Order, Share, batches
 from ddpm_cli.training.curves import average_decay, rate
 from ddpm_cli.training.distributed import unsynchronized, whole
 from ddpm_cli.training.players import MODEL
-from ddpm_cli.training.readers import Images, Readers
+from ddpm_cli.training.readers import Readers
 from ddpm_cli.training.reporting import Every, Journal, Reporter
+from ddpm_cli.training.resident import Resident, kept_on
 from ddpm_cli.training.state import Remembering, State
 
 
@@ -48,7 +51,7 @@ class Setting(NamedTuple):
 
     objectives: Mapping[str, torch.nn.Module]
     schedule: Schedule
-    images: Images
+    images: Data
     nulls: Conditions
     device: torch.device
     autocast: Callable[[], AbstractContextManager[None]]
@@ -81,6 +84,8 @@ def train(
     crop: Side = 0,
     seed: Seed = 0,
     workers: Workers = 0,
+    resident: Literal["auto", "on", "off"] = "auto",
+    recompute: bool = False,
     minutes: NonNegative = 0.0,
     log_every: Count = 50,
     measure_every: Count = 500,
@@ -99,7 +104,9 @@ def train(
     times, noise and dropped labels are those of the whole batch, and so is the gradient, but masks
     of dropout are drawn part by part. flip: half of the images are mirrored; crop: an image gets
     so many pixels more at each edge, which repeat it, and a random part of the old size is left;
-    drop_class: how often a label is left out.
+    drop_class: how often a label is left out. resident: rows are moved to the device once and
+    indexed there; auto: on CUDA, where those in memory take at most a quarter of what is free.
+    recompute: activation checkpointing, block by block: less memory, a third more time.
     """
     reporter = Reporter(
         state,
@@ -111,10 +118,16 @@ def train(
         minutes=minutes,
         every=Every(log_every, measure_every, save_every, sheet_every),
     )
-    share, images, left = setting.share, setting.images, range(state.step, steps)
+    share, left = setting.share, range(state.step, steps)
+    images = kept_on(setting.device, setting.images, resident)
+    if recompute:
+        for player in state.players.values():
+            blocks.recompute(player.module)
     shares = share.parts(accumulate)
-    order = Order(len(images), seed, left, batch, shares)
-    with Readers(images, order, workers) as ahead:
+    items: Iterable[Tensor] = Order(len(images), seed, left, batch, shares)
+    if isinstance(images, Resident):
+        items, workers = images.ahead(items), 0
+    with Readers(images, items, workers) as ahead:
         source = batches(
             ahead,
             setting.nulls,

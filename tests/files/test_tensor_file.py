@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 
 from ddpm_cli.files import tensor_file
+from ddpm_cli.files.checkpoints import checkpoint
 
 ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -137,3 +138,22 @@ def test_lengths_that_are_none(length: int, tmp_path: Path) -> None:
 def test_any_bytes(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
     assert not agree(tmp_path / "a")
+
+
+def test_files_are_laid_out_as_the_library_does_it(tmp_path: Path) -> None:
+    kinds = (
+        torch.bool, torch.uint8, torch.int8, torch.int16, torch.uint16, torch.float16,
+        torch.bfloat16, torch.int32, torch.uint32, torch.float32, torch.complex64, torch.float64,
+        torch.int64, torch.uint64,
+    )  # fmt: skip
+    shapes: dict[str, tuple[int, ...]] = {"b": (3,), "a": (), 'c"é': (0, 2)}
+    tensors = {
+        f"{name}.{kind}": torch.ones(shape, dtype=kind)
+        for kind in kinds
+        for name, shape in shapes.items()
+    }
+    metadata = {"ddpm": '{"a":"\\u00e9 \x7f é"}'}
+    layout = checkpoint.layout(tensors)
+    bodies = b"".join(bytes(checkpoint._bytes(tensors[name])) for name in layout)
+    head = tensor_file.written(tensor_file.Head(layout, metadata))
+    assert head + bodies == safetensors.save(tensors, metadata)

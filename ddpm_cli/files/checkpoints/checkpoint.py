@@ -1,33 +1,68 @@
 """Checkpoints: one safetensors file whose header holds everything needed to use the weights."""
 
 import json
-import struct
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from ddpm_cli.files import atomic
+from ddpm_cli.files import atomic, tensor_file
 from ddpm_cli.files.checkpoints.header import ENTRY, Header, corrupt, digest, read_header
+from ddpm_cli.files.tensor_file import Head
+
+Fetch = Callable[[Tensor], Tensor]
 
 
-def save(path: Path, tensors: dict[str, Tensor], header: Header) -> Header:
+def save(
+    path: Path, tensors: Mapping[str, Tensor], header: Header, fetch: Fetch = lambda tensor: tensor
+) -> Header:
     """Write tensors and header in one atomic move; return the header with its hash.
 
-    Equal tensors and settings give equal bytes: no time, host or path is in the file.
+    Equal tensors and settings give equal bytes: no time, host or path is in the file. Each tensor
+    is fetched when its turn comes, in the order of `layout`, and is not kept.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    fields = header.fields()
-    plain = memoryview(safetensors.save(tensors))
-    start = 8 + struct.unpack("<Q", plain[:8])[0]
-    running = digest(fields, json.loads(bytes(plain[8:start])))
-    running.update(plain[start:])
-    fields["hash"] = running.hexdigest()
-    entry = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    atomic.write(path, safetensors.save(tensors, {ENTRY: entry}))
-    return header._replace(hash=fields["hash"])
+    places, fields = layout(tensors), header.fields()
+    running = digest(fields, places)
+
+    def head(checksum: str) -> bytes:
+        entry = json.dumps(fields | {"hash": checksum}, sort_keys=True, separators=(",", ":"))
+        return tensor_file.written(Head(places, {ENTRY: entry}))
+
+    def write(stream: BinaryIO) -> None:
+        stream.write(head("0" * len(running.hexdigest())))  # known when all is written
+        for name in places:
+            piece = _bytes(fetch(tensors[name]))
+            running.update(piece)
+            stream.write(piece)
+        stream.seek(0)
+        stream.write(head(running.hexdigest()))
+
+    atomic.write(path, write)
+    return header._replace(hash=running.hexdigest())
+
+
+def layout(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Where each tensor lies in a file, in their order there."""
+    return tensor_file.planned({k: (_kind(v.dtype), v.shape) for k, v in tensors.items()})
+
+
+def _kind(dtype: torch.dtype) -> str:
+    """What safetensors call a dtype: float32 is F32."""
+    name = str(dtype).removeprefix("torch.")
+    return {"bool": "BOOL", "bfloat16": "BF16"}.get(name) or re.sub(
+        "[a-z]+", name[0].upper(), name
+    )
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor as a file holds them."""
+    plain = tensor.detach().cpu().contiguous().reshape(-1)
+    return plain.view(torch.uint8).numpy().data
 
 
 def load(path: Path, device: str = "cpu") -> tuple[Header, dict[str, Tensor]]:

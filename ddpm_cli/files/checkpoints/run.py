@@ -7,7 +7,7 @@ metrics.jsonl, samples/}
 import contextlib
 import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
+from ddpm_cli.files.background import Background
 from ddpm_cli.files.checkpoints.checkpoint import load, save
 from ddpm_cli.files.checkpoints.header import AVERAGE, Header, read_header
 from ddpm_cli.settings.checks import differences
@@ -40,6 +41,8 @@ FREE = {
     "train.log_every",
     "train.measure_every",
     "train.minutes",
+    "train.recompute",
+    "train.resident",
     "train.save_every",
     "train.sheet_every",
     "train.workers",
@@ -58,6 +61,7 @@ class Run:
         self.metrics = folder / "metrics.jsonl"
         self.samples = folder / "samples"
         self._coming = folder / ".state.tmp"
+        self.behind = Background()
         self._newest_is_whole = True
         self._lock: BinaryIO | None = None
         if leads:
@@ -69,7 +73,16 @@ class Run:
     def __enter__(self) -> "Run":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None or issubclass(kind, Exception):
+                self.behind.wait()
+            else:
+                self.behind.give_up()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         if self._lock is not None:
             with contextlib.suppress(OSError):  # a run that never began leaves nothing behind
                 if [path.name for path in self.folder.iterdir()] == [LOCK]:
@@ -123,7 +136,7 @@ class Run:
         moment there is one to go on from.
         """
         try:
-            save(self._coming, tensors, header)
+            save(self._coming, tensors, header, self._checked)
             if self._newest_is_whole and self.newest.exists():
                 self.newest.replace(self.previous)
             self._coming.replace(self.newest)
@@ -133,6 +146,20 @@ class Run:
         self._newest_is_whole = True
         atomic.sync_folder(self.folder)
         self._publish(tensors, header)
+
+    def save_behind(
+        self, tensors: dict[str, Tensor], header: Header, ready: Callable[[], None]
+    ) -> None:
+        """Save in a thread what changes no more, once it is ready.
+
+        What goes wrong is raised by the next save, or when the folder is closed.
+        """
+
+        def work() -> None:
+            ready()
+            self.save(tensors, header)
+
+        self.behind.start(work)
 
     def complete(self, tensors: dict[str, Tensor], header: Header) -> None:
         """Write the model of a state unless it is there: a kill may have come in between."""
@@ -147,7 +174,12 @@ class Run:
         """Write the averaged weights as the model to sample from."""
         cut = len(AVERAGE)
         average = {k[cut:]: value for k, value in tensors.items() if k.startswith(AVERAGE)}
-        save(self.model, average, header._replace(kind="model", threads=0))
+        save(self.model, average, header._replace(kind="model", threads=0), self._checked)
+
+    def _checked(self, tensor: Tensor) -> Tensor:
+        """A tensor whose turn it is to be written, unless the thread that does it shall end."""
+        self.behind.check()
+        return tensor
 
     def _lines(self) -> list[dict[str, float]]:
         """The whole lines of metrics.jsonl; a torn last line is dropped."""

@@ -98,6 +98,17 @@ def zero(module: nn.Module) -> nn.Module:
     return module
 
 
+def lookup(count: int, width: int) -> nn.Embedding:
+    """nn.Embedding of `count` rows, normal but on device "meta", where there is nothing to draw.
+
+    Asked for normal numbers there, torch imports its compiler first, which takes a second.
+    """
+    rows = torch.empty(count, width)
+    if not rows.is_meta:
+        nn.init.normal_(rows)
+    return nn.Embedding(count, width, _weight=rows)
+
+
 def dense(x: Tensor) -> Tensor:
     """The same [B, C, H, W] in contiguous channels-last memory."""
     return x.contiguous(memory_format=torch.channels_last)

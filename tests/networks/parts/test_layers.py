@@ -1,6 +1,8 @@
 """The layers of the networks."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from ddpm_cli.networks.parts.layers import (
     PixelNorm,
     ResBlock,
     attend,
+    lookup,
     normalization,
     sinusoid,
 )
@@ -171,3 +174,20 @@ def test_rescaled_attention_is_divided_by_root_2() -> None:
     scaled.load_state_dict(plain.state_dict())
     x = images(1, 8, 5)
     assert torch.allclose(scaled(x), plain(x) / 2**0.5, atol=1e-6)
+
+
+def test_a_lookup_draws_what_torch_draws_and_nothing_on_meta() -> None:
+    torch.manual_seed(0)
+    rows = nn.Embedding(5, 3)
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    mine = lookup(5, 3)
+    assert torch.equal(mine.weight, rows.weight)
+    assert mine.weight.requires_grad
+    assert torch.equal(torch.rand(1), after)
+    code = (
+        "import sys, torch\nfrom ddpm_cli.networks.parts.layers import lookup\n"
+        "with torch.device('meta'):\n    lookup(5, 3)\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
