@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ddpm_cli.diffusion.denoiser import Denoiser, Label, Parameterization
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.shapes import column, double
+from ddpm_cli.diffusion.shapes import column, double, rows
 from ddpm_cli.diffusion.weights import named, take
 
 
@@ -43,7 +43,7 @@ class Classifier(nn.Module):
         lowest, highest = self.schedule.sigma(torch.tensor([0.0, 1.0], dtype=torch.float64))
         level = here.clamp(lowest, highest)
         scale = self.parameterization(level, self.schedule).scale * (level / here).clamp(max=1)
-        label = self.label(level, self.schedule).expand(len(x)).to(x.device)
+        label = rows(self.label(level, self.schedule), x)
         logits: Tensor = self.network(column(scale, x) * x, label)
         return logits.to(x.dtype)
 

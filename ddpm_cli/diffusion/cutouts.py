@@ -3,8 +3,6 @@
 Guidance by CLIP in the manner of Crowson 2021 ("CLIP guided diffusion"): pure functions.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -50,10 +48,10 @@ def crops(x: Tensor, count: int, size: tuple[int, int], rng: Rng) -> Tensor:
     return torch.cat(cut)
 
 
-def similarity(crops: Tensor, prompts: Tensor, weights: Sequence[float]) -> Tensor:
+def similarity(crops: Tensor, prompts: Tensor, weights: Tensor) -> Tensor:
     """Minus the weighted distances of embeddings of crops [B, N, D] from prompts [P, D]: [B].
 
     -sum_p w_p mean_n 2 asin^2(|crop_n - prompt_p| / 2); weights [P] of either sign.
     """
     distance = great_circle(crops[:, :, None], prompts).mean(dim=1)
-    return -(distance @ torch.tensor(list(weights), dtype=distance.dtype, device=distance.device))
+    return -(distance @ weights)

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from ddpm_cli.diffusion.parameterizations import Coefficients
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.diffusion.shapes import column, double, rows
 from ddpm_cli.diffusion.weights import named, take
 
 Parameterization = Callable[[Tensor, Schedule], Coefficients]
@@ -111,9 +110,9 @@ class Denoiser(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor, **condition: Any) -> Prediction:
         """Predict the clean image of x [B, ...] at the level sigma ([] or [B])."""
-        sigma = torch.as_tensor(sigma, dtype=torch.float64, device="cpu")
+        sigma = double(sigma)
         skip, out, scale = self.parameterization(sigma, self.schedule)
-        label = self.label(sigma, self.schedule).expand(len(x)).to(x.device)
+        label = rows(self.label(sigma, self.schedule), x)
         output = self.network(column(scale, x) * x, label, **condition)
         channel = None
         if self.learned_range:
@@ -121,7 +120,8 @@ class Denoiser(nn.Module):
             channel = channel.to(x.dtype)
         # In place: behind a network the caches are cold, and each pass over the state is felt.
         x0 = column(skip, x) * x
-        return Prediction(x0.addcmul_(column(out, x), output.to(x.dtype)), channel)
+        # CUDA takes a number from the host as the last factor alone.
+        return Prediction(x0.addcmul_(output.to(x.dtype), column(out, x)), channel)
 
     def bind(self, **condition: Any) -> Wrapped:
         """The same denoiser with its conditions (class labels, images) fixed."""

@@ -5,6 +5,7 @@ What is known is y = A x of a linear map A: small or grey or blurred images.
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +14,16 @@ from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 
 LEAST = 1e-6
 ROUNDS = 200
+
+
+class _Factors(NamedTuple):
+    """The matrices of a separable map in the number format and place of what it acts on."""
+
+    left: list[Tensor]
+    right: list[Tensor]
+    matrices: list[Tensor]
+    inverse: Tensor
+    kept: Tensor
 
 
 class Separable:
@@ -32,6 +43,7 @@ class Separable:
             sizes = sizes[..., None] * size
         self._kept = (sizes >= least).double()
         self._inverse = self._kept / sizes.clamp(min=least)
+        self._placed: dict[tuple[torch.device, torch.dtype], _Factors] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,15 +52,29 @@ class Separable:
 
     def __call__(self, x: Tensor) -> Tensor:
         """A x, shape [B, m1, m2, ...]."""
-        return _along(self._matrices, x)
+        return _along(self._at(x).matrices, x)
 
     def inverse(self, y: Tensor) -> Tensor:
         """A^+ y: the smallest x whose A x is as near to y as can be."""
-        return _along(self._right, _along(self._left, y) * self._inverse.to(y))
+        at = self._at(y)
+        return _along(at.right, _along(at.left, y) * at.inverse)
 
     def reach(self, y: Tensor) -> Tensor:
         """A A^+ y: the part of y that singular values of at least `least` make."""
-        return _along([u.T for u in self._left], _along(self._left, y) * self._kept.to(y))
+        at = self._at(y)
+        return _along([u.T for u in at.left], _along(at.left, y) * at.kept)
+
+    def _at(self, like: Tensor) -> _Factors:
+        """The matrices where `like` is and as exact, brought there once: every call asks."""
+        key = like.device, like.dtype
+        if key not in self._placed:
+            left, right, matrices = (
+                [matrix.to(like) for matrix in kind]
+                for kind in (self._left, self._right, self._matrices)
+            )
+            rest = self._inverse.to(like), self._kept.to(like)
+            self._placed[key] = _Factors(left, right, matrices, *rest)
+        return self._placed[key]
 
     def missing(self, x: Tensor, y: Tensor) -> Tensor:
         """y - A x: what is known and x lacks.
@@ -72,7 +98,7 @@ def _along(matrices: Sequence[Tensor], x: Tensor) -> Tensor:
     """Apply a matrix to each axis of x [B, n1, n2, ...]."""
     for matrix in matrices:
         # The axis in front is contracted, and its result goes to the end: all come round.
-        x = torch.tensordot(x, matrix.to(x), dims=([1], [1]))
+        x = torch.tensordot(x, matrix, dims=([1], [1]))
     return x
 
 

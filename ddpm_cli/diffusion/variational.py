@@ -211,15 +211,15 @@ def reconstruction_bits(x0: Tensor, x: Tensor, sigma: Tensor, bits: int = 8) -> 
     eq. 11 and appendix A).
     """
     last = 2**bits - 1
-    unit = column(sigma, x0)
+    unit = column(sigma, x0[..., None])
     # Levels more than nine deviations away have odds below exp(-40): only those nearer are summed.
     reach = min(last, math.ceil(9 * float(sigma.detach().max()) * last / 2) + 1)
     offsets = torch.arange(-reach, reach + 1, dtype=x0.dtype, device=x0.device)
     nearest = ((x.detach().clamp(-1, 1) + 1) * (last / 2)).round()
     number = nearest[..., None] + offsets
-    odds = -(((x[..., None] - (number * (2 / last) - 1)) / unit[..., None]) ** 2) / 2
+    odds = -(((x[..., None] - (number * (2 / last) - 1)) / unit) ** 2) / 2
     odds = odds.masked_fill((number < 0) | (number > last), -math.inf)
-    return per_dimension(odds.logsumexp(-1) + ((x - x0) / unit) ** 2 / 2)
+    return per_dimension(odds.logsumexp(-1) + ((x - x0) / column(sigma, x0)) ** 2 / 2)
 
 
 def per_dimension(nats: Tensor) -> Tensor:

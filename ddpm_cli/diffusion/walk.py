@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.renoise import renoise
+from ddpm_cli.diffusion.shapes import double
 from ddpm_cli.diffusion.steps import Constraint, Draws, Move, State, Step, Visited
 
 
@@ -50,13 +51,15 @@ def walk(
     """Walk the state x [B, ...] along the levels [n + 1] and yield after each of the n moves.
 
     `constrain` is applied to the state from which a downward or corrector move starts, from the
-    second move on, and once at level 0.  Consumers count, draw progress and stop.
+    second move on, and once at level 0.  Consumers count, draw progress and stop.  Levels stay on
+    the host, where moves make numbers of them: the device is never waited for.
 
     Noise is drawn from rng in this order, each time `normal` in the shape of x: `start` draws
     first; then each move what its constraint draws, and what its step draws once it has called
     the network.  A constraint draws once, but not at level 0.  A step that adds noise draws
     once, dpm-solver-pp-sde twice, and no step to level 0 draws.
     """
+    levels = double(levels)
     past: list[Visited] = []
     before: Visited | None = None
     last: Step | None = None

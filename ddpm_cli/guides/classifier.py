@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Label
 from ddpm_cli.diffusion.guidance import Judge, log_probability
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.diffusion.shapes import column, double, rows
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.guides.parts import classifiers
 from ddpm_cli.guides.parts.context import Context, Guide
@@ -42,7 +42,7 @@ class _OfUser:
     label: Label
 
     def __call__(self, x: Tensor, sigma: Tensor, classes: Tensor) -> Tensor:
-        label = self.label(sigma.cpu(), self.schedule).expand(len(x)).to(x.device)
+        label = rows(self.label(double(sigma), self.schedule), x)
 
         def likelihood(x: Tensor) -> Tensor:
             scale = column(self.schedule.alpha(sigma), x)

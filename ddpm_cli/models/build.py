@@ -268,6 +268,8 @@ def _restored(header: Header, weights: dict[str, Tensor], compute: Compute, path
     except RuntimeError as error:
         raise _misfit(path, error) from None
     model.eval().requires_grad_(False)
+    if isinstance(model.schedule, nn.Module):
+        model.schedule.cpu()  # where levels are: a walk asks it at each call
     model.network = compute.run(compute.place(model.network, cast=True))
     return model
 

@@ -12,6 +12,7 @@ from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.shapes import sent
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.diffusion.walk import start
 from ddpm_cli.errors import ConfigError
@@ -59,7 +60,7 @@ class Model(NamedTuple):
 
         Guidance moves between the predictions with and without the class (Ho 2022).
         """
-        seen = {kind: rows.to(self.compute.device) for kind, rows in conditions.items()}
+        seen = {kind: sent(rows, self.compute.device) for kind, rows in conditions.items()}
         settings = self.config.get("guidance", {})
         if "classes" not in seen or not guidance.is_guiding(settings):
             return self.denoiser.bind(**seen)

@@ -71,11 +71,12 @@ class Clip:
         wanted = [self.encode_texts([prompt.text for prompt in texts])] if texts else []
         wanted += [self.encode_file(prompt.text) for prompt in files]
         targets = torch.cat(wanted)
+        shares = torch.tensor(weights, dtype=targets.dtype, device=targets.device)
 
         def score(x0: Tensor, rng: Rng) -> Tensor:
             seen = colours(x0.to(self._device).float())
             embeddings = self.encode(crops(seen, cutouts, self._model.size, rng))
-            scores = similarity(embeddings.reshape(len(x0), cutouts, -1), targets, weights)
+            scores = similarity(embeddings.reshape(len(x0), cutouts, -1), targets, shares)
             return scores.to(x0)
 
         return score

@@ -121,11 +121,11 @@ def test_the_score_is_minus_the_weighted_mean_distance() -> None:
         torch.nn.functional.normalize(torch.randn(*shape, 5, generator=generator).double(), dim=-1)
         for shape in ((2, 4), (3,))
     )
-    weights = [0.7, -0.1, 0.2]  # of which float32 has none
+    weights = torch.tensor([0.7, -0.1, 0.2], dtype=torch.float64)
     expected = [
         -sum(
             weight * sum(math.acos(float(one @ other)) ** 2 / 2 for one in row) / 4
-            for weight, other in zip(weights, wanted, strict=True)
+            for weight, other in zip(weights.tolist(), wanted, strict=True)
         )
         for row in made
     ]
