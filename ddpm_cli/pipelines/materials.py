@@ -24,6 +24,7 @@ from ddpm_cli.training.objective import Objective
 from ddpm_cli.training.optimizers import optimizer
 from ddpm_cli.training.players import MODEL, Player, frozen
 from ddpm_cli.training.state import Draw, Remembering, State
+from ddpm_cli.training.uncertainty import Uncertain
 
 HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
 
@@ -75,7 +76,10 @@ def fresh_state(materials: Materials, *, begins: bool = True) -> State:
     if isinstance(model.schedule, nn.Module):
         model.schedule.to(compute.device)
     follows = optimizer(config["train"]["optimizer"], model, compute.dtype)
-    return State({MODEL: Player(model, follows, frozen(model))}, build.draw(config))
+    draw: Draw = build.draw(config)
+    if config["train"]["uncertainty"]:
+        draw = Uncertain(draw, compute.device, compute.state_dtype)
+    return State({MODEL: Player(model, follows, frozen(model))}, draw)
 
 
 def rehearse(materials: Materials, state: State) -> None:
@@ -123,7 +127,8 @@ def loop_setting(materials: Materials, state: State) -> Setting:
     objective = Objective(state.model, build.loss(config), task)
     averaged = Objective(state.average, build.measured_loss(config), task)
     # A draw that learns would measure something else at every step.
-    draw: Draw = uniform if isinstance(state.draw, Remembering) else state.draw
+    draw: Draw = build.draw(config)
+    draw = uniform if isinstance(draw, Remembering) else draw
     rows, told = sets.test[torch.arange(min(HELD_OUT, len(sets.test)))]
     told = conditions.taken(told, nulls)
 

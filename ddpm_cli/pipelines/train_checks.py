@@ -109,6 +109,7 @@ def _few(data: Data) -> list[str]:
 def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
     _refuse_classifier(config, info)
+    _refuse_uncertainty(config)
     count, have = checks.classes(config), len(info.classes or ())
     if count and not have and (hints := no_classes.ways(config["data"])):
         what = f"network.classes: {count} asked for, but the data have no classes"
@@ -144,6 +145,18 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     if images % parts:
         what = f"{parts} parts of {images} images are not equal"
         raise ConfigError(f"train.accumulate: {what}; give a number that divides them")
+
+
+def _refuse_uncertainty(config: Config) -> None:
+    """Refuse learned weights of losses that are bounds, may be negative or are no errors."""
+    if not config["train"]["uncertainty"]:
+        return
+    kinds = {name: catalog.find("loss", name).module for name in catalog.names("loss")}
+    errors = [name for name in kinds if kinds[name] == kinds["simple"]]
+    if (name := config["loss"]["name"]) not in errors:
+        what = f"loss {name} is no squared error with a weight to learn"
+        fix = f"choose loss.name={' or '.join(errors)}, or --set train.uncertainty=false"
+        raise ConfigError(f"train.uncertainty: {what}; {fix}")
 
 
 def refuse_idle(config: Config, info: DataInfo) -> None:

@@ -79,6 +79,7 @@ def train(
     clip: NonNegative = 1.0,
     ema: Fraction = 0.999,
     ema_length: AverageLength = 0.0,
+    uncertainty: bool = False,
     drop_class: Fraction = 0.1,
     flip: bool = False,
     crop: Side = 0,
@@ -99,7 +100,8 @@ def train(
     matrices of blocks and AdamW beside it (Jordan 2024), at the same `lr`; it belongs to the
     players of the state. decay: see `curves.rate`; flat: of rsqrt, the steps before it falls;
     cooldown: of wsd, the last share of the run, in which it falls. ema: decay of the moving
-    average; ema_length: what it covers as a share of the run instead, 0 for ema. accumulate: the
+    average; ema_length: what it covers as a share of the run instead, 0 for ema. uncertainty: the
+    levels' weights are learned (`uncertainty.Uncertain`, the draw of the state). accumulate: the
     batch is computed in so many parts, one after the other, which takes less memory; images,
     times, noise and dropped labels are those of the whole batch, and so is the gradient, but masks
     of dropout are drawn part by part. flip: half of the images are mirrored; crop: an image gets
