@@ -10,7 +10,7 @@ from runs import assert_same, result, signal_after, train
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks import classifier, mlp, unet
+from ddpm_cli.networks import classifier, dit, mlp, unet
 from ddpm_cli.training.optimizers import MOMENTUM, Muon, hidden, optimizer, orthogonal
 from ddpm_cli.training.players import Player
 
@@ -103,6 +103,11 @@ class TestWhichWeights:
         assert {f"{name}.weight" for name in inner} <= names
         outer = ("stem.", "out.", "embed.", "class_embed.", "head.", "pyramid.")
         assert not [name for name in names if name.startswith(outer)]
+
+    def test_of_a_transformer(self) -> None:
+        parts = ("modulate", "mix.qkv", "mix.project", "perceptron.expand", "perceptron.project")
+        network = dit((1, 8, 8), width=8, depth=1, heads=2, classes=3, bottleneck=4)
+        assert set(hidden(network)) == {f"blocks.0.{part}.weight" for part in parts}
 
     def test_of_others(self) -> None:
         blocks = {f"blocks.0.{part}.weight" for part in ("embed", "expand", "project")}
