@@ -46,6 +46,14 @@ class TestOrthogonal:
             s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
         assert torch.allclose(orthogonal(matrix[None])[0], u @ s.diag() @ v, atol=1e-12)
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_the_short_way_of_wide_ones_agrees_with_the_long(self, dtype: torch.dtype) -> None:
+        """Singular values span three decades; columns of zeros make matrices wide."""
+        matrices = random(2, 16, 20, dtype=dtype) * torch.logspace(0, -3, 16, dtype=dtype)[:, None]
+        wide = torch.cat([matrices, torch.zeros(2, 16, 20, dtype=dtype)], dim=2)
+        found, exact = orthogonal(wide)[:, :, :20], orthogonal(matrices.double())
+        assert torch.allclose(found.double(), exact, atol=1e-4)
+
     def test_size_does_not_matter_and_nothing_stays_nothing(self) -> None:
         matrices = random(2, 6, 9)
         assert torch.allclose(orthogonal(1e-3 * matrices), orthogonal(1e3 * matrices))
