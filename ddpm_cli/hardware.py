@@ -16,17 +16,21 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.settings.knobs import Threads
 
+SMALL = 50_000_000  # parameters of a network whose kernels take longer to launch than to run
+
 
 class Compute(NamedTuple):
     """Where and in which number format to compute.
 
-    state_dtype: of a walk's state, float64 where there is such a thing (Karras 2022's code).
+    state_dtype: of a walk's state, float64 where there is such a thing (Karras 2022's code);
+    graph: auto, on or off, see `compute`.
     """
 
     device: torch.device
     dtype: torch.dtype
     compile: bool
     state_dtype: torch.dtype = torch.float64
+    graph: str = "off"
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context of forward passes on float32 weights."""
@@ -45,6 +49,13 @@ class Compute(NamedTuple):
             module.compile()
         return module
 
+    def records(self, network: nn.Module) -> bool:
+        """Whether calls of a network are to be recorded and replayed as CUDA graphs."""
+        if self.graph != "auto":
+            return self.graph == "on"
+        size = sum(parameter.numel() for parameter in network.parameters())
+        return self.device.type == "cuda" and size <= SMALL
+
 
 def compute(
     *,
@@ -52,12 +63,17 @@ def compute(
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     threads: Threads = 0,
     compile: bool = False,
+    graph: Literal["auto", "on", "off"] = "auto",
 ) -> Compute:
     """Choose the device and the number format; threads = 0 keeps torch's choice.
 
-    auto: cuda, else mps, else cpu; bfloat16 where the hardware multiplies it fast.
+    auto: cuda, else mps, else cpu; bfloat16 where the hardware multiplies it fast. graph: calls
+    of the network are recorded and replayed as CUDA graphs, which saves the time to launch its
+    kernels; auto: on CUDA, those of up to 50 million parameters.
     """
     chosen = _device(device)
+    if graph == "on" and chosen.type != "cuda":
+        raise ConfigError(f"compute.graph: on needs CUDA, and this is {chosen.type}; use auto")
     if threads > cores():
         what = f"compute.threads: {threads} threads on {cores()} cores"
         console.warn(f"{what}, which is slower than {cores()} or fewer")
@@ -72,7 +88,7 @@ def compute(
     if dtype == "auto":
         dtype = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
     wide = torch.float32 if chosen.type == "mps" else torch.float64
-    return Compute(chosen, getattr(torch, dtype), compile, wide)
+    return Compute(chosen, getattr(torch, dtype), compile, wide, graph=graph)
 
 
 def cores() -> int:

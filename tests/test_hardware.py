@@ -1,4 +1,4 @@
-"""How much memory there is, within the limits of containers."""
+"""How much memory there is, within the limits of containers, and what is recorded."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ddpm_cli import hardware
+from ddpm_cli.errors import ConfigError
 
 GB = 2**30
 
@@ -62,3 +63,26 @@ def test_the_least_that_anybody_leaves(
 def test_this_machine() -> None:
     free = hardware.free_memory(torch.device("cpu"))
     assert free is None or 0 <= free < 2**50
+
+
+@pytest.mark.parametrize(
+    ("graph", "device", "width", "recorded"),
+    [
+        ("auto", "cuda", 10, True),
+        ("auto", "cuda", 8000, False),
+        ("auto", "cpu", 10, False),
+        ("off", "cuda", 10, False),
+        ("on", "cuda", 8000, True),
+    ],
+)
+def test_small_networks_on_cuda_are_recorded(
+    graph: str, device: str, width: int, recorded: bool
+) -> None:
+    network = torch.nn.Linear(width, width, device="meta")
+    found = hardware.Compute(torch.device(device), torch.float32, False, graph=graph)
+    assert found.records(network) == recorded
+
+
+def test_graphs_without_cuda_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"compute\.graph: on needs CUDA"):
+        hardware.compute(device="cpu", graph="on")

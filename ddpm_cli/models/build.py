@@ -22,7 +22,7 @@ from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import SCHEDULE, DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
-from ddpm_cli.networks.parts import outlines
+from ddpm_cli.networks.parts import graphs, outlines
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.networks.parts.outlines import Misfit
 from ddpm_cli.settings import catalog
@@ -270,7 +270,7 @@ def _restored(header: Header, weights: dict[str, Tensor], compute: Compute, path
     model.eval().requires_grad_(False)
     if isinstance(model.schedule, nn.Module):
         model.schedule.cpu()  # where levels are: a walk asks it at each call
-    model.network = compute.run(compute.place(model.network, cast=True))
+    model.network = graphs.called(compute.place(model.network, cast=True), compute)
     return model
 
 

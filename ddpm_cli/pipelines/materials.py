@@ -13,6 +13,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, memory, walks
+from ddpm_cli.networks.parts import graphs
 from ddpm_cli.settings.checks import CLASSIFIER, purpose, unsuited
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions, distributed, held_out
@@ -122,7 +123,7 @@ def loop_setting(materials: Materials, state: State) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
     config, compute, place, sets, info = materials
     nulls = conditions.nulls(config["network"])
-    compute.run(state.model.network)
+    graphs.called(state.model.network, compute)
     task = build.task(config, info)
     objective = Objective(state.model, build.loss(config), task)
     averaged = Objective(state.average, build.measured_loss(config), task)

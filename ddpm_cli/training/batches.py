@@ -11,7 +11,8 @@ from torch import Tensor
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.files.images.pixels import from_uint8
-from ddpm_cli.training.conditions import dropped, on, taken
+from ddpm_cli.training.conditions import dropped, taken
+from ddpm_cli.training.prefetch import placed
 from ddpm_cli.training.readers import Readers
 
 
@@ -85,18 +86,15 @@ def batches(
 ) -> Iterator[tuple[int, list[Part]]]:
     """The number of each step and its batch in parts, one for each of `shares`.
 
-    readers: of the `Order` of the same numbers; changes: see `prepare`.
+    readers: of the `Order` of the same numbers; changes: see `prepare`.  Nulls are on the device.
     """
-    source = iter(readers)
+    source = placed(readers, device)
     for step in steps:
         parts = []
         for share in shares:
             read, conditions = next(source)
             rng = image_rng(seed, step, batch, share)
-            if device.type == "cuda" and not read.is_cuda:
-                read = read.pin_memory()
-            read = read.to(device, non_blocking=True)
-            ready = prepare(read, on(device, conditions), rng, nulls, **changes)
+            ready = prepare(read, conditions, rng, nulls, **changes)
             parts.append(Part(share.of(batch), *ready, rng))
         yield step, parts
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.shapes import sent
 
 
 def nulls(network: Mapping[str, Any]) -> Conditions:
@@ -46,4 +47,4 @@ def dropped(
 
 def on(device: torch.device, conditions: Conditions) -> Conditions:
     """Conditions on a device, copied while it works on."""
-    return {kind: values.to(device, non_blocking=True) for kind, values in conditions.items()}
+    return {kind: sent(values, device) for kind, values in conditions.items()}

@@ -10,6 +10,7 @@ from torch import Tensor
 from ddpm_cli.data.image_set import Conditions, Data
 from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.networks.parts import blocks
 from ddpm_cli.settings.knobs import (
     AverageLength,
@@ -153,7 +154,7 @@ def train(
                     with unsynchronized(objective, number < accumulate):
                         with setting.autocast():
                             loss = objective(part.x0, t, part.rng, part.conditions)
-                        ((loss * weight.to(loss)).mean() / accumulate).backward()
+                        ((loss * column(weight, loss)).mean() / accumulate).backward()
                     parted.append(loss.detach())
                 losses = torch.cat(parted)
                 norm = player.step(lr=now, beta2=beta2, weight_decay=weight_decay, clip=clip)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ddpm_cli.diffusion.shapes import sent
+
 
 def quartile(t: Tensor) -> Tensor:
     """Which quarter of the noise levels the times t [B] lie in: 0, the cleanest, to 3."""
@@ -21,7 +23,7 @@ class Window:
 
     def add(self, t: Tensor, losses: Tensor, norm: Tensor) -> None:
         """Count a batch: times [B], losses [B], the gradient's norm."""
-        rows = quartile(t).to(self.sums.device, non_blocking=True)
+        rows = sent(quartile(t), self.sums.device)
         self.sums[:4].index_add_(0, rows, losses.detach().to(self.sums))
         self.sums[4:8].index_add_(0, rows, torch.ones_like(losses).to(self.sums))
         self.sums[8] += norm.detach().to(self.sums)

@@ -137,3 +137,19 @@ def test_a_game_that_was_stopped_goes_on_bit_for_bit() -> None:
     rest = played(setting, state).saved
     assert rest.keys() == whole.keys()
     assert [name for name in whole if not torch.equal(rest[name], whole[name])] == []
+
+
+def test_weights_moments_and_average_stay_float32_where_passes_are_in_bfloat16() -> None:
+    network = nn.Sequential(nn.Linear(2, 8), nn.SiLU(), nn.Linear(8, 2))
+    player = Player(network, torch.optim.AdamW(network.parameters()), frozen(network))
+    for _ in range(2):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            answer = network(POINTS)
+        assert answer.dtype == torch.bfloat16
+        answer.float().square().mean().backward()
+        slopes = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        assert {slope.dtype for slope in slopes} == {torch.float32}
+        player.step(lr=1e-4, beta2=0.99, weight_decay=0.01, clip=1.0)
+        player.update_average(0.5)
+    kept = [value for name, value in player.tensors().items() if name != "window"]
+    assert {value.dtype for value in kept} == {torch.float32}

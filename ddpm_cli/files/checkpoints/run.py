@@ -35,6 +35,7 @@ FREE = {
     "summary",
     "compute.compile",
     "compute.device",
+    "compute.graph",
     "compute.threads",
     "data.path",  # the same data may lie elsewhere now
     "train.accumulate",

@@ -204,13 +204,18 @@ class Attention(nn.Module):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v for [B, heads, N, d].
-
-    The fused CPU kernel's backward pass is several times slower than plain matrix products at
-    small sizes, so it serves only where no gradient is needed.
-    """
-    if query.device.type != "cpu" or not torch.is_grad_enabled() or query.shape[2] > 1024:
+    """softmax(q k^T / sqrt(d)) v for [B, heads, N, d]."""
+    if not by_products(query.device.type, query.shape[2], torch.is_grad_enabled()):
         return F.scaled_dot_product_attention(query, key, value)
     weight = (query * float(query.shape[-1]) ** -0.5) @ key.transpose(-2, -1)
     out: Tensor = weight.softmax(dim=-1) @ value
     return out
+
+
+def by_products(device: str, tokens: int, learning: bool) -> bool:
+    """Whether attention is made of plain matrix products, not of one fused kernel.
+
+    The fused CPU kernel's backward pass is several times slower at small sizes; it serves only
+    where no gradient is needed.  On CUDA the fused kernels are made for hundreds of tokens.
+    """
+    return learning and tokens <= 1024 if device == "cpu" else device == "cuda" and tokens < 256

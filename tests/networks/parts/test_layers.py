@@ -17,6 +17,7 @@ from ddpm_cli.networks.parts.layers import (
     PixelNorm,
     ResBlock,
     attend,
+    by_products,
     lookup,
     normalization,
     sinusoid,
@@ -191,3 +192,21 @@ def test_a_lookup_draws_what_torch_draws_and_nothing_on_meta() -> None:
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("device", "tokens", "learning", "plain"),
+    [
+        ("cpu", 49, True, True),
+        ("cpu", 49, False, False),
+        ("cpu", 4096, True, False),
+        ("cuda", 49, True, True),
+        ("cuda", 49, False, True),
+        ("cuda", 256, True, False),
+        ("mps", 49, True, False),
+    ],
+)
+def test_short_rows_of_tokens_attend_by_products(
+    device: str, tokens: int, learning: bool, plain: bool
+) -> None:
+    assert by_products(device, tokens, learning) == plain

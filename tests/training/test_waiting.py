@@ -1,0 +1,91 @@
+"""A step of training queues all its work without waiting for the device.
+
+What must wait: lines of metrics, saves and sheets; a draw that learns from the losses, and a
+learned schedule, whose levels are made on the host.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from declared import load
+from probes import Smooth
+from torch import Tensor, nn
+from waiting import META, Drawn, never
+
+from ddpm_cli.diffusion import labels, parameterizations
+from ddpm_cli.diffusion.classifier import Classifier
+from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.networks.unets import unet
+from ddpm_cli.settings import catalog
+from ddpm_cli.training.batches import prepare
+from ddpm_cli.training.conditions import nulls, on
+from ddpm_cli.training.objective import Objective
+from ddpm_cli.training.players import Player, frozen
+from ddpm_cli.training.prefetch import placed
+
+BATCH = 4
+TIMES = torch.linspace(0.1, 1, BATCH, dtype=torch.float64)
+SCHEDULE = load("schedule", "linear")()
+SETTINGS: dict[str, dict[str, Any]] = {"vlb": {"variance": "learned"}}
+
+
+class Draws(Drawn):
+    """Draws that are made on the device, uniform ones too."""
+
+    def uniform(self, n: int = 1, device: object = None) -> Tensor:
+        return torch.rand(BATCH, n, device=META)
+
+
+def step(player: Player, objective: Objective, x0: Tensor, conditions: dict[str, Tensor]) -> None:
+    """What the loop does with a part and a player."""
+    losses = objective(x0, TIMES, Draws(), conditions)  # type: ignore[arg-type]
+    losses.mean().backward()
+    norm = player.step(lr=1e-3, beta2=0.99, weight_decay=0.01, clip=1.0)
+    player.module.zero_grad(set_to_none=True)
+    player.update_average(0.9)
+    player.window.add(TIMES, losses.detach(), norm)
+
+
+def player_of(module: nn.Module) -> Player:
+    return Player(module, torch.optim.AdamW(module.parameters()), frozen(module))
+
+
+@pytest.mark.parametrize("name", [n for n in catalog.names("loss") if n != "cross-entropy"])
+def test_no_loss_waits(name: str) -> None:
+    model = Denoiser(
+        Smooth(torch.float32).to(META),
+        SCHEDULE,
+        parameterizations.eps,
+        labels.index,
+        learned_range=True,
+    )
+    player, loss = player_of(model), load("loss", name, **SETTINGS.get(name, {}))
+    with never():
+        step(player, Objective(model, loss), torch.zeros(BATCH, 2, device=META), {})
+
+
+def test_a_network_does_not_wait() -> None:
+    network = unet((1, 8, 8), width=8, groups=4, attention=[4], classes=3, dropout=0.1).to(META)
+    model = Denoiser(network, SCHEDULE, parameterizations.v, labels.index)
+    player, objective = player_of(model), Objective(model, load("loss", "simple"))
+    without = on(META, nulls({"classes": 3}))
+    rows = torch.zeros(BATCH, 1, 8, 8, dtype=torch.uint8)
+    told = {"classes": torch.zeros(BATCH, dtype=torch.int64)}
+    draws: Any = Draws()
+    with never():
+        for read, conditions in placed([(rows, told)] * 2, META):
+            x0, seen = prepare(
+                read, conditions, draws, without, flip=True, crop=1, drop={"classes": 0.1}
+            )
+            step(player, objective, x0, seen)
+
+
+def test_a_classifier_does_not_wait() -> None:
+    model = Classifier(
+        Smooth(torch.float32).to(META), SCHEDULE, parameterizations.eps, labels.index
+    )
+    classes = {"classes": torch.zeros(BATCH, dtype=torch.int64, device=META)}
+    with never():
+        objective = Objective(model, load("loss", "cross-entropy"))
+        step(player_of(model), objective, torch.zeros(BATCH, 2, device=META), classes)
