@@ -25,6 +25,7 @@ from ddpm_cli.training.optimizers import optimizer
 from ddpm_cli.training.players import MODEL, Player, frozen
 from ddpm_cli.training.state import Draw, Remembering, State
 
+POINTS = 1024  # arrays in a sample plot
 HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
 
 
