@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 
 from ddpm_cli.errors import Refusal, one_line, visible
 
-_PLAIN_INTERVAL = 30.0  # seconds between two progress lines when stderr is no terminal
+# Seconds before the first line of progress, and between two, when stderr is no terminal.
+_FIRST, _INTERVAL = 5.0, 30.0
 
 
 class _Settings:
@@ -146,8 +147,21 @@ def finish() -> None:
         raise Refusal(f"stdout: {lost.strerror or lost}")
 
 
+def duration(seconds: float) -> str:
+    """A length of time in words, as 3 h 30 min, 12 min or 45 s."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    (hours, minutes), days = divmod(minutes, 60), round(seconds / 86400, 1)
+    if hours >= 48:
+        return f"{days:g} days"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
 def progress(total: int | None, unit: str, quiet: bool = False, done: int = 0) -> "Progress":
-    """Start a progress display of `total` units: a bar, or a line every 30 s off a terminal.
+    """Start a progress display of `total` units: a bar, or off a terminal a line now and then.
 
     done: the units finished before, when work goes on where it stopped.
     """
@@ -160,8 +174,9 @@ class Progress:
 
     def __init__(self, total: int | None, unit: str, shown: bool, done: int = 0) -> None:
         self.total, self.unit, self.done = total, unit, done
-        self._shown = shown
-        self._last = time.monotonic()
+        self._shown, self._note, self._before = shown, "", done
+        self._began = time.monotonic()
+        self._next = self._began + _FIRST
         self._bar = _bar(total, unit, done) if shown and _interactive() else None
 
     def __enter__(self) -> "Progress":
@@ -173,14 +188,30 @@ class Progress:
     def advance(self, count: int = 1, note: str = "") -> None:
         """Count finished units; `note` is shown behind the numbers ("loss 0.031")."""
         self.done += count
+        self._note = note or self._note
         if self._bar is not None:
-            if note:
-                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(count)
-        elif self._shown and time.monotonic() - self._last >= _PLAIN_INTERVAL:
-            self._last = time.monotonic()
-            total = f"/{self.total}" if self.total is not None else ""
-            _write_stderr(f"{self.done}{total} {self.unit}" + (f", {note}" if note else ""))
+        elif self._shown and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _INTERVAL
+            _write_stderr(", ".join(filter(None, (*self._facts(), self._note))))
+
+    def expect(self, count: int) -> None:
+        """Change the total by so many units: more are known of now, or fewer."""
+        if self.total is None:
+            return
+        self.total += count
+        if self._bar is not None:
+            self._bar.total = self.total
+
+    def _facts(self) -> Iterator[str]:
+        """How much is done, how fast, and the time that is left; work of before has no speed."""
+        yield f"{self.done}{f'/{self.total}' if self.total is not None else ''} {self.unit}"
+        rate = (self.done - self._before) / (time.monotonic() - self._began)
+        if rate > 0:
+            yield f"{rate:.3g} a second" if rate >= 0.1 else f"{1 / rate:.0f} s each"
+        if rate > 0 and self.total is not None and self.total > self.done:
+            yield f"{duration((self.total - self.done) / rate)} left"
 
     def say(self, message: str) -> None:
         """Tell the user something above the bar."""

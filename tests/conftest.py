@@ -92,7 +92,7 @@ def _no_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the settings of whoever runs the tests out of them."""
-    for name in ("MODEL", "PRESET", "SEED", "BATCH", "DEVICE", "DTYPE", "SET"):
+    for name in ("MODEL", "PRESET", "SEED", "BATCH", "DEVICE", "DTYPE", "SET", "BUDGET"):
         monkeypatch.delenv(f"DDPM_{name}", raising=False)
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))

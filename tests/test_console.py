@@ -139,17 +139,45 @@ def test_binary_is_not_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestProgress:
-    def test_off_a_terminal_a_line_every_30_seconds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_off_a_terminal_a_line_early_and_then_every_30_seconds(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was done before is no work of this call: the rate is that of the other steps."""
         monkeypatch.setattr(sys, "stderr", stderr := Stream())
         now = [0.0]
         monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
         with console.progress(110, "steps", done=10) as bar:
-            for _ in range(100):
-                now[0] += 1
+            for _ in range(50):
+                now[0] += 2
                 bar.advance(note="loss 0.5")
         assert stderr.written() == (
-            b"40/110 steps, loss 0.5\n70/110 steps, loss 0.5\n100/110 steps, loss 0.5\n"
+            b"13/110 steps, 0.5 a second, 3 min left, loss 0.5\n"
+            b"28/110 steps, 0.5 a second, 3 min left, loss 0.5\n"
+            b"43/110 steps, 0.5 a second, 2 min left, loss 0.5\n"
+            b"58/110 steps, 0.5 a second, 2 min left, loss 0.5\n"
         )
+
+    def test_slow_work_without_an_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stderr", stderr := Stream())
+        now = [0.0]
+        monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+        with console.progress(None, "images") as bar:
+            now[0] = 40
+            bar.advance(0)
+            now[0] = 80
+            bar.advance(2, note="class 3")
+        assert stderr.written() == b"0 images\n2 images, 40 s each, class 3\n"
+
+    def test_more_to_do_is_heard_of_later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stderr", stderr := Stream())
+        now = [0.0]
+        monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+        with console.progress(4, "images") as bar:
+            bar.expect(-1)
+            bar.expect(5)
+            now[0] = 10
+            bar.advance(4)
+        assert stderr.written() == b"4/8 images, 0.4 a second, 10 s left\n"
 
     @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
     def test_on_a_terminal_a_bar(self, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +208,17 @@ class TestProgress:
             bar.advance(2)
         assert stream.written() == b""
         assert bar.done == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "0 s"), (59, "59 s"), (59.8, "1 min"), (3569, "59 min"), (3580, "1 h"),
+        (12600, "3 h 30 min"), (172000, "47 h 47 min"), (250000, "2.9 days"),
+    ],
+)  # fmt: skip
+def test_lengths_of_time_are_read_easily(seconds: float, words: str) -> None:
+    assert console.duration(seconds) == words
 
 
 def test_one_line_escapes_what_would_break_a_message() -> None:

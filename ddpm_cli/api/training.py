@@ -16,7 +16,7 @@ from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines import train as pipeline
 from ddpm_cli.pipelines.materials import Sets
-from ddpm_cli.settings import presets, recipes
+from ddpm_cli.settings import budgets, presets, recipes
 from ddpm_cli.settings.checks import CLASSIFIER
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.inlining import inlined
@@ -86,7 +86,8 @@ def _config(
     below = recipes.expand(presets.layers(preset)) if preset else [own] if own else []
     told = arguments.layers(settings)
     if data is None:
-        return inlined(resolve([*below, *told]))
+        asked = [*below, *told]
+        return inlined(resolve(budgets.outgrown(asked) if own else asked))
     if any("data" in layer.values for layer in told):
         raise ConfigError("data: a table of the settings and an argument; give one of the two")
     if not below and data.train.mean is not None:

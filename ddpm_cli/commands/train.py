@@ -11,6 +11,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.foreign import missing, telling
 from ddpm_cli.options import completion, listing, numbers, reading, shared
 from ddpm_cli.pipelines import opening
+from ddpm_cli.settings import budgets
 from ddpm_cli.settings.checks import pixel_range
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.inlining import inlined
@@ -22,6 +23,7 @@ from ddpm_cli.settings.requests import Train
     epilog=shared.examples(
         "ddpm train --preset mnist",
         "ddpm train --preset tiny -o runs/first --steps 200",
+        "ddpm train --preset mnist --budget 20m",
         "ddpm train --preset mnist --minutes 10",
         "ddpm train --resume runs/mnist --steps 8000",
         "ddpm train --preset mnist --set train.lr=5e-4 --set network.width=96",
@@ -50,6 +52,13 @@ from ddpm_cli.settings.requests import Train
 @shared.seed(None, "Seed of weights, noise and data order.")
 @click.option(
     "--minutes", type=numbers.number(0, 10_000_000), help="Save and stop after that long."
+)
+@click.option(
+    "--budget",
+    metavar="TIME",
+    envvar="DDPM_BUDGET",
+    show_envvar=True,
+    help="Plan as many steps as fit, up to --steps: 30m, 2h, 1h30m, or operations as 5e15flop.",
 )
 @shared.hardware
 @shared.force("Start over: the run in the folder is removed.")
@@ -82,13 +91,15 @@ def command(
         "batch": "train.batch",
         "lr": "train.lr",
         "minutes": "train.minutes",
+        "budget": "train.budget",
         "seed": "train.seed",
         "init": "init.model",
     }
     name = preset or (config_file.stem if config_file else "custom")
     folder = Path(resume or output or Path("runs") / name)
     own = _own_settings(ctx, folder)
-    config = inlined(resolve(reading.layers(ctx, keys, own)))
+    asked = reading.layers(ctx, keys, own)
+    config = inlined(resolve(budgets.outgrown(asked) if own else asked))
     pixel_range(config["data"].get("range"))  # refused before any work
     request = Train(
         config=config,
@@ -120,8 +131,11 @@ def _own_settings(ctx: click.Context, folder: Path) -> Layer | None:
         raise _no_run(folder)
     if not is_alone:
         return None
-    if own is not None:
-        ctx.params["preset"] = None
+    if own is None:
+        return None
+    ctx.params["preset"] = None
+    if ctx.get_parameter_source("budget") == ParameterSource.ENVIRONMENT:
+        ctx.params["budget"] = None  # for new runs, as a preset is
     return own
 
 

@@ -49,7 +49,7 @@ def plan(
     The calls are None if each image takes as many as it needs. rng: where the walk's noise is
     from, for one that refuses to give any. What the levels lack of what was asked for is said.
     """
-    planned = _counted(config, schedule, top, rng)
+    planned = counted(config, schedule, top, rng)
     for words in lacking(config, schedule):
         console.say(f"levels.{config['levels']['name']}: {words}")
     return planned
@@ -70,9 +70,10 @@ def lacking(config: Config, schedule: Schedule) -> list[str]:
     return shortfall(schedule, levels, **knobs)
 
 
-def _counted(
+def counted(
     config: Config, schedule: Schedule, top: Tensor | None = None, rng: Draws | None = None
 ) -> tuple[int, int | None]:
+    """What `plan` returns, without a word."""
     counting, walk = (
         _Counting(schedule, config.get("guidance", {})),
         prepared(config, schedule, top),
@@ -108,7 +109,7 @@ def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None
         return config | {"levels": config["levels"] | {"count": count}}
 
     def is_over(count: int) -> bool:
-        return (_counted(sized(count), schedule, top)[1] or 0) > calls
+        return (counted(sized(count), schedule, top)[1] or 0) > calls
 
     limit = schedule.steps or (calls if top is None else LEVELS_LIMIT)
     most = min(calls, limit)

@@ -238,7 +238,7 @@ def _texts(
 
 def _is_text(kind: Kind) -> bool:
     """Whether a knob takes any text."""
-    return kind.base == "str" and not kind.choices and kind.range is None
+    return kind.base == "str" and not (kind.choices or kind.range or kind.form)
 
 
 def _keys(*tables: str) -> dict[tuple[str, str], list[Kind]]:

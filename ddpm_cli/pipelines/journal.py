@@ -14,24 +14,25 @@ from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.classes import classes_for
 from ddpm_cli.models.model import Model
-from ddpm_cli.pipelines.materials import Materials
+from ddpm_cli.pipelines.budget import Beside, Forecast
+from ddpm_cli.pipelines.materials import POINTS, Materials
 from ddpm_cli.settings.checks import suited
 from ddpm_cli.training import distributed
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.snapshots import Snapshots
 from ddpm_cli.training.state import State
 
-SHEET = 64  # images on a sample sheet
-POINTS = 1024  # arrays in a sample plot
-
 
 class Journal:
     """Writes what a run leaves behind, and passes on the wish to stop; see training.reporting."""
 
-    def __init__(self, run: Run, materials: Materials, *, as_json: bool, done: int) -> None:
+    def __init__(
+        self, run: Run, materials: Materials, beside: Beside, *, as_json: bool, done: int
+    ) -> None:
         self._run, self._materials, self._as_json = run, materials, as_json
-        self._leads = materials.place.leads
+        self._leads, self._beside = materials.place.leads, beside
         self._snapshots = Snapshots()
+        self._forecast = Forecast(materials, beside, done)
         self.bar = console.progress(materials.config["train"]["steps"], "steps", done=done)
 
     def log(self, values: dict[str, float]) -> None:
@@ -63,7 +64,8 @@ class Journal:
             return  # a classifier has nothing to draw
         config, info = self._materials.config, self._materials.info
         try:
-            self._draw(state.step, state.average, range(SHEET if info.is_image else POINTS))
+            count = config["train"]["sheet_count"] if info.is_image else POINTS
+            self._draw(state.step, state.average, range(count))
         except Refusal as refused:
             if state.step == config["train"]["steps"]:
                 raise
@@ -89,6 +91,7 @@ class Journal:
     def advance(self, note: str) -> None:
         """Count a step."""
         self.bar.advance(note=note)
+        self._forecast.step(self.bar)
 
     def stopping(self, overdue: bool) -> bool:
         """Whether any process of the run was asked to stop, is overdue or could not save."""

@@ -27,6 +27,7 @@ from ddpm_cli.training.players import MODEL, Player, frozen
 from ddpm_cli.training.state import Draw, Remembering, State
 from ddpm_cli.training.uncertainty import Uncertain
 
+POINTS = 1024  # arrays in a sample plot
 HELD_OUT = 1024  # images of the test split that the held-out loss is measured on
 
 

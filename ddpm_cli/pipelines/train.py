@@ -1,6 +1,7 @@
 """`ddpm train`: a training run, from a configuration and a folder to a model to sample from."""
 
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +12,11 @@ from ddpm_cli import console
 from ddpm_cli.data.image_set import describe, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
-from ddpm_cli.files.checkpoints.run import STATE, Run, left_out, refuse_changes
+from ddpm_cli.files.checkpoints.run import STATE, Run, changes, left_out, refuse_changes
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
-from ddpm_cli.pipelines import hints, opening
+from ddpm_cli.pipelines import budget, hints, opening
+from ddpm_cli.pipelines.budget import Beside, shortened
 from ddpm_cli.pipelines.journal import Journal
 from ddpm_cli.pipelines.materials import (
     Materials,
@@ -31,10 +33,12 @@ from ddpm_cli.pipelines.train_checks import (
     refuse_untrainable,
     warn_of,
     warn_of_classes,
+    warn_of_sheets,
     warn_of_warmup,
     warn_of_workers,
 )
-from ddpm_cli.settings.config import Config
+from ddpm_cli.settings import budgets
+from ddpm_cli.settings.config import Config, resolve
 from ddpm_cli.settings.requests import Train
 from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
@@ -44,7 +48,7 @@ from ddpm_cli.training.state import State
 
 
 class End(NamedTuple):
-    """Where a run stands when a command is done with it; began: at this step of the run.
+    """Where a run of so many steps stands when a command is done with it; began: at this one.
 
     example: what a conditional model can be given, an image uint8 [C, h, w].
     """
@@ -53,6 +57,7 @@ class End(NamedTuple):
     info: DataInfo
     began: int
     step: int
+    steps: int
     leads: bool
     example: Tensor | None = None
 
@@ -60,16 +65,16 @@ class End(NamedTuple):
 def run(request: Train) -> None:
     """Plan a run, or train and say what is there now and what to type next."""
     if request.dry_run:
-        _plan(request.config)
+        _plan(request)
         return
     end = trained(request)
-    folder, steps = request.folder, request.config["train"]["steps"]
-    if end.began >= steps:
+    folder = request.folder
+    if end.began >= end.steps:
         if end.leads:
             console.line(str(end.model))
         console.say(f"{folder}: finished at step {end.began}; nothing left to do")
     elif end.leads:
-        _farewell(request, end, steps)
+        _farewell(request, end)
 
 
 def trained(request: Train, sets: Sets | None = None) -> End:
@@ -77,7 +82,7 @@ def trained(request: Train, sets: Sets | None = None) -> End:
 
     sets: the data, if they are not those of the configuration.
     """
-    place = distributed.group()
+    place, began = distributed.group(), time.monotonic()
     compute = local_compute(request.config, place)
     distributed.start(place, compute.device)
     try:
@@ -85,7 +90,7 @@ def trained(request: Train, sets: Sets | None = None) -> End:
             if request.force and place.leads:
                 folder.start_over()
             distributed.wait(place)
-            return _continued(folder, request, compute, place, sets)
+            return _continued(folder, request, compute, place, sets, began)
     except NotFinite as problem:
         fix = "begin again with --force or another -o, and a lower train.lr or --dtype float32"
         kept = "; the last checkpoint is intact" * (request.folder / STATE).exists()
@@ -95,18 +100,25 @@ def trained(request: Train, sets: Sets | None = None) -> End:
 
 
 def _continued(
-    folder: Run, request: Train, compute: Compute, place: Group, sets: Sets | None
+    folder: Run,
+    request: Train,
+    compute: Compute,
+    place: Group,
+    sets: Sets | None,
+    began: float,
 ) -> End:
-    """Run the loop from where the folder stands, and leave a model."""
-    config = request.config
+    """Run the loop from where the folder stands, and leave a model; began: when time began."""
     header, tensors = folder.restore() or (None, {})
+    before = header.config if header else _unsaved(folder.folder, request.config)
+    config = budgets.taken_over(request.config, before) if before else request.config
+    steps = config["train"]["steps"]
     if header:
         refuse_changes(folder.folder, header.config, config)
-        if header.step >= config["train"]["steps"]:
+        if header.step >= steps:
             if place.leads:
                 folder.complete(tensors, header)
                 left_out(folder.folder, header.config, config)
-            return End(folder.model, header.data, header.step, header.step, place.leads)
+            return End(folder.model, header.data, header.step, header.step, steps, place.leads)
         _keep_threads(config, header)
     sets = sets or _sets(config, header)
     if header:
@@ -114,32 +126,67 @@ def _continued(
     materials = Materials.of(config, compute, place, sets)
     if header:
         refuse_other_data(folder.folder, header.data, materials.info)
-    refuse_untrainable(config, materials.info, place)
-    refuse_unsuited(config, materials.sets.train)
-    if not header:
-        refuse_idle(config, materials.info)
-    if place.leads:
-        warn_of_warmup(config)
-        warn_of_classes(config, materials.info)
-    warn_of_workers(config, place)
-    dtype = str(compute.dtype).removeprefix("torch.")
-    data = describe(materials.sets.train)
-    console.say(f"data: {data}; computing on {compute.device} in {dtype}")
-    warn_of(materials.sets.train)
-    state = fresh_state(materials, begins=header is None)
-    rehearse(materials, state)
+    state = _begun(materials, is_new=header is None)
     if header:
         _take_over(state, header, tensors, folder.folder)
-    setting, began = loop_setting(materials, state), state.step
-    journal = Journal(folder, materials, as_json=request.as_json, done=began)
+    elif budgets.budget(config) and before is None:
+        planned = budget.planned(materials, state, began)
+        if planned is None:
+            return End(folder.model, materials.info, 0, 0, steps, place.leads)
+        materials = materials._replace(config=planned)
+        state = fresh_state(materials)
+    return _looped(folder, request, materials, state)
+
+
+def _begun(materials: Materials, *, is_new: bool) -> State:
+    """A fresh state, of materials that are looked at before any work, and told of."""
+    config, place, info = materials.config, materials.place, materials.info
+    refuse_untrainable(config, info, place)
+    refuse_unsuited(config, materials.sets.train)
+    if is_new:
+        refuse_idle(config, info)
+    if place.leads:
+        warn_of_classes(config, info)
+    warn_of_workers(config, place)
+    dtype = str(materials.compute.dtype).removeprefix("torch.")
+    data = describe(materials.sets.train)
+    console.say(f"data: {data}; computing on {materials.compute.device} in {dtype}")
+    warn_of(materials.sets.train)
+    state = fresh_state(materials, begins=is_new)
+    rehearse(materials, state)
+    return state
+
+
+def _looped(folder: Run, request: Train, materials: Materials, state: State) -> End:
+    """Run the loop to its end, or as far as it is let."""
+    beside, began, place = Beside.of(materials, state), state.step, materials.place
+    if budgets.budget(materials.config):  # sheets that suit a shortened run are no part of it
+        config = shortened(materials.config, materials.config["train"]["steps"], beside)
+        materials = materials._replace(config=config)
+    config = materials.config
+    if place.leads and not began:
+        warn_of_warmup(config)
+        warn_of_sheets(config, beside.calls)
+    setting = loop_setting(materials, state)
+    journal = Journal(folder, materials, beside, as_json=request.as_json, done=began)
+    end = End(folder.model, materials.info, began, began, config["train"]["steps"], place.leads)
     if journal.stopping(overdue=False):
-        return End(folder.model, materials.info, began, began, place.leads)
+        return end
     if place.leads:
         folder.begin(config, began)
     with journal.bar:
         train(setting, state, journal, **config["train"])
-    example = hints.example(materials)
-    return End(folder.model, materials.info, began, state.step, place.leads, example)
+    return end._replace(step=state.step, example=hints.example(materials))
+
+
+def _unsaved(folder: Path, config: Config) -> Config | None:
+    """The configuration of a run that was planned for the same budget, and not saved yet."""
+    own = opening.own_settings(folder) if budgets.budget(config) else None
+    if own is None:
+        return None
+    before = resolve([own])
+    is_same = budgets.is_same(config, before)
+    return before if is_same and not changes(before, budgets.taken_over(config, before)) else None
 
 
 def _sets(config: Config, header: Header | None) -> Sets:
@@ -177,12 +224,15 @@ def _take_over(state: State, header: Header, tensors: dict[str, Tensor], folder:
     console.say(f"{folder}: going on from step {state.step}")
 
 
-def _plan(config: Config) -> None:
+def _plan(request: Train) -> None:
     """Print the configuration on stdout and the cost of the model on stderr."""
-    opening.shown(config)
+    began, config = time.monotonic(), request.config
+    before = None if request.force else _unsaved(request.folder, config)
+    config = budgets.taken_over(config, before) if before else config
     try:
         data = build.images(config, "train")
     except (Refusal, ConfigError) as missing:
+        opening.shown(config)
         what, *fixes = missing.message.splitlines()
         console.warn(f"{what}: no plan without the data")
         for fix in fixes:
@@ -191,7 +241,11 @@ def _plan(config: Config) -> None:
     info = build.data_info(data)
     refuse_untrainable(config, info, distributed.group())
     refuse_idle(config, info)
+    if before is None and budgets.budget(config):
+        config = _rehearsed(config, Sets(data, build.images(config, "test")), began)
+    opening.shown(config)
     warn_of_classes(config, info)
+    warn_of_warmup(config)
     with torch.device("meta"):
         network = build.network(config, info)
     count = sum(p.numel() for p in network.parameters())
@@ -204,16 +258,24 @@ def _plan(config: Config) -> None:
     console.say(f"weights, average and optimizer take {16 * count / 1e6:.0f} MB")
 
 
-def _farewell(request: Train, end: End, steps: int) -> None:
+def _rehearsed(config: Config, sets: Sets, began: float) -> Config:
+    """The configuration that a budget would plan here, in this process alone."""
+    alone = Group(0, 1, 0)
+    materials = Materials.of(config, local_compute(config, alone), alone, sets)
+    state = fresh_state(materials)
+    rehearse(materials, state)
+    return budget.planned(materials, state, began) or config
+
+
+def _farewell(request: Train, end: End) -> None:
     """Say what is there now and what to type next."""
     folder = request.folder
     if not end.step:
         console.say(f"{folder}: stopped before the first step; nothing to save")
         return
-    if end.step < steps:
-        console.say(
-            f"{folder}: saved at step {end.step} of {steps}; the same command goes on from there"
-        )
+    if end.step < end.steps:
+        saved = f"{folder}: saved at step {end.step} of {end.steps}"
+        console.say(f"{saved}; the same command goes on from there")
     if request.as_json:
         console.json_line({"path": str(end.model)})
     else:

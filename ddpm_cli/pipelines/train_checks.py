@@ -1,5 +1,6 @@
 """What cannot be trained: settings that do not go with the data, or with each other."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -11,15 +12,19 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import BYTES, Scale
+from ddpm_cli.models import flops
 from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
 from ddpm_cli.settings import catalog, checks
 from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training.batches import scaled
+from ddpm_cli.training.curves import rate
 from ddpm_cli.training.distributed import Group
 
 SAMPLE = 64  # images whose values are looked at
+LITTLE = 0.5  # of a learning rate that is never reached
+MANY = 10_000  # network calls for a sheet that are felt
 CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
 
 
@@ -64,14 +69,31 @@ def _kind(info: DataInfo) -> str:
 
 
 def warn_of_warmup(config: Config) -> None:
-    """Warn of a run that ends before its learning rate is reached."""
-    steps, warmup = config["train"]["steps"], config["train"]["warmup"]
-    if warmup >= steps:
-        what = (
-            f"train.warmup: {warmup} steps, but the run ends at {steps}, where the learning rate"
-        )
+    """Warn of a run that ends before its learning rate is reached, or soon after."""
+    train = config["train"]
+    steps, warmup = train["steps"], train["warmup"]
+    rising = min(steps, warmup)
+    some = range(0, rising, max(1, rising // 1000))
+    how = {key: train[key] for key in ("decay", "flat", "cooldown")}
+    peak = max((rate(step, steps, warmup, **how) for step in some), default=1.0)
+    if warmup >= steps or peak < LITTLE:
+        what = f"train.warmup: {warmup} steps of {steps} in all, so that the learning rate"
         fix = f"--set train.warmup={steps // 10} is shorter"
-        console.warn(f"{what} is {steps / warmup:.0%} of train.lr; {fix}")
+        console.warn(f"{what} gets to {peak:.0%} of train.lr; {fix}")
+
+
+def warn_of_sheets(config: Config, calls: int) -> None:
+    """Warn of sheets of images at so many network calls that take longer than the training."""
+    train = config["train"]
+    drawn = train["sheet_count"] * calls
+    sheets = math.ceil(train["steps"] / train["sheet_every"])
+    steps = drawn * sheets / (flops.PASSES * train["batch"])
+    if drawn < MANY or steps < train["steps"] / 2:
+        return
+    often = f"{sheets} sheets" if sheets > 1 else "a sheet"
+    what = f"{often} of {train['sheet_count']} images at {calls} network calls each"
+    fix = "--set train.sheet_count=16 draws fewer, 0 none"
+    console.warn(f"train.sheet_count: {what} take as long as {steps:.0f} steps; {fix}")
 
 
 def _refuse_bits(config: Config, data: Data) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import knobs as knob_types
-from ddpm_cli.settings.knobs import Range
+from ddpm_cli.settings.knobs import Form, Range
 
 ROOT = Path(__file__).parent.parent
 
@@ -65,10 +65,13 @@ class Kind(NamedTuple):
     choices: tuple[str, ...] = ()
     optional: bool = False
     item: "Kind | None" = None
+    form: Form | None = None
 
     def __str__(self) -> str:
         if self.choices:
             text = " or ".join(self.choices)
+        elif self.form is not None:
+            text = self.form.words
         elif self.item is not None:
             text = f"a list{f' of {self.range}' if self.range else ''}, each {self.item}"
         elif self.base == "str" and self.range:
@@ -227,15 +230,20 @@ def _kind(node: ast.expr, aliases: dict[str, ast.expr]) -> Kind:
         if node.value.id in ("list", "tuple", "Sequence"):
             return Kind("list", item=_kind(arguments[0], aliases))
         if node.value.id == "Annotated":
-            return _kind(arguments[0], aliases)._replace(range=_range(arguments[1]))
+            bounds = _bounds(arguments[1])
+            kind = _kind(arguments[0], aliases)
+            if isinstance(bounds, Form):
+                return kind._replace(form=bounds)
+            return kind._replace(range=bounds)
     raise TypeError(f"line {node.lineno}: a knob cannot be of type {ast.unparse(node)}")
 
 
-def _range(node: ast.expr) -> Range:
-    if not isinstance(node, ast.Call):
-        raise TypeError(f"line {node.lineno}: {ast.unparse(node)} is no Range")
+def _bounds(node: ast.expr) -> Range | Form:
+    makers: dict[str, type[Range | Form]] = {"Range": Range, "Form": Form}
+    if not isinstance(node, ast.Call) or ast.unparse(node.func) not in makers:
+        raise TypeError(f"line {node.lineno}: {ast.unparse(node)} is no Range and no Form")
     keywords = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
-    return Range(*map(ast.literal_eval, node.args), **keywords)
+    return makers[ast.unparse(node.func)](*map(ast.literal_eval, node.args), **keywords)
 
 
 def _assignments(tree: ast.Module) -> dict[str, ast.expr]:

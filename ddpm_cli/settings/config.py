@@ -5,6 +5,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -204,6 +205,8 @@ def _fit(kind: Kind, value: Any) -> Any:
         return str(value)
     if kind.base == "str" and isinstance(value, str):
         if "\0" in value or (kind.choices and value not in kind.choices):
+            raise ValueError
+        if kind.form is not None and not re.fullmatch(kind.form.pattern, value, re.ASCII):
             raise ValueError
         value.encode("utf-8")  # lone surrogates raise UnicodeEncodeError, a ValueError
         return value

@@ -41,6 +41,13 @@ class Range(NamedTuple):
         return f"more than {low}, at most {high}" if self.open_low else f"{low} to {high}"
 
 
+class Form(NamedTuple):
+    """The legal values of a word: what fits a pattern as a whole, and in words what to give."""
+
+    pattern: str
+    words: str
+
+
 def _shown(end: float) -> str:
     """A number as it is read best: 1,000,000 or 1e-09."""
     return f"{int(end):,}" if end == int(end) and abs(end) < 1e15 else f"{end:g}"
@@ -61,6 +68,7 @@ Bits = Annotated[int, Range(1, 16)]
 Few = Annotated[int, Range(1, 1_000)]
 Side = Annotated[int, Range(0, 16_384)]
 Workers = Annotated[int, Range(0, 256)]
+SheetCount = Annotated[int, Range(0, 4_096)]
 Threads = Annotated[int, Range(0, 1_024)]
 
 # What networks are made of: ADM has blocks = 3, the deep NCSN++ blocks = 8, both under ten levels.
@@ -109,3 +117,12 @@ LearningRate = Annotated[float, Range(0, 1e30, True)]
 # A column of a table: its name, or its number, which becomes a word.
 Column = Annotated[str, Range(1, 65_536)]
 ColumnList = Annotated[Sequence[Column], Range(0, 65_536)]
+
+# How long a run may take: settings.budgets reads it.
+Budget = Annotated[
+    str,
+    Form(
+        r"(\d+(\.\d+)?[dhms])+|\d+(\.\d+)?(e\+?\d{1,3})?flops?",
+        "a length of time, as 30m, 2h or 1h30m, or FLOPs, as 5e15flop",
+    ),
+]

@@ -89,6 +89,17 @@ def agreed(place: Group, flag: bool) -> bool:
     return bool(raised)
 
 
+def told(place: Group, number: int) -> int:
+    """The number that the first process of the group has."""
+    if place.ranks == 1:
+        return number
+    first = torch.tensor(number, dtype=torch.int64)
+    if torch.distributed.get_backend() == "nccl":
+        first = first.cuda()
+    torch.distributed.broadcast(first, 0)
+    return int(first)
+
+
 def whole(part: Tensor, ranks: int) -> Tensor:
     """The parts of a batch [B / ranks] of all processes, in their order: [B]."""
     if ranks == 1:

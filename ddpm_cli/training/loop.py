@@ -15,6 +15,7 @@ from ddpm_cli.networks.parts import blocks
 from ddpm_cli.settings.knobs import (
     AverageLength,
     Batch,
+    Budget,
     Count,
     Decay,
     Fraction,
@@ -22,6 +23,7 @@ from ddpm_cli.settings.knobs import (
     LearningRate,
     NonNegative,
     Seed,
+    SheetCount,
     Side,
     Strength,
     Workers,
@@ -89,26 +91,30 @@ def train(
     resident: Literal["auto", "on", "off"] = "auto",
     recompute: bool = False,
     minutes: NonNegative = 0.0,
+    budget: Budget | None = None,
     log_every: Count = 50,
     measure_every: Count = 500,
     save_every: Count = 500,
     sheet_every: Count = 1000,
+    sheet_count: SheetCount = 64,
 ) -> None:
     """Minimize the loss for `steps` steps, from wherever the state stands.
 
     Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only ends
-    this call of the command. optimizer: AdamW, beta1 being 0.9 (Loshchilov 2019), or Muon for the
-    matrices of blocks and AdamW beside it (Jordan 2024), at the same `lr`; it belongs to the
-    players of the state. decay: see `curves.rate`; flat: of rsqrt, the steps before it falls;
-    cooldown: of wsd, the last share of the run, in which it falls. ema: decay of the moving
-    average; ema_length: what it covers as a share of the run instead, 0 for ema. uncertainty: the
-    levels' weights are learned (`uncertainty.Uncertain`, the draw of the state). accumulate: the
-    batch is computed in so many parts, one after the other, which takes less memory; images,
-    times, noise and dropped labels are those of the whole batch, and so is the gradient, but masks
-    of dropout are drawn part by part. flip: half of the images are mirrored; crop: an image gets
-    so many pixels more at each edge, which repeat it, and a random part of the old size is left;
-    drop_class: how often a label is left out. resident: rows are moved to the device once and
-    indexed there; auto: on CUDA, where those in memory take at most a quarter of what is free.
+    this call of the command. budget: what `steps` and `warmup` were planned for, before, by
+    pipelines.budget. sheet_count: images on a sheet of samples, 0 for no sheets. optimizer: AdamW,
+    beta1 being 0.9 (Loshchilov 2019), or Muon for the matrices of blocks and AdamW beside it
+    (Jordan 2024), at the same `lr`; it belongs to the players of the state. decay: see
+    `curves.rate`; flat: of rsqrt, the steps before it falls; cooldown: of wsd, the last share of
+    the run, in which it falls. ema: decay of the moving average; ema_length: what it covers as a
+    share of the run instead, 0 for ema. uncertainty: the levels' weights are learned
+    (`uncertainty.Uncertain`, the draw of the state). accumulate: the batch is computed in so many parts, one
+    after the other, which takes less memory; images, times, noise and dropped labels are those of
+    the whole batch, and so is the gradient, but masks of dropout are drawn part by part. flip:
+    half of the images are mirrored; crop: an image gets so many pixels more at each edge, which
+    repeat it, and a random part of the old size is left; drop_class: how often a label is left
+    out. resident: rows are moved to the device once and indexed there; auto: on CUDA, where those
+    in memory take at most a quarter of what is free.
     recompute: activation checkpointing, block by block: less memory, a third more time.
     """
     reporter = Reporter(
@@ -119,7 +125,7 @@ def train(
         steps=steps,
         batch=batch,
         minutes=minutes,
-        every=Every(log_every, measure_every, save_every, sheet_every),
+        every=Every(log_every, measure_every, save_every, sheet_every if sheet_count else 0),
     )
     share, left = setting.share, range(state.step, steps)
     images = kept_on(setting.device, setting.images, resident)

@@ -40,7 +40,10 @@ class Journal(Protocol):
 
 
 class Every(NamedTuple):
-    """How many steps lie between two lines of metrics, held-out measures, saves and sheets."""
+    """How many steps lie between two lines of metrics, held-out measures, saves and sheets.
+
+    sheet: 0 for none.
+    """
 
     log: int
     measure: int
@@ -108,7 +111,7 @@ class Reporter:
             journal.save(state)
             for player in state.players.values():
                 player.window.keep(self._share.rank)
-        if state.step % every.sheet == 0 or last:
+        if every.sheet and (state.step % every.sheet == 0 or last):
             journal.sheet(state)
         return not stop
 

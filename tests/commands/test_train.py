@@ -219,7 +219,8 @@ class TestGoingOn:
 
 def mu(folder: Path, *words: object) -> runs.Outcome:
     """Train a network of means on two points, which know of levels between the indices."""
-    count = ("--steps", 3, "--set", "data.count=100", "--set", "parameterization.name=mu")
+    count = ("--steps", 3, "--set", "data.count=100", "--set", "train.warmup=0")
+    count = (*count, "--set", "parameterization.name=mu")
     place = ("-o", folder, *runs.PLAIN)
     return runs.ddpm("train", "--preset", "two-points", *count, *words, *place)
 

@@ -9,7 +9,7 @@ import errno
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from torch import Tensor
 
@@ -45,6 +45,7 @@ FREE = {
     "train.recompute",
     "train.resident",
     "train.save_every",
+    "train.sheet_count",
     "train.sheet_every",
     "train.workers",
 }
@@ -60,6 +61,7 @@ class Run:
         self.newest = folder / STATE
         self.previous = folder / "state.previous.safetensors"
         self.metrics = folder / "metrics.jsonl"
+        self.config = folder / "config.toml"
         self.samples = folder / "samples"
         self._coming = folder / ".state.tmp"
         self.behind = Background()
@@ -114,12 +116,12 @@ class Run:
 
     def start_over(self) -> None:
         """Remove what an earlier run left."""
-        for path in (self.newest, self.previous, self.metrics, self.model):
+        for path in (self.newest, self.previous, self.metrics, self.model, self.config):
             path.unlink(missing_ok=True)
 
     def begin(self, config: Config, step: int) -> None:
         """Write the configuration, and cut metrics of steps that will be run again."""
-        atomic.write(self.folder / "config.toml", dump_toml(config).encode())
+        atomic.write(self.config, dump_toml(config).encode())
         if self.metrics.exists():
             kept = [line for line in self._lines() if line["step"] <= step]
             text = "".join(json.dumps(line) + "\n" for line in kept)
@@ -211,16 +213,23 @@ def _locked(folder: Path) -> BinaryIO:
     return lock
 
 
-def refuse_changes(folder: Path, old: Config, new: Config) -> None:
-    """Refuse to go on with settings that would make it another run."""
-    changed = [
+def changes(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
+    """What makes a run another one: (key path, old value, new value).
+
+    A run may grow, and so out of its budget.
+    """
+    grows = new["train"]["steps"] >= old["train"]["steps"]
+    free = ["train.steps", *["train.budget"] * (new["train"]["budget"] is None)] * grows
+    return [
         (key, was, now)
         for key, was, now in differences(old, new)
-        if key not in FREE
-        and key.split(".")[0] not in SAMPLING
-        and not (key == "train.steps" and now > was)
+        if key not in FREE and key not in free and key.split(".")[0] not in SAMPLING
     ]
-    if changed:
+
+
+def refuse_changes(folder: Path, old: Config, new: Config) -> None:
+    """Refuse to go on with settings that would make it another run."""
+    if changed := changes(old, new):
         told = "{}: {} was trained with {!r}, not {!r}".format
         own = f"ddpm train -o {folder} goes on with its own settings"
         raise ConfigError(
