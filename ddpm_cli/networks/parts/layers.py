@@ -6,8 +6,11 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from ddpm_cli.networks.parts.resampling import enlarge, shrink
+
+_dual: Callable[[Tensor], forward_ad.UnpackedDualTensor] = forward_ad.unpack_dual
 
 
 def sinusoid(
@@ -207,9 +210,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d)) v for [B, heads, N, d].
 
     The fused CPU kernel's backward pass is several times slower than plain matrix products at
-    small sizes, so it serves only where no gradient is needed.
+    small sizes, so it serves only where no gradient is needed.  No fused kernel has a forward
+    derivative, which `torch.func.jvp` asks for.
     """
-    if query.device.type != "cpu" or not torch.is_grad_enabled() or query.shape[2] > 1024:
+    fused = query.device.type != "cpu" or not torch.is_grad_enabled() or query.shape[2] > 1024
+    if fused and _dual(query).tangent is None:
         return F.scaled_dot_product_attention(query, key, value)
     weight = (query * float(query.shape[-1]) ** -0.5) @ key.transpose(-2, -1)
     out: Tensor = weight.softmax(dim=-1) @ value
