@@ -9,8 +9,17 @@ from torch import Tensor, nn
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.networks.parts.layers import dense, sinusoid, zero
 from ddpm_cli.networks.parts.stages import fold, unfold
-from ddpm_cli.networks.parts.tokens import AdaptiveBlock, normed, places, rotations, small
-from ddpm_cli.settings.knobs import Classes, Depth, Fraction, Heads, Index, Patch, Ratio, Width
+from ddpm_cli.networks.parts.tokens import AdaptiveBlock, apart, normed, places, rotations, small
+from ddpm_cli.settings.knobs import (
+    Bottleneck,
+    Classes,
+    Depth,
+    Fraction,
+    Heads,
+    Patch,
+    Ratio,
+    Width,
+)
 
 FEATURES = 256  # of the noise label, whatever the width
 
@@ -38,10 +47,10 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         ratio: Ratio = 4.0,
         positions: Literal["sincos", "rope"] = "sincos",
         norm: Literal["layer", "rms"] = "layer",
-        activation: Literal["gelu", "swiglu"] = "gelu",
+        activation: Literal["gelu", "gelu-tanh", "swiglu"] = "gelu",
         qk_norm: bool = False,
         overlap: bool = True,
-        bottleneck: Index = 0,
+        bottleneck: Bottleneck = 0,
         dropout: Fraction = 0.0,
         classes: Classes = 0,
         learned_variance: bool = False,
@@ -62,7 +71,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         if self.class_embed is not None:
             nn.init.normal_(self.class_embed.weight, std=0.02)
         seen, kernel = (channels + extra) * patch**2, 3 if overlap else 1
-        narrow = nn.Conv2d(seen, bottleneck or width, kernel, padding=kernel // 2)
+        narrow = apart(nn.Conv2d(seen, bottleneck or width, kernel, padding=kernel // 2))
         self.stem: nn.Module = narrow
         if bottleneck:
             self.stem = nn.Sequential(narrow, nn.Conv2d(bottleneck, width, 1))
