@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks.parts.layers import dense, sinusoid, zero
+from ddpm_cli.networks.parts.layers import dense, lookup, sinusoid, zero
 from ddpm_cli.networks.parts.stages import fold, unfold
 from ddpm_cli.networks.parts.tokens import AdaptiveBlock, apart, normed, places, rotations, small
 from ddpm_cli.settings.knobs import (
@@ -67,9 +67,9 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
             small(nn.Linear(FEATURES, width)), nn.SiLU(), small(nn.Linear(width, width))
         )
         # The last row is the null class: what label dropout and guidance use.
-        self.class_embed = nn.Embedding(classes + 1, width) if classes else None
+        self.class_embed = lookup(classes + 1, width) if classes else None
         if self.class_embed is not None:
-            nn.init.normal_(self.class_embed.weight, std=0.02)
+            self.class_embed.weight.data.mul_(0.02)
         seen, kernel = (channels + extra) * patch**2, 3 if overlap else 1
         narrow = apart(nn.Conv2d(seen, bottleneck or width, kernel, padding=kernel // 2))
         self.stem: nn.Module = narrow

@@ -21,7 +21,7 @@ def xavier(layer: nn.Linear) -> nn.Linear:
 
 def small(layer: nn.Linear) -> nn.Linear:
     """Draw weights of standard deviation 0.02 and start without a bias (Peebles 2023)."""
-    nn.init.normal_(layer.weight, std=0.02)
+    nn.init.uniform_(layer.weight, -0.02 * 3**0.5, 0.02 * 3**0.5)
     nn.init.zeros_(layer.bias)
     return layer
 
