@@ -28,7 +28,6 @@ ELSEWHERE = {
     "commands/test_selftest.py": "evaluation/oracles",
     "commands/test_upscale.py": "pipelines/restorer",
     "data/sets/test_arrays.py": "pipelines/train_checks",
-    "data/sets/test_toys.py": "networks/perceptrons",
     "data/test_loading.py": "data/image_set",
     "data/test_python_sets.py": "data/python_rows data/sets/programs",
     "data/test_tasks.py": "training/init",

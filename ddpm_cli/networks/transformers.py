@@ -7,10 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks.parts.layers import dense, sinusoid, zero
+from ddpm_cli.networks.parts.layers import dense, lookup, sinusoid, zero
 from ddpm_cli.networks.parts.stages import fold, unfold
-from ddpm_cli.networks.parts.tokens import AdaptiveBlock, normed, places, rotations, small
-from ddpm_cli.settings.knobs import Classes, Depth, Fraction, Heads, Index, Patch, Ratio, Width
+from ddpm_cli.networks.parts.tokens import AdaptiveBlock, apart, normed, places, rotations, small
+from ddpm_cli.settings.knobs import (
+    Bottleneck,
+    Classes,
+    Depth,
+    Fraction,
+    Heads,
+    Patch,
+    Ratio,
+    Width,
+)
 
 FEATURES = 256  # of the noise label, whatever the width
 
@@ -32,16 +41,16 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         extra: int = 0,
         *,
         patch: Patch = 4,
-        width: Width = 128,
-        depth: Depth = 6,
+        width: Width = 192,
+        depth: Depth = 4,
         heads: Heads = 4,
         ratio: Ratio = 4.0,
         positions: Literal["sincos", "rope"] = "sincos",
         norm: Literal["layer", "rms"] = "layer",
-        activation: Literal["gelu", "swiglu"] = "gelu",
+        activation: Literal["gelu", "gelu-tanh", "swiglu"] = "gelu",
         qk_norm: bool = False,
         overlap: bool = True,
-        bottleneck: Index = 0,
+        bottleneck: Bottleneck = 0,
         dropout: Fraction = 0.0,
         classes: Classes = 0,
         learned_variance: bool = False,
@@ -58,11 +67,11 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
             small(nn.Linear(FEATURES, width)), nn.SiLU(), small(nn.Linear(width, width))
         )
         # The last row is the null class: what label dropout and guidance use.
-        self.class_embed = nn.Embedding(classes + 1, width) if classes else None
+        self.class_embed = lookup(classes + 1, width) if classes else None
         if self.class_embed is not None:
-            nn.init.normal_(self.class_embed.weight, std=0.02)
+            self.class_embed.weight.data.mul_(0.02)
         seen, kernel = (channels + extra) * patch**2, 3 if overlap else 1
-        narrow = nn.Conv2d(seen, bottleneck or width, kernel, padding=kernel // 2)
+        narrow = apart(nn.Conv2d(seen, bottleneck or width, kernel, padding=kernel // 2))
         self.stem: nn.Module = narrow
         if bottleneck:
             self.stem = nn.Sequential(narrow, nn.Conv2d(bottleneck, width, 1))

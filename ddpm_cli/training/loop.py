@@ -100,21 +100,21 @@ def train(
 ) -> None:
     """Minimize the loss for `steps` steps, from wherever the state stands.
 
-    Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only ends
-    this call of the command. budget: what `steps` and `warmup` were planned for, before, by
-    pipelines.budget. sheet_count: images on a sheet of samples, 0 for no sheets. optimizer: AdamW,
-    beta1 being 0.9 (Loshchilov 2019), or Muon for the matrices of blocks and AdamW beside it
-    (Jordan 2024), at the same `lr`; it belongs to the players of the state. decay: see
-    `curves.rate`; flat: of rsqrt, the steps before it falls; cooldown: of wsd, the last share of
-    the run, in which it falls. ema: decay of the moving average; ema_length: what it covers as a
-    share of the run instead, 0 for ema. uncertainty: the levels' weights are learned
-    (`uncertainty.Uncertain`, the draw of the state). accumulate: the batch is computed in so many parts, one
-    after the other, which takes less memory; images, times, noise and dropped labels are those of
-    the whole batch, and so is the gradient, but masks of dropout are drawn part by part. flip:
-    half of the images are mirrored; crop: an image gets so many pixels more at each edge, which
-    repeat it, and a random part of the old size is left; drop_class: how often a label is left
-    out. resident: rows are moved to the device once and indexed there; auto: on CUDA, where those
-    in memory take at most a quarter of what is free.
+    Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only
+    ends this call of the command. budget: what `steps` and `warmup` were planned for, before,
+    by pipelines.budget. sheet_count: images on a sheet of samples, 0 for no sheets. optimizer:
+    AdamW, beta1 being 0.9 (Loshchilov 2019), or Muon for the matrices of blocks and AdamW
+    beside it (Jordan 2024), at the same `lr`; it belongs to the players of the state. decay:
+    see `curves.rate`; flat: of rsqrt, the steps before it falls; cooldown: of wsd, the last
+    share of the run, in which it falls. ema: decay of the moving average; ema_length: what it
+    covers as a share of the run instead, 0 for ema. uncertainty: the levels' weights are
+    learned (`uncertainty.Uncertain`, the draw of the state). accumulate: the batch is computed
+    in so many parts, one after the other, which takes less memory; images, times, noise and
+    dropped labels are those of the whole batch, and so is the gradient, but masks of dropout
+    are drawn part by part. flip: half of the images are mirrored; crop: an image gets so many
+    pixels more at each edge, which repeat it, and a random part of the old size is left;
+    drop_class: how often a label is left out. resident: rows are moved to the device once and
+    indexed there; auto: on CUDA, where those in memory take at most a quarter of what is free.
     recompute: activation checkpointing, block by block: less memory, a third more time.
     """
     reporter = Reporter(

@@ -60,6 +60,7 @@ def test_published_weights(name: str, dtype: torch.dtype, output: str, close: fl
         classes=config["num_classes"],
         learned_variance=config["learn_sigma"],
         overlap=False,
+        activation="gelu-tanh",
     ).eval()
     weights = {k.removeprefix("weights."): v for k, v in values.items() if k.startswith("weights")}
     network.load_state_dict(renamed(weights, config["patch_size"]))

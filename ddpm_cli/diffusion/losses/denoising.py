@@ -13,7 +13,7 @@ from ddpm_cli.diffusion.losses.noised import Noised
 from ddpm_cli.diffusion.rates import rate
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.settings.knobs import Eta, Few, Positive, Sigma
+from ddpm_cli.settings.knobs import Eta, Few, Positive, Share, Sigma
 
 
 def simple(
@@ -71,6 +71,25 @@ def min_snr(
     seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition, nearest)
     loss = seen.error(seen.sigma)
     return column((gamma * seen.sigma**2).clamp(max=1), loss) * loss
+
+
+def velocity(
+    denoise: Denoiser,
+    x0: Tensor,
+    t: Tensor,
+    rng: Rng,
+    *,
+    floor: Share = 0.05,
+    nearest: Few = 1,
+    **condition: object,
+) -> Tensor:
+    """Squared error of the velocity eps - x0 of flow matching, whatever the network predicts.
+
+    It is the error of x0 divided by sigma / (1 + sigma), its time, which at the clean end counts
+    as `floor`: otherwise a network of x0 would learn nothing but that end (Li 2025, section 4).
+    """
+    seen = Noised.at(denoise, x0, denoise.schedule.sigma(t), rng, condition, nearest)
+    return seen.error((seen.sigma / (1 + seen.sigma)).clamp(min=floor))
 
 
 def edm(

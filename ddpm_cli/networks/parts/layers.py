@@ -6,8 +6,11 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from ddpm_cli.networks.parts.resampling import enlarge, shrink
+
+_dual: Callable[[Tensor], forward_ad.UnpackedDualTensor] = forward_ad.unpack_dual
 
 
 def sinusoid(
@@ -204,8 +207,12 @@ class Attention(nn.Module):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v for [B, heads, N, d]."""
-    if not by_products(query.device.type, query.shape[2], torch.is_grad_enabled()):
+    """softmax(q k^T / sqrt(d)) v for [B, heads, N, d].
+
+    No fused kernel has a forward derivative, which `torch.func.jvp` asks for.
+    """
+    plain = by_products(query.device.type, query.shape[2], torch.is_grad_enabled())
+    if not plain and _dual(query).tangent is None:
         return F.scaled_dot_product_attention(query, key, value)
     weight = (query * float(query.shape[-1]) ** -0.5) @ key.transpose(-2, -1)
     out: Tensor = weight.softmax(dim=-1) @ value
