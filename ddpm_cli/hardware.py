@@ -20,13 +20,15 @@ from ddpm_cli.settings.knobs import Threads
 class Compute(NamedTuple):
     """Where and in which number format to compute.
 
-    state_dtype: of a walk's state, float64 where there is such a thing (Karras 2022's code).
+    state_dtype: of a walk's state, float64 where there is such a thing (Karras 2022's code); rng:
+    what makes random numbers, see diffusion.rng.
     """
 
     device: torch.device
     dtype: torch.dtype
     compile: bool
     state_dtype: torch.dtype = torch.float64
+    rng: Literal["philox", "torch"] = "philox"
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context of forward passes on float32 weights."""
@@ -52,10 +54,12 @@ def compute(
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     threads: Threads = 0,
     compile: bool = False,
+    rng: Literal["philox", "torch"] = "philox",
 ) -> Compute:
     """Choose the device and the number format; threads = 0 keeps torch's choice.
 
-    auto: cuda, else mps, else cpu; bfloat16 where the hardware multiplies it fast.
+    auto: cuda, else mps, else cpu; bfloat16 where the hardware multiplies it fast. rng: what makes
+    noise and all else that seeds stand for; torch is what did before records named it.
     """
     chosen = _device(device)
     if threads > cores():
@@ -72,7 +76,7 @@ def compute(
     if dtype == "auto":
         dtype = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
     wide = torch.float32 if chosen.type == "mps" else torch.float64
-    return Compute(chosen, getattr(torch, dtype), compile, wide)
+    return Compute(chosen, getattr(torch, dtype), compile, wide, rng)
 
 
 def cores() -> int:

@@ -88,7 +88,8 @@ def command(
     name = preset or (config_file.stem if config_file else "custom")
     folder = Path(resume or output or Path("runs") / name)
     own = _own_settings(ctx, folder)
-    config = inlined(resolve(reading.layers(ctx, keys, own)))
+    below = [] if force else opening.own_randomness(folder)
+    config = inlined(resolve([*below, *reading.layers(ctx, keys, own)]))
     pixel_range(config["data"].get("range"))  # refused before any work
     request = Train(
         config=config,
