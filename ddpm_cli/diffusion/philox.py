@@ -21,6 +21,7 @@ ROUNDS = 10
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)  # what the key grows by from round to round
 _MASK = 0xFFFFFFFF
+_LOW, _HALF = np.uint64(_MASK), np.uint64(32)
 # Counters at once: what stays in the cache of a core, and what is worth launching kernels for.
 _CPU_BLOCK, _BLOCK = 12_288, 2**20
 # The bits of 2^20 as float64, where the last one of the mantissa is worth 2^-32.
@@ -120,40 +121,45 @@ def numbers(
     The counter is (c0, draw, entry's lower and upper half); c0 goes up to a quarter of `count`,
     and word i of the four makes the i-th quarter of the numbers.
     """
-    library: Any = np if device.type == "cpu" else torch
-    width, size = -(-count // 4), _CPU_BLOCK if library is np else _BLOCK
-    rows = _rows(entries, draws, library, device)
+    arrays = library(device)
+    width, size = -(-count // 4), _CPU_BLOCK if device.type == "cpu" else _BLOCK
+    rows = _rows(entries, draws, device)
     drawn = torch.empty(len(rows[0]), 4, width, dtype=torch.float32, device=device)
-    target = drawn.numpy() if library is np else drawn
+    target = drawn.numpy() if arrays is np else drawn
     deep = max(1, size // max(width, 1))
     for top in range(0, len(drawn), deep):
         part = slice(top, top + deep)
         for left in range(0, width, size):
             right = min(left + size, width)
-            place = _whole(np.arange(left, right), library, device)[None]
+            place = _whole(np.arange(left, right), device)[None]
             draw, lower, upper = (row[part] for row in rows)
             words = philox(place, draw, lower, upper, key)
-            for word, values in enumerate(make(words, library)):
+            for word, values in enumerate(make(words, arrays)):
                 target[part, word, left:right] = values
     flat = drawn.reshape(len(drawn), 4 * width)[:, :count]
     return flat.reshape(len(draws), len(entries), count)
 
 
+def library(device: torch.device) -> Any:
+    """What computes on a device: NumPy on the CPU, else torch."""
+    return np if device.type == "cpu" else torch
+
+
 def worth(device: torch.device) -> int:
-    """How many numbers are made in about the time that all calls take by themselves."""
+    """How many numbers are made in about the time that the calls take by themselves."""
     return 4 * (_CPU_BLOCK if device.type == "cpu" else _BLOCK)
 
 
-def _rows(entries: Sequence[int], draws: range, library: Any, device: torch.device) -> list[Words]:
+def _rows(entries: Sequence[int], draws: range, device: torch.device) -> list[Words]:
     """The words of the counter but for the first, each [draws * entries, 1]."""
     whole = np.asarray(entries, np.uint64)
-    halves = (np.tile(half, len(draws)) for half in (whole & 0xFFFFFFFF, whole >> 32))
+    halves = (np.tile(half, len(draws)) for half in (whole & _LOW, whole >> _HALF))
     number = np.repeat(np.asarray(draws, np.uint64), len(whole))
-    return [_whole(row, library, device)[:, None] for row in (number, *halves)]
+    return [_whole(row, device)[:, None] for row in (number, *halves)]
 
 
-def _whole(values: Any, library: Any, device: torch.device) -> Words:
+def _whole(values: Any, device: torch.device) -> Words:
     """Whole numbers of NumPy as words on a device."""
-    if library is np:
+    if library(device) is np:
         return values.astype(np.uint64)
     return torch.from_numpy(values.astype(np.int64)).to(device)
