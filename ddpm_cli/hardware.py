@@ -22,14 +22,15 @@ SMALL = 50_000_000  # parameters of a network whose kernels take longer to launc
 class Compute(NamedTuple):
     """Where and in which number format to compute.
 
-    state_dtype: of a walk's state, float64 where there is such a thing (Karras 2022's code);
-    graph: auto, on or off, see `compute`.
+    state_dtype: of a walk's state, float64 where there is such a thing (Karras 2022's code); rng:
+    what makes random numbers, see diffusion.rng; graph: auto, on or off, see `compute`.
     """
 
     device: torch.device
     dtype: torch.dtype
     compile: bool
     state_dtype: torch.dtype = torch.float64
+    rng: Literal["philox", "torch"] = "philox"
     graph: str = "off"
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -64,12 +65,14 @@ def compute(
     threads: Threads = 0,
     compile: bool = False,
     graph: Literal["auto", "on", "off"] = "auto",
+    rng: Literal["philox", "torch"] = "philox",
 ) -> Compute:
     """Choose the device and the number format; threads = 0 keeps torch's choice.
 
     auto: cuda, else mps, else cpu; bfloat16 where the hardware multiplies it fast. graph: calls
     of the network are recorded and replayed as CUDA graphs, which saves the time to launch its
-    kernels; auto: on CUDA, those of up to 50 million parameters.
+    kernels; auto: on CUDA, those of up to 50 million parameters. rng: what makes noise and all
+    else that seeds stand for; torch is what did before records named it.
     """
     chosen = _device(device)
     if graph == "on" and chosen.type != "cuda":
@@ -88,7 +91,7 @@ def compute(
     if dtype == "auto":
         dtype = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
     wide = torch.float32 if chosen.type == "mps" else torch.float64
-    return Compute(chosen, getattr(torch, dtype), compile, wide, graph=graph)
+    return Compute(chosen, getattr(torch, dtype), compile, wide, rng, graph)
 
 
 def cores() -> int:

@@ -57,13 +57,15 @@ def train(
         with console.silenced() if quiet else contextlib.nullcontext():
             is_new = preset is not None or output is None or force
             own = None if is_new else opening.own_settings(folder)
+            noise = [] if force else opening.own_randomness(folder)
             if data is None and test is not None:
                 raise ConfigError("test: of no use without data; leave it out")
             if data is None:
-                config, pair = _config(own, preset, settings, None), None
+                config, pair = _config(own, preset, settings, None, noise), None
             else:
                 rows = sets(data, test, classes=classes, holdout=holdout, as_arrays=as_arrays)
-                config, pair = _config(own, preset, settings, rows), Sets(rows.train, rows.test)
+                config = _config(own, preset, settings, rows, noise)
+                pair = Sets(rows.train, rows.test)
             request = Train(config=config, folder=folder, force=force)
             return pipeline.trained(request, pair).model
     except Refusal as refusal:
@@ -77,23 +79,27 @@ def trained(data: Any, **options: Any) -> Model | None:
 
 
 def _config(
-    own: Layer | None, preset: str | None, settings: Settings | None, data: PythonSets | None
+    own: Layer | None,
+    preset: str | None,
+    settings: Settings | None,
+    data: PythonSets | None,
+    noise: Sequence[Layer],
 ) -> Config:
     """The configuration of a run; of data of the caller's it says how many, and their digest.
 
-    own: the settings of the run that is gone on with.
+    own: the settings of the run that is gone on with, and noise: what makes it.
     """
     below = recipes.expand(presets.layers(preset)) if preset else [own] if own else []
     told = arguments.layers(settings)
     if data is None:
-        asked = [*below, *told]
+        asked = [*noise, *below, *told]
         return inlined(resolve(budgets.outgrown(asked) if own else asked))
     if any("data" in layer.values for layer in told):
         raise ConfigError("data: a table of the settings and an argument; give one of the two")
     if not below and data.train.mean is not None:
         below = [ARRAYS]
     above = {"data": {"name": "python", "rows": data.rows, "digest": data.digest}}
-    config = resolve([*below, *told, Layer("data", above)])
+    config = resolve([*noise, *below, *told, Layer("data", above)])
     is_told = any("classes" in layer.values.get("network", {}) for layer in told)
     if "classes" in config["network"] and not is_told and own is None:
         config["network"]["classes"] = len(data.train.classes or ())

@@ -107,7 +107,7 @@ def degrade(x: Tensor, factor: float, kind: Kind, rng: Rng, filter: Filter = "bi
     if kind == "bsr":
         return _bsr(x, factor, rng)
     if kind == "blur":
-        x = blur(x, BLUR * factor * rng.uniform(1)[:, 0])
+        x = blur(x, BLUR * factor * rng.uniform(1, x.device)[:, 0])
     return shrink(x, factor, filter).clamp(-1, 1)
 
 

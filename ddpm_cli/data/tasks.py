@@ -86,7 +86,7 @@ class upscale:  # noqa: N801
         low = degrade(x0, self.factor, self._degrade, rng, self._filter)
         # Files hold whole pixels, so the network shall have seen them.
         low = self.scale.values(self.scale.pixels(low)).to(x0)
-        level = self.noise * rng.uniform(1)[:, 0]
+        level = self.noise * rng.uniform(1, x0.device)[:, 0]
         return self.image(low, level.to(x0), rng)
 
     def low(self, x0: Tensor) -> Tensor:

@@ -58,6 +58,7 @@ def record(
         "threads": torch.get_num_threads(),
         "device": compute.device.type,
         "dtype": str(compute.dtype).removeprefix("torch."),
+        "rng": compute.rng,
     }
     return entry | {"arguments": list(arguments)} if arguments else entry
 
@@ -83,6 +84,9 @@ def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str
         words += ["--dtype", _matching(entry, "dtype", "[a-z0-9]+")]
         words += ["--device", _matching(entry, "device", "[a-z]+(:[0-9]+)?")]
         words += ["--set", f"compute.threads={_matching(entry, 'threads', '[0-9]{1,9}')}"]
+        # Records of before there was another one do not name what made their noise.
+        made = _matching({"rng": "torch", **entry}, "rng", "[a-z]+")
+        words += ["--set", f"compute.rng={made}"]
         for table, value in entry["settings"].items():
             if table not in (*SAMPLING, "operator"):
                 raise Refusal(f"{target}: its ddpm entry sets {str(table)[:40]!r}, of another use")

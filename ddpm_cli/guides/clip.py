@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from ddpm_cli.diffusion.guidance import Judge
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.rng import PHILOX, Randomness, Rng
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.guides.parts.context import Context, Guide
 from ddpm_cli.settings.knobs import Few, Strength
@@ -20,12 +20,13 @@ class Comparing:
 
     objective: Callable[[Tensor, Rng], Tensor]
     scale: float
+    randomness: Randomness = PHILOX
     of: Literal["clean"] = "clean"
     at_mean: bool = False
 
     def judge(self, seeds: Sequence[int]) -> Judge:
         """What it says of the images of these seeds, each of which has cutouts of its own."""
-        return partial(self.score, rng=Rng([keyed(seed, "cutouts") for seed in seeds]))
+        return partial(self.score, rng=self.randomness.rng(seeds, "cutouts"))
 
     def score(self, x0: Tensor, sigma: Tensor, rng: Rng) -> Tensor:
         """Scale times how near images x0 [B, C, H, W] are to what is wanted, [B]."""
@@ -53,4 +54,5 @@ def clip(
         raise ConfigError("guides.clip: nothing is wanted; give --clip TEXT or --clip-image FILE")
     context.refuse_arrays("clip")
     network = load(model, download=context.download, device=context.compute.device)
-    return Comparing(network.objective(prompts, images, cutouts), scale)
+    randomness = Randomness(context.compute.rng)
+    return Comparing(network.objective(prompts, images, cutouts), scale, randomness)

@@ -9,7 +9,7 @@ import torch
 from ddpm_cli import console
 from ddpm_cli.data.class_tables import is_number
 from ddpm_cli.diffusion.guidance import is_guiding
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import ConfigError, nearest, one_line
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.settings import checks
@@ -158,17 +158,12 @@ def fixed(label: str | None, config: Config) -> str | None:
     return NULL if label is None and checks.classes(config) else label
 
 
-def class_of(seed: int, classes: int, info: DataInfo) -> int:
-    """The class an image gets when none is asked for: drawn from its seed by data frequency."""
-    shares = info.frequencies or (1 / classes,) * classes
-    drawn = float(Rng([keyed(seed, "class")]).uniform(1)[0, 0])
-    bounds = torch.tensor(shares, dtype=torch.float64).cumsum(0).tolist()
-    return min(bisect_left(bounds, drawn), len(shares) - 1)
-
-
 def classes_for(seeds: Sequence[int], config: Config, info: DataInfo) -> list[int] | None:
-    """A class for each seed if the network takes classes, else None."""
+    """The class of each seed if none is asked for: drawn by data frequency, if there are any."""
     classes = checks.classes(config)
     if not classes:
         return None
-    return [class_of(seed, classes, info) for seed in seeds]
+    shares = info.frequencies or (1 / classes,) * classes
+    bounds = torch.tensor(shares, dtype=torch.float64).cumsum(0).tolist()
+    drawn = Randomness(config["compute"]["rng"]).rng(seeds, "class").uniform(1)[:, 0].tolist()
+    return [min(bisect_left(bounds, chance), len(shares) - 1) for chance in drawn]

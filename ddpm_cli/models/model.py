@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli import hardware
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
-from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import sent
 from ddpm_cli.diffusion.steps import State
@@ -46,6 +46,11 @@ class Model(NamedTuple):
     def schedule(self) -> Schedule:
         """The process that the network was trained on."""
         return self.denoiser.schedule
+
+    @property
+    def randomness(self) -> Randomness:
+        """How seeds become numbers."""
+        return Randomness(self.compute.rng)
 
     def prepared(self, top: Tensor | None = None) -> Walk:
         """The walk of the model's settings, from the level `top` if not from the highest."""
@@ -88,7 +93,7 @@ class Model(NamedTuple):
             denoise = walk.wrap(batch.bound(rows) if batch.bound else self.bound(seen))
             if batch.wrap is not None:
                 denoise = batch.wrap(denoise, rows)
-            rng = Rng(seeds)
+            rng = self.randomness.rng(seeds)
             if batch.start is None:
                 like = self.placed(torch.empty(len(seeds), *(batch.shape or self.info.shape)))
                 x = start(denoise, walk.levels, like, rng)

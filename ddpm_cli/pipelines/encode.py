@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddpm_cli import console, hardware
 from ddpm_cli.diffusion import latents
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.fidelity import psnr
@@ -133,17 +133,22 @@ def _apart(pixels: Tensor, others: Tensor) -> int:
 
 
 def forward(
-    images: Sequence[Input], seeds: Sequence[int], *, sigma: Tensor, schedule: Schedule
+    images: Sequence[Input],
+    seeds: Sequence[int],
+    *,
+    sigma: Tensor,
+    schedule: Schedule,
+    randomness: Randomness,
 ) -> Encoded:
     """Draw latents of images from q(x_t given x0), in units of the prior."""
     x0 = torch.stack([image.values for image in images])
-    x = latents.noised(x0.double(), sigma, noise(seeds))
+    x = latents.noised(x0.double(), sigma, noise(seeds, randomness))
     return Encoded(latents.unit(schedule, x, sigma))
 
 
-def noise(seeds: Sequence[int]) -> Rng:
+def noise(seeds: Sequence[int], randomness: Randomness) -> Rng:
     """The noise that images are given, apart from that of the walk which takes it away again."""
-    return Rng([keyed(seed, "noised") for seed in seeds])
+    return randomness.rng(seeds, "noised")
 
 
 class Work(NamedTuple):
@@ -236,7 +241,8 @@ def _way(
 ) -> Callable[[list[Input], list[int]], Encoded | None]:
     """What turns images and seeds of a batch into latents; None if the process should stop."""
     if work.sigma is not None:
-        return partial(forward, sigma=work.sigma, schedule=work.schedule)
+        randomness = Randomness(work.opened.config["compute"]["rng"])
+        return partial(forward, sigma=work.sigma, schedule=work.schedule, randomness=randomness)
     place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
     memory.refuse_large(coder.model, min(request.use.size, count))

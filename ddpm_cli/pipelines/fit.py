@@ -13,7 +13,7 @@ from ddpm_cli.data.image_set import Conditions, numbered_as
 from ddpm_cli.diffusion import analytic
 from ddpm_cli.diffusion.analytic import Moments
 from ddpm_cli.diffusion.denoiser import Denoiser
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints import moments as sidecar
@@ -124,12 +124,17 @@ class Source(NamedTuple):
     seed: int
     batch: int
 
+    @property
+    def randomness(self) -> Randomness:
+        """How seeds become numbers."""
+        return Randomness(self.compute.rng)
+
     def draw(self, step: int, count: int) -> tuple[Tensor, Tensor, Conditions]:
         """Clean images and unit noise [count, ...], their conditions: fixed by the seed."""
         numbers = order(len(self.images), self.seed, step, self.batch)[:count]
         rows, told = self.images[numbers]
         first = step * self.batch
-        rng = Rng([keyed(self.seed, "fit", first + row) for row in range(count)])
+        rng = self.randomness.rng(self.seed, "fit", range(first, first + count))
         x0, told = prepare(rows, told, rng, self.nulls, drop={})
         x0 = x0.to(self.compute.device, self.compute.state_dtype)
         return x0, rng.normal(x0), conditions.on(self.compute.device, told)
@@ -175,7 +180,7 @@ def head(
     as it is.
     """
     began, device = time.monotonic(), source.compute.device
-    torch.manual_seed(keyed(source.seed, "head"))
+    torch.manual_seed(source.randomness.key(source.seed, "head"))
     try:
         tap = Tap(source.denoiser.network)
     except ValueError as error:
@@ -206,7 +211,7 @@ def _lesson(
 ) -> tuple[Tensor, Tensor]:
     """Call the network at random levels; return what the head should say, and its weight."""
     x0, noise, condition = source.draw(step, source.batch)
-    chance = Rng([keyed(source.seed, "level", step)]).uniform(len(x0))[0]
+    chance = source.randomness.rng([source.seed], "level", step).uniform(len(x0))[0]
     sigma = known.sigma[(chance * len(known.sigma)).long()]
     predicted = analytic.predicted_noise(source.denoiser, x0, noise, sigma, **condition)
     target, weight = analytic.share(method, noise, predicted, 1 - known.at(sigma))

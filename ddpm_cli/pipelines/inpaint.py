@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.data import tasks
 from ddpm_cli.diffusion.known_pixels import begun
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.failures import Failures
@@ -45,13 +45,12 @@ class Job:
         self.canvas, self.known, self.seed, self.scale = image.clone(), ~hole, seed, scale
         self.windows = list(windows)
 
-    @property
-    def window_seed(self) -> int:
+    def window_seed(self, randomness: Randomness) -> int:
         """The seed of the next window, which of an image of one window is the image's own."""
         window = self.windows[0]
         if window.of(self.known).shape == self.known.shape:
             return self.seed
-        return keyed(self.seed, "window", window.number)
+        return randomness.key(self.seed, "window", window.number)
 
     def seen(self) -> tuple[Tensor, Tensor]:
         """The next window's values [C,h,w] in [-1, 1], and which are known, bool [1,h,w]."""
@@ -84,7 +83,8 @@ class Filler(NamedTuple):
             seen = zip(*(job.seen() for job in left), strict=True)
             values, known = (torch.stack(planes) for planes in seen)
             x0 = self.model.placed(values)
-            filled = self.drawn(x0, known, [job.window_seed for job in left])
+            seeds = [job.window_seed(self.model.randomness) for job in left]
+            filled = self.drawn(x0, known, seeds)
             if filled is None:
                 return False
             for job, image in zip(left, filled.cpu(), strict=True):
@@ -116,7 +116,7 @@ class Filler(NamedTuple):
         def constraint(rows: slice) -> Constraint:
             return impose(x0[rows], known[rows])
 
-        noise = Rng([keyed(seed, "start") for seed in seeds]).normal(x0)
+        noise = self.model.randomness.rng(seeds, "start").normal(x0)
         start = begun(self.model.schedule, noise, self.walk.levels[0], x0, known)
         return batch._replace(start=start, constraint=constraint)
 

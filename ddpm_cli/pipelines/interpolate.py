@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.diffusion import latents
-from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.files.images import inputs, scales
@@ -145,10 +144,11 @@ def _starts(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
     if images is None:
         seeds = work.request.seeds or ()
         like = torch.empty((len(seeds), *coder.model.info.shape), dtype=torch.float64)
-        return Rng(seeds).normal(like)
+        return coder.model.randomness.rng(seeds).normal(like)
     x0 = images.double()
     if work.sigma is not None:
-        return latents.noised(x0, work.sigma, encode.noise([work.request.seed] * len(x0)))
+        rng = encode.noise([work.request.seed] * len(x0), coder.model.randomness)
+        return latents.noised(x0, work.sigma, rng)
     return coder.encode(x0, work.classes(range(len(x0))))
 
 

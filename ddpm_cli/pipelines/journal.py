@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ddpm_cli import console, signals
 from ddpm_cli.diffusion.denoiser import Denoiser
-from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints.header import Header
@@ -110,4 +110,5 @@ class Journal:
         if task is None:
             return {}
         rows, _ = test[torch.arange(len(seeds)) % len(test)]
-        return {"image": task(scaled(rows), Rng(seeds))}
+        rng = Randomness(self._materials.compute.rng).rng(seeds)
+        return {"image": task(scaled(rows), rng)}

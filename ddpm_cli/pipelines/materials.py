@@ -8,7 +8,7 @@ from torch import nn
 from ddpm_cli import console, hardware
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.diffusion.draws import uniform
-from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.hardware import Compute
@@ -132,11 +132,11 @@ def loop_setting(materials: Materials, state: State) -> Setting:
     draw: Draw = build.draw(config)
     draw = uniform if isinstance(draw, Remembering) else draw
     rows, told = sets.test[torch.arange(min(HELD_OUT, len(sets.test)))]
-    told = conditions.taken(told, nulls)
+    told, randomness = conditions.taken(told, nulls), Randomness(compute.rng)
 
     def measure() -> dict[str, float]:
         with compute.autocast():
-            return held_out.measured(averaged, draw, rows, told, compute.device)
+            return held_out.measured(averaged, draw, rows, told, compute.device, randomness)
 
     return Setting(
         objectives={MODEL: distributed.parallel(objective, place, compute.device)},
@@ -147,4 +147,5 @@ def loop_setting(materials: Materials, state: State) -> Setting:
         autocast=compute.autocast,
         measure=measure,
         share=place.share,
+        randomness=randomness,
     )

@@ -11,7 +11,7 @@ from ddpm_cli import signals
 from ddpm_cli.diffusion import likelihood
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.guidance import is_guiding
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.variational import Decoder, prior_bits, terms
 from ddpm_cli.errors import ConfigError
@@ -147,7 +147,7 @@ class Meter:
         """By the ODE; images whose solver chooses its steps are taken one by one."""
         parts = []
         for rows in self.model.parts(self.walk, len(x0)):
-            rng, repeats = Rng([keyed(seed, "nll") for seed in seeds[rows]]), []
+            rng, repeats = self.model.randomness.rng(seeds[rows], "nll"), []
             for _ in range(self.measure.repeats):
                 nats = self._solved(self._denoise(rows, classes), x0[rows], rng)
                 if nats is None:
@@ -160,7 +160,7 @@ class Meter:
         """Log density in nats [B] of one draw of values within the bins, and of the probes."""
         x = x0
         if self.model.info.is_image:
-            u = rng.uniform(x0[0].numel()).to(x0).reshape(x0.shape)
+            u = rng.uniform(x0[0].numel(), x0.device).to(x0).reshape(x0.shape)
             x = x0 + (u - 0.5) * (2 / (2**self.measure.bits - 1))
         probes, make = None, {"rademacher": likelihood.rademacher, "gaussian": likelihood.gaussian}
         if self.measure.trace != "exact":
@@ -177,7 +177,7 @@ class Meter:
         """By the bound, whose terms go into the curve."""
         info, config = self.model.info, self.model.config
         denoise = self._denoise(slice(0, len(x0)), classes)
-        rng = Rng([keyed(seed, "nll") for seed in seeds])
+        rng = self.model.randomness.rng(seeds, "nll")
         # Numbers that are no pixels have a density, and no levels.
         decoder: Decoder = "discretized" if info.is_image else "gaussian"
         how = (config["sampler"]["variance"], decoder, self.measure.bits)

@@ -49,6 +49,13 @@ def own_settings(folder: Path) -> Layer | None:
     return Layer(str(path), read_file(path)) if path.is_file() else None
 
 
+def own_randomness(folder: Path) -> list[Layer]:
+    """What makes the noise of the run in a folder, if it names it: a run goes on with its own."""
+    own = own_settings(folder)
+    made = own.values.get("compute", {}).get("rng") if own is not None else None
+    return [Layer(own.source, {"compute": {"rng": made}})] if own is not None and made else []
+
+
 def refuse_classifier(header: Header, name: str) -> None:
     """Refuse to draw with a model that only tells classes apart."""
     if header.task == CLASSIFIER:

@@ -11,7 +11,6 @@ from ddpm_cli.data.degradations import resize
 from ddpm_cli.data.tasks import upscale
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.restoration import Separable, consistent, projected
-from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import Record
@@ -96,7 +95,7 @@ class Restorer(NamedTuple):
     def _restored(self, rows: Sequence[Row]) -> Restored | None:
         low = torch.stack([row.scale.values(row.low) for row in rows])
         labels = [row.label for row in rows if row.label is not None] or None
-        seeds = [keyed(row.seed, "stage", row.stage) for row in rows]
+        seeds = self._keys("stage", rows)
         known = self.model.placed(low)
         batch = Batch(seeds, self.model.conditions(labels, **self._image(low, rows)))
         if self.shape != self.model.info.shape:
@@ -145,8 +144,12 @@ class Restorer(NamedTuple):
         if self.task is None:
             return {}
         noise = torch.tensor([row.noise for row in rows])
-        rng = Rng([keyed(row.seed, "noise", row.stage) for row in rows])
+        rng = self.model.randomness.rng(self._keys("noise", rows))
         return {"image": self.task.image(low, noise, rng)}
+
+    def _keys(self, purpose: str, rows: Sequence[Row]) -> list[int]:
+        """A seed for each image, another one in each stage."""
+        return [self.model.randomness.key(row.seed, purpose, row.stage) for row in rows]
 
 
 def opened(job: Opened, compute: Compute, *, exact: bool, size: int) -> Restorer:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ddpm_cli import console, hardware
+from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import latents as latents_file
@@ -104,7 +105,7 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         label = classes.fixed(label or stored.record["class"], config)
         seeds = starts.numbers(request.draw.seeds, stored)
     elif request.init is not None:
-        begin = starts.noised(request, schedule, header)
+        begin = starts.noised(request, schedule, header, Randomness(config["compute"]["rng"]))
         label = classes.fixed(label, config)
     config = cost.sized(config, schedule, use.calls, begin and begin.sigma)
     labels = Labels.of(label, config, header.data)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.diffusion import latents
+from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import find
@@ -56,7 +57,7 @@ def decoding(stored: Latents, schedule: Schedule, header: Header) -> Start:
     return Start(sigma, lambda seeds: latents.state(schedule, z[list(seeds)], sigma), scale)
 
 
-def noised(request: Sample, schedule: Schedule, header: Header) -> Start:
+def noised(request: Sample, schedule: Schedule, header: Header, randomness: Randomness) -> Start:
     """An image with the noise of x_t, of each seed its own (SDEdit; Meng 2022, section 3)."""
     init, look, info = request.init or "", request.look, header.data
     sigma = walks.level(request.at or "", schedule)
@@ -69,6 +70,6 @@ def noised(request: Sample, schedule: Schedule, header: Header) -> Start:
 
     def states(seeds: Sequence[int]) -> Tensor:
         repeated = x0.expand(len(seeds), *x0.shape)
-        return latents.noised(repeated, sigma, encode.noise(seeds))
+        return latents.noised(repeated, sigma, encode.noise(seeds, randomness))
 
     return Start(sigma, states, image.scale)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ddpm_cli.data.image_set import Conditions
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.rng import PHILOX, Randomness, Rng, keyed
 from ddpm_cli.files.images.pixels import from_uint8
 from ddpm_cli.training.conditions import dropped, taken
 from ddpm_cli.training.prefetch import placed
@@ -82,6 +82,7 @@ def batches(
     steps: range,
     batch: int,
     shares: Sequence[Share],
+    randomness: Randomness = PHILOX,
     **changes: Any,
 ) -> Iterator[tuple[int, list[Part]]]:
     """The number of each step and its batch in parts, one for each of `shares`.
@@ -93,16 +94,10 @@ def batches(
         parts = []
         for share in shares:
             read, conditions = next(source)
-            rng = image_rng(seed, step, batch, share)
+            rng = randomness.rng(seed, "image", step, range(batch)[share.of(batch)])
             ready = prepare(read, conditions, rng, nulls, **changes)
             parts.append(Part(share.of(batch), *ready, rng))
         yield step, parts
-
-
-def image_rng(seed: int, step: int, batch: int, share: Share) -> Rng:
-    """One generator an image of a step, the same however the batch is shared out."""
-    positions = range(batch)[share.of(batch)]
-    return Rng([keyed(seed, "image", step, position) for position in positions])
 
 
 def scaled(rows: Tensor) -> Tensor:
@@ -125,7 +120,7 @@ def prepare(
     nulls: what stands for each condition that the network takes; drop: how often it is left out.
     """
     x0 = scaled(rows)
-    chance = rng.uniform(2).to(rows.device, non_blocking=True)
+    chance = rng.uniform(2, rows.device)
     if flip:
         x0 = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), x0.flip(-1), x0)
     if crop:
@@ -140,7 +135,7 @@ def cropped(x0: Tensor, pad: int, rng: Rng) -> Tensor:
     """
     height, width = x0.shape[-2:]
     wide = F.pad(x0, (pad, pad, pad, pad), mode="replicate")
-    top, left = ((2 * pad + 1) * rng.uniform(2).to(x0.device)).long().unbind(1)
+    top, left = ((2 * pad + 1) * rng.uniform(2, x0.device)).long().unbind(1)
     rows = torch.arange(len(x0), device=x0.device)
     # Every part there is, as a view of the same memory: [B, C, 2 pad + 1, 2 pad + 1, H, W].
     parts = wide.unfold(2, height, 1).unfold(3, width, 1)

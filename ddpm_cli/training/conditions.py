@@ -39,7 +39,7 @@ def dropped(
     """
     left = {}
     for number, (kind, values) in enumerate(conditions.items()):
-        chances = rng.uniform(1)[:, 0].to(chance) if number else chance
+        chances = rng.uniform(1, chance.device)[:, 0] if number else chance
         told = (chances >= rates.get(kind, 0.0)).reshape(-1, *[1] * (values.ndim - 1))
         left[kind] = torch.where(told, values, nulls[kind].to(values))
     return left

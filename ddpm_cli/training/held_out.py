@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ddpm_cli.data.image_set import Conditions, told
 from ddpm_cli.diffusion.classifier import Classifier, seen
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.rng import PHILOX, Randomness, Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.conditions import on
@@ -26,33 +26,41 @@ def measured(
     pixels: Tensor,
     conditions: Conditions,
     device: torch.device,
+    randomness: Randomness = PHILOX,
 ) -> dict[str, float]:
     """Mean loss over fixed images at fixed times with fixed noise; accuracy of a classifier.
 
     conditions: of all images, those alone that the network takes.
     """
     total = 0.0
-    for rows, t, weight in _batches(objective.model.schedule, draw, len(pixels)):
+    for rows, t, weight in _batches(objective.model.schedule, draw, len(pixels), randomness):
         x0 = scaled(pixels[rows]).to(device)
-        losses = objective(x0, t, _noise(rows), on(device, told(conditions, rows)))
+        rng = _noise(rows, randomness)
+        losses = objective(x0, t, rng, on(device, told(conditions, rows)))
         total += float((losses.double() * weight.to(losses)).sum())
     values = {"held_out": total / len(pixels)}
     if isinstance(objective.model, Classifier) and "classes" in conditions:
-        values |= accuracy(objective.model, draw, pixels, conditions["classes"], device)
+        labels = conditions["classes"]
+        values |= accuracy(objective.model, draw, pixels, labels, device, randomness)
     return values
 
 
 @torch.no_grad()
 def accuracy(
-    classify: Classifier, draw: Draw, pixels: Tensor, labels: Tensor, device: torch.device
+    classify: Classifier,
+    draw: Draw,
+    pixels: Tensor,
+    labels: Tensor,
+    device: torch.device,
+    randomness: Randomness = PHILOX,
 ) -> dict[str, float]:
     """Share of the images of which a classifier knows the class, in all and by quartile of t.
 
     The noise is that of the held-out loss; accuracy_q1 is of the cleanest.
     """
     right, count = torch.zeros(4), torch.zeros(4)
-    for rows, t, _ in _batches(classify.schedule, draw, len(pixels)):
-        logits = seen(classify, scaled(pixels[rows]).to(device), t, _noise(rows))
+    for rows, t, _ in _batches(classify.schedule, draw, len(pixels), randomness):
+        logits = seen(classify, scaled(pixels[rows]).to(device), t, _noise(rows, randomness))
         hit = torch.eq(logits.argmax(1).cpu(), labels[rows])
         right.index_add_(0, quartile(t), hit.float())
         count.index_add_(0, quartile(t), torch.ones(len(t)))
@@ -62,16 +70,18 @@ def accuracy(
     return whole | {name: shares[i] for i, name in enumerate(names) if count[i] > 0}
 
 
-def _batches(schedule: Schedule, draw: Draw, count: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def _batches(
+    schedule: Schedule, draw: Draw, count: int, randomness: Randomness
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Rows of images, and the times and weights of each."""
     for first in range(0, count, BATCH):
         rows = slice(first, min(first + BATCH, count))
-        rng = Rng([keyed("held out time", first)])
+        rng = randomness.rng("held out time", [first])
         yield rows, *draw(schedule, rows.stop - first, rng)
 
 
-def _noise(rows: slice) -> Rng:
-    return Rng([keyed("held out", row) for row in range(rows.start, rows.stop)])
+def _noise(rows: slice, randomness: Randomness) -> Rng:
+    return randomness.rng("held out", range(rows.start, rows.stop))
 
 
 def described(values: Mapping[str, float]) -> str:

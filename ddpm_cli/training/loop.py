@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data.image_set import Conditions, Data
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.rng import PHILOX, Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.networks.parts import blocks
@@ -49,7 +49,7 @@ class Setting(NamedTuple):
     objectives: by the name of a player the module whose forward is its loss; nulls: what stands
     for each condition that the network takes; measure: numbers of the averaged weights on
     held-out images; autocast: the context of forward passes; turns: who is trained at a step, in
-    this order.
+    this order; randomness: how seeds become numbers.
     """
 
     objectives: Mapping[str, torch.nn.Module]
@@ -61,6 +61,7 @@ class Setting(NamedTuple):
     measure: Callable[[], dict[str, float]]
     share: Share = Share()
     turns: Callable[[int], Sequence[str]] = alone
+    randomness: Randomness = PHILOX
 
 
 def train(
@@ -127,7 +128,7 @@ def train(
         minutes=minutes,
         every=Every(log_every, measure_every, save_every, sheet_every if sheet_count else 0),
     )
-    share, left = setting.share, range(state.step, steps)
+    share, left, randomness = setting.share, range(state.step, steps), setting.randomness
     images = kept_on(setting.device, setting.images, resident)
     if recompute:
         for player in state.players.values():
@@ -145,14 +146,16 @@ def train(
             steps=left,
             batch=batch,
             shares=shares,
+            randomness=randomness,
             flip=flip,
             crop=crop,
             drop={"classes": drop_class},
         )
         for step, parts in reporter.keeping(source):
             now = lr * rate(step, steps, warmup, decay, flat=flat, cooldown=cooldown)
-            times, weights = state.draw(setting.schedule, batch, Rng([keyed(seed, "time", step)]))
-            torch.manual_seed(keyed(seed, "dropout", step, share.rank))
+            chance = randomness.rng([seed], "time", step)
+            times, weights = state.draw(setting.schedule, batch, chance)
+            torch.manual_seed(randomness.key(seed, "dropout", step, share.rank))
             for name in setting.turns(step):
                 player, objective, parted = state.players[name], setting.objectives[name], []
                 for number, part in enumerate(parts, 1):

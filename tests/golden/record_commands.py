@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 PLAIN = "--device cpu --dtype float32 --set compute.threads=1"
+OLD = "--set compute.rng=torch"  # what made all noise of releases before format 2
 ONE, TWO, THREE = (f"all/00000{number}.png" for number in (1, 2, 3))
 BACK = "back/000001.png"
 HOLE = "--mask 7,9,20,21"
@@ -86,6 +87,15 @@ nll -m runs/points --split test -n 3 --steps 4 --json {PLAIN} -> -
 fit runs/points -n 32 --levels 5 {PLAIN} -> runs/points/model.moments.safetensors
 schedule -m mnist --set levels.count=6 -> -
 schedule --preset mnist-ve --set levels.count=5 -> -
+train {DIGITS} -o runs/old {OLD} {PLAIN} -> runs/old/model.safetensors
+train {TINY} -o runs/old-points {OLD} {PLAIN} -> runs/old-points/model.safetensors
+sample -m mnist -n 4 --steps 5 -o old.npz {OLD} {PLAIN} -> old.npz
+sample -m mnist -n 3 --sampler pc --steps 4 --batch 2 -o old-pc.npz {OLD} {PLAIN} -> old-pc.npz
+interpolate --seeds 1,2 -n 3 --steps 5 -m mnist -o old-strip.png {OLD} {PLAIN} -> old-strip.png
+nll -m mnist --split test -n 2 --method vlb --steps 4 --terms old.csv --json {OLD} {PLAIN} \
+    -> old.csv
+fit runs/old-points -n 32 --levels 5 {OLD} {PLAIN} \
+    -> runs/old-points/model.moments.safetensors
 """
 
 

@@ -26,7 +26,7 @@ from ddpm_cli.settings.config import Config, Layer, from_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
 ENTRY = "ddpm"
 AVERAGE = "average."  # names of the averaged weights in a state start so
 SCHEDULE = "schedule."  # and of a learned schedule's
@@ -128,7 +128,8 @@ class Header(NamedTuple):
     def layer(self, source: str) -> Layer:
         """What a model says of itself: nothing of the machine that it was trained on.
 
-        Its number format is its own; device, threads and compilation are whoever's who uses it.
+        Its number format is its own; device, threads, compilation and what makes noise are those
+        of whoever uses it.
         """
         compute = {"dtype": self.config["compute"]["dtype"]}
         return Layer(source, self.config | {"compute": compute})
@@ -229,7 +230,7 @@ def _fields(path: Path, file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]
 def _parsed(path: Path, fields: dict[str, Any]) -> Header:
     try:
         info = _data(fields["data"])
-        config = from_json(json.dumps(fields["config"]), str(path))
+        config = from_json(json.dumps(_upgraded(fields)), str(path))
         entries.refuse_contradictions(config, info.classes, info.frequencies)
         kind, checksum, version = (str(fields[key]) for key in ("kind", "hash", "version"))
         step = entries.whole(fields["step"], entries.STEP_LIMIT)
@@ -240,6 +241,17 @@ def _parsed(path: Path, fields: dict[str, Any]) -> Header:
     except (KeyError, TypeError, ValueError, OverflowError):
         raise corrupt(path, "its header has missing or wrong entries") from None
     return Header(kind, config, info, step, threads, checksum, version, fitted)
+
+
+def _upgraded(fields: Mapping[str, Any]) -> Any:
+    """The configuration of a header as today's format has it.
+
+    Before format 2 all noise was torch's, and its place in a configuration was not there.
+    """
+    config = fields["config"]
+    if fields["format"] > 1 or not isinstance(config, dict):
+        return config
+    return config | {"compute": {**config["compute"], "rng": "torch"}}
 
 
 def _data(data: dict[str, Any]) -> DataInfo:

@@ -44,7 +44,7 @@ class Latents(NamedTuple):
         config = self.header.config
         tables = {table: config[table] for table in SAMPLING if table in config}
         tables.setdefault("corrector", {"name": "none"})
-        tables["compute"] = {"dtype": config["compute"]["dtype"]}
+        tables["compute"] = {key: config["compute"][key] for key in ("dtype", "rng")}
         return [Layer(str(self.path), tables)] if self.is_walk else []
 
 
