@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.shapes import double
+from ddpm_cli.diffusion.shapes import column, double
 from ddpm_cli.training.optimizers import adamw
 from ddpm_cli.training.players import Player, part
 from ddpm_cli.training.state import Draw, Remembering
@@ -36,7 +36,7 @@ class Uncertainty(nn.Module):
 
     def forward(self, sigma: Tensor) -> Tensor:
         """Levels [B] -> u [B]; levels without end, as of no signal at all, are very high ones."""
-        x = double(sigma).log().clamp(-40, 40).to(self.weight) / 4
+        x = column(double(sigma).log().clamp(-40, 40), self.weight) / 4
         angles = 2 * math.pi * (x[:, None] * self.frequencies + self.phases)
         u: Tensor = math.sqrt(2 / WIDTH) * angles.cos() @ self.weight + self.offset
         return u
@@ -62,7 +62,7 @@ class Uncertain:
         with torch.no_grad():
             self._levels = schedule.sigma(t)
             u = self.player.module(self._levels)
-        return t, weight.to(u) * torch.exp(-u)
+        return t, column(weight, u) * torch.exp(-u)
 
     def update(self, t: Tensor, losses: Tensor) -> None:
         """Follow the gradient of e^-u L + u over the batch of the last times, losses [B]."""

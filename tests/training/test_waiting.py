@@ -16,13 +16,15 @@ from waiting import META, Drawn, never
 from ddpm_cli.diffusion import labels, parameterizations
 from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.diffusion.denoiser import Denoiser
-from ddpm_cli.networks.unets import unet
+from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.settings import catalog
+from ddpm_cli.training import optimizers
 from ddpm_cli.training.batches import prepare
 from ddpm_cli.training.conditions import nulls, on
 from ddpm_cli.training.objective import Objective
 from ddpm_cli.training.players import Player, frozen
 from ddpm_cli.training.prefetch import placed
+from ddpm_cli.training.uncertainty import Uncertain
 
 BATCH = 4
 TIMES = torch.linspace(0.1, 1, BATCH, dtype=torch.float64)
@@ -65,10 +67,27 @@ def test_no_loss_waits(name: str) -> None:
         step(player, Objective(model, loss), torch.zeros(BATCH, 2, device=META), {})
 
 
-def test_a_network_does_not_wait() -> None:
-    network = unet((1, 8, 8), width=8, groups=4, attention=[4], classes=3, dropout=0.1).to(META)
+NETWORKS: dict[str, dict[str, Any]] = {
+    "unet": {"width": 8, "groups": 4, "attention": [4], "classes": 3, "dropout": 0.1},
+    "unet of NCSN++": {
+        "width": 8, "groups": 4, "classes": 3, "embedding": "fourier", "fir": True,
+        "resample_blocks": True, "progressive_input": "residual", "patch": 2,
+    },
+    "dit": {"patch": 2, "width": 16, "depth": 2, "heads": 2, "classes": 3},
+    "dit with rope": {
+        "patch": 2, "width": 16, "depth": 2, "heads": 2, "classes": 3, "positions": "rope",
+        "norm": "rms", "qk_norm": True,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_does_not_wait(name: str, optimizer: str) -> None:
+    network = load("network", name, **NETWORKS[name])((1, 8, 8)).to(META)
     model = Denoiser(network, SCHEDULE, parameterizations.v, labels.index)
-    player, objective = player_of(model), Objective(model, load("loss", "simple"))
+    player = Player(model, optimizers.optimizer(optimizer, model, torch.float32), frozen(model))
+    objective = Objective(model, load("loss", "simple"))
     without = on(META, nulls({"classes": 3}))
     rows = torch.zeros(BATCH, 1, 8, 8, dtype=torch.uint8)
     told = {"classes": torch.zeros(BATCH, dtype=torch.int64)}
@@ -79,6 +98,16 @@ def test_a_network_does_not_wait() -> None:
                 read, conditions, draws, without, flip=True, crop=1, drop={"classes": 0.1}
             )
             step(player, objective, x0, seen)
+
+
+def test_learning_the_weights_of_levels_does_not_wait() -> None:
+    draw = Uncertain(load("draw", "uniform"), META, torch.float32)
+    for number in range(2):
+        rng = Rng([number])
+        with never():
+            _, weight = draw(SCHEDULE, BATCH, rng)
+            draw.update(TIMES, torch.ones(BATCH, device=META))
+    assert weight.device == META
 
 
 def test_a_classifier_does_not_wait() -> None:
