@@ -90,7 +90,7 @@ def theirs(device: torch.device, batch: int) -> Contender:
     return Contender("diffusers", f"{diffusers.__version__}, float32", network, steps, call)
 
 
-class _Countdown:
+class Countdown:
     """The journal of a run that writes nothing and stops after some steps."""
 
     def __init__(self, count: int) -> None:
@@ -127,7 +127,7 @@ def ours(name: str, remark: str, config: Config, compute: hardware.Compute) -> C
     wanted = torch.randint(0, classes, (batch,), device=compute.device) if classes else None
 
     def steps(count: int) -> None:
-        train(setting, state, _Countdown(count), **config["train"])
+        train(setting, state, Countdown(count), **config["train"])
 
     @torch.no_grad()
     def call() -> None:

@@ -222,6 +222,9 @@ def _failure(error: BaseException) -> list[str]:
         ]
     if isinstance(error, MemoryError) or _is_torch_memory_error(kind, text):
         return ["Error: out of memory", "lower --batch, or choose a smaller model"]
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        what = f"torch could not compile the network: {kind}: {text}"
+        return [f"Error: compute.compile: {what}", "leave out --compile"]
     if isinstance(error, UnicodeError):
         return [f"Error: text in an unexpected encoding: {text}"]
     if isinstance(error, RecursionError):

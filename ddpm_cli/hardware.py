@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import os
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import pairwise
@@ -11,12 +13,14 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
+from torch.utils._triton import has_triton_package
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.settings.knobs import Threads
 
 SMALL = 50_000_000  # parameters of a network whose kernels take longer to launch than to run
+_KERNELS = 1024  # compiled blocks that torch keeps: kinds times shapes times with gradients or not
 
 
 class Compute(NamedTuple):
@@ -32,6 +36,23 @@ class Compute(NamedTuple):
     state_dtype: torch.dtype = torch.float64
     rng: Literal["philox", "torch"] = "philox"
     graph: str = "off"
+    dynamic_shapes: bool = False
+    tf32: bool = True
+    deterministic: bool = False
+    cudnn_benchmark: bool = True
+
+    @property
+    def rounding(self) -> dict[str, bool]:
+        """The choices on which the last bits of results depend here, as records hold them."""
+        asked = {
+            "compile": self.compile,
+            "dynamic_shapes": self.compile and self.dynamic_shapes,
+            "deterministic": self.deterministic,
+        }
+        chosen = {name: True for name, wanted in asked.items() if wanted}
+        if self.device.type != "cuda":
+            return chosen
+        return chosen | {"tf32": self.tf32, "cudnn_benchmark": self.cudnn_benchmark}
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context of forward passes on float32 weights."""
@@ -45,9 +66,14 @@ class Compute(NamedTuple):
         return network.to(self.dtype) if cast else network
 
     def run(self, module: nn.Module) -> nn.Module:
-        """The module as it should be called: compiled if asked for."""
+        """The module as it should be called: compiled block by block if asked for.
+
+        Blocks that are alike are compiled once. A module that is no list of blocks is compiled
+        as it is.
+        """
         if self.compile:
-            module.compile()
+            for block in blocks(module):
+                block.compile(fullgraph=block is not module, dynamic=self.dynamic_shapes)
         return module
 
     def records(self, network: nn.Module) -> bool:
@@ -58,25 +84,52 @@ class Compute(NamedTuple):
         return self.device.type == "cuda" and size <= SMALL
 
 
+def blocks(network: nn.Module) -> list[nn.Module]:
+    """The outermost modules of which the lists in a network hold several of a kind, or itself."""
+    lists = (module for module in network.modules() if isinstance(module, nn.ModuleList))
+    kinds = Counter(type(part) for parts in lists for part in parts)
+
+    def outermost(module: nn.Module) -> Iterator[nn.Module]:
+        for child in module.children():
+            if kinds[type(child)] > 1:
+                yield child
+            else:
+                yield from outermost(child)
+
+    return list(outermost(network)) or [network]
+
+
 def compute(
     *,
     device: str = "auto",
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     threads: Threads = 0,
     compile: bool = False,
     graph: Literal["auto", "on", "off"] = "auto",
     rng: Literal["philox", "torch"] = "philox",
+    dynamic_shapes: bool = False,
+    tf32: bool = True,
+    deterministic: bool = False,
+    cudnn_benchmark: bool = True,
 ) -> Compute:
     """Choose the device and the number format; threads = 0 keeps torch's choice.
 
-    auto: cuda, else mps, else cpu; bfloat16 where the hardware multiplies it fast. graph: calls
-    of the network are recorded and replayed as CUDA graphs, which saves the time to launch its
-    kernels; auto: on CUDA, those of up to 50 million parameters. rng: what makes noise and all
-    else that seeds stand for; torch is what did before records named it.
+    auto: cuda, else mps, else cpu; bfloat16 where the hardware multiplies it fast. float16: of
+    weights to sample with, not to train. compile: block by block, anew for each batch size unless
+    dynamic_shapes. graph: calls of the network are recorded and replayed as CUDA graphs, which
+    saves the time to launch its kernels; auto: on CUDA, those of up to 50 million parameters.
+    tf32: CUDA multiplies float32 with 10 bits of mantissa. deterministic: the same bits at every
+    run, where CUDA may be slower. cudnn_benchmark: cuDNN times its algorithms and takes the
+    fastest, unless deterministic. rng: what makes noise and all else that seeds stand for; torch
+    is what did before records named it.
     """
+    if deterministic:
+        _be_deterministic()
     chosen = _device(device)
     if graph == "on" and chosen.type != "cuda":
         raise ConfigError(f"compute.graph: on needs CUDA, and this is {chosen.type}; use auto")
+    if compile:
+        _prepare_compiler(chosen)
     if threads > cores():
         what = f"compute.threads: {threads} threads on {cores()} cores"
         console.warn(f"{what}, which is slower than {cores()} or fewer")
@@ -85,13 +138,53 @@ def compute(
     if chosen.type == "cpu":
         _keep_freed_memory()
     if chosen.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = cudnn_benchmark and not deterministic
     if dtype == "auto":
         dtype = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
     wide = torch.float32 if chosen.type == "mps" else torch.float64
-    return Compute(chosen, getattr(torch, dtype), compile, wide, rng, graph)
+    return Compute(
+        chosen,
+        getattr(torch, dtype),
+        compile,
+        wide,
+        rng=rng,
+        graph=graph,
+        dynamic_shapes=dynamic_shapes,
+        tf32=tf32,
+        deterministic=deterministic,
+        cudnn_benchmark=cudnn_benchmark and not deterministic,
+    )
+
+
+def _be_deterministic() -> None:
+    """Have torch use algorithms that give the same bits at every run, and refuse all others.
+
+    cuBLAS reads its variable when it is first used; releases of torch before 2.10 ask for it.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+
+
+def _prepare_compiler(device: torch.device) -> None:
+    """Refuse to compile where that cannot work, and let torch keep what it compiles.
+
+    A U-Net has more kinds of blocks than torch's usual limit of 8.
+    """
+    names = [os.environ.get("CXX") or "", "g++", "clang++", "c++", "cl"]
+    if device.type == "cuda":
+        names = [os.environ.get("CC") or "", "gcc", "clang", "cc", "cl"]
+    if not any(shutil.which(name) for name in names if name):
+        fix = "install one (Debian, Ubuntu: apt install g++), or leave out --compile"
+        raise Refusal("compute.compile: no C++ compiler is there", fix)
+    if device.type == "cuda" and not has_triton_package():
+        fix = "pip install triton, or leave out --compile"
+        raise Refusal("compute.compile: torch compiles for CUDA by triton, which is missing", fix)
+    from torch._dynamo import config
+
+    config.cache_size_limit = max(config.cache_size_limit, _KERNELS)
+    config.accumulated_cache_size_limit = max(config.accumulated_cache_size_limit, _KERNELS)
 
 
 def cores() -> int:

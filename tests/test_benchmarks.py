@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -261,6 +263,70 @@ def test_what_trains_is_measured(
         assert outcome.code == 0, outcome.err
         words = ("--steps", 1, "--sheet", tmp_path / "sheet.png")
         assert len(measured("pictures", run, archive, *words)) == 5
+
+
+class TestGpu:
+    def marks(self, scripts: SimpleNamespace, folder: Path, device: str = "cuda") -> Any:
+        return scripts.gpu_marks.Marks("c", device, False, folder, {})
+
+    def test_a_figure_passes_by_its_mark(self, scripts: SimpleNamespace, tmp_path: Path) -> None:
+        marks = self.marks(scripts, tmp_path)
+        marks.note("fast", 3000.0, least=3000.0, speed=True)
+        marks.note("slow", 2999.0, least=3000.0, goal=6800.0, speed=True)
+        marks.note("close", 1.0, most=1.0)
+        marks.note("far", 2.0, most=1.0)
+        marks.note("plain", 2.0)
+        self.marks(scripts, tmp_path, "cpu").note("rehearsed", 1.0, least=3000.0, speed=True)
+        marks.skip("none", "not there")
+        with marks.trying("odd"):
+            raise ValueError("odd\nlines")
+        entries = [json.loads(line) for line in marks.file.read_text().splitlines()]
+        verdicts = ["pass", "FAIL", "pass", "FAIL", "measured", "measured", "skipped", "FAIL"]
+        assert [entry["verdict"] for entry in entries] == verdicts
+        assert entries[-1]["why"] == "ValueError: odd"
+        assert "(floor 3000, goal 6800)" in scripts.gpu_marks.line(entries[1])
+
+    def test_a_row_that_ends_badly_keeps_its_figures(
+        self, scripts: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Here the row's program does not exist, or sleeps after its first figure."""
+        left = '{"row": "a", "check": "x", "verdict": "pass", "value": 1, "unit": ""}'
+        program = tmp_path / "row.py"
+        program.write_text(
+            "import pathlib, sys, time\n"
+            f"pathlib.Path({str(tmp_path / 'a.jsonl')!r}).write_text({left!r} + chr(10))\n"
+            "time.sleep(100 if sys.argv[1] == 'sleep' else 0)\nsys.exit(3)\n"
+        )
+        monkeypatch.setattr(scripts.gpu, "__file__", str(program))
+        for word, why in (("end", "ended with exit code 3"), ("sleep", "took more than its 1 s")):
+            first, last = scripts.gpu.attempt("a", [word], tmp_path, 1.0)
+            assert first["verdict"] == "pass"
+            assert (last["verdict"], last["why"]) == ("FAIL", why)
+
+    def test_rows_are_functions_of_their_modules(self, scripts: SimpleNamespace) -> None:
+        for row in scripts.gpu.ROWS.values():
+            module, name = row.place.split(":")
+            assert callable(getattr(getattr(scripts, module), name))
+        assert set(scripts.gpu.USUAL.split(",")) == set(scripts.gpu.ROWS) - {"h"}
+        usual = [scripts.gpu.ROWS[name].limit for name in scripts.gpu.USUAL.split(",")]
+        assert sum(usual) <= 15 * 60
+
+    def test_flops_of_a_network_count_its_attention(self, scripts: SimpleNamespace) -> None:
+        info = scripts.gpu_speed.DataInfo((3, 32, 32))
+        config = resolve(presets.layers("cifar10"))
+        assert scripts.gpu_speed.forward_flops(config, info) == pytest.approx(12.44e9, rel=0.01)
+
+    @pytest.mark.slow
+    def test_every_row_runs_in_small(self, tmp_path: Path) -> None:
+        words = ["--device", "cpu", "--smoke", "--minutes", "30", "-o", str(tmp_path), "--json"]
+        done = subprocess.run(
+            [sys.executable, str(FOLDER / "gpu.py"), *words], stdout=subprocess.PIPE, text=True
+        )
+        figures = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [one for one in figures if one["verdict"] == "FAIL"] == []
+        assert {one["row"] for one in figures} == set("abcdefg")
+        assert json.loads((tmp_path / "gpu.json").read_text())["figures"] == figures
+        assert done.returncode == 0
 
 
 @pytest.mark.slow

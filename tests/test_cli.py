@@ -60,6 +60,12 @@ class OutOfMemoryError(RuntimeError):
     """Named like torch's."""
 
 
+class InductorError(Exception):
+    """Named like torch's, from where its compiler is."""
+
+    __module__ = "torch._inductor.exc"
+
+
 class SafetensorError(Exception):
     """Named like safetensors'."""
 
@@ -99,6 +105,11 @@ class TestFaults:
                 "Error: out of memory",
             ),
             (unicode_error(), 1, "Error: text in an unexpected encoding: 'utf-8' codec"),
+            (
+                InductorError("CppCompileError"),
+                1,
+                "Error: compute.compile: torch could not compile the network: InductorError",
+            ),
             (RecursionError("maximum"), 1, "Error: the input is nested too deeply"),
             (SafetensorError("header"), 1, "Error: the model file is corrupt: header"),
             (ImportError("libtorch.so: failed to map"), 1, "Error: libtorch.so: failed to map"),

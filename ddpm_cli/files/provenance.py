@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 Kept = Callable[[str, Sequence[str]], Sequence[str]]
+# What else the last bits of a result depend on; kept where it counts, on CUDA or if asked for.
+ROUNDING = ("compile", "dynamic_shapes", "deterministic", "tf32", "cudnn_benchmark")
 LENGTH_LIMIT = 100_000  # characters of a command; Linux takes 128 KiB in a word
 
 
@@ -60,6 +62,8 @@ def record(
         "dtype": str(compute.dtype).removeprefix("torch."),
         "rng": compute.rng,
     }
+    if compute.rounding:
+        entry["compute"] = compute.rounding
     return entry | {"arguments": list(arguments)} if arguments else entry
 
 
@@ -87,6 +91,10 @@ def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str
         # Records of before there was another one do not name what made their noise.
         made = _matching({"rng": "torch", **entry}, "rng", "[a-z]+")
         words += ["--set", f"compute.rng={made}"]
+        for key, value in entry.get("compute", {}).items():
+            if key not in ROUNDING or not isinstance(value, bool):
+                raise TypeError(key)
+            words += ["--set", f"compute.{key}={toml_value(value)}"]
         for table, value in entry["settings"].items():
             if table not in (*SAMPLING, "operator"):
                 raise Refusal(f"{target}: its ddpm entry sets {str(table)[:40]!r}, of another use")

@@ -22,7 +22,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, walks
+from ddpm_cli.models import build, out_of_memory, walks
 from ddpm_cli.models.walks import Batch, Chunk, Walk
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config
@@ -102,7 +102,7 @@ class Model(NamedTuple):
             constrain = batch.constraint(rows) if batch.constraint else None
             begins.append(State(x, walk.levels[0], x))
             ways.append(walk.states(denoise, x, rng, constrain))
-        states = map(walks.joined, zip(*ways, strict=True))
+        states = out_of_memory.within(map(walks.joined, zip(*ways, strict=True)), len(batch.seeds))
         classes = batch.conditions.get("classes")
         numbers = None if classes is None else classes.tolist()
         return Chunk(list(batch.seeds), numbers, states, walks.joined(begins), denoise)

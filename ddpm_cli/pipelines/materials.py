@@ -14,7 +14,7 @@ from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, memory, walks
 from ddpm_cli.networks.parts import graphs
-from ddpm_cli.settings.checks import CLASSIFIER, purpose, unsuited
+from ddpm_cli.settings.checks import CLASSIFIER, purpose, refuse_half, unsuited
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions, distributed, held_out
 from ddpm_cli.training.batches import scaled
@@ -60,6 +60,7 @@ class Materials(NamedTuple):
 
 def local_compute(config: Config, place: Group) -> Compute:
     """The device of this process and its number format."""
+    refuse_half(config)
     chosen = hardware.compute(**config["compute"])
     return chosen._replace(device=distributed.local_device(chosen.device, place))
 

@@ -1,6 +1,5 @@
 """`ddpm train`: a training run, from a configuration and a folder to a model to sample from."""
 
-import os
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -8,13 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli import console
+from ddpm_cli import console, hardware
 from ddpm_cli.data.image_set import describe, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.run import STATE, Run, changes, left_out, refuse_changes
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build
+from ddpm_cli.models import build, out_of_memory
 from ddpm_cli.pipelines import budget, hints, opening
 from ddpm_cli.pipelines.budget import Beside, shortened
 from ddpm_cli.pipelines.journal import Journal
@@ -90,7 +89,10 @@ def trained(request: Train, sets: Sets | None = None) -> End:
             if request.force and place.leads:
                 folder.start_over()
             distributed.wait(place)
-            return _continued(folder, request, compute, place, sets, began)
+            settings = request.config["train"]
+            parts = settings["batch"], place.ranks, settings["accumulate"]
+            with out_of_memory.told(str(request.folder), out_of_memory.accumulating(*parts)):
+                return _continued(folder, request, compute, place, sets, began)
     except NotFinite as problem:
         fix = "begin again with --force or another -o, and a lower train.lr or --dtype float32"
         kept = "; the last checkpoint is intact" * (request.folder / STATE).exists()
@@ -205,11 +207,11 @@ def _keep_threads(config: Config, header: Header) -> None:
     """Go on with the number of threads that a run began with, as results depend on it."""
     if config["compute"]["threads"] or not header.threads:
         return
-    here = max(os.cpu_count() or 1, torch.get_num_threads())
+    here = max(hardware.cores(), torch.get_num_threads())
     if header.threads > here:
         console.warn(
-            f"the run began with {header.threads} threads, this machine has {here}, which are "
-            "used: results will differ in the last bits"
+            f"the run began with {header.threads} threads, this process may use {here} cores, "
+            "all of which it does: results will differ in the last bits"
         )
     torch.set_num_threads(min(header.threads, here))
 

@@ -49,6 +49,13 @@ def unsuited(config: Config) -> str:
     return f"parameterization.mu: {what}; try {suited(config)}"
 
 
+def refuse_half(config: Config) -> None:
+    """Refuse to train in float16: small gradients would vanish, as nothing scales the loss."""
+    if config["compute"]["dtype"] == "float16":
+        why = "of weights to sample with; small gradients vanish in it"
+        raise ConfigError(f"compute.dtype: float16 is a format {why}; train in bfloat16")
+
+
 def _indices(config: Config) -> int:
     """How many levels a schedule was trained on; 0 if it is continuous."""
     table = config["schedule"]

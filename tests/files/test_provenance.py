@@ -44,6 +44,14 @@ class TestReplay:
     def test_a_class(self) -> None:
         assert "--seeds 3 --class 7 --batch" in replayed(**{"class": "7"})
 
+    def test_what_rounding_depends_on(self) -> None:
+        chosen = {"tf32": False, "cudnn_benchmark": True}
+        words = "threads=2 --set compute.tf32=false --set compute.cudnn_benchmark=true --set"
+        assert words in replayed(compute=chosen)
+        for hostile in ({"device": True}, {"tf32": "false; x"}, "tf32"):
+            with pytest.raises(Refusal, match="incomplete"):
+                replayed(compute=hostile)
+
     def test_what_draws_nothing(self) -> None:
         expected = "ddpm edit a.png b.png -m m "
         assert (

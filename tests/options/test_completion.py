@@ -46,7 +46,7 @@ class TestSettings:
         ("typed", "values"),
         [
             ("compute.compile=", ["true", "false"]),
-            ("compute.dtype=", ["auto", "float32", "bfloat16"]),
+            ("compute.dtype=", ["auto", "float32", "bfloat16", "float16"]),
             ("network.norm=p", ["pixel"]),
             ("guidance.high=", ["none"]),
             ("sampler.eta=", []),

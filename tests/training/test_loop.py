@@ -137,6 +137,7 @@ class TestBadValues:
             (["--set", "network.classes=4"], "network.classes: 4 asked for, but the data has 10"),
             (["--device", "gpu"], "no device is named 'gpu'"),
             (["--dtype", "float8"], "compute.dtype: 'float8' does not fit"),
+            (["--dtype", "float16"], "compute.dtype: float16 is a format of weights to sample"),
         ],
     )
     def test_are_refused(self, words: list[str], message: str, data: Path, tmp_path: Path) -> None:

@@ -34,7 +34,10 @@ STATE = "state.safetensors"  # what a run resumes from
 FREE = {
     "summary",
     "compute.compile",
+    "compute.cudnn_benchmark",
+    "compute.deterministic",
     "compute.device",
+    "compute.dynamic_shapes",
     "compute.graph",
     "compute.threads",
     "data.path",  # the same data may lie elsewhere now
