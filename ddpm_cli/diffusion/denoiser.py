@@ -84,6 +84,24 @@ class Wrapped:
         return self._call(x, sigma)
 
 
+class Counted:
+    """A denoiser that says of each of its calls how many rows it sees."""
+
+    def __init__(self, inner: Bindable, count: Callable[[int], None]) -> None:
+        self.schedule = inner.schedule
+        self._inner, self._count = inner, count
+
+    def bind(self, **condition: Any) -> Wrapped:
+        """The same with its conditions fixed."""
+        denoise = self._inner.bind(**condition)
+
+        def call(x: Tensor, sigma: Tensor) -> Prediction:
+            self._count(len(x))
+            return denoise(x, sigma)
+
+        return Wrapped(denoise, call)
+
+
 class Denoiser(nn.Module):
     """x0 = skip * x + out * network(scale * x, label).
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ddpm_cli import hardware
 from ddpm_cli.diffusion import guidance
-from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser
+from ddpm_cli.diffusion.denoiser import Bindable, Counted, Denoise, Denoiser
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import sent
@@ -51,6 +51,13 @@ class Model(NamedTuple):
     def randomness(self) -> Randomness:
         """How seeds become numbers."""
         return Randomness(self.compute.rng)
+
+    def counting(self, count: Callable[[int], None]) -> "Model":
+        """The same model, which says of each network call how many rows it has, as to a bar.
+
+        Two passes of guidance are two rows.
+        """
+        return self._replace(denoiser=Counted(self.denoiser, count))
 
     def prepared(self, top: Tensor | None = None) -> Walk:
         """The walk of the model's settings, from the level `top` if not from the highest."""
@@ -149,17 +156,14 @@ def opened(
     compute: Compute | None = None,
     *,
     moments_file: Path | None = None,
-    counted: Callable[[int], None] | None = None,
 ) -> Model:
     """The model of a checkpoint, to be walked with as a configuration says.
 
     compute: where, if not on the device that the configuration names; moments_file: moments of
-    the model, if not those beside it; counted: is told the rows of each network call.
+    the model, if not those beside it.
     """
     chosen = compute or hardware.compute(**config["compute"])
     header, denoiser = restored(place, chosen)
-    if counted is not None:
-        denoiser.network.register_forward_pre_hook(lambda _, rows: counted(len(rows[0])))
     known = build.known(denoiser, fitted(config, header, place, moments_file))
     return Model(place.name, header, config, chosen, known)
 

@@ -1,6 +1,6 @@
 """Cascades: samples of one model enlarged by the next (Ho 2022)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -43,6 +44,17 @@ class Cascade(NamedTuple):
         return "".join(map(_cost, self.stages))
 
     @property
+    def calls(self) -> int | None:
+        """Network calls of all stages for an image; None if one takes as many as it needs."""
+        total = 0
+        for stage, windows in zip(self.stages, self.windows, strict=True):
+            calls = planning.counted(stage.config, _schedule(stage))[1]
+            if calls is None:
+                return None
+            total += calls * windows
+        return total
+
+    @property
     def record(self) -> dict[str, Any]:
         """What a result says of the stages, so that it can be made again."""
         if not self.stages:
@@ -73,6 +85,11 @@ class Loaded(NamedTuple):
     noise: float
     shrinks: bool
     scale: Scale
+
+    def counting(self, count: Callable[[int], None]) -> "Loaded":
+        """The same, which says of each network call how many rows it has."""
+        counted = [stage._replace(model=stage.model.counting(count)) for stage in self.upscalers]
+        return self._replace(upscalers=counted)
 
     def __call__(
         self, x: Tensor, seeds: Sequence[int], labels: Sequence[str] | None
@@ -153,9 +170,12 @@ def _shown(shape: Shape) -> str:
     return "x".join(map(str, shape))
 
 
+def _schedule(stage: Opened) -> Schedule:
+    return build.schedule_of(stage.header, stage.place.path)
+
+
 def _cost(stage: Opened) -> str:
-    schedule = build.schedule_of(stage.header, stage.place.path)
-    moves, calls = planning.plan(stage.config, schedule)
+    moves, calls = planning.plan(stage.config, _schedule(stage))
     return f"; then {stage.place.name}, {moves} steps, {calls or 'any number of'} network calls"
 
 

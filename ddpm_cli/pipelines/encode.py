@@ -152,12 +152,13 @@ def noise(seeds: Sequence[int], randomness: Randomness) -> Rng:
 
 
 class Work(NamedTuple):
-    """What to do with each image; sigma: the level that noise is added up to, or None."""
+    """What to do with each image, at so many calls; sigma: what noise is added up to, or None."""
 
     opened: Opened
     label: str | None
     sigma: Tensor | None
     schedule: Schedule
+    calls: int | None
     price: str
 
 
@@ -181,16 +182,18 @@ def _planned(request: Encode, opened: Opened) -> Work:
     schedule = build.schedule_of(header, place.path)
     if request.method == "forward":
         sigma, price = walks.level(request.at or "", schedule), "no network calls"
+        calls: int | None = 0
     else:
         config = cost.sized(config, schedule, request.use.calls)
         moves, calls = plan(config, schedule)
         again = " and again to check it" if request.is_checked else ""
         counted = ("about " if calls else "") + cost.words(calls)
         sigma, price = None, f"{moves} steps, {counted}{again}"
+        calls = calls and calls * (1 + request.is_checked)
     label = classes.fixed(request.use.label, config)
     classes.one(label, config, header.data)
     classes.say(request.use.label, config, header.data)
-    return Work(opened._replace(config=config), label, sigma, schedule, price)
+    return Work(opened._replace(config=config), label, sigma, schedule, calls, price)
 
 
 def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
@@ -198,8 +201,9 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
     use, size = request.use, request.use.size
     failures, parts, names = Failures(len(sources)), list[Tensor](), list[str]()
     found = list[Scale]()
-    encode, rows = _way(request, work, len(sources)), _rows(request, work, sources, failures)
-    with console.progress(len(sources), "images") as bar:
+    rows, total = _rows(request, work, sources, failures), len(sources)
+    with console.progress(work.calls and work.calls * total, "network calls") as bar:
+        encode = _way(request, work, total, bar)
         while batch := list(islice(rows, size)):
             images = [image for _, image in batch]
             encoded = encode(images, [request.seed + number for number, _ in batch])
@@ -209,7 +213,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
             names += [image.name for image in images]
             found += [image.scale for image in images]
             _report(encoded, images, use.as_json)
-            bar.advance(len(batch))
+            bar.advance(0, note=f"{len(names)} of {total} images")
     if names:
         record: dict[str, Any] = {"inputs": [source.name for source in sources]}
         if {*found} != {work.opened.header.data.scale}:  # to give them back as they came
@@ -237,18 +241,19 @@ def _rows(
 
 
 def _way(
-    request: Encode, work: Work, count: int
+    request: Encode, work: Work, count: int, bar: console.Progress
 ) -> Callable[[list[Input], list[int]], Encoded | None]:
     """What turns images and seeds of a batch into latents; None if the process should stop."""
     if work.sigma is not None:
         randomness = Randomness(work.opened.config["compute"]["rng"])
         return partial(forward, sigma=work.sigma, schedule=work.schedule, randomness=randomness)
     place, _, config = work.opened
-    coder = Coder.of(model.opened(place, config))
-    memory.refuse_large(coder.model, min(request.use.size, count))
+    drawer = model.opened(place, config)
+    memory.refuse_large(drawer, min(request.use.size, count))
+    coder = Coder.of(drawer.counting(bar.advance))
 
     def walk(images: list[Input], seeds: list[int]) -> Encoded | None:
-        numbers = classes.numbers(work.label, seeds, config, coder.model.info)
+        numbers = classes.numbers(work.label, seeds, config, drawer.info)
         return walked(coder, images, numbers, is_checked=request.is_checked)
 
     return walk

@@ -149,7 +149,7 @@ def moments(
     error: 1 - E||eps - eps_hat||^2 / d; norm: E||eps_hat||^2 / d.
     """
     sums = torch.zeros(len(levels), 2, dtype=torch.float64)
-    with console.progress(count, "images") as bar:
+    with console.progress(count * len(levels), "network calls") as bar:
         for step, first in enumerate(range(0, count, source.batch)):
             x0, noise, condition = source.draw(step, min(source.batch, count - first))
             for row, sigma in enumerate(levels):
@@ -160,7 +160,7 @@ def moments(
                 )
                 for column, squares in enumerate(analytic.squares(noise, predicted)):
                     sums[row, column] += squares.double().sum().cpu()
-            bar.advance(len(x0))
+                bar.advance(len(x0))
     norm, error = (sums / count).unbind(1)
     return _checked(Moments(levels, 1 - error if estimate == "error" else norm))
 

@@ -122,12 +122,13 @@ class Filler(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What to do with each image; price: what that takes, in words."""
+    """What to do with each image; calls: of a window; price: what that takes, in words."""
 
     request: Inpaint
     opened: Opened
     label: str | None
     canvas: Canvas
+    calls: int | None
     price: str
 
 
@@ -159,7 +160,7 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     moves, each = cost.plan(config, schedule)
     calls = f"{each} network calls" if each else "network calls as it needs them"
     price = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"
-    return Work(request, opened._replace(config=config), label, page, price)
+    return Work(request, opened._replace(config=config), label, page, each, price)
 
 
 def _canvas(request: Inpaint, info: DataInfo) -> Canvas:
@@ -190,13 +191,18 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     record = filler.model.record("inpaint", size, label=work.label, words=use.words)
     failures, shares = Failures(len(sources)), list[float]()
     jobs = _jobs(work, sources, target, failures, shares)
-    with console.progress(len(target.paths) or 1, "images") as bar:
+    calls, total, done = work.calls, len(target.paths) or 1, 0
+    with console.progress(None if calls is None else calls * total, "network calls") as bar:
+        filler = filler._replace(model=filler.model.counting(bar.advance))
         while batch := list(islice(jobs, size)):
+            windows = sum(len(job.windows) for _, job, _ in batch)
+            bar.expect((calls or 0) * (windows - len(batch)))
             if not filler.fill([job for _, job, _ in batch]):
                 return
             for image, job, hole in batch:
                 _write(target, image, job, hole, record, as_json=use.as_json)
-            bar.advance(len(batch))
+            done += len(batch)
+            bar.advance(0, note=f"{done} of {total} images")
     if len(sources) > 1 and shares:
         console.say(f"{_range(shares)} of each image is made anew")
     failures.finish()

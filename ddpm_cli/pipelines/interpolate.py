@@ -25,7 +25,7 @@ from ddpm_cli.settings.requests import Interpolate
 class Work(NamedTuple):
     """What to do: between which ends, at which places (see latents.positions).
 
-    sigma: the level at which the ends are given noise, if they do not walk.
+    sigma: the level at which the ends are given noise, if they do not walk; calls: of a frame.
     """
 
     request: Interpolate
@@ -35,6 +35,7 @@ class Work(NamedTuple):
     sigma: Tensor | None
     blend: str
     places: list[float]
+    calls: int | None
     price: str
 
     def classes(self, seeds: Sequence[int]) -> list[int] | None:
@@ -80,7 +81,7 @@ def _planned(request: Interpolate, opened: Opened) -> Work:
     if sources and sigma is None:
         price += f", and about as many for each of the {ends} ends"
     opened = opened._replace(config=config)
-    return Work(request, opened, sources, label, sigma, blend, places, price)
+    return Work(request, opened, sources, label, sigma, blend, places, each, price)
 
 
 def _ends(request: Interpolate) -> list[Source]:
@@ -118,7 +119,11 @@ def _interpolate(work: Work, target: Frames) -> None:
 def _frames(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
     """Find the ends, and walk down from each place between them; None if asked to stop."""
     blend, parts = (latents.slerp if work.blend == "slerp" else latents.lerp), []
-    with console.progress(len(work.places), "frames") as bar:
+    frames = len(work.places)
+    walked = frames + (0 if images is None or work.sigma is not None else len(images))
+    total = None if work.calls is None else work.calls * walked
+    with console.progress(total, "network calls") as bar:
+        coder, done = coder._replace(model=coder.model.counting(bar.advance)), 0
         ends = _starts(work, coder, images)
         if ends is None:
             return None
@@ -128,7 +133,8 @@ def _frames(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
             if part is None:
                 return None
             parts.append(coder.model.info.restore(part))
-            bar.advance(len(states))
+            done += len(states)
+            bar.advance(0, note=f"{done} of {frames} frames")
     return torch.cat(parts)
 
 

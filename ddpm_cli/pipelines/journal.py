@@ -1,5 +1,7 @@
 """What a training run leaves behind while it goes on, and how it hears that it must stop."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,9 +16,11 @@ from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.classes import classes_for
 from ddpm_cli.models.model import Model
+from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines.budget import Beside, Forecast
 from ddpm_cli.pipelines.materials import POINTS, Materials
 from ddpm_cli.settings.checks import suited
+from ddpm_cli.settings.requests import BATCH
 from ddpm_cli.training import distributed
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.snapshots import Snapshots
@@ -75,13 +79,15 @@ class Journal:
         """Draw with these seeds; what is not finite is refused, and the model stays as it is."""
         config, compute, _, _, info = self._materials
         drawer = Model("", self._header("model", step), config, compute, average)
-        numbers = classes_for(seeds, config, info)
-        batch = walks.Batch(seeds, drawer.conditions(numbers, **self._image(seeds)))
-        with compute.autocast():
-            final = walks.last(drawer.draw(batch, drawer.prepared()).states)
-        if final is None:
-            return
-        values = info.finished(final.x)
+        calls, drawn = self._beside.calls, []
+        with compute.autocast(), console.progress(calls * len(seeds), "calls of a sheet") as bar:
+            drawer = drawer.counting(bar.advance)
+            for chunk in drawer.chunks(seeds, BATCH if info.is_image else POINTS, self._batch):
+                final = walks.last(chunk.states)
+                if final is None:
+                    return
+                drawn.append(info.finished(final.x))
+        values = torch.cat(drawn)
         what = f"{self._run.folder}: samples of step {step} are not finite"
         walks.refuse_not_finite(values, what, f"{suited(config)}; the model is saved")
         suffix, data = samples.preview(values, info.is_image)
@@ -101,7 +107,13 @@ class Journal:
     def _header(self, kind: str, step: int) -> Header:
         return Header(kind, self._materials.config, self._materials.info, step)
 
-    def _image(self, seeds: range) -> dict[str, Tensor]:
+    def _batch(self, seeds: Sequence[int]) -> Batch:
+        """What the network is told of these seeds of a sheet."""
+        numbers = classes_for(seeds, self._materials.config, self._materials.info)
+        seen = {} if numbers is None else {"classes": torch.tensor(numbers)}
+        return Batch(seeds, seen | self._image(seeds))
+
+    def _image(self, seeds: Sequence[int]) -> dict[str, Tensor]:
         """What a conditional model is given for its sheet: test images, changed by its task."""
         task, test = (
             build.task(self._materials.config, self._materials.info),
@@ -109,6 +121,6 @@ class Journal:
         )
         if task is None:
             return {}
-        rows, _ = test[torch.arange(len(seeds)) % len(test)]
+        rows, _ = test[torch.tensor(seeds) % len(test)]
         rng = Randomness(self._materials.compute.rng).rng(seeds)
         return {"image": task(scaled(rows), rng)}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ddpm_cli import signals
 from ddpm_cli.diffusion import likelihood
-from ddpm_cli.diffusion.denoiser import Denoise, Prediction
+from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
@@ -105,7 +105,8 @@ class Meter:
 
     def __init__(self, model: Model, measure: Measure, advance: Callable[[int], None]) -> None:
         """Take a model, and what counts the network calls of single images."""
-        self.model, self.measure, self.calls, self.rows = model, measure, 0, 0
+        self.model, self.measure = model.counting(self._count), measure
+        self.calls, self.rows = 0, 0
         self.walk = model.prepared()
         self.curve = Curve(self.walk.levels)
         self._advance = advance
@@ -135,7 +136,7 @@ class Meter:
 
     def _denoise(self, rows: slice, classes: Sequence[int] | None) -> Denoise:
         conditions = self.model.conditions(None if classes is None else classes[rows])
-        return self.walk.wrap(_Counted(self.model.bound(conditions), self._count))
+        return self.walk.wrap(self.model.bound(conditions))
 
     def _count(self, rows: int) -> None:
         self.calls += rows
@@ -194,18 +195,6 @@ class Meter:
         whole = received.sum(0).isfinite()  # others are refused one by one, and count for nothing
         self.curve.add(received[:, whole], errors[:, whole])
         return received.sum(0)
-
-
-class _Counted:
-    """A denoiser that reports how many rows it was asked for."""
-
-    def __init__(self, inner: Denoise, count: Callable[[int], None]) -> None:
-        self.schedule = inner.schedule
-        self._inner, self._count = inner, count
-
-    def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
-        self._count(len(x))
-        return self._inner(x, sigma)
 
 
 def mean(bits: Sequence[float]) -> tuple[float, float | None]:

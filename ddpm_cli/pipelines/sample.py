@@ -146,40 +146,36 @@ def carry_out(work: Work, price: Callable[[int | None], str]) -> None:
     if work.use.dry_run:
         opening.shown(config)
         return
-    # Nobody knew before how many calls an adaptive walk takes; two passes are two rows.
-    _draw(work, moves, [] if calls is None else None)
+    _draw(work, moves, calls)
 
 
-def _draw(work: Work, moves: int, counted: list[int] | None) -> None:
-    """Open the output, load the model, and walk; counted: is told the rows of network calls."""
+def _draw(work: Work, moves: int, calls: int | None) -> None:
+    """Open the output, load the model, and walk; calls: of an image, None as it needs them."""
     place, header, config = work.opened
     model.fitted(config, header, place, work.draw.moments)  # refused before any work
     group = distributed.group()
     target, watch = _target(work, group.ranks), _watch(work, group.ranks, moves)
     compute = hardware.compute(**config["compute"])
     compute = compute._replace(device=distributed.local_device(compute.device, group))
-    drawer = model.opened(
-        place,
-        config,
-        compute,
-        moments_file=work.draw.moments,
-        counted=None if counted is None else counted.append,
-    )
+    drawer = model.opened(place, config, compute, moments_file=work.draw.moments)
     size = work.use.size
     memory.refuse_large(drawer, min(size, len(work.seeds)))
     enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size)
-    if counted is not None:
-        counted.clear()
     complete = work.steer(compute) if work.steer else None
     with target:
         left = target.missing(work.seeds[group.rank :: group.ranks], work.labels.names)
         walk = drawer.prepared(work.begin and work.begin.sigma)
-        chunks = drawer.chunks(left, size, _batches(work, drawer, complete), walk)
         record = _record(work, drawer, size)
-        finish = Finish(target, watch, record, work.labels.names, drawer, enlarge)
-        finish.take(chunks, len(left), work.use.as_json)
-    if counted:
-        console.say(f"{sum(counted) / len(left):.1f} network calls an image")
+        every = work.cascade.calls
+        total = None if calls is None or every is None else (calls + every) * len(left)
+        with console.progress(total, "network calls") as bar:
+            drawer = drawer.counting(bar.advance)
+            chunks = drawer.chunks(left, size, _batches(work, drawer, complete), walk)
+            later = enlarge.counting(bar.advance)
+            finish = Finish(target, watch, record, work.labels.names, drawer, later)
+            finish.take(chunks, len(left), bar, work.use.as_json)
+    if calls is None and left:  # nobody knew before how many an adaptive walk takes
+        console.say(f"{bar.done / len(left):.1f} network calls an image")
 
 
 def _batches(
@@ -246,26 +242,28 @@ class Finish(NamedTuple):
     model: Model
     enlarge: Loaded
 
-    def take(self, chunks: Iterator[Chunk], total: int, as_json: bool) -> None:
+    def take(
+        self, chunks: Iterator[Chunk], total: int, bar: console.Progress, as_json: bool
+    ) -> None:
         """Walk chunk by chunk, and hand each finished one to the output."""
-        info, watch = self.model.info, self.watch
-        with console.progress(total, info.noun) as bar:
-            for chunk in chunks:
-                state = walks.last(watch.states(chunk) if watch else chunk.states)
-                if state is None:
-                    return
-                what = f"seeds {compact(chunk.seeds)}: values that are not finite"
-                values = info.finished(state.x)
-                walks.refuse_not_finite(values, what, checks.suited(self.model.config))
-                labels = self.names(chunk.seeds)
-                finished = self.enlarge(values, chunk.seeds, labels)
-                if finished is None:
-                    return
-                self._put(chunk.seeds, labels, finished, as_json)
-                bar.advance(len(chunk.seeds))
-            _report(self.target.finish(), as_json)
-            if watch:
-                _report(watch.finish(self.record), as_json)
+        info, watch, done = self.model.info, self.watch, 0
+        for chunk in chunks:
+            state = walks.last(watch.states(chunk) if watch else chunk.states)
+            if state is None:
+                return
+            what = f"seeds {compact(chunk.seeds)}: values that are not finite"
+            values = info.finished(state.x)
+            walks.refuse_not_finite(values, what, checks.suited(self.model.config))
+            labels = self.names(chunk.seeds)
+            finished = self.enlarge(values, chunk.seeds, labels)
+            if finished is None:
+                return
+            self._put(chunk.seeds, labels, finished, as_json)
+            done += len(chunk.seeds)
+            bar.advance(0, note=f"{done} of {total} {info.noun}")
+        _report(self.target.finish(), as_json)
+        if watch:
+            _report(watch.finish(self.record), as_json)
 
     def _put(
         self, seeds: Sequence[int], labels: Sequence[str] | None, x: Tensor, as_json: bool

@@ -59,6 +59,7 @@ class Job(NamedTuple):
     wanted: Wanted
     results: Results
     record: Record
+    calls: int | None
 
 
 class _Item(NamedTuple):
@@ -88,11 +89,11 @@ def run(request: Upscale, opened: Opened) -> None:
     if use.dry_run:
         opening.shown(config)
         return
-    _restore(_job(request, opened, wanted))
+    _restore(_job(request, opened, wanted, calls))
 
 
-def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
-    """Load the model and check the places of the results."""
+def _job(request: Upscale, opened: Opened, wanted: Wanted, calls: int | None) -> Job:
+    """Load the model and check the places of the results; calls: of a window."""
     use, config, size = request.use, opened.config, request.use.size
     compute = hardware.compute(**config["compute"])
     restore = restorer.opened(opened, compute, exact=request.is_consistent, size=size)
@@ -107,21 +108,26 @@ def _job(request: Upscale, opened: Opened, wanted: Wanted) -> Job:
     )
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
     record["settings"]["operator"] = config["operator"]
-    return Job(request, opened, restore, wanted, results, record)
+    return Job(request, opened, restore, wanted, results, record, calls)
 
 
 def _restore(job: Job) -> None:
     """Make all results and report each; an input that cannot be read fails alone."""
     failures = Failures(len(job.wanted.sources))
     total = sum(len(job.results.missing(source.name)) for source in job.wanted.named)
-    with console.progress(total, "images") as bar:
+    calls, done = job.calls, 0
+    with console.progress(None if calls is None else calls * total, "network calls") as bar:
+        counted = job.restore._replace(model=job.restore.model.counting(bar.advance))
         for batch in _batches(job.restore, _items(job, failures)):
-            restored = job.restore([item.row for item in batch])
+            windows = len(counted.at(tuple(batch[0].row.low.shape)).windows)
+            bar.expect((calls or 0) * (windows - 1) * len(batch))
+            restored = counted([item.row for item in batch])
             if restored is None:
                 return
             for item, image, error in zip(batch, restored.images, restored.errors, strict=True):
                 _write(job, item, image, error)
-            bar.advance(len(batch))
+            done += len(batch)
+            bar.advance(0, note=f"{done} of {total} images")
     failures.finish()
 
 

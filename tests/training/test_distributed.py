@@ -128,6 +128,21 @@ def test_a_limit_of_time_stops_all_processes(data: Path, tmp_path: Path) -> None
     assert result(tmp_path / "run").step == 1
 
 
+def test_all_processes_take_one_plan(data: Path, tmp_path: Path) -> None:
+    """How many steps fit depends on the machine, that they are the same in both does not."""
+    words = command(data, tmp_path / "run", "--budget", "1d", "--steps", 60)
+    done = torchrun(words)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("budget 1d: all 60 steps, at ") == 1
+    assert result(tmp_path / "run").step == 60
+    counted = torchrun(
+        command(data, tmp_path / "counted", "--budget", "2e10flop", "--steps", 9999)
+    )
+    assert counted.returncode == 0, counted.stderr
+    assert "of 9999 steps, at " in counted.stderr
+    assert 50 <= result(tmp_path / "counted").step < 9999
+
+
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["launcher", "whole group"])
 def test_sigterm_saves_in_all_processes(
     send: Callable[[int, int], None], data: Path, tmp_path: Path
