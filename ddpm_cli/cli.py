@@ -128,7 +128,9 @@ def _attempt(action: Callable[[], object]) -> int:
         if console.verbosity() >= 2 and not isinstance(error, _PLAIN):
             lines = ["".join(traceback.format_exception(error)).rstrip(), *lines]
         if lines:
-            console.error("\n".join(lines))
+            # Every process of a group reads the same command line.
+            tell = console.error_of_all if isinstance(error, _PLAIN) else console.error
+            tell("\n".join(lines))
         return code
     return outcome if isinstance(outcome, int) else 0
 

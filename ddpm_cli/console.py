@@ -23,6 +23,7 @@ class _Settings:
     """Per-process state: how much to say, and what went wrong with stdout."""
 
     verbosity = 0
+    has_the_word = False
     lost: OSError | None = None
 
 
@@ -79,6 +80,16 @@ def warn(message: str) -> None:
 def error(message: str) -> None:
     """Print the lines of an error on stderr, from every process of a group."""
     _write_stderr(message, every_rank=True)
+
+
+def error_of_all(message: str) -> None:
+    """Print an error that all processes of a group have, unless another one speaks for them."""
+    _write_stderr(message, every_rank=_Settings.has_the_word)
+
+
+def take_the_word() -> None:
+    """Let this process of a group print the error that ends it."""
+    _Settings.has_the_word = True
 
 
 def line(text: str) -> None:

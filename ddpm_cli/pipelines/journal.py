@@ -10,6 +10,7 @@ from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import atomic
+from ddpm_cli.files.checkpoints import run
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.run import Run
 from ddpm_cli.files.outputs import samples
@@ -21,7 +22,7 @@ from ddpm_cli.pipelines.budget import Beside, Forecast
 from ddpm_cli.pipelines.materials import POINTS, Materials
 from ddpm_cli.settings.checks import suited
 from ddpm_cli.settings.requests import BATCH
-from ddpm_cli.training import distributed
+from ddpm_cli.training import distributed, sharding
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.snapshots import Snapshots
 from ddpm_cli.training.state import State
@@ -31,9 +32,9 @@ class Journal:
     """Writes what a run leaves behind, and passes on the wish to stop; see training.reporting."""
 
     def __init__(
-        self, run: Run, materials: Materials, beside: Beside, *, as_json: bool, done: int
+        self, folder: Run, materials: Materials, beside: Beside, *, as_json: bool, done: int
     ) -> None:
-        self._run, self._materials, self._as_json = run, materials, as_json
+        self._run, self._materials, self._as_json = folder, materials, as_json
         self._leads, self._beside = materials.place.leads, beside
         self._snapshots = Snapshots()
         self._forecast = Forecast(materials, beside, done)
@@ -51,21 +52,39 @@ class Journal:
 
         A save that failed is told by the next one, which follows at once: see `stopping`.
         """
-        if not self._leads:
+        place, header = self._materials.place, self._header("state", state.step)
+        header = header._replace(threads=torch.get_num_threads())
+        if self._leads:
+            self._run.behind.wait()
+        elif not state.is_shared:
             return
-        header = self._header("state", state.step)._replace(threads=torch.get_num_threads())
-        self._run.behind.wait()
         tensors = state.tensors()
-        copies = self._snapshots.take(tensors)
-        if copies is None:
-            self._run.save(tensors, header)
-        else:
+        fits = self._leads and self._snapshots.fit(tensors)
+        if state.is_shared:
+            fits = distributed.agreed(place, fits)
+        if not fits:
+            self._write(tensors, header)
+        elif self._leads:
+            copies = self._snapshots.take(tensors)
             self._run.save_behind(copies, header, self._snapshots.ready)
+        else:
+            sharding.Turns(tensors.values()).drain()
+
+    def _write(self, tensors: dict[str, Tensor], header: Header) -> None:
+        """Write what there is no memory to copy: each tensor is gathered and written alone."""
+        turns = sharding.Turns(run.turns(tensors))
+        try:
+            if self._leads:
+                self._run.save(tensors, header, turns.fetch)
+        finally:
+            turns.drain()
 
     def sheet(self, state: State) -> None:
         """Draw a sheet of samples with the run's own sampler, or more points for a plot."""
-        if not self._leads or not isinstance(state.average, Denoiser):
+        if not isinstance(state.average, Denoiser):
             return  # a classifier has nothing to draw
+        if not (self._leads or state.is_shared):
+            return
         config, info = self._materials.config, self._materials.info
         try:
             count = config["train"]["sheet_count"] if info.is_image else POINTS
@@ -90,6 +109,8 @@ class Journal:
         values = torch.cat(drawn)
         what = f"{self._run.folder}: samples of step {step} are not finite"
         walks.refuse_not_finite(values, what, f"{suited(config)}; the model is saved")
+        if not self._leads:
+            return  # it had only to take part
         suffix, data = samples.preview(values, info.is_image)
         self._run.samples.mkdir(exist_ok=True)
         atomic.write(self._run.samples / f"step-{step:07d}{suffix}", data)

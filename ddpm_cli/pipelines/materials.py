@@ -7,6 +7,7 @@ from torch import nn
 
 from ddpm_cli import console, hardware
 from ddpm_cli.data.image_set import Data
+from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.draws import uniform
 from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.errors import ConfigError
@@ -16,7 +17,7 @@ from ddpm_cli.models import build, memory, walks
 from ddpm_cli.networks.parts import graphs
 from ddpm_cli.settings.checks import CLASSIFIER, purpose, refuse_half, unsuited
 from ddpm_cli.settings.config import Config
-from ddpm_cli.training import conditions, distributed, held_out
+from ddpm_cli.training import conditions, distributed, held_out, sharding
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.init import init
@@ -75,14 +76,26 @@ def fresh_state(materials: Materials, *, begins: bool = True) -> State:
     model = build.trained(config, build.network(config, materials.info))
     if begins:
         init(model, **config["init"])
-    compute.place(model.network)
-    if isinstance(model.schedule, nn.Module):
-        model.schedule.to(compute.device)
+    average = _placed(model, materials)
     follows = optimizer(config["train"]["optimizer"], model, compute.dtype)
     draw: Draw = build.draw(config)
     if config["train"]["uncertainty"]:
         draw = Uncertain(draw, compute.device, compute.state_dtype)
-    return State({MODEL: Player(model, follows, frozen(model))}, draw)
+    return State({MODEL: Player(model, follows, average)}, draw)
+
+
+def _placed(model: Trained, materials: Materials) -> Trained:
+    """Move a model to its device, or shared out to those of all processes; its average there."""
+    compute, ranks = materials.compute, materials.place.ranks
+    shared = materials.config["train"]["shard"] and ranks > 1
+    if not shared:
+        compute.place(model.network)
+    if isinstance(model.schedule, nn.Module):
+        model.schedule.to(compute.device)
+    average = frozen(model)
+    if shared:  # from the CPU, as the whole of it may fit nowhere else
+        sharding.share_out([model.network, average.network], ranks, compute)
+    return average
 
 
 def rehearse(materials: Materials, state: State) -> None:
@@ -125,7 +138,11 @@ def loop_setting(materials: Materials, state: State) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
     config, compute, place, sets, info = materials
     nulls = conditions.nulls(config["network"])
-    graphs.called(state.model.network, compute)
+    # Neither gathering nor computing twice can be recorded.
+    if state.is_shared or config["train"]["recompute"]:
+        compute.run(state.model.network)
+    else:
+        graphs.called(state.model.network, compute)
     task = build.task(config, info)
     objective = Objective(state.model, build.loss(config), task)
     averaged = Objective(state.average, build.measured_loss(config), task)

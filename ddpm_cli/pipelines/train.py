@@ -28,6 +28,7 @@ from ddpm_cli.pipelines.materials import (
 from ddpm_cli.pipelines.train_checks import (
     refuse_idle,
     refuse_other_data,
+    refuse_unshared,
     refuse_unsuited,
     refuse_untrainable,
     warn_of,
@@ -85,6 +86,17 @@ def trained(request: Train, sets: Sets | None = None) -> End:
     compute = local_compute(request.config, place)
     distributed.start(place, compute.device)
     try:
+        with distributed.Telling(place):
+            return _locked(request, compute, place, sets, began)
+    finally:
+        distributed.stop(place)
+
+
+def _locked(
+    request: Train, compute: Compute, place: Group, sets: Sets | None, began: float
+) -> End:
+    """Train in a folder that nobody else uses."""
+    try:
         with Run(request.folder, place.leads) as folder:
             if request.force and place.leads:
                 folder.start_over()
@@ -97,8 +109,6 @@ def trained(request: Train, sets: Sets | None = None) -> End:
         fix = "begin again with --force or another -o, and a lower train.lr or --dtype float32"
         kept = "; the last checkpoint is intact" * (request.folder / STATE).exists()
         raise Refusal(f"{request.folder}: {problem}", f"{fix}{kept}") from None
-    finally:
-        distributed.stop(place)
 
 
 def _continued(
@@ -145,6 +155,7 @@ def _begun(materials: Materials, *, is_new: bool) -> State:
     config, place, info = materials.config, materials.place, materials.info
     refuse_untrainable(config, info, place)
     refuse_unsuited(config, materials.sets.train)
+    refuse_unshared(config)
     if is_new:
         refuse_idle(config, info)
     if place.leads:

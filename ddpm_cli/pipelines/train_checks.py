@@ -55,6 +55,21 @@ def refuse_unsuited(config: Config, data: Data) -> None:
             )
 
 
+def refuse_unshared(config: Config) -> None:
+    """Refuse what needs whole weights in each process, and to record what cannot be."""
+    for key in ("shard", "recompute"):
+        if config["train"][key] and config["compute"]["graph"] == "on":
+            raise ConfigError(f"train.{key}: cannot be recorded; --set compute.graph=auto")
+    if not config["train"]["shard"]:
+        return
+    if config["train"]["optimizer"] == "muon":
+        what = "muon makes whole matrices orthogonal, which no process has"
+        raise ConfigError(f"train.shard: {what}; --set train.optimizer=adamw")
+    if config["compute"]["compile"]:
+        fix = "--set compute.compile=false"
+        raise ConfigError(f"train.shard: blocks that are gathered are not compiled; {fix}")
+
+
 def refuse_other_data(folder: Path, old: DataInfo, new: DataInfo) -> None:
     """Refuse to go on with data of another shape or other classes."""
     if (old.shape, old.classes) != (new.shape, new.classes):

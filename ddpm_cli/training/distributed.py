@@ -3,12 +3,19 @@
 import contextlib
 import os
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._C._distributed_c10d import TCPStore
 
+from ddpm_cli import console
+from ddpm_cli.errors import Refusal
+from ddpm_cli.training import sharding
 from ddpm_cli.training.batches import Share
+
+PATIENCE = timedelta(seconds=10)  # for an answer of the store that a group met at
 
 
 class Group(NamedTuple):
@@ -43,6 +50,42 @@ def start(place: Group, device: torch.device) -> None:
         torch.distributed.init_process_group(backend)
 
 
+class Telling:
+    """Lets one process alone tell what went wrong in a group.
+
+    The others notice that it is gone, or have the same fault, and end with its exit code.
+    """
+
+    def __init__(self, place: Group) -> None:
+        self._place = place
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
+        joined = self._place.ranks > 1 and torch.distributed.is_initialized()
+        if not joined or not isinstance(fault, Exception):
+            return
+        rank, code = _first(f"{self._place.rank} {getattr(fault, 'exit_code', 1)}")
+        if rank != self._place.rank:
+            raise SystemExit(code) from None
+        console.take_the_word()
+        if isinstance(fault, torch.distributed.DistError) or "gloo" in str(fault).lower():
+            why = "the same command goes on from the last save"
+            raise Refusal("a process of the group was lost", why) from None
+
+
+def _first(mine: str) -> tuple[int, int]:
+    """Rank and exit code of the process that failed first, which is `mine` if none did before."""
+    try:
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = TCPStore(host, port, is_master=False, timeout=PATIENCE)
+        first = store.compare_set("ddpm/fault", "", mine).decode()
+    except (KeyError, ValueError, RuntimeError):
+        first = mine  # the first process kept the store, and is gone
+    rank, code = map(int, first.split())
+    return rank, code
+
+
 def wait(place: Group) -> None:
     """Let no process go on before all have come here."""
     if place.ranks > 1:
@@ -67,6 +110,8 @@ def parallel(module: nn.Module, place: Group, device: torch.device) -> nn.Module
     """Average gradients over the group, for a module whose forward is the loss."""
     if place.ranks == 1:
         return module
+    if any(map(sharding.is_shared, module.parameters())):
+        return module  # which does so by itself
     devices = [device.index] if device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(module, device_ids=devices)
 
@@ -78,7 +123,7 @@ def unsynchronized(module: nn.Module, wanted: bool) -> AbstractContextManager[No
     return contextlib.nullcontext()
 
 
-def agreed(place: Group, flag: bool) -> bool:
+def agreed(place: Group | Share, flag: bool) -> bool:
     """Whether any process of the group raises the flag: all take the same branch."""
     if place.ranks == 1:
         return flag

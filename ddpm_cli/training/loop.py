@@ -91,6 +91,7 @@ def train(
     workers: Workers = 0,
     resident: Literal["auto", "on", "off"] = "auto",
     recompute: bool = False,
+    shard: bool = False,
     minutes: NonNegative = 0.0,
     budget: Budget | None = None,
     log_every: Count = 50,
@@ -117,6 +118,7 @@ def train(
     drop_class: how often a label is left out. resident: rows are moved to the device once and
     indexed there; auto: on CUDA, where those in memory take at most a quarter of what is free.
     recompute: activation checkpointing, block by block: less memory, a third more time.
+    shard: several processes keep a share of all weights each (FSDP2), as the state holds them.
     """
     reporter = Reporter(
         state,

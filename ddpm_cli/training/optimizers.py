@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.training import sharding
 
 MOMENTUM = 0.95
 # Odd polynomials that push all singular values towards 1, within 0.68 to 1.14 after five of them.
@@ -89,7 +90,7 @@ def optimizer(name: str, module: nn.Module, dtype: torch.dtype) -> Optimizer:
 def adamw(parameters: list[Tensor]) -> torch.optim.AdamW:
     """AdamW (Loshchilov 2019), fused where torch has the kernel."""
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
-    return torch.optim.AdamW(parameters, fused=fused)
+    return torch.optim.AdamW(sharding.groups(parameters), fused=fused)
 
 
 def hidden(module: nn.Module) -> Iterator[str]:

@@ -8,13 +8,17 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ddpm_cli.diffusion import weights
+from ddpm_cli.training import sharding
 from ddpm_cli.training.optimizers import Optimizer
 from ddpm_cli.training.window import Window
+
+Module = TypeVar("Module", bound=nn.Module)
 
 MODEL = "model"  # the player that a run is about: what its checkpoint holds
 
@@ -41,7 +45,7 @@ class Player:
         """
         for group in self.optimizer.param_groups:
             group["lr"], group["betas"], group["weight_decay"] = lr, (0.9, beta2), weight_decay
-        norm = nn.utils.clip_grad_norm_(list(self.module.parameters()), clip or math.inf)
+        norm = sharding.clipped(self.module.parameters(), clip or math.inf)
         self.optimizer.step()
         return norm
 
@@ -49,8 +53,8 @@ class Player:
         """average = decay * average + (1 - decay) * weights."""
         if self.average is None:
             return
-        average = [parameter.detach() for parameter in self.average.parameters()]
-        now = [parameter.detach() for parameter in self.module.parameters()]
+        average = [sharding.own(parameter.detach()) for parameter in self.average.parameters()]
+        now = [sharding.own(parameter.detach()) for parameter in self.module.parameters()]
         torch._foreach_lerp_(average, now, 1 - decay)
         for kept, buffer in zip(self.average.buffers(), self.module.buffers(), strict=True):
             kept.copy_(buffer)
@@ -67,9 +71,9 @@ class Player:
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `tensors` returned."""
-        weights.take(self.module, part(tensors, "weights."))
+        _take(self.module, part(tensors, "weights."))
         if self.average is not None:
-            weights.take(self.average, part(tensors, "average."))
+            _take(self.average, part(tensors, "average."))
         for name, parameter in self._trained():
             self.optimizer.state[parameter] = {
                 slot: _placed(slot, value, parameter)
@@ -85,7 +89,7 @@ class Player:
                 yield names[name], parameter
 
 
-def frozen(module: nn.Module) -> nn.Module:
+def frozen(module: Module) -> Module:
     """A copy that is not trained, to average in."""
     return copy.deepcopy(module).eval().requires_grad_(False)
 
@@ -95,8 +99,15 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
+def _take(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Take over weights, each process its share of those that are shared out."""
+    mine = weights.named(module)
+    shares = {k: sharding.shared_as(v, mine[k]) if k in mine else v for k, v in tensors.items()}
+    weights.take(module, shares)
+
+
 def _placed(slot: str, value: Tensor, parameter: Tensor) -> Tensor:
     """Moments lie in memory as their parameter does, which the fused optimizer asks for."""
     if slot == "step":
         return value.to(parameter.device)
-    return torch.empty_like(parameter).copy_(value)
+    return torch.empty_like(parameter).copy_(sharding.shared_as(value, parameter))

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from ddpm_cli import signals
 from ddpm_cli.errors import Refusal
 from ddpm_cli.training.batches import Share
+from ddpm_cli.training.distributed import agreed
 from ddpm_cli.training.held_out import described
 from ddpm_cli.training.players import MODEL
 from ddpm_cli.training.readers import FIX
@@ -121,7 +122,8 @@ class Reporter:
         for window in windows:
             window.gather(self._share.ranks)
         finite = all(window.finite() for window in windows)
-        if not finite or (saving and not self._state.finite()):
+        # Of weights that are shared out, others may have the share that is not finite.
+        if not finite or (saving and agreed(self._share, not self._state.finite())):
             raise NotFinite(f"step {self._state.step}: non-finite loss, gradient or weights")
 
     def _log(self, lr: float, measuring: bool) -> None:

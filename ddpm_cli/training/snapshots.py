@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import hardware
+from ddpm_cli.training import sharding
 
 
 class Snapshots:
@@ -18,16 +19,21 @@ class Snapshots:
         self._locked: dict[str, Tensor] = {}
         self._event: torch.Event | None = None
 
-    def take(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-        """All tensors as they are now; None if there is not twice the memory for them.
+    def fit(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether there is twice the memory that copies take."""
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        free = hardware.free_memory(torch.device("cpu"))
+        return bool(self._locked) or free is None or free >= 2 * size
+
+    def take(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """All tensors as they are now, those that are shared out gathered one by one.
 
         Copies from CUDA are under way: `ready` waits for them.
         """
-        size = sum(tensor.nbytes for tensor in tensors.values())
-        free = hardware.free_memory(torch.device("cpu"))
-        if not self._locked and free is not None and free < 2 * size:
-            return None
-        taken = {name: self._copied(name, tensor.detach()) for name, tensor in tensors.items()}
+        taken = {
+            name: self._copied(name, sharding.whole(tensor.detach()))
+            for name, tensor in tensors.items()
+        }
         if self._locked:
             self._event = torch.Event("cuda")
             self._event.record()

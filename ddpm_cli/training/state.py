@@ -9,6 +9,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.training import sharding
 from ddpm_cli.training.players import MODEL, Player, part
 
 Draw = Callable[[Schedule, int, Rng], tuple[Tensor, Tensor]]
@@ -68,12 +69,17 @@ class State:
         return kept
 
     def finite(self) -> bool:
-        """Whether all that would be written is finite."""
+        """Whether all that would be written is finite, of what is shared out this one's share."""
         return all(
-            bool(torch.isfinite(tensor).all())
+            bool(torch.isfinite(sharding.own(tensor)).all())
             for tensor in self.tensors().values()
             if tensor.is_floating_point()
         )
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the weights are shared out among processes."""
+        return any(map(sharding.is_shared, self.players[MODEL].module.parameters()))
 
     def load(self, tensors: dict[str, Tensor], step: int) -> None:
         """Take over what `tensors` returned after `step` steps."""

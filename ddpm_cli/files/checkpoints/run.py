@@ -17,7 +17,7 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.background import Background
-from ddpm_cli.files.checkpoints.checkpoint import load, save
+from ddpm_cli.files.checkpoints.checkpoint import Fetch, layout, load, save
 from ddpm_cli.files.checkpoints.header import AVERAGE, Header, read_header
 from ddpm_cli.settings.checks import differences
 from ddpm_cli.settings.config import SAMPLING, Config
@@ -48,6 +48,7 @@ FREE = {
     "train.recompute",
     "train.resident",
     "train.save_every",
+    "train.shard",
     "train.sheet_count",
     "train.sheet_every",
     "train.workers",
@@ -135,14 +136,14 @@ class Run:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(values)) + "\n")
 
-    def save(self, tensors: dict[str, Tensor], header: Header) -> None:
+    def save(self, tensors: dict[str, Tensor], header: Header, fetch: Fetch | None = None) -> None:
         """Write a state, and then the model in it; the state before stays as a fallback.
 
         The files change their names only when the new state is whole on the disk, so at any
-        moment there is one to go on from.
+        moment there is one to go on from. fetch: see checkpoint.save and `turns`.
         """
         try:
-            save(self._coming, tensors, header, self._checked)
+            save(self._coming, tensors, header, fetch or self._checked)
             if self._newest_is_whole and self.newest.exists():
                 self.newest.replace(self.previous)
             self._coming.replace(self.newest)
@@ -151,7 +152,7 @@ class Run:
                 self._coming.unlink(missing_ok=True)
         self._newest_is_whole = True
         atomic.sync_folder(self.folder)
-        self._publish(tensors, header)
+        self._publish(tensors, header, fetch)
 
     def save_behind(
         self, tensors: dict[str, Tensor], header: Header, ready: Callable[[], None]
@@ -176,11 +177,12 @@ class Run:
         if there is None or (there.kind, there.step) != ("model", header.step):
             self._publish(tensors, header)
 
-    def _publish(self, tensors: dict[str, Tensor], header: Header) -> None:
+    def _publish(
+        self, tensors: dict[str, Tensor], header: Header, fetch: Fetch | None = None
+    ) -> None:
         """Write the averaged weights as the model to sample from."""
-        cut = len(AVERAGE)
-        average = {k[cut:]: value for k, value in tensors.items() if k.startswith(AVERAGE)}
-        save(self.model, average, header._replace(kind="model", threads=0), self._checked)
+        header = header._replace(kind="model", threads=0)
+        save(self.model, _average(tensors), header, fetch or self._checked)
 
     def _checked(self, tensor: Tensor) -> Tensor:
         """A tensor whose turn it is to be written, unless the thread that does it shall end."""
@@ -198,6 +200,18 @@ class Run:
             for line in lines
             if isinstance(line, dict) and isinstance(line.get("step"), (int, float))
         ]
+
+
+def turns(tensors: dict[str, Tensor]) -> list[Tensor]:
+    """The tensors that a save fetches, in its order."""
+    parts = (tensors, _average(tensors))
+    return [part[name] for part in parts for name in layout(part)]
+
+
+def _average(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The averaged weights of a state by the names of a model."""
+    cut = len(AVERAGE)
+    return {k[cut:]: value for k, value in tensors.items() if k.startswith(AVERAGE)}
 
 
 def _locked(folder: Path) -> BinaryIO:
