@@ -131,7 +131,8 @@ def test_packaged_preset_resolves(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "millions"),
     [
-        ("mnist", (1, 28, 28), 2.60),
+        ("mnist", (1, 28, 28), 0.65),
+        ("mnist-large", (1, 28, 28), 2.60),
         ("mnist-classifier", (1, 28, 28), 1.15),
         ("tiny", (1, 28, 28), 0.169),
     ],
