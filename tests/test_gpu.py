@@ -95,7 +95,7 @@ def test_compiled_blocks_compute_the_same(device: torch.device) -> None:
 
 
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    network = 'network={name="unet", width=32, multipliers=[1, 2], blocks=1, attention=[14]}'
+    network = 'network={name="unet", width=32, multipliers=[1, 2], blocks=1, attention=[7]}'
     words = [
         "train", "--preset", "tiny", "--device", DEVICE, "--steps", "12", "--batch", "16", "-q",
         "--set", network, "--set", "compute.deterministic=true", "--set", "train.save_every=4",
