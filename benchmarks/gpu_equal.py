@@ -71,8 +71,13 @@ def seeds(row: Marks) -> None:
     count, batches, levels = (4, (1, 3), 3) if row.smoke else (64, (1, 7, 64), 50)
     here = hardware.compute(device=row.device, dtype="float32", tf32=False).device
     like = torch.empty(count, 1, 28, 28)
-    apart = Rng(range(count)).normal(like.to(here)).cpu() - Rng(range(count)).normal(like)
-    row.note("noise, largest difference", float(apart.abs().max()), most=0.0)
+    seen = range(count)
+    differ = (Rng(seen).uniform(784, here).cpu() != Rng(seen).uniform(784)).sum()
+    row.note("uniform numbers that differ", int(differ), most=0)
+    normal = Rng(seen).normal(like)
+    step = torch.nextafter(normal.abs(), torch.tensor(torch.inf)) - normal.abs()
+    apart = (Rng(seen).normal(like.to(here)).cpu() - normal).abs() / step
+    row.note("noise, largest difference", float(apart.max()), "of the last place", most=1.0)
     settings = {"compute.tf32": False, "levels.count": levels}
     cpu = ddpm_cli.load("mnist", device="cpu", dtype="float32", settings=settings)
     right = to_uint8(cpu.sample(range(count))).int()

@@ -12,13 +12,22 @@ import torch
 from gpu_marks import Marks, seconds
 from safetensors.torch import load_file
 from score_digits import Scorer, load
+from speed import Countdown
 
 from ddpm_cli.files.checkpoints.run import STATE, Run
+from ddpm_cli.pipelines.budget import Beside
 from ddpm_cli.pipelines.journal import Journal
-from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute
+from ddpm_cli.pipelines.materials import (
+    Materials,
+    Sets,
+    fresh_state,
+    local_compute,
+    loop_setting,
+)
 from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.training.distributed import Group
+from ddpm_cli.training.loop import train
 
 PROGRAM = [sys.executable, "-m", "ddpm_cli"]
 WAIT = 100.0  # seconds for the first state of a run
@@ -48,7 +57,8 @@ def resumed(row: Marks) -> None:
     """(g) A run that was killed and goes on equals one that was not; what a save costs."""
     words = ["train", "--preset", "mnist", "--device", row.device, "--batch", "32"]
     steps, every = (4, 2) if row.smoke else (60, 20)
-    words += _sets("compute.deterministic=true", f"train.save_every={every}", "levels.count=5")
+    table = f"train={{save_every={every}, sheet_count=0, warmup=0}}"
+    words += _sets("compute.deterministic=true", table)
     words += [*_set(row.options.get("mnist")), *(_few()[2:] if row.smoke else [])]
     words += ["--steps", str(steps)]
     with row.trying("kill -9 and resume"):
@@ -73,16 +83,13 @@ def _saves(row: Marks) -> list[float]:
     place = Group(0, 1, 0)
     materials = Materials.of(config, local_compute(config, place), place, Sets.of(config))
     state, times = fresh_state(materials), []
-    parameters = list(state.model.network.parameters())
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
-    state.players["model"].optimizer.step()  # which makes the moments
+    setting = loop_setting(materials, state)
     with Run(_fresh(row, "saves")) as folder:
-        journal = Journal(folder, materials, as_json=False, done=0)
-        for step in range(1, 5):
-            state.step = step
+        beside = Beside.of(materials, state)
+        journal = Journal(folder, materials, beside, as_json=False, done=0)
+        for _ in range(3 if row.smoke else 5):
+            train(setting, state, Countdown(1 if row.smoke else 20), **config["train"])
             times.append(seconds(lambda: journal.save(state), row.device))
-            time.sleep(0.1 if row.smoke else 2.0)  # a run computes in between
     return times
 
 
@@ -109,7 +116,7 @@ def _sets(*items: str) -> list[str]:
 def _few() -> list[str]:
     """The options of a run in small."""
     network = 'network={name="unet", width=8, multipliers=[1, 2], blocks=1, attention=[], patch=2}'
-    table = "train={warmup=0, measure_every=100000, log_every=1}"
+    table = "train={warmup=0, measure_every=100000, sheet_count=0}"
     return ["--steps", "2", "--batch", "4", *_sets(network, table, "levels.count=2")]
 
 

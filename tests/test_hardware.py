@@ -14,6 +14,7 @@ from ddpm_cli.files import provenance
 from ddpm_cli.hardware import Compute
 from ddpm_cli.networks.parts.stages import Stage
 from ddpm_cli.networks.perceptrons import mlp
+from ddpm_cli.networks.transformers import dit
 from ddpm_cli.networks.unets import unet
 from ddpm_cli.settings import catalog
 
@@ -143,30 +144,29 @@ class TestBlocks:
 
     @pytest.mark.slow
     @pytest.mark.usefixtures("settings")
-    @pytest.mark.parametrize("norm", ["group", "pixel"])
-    def test_a_compiled_network_trains_and_draws_as_before(self, norm: str) -> None:
+    @pytest.mark.parametrize("name", ["unet", "dit"])
+    def test_a_compiled_network_trains_and_draws_as_before(self, name: str) -> None:
         torch._dynamo.reset()
         torch.manual_seed(0)
-        knobs = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": [4], "groups": 4}
-        network = unet((1, 8, 8), norm=norm, **knobs)  # type: ignore[arg-type]
+        network: torch.nn.Module = dit((1, 8, 8), width=16, depth=3, heads=2, patch=4)
+        if name == "unet":
+            network = unet((1, 8, 8), width=8, multipliers=[1], blocks=1, attention=[], groups=4)
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
-        compute = hardware.compute(
-            device="cpu", dtype="float32", compile=True, dynamic_shapes=True
-        )
+        compute = hardware.compute(device="cpu", dtype="float32", compile=True)
         compute.place(network)
         x, label, weights = torch.randn(4, 1, 8, 8), torch.rand(4), list(network.parameters())
         eager = network(x, label)
-        gradients = torch.autograd.grad(eager.square().sum(), weights)
-        compute.run(network)
-        compiled = network(x, label)
-        again = torch.autograd.grad(compiled.square().sum(), weights)
+        gradients = torch.autograd.grad(eager.square().sum(), weights, allow_unused=True)
+        assert len(hardware.blocks(network)) > 2
+        compiled = compute.run(network)(x, label)
+        again = torch.autograd.grad(compiled.square().sum(), weights, allow_unused=True)
         assert float((compiled - eager).detach().abs().max()) < 1e-5
-        largest = max(float(one.abs().max()) for one in gradients)
-        for one, other in zip(gradients, again, strict=True):
-            assert float((one - other).abs().max()) < 1e-5 * largest
+        pairs = [(g, h) for g, h in zip(gradients, again, strict=True) if g is not None]
+        largest = max(float(one.abs().max()) for one, _ in pairs)
+        assert max(float((one - other).abs().max()) for one, other in pairs) < 1e-5 * largest
         with torch.no_grad():
-            assert float((network(x[:3], label[:3]) - eager[:3]).abs().max()) < 1e-5
+            assert float((network(x, label) - eager).abs().max()) < 1e-5
 
 
 class TestKnobs:

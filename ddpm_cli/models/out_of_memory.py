@@ -11,6 +11,10 @@ from ddpm_cli.errors import Refusal
 _Item = TypeVar("_Item")
 
 
+class OutOfMemory(Refusal):
+    """Memory ran out, and the hint is a command that takes less."""
+
+
 @contextmanager
 def told(what: str, fix: str) -> Iterator[None]:
     """Turn want of memory into a refusal with its fix."""
@@ -21,7 +25,7 @@ def told(what: str, fix: str) -> Iterator[None]:
         known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
         if not known and "DefaultCPUAllocator: can't allocate" not in str(error):
             raise
-        raise Refusal(f"{what}: out of memory", fix) from None
+        raise OutOfMemory(f"{what}: out of memory", fix) from None
 
 
 def within(items: Iterable[_Item], rows: int) -> Iterator[_Item]:

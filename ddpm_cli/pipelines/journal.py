@@ -17,6 +17,7 @@ from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.classes import classes_for
 from ddpm_cli.models.model import Model
+from ddpm_cli.models.out_of_memory import OutOfMemory
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines.budget import Beside, Forecast
 from ddpm_cli.pipelines.materials import POINTS, Materials
@@ -89,6 +90,9 @@ class Journal:
         try:
             count = config["train"]["sheet_count"] if info.is_image else POINTS
             self._draw(state.step, state.average, range(count))
+        except OutOfMemory:
+            fix = f"--set train.sheet_count={count // 4} draws fewer"
+            console.warn(f"{self._run.folder}: out of memory for its sheet; {fix}")
         except Refusal as refused:
             if state.step == config["train"]["steps"]:
                 raise

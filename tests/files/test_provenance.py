@@ -26,7 +26,7 @@ MADE: dict[str, Any] = {
     "arguments": ["--mask", "m.png", "--invert"],
 }  # fmt: skip
 TAIL = (
-    "--batch 8 --dtype float32 --device cpu --set compute.threads=2 "
+    "--batch 8 --dtype float32 --device cpu --set compute.threads=2 --set compute.rng=torch "
     "--set 'sampler={name = \"ddim\", eta = 0.0}'"
 )
 
@@ -46,7 +46,7 @@ class TestReplay:
 
     def test_what_rounding_depends_on(self) -> None:
         chosen = {"tf32": False, "cudnn_benchmark": True}
-        words = "threads=2 --set compute.tf32=false --set compute.cudnn_benchmark=true --set"
+        words = "rng=torch --set compute.tf32=false --set compute.cudnn_benchmark=true --set"
         assert words in replayed(compute=chosen)
         for hostile in ({"device": True}, {"tf32": "false; x"}, "tf32"):
             with pytest.raises(Refusal, match="incomplete"):

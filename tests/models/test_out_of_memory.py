@@ -1,6 +1,6 @@
 """Where memory runs out in the middle of the work, one line says what works."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +18,22 @@ FULL = [
 ]
 
 
+def small(patch: pytest.MonkeyPatch, fault: Exception, is_much: Callable[[int], bool]) -> None:
+    """Make memory too small for some numbers of rows."""
+    forward = unets.unet.forward
+
+    def called(self: unets.unet, x: torch.Tensor, *rest: object, **more: object) -> torch.Tensor:
+        if is_much(len(x)):
+            raise fault
+        return forward(self, x, *rest, **more)  # type: ignore[arg-type]
+
+    patch.setattr(unets.unet, "forward", called)
+
+
 @pytest.fixture(params=FULL, ids=["cuda", "cpu", "python"])
 def full(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose memory is too small for three images."""
-    forward = unets.unet.forward
-
-    def small(self: unets.unet, x: torch.Tensor, *rest: object, **more: object) -> torch.Tensor:
-        if len(x) > 2:
-            raise request.param
-        return forward(self, x, *rest, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(unets.unet, "forward", small)
+    small(monkeypatch, request.param, lambda rows: rows > 2)
 
 
 @pytest.mark.usefixtures("full")
@@ -50,6 +55,16 @@ class TestCommands:
         error, fix = outcome.err.splitlines()[-2:]
         assert error == f"Error: {folder}: out of memory"
         assert fix == "the same command with --set train.accumulate=2 goes on with half of it"
+
+
+def test_a_run_goes_on_without_its_sheet(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(monkeypatch, FULL[0], lambda rows: rows == 5)  # which a sheet alone has
+    few = ("--set", "train.sheet_count=5", "--steps", 2)
+    outcome = train(data, tmp_path / "run", *few)
+    assert outcome.code == 0
+    assert "out of memory for its sheet; --set train.sheet_count=1 draws fewer" in outcome.err
 
 
 def test_parts_divide_the_images_of_a_process() -> None:
