@@ -252,8 +252,8 @@ class TestReplay:
         record = json.dumps(read_metadata("a.png")).replace(str(finished), "")
         assert "/" not in record
         assert set(read_metadata("a.png")) == {
-            "batch", "class", "classes", "command", "device", "dtype", "hash", "model", "seeds",
-            "settings", "threads", "version",
+            "batch", "class", "classes", "command", "device", "dtype", "hash", "model", "rng",
+            "seeds", "settings", "threads", "version",
         }  # fmt: skip
 
 
