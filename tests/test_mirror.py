@@ -25,6 +25,7 @@ ELSEWHERE = {
         "data/array_faults data/no_classes data/no_images files/images/tiff "
         "foreign/kinds foreign/signs"
     ),
+    "commands/test_sample.py": "pipelines/finishing",
     "commands/test_selftest.py": "evaluation/oracles",
     "commands/test_upscale.py": "pipelines/restorer",
     "data/sets/test_arrays.py": "pipelines/train_checks",

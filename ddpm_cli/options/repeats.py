@@ -1,5 +1,6 @@
 """Options given twice: refused where both may be meant; of others the last one counts."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,8 @@ FIXES = {
     **dict.fromkeys(("image", "init", "origin", "restore"), "give one of them"),
 }
 
+SHARED = ("train", "sample", "guide")  # what several processes do together
+
 
 class Verbs(click.Group):
     """A group whose commands refuse what `refuse` does."""
@@ -28,8 +31,17 @@ class Verbs(click.Group):
         """Find the command, and look at its words once before it reads them."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
+            _refuse_group(name)
             refuse(command, rest)
         return name, command, rest
+
+
+def _refuse_group(verb: str | None) -> None:
+    """Refuse to do in every process of a group what is not shared out among them."""
+    ranks = os.environ.get("WORLD_SIZE", "1")
+    if verb not in SHARED and ranks.isdecimal() and int(ranks) > 1:
+        what = f"torchrun: {ranks} processes, of which ddpm {verb} needs one"
+        raise ConfigError(f"{what}; leave torchrun out")
 
 
 def refuse(command: click.Command, words: Sequence[str]) -> None:

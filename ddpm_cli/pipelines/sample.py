@@ -1,11 +1,12 @@
 """Drawing samples, for `ddpm sample` and `ddpm guide`: what to draw, and the work."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import Tensor
+import torch
 
 from ddpm_cli import console, hardware
 from ddpm_cli.diffusion.rng import Randomness
@@ -18,19 +19,22 @@ from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs import samples, targets
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
-from ddpm_cli.files.records import Names, Record, compact
+from ddpm_cli.files.records import Names
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, cost, memory, model, walks
+from ddpm_cli.models import build, classes, cost, memory, model
 from ddpm_cli.models.model import Model
-from ddpm_cli.models.walks import Batch, Chunk, Start
-from ddpm_cli.pipelines import cascade, opening, starts
-from ddpm_cli.pipelines.cascade import Cascade, Loaded
+from ddpm_cli.models.walks import Batch, Start
+from ddpm_cli.pipelines import cascade, dealing, opening, starts
+from ddpm_cli.pipelines.cascade import Cascade
+from ddpm_cli.pipelines.dealing import Deal
+from ddpm_cli.pipelines.finishing import Finish, Result
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Draw, Sample, Seeds, Use
 from ddpm_cli.settings.seeds import LIMIT
 from ddpm_cli.training import distributed
+from ddpm_cli.training.distributed import Group
 
 Steer = Callable[[Batch], Batch]
 
@@ -150,11 +154,28 @@ def carry_out(work: Work, price: Callable[[int | None], str]) -> None:
 
 
 def _draw(work: Work, moves: int, calls: int | None) -> None:
-    """Open the output, load the model, and walk; calls: of an image, None as it needs them."""
+    """Draw alone, or in a group; calls: of an image, None as it needs them.
+
+    Processes that write a file a seed need not know of each other; others hand what they draw to
+    the first one.
+    """
+    group = distributed.group()
+    meets = group.ranks > 1 and samples.is_one(_place(work))
+    if meets:
+        distributed.start(group, torch.device("cpu"))
+    try:
+        with distributed.Telling(group):
+            _drawn(work, moves, calls, group, meets)
+    finally:
+        distributed.stop(group)
+
+
+def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool) -> None:
+    """Open the output, load the model, and walk."""
     place, header, config = work.opened
     model.fitted(config, header, place, work.draw.moments)  # refused before any work
-    group = distributed.group()
-    target, watch = _target(work, group.ranks), _watch(work, group.ranks, moves)
+    target = _target(work) if group.leads or not meets else None
+    watch = _watch(work, group.ranks, moves)
     compute = hardware.compute(**config["compute"])
     compute = compute._replace(device=distributed.local_device(compute.device, group))
     drawer = model.opened(place, config, compute, moments_file=work.draw.moments)
@@ -162,20 +183,33 @@ def _draw(work: Work, moves: int, calls: int | None) -> None:
     memory.refuse_large(drawer, min(size, len(work.seeds)))
     enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size)
     complete = work.steer(compute) if work.steer else None
-    with target:
-        left = target.missing(work.seeds[group.rank :: group.ranks], work.labels.names)
+    with target or nullcontext():
+        deal = _deal(work, target, group, meets)
         walk = drawer.prepared(work.begin and work.begin.sigma)
         record = _record(work, drawer, size)
-        every = work.cascade.calls
-        total = None if calls is None or every is None else (calls + every) * len(left)
+        every, mine = work.cascade.calls, len(deal.mine)
+        total = None if calls is None or every is None else (calls + every) * mine
         with console.progress(total, "network calls") as bar:
             drawer = drawer.counting(bar.advance)
-            chunks = drawer.chunks(left, size, _batches(work, drawer, complete), walk)
+            chunks = drawer.chunks(deal.mine, size, _batches(work, drawer, complete), walk)
             later = enlarge.counting(bar.advance)
             finish = Finish(target, watch, record, work.labels.names, drawer, later)
-            finish.take(chunks, len(left), bar, work.use.as_json)
-    if calls is None and left:  # nobody knew before how many an adaptive walk takes
-        console.say(f"{bar.done / len(left):.1f} network calls an image")
+            results: Iterator[Result | None] = map(finish.made, chunks)
+            if meets:
+                results = dealing.collected(results, deal.rounds, group)
+            finish.take(results, len(deal.left), bar, work.use.as_json)
+    if calls is None and mine:  # nobody knew before how many an adaptive walk takes
+        console.say(f"{bar.done / mine:.1f} network calls an image")
+
+
+def _deal(work: Work, target: Output | None, group: Group, meets: bool) -> Deal:
+    """The seeds that are to be drawn, and those of them that this process draws."""
+    seeds, names = work.seeds, work.labels.names
+    if not meets:
+        left = target.missing(seeds[group.rank :: group.ranks], names) if target else []
+        return Deal(left, left, 0)
+    left = dealing.agreed_on(target.missing(seeds, names) if target else None, group)
+    return Deal.of(left, work.use.size, group)
 
 
 def _batches(
@@ -203,17 +237,21 @@ def _record(work: Work, drawer: Model, size: int) -> dict[str, Any]:
     return record | work.cascade.record
 
 
-def _target(work: Work, ranks: int) -> Output:
-    """Where the samples go, checked before any work."""
+def _place(work: Work) -> str:
+    """What -o says, or what it is without."""
     default = "guided" if work.verb == "guide" else "samples"
     suffix = samples.endings(work.info.shape, is_image=work.info.is_image)[0]
+    return work.draw.output or default + suffix
+
+
+def _target(work: Work) -> Output:
+    """Where the samples go, checked before any work."""
     return samples.open_output(
-        work.draw.output or default + suffix,
+        _place(work),
         len(work.seeds),
         work.cascade.shape,
         force=work.use.force,
         skip_existing=work.draw.skip_existing,
-        ranks=ranks,
         is_image=work.info.is_image,
         titles=work.info.titles,
         scale=work.scale,
@@ -230,62 +268,3 @@ def _watch(work: Work, ranks: int, moves: int) -> Trajectory | None:
     if output is not None and Path(output).absolute() == path.absolute():
         raise ConfigError(f"--trajectory {path}: -o names the same file; give another")
     return Trajectory(path, len(work.seeds), work.info, moves, frames, force=work.use.force)
-
-
-class Finish(NamedTuple):
-    """Where samples go, what is written beside them, and what is made of them before."""
-
-    target: Output
-    watch: Trajectory | None
-    record: Record
-    names: Names
-    model: Model
-    enlarge: Loaded
-
-    def take(
-        self, chunks: Iterator[Chunk], total: int, bar: console.Progress, as_json: bool
-    ) -> None:
-        """Walk chunk by chunk, and hand each finished one to the output."""
-        info, watch, done = self.model.info, self.watch, 0
-        for chunk in chunks:
-            state = walks.last(watch.states(chunk) if watch else chunk.states)
-            if state is None:
-                return
-            what = f"seeds {compact(chunk.seeds)}: values that are not finite"
-            values = info.finished(state.x)
-            walks.refuse_not_finite(values, what, checks.suited(self.model.config))
-            labels = self.names(chunk.seeds)
-            finished = self.enlarge(values, chunk.seeds, labels)
-            if finished is None:
-                return
-            self._put(chunk.seeds, labels, finished, as_json)
-            done += len(chunk.seeds)
-            bar.advance(0, note=f"{done} of {total} {info.noun}")
-        _report(self.target.finish(), as_json)
-        if watch:
-            _report(watch.finish(self.record), as_json)
-
-    def _put(
-        self, seeds: Sequence[int], labels: Sequence[str] | None, x: Tensor, as_json: bool
-    ) -> None:
-        for row, seed in enumerate(seeds):
-            names = None if labels is None else [labels[row]]
-            paths = self.target.add([seed], names, x[row : row + 1], self.record)
-            _report(paths, as_json, [seed], names)
-
-
-def _report(
-    paths: list[Path],
-    as_json: bool,
-    seeds: Sequence[int] = (),
-    labels: Sequence[str] | None = None,
-) -> None:
-    """Print the paths that were written, one a line."""
-    for row, path in enumerate(paths):
-        if not as_json:
-            console.line(str(path))
-            continue
-        values: dict[str, Any] = {"path": str(path)}
-        if seeds:
-            values |= {"seed": seeds[row], "class": labels[row] if labels else None}
-        console.json_line(values)

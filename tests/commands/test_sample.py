@@ -4,19 +4,17 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import runs
 import torch
+from groups import told, torchrun
 from runs import Outcome, apart, contents, ddpm, replayed
 from torch import Tensor
 
 import ddpm_cli
-from ddpm_cli import signals
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.files.checkpoints import find
@@ -254,8 +252,8 @@ class TestReplay:
         record = json.dumps(read_metadata("a.png")).replace(str(finished), "")
         assert "/" not in record
         assert set(read_metadata("a.png")) == {
-            "batch", "class", "classes", "command", "device", "dtype", "hash", "model", "seeds",
-            "settings", "threads", "version",
+            "batch", "class", "classes", "command", "device", "dtype", "hash", "model", "rng",
+            "seeds", "settings", "threads", "version",
         }  # fmt: skip
 
 
@@ -263,26 +261,39 @@ class TestReplay:
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_seeds_are_dealt_to_the_processes_of_a_group(ranks: int) -> None:
     words = ["-n", "5", "--dtype", "float32", "-o"]
-    done = _torchrun(ranks, "sample", *words, "group/")
+    done = torchrun(ranks, "sample", *words, "group/")
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.split()) == [f"group/{seed:06d}.png" for seed in range(5)]
     sample(*words, "alone/")
     for path in Path("alone").iterdir():
         assert apart(open_image(path), open_image(Path("group") / path.name)) <= LEVEL
-    refused = _torchrun(ranks, "sample", *words, "one.png")
-    assert refused.returncode != 0
-    assert f"Error: -o one.png: {ranks} processes cannot write one file" in refused.stderr
-    assert not Path("one.png").exists()
 
 
-def _torchrun(ranks: int, *words: str) -> subprocess.CompletedProcess[str]:
-    package = Path(signals.__file__).parent.parent
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(package)}
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone",
-         f"--nproc-per-node={ranks}", "-m", "ddpm_cli", *words],
-        capture_output=True, text=True, env=environment, timeout=300, check=False,
-    )  # fmt: skip
+@pytest.mark.slow
+def test_one_file_of_a_group_is_that_of_one_process() -> None:
+    """Batches of two, two and one for three processes, and one more batch than two of them."""
+    words = ("sample", "-n", 5, "-b", 2, "--dtype", "float32", "-o")
+    for ranks, name in ((3, "one.png"), (2, "one.npz"), (2, "-")):
+        done = torchrun(ranks, *words, name if name == "-" else f"group-{name}", text=False)
+        assert done.returncode == 0, done.stderr
+        alone = ddpm(*words, name)
+        if name == "-":
+            assert done.stdout == alone.binary
+        else:
+            assert Path(f"group-{name}").read_bytes() == Path(name).read_bytes()
+            assert done.stdout.decode() == f"group-{name}\n"
+    again = torchrun(2, *words, "one.png")
+    assert told(again) == ["Error: one.png: exists already"]
+    few = torchrun(2, "sample", "-n", 2, "--dtype", "float32", "-o", "few.png")
+    assert "1 of 2 processes have something to do; a smaller --batch shares it out" in few.stderr
+    assert Path("few.png").exists()
+
+
+@pytest.mark.slow
+def test_what_is_not_shared_out_is_refused_in_a_group() -> None:
+    done = torchrun(2, "selftest")
+    why = "2 processes, of which ddpm selftest needs one; leave torchrun out"
+    assert told(done) == [f"Error: torchrun: {why}"]
 
 
 PEOPLE = ",age,income,job\n" + "".join(

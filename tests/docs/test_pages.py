@@ -72,3 +72,11 @@ def test_every_command_is_in_the_table() -> None:
     from ddpm_cli import cli
 
     assert set(re.findall(r"^\| `ddpm (\w+)` \|", README, re.MULTILINE)) == set(cli.ddpm.commands)
+
+
+def test_jobs_are_scripts_that_bash_reads() -> None:
+    text = (pages.ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    jobs = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert any("#SBATCH" in job for job in jobs)
+    for job in jobs:
+        subprocess.run(["bash", "-n"], input=job, text=True, check=True)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from runs import ddpm
 
+from ddpm_cli import cli
+
 TWICE = [
     ("sample", "-m", "mnist", "-m", "mnist-upscale"),
     ("sample", "--config", "a.toml", "--config", "b.toml"),
@@ -59,3 +61,14 @@ def test_options_that_contradict_each_other(
     outcome = ddpm("sample", "-m", finished, *words)
     assert outcome.code == 2
     assert message in outcome.err
+
+
+def test_what_is_not_shared_out_is_refused_in_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    for verb in set(cli.ddpm.commands) - {"train", "sample", "guide"}:
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        outcome = ddpm(verb)
+        assert outcome.code == 2
+        why = f"2 processes, of which ddpm {verb} needs one; leave torchrun out"
+        assert outcome.err == f"Error: torchrun: {why}\n"
+        monkeypatch.setenv("WORLD_SIZE", "1")
+        assert "torchrun" not in ddpm(verb, "--nonsense").err

@@ -1,5 +1,6 @@
 """Two processes under torchrun train the same model as one."""
 
+import fcntl
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import groups
 import pytest
 import runs
 import torch
@@ -162,11 +164,12 @@ def test_sigterm_saves_in_all_processes(
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    for _ in range(1000):
+    for _ in range(3000):
         if path.exists() and path.stat().st_size:
             return
         assert process.poll() is None
         time.sleep(0.1)
+    process.terminate()
     raise AssertionError(f"{path} did not come")
 
 
@@ -178,3 +181,58 @@ def test_one_process_needs_no_group() -> None:
     assert not distributed.agreed(alone, False)
     assert distributed.local_device(torch.device("cpu"), Group(1, 2, 1)) == torch.device("cpu")
     distributed.stop(alone)
+
+
+def test_what_all_refuse_one_tells(data: Path, tmp_path: Path) -> None:
+    done = torchrun(command(data, tmp_path / "run", "--batch", 7))
+    assert len(groups.told(done)) == 1, done.stderr
+    assert done.stderr.count("exitcode  : 2") >= 1
+    done = torchrun(command(data, tmp_path / "run", "--lr", "fast"))
+    assert len(groups.told(done)) == 1, done.stderr
+
+
+def test_what_one_refuses_ends_all(data: Path, tmp_path: Path) -> None:
+    """The first process alone locks the folder; the other one waits for it in vain."""
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / "run.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = torchrun(command(data, tmp_path / "run"))
+    assert done.returncode == 1
+    assert groups.told(done) == [f"Error: {tmp_path / 'run'}: in use by another run"]
+
+
+def test_the_line_of_the_documentation_trains(data: Path, tmp_path: Path) -> None:
+    page = Path(ddpm_cli.__file__).parents[1] / "docs" / "training.md"
+    found = re.search(
+        r"^torchrun (--nproc-per-node) 8 (-m ddpm_cli train) .*$", page.read_text(), re.M
+    )
+    assert found
+    words = ["-m", "torch.distributed.run", found[1], "2", *found[2].split(), *SETTINGS]
+    place = ["--set", f"data.path={data}", "-o", tmp_path / "run"]
+    done = torchrun([sys.executable, *map(str, [*words, *place])])
+    assert done.returncode == 0, done.stderr
+    assert result(tmp_path / "run").step == runs.STEPS
+
+
+def test_a_process_that_is_killed_ends_all(data: Path, tmp_path: Path) -> None:
+    """The state of before is whole."""
+    often = ("--set", "train.log_every=1", "--set", "train.save_every=1")
+    words = command(data, tmp_path / "run", "--steps", 100_000, *often)
+    with subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(tmp_path / "run" / "metrics.jsonl", process)
+        wait_for(tmp_path / "run" / "state.previous.safetensors", process)
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ranks = {
+            dict(
+                entry.split("=", 1)
+                for entry in Path(f"/proc/{pid}/environ").read_text().split("\0")
+                if "=" in entry
+            ).get("RANK"): int(pid)
+            for pid in listed
+        }
+        os.kill(ranks["1"], signal.SIGKILL)
+        _, err = process.communicate(timeout=200)
+    assert process.returncode == 1
+    lost = [line for line in err.splitlines() if line.startswith("Error: ")]
+    assert lost in (["Error: a process of the group was lost"], [])  # torchrun may be quicker
+    result(tmp_path / "run")

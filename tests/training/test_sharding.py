@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import runs
 import torch
-from groups import told, torchrun
+from groups import torchrun
 from torch import nn
 
 from ddpm_cli.training import sharding
@@ -111,12 +111,3 @@ def test_gradients_are_clipped_as_torch_does_it() -> None:
             parameter.grad = torch.full_like(parameter, number)
     norm = sharding.clipped(layers[0].parameters(), 0.5)
     assert torch.equal(norm, nn.utils.clip_grad_norm_(layers[1].parameters(), 0.5))
-
-
-def test_a_full_disk_ends_all_processes(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "run" / ".state.tmp").mkdir(parents=True)
-    (tmp_path / "run" / ".state.tmp" / "in the way").touch()
-    place = ["--set", f"data.path={data}", "-o", tmp_path / "run"]
-    done = torchrun(2, "train", *runs.SETTINGS, *WHOLE, *place, *SHARD)
-    assert done.returncode == 1
-    assert len(told(done)) == 1, done.stderr

@@ -65,7 +65,6 @@ def open_output(
     *,
     force: bool,
     skip_existing: bool,
-    ranks: int = 1,
     is_image: bool = True,
     titles: Titles | None = None,
     scale: Scale = BYTES,
@@ -73,24 +72,19 @@ def open_output(
     """The output that `place` asks for, checked before any work is done.
 
     "-", x.png (a sheet if there are several; as .jpg and .webp, too), a file of numbers, a
-    folder, or a name with {seed}. Several processes (`ranks`) need one that has a file for each
-    image. What is no image has no folder, its .png is a plot, and "-" gives CSV, its columns
-    named by `titles`. scale: of the pixels of images.
+    folder, or a name with {seed}. What is no image has no folder, its .png is a plot, and "-"
+    gives CSV, its columns named by `titles`. scale: of the pixels of images.
     """
     path, names = Path(place), fields(place, FIELDS)
     if names == {"class"}:
         raise ConfigError(f"-o {place}: several images would share a name; add {{seed}}")
-    is_folder = path.is_dir() or place.endswith("/") or not path.suffix
-    if place != "-" and ("seed" in names or is_folder):
+    if not is_one(place):
         if not is_image:
             one = f"arrays go to one file; use {', '.join(endings(shape, is_image=False))}"
             raise ConfigError(f"-o {place}: {one}")
         template = place if "seed" in names else str(path / "{seed}.png")
         _refuse_template(template, count)
         return Files(template, Existing(force, skip_existing), scale)
-    if ranks > 1:
-        fix = "give a folder or a name with {seed}"
-        raise ConfigError(f"-o {place}: {ranks} processes cannot write one file; {fix}")
     if place != "-":
         if not (skip_existing and path.is_file()):
             refuse_existing(path, force)
@@ -105,6 +99,13 @@ def open_output(
     console.refuse_binary_terminal()
     refuse_sheet(count, "give -o a folder or an .npz file")
     return Picture(None, sheet(scale), Existing())
+
+
+def is_one(place: str) -> bool:
+    """Whether all samples go to one file, or to stdout, and not to one file a seed."""
+    path = Path(place)
+    is_folder = path.is_dir() or place.endswith("/") or not path.suffix
+    return place == "-" or not (is_folder or "seed" in fields(place, FIELDS))
 
 
 def _refuse_template(template: str, count: int) -> None:
