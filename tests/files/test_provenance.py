@@ -27,7 +27,7 @@ MADE: dict[str, Any] = {
 }  # fmt: skip
 TAIL = (
     "--batch 8 --dtype float32 --device cpu --set compute.threads=2 "
-    "--set 'sampler={name = \"ddim\", eta = 0.0}'"
+    "--set compute.rng=torch --set 'sampler={name = \"ddim\", eta = 0.0}'"
 )
 
 
@@ -58,6 +58,11 @@ class TestReplay:
             replayed(seeds="drop", arguments="drop", inputs=["a.png", "b.png"], model="m")
             == expected + TAIL
         )
+
+    def test_what_made_its_noise(self) -> None:
+        """Records of before there was Philox do not say it; it was torch."""
+        assert "--set compute.rng=torch " in replayed()
+        assert "--set compute.rng=philox " in replayed(rng="philox")
 
     def test_names_with_a_dash(self) -> None:
         assert replayed(inputs=["-a.png", "-"]).endswith(" -- -a.png -")
