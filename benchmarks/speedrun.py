@@ -137,9 +137,7 @@ def main(
             key: dict[str, Any] = {"preset": preset, "budget": budget, "seed": seed}
             key |= {"images": images, "options": list(train_options)}
             began = time.perf_counter()
-            rows.append(
-                record(key, measured, scorer, budget, seed, images, preset, train_options)
-            )
+            rows.append(record(key, measured, scorer, budget, seed, images, preset, train_options))
             took = (time.perf_counter() - began) / 60
             say(f"{budget}, seed {seed}: {rows[-1]['frechet']:.2f} ({took:.1f} min in all)")
     floor = scorer(training_digits(images))["frechet"]

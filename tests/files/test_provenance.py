@@ -59,6 +59,11 @@ class TestReplay:
             == expected + TAIL
         )
 
+    def test_what_made_its_noise(self) -> None:
+        """Records of before there was Philox do not say it; it was torch."""
+        assert "--set compute.rng=torch " in replayed()
+        assert "--set compute.rng=philox " in replayed(rng="philox")
+
     def test_names_with_a_dash(self) -> None:
         assert replayed(inputs=["-a.png", "-"]).endswith(" -- -a.png -")
         assert replayed(inputs=["-"]).startswith("ddpm edit - --mask")

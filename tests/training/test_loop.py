@@ -97,7 +97,7 @@ class TestOrder:
 
     def test_preparing(self) -> None:
         class Chances:
-            def uniform(self, n: int) -> torch.Tensor:
+            def uniform(self, n: int, device: torch.device) -> torch.Tensor:
                 return torch.tensor([[0.4, 0.05], [0.6, 0.5]])
 
         pixels = torch.tensor([[[[0, 255]]], [[[0, 255]]]], dtype=torch.uint8)

@@ -179,7 +179,7 @@ def entry(model: Path, change: Callable[[Header], None]) -> None:
 class TestHeader:
     def test_of_a_newer_format(self, model: Path) -> None:
         entry(model, lambda fields: fields.update(format=FORMAT + 1))
-        refused(model, "written by a newer ddpm (format 2)")
+        refused(model, "written by a newer ddpm (format 3)")
 
     @pytest.mark.parametrize("number", [0, -1, "1", None, 1.5, [1]])
     def test_of_no_format(self, number: object, model: Path) -> None:
