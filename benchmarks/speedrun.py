@@ -1,4 +1,4 @@
-"""The digit speedrun: from nothing to a Frechet distance, by floating-point operations and minutes.
+"""The digit speedrun: from nothing to a Frechet distance, by operations and by minutes.
 
 Each cell is a run of its own length: `ddpm train --budget`, whose learning rate ends with it.
 """
