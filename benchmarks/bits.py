@@ -48,7 +48,7 @@ def measure(subject: Subject, count: int) -> Row:
         denoise = build.wrapper(config)(subject.model.denoiser.bind(**condition))
         denoise = Wrapped(denoise, denoise)
         denoise.schedule = schedule
-        rng = Rng([keyed(SEED, "image", int(row)) for row in rows])
+        rng = Rng(SEED, "image", [int(row) for row in rows])
         with torch.no_grad():
             terms = loss(denoise, x0, times[rows], rng)
             if schedule.steps is not None:  # vlb leaves its constant term out

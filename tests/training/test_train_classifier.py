@@ -15,7 +15,7 @@ import ddpm_cli
 from ddpm_cli import hardware
 from ddpm_cli.diffusion.classifier import Classifier, seen
 from ddpm_cli.diffusion.draws import low_discrepancy
-from ddpm_cli.diffusion.rng import Rng, keyed
+from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.files.checkpoints.header import read_header
@@ -34,7 +34,7 @@ def learn(data: Path, folder: Path, *words: object) -> Outcome:
 def classified(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a classifier that has learned the four classes of `digits`."""
     folder = tmp_path_factory.mktemp("runs") / "classified"
-    words = ["--steps", 100, "--batch", 32, "--lr", 0.02, "--set", "network.dropout=0.0"]
+    words = ["--steps", 300, "--batch", 32, "--lr", 0.02, "--set", "network.dropout=0.0"]
     for key, every in (("save", 1000), ("log", 50), ("measure", 50)):
         words += ["--set", f"train.{key}_every={every}"]
     outcome = learn(data, folder, *words)
@@ -48,7 +48,7 @@ class TestTraining:
         self, classified: Path
     ) -> None:
         lines = runs.metrics(classified)
-        assert [line["step"] for line in lines] == [50, 100]
+        assert [line["step"] for line in lines] == [50, 100, 150, 200, 250, 300]
         last = lines[-1]
         quartiles = [last[f"accuracy_q{number}"] for number in range(1, 5)]
         assert quartiles[0] == 1
@@ -173,8 +173,8 @@ class TestHeldOut:
             Objective(classify, build.loss({"loss": {"name": "cross-entropy"}})),
             low_discrepancy, pixels, conditions, torch.device("cpu"),
         )  # fmt: skip
-        t, _ = low_discrepancy(classify.schedule, 16, Rng([keyed("held out time", 0)]))
-        rng = Rng([keyed("held out", row) for row in range(16)])
+        t, _ = low_discrepancy(classify.schedule, 16, Rng("held out time", [0]))
+        rng = Rng("held out", range(16))
         logits = seen(classify, pixels.float() / 127.5 - 1, t, rng)
         right = (logits.argmax(1) == labels).float()
         assert found["accuracy"] == pytest.approx(float(right.mean()))
