@@ -71,9 +71,9 @@ def begun(subject: Subject) -> Schedule:
 class Even(Rng):
     """Uniform numbers that are evenly spread from one random offset on."""
 
-    def uniform(self, n: int = 1) -> Tensor:
+    def uniform(self, n: int = 1, device: torch.device | str = "cpu") -> Tensor:
         """Numbers in [0, 1), shape [1, n]."""
-        return (super().uniform(1) + torch.arange(n) / n) % 1
+        return (super().uniform(1, device) + torch.arange(n, device=device) / n) % 1
 
 
 def stratified(schedule: Schedule, count: int) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ ENTRY: dict[str, Any] = {
 }  # fmt: skip
 ORDINARY = (
     "ddpm sample -m mnist --seeds 0 --batch 1 --dtype float32 --device cpu "
-    "--set compute.threads=1\n"
+    "--set compute.threads=1 --set compute.rng=torch\n"
 )
 PLACE = "add -o x.png to write it in its place:\n"
 HOSTILE = [
