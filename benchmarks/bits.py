@@ -48,7 +48,7 @@ def measure(subject: Subject, count: int) -> Row:
         denoise = build.wrapper(config)(subject.model.denoiser.bind(**condition))
         denoise = Wrapped(denoise, denoise)
         denoise.schedule = schedule
-        rng = Rng([keyed(SEED, "image", int(row)) for row in rows])
+        rng = Rng(SEED, "image", [int(row) for row in rows])
         with torch.no_grad():
             terms = loss(denoise, x0, times[rows], rng)
             if schedule.steps is not None:  # vlb leaves its constant term out
@@ -71,9 +71,9 @@ def begun(subject: Subject) -> Schedule:
 class Even(Rng):
     """Uniform numbers that are evenly spread from one random offset on."""
 
-    def uniform(self, n: int = 1) -> Tensor:
+    def uniform(self, n: int = 1, device: torch.device | str = "cpu") -> Tensor:
         """Numbers in [0, 1), shape [1, n]."""
-        return (super().uniform(1) + torch.arange(n) / n) % 1
+        return (super().uniform(1, device) + torch.arange(n, device=device) / n) % 1
 
 
 def stratified(schedule: Schedule, count: int) -> tuple[Tensor, Tensor]:

@@ -204,6 +204,7 @@ FEW = {
     "inpainting": "-n 2 --long-images 2 --steps 2 --trained-steps 1 --jump 1 --resample 2",
     "latents": "mnist mnist -n 2 --steps 3 --sampler ddim --compare-steps 3",
     "likelihood": "-n 2 --bound 2 --ode 3",
+    "noise": "--rounds 1 --batch 2 --shape 1x8x8 --shape 3x4x4",
     "overhead": "--rounds 1 --calls 2 --batch 2",
     "upscaling": "-n 2 --steps 1",
 }

@@ -57,7 +57,7 @@ def train(
         with console.silenced() if quiet else contextlib.nullcontext():
             is_new = preset is not None or output is None or force
             own = None if is_new else opening.own_settings(folder)
-            noise = [] if force else opening.own_randomness(folder)
+            noise = [] if own or force else opening.own_randomness(folder)
             if data is None and test is not None:
                 raise ConfigError("test: of no use without data; leave it out")
             if data is None:

@@ -23,7 +23,7 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)  # what the key grows by from round to round
 _MASK = 0xFFFFFFFF
 _LOW, _HALF = np.uint64(_MASK), np.uint64(32)
 # Counters at once: what stays in the cache of a core, and what is worth launching kernels for.
-_CPU_BLOCK, _BLOCK = 12_288, 2**20
+_CPU_BLOCK, _BLOCK = 16_384, 2**20
 # The bits of 2^20 as float64, where the last one of the mantissa is worth 2^-32.
 _EXPONENT = 0x4130000000000000
 # sin(pi u / 4) / u in powers of u^2, the highest first: right to 4e-15 on [-1, 1].

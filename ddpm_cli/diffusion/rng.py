@@ -99,14 +99,14 @@ class _Philox:
     def normals(self, count: int, device: torch.device) -> Tensor:
         """The next draw, of normal numbers, from those made ahead if it is among them.
 
-        Of small batches twice as many draws are made each time, as a call costs more than they.
+        Of small batches ever more draws are made at a time, as the calls cost more than they.
         """
         number, self._draw = self._draw, self._draw + 1
         is_again, self._asked = self._asked == (count, device), (count, device)
         if is_again and number - self._first < len(self._ahead):
             return self._ahead[number - self._first]
         most = philox.worth(device) // max(1, len(self._entries) * count)
-        self._width = max(1, min(2 * self._width if is_again else 1, most))
+        self._width = max(1, min(4 * self._width if is_again else most // 16, most))
         draws = range(number, number + self._width)
         made = self._made(philox.normals, draws, count, device)
         self._first, self._ahead = number, made if len(made) > 1 else made[:0].clone()

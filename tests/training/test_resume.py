@@ -70,7 +70,10 @@ def test_worker_processes_change_nothing(
 
 
 def test_a_state_of_before_there_were_players_goes_on(tmp_path: Path) -> None:
-    """The fixtures are one run at two steps, with a draw that remembers and no `accumulate`."""
+    """The fixtures are one run at two steps, with a draw that remembers and no `accumulate`.
+
+    Its noise, too, is that of then, unless it is asked to change.
+    """
     fixtures = Path(__file__).parents[1] / "fixtures"
     (tmp_path / "run").mkdir()
     shutil.copy(fixtures / "state-step-3.safetensors", tmp_path / "run" / STATES[0])
@@ -80,17 +83,33 @@ def test_a_state_of_before_there_were_players_goes_on(tmp_path: Path) -> None:
     words += ["--set", "train.decay=constant", "--set", "train.warmup=1"]
     words += ["--set", "train.log_every=2", "--set", "data.count=64", "--set", "compute.threads=1"]
     place = ["--batch", 8, "--seed", 3, "--device", "cpu", "--dtype", "float32"]
-    outcome = runs.ddpm(
-        "train", "--preset", "two-gaussians", *words, *place, "--steps", 6, "-o", tmp_path / "run"
-    )
+    again = ["train", "--preset", "two-gaussians", *words, *place, "-o", tmp_path / "run"]
+    other = runs.ddpm(*again, "--steps", 6, "--set", "compute.rng=philox")
+    assert other.code == 2
+    assert "compute.rng: " in other.err
+    assert "was trained with 'torch', not 'philox'" in other.err
+    outcome = runs.ddpm(*again, "--steps", 6)
     assert outcome.code == 0, outcome.err
     assert "going on from step 3" in outcome.err
     header, tensors = checkpoint.load(tmp_path / "run" / STATES[0])
     then, expected = checkpoint.load(fixtures / "state-step-6.safetensors")
     assert header.step == then.step == 6
+    assert header.config["compute"]["rng"] == "torch"
     assert tensors.keys() == expected.keys()
     for name, tensor in expected.items():
         assert torch.allclose(tensors[name], tensor, rtol=1e-4, atol=1e-6), name
+
+
+def test_a_run_keeps_what_makes_its_noise(data: Path, tmp_path: Path) -> None:
+    old = ("--set", "compute.rng=torch")
+    with signal_after(2, signal.SIGTERM):
+        assert train(data, tmp_path / "run", *old).code == 143
+    assert train(data, tmp_path / "whole", *old).code == 0
+    assert train(data, tmp_path / "run").code == 0  # without being told again
+    assert_same(result(tmp_path / "run"), result(tmp_path / "whole"))
+    refused = train(data, tmp_path / "run", "--set", "compute.rng=philox", "--steps", 20)
+    assert refused.code == 2
+    assert "compute.rng" in refused.err
 
 
 class TestAgain:

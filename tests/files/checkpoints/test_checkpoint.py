@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import pickle
+import shlex
 import shutil
 import struct
 import zipfile
@@ -17,10 +18,12 @@ from runs import ddpm
 from safetensors import torch as safetensors
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.header import FORMAT, digest
+from ddpm_cli.files.checkpoints import checkpoint, latents
+from ddpm_cli.files.checkpoints.header import FORMAT, digest, read_header
+from ddpm_cli.files.images.pixels import from_pillow, read_metadata, read_pillow
 
-FIXTURE = Path(__file__).parents[2] / "fixtures" / "format-1.safetensors"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+FIXTURE = FIXTURES / "format-1.safetensors"
 Header = dict[str, Any]
 
 
@@ -315,6 +318,36 @@ class TestFormat1:
         assert FIXTURE.stat().st_size < 100_000
         assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
 
+    def test_its_noise_was_of_torch_and_that_of_new_samples_is_not(self, tmp_path: Path) -> None:
+        header = read_header(FIXTURE, verify=True)
+        assert header.config["compute"]["rng"] == "torch"
+        assert header.layer("").values["compute"].keys() == {"dtype"}
+        outcome = ddpm("sample", "-m", FIXTURE, "-n", 1, "-o", tmp_path / "a.png")
+        assert outcome.code == 0, outcome.err
+        assert read_metadata(tmp_path / "a.png")["rng"] == "philox"
+
+    def test_an_image_of_then_is_made_again(self, tmp_path: Path) -> None:
+        """Its record names no generator; another one makes other digits."""
+        outcome = ddpm("info", FIXTURES / "format-1.png", "--command")
+        assert "--set compute.rng=torch " in outcome.out
+        words = [
+            str(FIXTURE) if word == "format-1.safetensors" else word
+            for word in shlex.split(outcome.out)[1:]
+        ]
+        again, other = tmp_path / "again.png", tmp_path / "other.png"
+        assert ddpm(*words, "-o", again).code == 0
+        assert ddpm(*words, "--set", "compute.rng=philox", "-o", other).code == 0
+        files = (FIXTURES / "format-1.png", again, other)
+        then, now, new = (from_pillow(read_pillow(file, "L")).int() for file in files)
+        assert int((now - then).abs().max()) <= 1
+        assert int((new - then).abs().max()) > 50
+
+    def test_latents_of_then_are_decoded_with_their_noise(self) -> None:
+        stored = latents.load(FIXTURES / "format-1-latents.safetensors")
+        assert stored.header.config["compute"]["rng"] == "torch"
+        (walked,) = stored._replace(is_walk=True).settings
+        assert walked.values["compute"]["rng"] == "torch"
+
     def test_weights_stored_in_16_bits_draw_nearly_the_same(
         self, model: Path, tmp_path: Path
     ) -> None:
@@ -326,3 +359,12 @@ class TestFormat1:
         rounded = ddpm("sample", *words, tmp_path / "half.safetensors")
         assert (whole.code, rounded.code) == (0, 0)
         assert whole.binary != rounded.binary
+
+
+class TestFormat2:
+    def test_the_frozen_file_still_samples(self, tmp_path: Path) -> None:
+        file = FIXTURES / "format-2.safetensors"
+        header = read_header(file, verify=True)
+        assert (header.step, header.config["compute"]["rng"]) == (6, "philox")
+        outcome = ddpm("sample", "-m", file, "-n", 3, "-o", tmp_path / "a.csv")
+        assert outcome.code == 0, outcome.err
