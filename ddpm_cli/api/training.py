@@ -91,9 +91,10 @@ def _config(
     """
     below = recipes.expand(presets.layers(preset)) if preset else [own] if own else []
     told = arguments.layers(settings)
+    if own is not None:
+        _, *told = budgets.outgrown([own, *told])
     if data is None:
-        asked = [*noise, *below, *told]
-        return inlined(resolve(budgets.outgrown(asked) if own else asked))
+        return inlined(resolve([*noise, *below, *told]))
     if any("data" in layer.values for layer in told):
         raise ConfigError("data: a table of the settings and an argument; give one of the two")
     if not below and data.train.mean is not None:

@@ -98,9 +98,9 @@ def command(
     name = preset or (config_file.stem if config_file else "custom")
     folder = Path(resume or output or Path("runs") / name)
     own = _own_settings(ctx, folder)
-    below = [] if own or force else opening.own_randomness(folder)
-    asked = [*below, *reading.layers(ctx, keys, own)]
-    config = inlined(resolve(budgets.outgrown(asked) if own else asked))
+    below = [] if force else opening.own_randomness(folder)
+    asked = reading.layers(ctx, keys, own)
+    config = inlined(resolve([*below, *(budgets.outgrown(asked) if own else asked)]))
     pixel_range(config["data"].get("range"))  # refused before any work
     refuse_half(config)
     request = Train(
@@ -131,9 +131,7 @@ def _own_settings(ctx: click.Context, folder: Path) -> Layer | None:
     own = opening.own_settings(folder)
     if resume is not None and own is None:
         raise _no_run(folder)
-    if not is_alone:
-        return None
-    if own is None:
+    if not is_alone or own is None:
         return None
     ctx.params["preset"] = None
     if ctx.get_parameter_source("budget") == ParameterSource.ENVIRONMENT:

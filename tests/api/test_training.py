@@ -190,3 +190,11 @@ def test_commands_say_that_the_data_were_given_in_python(
     rows = "24 rows were given to ddpm_cli.train in Python, and are in no file"
     assert first == f"Error: data.python: {rows}"
     assert second == "Name others of their kind: --set data.name=folder."
+
+
+def test_a_budget_of_operations_is_planned_once(images: Tensor, tmp_path: Path) -> None:
+    few = {**QUICK, "train": QUICK["train"] | {"steps": 9000, "budget": "1e9flop"}}
+    planned = config(train(images, output=tmp_path / "run", settings=few, quiet=True))["train"]
+    assert 50 <= planned["steps"] < 9000
+    again = train(images, output=tmp_path / "run", settings=few, quiet=True)
+    assert config(again)["train"] == planned

@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 import ddpm_cli
-from ddpm_cli import hardware
+from ddpm_cli import console, hardware
 from ddpm_cli.data.degradations import blur, degrade, shrink
 from ddpm_cli.data.sets import images
 from ddpm_cli.diffusion.rng import Rng
@@ -26,7 +25,7 @@ from ddpm_cli.files.images.pixels import (
     read_metadata,
     to_uint8,
 )
-from ddpm_cli.models import memory, model
+from ddpm_cli.models import memory
 
 TASK = ("--set", "task={name='upscale', noise=0.4}")
 LEVEL = 1  # see test_sample
@@ -247,7 +246,11 @@ class TestInputs:
         words = ("x.png", "-m", trained, "--dtype", "float32", "--steps", 2)
         upscale(*words, "-o", "usual.png")
         seen = list[int]()
-        monkeypatch.setattr(model, "opened", partial(model.opened, counted=seen.append))
+        monkeypatch.setattr(
+            console.Progress,
+            "advance",
+            lambda _, count=1, note="": seen.extend([count] * (count > 0)),
+        )
         upscale(*words, "-o", "y.png", "--batch", batch)
         assert seen == rows * 2, "in each of two steps"
         assert apart("usual.png", "y.png") <= LEVEL

@@ -19,9 +19,10 @@ def test_a_perceptron_by_hand() -> None:
     assert flops.training(config, DataInfo((2,), mean=(0.0, 0.0), std=(1.0, 1.0))) == 48 * each
 
 
-def test_the_preset_for_digits_takes_what_was_counted_before() -> None:
-    config = resolve(layers("mnist"))
-    assert flops.forward(config, DIGITS) == pytest.approx(0.374e9, rel=0.01)
+@pytest.mark.parametrize(("width", "billions"), [(32, 0.094), (64, 0.374)])
+def test_the_network_for_digits_takes_what_was_counted_before(width: int, billions: float) -> None:
+    config = resolve([*layers("mnist"), Layer("a test", {"network": {"width": width}})])
+    assert flops.forward(config, DIGITS) == pytest.approx(billions * 1e9, rel=0.01)
 
 
 @pytest.mark.parametrize("preset", ["mnist-classifier", "mnist-inpaint", "mnist-vdm", "tiny"])

@@ -3,17 +3,16 @@
 import io
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from runs import ddpm, replayed, train
 
-from ddpm_cli import hardware
+from ddpm_cli import console, hardware
 from ddpm_cli.data.sets import images
 from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
-from ddpm_cli.models import memory, model
+from ddpm_cli.models import memory
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +149,11 @@ def test_what_is_larger_is_enlarged_by_windows_or_shrunk_first(
 def test_a_stage_sees_no_more_windows_at_once_than_the_batch(
     models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, batch: int, rows: int
 ) -> None:
-    """Of two samples nine windows each; the first model's calls are not counted."""
+    """Of two samples nine windows each; the bar hears of the rows of each call."""
     seen = list[int]()
-    monkeypatch.setattr(model, "opened", partial(model.opened, counted=seen.append))
+    monkeypatch.setattr(
+        console.Progress, "advance", lambda _, count=1, note="": seen.append(count)
+    )
     names = f"{models['plain']},{models['sr']}"
     done = ddpm("sample", "-m", names, "-n", 2, "--batch", batch, "-o", "x/")
     assert done.code == 0, done.err
