@@ -171,7 +171,8 @@ def train(
                 norm = player.step(lr=now, beta2=beta2, weight_decay=weight_decay, clip=clip)
                 state.clear_gradients()
                 player.update_average(average_decay(step, ema, ema_length))
-                player.window.add(times[share.of(batch)], losses, norm)
+                mine = times[share.of(batch)]
+                player.window.add(mine, losses, norm, leads=share.rank == 0)
                 if name == MODEL and isinstance(state.draw, Remembering):
                     state.draw.update(times, whole(losses, share.ranks))
             state.step = step + 1
