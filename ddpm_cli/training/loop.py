@@ -92,6 +92,7 @@ def train(
     resident: Literal["auto", "on", "off"] = "auto",
     recompute: bool = False,
     shard: bool = False,
+    max_shard_size: Index = 0,
     minutes: NonNegative = 0.0,
     budget: Budget | None = None,
     log_every: Count = 50,
@@ -118,6 +119,7 @@ def train(
     drop_class: how often a label is left out. resident: rows are moved to the device once and
     indexed there; auto: on CUDA, where those in memory take at most a quarter of what is free.
     recompute: activation checkpointing, block by block: less memory, a third more time.
+    max_shard_size: megabytes of a file of the model, in pieces with an index; 0 for one file.
     shard: several processes keep a share of all weights each (FSDP2), as the state holds them.
     """
     reporter = Reporter(
