@@ -134,7 +134,7 @@ def folder(path: Path) -> Told | None:
     if "config.toml" in names:
         go_on = f"ddpm train --config {shown}/config.toml -o {shown} goes on with it"
         return Told("a run that has saved no model yet", go_on)
-    runs = sorted(place.parent.name for place in path.glob("*/model.safetensors"))
+    runs = sorted({place.parent.name for place in path.glob("*/model.safetensors*")})
     if runs:
         listed = ", ".join(runs[:5])
         return Told(f"a folder of runs ({listed})", f"choose one: -m {shown}/{runs[-1]}")

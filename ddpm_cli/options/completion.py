@@ -139,7 +139,7 @@ def targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 
 def _model_names() -> list[str]:
-    names = {path.parent.name for path in Path("runs").glob("*/model.safetensors")}
+    names = {path.parent.name for path in Path("runs").glob("*/model.safetensors*")}
     bundled = (Path(__file__).parent.parent / "assets").glob("*.safetensors")
     return sorted(names | {path.stem for path in bundled if "." not in path.stem})
 

@@ -42,7 +42,7 @@ class Opened(NamedTuple):
 def own_settings(folder: Path) -> Layer | None:
     """The settings of the run in a folder, of its newest readable file; None if it holds none."""
     for name in ("state", "state.previous", "model"):
-        path = folder / f"{name}.safetensors"
+        path = find.model_in(folder) if name == "model" else folder / f"{name}.safetensors"
         with contextlib.suppress(Refusal, OSError):
             return Layer(str(path), read_header(path).config)
     path = folder / "config.toml"  # of a run that was not saved yet

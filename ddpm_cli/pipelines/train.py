@@ -104,7 +104,8 @@ def _locked(
             settings = request.config["train"]
             parts = settings["batch"], place.ranks, settings["accumulate"]
             with out_of_memory.told(str(request.folder), out_of_memory.accumulating(*parts)):
-                return _continued(folder, request, compute, place, sets, began)
+                end = _continued(folder, request, compute, place, sets, began)
+        return end._replace(model=folder.model)  # which is written when the folder is closed
     except NotFinite as problem:
         fix = "begin again with --force or another -o, and a lower train.lr or --dtype float32"
         kept = "; the last checkpoint is intact" * (request.folder / STATE).exists()

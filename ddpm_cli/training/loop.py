@@ -92,6 +92,7 @@ def train(
     resident: Literal["auto", "on", "off"] = "auto",
     recompute: bool = False,
     shard: bool = False,
+    max_shard_size: Index = 0,
     minutes: NonNegative = 0.0,
     budget: Budget | None = None,
     log_every: Count = 50,
@@ -118,6 +119,7 @@ def train(
     drop_class: how often a label is left out. resident: rows are moved to the device once and
     indexed there; auto: on CUDA, where those in memory take at most a quarter of what is free.
     recompute: activation checkpointing, block by block: less memory, a third more time.
+    max_shard_size: megabytes of a file of the model, in pieces with an index; 0 for one file.
     shard: several processes keep a share of all weights each (FSDP2), as the state holds them.
     """
     reporter = Reporter(
@@ -171,7 +173,8 @@ def train(
                 norm = player.step(lr=now, beta2=beta2, weight_decay=weight_decay, clip=clip)
                 state.clear_gradients()
                 player.update_average(average_decay(step, ema, ema_length))
-                player.window.add(times[share.of(batch)], losses, norm)
+                mine = times[share.of(batch)]
+                player.window.add(mine, losses, norm, leads=share.rank == 0)
                 if name == MODEL and isinstance(state.draw, Remembering):
                     state.draw.update(times, whole(losses, share.ranks))
             state.step = step + 1

@@ -72,6 +72,8 @@ class Reporter:
     ) -> None:
         self._state, self._journal, self._measure, self._share = state, journal, measure, share
         self._steps, self._batch, self._minutes, self._every = steps, batch, minutes, every
+        for player in state.players.values():
+            player.window.keep(share.rank)  # a state that is gone on with holds the sums of all
         self._began = self._logged = time.monotonic()
         self._counted = state.step
         self._note = self._accuracy = ""

@@ -21,13 +21,17 @@ class Window:
         dtype = torch.float32 if device.type == "mps" else torch.float64
         self.sums = torch.zeros(10, dtype=dtype, device=device)
 
-    def add(self, t: Tensor, losses: Tensor, norm: Tensor) -> None:
-        """Count a batch: times [B], losses [B], the gradient's norm."""
+    def add(self, t: Tensor, losses: Tensor, norm: Tensor, *, leads: bool = True) -> None:
+        """Count a batch: times [B], losses [B], the gradient's norm.
+
+        The norm is that of all processes, so the one that leads counts it for all.
+        """
         rows = sent(quartile(t), self.sums.device)
         self.sums[:4].index_add_(0, rows, losses.detach().to(self.sums))
         self.sums[4:8].index_add_(0, rows, torch.ones_like(losses).to(self.sums))
-        self.sums[8] += norm.detach().to(self.sums)
-        self.sums[9] += 1
+        if leads:
+            self.sums[8] += norm.detach().to(self.sums)
+            self.sums[9] += 1
 
     def gather(self, ranks: int) -> None:
         """Add up the sums of all processes, in each of them."""

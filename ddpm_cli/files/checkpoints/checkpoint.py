@@ -1,8 +1,10 @@
 """Checkpoints: one safetensors file whose header holds everything needed to use the weights."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +14,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from ddpm_cli.files import atomic, tensor_file
+from ddpm_cli.files.checkpoints import pieces
 from ddpm_cli.files.checkpoints.header import ENTRY, Header, corrupt, digest, read_header
 from ddpm_cli.files.tensor_file import Head
 
@@ -46,6 +49,47 @@ def save(
     return header._replace(hash=running.hexdigest())
 
 
+def save_pieces(
+    path: Path, tensors: Mapping[str, Tensor], header: Header, limit: int, fetch: Fetch
+) -> Header:
+    """Write as `save` does, but in files of at most `limit` bytes and the index of `path`.
+
+    They get their names when all are whole, and the index comes last.
+    """
+    places, fields = layout(tensors), header.fields()
+    running = digest(fields, places)
+    parts = pieces.dealt(places, limit)
+    names = [pieces.name(path, number, len(parts)) for number in range(1, len(parts) + 1)]
+    coming = [path.with_name(f".{name}.tmp.whole") for name in names]
+    try:
+        for part, file in zip(parts, coming, strict=True):
+            own = {name: tensors[name] for name in part}
+            atomic.write(file, partial(_write_piece, own, running, fetch))
+        for file, name in zip(coming, names, strict=True):
+            file.replace(path.with_name(name))
+    finally:
+        for file in coming:
+            file.unlink(missing_ok=True)
+    fields["hash"] = running.hexdigest()
+    entry = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    where = {name: file for part, file in zip(parts, names, strict=True) for name in part}
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    atomic.write(pieces.index_of(path), pieces.written({ENTRY: entry}, where, size))
+    pieces.remove(path, names)
+    return header._replace(hash=fields["hash"])
+
+
+def _write_piece(
+    tensors: Mapping[str, Tensor], running: "hashlib._Hash", fetch: Fetch, stream: BinaryIO
+) -> None:
+    places = layout(tensors)
+    stream.write(tensor_file.written(Head(places, {"format": "pt"})))
+    for name in places:
+        piece = _bytes(fetch(tensors[name]))
+        running.update(piece)
+        stream.write(piece)
+
+
 def layout(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Where each tensor lies in a file, in their order there."""
     return tensor_file.planned({k: (_kind(v.dtype), v.shape) for k, v in tensors.items()})
@@ -69,7 +113,9 @@ def load(path: Path, device: str = "cpu") -> tuple[Header, dict[str, Tensor]]:
     """Read header and tensors straight onto a device, and verify hash and finiteness."""
     header = read_header(path, verify=True)
     try:
-        tensors = safetensors.load_file(path, device=device)
+        tensors: dict[str, Tensor] = {}
+        for file in pieces.files(path):
+            tensors |= safetensors.load_file(file, device=device)
     except SafetensorError as error:
         raise corrupt(path, error) from None
     for name, tensor in tensors.items():

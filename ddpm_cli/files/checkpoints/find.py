@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ddpm_cli import streams
 from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli.files.checkpoints import pieces
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.foreign import missing, telling
 
@@ -36,15 +37,15 @@ def find(model: str | None, task: str = "") -> Place:
     if not model.strip():
         raise ConfigError("-m: an empty name; give a file, a run or a bundled model")
     path = Path(model)
-    if path.is_dir() and (path / "model.safetensors").exists():
-        return Place(path / "model.safetensors", model)
+    if path.is_dir() and (there := model_in(path)).exists():
+        return Place(there, model)
     if path.is_file():
         return Place(path, model)
     # A bundled name means the same everywhere, whatever was trained here: runs/mnist is a path.
     if model in bundled():
         return _bundled(model)
-    if (RUNS / model / "model.safetensors").is_file():
-        return Place(RUNS / model / "model.safetensors", model)
+    if (there := model_in(RUNS / model)).is_file():
+        return Place(there, model)
     if path.is_dir():
         if known := telling.folder(path):
             raise known.refusal(model)
@@ -58,7 +59,7 @@ def _missing(model: str) -> Refusal:
     """The refusal of a name or path that stands for no model."""
     if known := telling.address(model, "model"):
         return known.refusal(model)
-    runs = [path.parent.name for path in RUNS.glob("*/model.safetensors")]
+    runs = [path.parent.name for path in _models(RUNS)]
     names = list(dict.fromkeys(runs + bundled()))
     stem, path = model.removesuffix(".safetensors"), Path(model)
     if stem in names:
@@ -76,12 +77,25 @@ def _missing(model: str) -> Refusal:
 
 def _is_model(path: Path) -> bool:
     """Whether a path may be given as a model."""
-    return path.suffix == ".safetensors" or (path / "model.safetensors").exists()
+    return path.suffix == ".safetensors" or model_in(path).exists()
 
 
 def newest_runs(root: Path) -> list[Path]:
     """The models of the runs under `root`, the one that was saved last first."""
-    return sorted(root.glob("*/model.safetensors"), key=os.path.getmtime, reverse=True)
+    return sorted(_models(root), key=os.path.getmtime, reverse=True)
+
+
+def model_in(folder: Path) -> Path:
+    """The model of a run: its file or, of one in pieces, the index; the file if there is none."""
+    model = folder / "model.safetensors"
+    index = pieces.index_of(model)
+    return index if index.exists() and not model.exists() else model
+
+
+def _models(root: Path) -> list[Path]:
+    """The models of the runs under `root`."""
+    folders = {path.parent for path in root.glob("*/model.safetensors*")}
+    return [path for path in map(model_in, folders) if path.exists()]
 
 
 def bundled() -> list[str]:

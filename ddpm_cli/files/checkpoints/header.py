@@ -7,14 +7,15 @@ and a SHA-256 over all of it and the tensors; it is the only metadata of a safet
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ddpm_cli import __version__, streams
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import tensor_file, titles
-from ddpm_cli.files.checkpoints import entries
+from ddpm_cli.files.checkpoints import entries, pieces
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import finite
 from ddpm_cli.files.titles import Titles
@@ -152,11 +153,10 @@ class Header(NamedTuple):
 def read_header(path: Path, *, verify: bool = False) -> Header:
     """Read the header alone; to `verify` its checksum the tensors are read, but not kept."""
     streams.refuse_special(path)
-    with path.open("rb") as file:
-        layout, fields = _fields(path, file)
+    with _opened(path) as (layout, fields, parts):
         try:
             header = _parsed(path, fields)
-            if verify and _digest(fields, layout, file) != header.hash:
+            if verify and _digest(fields, layout, parts) != header.hash:
                 raise corrupt(path, "its contents do not match their checksum")
         except RecursionError:
             raise corrupt(path, "its header is nested too deeply") from None
@@ -165,8 +165,8 @@ def read_header(path: Path, *, verify: bool = False) -> Header:
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor of a checkpoint, by its name."""
-    with path.open("rb") as file:
-        layout, _ = _fields(path, file)
+    with _opened(path) as (layout, _, _):
+        pass
     return {name: tuple(entry["shape"]) for name, entry in layout.items()}
 
 
@@ -204,12 +204,32 @@ def _unreadable(path: Path, error: ValueError) -> Refusal:
     return told.refusal(path, "no ddpm checkpoint")
 
 
-def _fields(path: Path, file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Where the tensors of a checkpoint lie, and the entries of its header."""
-    try:
-        layout, metadata = tensor_file.read(file)
-    except ValueError as error:
-        raise _unreadable(path, error) from None
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[BinaryIO]]]:
+    """Where the tensors of a checkpoint lie, the entries of its header, and files to read on in.
+
+    Those of an index are the pieces beside it.
+    """
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))
+        parts: list[BinaryIO] = [file]
+        try:
+            if not pieces.is_index(path):
+                layout, metadata = tensor_file.read(file)
+            else:
+                metadata, places = index = pieces.read(file)
+                beside = [path.with_name(name).open("rb") for name in index.names]
+                parts = [*map(stack.enter_context, beside)]
+                layout = pieces.joined([tensor_file.read(part).layout for part in parts])
+                if layout.keys() != places.keys():
+                    raise ValueError("its files do not hold what it lists")
+        except ValueError as error:
+            raise _unreadable(path, error) from None
+        yield layout, _fields(path, layout, metadata), parts
+
+
+def _fields(path: Path, layout: Mapping[str, Any], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The entries of the header of a checkpoint."""
     if ENTRY not in metadata:
         family = telling.family(layout)
         what = f"{SAFETENSORS.name} of another program{family and ', as of '}{family}"
@@ -224,7 +244,8 @@ def _fields(path: Path, file: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]]
     if number > FORMAT:
         fix = "update ddpm: pip install -U ddpm-cli"
         raise Refusal(f"{path}: written by a newer ddpm (format {number})", fix)
-    return layout, fields
+    whole: dict[str, Any] = fields
+    return whole
 
 
 def _parsed(path: Path, fields: dict[str, Any]) -> Header:
@@ -266,9 +287,12 @@ def _data(data: dict[str, Any]) -> DataInfo:
     )
 
 
-def _digest(fields: Mapping[str, Any], layout: Mapping[str, Any], tensors: BinaryIO) -> str:
-    """The checksum of a file, read in pieces."""
+def _digest(
+    fields: Mapping[str, Any], layout: Mapping[str, Any], parts: Sequence[BinaryIO]
+) -> str:
+    """The checksum of the tensors in files, one after the other."""
     running = digest({key: value for key, value in fields.items() if key != "hash"}, layout)
-    while chunk := tensors.read(_CHUNK):
-        running.update(chunk)
+    for tensors in parts:
+        while chunk := tensors.read(_CHUNK):
+            running.update(chunk)
     return running.hexdigest()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files.checkpoints import pieces
 from ddpm_cli.files.checkpoints.header import Header
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Fit(NamedTuple):
 
 def beside(model: Path) -> Path:
     """Where the moments of a model are kept: model.safetensors -> model.moments.safetensors."""
-    return model.with_name(f"{model.stem}{SUFFIX}.safetensors")
+    stem = Path(model.name.removesuffix(pieces.INDEX)).stem
+    return model.with_name(f"{stem}{SUFFIX}.safetensors")
 
 
 def save(

@@ -17,7 +17,8 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.background import Background
-from ddpm_cli.files.checkpoints.checkpoint import Fetch, layout, load, save
+from ddpm_cli.files.checkpoints import find, pieces
+from ddpm_cli.files.checkpoints.checkpoint import Fetch, layout, load, save, save_pieces
 from ddpm_cli.files.checkpoints.header import AVERAGE, Header, read_header
 from ddpm_cli.settings.checks import differences
 from ddpm_cli.settings.config import SAMPLING, Config
@@ -43,6 +44,7 @@ FREE = {
     "data.path",  # the same data may lie elsewhere now
     "train.accumulate",
     "train.log_every",
+    "train.max_shard_size",
     "train.measure_every",
     "train.minutes",
     "train.recompute",
@@ -54,6 +56,7 @@ FREE = {
     "train.workers",
 }
 LOCK = "run.lock"
+MEGABYTE = 10**6
 
 
 class Run:
@@ -61,7 +64,7 @@ class Run:
 
     def __init__(self, folder: Path, leads: bool = True) -> None:
         self.folder = folder
-        self.model = folder / "model.safetensors"
+        self._single = folder / "model.safetensors"
         self.newest = folder / STATE
         self.previous = folder / "state.previous.safetensors"
         self.metrics = folder / "metrics.jsonl"
@@ -76,6 +79,11 @@ class Run:
             self._lock = _locked(folder)
             for stale in (*folder.glob(".*.tmp*"), *self.samples.glob(".*.tmp*")):
                 stale.unlink(missing_ok=True)
+
+    @property
+    def model(self) -> Path:
+        """The model to sample from, or the index of one in pieces."""
+        return find.model_in(self.folder)
 
     def __enter__(self) -> "Run":
         return self
@@ -120,8 +128,9 @@ class Run:
 
     def start_over(self) -> None:
         """Remove what an earlier run left."""
-        for path in (self.newest, self.previous, self.metrics, self.model, self.config):
+        for path in (self.newest, self.previous, self.metrics, self._single, self.config):
             path.unlink(missing_ok=True)
+        pieces.remove(self._single)
 
     def begin(self, config: Config, step: int) -> None:
         """Write the configuration, and cut metrics of steps that will be run again."""
@@ -182,7 +191,14 @@ class Run:
     ) -> None:
         """Write the averaged weights as the model to sample from."""
         header = header._replace(kind="model", threads=0)
-        save(self.model, _average(tensors), header, fetch or self._checked)
+        weights, fetch = _average(tensors), fetch or self._checked
+        limit = header.config["train"].get("max_shard_size", 0)
+        if limit:
+            save_pieces(self._single, weights, header, limit * MEGABYTE, fetch)
+            self._single.unlink(missing_ok=True)
+        else:
+            save(self._single, weights, header, fetch)
+            pieces.remove(self._single)
 
     def _checked(self, tensor: Tensor) -> Tensor:
         """A tensor whose turn it is to be written, unless the thread that does it shall end."""
