@@ -280,19 +280,11 @@ def _save(request: Encode, work: Work, z: Tensor, names: list[str], more: Record
     """Write the latents, with what `ddpm info` and `ddpm sample --from` need to know."""
     (place, header, config), use = work.opened, request.use
     compute = hardware.compute(**config["compute"])
-    record = provenance.record(
-        "encode",
-        place.name,
-        header,
-        config,
-        compute,
-        use.size,
-        label=work.label,
-        arguments=use.words,
-    )
+    how: dict[str, Any] = {"label": work.label, "arguments": use.words}
+    record = provenance.record("encode", place.name, header, config, compute, use.size, **how)
     sigma = walks.prepared(config, work.schedule).levels[0] if work.sigma is None else work.sigma
     # The two number formats disagree by some 6 dB, so decoding takes the same one.
-    settings = header.config["compute"] | {"dtype": record["dtype"]}
+    settings = header.config["compute"] | {key: record[key] for key in ("dtype", "rng")}
     header = header._replace(config=config | {"compute": settings})
     record |= more
     request.output.parent.mkdir(parents=True, exist_ok=True)

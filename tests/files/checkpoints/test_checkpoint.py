@@ -348,6 +348,17 @@ class TestFormat1:
         (walked,) = stored._replace(is_walk=True).settings
         assert walked.values["compute"]["rng"] == "torch"
 
+    def test_latents_of_today_say_what_noised_them(self, tmp_path: Path) -> None:
+        words = ("encode", FIXTURES / "format-1.png", "--fit", "resize", "-m", FIXTURE)
+        for kind in ("philox", "torch"):
+            file = tmp_path / f"{kind}.safetensors"
+            how = ("--method", "forward", "--at", "40%", "--set", f"compute.rng={kind}")
+            outcome = ddpm(*words, *how, "-o", file)
+            assert outcome.code == 0, outcome.err
+            assert latents.load(file).header.config["compute"]["rng"] == kind
+        made = [latents.load(tmp_path / f"{kind}.safetensors").z for kind in ("philox", "torch")]
+        assert not torch.equal(*made)
+
     def test_weights_stored_in_16_bits_draw_nearly_the_same(
         self, model: Path, tmp_path: Path
     ) -> None:
