@@ -199,3 +199,12 @@ def test_default_network_has_the_names_of_format_1() -> None:
     """Renaming a module would orphan every checkpoint."""
     names = {name.split(".")[0] for name in make(8, classes=3).state_dict()}
     assert names == {"embed", "class_embed", "stem", "down", "middle", "up", "head", "out"}
+
+
+@pytest.mark.parametrize("knobs", [SONG, {"norm": "pixel", "same_padding": True}], ids=str)
+def test_compiler_sees_a_conditioned_network_in_one_piece(knobs: dict[str, Any]) -> None:
+    network = lively(unet((1, 8, 8), 1, **SMALL | knobs)).eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    given = images(2, 1, 8), torch.ones(2)
+    assert torch.equal(compiled(*given, image=given[0]), network(*given, image=given[0]))
