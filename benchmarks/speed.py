@@ -231,13 +231,15 @@ def report(rows: list[Any]) -> str:
 @click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="0: torch's choice.")
+@click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a contender.")
-def main(rounds: int, batch: int, threads: int, as_json: bool) -> None:
+def main(rounds: int, batch: int, threads: int, dtype: Any, as_json: bool) -> None:
     """Measure images a second in training (train) and in network calls of a sampler (call).
 
-    Ratios to diffusers' UNet2DModel are printed where diffusers is installed.
+    Ratios to diffusers' UNet2DModel are printed where diffusers is installed. A CPU with AVX2
+    alone: --dtype float32 with ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2.
     """
-    compute = hardware.compute(threads=threads)
+    compute = hardware.compute(threads=threads, dtype=dtype)
     torch.manual_seed(0)
     rows = measure(contenders(compute, batch), rounds, batch, compute.device)
     place = f"{compute.device.type}, {torch.get_num_threads()} threads, batch {batch}"

@@ -61,8 +61,14 @@ class Compute(NamedTuple):
         return torch.autocast(self.device.type, dtype=self.dtype)
 
     def place(self, network: nn.Module, *, cast: bool = False) -> nn.Module:
-        """Move a network to the device in channels-last memory, weights cast if asked for."""
-        network = network.to(self.device).to(memory_format=torch.channels_last)
+        """Move a network to the device, weights cast if asked for.
+
+        They lie with channels last, but on a CPU as the network's own `layout` says.
+        """
+        layout = torch.channels_last
+        if self.device.type == "cpu":
+            layout = getattr(network, "layout", layout)
+        network = network.to(self.device).to(memory_format=layout)
         return network.to(self.dtype) if cast else network
 
     def run(self, module: nn.Module) -> nn.Module:

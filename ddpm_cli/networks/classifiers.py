@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ddpm_cli.networks.parts.layers import (
     attend,
     dense,
+    layout,
     normalization,
     sinusoid,
     zero,
@@ -65,6 +66,7 @@ class classifier(nn.Module):  # noqa: N801  (a component is named as it is calle
             raise ValueError("tell it how many classes there are; --set network.classes=10")
         channels, *size = shape
         self.patch, self.classes, self.width = patch, classes, width
+        self.layout = layout(norm)
         self.embed = nn.Sequential(
             nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width)
         )
@@ -96,7 +98,7 @@ class classifier(nn.Module):  # noqa: N801  (a component is named as it is calle
         """x [B, C, H, W], noise label [B] -> logits [B, classes]."""
         dtype = self.stem.weight.dtype
         embedding = F.silu(self.embed(sinusoid(label, self.width).to(dtype)))
-        h = self.stem(dense(fold(x.to(dtype), self.patch)))
+        h = self.stem(dense(fold(x.to(dtype), self.patch), self.layout))
         for stage in self.down:
             h = stage(h, embedding)
         h = self.middle(h, embedding)

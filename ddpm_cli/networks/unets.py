@@ -6,7 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import Fourier, dense, lookup, normalization, sinusoid, zero
+from ddpm_cli.networks.parts.layers import (
+    Fourier,
+    dense,
+    layout,
+    lookup,
+    normalization,
+    sinusoid,
+    zero,
+)
 from ddpm_cli.networks.parts.stages import Parts, fold, sides, unfold
 from ddpm_cli.settings.knobs import (
     Blocks,
@@ -71,7 +79,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
         channels, *size = shape
         self.patch, self.classes, self.width, self.embedding = patch, classes, width, embedding
-        self.extra = extra
+        self.extra, self.layout = extra, layout(norm)
         outputs = 2 * channels if learned_variance else channels
         features, embedded = width, 4 * width
         if embedding == "fourier":
@@ -141,7 +149,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         x = x.to(self.stem.weight.dtype)
         if image is not None:
             x = torch.cat([x, image.to(x.dtype)], dim=1)
-        image = dense(fold(x, self.patch))
+        image = dense(fold(x, self.patch), self.layout)
         h = self.stem(image)
         skips = [h]
         for number, stage in enumerate(self.down):

@@ -78,3 +78,12 @@ class TestNetwork:
     ) -> None:
         with pytest.raises(ValueError, match=message):
             classifier(shape, extra, classes=classes)
+
+
+@pytest.mark.parametrize("family", ["adm", "pixel"])
+def test_compiler_sees_it_in_one_piece(family: str) -> None:
+    network = make(14, **FAMILIES[family])
+    torch._dynamo.reset()
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    given = images(2, 1, 14), torch.tensor([3.0, 900.0])
+    assert torch.equal(compiled(*given), network(*given))

@@ -137,3 +137,17 @@ class TestEveryNetwork:
         network(*inputs()).square().mean().backward()
         idle = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
         assert idle == []
+
+    @pytest.mark.parametrize("training", [False, True])
+    def test_compiler_sees_it_in_one_piece(
+        self, name: str, knobs: dict[str, Any], training: bool
+    ) -> None:
+        """With all conditions; a break would cost a fused kernel."""
+        network = lively(maker(name, knobs)(classes=3, dropout=0.1)).train(training)
+        torch._dynamo.reset()
+        compiled = torch.compile(network, backend="eager", fullgraph=True)
+        with torch.set_grad_enabled(training):
+            torch.manual_seed(0)
+            got = compiled(*inputs())
+            torch.manual_seed(0)
+            assert torch.equal(got, network(*inputs()))

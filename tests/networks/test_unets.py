@@ -7,8 +7,9 @@ import torch
 from probes import SIZES, images, lively
 from torch import Tensor, nn
 
+from ddpm_cli import hardware
 from ddpm_cli.networks import unet
-from ddpm_cli.networks.parts.layers import Attention
+from ddpm_cli.networks.parts.layers import Attention, GroupNorm, PixelNorm
 
 SMALL: dict[str, Any] = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": []}
 SONG = {
@@ -131,10 +132,22 @@ def test_heads_have_their_width() -> None:
     assert heads == [2, 4, 2, 2], "64 wide, 128 wide in the middle, 64 wide twice"
 
 
-def test_output_is_channels_last() -> None:
-    network = make(8, 3, attention=[4]).to(memory_format=torch.channels_last)
-    out = network(images(2, 3, 8), torch.zeros(2))
-    assert out.is_contiguous(memory_format=torch.channels_last)
+@pytest.mark.parametrize("norm", ["group", "pixel"])
+def test_images_lie_on_a_cpu_as_the_norm_wants(norm: str) -> None:
+    """Through all layers: no copy from one layout to the other, and the same numbers."""
+    knobs = {"norm": norm, "attention": [4], "progressive_input": "sum", "scale_shift": True}
+    network = make(8, 3, **knobs, classes=3)
+    x, label = images(2, 3, 8), torch.zeros(2)
+    want = network(x, label)
+    seen = list[Tensor]()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | GroupNorm | PixelNorm):
+            layer.register_forward_hook(lambda layer, given, made: seen.append(made))
+    got = hardware.compute(device="cpu").place(network)(x, label)
+    layout = torch.channels_last if norm == "pixel" else torch.contiguous_format
+    assert len(seen) > 10
+    assert all(made.is_contiguous(memory_format=layout) for made in seen)
+    assert torch.allclose(got, want, atol=1e-6)
 
 
 def test_weights_may_be_narrower_than_the_input() -> None:
@@ -186,3 +199,12 @@ def test_default_network_has_the_names_of_format_1() -> None:
     """Renaming a module would orphan every checkpoint."""
     names = {name.split(".")[0] for name in make(8, classes=3).state_dict()}
     assert names == {"embed", "class_embed", "stem", "down", "middle", "up", "head", "out"}
+
+
+@pytest.mark.parametrize("knobs", [SONG, {"norm": "pixel", "same_padding": True}], ids=str)
+def test_compiler_sees_a_conditioned_network_in_one_piece(knobs: dict[str, Any]) -> None:
+    network = lively(unet((1, 8, 8), 1, **SMALL | knobs)).eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    given = images(2, 1, 8), torch.ones(2)
+    assert torch.equal(compiled(*given, image=given[0]), network(*given, image=given[0]))

@@ -1,5 +1,8 @@
 """Halving and doubling images."""
 
+import ctypes
+from contextlib import suppress
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -109,3 +112,22 @@ def test_summed_pyramid_stays_the_image() -> None:
     got, passed = layer(h, image)
     assert torch.equal(passed, shrink(image, True))
     assert torch.allclose(got, h + layer.conv(passed), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (3, 1)])
+def test_every_weight_has_its_gradient_on_few_pixels(size: tuple[int, int]) -> None:
+    """Whatever the memory held in which the gradient is written."""
+    torch.manual_seed(0)
+    layer, x = Downsample(16, 16), torch.randn(4, 16, *size)
+    want = torch.autograd.grad(layer(x).square().sum(), [*layer.parameters()])
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").mallopt(-6, 128)  # M_PERTURB: fresh memory holds NaN
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = layer(x).square().sum()
+        got = torch.autograd.grad(loss, [*layer.parameters()])
+    finally:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").mallopt(-6, 0)
+    for mine, exact in zip(got, want, strict=True):
+        assert torch.allclose(mine, exact, atol=0.05 * float(exact.abs().max()))
