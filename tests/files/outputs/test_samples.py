@@ -304,11 +304,6 @@ class TestRefusals:
         assert "seeds end at" in outcome.err
         assert list(Path().iterdir()) == []
 
-    def test_one_file_for_several_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for place in ("a.png", "-", "a.npz"):
-            with pytest.raises(ConfigError, match="2 processes cannot write one file"):
-                samples.open_output(place, 4, (1, 8, 8), force=False, skip_existing=False, ranks=2)
-
 
 @pytest.mark.parametrize(
     ("seeds", "text"),
