@@ -60,7 +60,7 @@ class Fourier(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalization that is bearable on channels-last tensors.
+    """Group normalization that takes channels-last tensors, too.
 
     PyTorch's CPU kernel is about 30 times slower on channels-last bfloat16 than on contiguous
     memory, so such tensors pass through contiguous memory and back; see `layout`.
