@@ -251,6 +251,12 @@ def test_what_trains_is_measured(
 ) -> None:
     with subtests.test(script="speed"):
         assert "mnist preset" in measured("speed", "--rounds", 1, "--batch", 2)[-1]
+    with subtests.test(script="growth"):
+        words = "--batches 8 --sides 28 --counts 2,64 --steps 2,20 --calls 1 --threads 1 --json"
+        rows = [json.loads(line) for line in measured("growth", *shlex.split(words))]
+        for verb in ("train", "sample"):
+            few, *_, many = sorted((r["count"], r["megabytes"]) for r in rows if r["verb"] == verb)
+            assert many[1] < 1.05 * few[1], "memory grows with the batch, not with time"
     with subtests.test(script="quality"):
         few = ("--set", "train.steps=2", "--set", "train.batch=2", "--set", "train.warmup=0")
         words = ("-n", 100, "--calls", 2, "--every", 1, "--until", 1, "-o", tmp_path / "curve")

@@ -60,7 +60,7 @@ class Fourier(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalization that is bearable on channels-last tensors.
+    """Group normalization that takes channels-last tensors, too.
 
     PyTorch's CPU kernel is about 30 times slower on channels-last bfloat16 than on contiguous
     memory, so such tensors pass through contiguous memory and back; see `layout`.
@@ -221,7 +221,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     No fused kernel has a forward derivative, which `torch.func.jvp` asks for.
     """
-    plain = by_products(query.device.type, query.shape[2], torch.is_grad_enabled())
+    narrow = query.dtype.itemsize == 2 and query.shape[3] <= 8
+    plain = by_products(query.device.type, query.shape[2], torch.is_grad_enabled(), narrow)
     if not plain and _dual(query).tangent is None:
         return F.scaled_dot_product_attention(query, key, value)
     weight = (query * float(query.shape[-1]) ** -0.5) @ key.transpose(-2, -1)
@@ -229,10 +230,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return out
 
 
-def by_products(device: str, tokens: int, learning: bool) -> bool:
+def by_products(device: str, tokens: int, learning: bool, narrow: bool = False) -> bool:
     """Whether attention is made of plain matrix products, not of one fused kernel.
 
-    The fused CPU kernel's backward pass is several times slower at small sizes; it serves only
-    where no gradient is needed.  On CUDA the fused kernels are made for hundreds of tokens.
+    The fused CPU kernel's backward pass is several times slower at small sizes, and a quarter its
+    forward pass where heads are narrow and of 16 bits; it serves where no gradient is needed.  On
+    CUDA the fused kernels are made for hundreds of tokens.
     """
-    return learning and tokens <= 1024 if device == "cpu" else device == "cuda" and tokens < 256
+    if device == "cpu":
+        return (learning or narrow) and tokens <= 1024
+    return device == "cuda" and tokens < 256

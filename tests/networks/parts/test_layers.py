@@ -210,3 +210,12 @@ def test_short_rows_of_tokens_attend_by_products(
     device: str, tokens: int, learning: bool, plain: bool
 ) -> None:
     assert by_products(device, tokens, learning) == plain
+
+
+def test_narrow_heads_of_16_bits_attend_by_products_on_a_cpu() -> None:
+    assert by_products("cpu", 196, learning=False, narrow=True)
+    assert not by_products("cpu", 4096, learning=False, narrow=True)
+    parts = torch.randn(3, 2, 4, 20, 8, generator=torch.Generator().manual_seed(0))
+    want = F.scaled_dot_product_attention(*parts)
+    with torch.no_grad():
+        assert torch.allclose(attend(*parts.bfloat16()).float(), want, atol=0.02)
