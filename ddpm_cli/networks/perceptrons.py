@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import lookup, sinusoid, zero
+from ddpm_cli.networks.parts.layers import lookup, sinusoid, with_classes, zero
 from ddpm_cli.settings.knobs import Classes, Depth, Fraction, Frequencies, Width
 
 
@@ -52,11 +52,7 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         """x [B, D, ...], noise label [B], classes [B] (None: null class) -> [B, D or 2 D, ...]."""
         dtype = self.stem.weight.dtype
         embedding = self.embed(sinusoid(label, self.embedding).to(dtype))
-        if self.class_embed is not None:
-            if classes is None:
-                classes = torch.full((len(x),), self.classes, device=x.device)
-            embedding = embedding + self.class_embed(classes)
-        embedding = F.silu(embedding)
+        embedding = F.silu(with_classes(embedding, self.class_embed, classes))
         flat = x.to(dtype).flatten(1)
         h = self.stem(_features(flat, self.frequencies))
         for block in self.blocks:

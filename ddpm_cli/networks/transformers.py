@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks.parts.layers import dense, lookup, sinusoid, zero
+from ddpm_cli.networks.parts.layers import dense, divided, lookup, sinusoid, with_classes, zero
 from ddpm_cli.networks.parts.stages import fold, unfold
 from ddpm_cli.networks.parts.tokens import AdaptiveBlock, apart, normed, places, rotations, small
 from ddpm_cli.settings.knobs import (
@@ -130,18 +130,12 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         """The noise label and the class as one vector [B, width], already activated."""
         features = sinusoid(label, FEATURES).to(self.dtype)
         embedding: Tensor = self.embed(features)
-        if self.class_embed is not None:
-            if classes is None:
-                classes = torch.full((len(label),), self.classes, device=label.device)
-            embedding = embedding + self.class_embed(classes)
-        return F.silu(embedding)
+        return F.silu(with_classes(embedding, self.class_embed, classes))
 
 
 def _refuse_indivisible(width: int, heads: int, positions: str) -> None:
     """Refuse a width that its heads, or the sines and cosines of two axes, do not share evenly."""
-    if not heads or width % heads:
-        fix = "choose a number that does"
-        raise ConfigError(f"network.heads: {heads} heads do not divide {width} channels; {fix}")
+    divided(width, heads)
     if positions == "rope" and width // heads % 4:
         what = f"heads of {width // heads} channels do not turn by rows and columns"
         raise ConfigError(f"network.heads: {what}; give them a multiple of 4 channels")

@@ -13,6 +13,7 @@ from ddpm_cli.networks.parts.layers import (
     lookup,
     normalization,
     sinusoid,
+    with_classes,
     zero,
 )
 from ddpm_cli.networks.parts.stages import Parts, fold, sides, unfold
@@ -172,8 +173,4 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         else:
             features = sinusoid(label, self.width, endpoint=self.embedding == "endpoint")
         embedding: Tensor = self.embed(features.to(self.stem.weight.dtype))
-        if self.class_embed is not None:
-            if classes is None:
-                classes = torch.full((len(label),), self.classes, device=label.device)
-            embedding = embedding + self.class_embed(classes)
-        return F.silu(embedding)
+        return F.silu(with_classes(embedding, self.class_embed, classes))

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.networks.parts.resampling import enlarge, shrink
 
 _dual: Callable[[Tensor], forward_ad.UnpackedDualTensor] = forward_ad.unpack_dual
@@ -110,6 +111,28 @@ def lookup(count: int, width: int) -> nn.Embedding:
     if not rows.is_meta:
         nn.init.normal_(rows)
     return nn.Embedding(count, width, _weight=rows)
+
+
+def with_classes(embedding: Tensor, table: nn.Module | None, classes: Tensor | None) -> Tensor:
+    """An embedding [B, E] and the row of each class [B] in a table, if the network has one.
+
+    classes: None stands for the null class, the last row of the table.
+    """
+    if not isinstance(table, nn.Embedding):
+        return embedding
+    if classes is None:
+        null = table.num_embeddings - 1
+        classes = torch.full((len(embedding),), null, device=embedding.device)
+    added: Tensor = embedding + table(classes)
+    return added
+
+
+def divided(width: int, heads: int, key: str = "network.heads") -> int:
+    """The number of heads, which must divide the channels; key: what says how many there are."""
+    if not heads or width % heads:
+        fix = "choose a number that does"
+        raise ConfigError(f"{key}: {heads} heads do not divide {width} channels; {fix}")
+    return heads
 
 
 def layout(norm: str) -> torch.memory_format:

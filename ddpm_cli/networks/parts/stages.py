@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks.parts.layers import Attention, ResBlock
+from ddpm_cli.networks.parts.layers import Attention, ResBlock, divided
 from ddpm_cli.networks.parts.resampling import Downsample, Pyramid, Upsample
 
 
@@ -46,11 +45,8 @@ class Parts(NamedTuple):
 
     def heads_of(self, width: int) -> int:
         heads = max(1, width // self.head_width) if self.head_width else self.heads
-        if not heads or width % heads:
-            key = "network.head_width" if self.head_width else "network.heads"
-            fix = "choose a number that does"
-            raise ConfigError(f"{key}: {heads} heads do not divide {width} channels; {fix}")
-        return heads
+        key = "network.head_width" if self.head_width else "network.heads"
+        return divided(width, heads, key)
 
     def attend(self, width: int) -> Attention:
         return Attention(
