@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,15 +33,11 @@ def save(
     running = digest(fields, places)
 
     def head(checksum: str) -> bytes:
-        entry = json.dumps(fields | {"hash": checksum}, sort_keys=True, separators=(",", ":"))
-        return tensor_file.written(Head(places, {ENTRY: entry}))
+        return tensor_file.written(Head(places, _metadata(fields, checksum)))
 
     def write(stream: BinaryIO) -> None:
         stream.write(head("0" * len(running.hexdigest())))  # known when all is written
-        for name in places:
-            piece = _bytes(fetch(tensors[name]))
-            running.update(piece)
-            stream.write(piece)
+        _put(stream, tensors, places, running, fetch)
         stream.seek(0)
         stream.write(head(running.hexdigest()))
 
@@ -70,13 +66,12 @@ def save_pieces(
     finally:
         for file in coming:
             file.unlink(missing_ok=True)
-    fields["hash"] = running.hexdigest()
-    entry = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     where = {name: file for part, file in zip(parts, names, strict=True) for name in part}
     size = sum(tensor.nbytes for tensor in tensors.values())
-    atomic.write(pieces.index_of(path), pieces.written({ENTRY: entry}, where, size))
+    metadata = _metadata(fields, running.hexdigest())
+    atomic.write(pieces.index_of(path), pieces.written(metadata, where, size))
     pieces.remove(path, names)
-    return header._replace(hash=fields["hash"])
+    return header._replace(hash=running.hexdigest())
 
 
 def _write_piece(
@@ -84,6 +79,23 @@ def _write_piece(
 ) -> None:
     places = layout(tensors)
     stream.write(tensor_file.written(Head(places, {"format": "pt"})))
+    _put(stream, tensors, places, running, fetch)
+
+
+def _metadata(fields: Mapping[str, Any], checksum: str) -> dict[str, str]:
+    """The only metadata of a checkpoint: the fields of its header, and its hash."""
+    whole = {**fields, "hash": checksum}
+    return {ENTRY: json.dumps(whole, sort_keys=True, separators=(",", ":"))}
+
+
+def _put(
+    stream: BinaryIO,
+    tensors: Mapping[str, Tensor],
+    places: Iterable[str],
+    running: "hashlib._Hash",
+    fetch: Fetch,
+) -> None:
+    """Write tensors in the order of their places, and count them into the hash."""
     for name in places:
         piece = _bytes(fetch(tensors[name]))
         running.update(piece)
