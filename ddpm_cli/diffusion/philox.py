@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddpm_cli.diffusion.shapes import sent
+
 Words = Any  # of int64 or uint64, of which the lower 32 bits are in use
 Numbers = Any  # float64 of the same kind
 Key = tuple[int, int]
@@ -162,4 +164,4 @@ def _whole(values: Any, device: torch.device) -> Words:
     """Whole numbers of NumPy as words on a device."""
     if library(device) is np:
         return values.astype(np.uint64)
-    return torch.from_numpy(values.astype(np.int64)).to(device)
+    return sent(torch.from_numpy(values.astype(np.int64)), device)

@@ -127,9 +127,7 @@ def agreed(place: Group | Share, flag: bool) -> bool:
     """Whether any process of the group raises the flag: all take the same branch."""
     if place.ranks == 1:
         return flag
-    raised = torch.tensor(int(flag), dtype=torch.int32)
-    if torch.distributed.get_backend() == "nccl":
-        raised = raised.cuda()
+    raised = _passed(int(flag))
     torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX)
     return bool(raised)
 
@@ -138,11 +136,15 @@ def told(place: Group, number: int) -> int:
     """The number that the first process of the group has."""
     if place.ranks == 1:
         return number
-    first = torch.tensor(number, dtype=torch.int64)
-    if torch.distributed.get_backend() == "nccl":
-        first = first.cuda()
+    first = _passed(number)
     torch.distributed.broadcast(first, 0)
     return int(first)
+
+
+def _passed(number: int) -> Tensor:
+    """A whole number where the processes of a group can hand it on."""
+    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+    return torch.tensor(number, dtype=torch.int64, device=device)
 
 
 def whole(part: Tensor, ranks: int) -> Tensor:

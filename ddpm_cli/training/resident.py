@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ddpm_cli import hardware
 from ddpm_cli.data.image_set import Conditions, Data, told
+from ddpm_cli.diffusion.shapes import sent
 from ddpm_cli.training import conditions
 
 SHARE = 4  # of the free memory of a device, one part for the rows
@@ -41,9 +42,7 @@ class Resident:
         """Indices of an order on the device, some steps ahead, moved while it works."""
         items = iter(order)
         while some := list(islice(items, STEPS)):
-            block = torch.stack(some)
-            block = block.pin_memory() if self._rows.is_cuda else block
-            yield from block.to(self._rows.device, non_blocking=True)
+            yield from sent(torch.stack(some), self._rows.device)
 
 
 def kept_on(device: torch.device, data: Data, wanted: str) -> Data | Resident:
