@@ -131,6 +131,7 @@ def compute(
     """
     if deterministic:
         _be_deterministic()
+        cudnn_benchmark = False
     chosen = _device(device)
     if graph == "on" and chosen.type != "cuda":
         raise ConfigError(f"compute.graph: on needs CUDA, and this is {chosen.type}; use auto")
@@ -146,7 +147,7 @@ def compute(
     if chosen.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = tf32
         torch.backends.cudnn.allow_tf32 = tf32
-        torch.backends.cudnn.benchmark = cudnn_benchmark and not deterministic
+        torch.backends.cudnn.benchmark = cudnn_benchmark
     if dtype == "auto":
         dtype = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
     wide = torch.float32 if chosen.type == "mps" else torch.float64
@@ -160,7 +161,7 @@ def compute(
         dynamic_shapes=dynamic_shapes,
         tf32=tf32,
         deterministic=deterministic,
-        cudnn_benchmark=cudnn_benchmark and not deterministic,
+        cudnn_benchmark=cudnn_benchmark,
     )
 
 

@@ -98,7 +98,7 @@ def command(
     name = preset or (config_file.stem if config_file else "custom")
     folder = Path(resume or output or Path("runs") / name)
     own = _own_settings(ctx, folder)
-    below = [] if force else opening.own_randomness(folder)
+    below = [] if own or force else opening.own_randomness(folder)
     asked = reading.layers(ctx, keys, own)
     config = inlined(resolve([*below, *(budgets.outgrown(asked) if own else asked)]))
     pixel_range(config["data"].get("range"))  # refused before any work

@@ -103,13 +103,16 @@ def seconds(config: Config, pace: Pace, beside: Beside) -> float:
     sheets, measures, saves = (
         math.ceil(steps / train[every]) for every in ("sheet_every", "measure_every", "save_every")
     )
-    seen = _on_sheet(config, beside) * beside.calls * sheets + beside.held_out * measures
+    seen = (
+        _on_sheet(train["sheet_count"], beside) * beside.calls * sheets
+        + beside.held_out * measures
+    )
     beside_steps = seen * pace.image + saves * beside.saved / DISK
     return float(steps * pace.step + beside_steps)
 
 
-def _on_sheet(config: Config, beside: Beside) -> int:
-    count = int(config["train"]["sheet_count"])
+def _on_sheet(count: int, beside: Beside) -> int:
+    """What a sheet of `count` images draws: of arrays, if any, the points of a plot."""
     return count if beside.is_image or not count else POINTS
 
 
@@ -133,8 +136,9 @@ def shortened(config: Config, steps: int, beside: Beside) -> Config:
     most = flops.PASSES * train["steps"] * train["batch"] / 10
 
     def fits(every: int, count: int) -> bool:
-        drawn = count if beside.is_image else POINTS
-        return bool(drawn * beside.calls * math.ceil(train["steps"] / every) <= most)
+        return bool(
+            _on_sheet(count, beside) * beside.calls * math.ceil(train["steps"] / every) <= most
+        )
 
     every, count = train["sheet_every"], train["sheet_count"]
     if count and not fits(every, count):
