@@ -19,21 +19,21 @@ from cells import Record, Row, markdown, number, say
 from command_line import show
 from quality import run, score
 from score_digits import Scorer, training_digits
-from speed import gigaflops
 
 from ddpm_cli import hardware
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.models import build
+from ddpm_cli.models import flops as operations
 
 
 def machine() -> Row:
     """What the minutes depend on: processor, instructions, cores, versions."""
+    compute = hardware.compute()
     return {
         "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "bfloat16": hardware.compute().dtype == torch.bfloat16,
+        "bfloat16": compute.dtype == torch.bfloat16,
         "cores": hardware.cores(),
-        "device": hardware.compute().device.type,
+        "device": compute.device.type,
         "torch": torch.__version__,
     }
 
@@ -47,11 +47,10 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def flops(folder: Path) -> float:
-    """Floating-point operations that a run's steps took: three times those of its calls."""
+def spent(folder: Path) -> float:
+    """Floating-point operations that a run's steps took."""
     header = read_header(folder / "model.safetensors")
-    network = build.network(header.config, header.data)
-    return 3e9 * gigaflops(network) * header.config["train"]["batch"] * header.step
+    return float(operations.training(header.config, header.data) * header.step)
 
 
 def measured(
@@ -65,7 +64,7 @@ def measured(
         row = {
             "minutes": round(seconds / 60, 2),
             "steps": read_header(folder / "model.safetensors").step,
-            "flops": flops(folder),
+            "flops": spent(folder),
         }
         return row | score(scorer, str(folder), images, 50, []) | machine()
 
