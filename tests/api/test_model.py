@@ -311,7 +311,7 @@ WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("images: of torch.int64", lambda m: m.nll(IMAGE.long())),
     ("images: values that are not finite", lambda m: m.nll(IMAGE * torch.nan)),
     ("images: list", lambda m: m.encode([0])),  # type: ignore[arg-type]
-    ("masks: 784 different values", lambda m: m.inpaint(IMAGE, torch.linspace(0, 1, 784).reshape(28, 28))),
+    ("masks: 784 different values", lambda m: m.inpaint(IMAGE, RAMP)),
     ("masks: values that are NaN", lambda m: m.inpaint(IMAGE, IMAGE[0, 0] * torch.nan)),
     ("--class all: several classes", lambda m: m.inpaint(IMAGE, IMAGE[0, 0], classes="all")),
     ("masks: of shape 8x8", lambda m: m.inpaint(IMAGE, torch.ones(8, 8))),
