@@ -270,6 +270,7 @@ class TestParts:
         assert capsys.readouterr() == ("", "")
 
 
+RAMP = torch.linspace(0, 1, 784).reshape(28, 28)
 IMAGE, SMALL = torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 8, 8)
 TYPO: Any = "zeroshot"
 BYTES = torch.arange(784).reshape(1, 1, 28, 28).remainder(256).byte()
