@@ -3,6 +3,7 @@
 Each cell is a run of its own length: `ddpm train --budget`, whose learning rate ends with it.
 """
 
+import os
 import platform
 import statistics
 import sys
@@ -27,7 +28,8 @@ from ddpm_cli.models import flops as operations
 
 def machine() -> Row:
     """What the minutes depend on: processor, instructions, cores, versions."""
-    compute = hardware.compute()
+    # As `ddpm train` takes it: a processor held to float32 is not one that has bfloat16.
+    compute = hardware.compute(dtype=os.environ.get("DDPM_DTYPE", "auto"))
     return {
         "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
