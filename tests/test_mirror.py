@@ -37,6 +37,8 @@ ELSEWHERE = {
     "diffusion/test_constraints.py": "diffusion/known_pixels",
     "diffusion/test_denoiser.py": "diffusion/shapes",
     "diffusion/test_walk.py": "diffusion/renoise",
+    "evaluation/metrics/test_frechet.py": "evaluation/metrics/parts/gaussians",
+    "evaluation/test_measuring.py": "evaluation/measures",
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
     "files/checkpoints/test_header.py": "files/titles",
     "files/images/test_decoding.py": "files/images/deep",

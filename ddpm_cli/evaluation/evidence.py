@@ -21,7 +21,7 @@ class Moments:
         """The moments of rows [n, d], n >= 2; in float64, where a covariance does not cancel."""
         if len(rows) < 2:
             raise Refusal(f"{len(rows)} image: a covariance takes two or more")
-        rows = rows.double()
+        rows = doubled(rows)
         return Moments(rows.mean(0), torch.cov(rows.T).reshape(2 * rows.shape[1:]), len(rows))
 
 
@@ -44,3 +44,17 @@ class Evidence:
     images: Tensor | None = None
     moments: Moments | None = None
     spatial_moments: Moments | None = None
+
+    def only(self, places: Tensor) -> "Evidence":
+        """Some of its images, by their places [m]; moments alone cannot be divided."""
+        parts = (self.features, self.spatial, self.probabilities, self.labels, self.images)
+        if all(part is None for part in parts):
+            raise Refusal(f"{self.name}: statistics alone cannot be divided", "give the images")
+        chosen = [None if part is None else part[places.to(part.device)] for part in parts]
+        features, spatial, probabilities, labels, images = chosen
+        return Evidence(self.name, len(places), features, spatial, probabilities, labels, images)
+
+
+def doubled(rows: Tensor) -> Tensor:
+    """Numbers in float64; on the CPU where their device has none."""
+    return (rows.cpu() if rows.device.type == "mps" else rows).double()

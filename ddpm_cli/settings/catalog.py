@@ -39,6 +39,8 @@ KINDS: Mapping[str, str] = {
     "operator": "data/operators.py",
     "guides": "guides",
 }
+# Components that no configuration names: who asks for them on the command line picks them.
+PICKED: Mapping[str, str] = {"metric": "evaluation/metrics"}
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
     "renoise": "diffusion/renoise.py",
@@ -107,12 +109,12 @@ def names(kind: str) -> list[str]:
 
 def exists(kind: str) -> bool:
     """Tell whether a kind has components at all, by its place alone."""
-    return (ROOT / KINDS[kind]).exists()
+    return (ROOT / _place(kind)).exists()
 
 
 def files(kind: str) -> list[Path]:
     """Return the files that the components of a kind are read from: a new one needs no list."""
-    place = ROOT / KINDS[kind]
+    place = ROOT / _place(kind)
     return sorted(place.glob("*.py")) if place.is_dir() else [place]
 
 
@@ -145,13 +147,17 @@ def exported(kind: str, attribute: str) -> Callable[..., Any]:
     """
     component = _components(kind).get(canonical(attribute))
     if component is None or component.attribute != attribute:
-        raise AttributeError(f"{KINDS[kind]} has no component {attribute}")
+        raise AttributeError(f"{_place(kind)} has no component {attribute}")
     return load(component)
 
 
 def attributes(kind: str) -> list[str]:
     """Return the names under which a package gives its components, sorted."""
     return sorted(component.attribute for component in _components(kind).values())
+
+
+def _place(kind: str) -> str:
+    return KINDS[kind] if kind in KINDS else PICKED[kind]
 
 
 def canonical(name: str) -> str:

@@ -86,6 +86,15 @@ def resolve(layers: Sequence[Layer]) -> Config:
     return config
 
 
+def picked(kind: str, settings: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Check the settings of a component that no configuration names, and add all its knobs."""
+    problems: list[str] = []
+    complete = _complete(kind, kind, _settings(settings, source), problems)
+    if problems:
+        raise ConfigError(*problems)
+    return complete
+
+
 def _overlay(tables: dict[str, Any], layer: Layer, problems: list[str]) -> None:
     """Put the tables of one layer over those below; what it says of itself, last of all."""
     for table, value in sorted(layer.values.items(), key=lambda item: item[0] == "summary"):

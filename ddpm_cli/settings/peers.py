@@ -136,6 +136,8 @@ def key(name: str) -> str:
 def knob(table: str, name: str, choices: Iterable[str]) -> str:
     """Say which knob was meant of a component that has these, or whose knob it is."""
     meant, knobs = key(name), list(choices)
+    if table in catalog.PICKED:
+        return nearest(name, knobs)
     owner, _, own = meant.partition(".")
     if meant and (owner != table or own in (*knobs, "name")):
         return f"did you mean {meant}?"
