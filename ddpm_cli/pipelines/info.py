@@ -11,10 +11,12 @@ from ddpm_cli.files.checkpoints import find, latents, moments
 from ddpm_cli.files.checkpoints.header import Header, parameters, read_header, shapes
 from ddpm_cli.files.images import metadata
 from ddpm_cli.files.provenance import Kept
+from ddpm_cli.pipelines import standing
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.requests import Info
-from ddpm_cli.settings.toml import dump_toml, toml_value
+from ddpm_cli.settings.toml import dump_toml, read_file, toml_value
 
 # Tables of a model's configuration that say what it is.
 SHOWN = (
@@ -78,7 +80,10 @@ def _record(target: str | None) -> dict[str, Any] | None:
 
 
 def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Configuration and facts of a checkpoint."""
+    """Configuration and facts of a checkpoint, or of a run that has none yet."""
+    for folder in [Path(target), find.RUNS / target] if target else []:
+        if begun := _begun(folder):
+            return begun
     path = find.find(target).path
     header = read_header(path, verify=True)
     facts: dict[str, Any] = {
@@ -97,6 +102,7 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         "shape": list(header.data.shape),
         "classes": list(header.data.classes or ()),
     }
+    facts |= standing.of_run(path.parent, header.config)
     if header.data.titles and header.data.titles.columns:
         facts["columns"] = list(header.data.titles.columns)
     if header.data.range is not None:
@@ -106,6 +112,17 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         if table in header.config and (draws or table not in configuration.SAMPLING):
             facts[table] = header.config[table]
     return header.config, facts
+
+
+def _begun(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Configuration and facts of a run that has not saved yet; None of anything else."""
+    own = folder / "config.toml"
+    if find.model_in(folder).exists() or not own.is_file():
+        return None
+    config = configuration.resolve([Layer(str(own), read_file(own))])
+    facts = {"file": str(own), "kind": "run", "summary": config.get("summary")}
+    shown = {table: config[table] for table in SHOWN if table in config}
+    return config, facts | standing.of_run(folder, config) | shown
 
 
 def _belonging(header: Header, path: Path) -> dict[str, Any]:
@@ -128,6 +145,8 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
             value = toml_value(value)
         elif isinstance(value, list):
             value = " ".join(str(item) or '""' for item in value)
+        elif key in ("seconds", "seconds_left") and value is not None:
+            value = console.duration(value)
         elif value is None:
             value = "drawn from the seed" if key == "class" else "none"
         console.line(f"{key:{width}}  {value}")

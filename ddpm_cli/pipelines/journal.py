@@ -25,6 +25,7 @@ from ddpm_cli.settings.checks import suited
 from ddpm_cli.settings.requests import BATCH
 from ddpm_cli.training import distributed, sharding
 from ddpm_cli.training.batches import scaled
+from ddpm_cli.training.clock import Clock
 from ddpm_cli.training.snapshots import Snapshots
 from ddpm_cli.training.state import State
 
@@ -39,11 +40,15 @@ class Journal:
         self._leads, self._beside = materials.place.leads, beside
         self._snapshots = Snapshots()
         self._forecast = Forecast(materials, beside, done)
-        self.bar = console.progress(materials.config["train"]["steps"], "steps", done=done)
+        settings = materials.config["train"]
+        before = folder.trained_for(done, settings["batch"]) if self._leads else 0.0
+        self._clock = Clock(materials.compute.device, before)
+        self.bar = console.progress(settings["steps"], "steps", done=done)
 
     def log(self, values: dict[str, float]) -> None:
         """Keep one line of metrics, and print it if stdout should have it."""
         if self._leads:
+            values = values | self._clock.read()
             self._run.log(values)
             if self._as_json:
                 console.json_line(values)

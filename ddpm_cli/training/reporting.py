@@ -136,6 +136,7 @@ class Reporter:
             prefix = "" if name == MODEL else f"{name}_"
             values |= {prefix + key: number for key, number in player.window.summary().items()}
         values["images_per_second"] = (step - self._counted) * self._batch / elapsed
+        values["images_seen"] = step * self._batch
         if measuring:
             values |= self._measure()
         if not all(map(math.isfinite, values.values())):

@@ -28,12 +28,32 @@ class TestModel:
         assert set(facts) == {
             "file", "hash", "version", "kind", "summary", "parameters", "step", "images_seen",
             "shape", "classes", "data", "schedule", "network", "parameterization", "loss",
-            "sampler", "levels",
+            "sampler", "levels", "logged_step", "steps", "last", "images_per_second", "seconds",
+            "seconds_left", "best_eval",
         }  # fmt: skip
         assert facts["file"] == str(finished / "model.safetensors")
         assert (facts["step"], facts["images_seen"], facts["kind"]) == (12, 96, "model")
         assert facts["shape"] == [1, 8, 8]
         assert facts["network"]["width"] == 8
+
+    def test_how_a_run_stands(self, run: Path) -> None:
+        """By its metrics, one of which is a measure of samples."""
+        with (run / "metrics.jsonl").open("a") as file:
+            file.write('{"step": 12, "eval": {"fid": 2.5}}\n{"step": 13, "lo')
+        facts = json.loads(ddpm("info", run, "--json").out)
+        assert (facts["logged_step"], facts["steps"], facts["seconds_left"]) == (12, 12, 0)
+        assert {"loss", "loss_q1", "held_out"} <= facts["last"].keys()
+        assert facts["best_eval"] == {"fid": {"value": 2.5, "step": 12}}
+        assert "seconds_left       0 s" in ddpm("info", run).out
+        (run / "metrics.jsonl").unlink()
+        assert "last" not in json.loads(ddpm("info", run, "--json").out)
+
+    def test_a_run_that_has_not_saved_yet(self, run: Path) -> None:
+        for path in run.glob("*.safetensors"):
+            path.unlink()
+        facts = json.loads(ddpm("info", run, "--json").out)
+        assert (facts["kind"], facts["logged_step"]) == ("run", 12)
+        assert ddpm("info", run, "--toml").out == (run / "config.toml").read_text()
 
     def test_text(self, finished: Path) -> None:
         lines = ddpm("info", finished).out.splitlines()

@@ -7,6 +7,7 @@ metrics.jsonl, samples/}
 import contextlib
 import errno
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import atomic
+from ddpm_cli.files import atomic, metrics
 from ddpm_cli.files.background import Background
 from ddpm_cli.files.checkpoints import find, pieces
 from ddpm_cli.files.checkpoints.checkpoint import Fetch, layout, load, save, save_pieces
@@ -136,11 +137,17 @@ class Run:
         """Write the configuration, and cut metrics of steps that will be run again."""
         atomic.write(self.config, dump_toml(config).encode())
         if self.metrics.exists():
-            kept = [line for line in self._lines() if line["step"] <= step]
+            kept = [line for line in metrics.lines(self.metrics) if line["step"] <= step]
             text = "".join(json.dumps(line) + "\n" for line in kept)
             atomic.write(self.metrics, text.encode())
 
-    def log(self, values: Mapping[str, float]) -> None:
+    def trained_for(self, step: int, batch: int) -> float:
+        """Seconds of training up to a step, as far as metrics.jsonl tells."""
+        rows = [row for row in metrics.rows(self.metrics) if row["step"] <= step]
+        known = [passed for passed in metrics.seconds(rows, batch) if math.isfinite(passed)]
+        return max(known, default=0.0)
+
+    def log(self, values: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(values)) + "\n")
@@ -204,18 +211,6 @@ class Run:
         """A tensor whose turn it is to be written, unless the thread that does it shall end."""
         self.behind.check()
         return tensor
-
-    def _lines(self) -> list[dict[str, float]]:
-        """The whole lines of metrics.jsonl; a torn last line is dropped."""
-        lines = []
-        for line in self.metrics.read_text("utf-8", errors="replace").splitlines():
-            with contextlib.suppress(ValueError):
-                lines.append(json.loads(line))
-        return [
-            line
-            for line in lines
-            if isinstance(line, dict) and isinstance(line.get("step"), (int, float))
-        ]
 
 
 def turns(tensors: dict[str, Tensor]) -> list[Tensor]:
