@@ -128,6 +128,7 @@ from ddpm_cli.settings.requests import Guide
     type=click.Choice(["error", "crop", "resize"]),
     help="What to do with an --image of another size than is known of the model's.",
 )
+@shared.layout
 @walking.trajectory
 @walking.steps()
 @walking.cascade

@@ -64,6 +64,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 )
 @shared.count(1, "How many proposals for each image.")
 @shared.output("PNG, JPEG or WebP, folder/, name with {name} and {seed} in it, or - for stdout.")
+@shared.layout
 @shared.model("Model to fill with.", "newest run of task inpaint in ./runs, else bundled")
 @walking.steps()
 @walking.one_label("Class name or number; none by default.")
@@ -110,6 +111,7 @@ def command(
         resample=resample,
         skip_existing=skip_existing,
         look=reading.look(ctx),
+        layout=reading.layout(ctx),
     )
     from ddpm_cli.pipelines import opening
 

@@ -29,6 +29,7 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
 @shared.output(
     "PNG, JPEG or WebP strip, .gif film, folder/ of frames, or - for stdout; interpolation.png."
 )
+@shared.layout
 @shared.model("Model to interpolate with.")
 @click.option(
     "--seeds",
@@ -102,6 +103,7 @@ def command(
         speed=speed,
         seed=seed,
         look=reading.look(ctx),
+        layout=reading.layout(ctx),
     )
     from ddpm_cli.pipelines import opening
 

@@ -33,6 +33,7 @@ from ddpm_cli.settings.requests import Sample
     "a plot."
 )
 @shared.model("Model to sample from; others behind commas enlarge its images.")
+@shared.layout
 @walking.trajectory
 @walking.steps()
 @click.option(

@@ -73,6 +73,7 @@ def parse_noises(text: str) -> list[float]:
     callback=lambda ctx, param, value: parse_noises(value),
     help="Noise that hides faults of the input from a trained model; first:last:step for several.",
 )
+@shared.layout
 @walking.downscale("an input")
 @shared.count(1, "How many proposals for each input.")
 @walking.steps()
@@ -126,6 +127,7 @@ def command(
         is_downscaled=is_downscaled,
         skip_existing=skip_existing,
         look=reading.look(ctx),
+        layout=reading.layout(ctx),
     )
     from ddpm_cli.pipelines import opening
 

@@ -117,7 +117,8 @@ def places(entry: Mapping[str, Any], target: str) -> list[str]:
         return _option("-o", f"{Path(target).parent}/")
     if "frames" not in entry:
         return _option("-o", target)
-    samples = "samples.png" if target.endswith(".png") else "samples.safetensors"
+    drawn = target.endswith(".png") or "--labels" in entry.get("arguments", ())
+    samples = "samples.png" if drawn else "samples.safetensors"
     beside = str(Path(target).with_name(f"{Path(target).stem}-{samples}"))
     try:
         frames = _matching(entry, "frames", "[0-9]{1,9}")

@@ -116,6 +116,17 @@ def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     return [CompletionItem(incomplete, type="file")]
 
 
+LABELS = ("seed", "class", "sampler", "steps", "eta", "guidance.scale", "model", "inputs")
+
+
+def labels(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the last of a list of keys of a record."""
+    before, comma, _ = incomplete.rpartition(",")
+    return starting((f"{before}{comma}{key}" for key in LABELS), incomplete)
+
+
 def mask(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete a path, or the word for where an image is transparent."""
     return [*starting(["alpha"], incomplete), *paths(ctx, param, incomplete)]

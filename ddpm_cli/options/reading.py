@@ -8,9 +8,10 @@ import click
 from click.core import ParameterSource
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.settings import config, presets, recipes
+from ddpm_cli.settings import config, layouts, presets, recipes
 from ddpm_cli.settings.checks import pixel_range
 from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.layouts import Layout
 from ddpm_cli.settings.requests import Draw, Look, Seeds, Use
 from ddpm_cli.settings.toml import parse_set, toml_value
 
@@ -109,6 +110,11 @@ def look(ctx: click.Context) -> Look:
     return Look(fit=ctx.params["fit"], background=ctx.params["background"])
 
 
+def layout(ctx: click.Context) -> Layout:
+    """How a command line wants a sheet laid out."""
+    return Layout(ctx.params["columns"], ctx.params["zoom"], layouts.keys(ctx.params["labels"]))
+
+
 def use(
     ctx: click.Context,
     *kept: str,
@@ -128,7 +134,8 @@ def use(
         fix = "give one of them"
         raise ConfigError(f"--skip-existing: --force says already to replace what exists; {fix}")
     source = ctx.get_parameter_source("model")
-    asked, scale, told = layers(ctx, {**_STEPS, **(keys or {})}), None, words(ctx, *kept)
+    told = words(ctx, *kept, *layouts.NAMES)
+    asked, scale = layers(ctx, {**_STEPS, **(keys or {})}), None
     if reads:
         asked, scale = _without_range(asked)
         told += [] if scale is None else ["--set", f"{RANGE}={toml_value(list(scale))}"]
@@ -167,5 +174,6 @@ def draw(ctx: click.Context) -> Draw:
     return Draw(
         seeds=chosen_seeds(ctx),
         moments=ctx.params.get("moments"),
+        layout=layout(ctx),
         **{name: ctx.params[name] for name in names},
     )

@@ -10,6 +10,7 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, numbers
 from ddpm_cli.options.completion import ComponentChoice
+from ddpm_cli.settings import layouts
 from ddpm_cli.settings import seeds as seed_lists
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -162,6 +163,31 @@ def mask_keeps(default: str | None) -> Callable[[_Command], _Command]:
         help="What stays of a mask: black or white, which turns it round, or by its transparency "
         "what is clear or opaque; auto: black, or of a layer in one colour what is clear.",
     )
+
+
+def layout(command: _Command) -> _Command:
+    """Add --columns, --zoom and --labels of a sheet, which options.reading.layout reads."""
+    command = click.option(
+        "--labels",
+        metavar="KEY,...",
+        shell_complete=completion.labels,
+        help="Write below each image of a sheet what its record says, as seed,class,sampler or "
+        "guidance.scale.",
+    )(command)
+    command = click.option(
+        "--zoom",
+        type=numbers.whole(1, layouts.ZOOM_LIMIT),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Show each pixel of a sheet as a square of N x N.",
+    )(command)
+    return click.option(
+        "--columns",
+        type=numbers.whole(1, layouts.COLUMN_LIMIT),
+        metavar="N",
+        help="Images in a row of a sheet; by default it is nearly a square.",
+    )(command)
 
 
 def skip_existing(command: _Command) -> _Command:

@@ -14,6 +14,7 @@ from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.failures import Failures
+from ddpm_cli.files import captions
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import canvas, inputs, masks
 from ddpm_cli.files.images.canvas import Canvas
@@ -142,8 +143,15 @@ def run(request: Inpaint, opened: Opened) -> None:
         return
     filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.label)
     memory.refuse_large(filler.model, min(request.use.size, len(sources) * len(seeds)))
-    existing = {"force": request.use.force, "skip_existing": request.skip_existing}
-    target = open_results(request.output, sources, seeds, default="inpainted", **existing)
+    target = open_results(
+        request.output,
+        sources,
+        seeds,
+        default="inpainted",
+        force=request.use.force,
+        skip_existing=request.skip_existing,
+        layout=request.layout,
+    )
     _inpaint(work, filler, sources, target)
 
 
@@ -189,6 +197,7 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     """Fill the holes of a batch of proposals after the other, and write each."""
     use, size = work.request.use, work.request.use.size
     record = filler.model.record("inpaint", size, label=work.label, words=use.words)
+    captions.refuse(record, work.request.layout.labels, seed=0, name="", inputs=[""])
     failures, shares = Failures(len(sources)), list[float]()
     jobs = _jobs(work, sources, target, failures, shares)
     calls, total, done = work.calls, len(target.paths) or 1, 0

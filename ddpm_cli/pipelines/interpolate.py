@@ -10,6 +10,7 @@ from ddpm_cli import console
 from ddpm_cli.diffusion import latents
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.fidelity import psnr
+from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs, scales
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
@@ -52,8 +53,15 @@ def run(request: Interpolate, opened: Opened) -> None:
     if request.use.dry_run:
         opening.shown(work.opened.config)
         return
-    count, force, speed = len(work.places), request.use.force, request.speed
-    _interpolate(work, open_frames(request.output, count, shape, force=force, speed=speed))
+    target = open_frames(
+        request.output,
+        len(work.places),
+        shape,
+        force=request.use.force,
+        speed=request.speed,
+        layout=request.layout,
+    )
+    _interpolate(work, target)
 
 
 def _planned(request: Interpolate, opened: Opened) -> Work:
@@ -99,6 +107,7 @@ def _interpolate(work: Work, target: Frames) -> None:
     place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
     memory.refuse_large(coder.model, min(work.request.use.size, len(work.places)))
+    captions.refuse(_record(work, coder), work.request.layout.labels, frame=0)
     ends = _ends_read(work, coder)
     images = torch.stack([end.values for end in ends]) if ends else None
     frames = _frames(work, coder, images)

@@ -1,6 +1,6 @@
 """What a training run leaves behind while it goes on, and how it hears that it must stop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -10,17 +10,21 @@ from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import atomic
+from ddpm_cli.files.captions import caption
 from ddpm_cli.files.checkpoints import run
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.run import Run
 from ddpm_cli.files.outputs import samples
-from ddpm_cli.models import build, walks
+from ddpm_cli.files.records import Record
+from ddpm_cli.models import build, classes, walks
 from ddpm_cli.models.classes import classes_for
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.out_of_memory import OutOfMemory
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines.budget import Beside, Forecast
 from ddpm_cli.pipelines.materials import POINTS, Materials
+from ddpm_cli.pipelines.train_checks import sheet_record
+from ddpm_cli.settings import layouts
 from ddpm_cli.settings.checks import suited
 from ddpm_cli.settings.requests import BATCH
 from ddpm_cli.training import distributed, sharding
@@ -120,7 +124,9 @@ class Journal:
         walks.refuse_not_finite(values, what, f"{suited(config)}; the model is saved")
         if not self._leads:
             return  # it had only to take part
-        suffix, data = samples.preview(values, info.is_image)
+        layout = layouts.of_run(config["train"])
+        lines = [caption(entry, layout.labels) for entry in self._entries(step, seeds)]
+        suffix, data = samples.preview(values, info.is_image, layout, lines)
         self._run.samples.mkdir(exist_ok=True)
         atomic.write(self._run.samples / f"step-{step:07d}{suffix}", data)
 
@@ -142,6 +148,14 @@ class Journal:
         numbers = classes_for(seeds, self._materials.config, self._materials.info)
         seen = {} if numbers is None else {"classes": torch.tensor(numbers)}
         return Batch(seeds, seen | self._image(seeds))
+
+    def _entries(self, step: int, seeds: Sequence[int]) -> Iterator[Record]:
+        """What is known of each image of a sheet."""
+        config, info = self._materials.config, self._materials.info
+        labels = classes.names(None, config, info, seeds)
+        for row, seed in enumerate(seeds):
+            label = labels[row] if labels else None
+            yield {**sheet_record(config, step), "seed": seed, "class": label}
 
     def _image(self, seeds: Sequence[int]) -> dict[str, Tensor]:
         """What a conditional model is given for its sheet: test images, changed by its task."""

@@ -12,11 +12,12 @@ from ddpm_cli import console, hardware
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files import captions
 from ddpm_cli.files.checkpoints import latents as latents_file
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import Scale
-from ddpm_cli.files.outputs import samples, targets
+from ddpm_cli.files.outputs import samples, targets, trajectories
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
 from ddpm_cli.files.records import Names
@@ -187,6 +188,7 @@ def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool)
         deal = _deal(work, target, group, meets)
         walk = drawer.prepared(work.begin and work.begin.sigma)
         record = _record(work, drawer, size)
+        captions.refuse(record, work.draw.layout.labels, seed=0, **{"class": ""})
         every, mine = work.cascade.calls, len(deal.mine)
         total = None if calls is None or every is None else (calls + every) * mine
         with console.progress(total, "network calls") as bar:
@@ -255,6 +257,8 @@ def _target(work: Work) -> Output:
         is_image=work.info.is_image,
         titles=work.info.titles,
         scale=work.scale,
+        layout=work.draw.layout,
+        used=trajectories.uses(work.draw.trajectory, work.info),
     )
 
 
@@ -267,4 +271,5 @@ def _watch(work: Work, ranks: int, moves: int) -> Trajectory | None:
         raise ConfigError("--trajectory: only for one process that makes all samples")
     if output is not None and Path(output).absolute() == path.absolute():
         raise ConfigError(f"--trajectory {path}: -o names the same file; give another")
-    return Trajectory(path, len(work.seeds), work.info, moves, frames, force=work.use.force)
+    layout, force = work.draw.layout, work.use.force
+    return Trajectory(path, len(work.seeds), work.info, moves, frames, force=force, layout=layout)

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -9,15 +10,16 @@ from ddpm_cli import console, hardware
 from ddpm_cli.data import no_classes
 from ddpm_cli.data.image_set import Data, ImageSet
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files import captions
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import flops
 from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
-from ddpm_cli.settings import catalog, checks
+from ddpm_cli.settings import catalog, checks, layouts
 from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
-from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.curves import rate
 from ddpm_cli.training.distributed import Group
@@ -35,6 +37,9 @@ def refuse_unsuited(config: Config, data: Data) -> None:
     """
     crop, side = config["train"]["crop"], min(data.shape[1:], default=0)
     _refuse_bits(config, data)
+    labels = layouts.of_run(config["train"]).labels
+    known = {**sheet_record(config, 0), "seed": 0, "class": ""}
+    captions.refuse_unknown([known], labels, "train.sheet_labels")
     if config["train"]["resident"] == "on" and not data.in_memory:
         fix = "raise data.memory, or --set train.resident=auto"
         raise ConfigError(f"train.resident: the images are decoded on demand; {fix}")
@@ -95,6 +100,12 @@ def warn_of_warmup(config: Config) -> None:
         what = f"train.warmup: {warmup} steps of {steps} in all, so that the learning rate"
         fix = f"--set train.warmup={steps // 10} is shorter"
         console.warn(f"{what} gets to {peak:.0%} of train.lr; {fix}")
+
+
+def sheet_record(config: Config, step: int) -> dict[str, Any]:
+    """What is known of all images of a run's sheet."""
+    settings = {table: config[table] for table in SAMPLING if table in config}
+    return {"step": step, "settings": settings}
 
 
 def warn_of_sheets(config: Config, calls: int) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ddpm_cli import console, hardware
 from ddpm_cli.failures import Failures
+from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
@@ -105,9 +106,12 @@ def _job(request: Upscale, opened: Opened, wanted: Wanted, calls: int | None) ->
         default=RESULTS[request.task],
         force=use.force,
         skip_existing=request.skip_existing,
+        layout=request.layout,
     )
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
     record["settings"]["operator"] = config["operator"]
+    own = {"inputs": [""], "name": "", "seed": 0, "class": ""}
+    captions.refuse(record, request.layout.labels, **own)
     return Job(request, opened, restore, wanted, results, record, calls)
 
 

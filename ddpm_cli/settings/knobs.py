@@ -70,6 +70,7 @@ Parts = Annotated[int, Range(2, 100)]
 Side = Annotated[int, Range(0, 16_384)]
 Workers = Annotated[int, Range(0, 256)]
 SheetCount = Annotated[int, Range(0, 4_096)]
+Zoom = Annotated[int, Range(1, 64)]
 Threads = Annotated[int, Range(0, 1_024)]
 
 # What networks are made of: ADM has blocks = 3, the deep NCSN++ blocks = 8, both under ten levels.
@@ -119,6 +120,12 @@ LearningRate = Annotated[float, Range(0, 1e30, True)]
 # A column of a table: its name, or its number, which becomes a word.
 Column = Annotated[str, Range(1, 65_536)]
 ColumnList = Annotated[Sequence[Column], Range(0, 65_536)]
+
+# What stands below an image: layouts.keys reads it.
+Labels = Annotated[
+    str,
+    Form(r"|[A-Za-z_][\w.-]*(\s*,\s*[A-Za-z_][\w.-]*){0,7}", "keys, as seed,class, or nothing"),
+]
 
 # How long a run may take: settings.budgets reads it.
 Budget = Annotated[

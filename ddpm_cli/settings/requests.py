@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.layouts import USUAL, Layout
 from ddpm_cli.settings.seeds import LIMIT
 
 BATCH = 64  # larger batches page-fault their way out of the caches
@@ -93,6 +94,7 @@ class Draw:
     moments: Path | None = None
     aug_noise: float = 0.0
     is_downscaled: bool = False
+    layout: Layout = USUAL
 
     def __post_init__(self) -> None:
         """Refuse what would have no effect."""
@@ -162,6 +164,7 @@ class Interpolate:
     speed: int = 120
     seed: int = 0
     look: Look = field(default_factory=Look)
+    layout: Layout = USUAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +188,7 @@ class Inpaint:
     resample: int | None = None
     skip_existing: bool = False
     look: Look = field(default_factory=Look)
+    layout: Layout = USUAL
 
     @property
     def chosen_method(self) -> str:
@@ -215,6 +219,7 @@ class Upscale:
     is_downscaled: bool = False
     skip_existing: bool = False
     look: Look = field(default_factory=Look)
+    layout: Layout = USUAL
 
 
 @dataclass(frozen=True, kw_only=True)

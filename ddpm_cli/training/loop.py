@@ -20,6 +20,7 @@ from ddpm_cli.settings.knobs import (
     Decay,
     Fraction,
     Index,
+    Labels,
     LearningRate,
     NonNegative,
     Seed,
@@ -27,6 +28,7 @@ from ddpm_cli.settings.knobs import (
     Side,
     Strength,
     Workers,
+    Zoom,
 )
 from ddpm_cli.training.batches import Order, Share, batches
 from ddpm_cli.training.curves import average_decay, rate
@@ -100,12 +102,17 @@ def train(
     save_every: Count = 500,
     sheet_every: Count = 1000,
     sheet_count: SheetCount = 64,
+    sheet_columns: SheetCount = 0,
+    sheet_zoom: Zoom = 1,
+    sheet_labels: Labels = "",
 ) -> None:
     """Minimize the loss for `steps` steps, from wherever the state stands.
 
     Learning rate and moving average depend on the step alone; `minutes` (0: no limit) only
     ends this call of the command. budget: what `steps` and `warmup` were planned for, before,
-    by pipelines.budget. sheet_count: images on a sheet of samples, 0 for no sheets. optimizer:
+    by pipelines.budget. sheet_count: images on a sheet of samples, 0 for no sheets;
+    sheet_columns: in a row, 0 for a square; sheet_zoom: pixels a side for each pixel;
+    sheet_labels: what stands below an image, as seed,class,step,sampler. optimizer:
     AdamW, beta1 being 0.9 (Loshchilov 2019), or Muon for the matrices of blocks and AdamW
     beside it (Jordan 2024), at the same `lr`; it belongs to the players of the state. decay:
     see `curves.rate`; flat: of rsqrt, the steps before it falls; cooldown: of wsd, the last

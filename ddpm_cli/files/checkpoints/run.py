@@ -52,8 +52,11 @@ FREE = {
     "train.resident",
     "train.save_every",
     "train.shard",
+    "train.sheet_columns",
     "train.sheet_count",
     "train.sheet_every",
+    "train.sheet_labels",
+    "train.sheet_zoom",
     "train.workers",
 }
 LOCK = "run.lock"

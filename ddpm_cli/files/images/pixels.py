@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Literal
 
@@ -46,22 +45,6 @@ def to_uint8(x: Tensor) -> Tensor:
 def from_uint8(image: Tensor) -> Tensor:
     """Turn bytes into float32 in [-1, 1], the inverse of to_uint8."""
     return BYTES.values(image)
-
-
-def sheet(
-    images: Tensor, columns: int | None = None, padding: int = 2, white: int = 255
-) -> Tensor:
-    """Lay out pixels [B,C,H,W] row by row on one white image [C,H',W']."""
-    count, channels, height, width = images.shape
-    columns = min(columns or math.ceil(math.sqrt(count)), count)
-    rows = math.ceil(count / columns)
-    size = (rows * (height + padding) + padding, columns * (width + padding) + padding)
-    page = torch.full((channels, *size), white, dtype=images.dtype)
-    for number, image in enumerate(images):
-        row, column = divmod(number, columns)
-        top, left = padding + row * (height + padding), padding + column * (width + padding)
-        page[:, top : top + height, left : left + width] = image
-    return page
 
 
 def to_pillow(image: Tensor) -> Image.Image:

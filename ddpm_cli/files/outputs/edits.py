@@ -8,12 +8,15 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.images import pixels
+from ddpm_cli.files.captions import caption
+from ddpm_cli.files.images import sheets
 from ddpm_cli.files.images.inputs import STDIN, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
+from ddpm_cli.files.images.sheets import Lines
 from ddpm_cli.files.outputs import encoding, targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Record, compact
+from ddpm_cli.settings.layouts import USUAL, Layout
 
 STDOUT = "-"
 FIELDS = ("name", "seed")
@@ -27,11 +30,11 @@ class Results:
     Seeds of an input that share a place become one sheet, written with the last of them.
     """
 
-    def __init__(self, places: Places, existing: Existing) -> None:
+    def __init__(self, places: Places, existing: Existing, layout: Layout = USUAL) -> None:
         """Take the place of each seed still wanted of each input, None for stdout."""
-        self._places, self._existing = places, existing
+        self._places, self._existing, self._layout = places, existing, layout
         self._is_sheet = {name: len(set(seeds.values())) == 1 for name, seeds in places.items()}
-        self._held: dict[str, dict[int, Tensor]] = {name: {} for name in places}
+        self._held: dict[str, dict[int, tuple[Tensor, Lines]]] = {name: {} for name in places}
 
     def missing(self, name: str) -> list[int]:
         """The seeds of the results still wanted of an input."""
@@ -48,18 +51,23 @@ class Results:
     ) -> list[Path]:
         """Take a result of an input, pixels [C,H,W] of a scale; return files written."""
         path, held = self._places[name][seed], self._held[name]
-        held[seed] = image
+        held[seed] = image, self._caption({"inputs": [name], **record, "seed": seed})
         together = self.missing(name) if self._is_sheet[name] else [seed]
         if len(held) < len(together):
             return []
-        images = torch.stack([held.pop(number) for number in together])
-        picture = pixels.sheet(images, white=scale.high) if len(images) > 1 else image
+        images, lines = zip(*(held.pop(number) for number in together), strict=True)
+        labelled = lines if self._layout.labels else ()
+        picture = sheets.drawn(torch.stack(images), self._layout, labelled, white=scale.high)
         about = {"inputs": [name], **record, "seeds": compact(together)}
         data = encoding.encode(picture, path, about, scale)
         if path is None:
             console.binary(data)
             return []
         return targets.put(path, data, self._existing)
+
+    def _caption(self, entry: Record) -> Lines:
+        name = Path(str(entry["inputs"][0])).stem
+        return caption({"name": name, **entry}, self._layout.labels)
 
 
 def open_results(
@@ -70,6 +78,7 @@ def open_results(
     default: str,
     force: bool,
     skip_existing: bool,
+    layout: Layout = USUAL,
 ) -> Results:
     """The results that `place` asks for: one for each of the inputs and each of the seeds.
 
@@ -77,7 +86,7 @@ def open_results(
     or NAME-SEED.png with several seeds; a name may hold {name}, the input's without its ending,
     and {seed}. Without a place: DEFAULT.png for one result, else a folder DEFAULT. Results are
     PNG, which loses nothing, unless their name ends like a JPEG or WebP. Files in the way are
-    refused, or left out with skip_existing.
+    refused, or left out with skip_existing. layout: of several seeds in one picture.
     """
     count = len(inputs) * len(seeds)
     if place is None:
@@ -85,10 +94,12 @@ def open_results(
     if place == STDOUT:
         _refuse_stdout(len(inputs), skip_existing)
         targets.refuse_sheet(len(seeds))
-        return Results({s.name: dict.fromkeys(seeds) for s in inputs}, Existing())
+        return Results({s.name: dict.fromkeys(seeds) for s in inputs}, Existing(), layout)
     template = _template(place, len(seeds))
     if "{seed}" not in template:
         targets.refuse_sheet(len(seeds))
+    elif len(seeds) > 1:
+        layout.refuse_idle(place)
     every = {s.name: {n: _named(template, s.stem, n) for n in seeds} for s in inputs}
     _refuse_collisions(every, place)
     left: Places = {name: {} for name in every}
@@ -97,7 +108,7 @@ def open_results(
             if not (skip_existing and path.is_file()):
                 targets.refuse_existing(path, force)
                 left[name][seed] = path
-    results = Results(left, Existing(force, skip_existing))
+    results = Results(left, Existing(force, skip_existing), layout)
     encoding.announce(Path(template))
     for folder in {path.parent for path in results.paths}:
         targets.refuse_unwritable(folder, len(results.paths) * targets.LEAST)

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.images import pixels
+from ddpm_cli.files.captions import caption
+from ddpm_cli.files.images import pixels, sheets
 from ddpm_cli.files.images.opening import PIXEL_LIMIT
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import encoding, targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Record
+from ddpm_cli.settings.layouts import USUAL, Layout
 
 SPEED = 60  # milliseconds a frame of a film
 HOLD = 1500  # milliseconds that its last frame stays
@@ -46,6 +48,7 @@ class Frames(NamedTuple):
     place: str
     force: bool
     speed: int
+    layout: Layout = USUAL
 
     @property
     def is_folder(self) -> bool:
@@ -63,10 +66,17 @@ class Frames(NamedTuple):
                 p for n, frame in enumerate(frames) for p in self._one(n, frame, record, scale)
             ]
         path = Path(self.place)
+        labels = self.layout.labels
+        lines = [caption({**record, "frame": n}, labels) for n in range(len(frames)) if labels]
         if path.suffix == ".gif":
-            data = encode_gif(list(pixels.to_uint8(values)), record, speed=self.speed)
+            film = [
+                sheets.drawn(frame[None], self.layout, lines[n : n + 1])
+                for n, frame in enumerate(pixels.to_uint8(values))
+            ]
+            data = encode_gif(film, record, speed=self.speed)
         else:
-            strip = pixels.sheet(frames, columns=len(frames), white=scale.high)
+            layout = self.layout._replace(columns=self.layout.columns or len(frames))
+            strip = sheets.sheet(frames, layout, lines, white=scale.high)
             data = encoding.encode(strip, path, record, scale)
         if self.place == STDOUT:
             console.binary(data)
@@ -80,17 +90,24 @@ class Frames(NamedTuple):
 
 
 def open_frames(
-    place: str, count: int, shape: tuple[int, ...], *, force: bool, speed: int
+    place: str,
+    count: int,
+    shape: tuple[int, ...],
+    *,
+    force: bool,
+    speed: int,
+    layout: Layout = USUAL,
 ) -> Frames:
     """The output that `place` asks for, checked before any work is done.
 
     x.png (.jpg, .webp) or "-" is a strip, x.gif a film of `speed` milliseconds a frame, a folder
-    a PNG each.
+    a PNG each. layout: of the strip, or of each frame of a film.
     """
-    path, frames = Path(place), Frames(place, force, speed)
+    path, frames = Path(place), Frames(place, force, speed, layout)
     if place == STDOUT:
         console.refuse_binary_terminal()
     elif frames.is_folder:
+        layout.refuse_idle(place)
         targets.refuse_unwritable(path, count * targets.LEAST)
         for number in range(count):
             targets.refuse_existing(named(place, number), force)
@@ -100,7 +117,9 @@ def open_frames(
     else:
         targets.refuse_existing(path, force)
         encoding.announce(path)
-    if not frames.is_folder and count * math.prod(shape[1:]) > PIXEL_LIMIT:
+    if path.suffix == ".gif":
+        layout.refuse_idle(place, ("zoom", "labels"))
+    if not frames.is_folder and count * math.prod(shape[1:]) * layout.zoom**2 > PIXEL_LIMIT:
         fix = "ask for fewer, or give a folder"
         raise Refusal(f"{place}: {count} frames are too many for one picture", fix)
     return frames

@@ -1,6 +1,6 @@
 """Samples as pictures: a file a seed, or one of all, as a sheet of images or a plot of points."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,11 +9,13 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.images import pixels
+from ddpm_cli.files.captions import caption
+from ddpm_cli.files.images import sheets
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import encoding, plots, targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Names, Record, compact
+from ddpm_cli.settings.layouts import USUAL, Layout
 
 FIELDS = ("seed", "class")
 
@@ -75,26 +77,32 @@ class Files:
 class Drawing(NamedTuple):
     """How samples become one picture.
 
-    hold: what is kept of a batch until all are there; draw: all that was kept and their classes
-    -> pixels [C, H, W]; names_classes: whether the record lists them; scale: of the pixels.
+    hold: what is kept of a batch until all are there; draw: all that was kept, their classes, and
+    the record of each -> pixels [C, H, W]; names_classes: whether the record lists them; scale:
+    of the pixels.
     """
 
     hold: Callable[[Tensor], Tensor]
-    draw: Callable[[Tensor, Sequence[str]], Tensor]
+    draw: Callable[[Tensor, Sequence[str], Iterator[Record]], Tensor]
     names_classes: bool
     scale: Scale = BYTES
 
 
-def sheet(scale: Scale) -> Drawing:
+def sheet(scale: Scale, layout: Layout = USUAL) -> Drawing:
     """The one image, or all on a sheet, in pixels of a scale."""
 
-    def draw(images: Tensor, classes: Sequence[str]) -> Tensor:
-        return images[0] if len(images) == 1 else pixels.sheet(images, white=scale.high)
+    def draw(images: Tensor, classes: Sequence[str], entries: Iterator[Record]) -> Tensor:
+        lines = [caption(entry, layout.labels) for entry in entries] if layout.labels else []
+        return sheets.drawn(images, layout, lines, white=scale.high)
 
     return Drawing(scale.pixels, draw, names_classes=True, scale=scale)
 
 
-PLOT = Drawing(lambda points: points, plots.cloud, names_classes=False)
+def _plotted(points: Tensor, classes: Sequence[str], entries: Iterator[Record]) -> Tensor:
+    return plots.cloud(points, classes)
+
+
+PLOT = Drawing(lambda points: points, _plotted, names_classes=False)
 
 
 class Picture:
@@ -133,7 +141,7 @@ class Picture:
         """Draw and write the picture, unless nothing was wanted."""
         if not self._held:
             return []
-        picture = self._drawing.draw(torch.cat(self._held), self._classes)
+        picture = self._drawing.draw(torch.cat(self._held), self._classes, self._entries())
         about = {**self._record, "seeds": compact(self._seeds)}
         if self._drawing.names_classes:
             about["classes"] = self._classes or None
@@ -142,3 +150,9 @@ class Picture:
             console.binary(data)
             return []
         return targets.put(self._path, data, self._existing)
+
+    def _entries(self) -> Iterator[Record]:
+        """The record of each sample alone."""
+        for row, seed in enumerate(self._seeds):
+            label = self._classes[row] if self._classes else None
+            yield {**self._record, "seed": seed, "class": label}

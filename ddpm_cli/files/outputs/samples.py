@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images import pixels, sheets
 from ddpm_cli.files.images.scales import BYTES, Scale
+from ddpm_cli.files.images.sheets import Lines, gridded
 from ddpm_cli.files.outputs import encoding, numbers, plots
 from ddpm_cli.files.outputs.numbers import Rows
 from ddpm_cli.files.outputs.pictures import FIELDS, PLOT, Files, Picture, sheet
@@ -25,6 +26,7 @@ from ddpm_cli.files.outputs.targets import (
 )
 from ddpm_cli.files.records import Names, Record
 from ddpm_cli.files.titles import Titles
+from ddpm_cli.settings.layouts import USUAL, Layout
 
 
 class Output(Protocol):
@@ -68,14 +70,19 @@ def open_output(
     is_image: bool = True,
     titles: Titles | None = None,
     scale: Scale = BYTES,
+    layout: Layout = USUAL,
+    used: Sequence[str] = (),
 ) -> Output:
     """The output that `place` asks for, checked before any work is done.
 
     "-", x.png (a sheet if there are several; as .jpg and .webp, too), a file of numbers, a
     folder, or a name with {seed}. What is no image has no folder, its .png is a plot, and "-"
-    gives CSV, its columns named by `titles`. scale: of the pixels of images.
+    gives CSV, its columns named by `titles`. scale: of the pixels of images. layout: of a sheet;
+    used: what of it another output shows.
     """
     path, names = Path(place), fields(place, FIELDS)
+    if not (is_image and is_one(place) and (place == "-" or encoding.is_picture(path))):
+        layout.refuse_idle(place, used)
     if names == {"class"}:
         raise ConfigError(f"-o {place}: several images would share a name; add {{seed}}")
     if not is_one(place):
@@ -90,7 +97,7 @@ def open_output(
             refuse_existing(path, force)
         existing = Existing(force, skip_existing)
         if is_image:
-            return _images(path, count, shape, existing, scale)
+            return _images(path, count, shape, existing, scale, layout)
         return _arrays(path, count, shape, existing, titles)
     if skip_existing:
         raise ConfigError("--skip-existing: only for files; leave it out with -o -")
@@ -98,7 +105,8 @@ def open_output(
         return Rows(None, count, shape, Existing(), titles=titles)
     console.refuse_binary_terminal()
     refuse_sheet(count, "give -o a folder or an .npz file")
-    return Picture(None, sheet(scale), Existing())
+    gridded(count, shape, layout).refuse_large("-o -")
+    return Picture(None, sheet(scale, layout), Existing())
 
 
 def is_one(place: str) -> bool:
@@ -119,7 +127,12 @@ def _refuse_template(template: str, count: int) -> None:
 
 
 def _images(
-    path: Path, count: int, shape: tuple[int, ...], existing: Existing, scale: Scale
+    path: Path,
+    count: int,
+    shape: tuple[int, ...],
+    existing: Existing,
+    scale: Scale,
+    layout: Layout,
 ) -> Output:
     """All images as a sheet, or as numbers."""
     _refuse_suffix(path, endings(shape, is_image=True), " or a folder")
@@ -129,8 +142,9 @@ def _images(
         return rows
     refuse_too_large(path, LEAST * (count > SHEET_LIMIT) * count)
     refuse_sheet(count, "give -o a folder or an .npz file")
+    gridded(count, shape, layout).refuse_large(str(path))
     encoding.announce(path)
-    return Picture(path, sheet(scale), existing)
+    return Picture(path, sheet(scale, layout), existing)
 
 
 def _arrays(
@@ -156,10 +170,12 @@ def _refuse_suffix(path: Path, known: Sequence[str], rest: str = "") -> None:
         raise ConfigError(f"-o {path}: unknown ending; use {', '.join(known)}{rest}")
 
 
-def preview(values: Tensor, is_image: bool) -> tuple[str, bytes]:
+def preview(
+    values: Tensor, is_image: bool, layout: Layout = USUAL, captions: Sequence[Lines] = ()
+) -> tuple[str, bytes]:
     """A look at samples: the suffix of a file and its bytes; a sheet, a plot or else numbers."""
     if is_image:
-        return ".png", pixels.encode_png(pixels.sheet(pixels.to_uint8(values)))
+        return ".png", pixels.encode_png(sheets.sheet(pixels.to_uint8(values), layout, captions))
     if plots.is_drawn(tuple(values.shape[1:])) and plots.available():
         return ".png", pixels.encode_png(plots.cloud(values))
     return ".npy", numbers.npy_bytes(values)

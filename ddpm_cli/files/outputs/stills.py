@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images import pixels, sheets
 from ddpm_cli.files.images.opening import PIXEL_LIMIT
 from ddpm_cli.files.outputs import plots
 from ddpm_cli.files.outputs.plots import Panel
+from ddpm_cli.settings.layouts import USUAL, Layout
 
 # What to use instead of a picture.
 TRAJECTORY = "use .csv for samples, .npz or .safetensors for --trajectory"
@@ -20,13 +21,15 @@ Field = tuple[Tensor, Tensor]  # arrows [M, D] at places [M, D]: (places, arrows
 
 
 class Images(NamedTuple):
-    """Walks of images of this shape."""
+    """Walks of images of this shape; layout: of a film, its zoom of a strip, too."""
 
     shape: tuple[int, ...]
+    layout: Layout = USUAL
 
     def refuse(self, path: Path, count: int, frames: int) -> None:
         """Refuse what has no picture; frames: how many stand side by side."""
-        if count * math.prod(self.shape[1:]) * frames > PIXEL_LIMIT:
+        each = math.prod(self.shape[1:]) * self.layout.zoom**2
+        if count * each * frames > PIXEL_LIMIT:
             fix = "ask for fewer, or use .npz or .safetensors"
             raise Refusal(f"{path}: {count} images are too many for a picture", fix)
 
@@ -35,11 +38,12 @@ class Images(NamedTuple):
     ) -> Tensor:
         """A row of states for each image of states [K, N, ...]."""
         rows = pixels.to_uint8(states).transpose(0, 1).flatten(0, 1)
-        return pixels.sheet(rows, columns=len(states))
+        return sheets.sheet(rows, Layout(len(states), self.layout.zoom))
 
     def film(self, states: Tensor, sigmas: Sequence[float]) -> list[Tensor]:
         """A sheet of all images for each of the K levels."""
-        return [pixels.sheet(pixels.to_uint8(state)) for state in states]
+        layout = self.layout._replace(labels=())
+        return [sheets.sheet(pixels.to_uint8(state), layout) for state in states]
 
 
 class Points(NamedTuple):
@@ -70,6 +74,6 @@ class Points(NamedTuple):
         ]
 
 
-def of_data(info: DataInfo) -> Images | Points:
+def of_data(info: DataInfo, layout: Layout = USUAL) -> Images | Points:
     """How walks of these data are drawn."""
-    return Images(info.shape) if info.is_image else Points(info.shape)
+    return Images(info.shape, layout) if info.is_image else Points(info.shape)

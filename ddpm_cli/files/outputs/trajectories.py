@@ -23,6 +23,7 @@ from ddpm_cli.files.outputs.frames import encode_gif
 from ddpm_cli.files.outputs.stills import Field
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import METADATA_KEY, Record, compact
+from ddpm_cli.settings.layouts import USUAL, Layout
 
 DEFAULT_FRAMES = {".gif": 60, **dict.fromkeys(encoding.SUFFIXES, 8)}
 SUFFIXES = (".npz", ".safetensors", ".gif", *encoding.SUFFIXES)
@@ -70,10 +71,11 @@ class Trajectory:
         frames: int | None,
         *,
         force: bool,
+        layout: Layout = USUAL,
     ) -> None:
         """Check the file before any work is done, and choose `frames` of the moves + 1 states."""
         self._path, self._info, self._force = path, info, force
-        self._stills = stills.of_data(info)
+        self._stills = stills.of_data(info, layout)
         self._suffix = path.suffix.lower()
         if self._suffix not in SUFFIXES:
             known = ", ".join(SUFFIXES)
@@ -163,6 +165,12 @@ class Trajectory:
     def _gif(self, states: Tensor, about: Record) -> bytes:
         """A film that stays at its end for a while and starts again."""
         return encode_gif(self._stills.film(states, [sigma for sigma, _ in self._levels]), about)
+
+
+def uses(path: Path | None, info: DataInfo) -> tuple[str, ...]:
+    """What of a layout the file of a trajectory shows."""
+    suffix = path.suffix.lower() if path is not None and info.is_image else ""
+    return {".gif": ("columns", "zoom")}.get(suffix, ("zoom",) if suffix in DEFAULT_FRAMES else ())
 
 
 @torch.no_grad()

@@ -108,17 +108,6 @@ def test_png_has_no_five_channels(shape: tuple[int, ...]) -> None:
         images.encode_png(torch.zeros(shape, dtype=torch.uint8))
 
 
-def test_sheet_lays_images_out_row_by_row() -> None:
-    tiles = torch.arange(5, dtype=torch.uint8).reshape(5, 1, 1, 1).expand(5, 3, 2, 4)
-    page = images.sheet(tiles, columns=3, padding=1)
-    assert page.shape == (3, 2 * 3 + 1, 3 * 5 + 1)
-    assert page[:, 1:3, 6:10].eq(1).all()  # second image of the first row
-    assert page[:, 4:6, 1:5].eq(3).all()  # first image of the second row
-    assert page[:, 4:6, 11:15].eq(255).all()  # an empty place
-    assert images.sheet(tiles).shape == (3, 2 * 4 + 2, 3 * 6 + 2)
-    assert images.sheet(tiles[:1], padding=0).equal(tiles[0])
-
-
 # ---- reading what is whole
 
 

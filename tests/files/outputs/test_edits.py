@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.images import lossy
+from ddpm_cli.files.images import lossy, sheets
 from ddpm_cli.files.images import pixels as images
 from ddpm_cli.files.images.inputs import sources
 from ddpm_cli.files.outputs.edits import Results, open_results
@@ -157,7 +157,7 @@ class TestExisting:
         assert mine == [[]] * seeds
         for path in {path for paths in theirs for path in paths}:
             kept = images.open_image(path, "L")
-            assert kept.equal(PIXELS) or kept.equal(images.sheet(torch.stack([PIXELS, PIXELS])))
+            assert kept.equal(PIXELS) or kept.equal(sheets.sheet(torch.stack([PIXELS, PIXELS])))
         assert not list(Path().glob("**/.*"))
 
     @pytest.mark.parametrize("how", [{}, {"force": True}, {"skip": True}])
@@ -251,7 +251,7 @@ class TestFiles:
         assert found.add("x.jpg", 9, made[2], RECORD) == [Path("x.png")] * (place != "-")
         if place == "-":
             Path("x.png").write_bytes(out.buffer.getvalue())  # type: ignore[attr-defined]
-        assert images.open_image("x.png", "L").equal(images.sheet(made))
+        assert images.open_image("x.png", "L").equal(sheets.sheet(made))
         assert images.read_metadata("x.png")["seeds"] == "3-4,9"
 
     def test_a_sheet_for_each_input(self) -> None:
