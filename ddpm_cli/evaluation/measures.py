@@ -114,3 +114,7 @@ def _check(metric: str, side: str, evidence: Evidence | None, part: Part) -> Non
     if not has(evidence, part):
         what, hint = _WORDS[part]
         raise Refusal(f"{evidence.name}: {what}, which {metric.replace('_', '-')} takes", hint)
+    for name in {*_STANDS_FOR.get(part, ()), part} - {"classes", "moments", "spatial_moments"}:
+        rows = getattr(evidence, name)
+        if rows is not None and not bool(rows.isfinite().all()):
+            raise Refusal(f"{evidence.name}: {name} that are not finite")

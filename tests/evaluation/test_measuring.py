@@ -24,6 +24,14 @@ def test_every_metric_refuses_sides_that_have_nothing(name: str) -> None:
         measure(name, nothing, nothing, train=nothing)
 
 
+@pytest.mark.parametrize("name", ["fid", "kid", "recall", "memorisation"])
+def test_features_that_are_not_finite_are_refused(name: str) -> None:
+    x, y = two_sets()
+    x[3, 2] = torch.inf
+    with pytest.raises(Refusal, match="bad: features that are not finite"):
+        measure(name, side(x, "bad"), side(y), train=side(y))
+
+
 def test_a_metric_is_measured_by_its_name_with_some_knobs() -> None:
     x, y = two_sets()
     said = measure("precision", side(x), side(y), settings={"neighbours": 5})
