@@ -14,12 +14,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import ddpm_cli
 from ddpm_cli.data.idx_files import read_idx
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images import pixels
 
-WEIGHTS = Path(__file__).with_name("digits_lenet.safetensors")
+WEIGHTS = Path(ddpm_cli.__file__).parent / "assets" / "features" / "digits.safetensors"
 BATCH = 500
 SURE = 0.9  # probability from which on a digit counts as confident
 

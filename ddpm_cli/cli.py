@@ -23,6 +23,9 @@ from ddpm_cli.commands import (
     train,
     upscale,
 )
+from ddpm_cli.commands import (
+    eval as evaluate,
+)
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
 from ddpm_cli.foreign import missing
 from ddpm_cli.options import completion
@@ -94,6 +97,7 @@ VERBS = (
     inpaint,
     upscale,
     nll,
+    evaluate,
     fit,
     info,
     presets,

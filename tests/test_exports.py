@@ -14,6 +14,7 @@ PACKAGES = {
     "schedule": "ddpm_cli.diffusion.schedules",
     "network": "ddpm_cli.networks",
     "data": "ddpm_cli.data.sets",
+    "features": "ddpm_cli.evaluation.features",
     "metric": "ddpm_cli.evaluation.metrics",
 }
 USE = """
@@ -30,7 +31,7 @@ assert not any(isinstance(part, types.ModuleType) for part in parts), parts
 EVERY_MODULE = """
 import importlib
 from ddpm_cli.settings import catalog
-for kind in ("network", "data", "loss", "schedule", "sampler", "metric"):
+for kind in ("network", "data", "loss", "schedule", "sampler", "features", "metric"):
     for name in catalog.names(kind):
         importlib.import_module(catalog.find(kind, name).module)
 """

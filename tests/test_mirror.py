@@ -16,6 +16,13 @@ ELSEWHERE = {
     "commands/test_encode.py": (
         "files/checkpoints/latents options/walking pipelines/starts settings/usual"
     ),
+    "commands/test_eval.py": (
+        "data/image_arrays evaluation/extractor evaluation/features/lenet evaluation/statistics "
+        "files/array_file files/cache pipelines/eval_drawing pipelines/eval_evidence "
+        "pipelines/eval_features pipelines/eval_figures pipelines/eval_floor "
+        "pipelines/eval_report pipelines/eval_sides pipelines/eval_statistics "
+        "pipelines/eval_words settings/protocols"
+    ),
     "commands/test_fit.py": "files/checkpoints/moments",
     "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
     "commands/test_info.py": "files/checkpoints/find",
@@ -37,6 +44,10 @@ ELSEWHERE = {
     "diffusion/test_constraints.py": "diffusion/known_pixels",
     "diffusion/test_denoiser.py": "diffusion/shapes",
     "diffusion/test_walk.py": "diffusion/renoise",
+    "evaluation/features/test_networks.py": (
+        "evaluation/features/inceptions evaluation/features/transformers evaluation/resizing "
+        "evaluation/weights"
+    ),
     "evaluation/metrics/test_frechet.py": "evaluation/metrics/parts/gaussians",
     "evaluation/test_measuring.py": "evaluation/measures",
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",

@@ -6,15 +6,19 @@ from typing import Any, TypeVar
 import click
 
 from ddpm_cli import console
-from ddpm_cli.settings import catalog, recipes
+from ddpm_cli.settings import catalog, protocols, recipes
 from ddpm_cli.settings.toml import toml_value
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+PROTOCOL = "protocol"
 
 
-def list_kinds(command: _Command) -> _Command:
-    """Add the eager --list KIND option, which prints the components of a kind and exits."""
-    kinds = [*filter(catalog.exists, catalog.KINDS), *catalog.FIXED]
+def list_kinds(command: _Command, *more: str) -> _Command:
+    """Add the eager --list KIND option, which prints the components of a kind and exits.
+
+    more: kinds that no configuration names.
+    """
+    kinds = [*more, *filter(catalog.exists, catalog.KINDS), *catalog.FIXED]
     return click.option(
         "--list",
         type=click.Choice(kinds),
@@ -28,6 +32,8 @@ def list_kinds(command: _Command) -> _Command:
 
 def describe(kind: str) -> str:
     """Describe the components of a kind: names, one sentence each, knobs and defaults."""
+    if kind == PROTOCOL:
+        return "\n".join(protocols.describe())
     is_fixed = kind in catalog.FIXED
     components = (
         [catalog.fixed(kind)] if is_fixed else [catalog.find(kind, n) for n in catalog.names(kind)]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -140,7 +141,7 @@ def use(
         asked, scale = _without_range(asked)
         told += [] if scale is None else ["--set", f"{RANGE}={toml_value(list(scale))}"]
     return Use(
-        model=ctx.params["model"],
+        model=ctx.params.get("model"),
         is_standing=source != ParameterSource.COMMANDLINE,
         layers=asked,
         calls=calls,
@@ -152,6 +153,17 @@ def use(
         force=ctx.params["force"],
         range=scale,
     )
+
+
+def evaluated(ctx: click.Context) -> tuple[Use, dict[str, Any]]:
+    """What a command line says of the model that is measured, and of the feature network."""
+    told, knobs = use(ctx), dict[str, Any]()
+    layers = []
+    for layer in told.layers:
+        knobs |= dict(layer.values.get("features", {}))
+        rest = {key: value for key, value in layer.values.items() if key != "features"}
+        layers += [layer._replace(values=rest)] if rest else []
+    return replace(told, layers=layers), knobs
 
 
 def _without_range(asked: Sequence[Layer]) -> tuple[list[Layer], tuple[int, int] | None]:

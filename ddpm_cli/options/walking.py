@@ -1,6 +1,6 @@
 """The options that say how to walk between noise and images, and what they stand for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,11 +94,14 @@ def one_label(help: str, *more: str) -> Callable[[_Command], _Command]:
     )
 
 
-def rest(*, skips: bool = False) -> Callable[[_Command], _Command]:
-    """Make the options that close each of these commands; skips: --skip-existing is one."""
+def rest(*, skips: bool = False, lists: Sequence[str] = ()) -> Callable[[_Command], _Command]:
+    """Make the options that close each of these commands.
+
+    skips: --skip-existing is one; lists: what --list shows beside tables of configurations.
+    """
 
     def add(command: _Command) -> _Command:
-        command = listing.list_kinds(shared.common(command))
+        command = listing.list_kinds(shared.common(command), *lists)
         command = shared.force()(shared.dry_run(shared.json_lines(command)))
         command = shared.skip_existing(command) if skips else command
         return shared.settings(shared.hardware(command))

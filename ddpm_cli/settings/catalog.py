@@ -40,7 +40,7 @@ KINDS: Mapping[str, str] = {
     "guides": "guides",
 }
 # Components that no configuration names: who asks for them on the command line picks them.
-PICKED: Mapping[str, str] = {"metric": "evaluation/metrics"}
+PICKED: Mapping[str, str] = {"features": "evaluation/features", "metric": "evaluation/metrics"}
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
     "renoise": "diffusion/renoise.py",

@@ -89,7 +89,8 @@ OPTIONS = {
 VERBS = {
     "sample": "generate gen infer inference predict draw create txt2img",
     "sample --init": "img2img sdedit",
-    "nll": "eval evaluate likelihood bpd",
+    "nll": "likelihood bpd",
+    "eval": "evaluate evaluation measure score fid metrics compare",
     "upscale": "super-resolution superres sr upsample enlarge deblur colorize denoise restore",
     "encode": "invert inversion ddim-invert",
     "inpaint": "fill outpaint",

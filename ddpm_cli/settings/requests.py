@@ -298,3 +298,30 @@ class Levels:
     as_json: bool = False
     plot: Path | None = None
     force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval:
+    """`ddpm eval`: how samples compare with a reference, by a protocol or part by part.
+
+    samples, reference, train: a folder, a zip file, a file of arrays or of statistics, NAME:SPLIT
+    of a data set, or a model; features: the name of a network, and of its knobs those that are
+    asked for; code: FILE.py:NAME, run in its place; metrics: NAME or NAME:knob=value each; count:
+    images of the samples; blocks: so many runs of `count` seeds; floor: score the reference
+    against itself; statistics: where its moments go.
+    """
+
+    use: Use
+    samples: str | None = None
+    reference: str | None = None
+    train: str | None = None
+    protocol: str | None = None
+    features: Mapping[str, Any] = field(default_factory=dict)
+    code: str | None = None
+    metrics: Sequence[str] = ()
+    count: int | None = None
+    blocks: int | None = None
+    seed: int = 0
+    floor: bool = False
+    badge: bool = False
+    statistics: Path | None = None

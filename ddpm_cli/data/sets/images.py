@@ -1,6 +1,5 @@
 """The image sets that `[data] name` can choose: to add one, write a function that returns it."""
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +9,7 @@ from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.loading import Wish, file_set
 from ddpm_cli.data.sources import Archive, Folder
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import cache
 from ddpm_cli.foreign import missing, telling
 from ddpm_cli.settings.knobs import Fraction, Index, PixelRange, Side
 
@@ -50,7 +50,7 @@ def fashion_mnist(split: Split, *, path: str = "", download: bool = False) -> Im
     """
     if not path and _holds_idx(DEBIAN):
         return _mnist_like(split, DEBIAN, CLOTHES)
-    home = _path(path) if path else _cache()
+    home = _path(path) if path else cache.folder()
     fetched = home / "FashionMNIST" / "raw"
     place = home if _holds_idx(home) else fetched
     if not _holds_idx(place):
@@ -68,7 +68,7 @@ def cifar10(split: Split, *, path: str = "", download: bool = False) -> ImageSet
     `path` is the folder with cifar-10-batches-bin or cifar-10-batches-py, by default the cache
     folder; fetched only with `download` (Krizhevsky 2009).
     """
-    return cifar(CIFAR10, split, _path(path) if path else _cache(), download=download)
+    return cifar(CIFAR10, split, _path(path) if path else cache.folder(), download=download)
 
 
 def cifar100(split: Split, *, path: str = "", download: bool = False) -> ImageSet:
@@ -77,7 +77,7 @@ def cifar100(split: Split, *, path: str = "", download: bool = False) -> ImageSe
     `path` is the folder with cifar-100-binary or cifar-100-python, by default the cache folder;
     fetched only with `download` (Krizhevsky 2009).
     """
-    return cifar(CIFAR100, split, _path(path) if path else _cache(), download=download)
+    return cifar(CIFAR100, split, _path(path) if path else cache.folder(), download=download)
 
 
 def folder(
@@ -165,11 +165,6 @@ def _no_mnist(place: Path) -> Refusal:
         what = "there is no such folder, to hold the four IDX files of MNIST, the usual data"
         return missing.refusal(place, "data", what, f"paths begin in {Path.cwd()}")
     return Refusal(what, "for a folder of your own images add --set data.name=folder")
-
-
-def _cache() -> Path:
-    """Give the folder for downloads: $XDG_CACHE_HOME/ddpm, by default ~/.cache/ddpm."""
-    return _path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "ddpm"
 
 
 def _mnist_like(split: Split, place: Path, classes: tuple[str, ...]) -> ImageSet:
