@@ -19,8 +19,8 @@ from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import from_uint8
 from ddpm_cli.models import build, classes, model
-from ddpm_cli.pipelines import encode
-from ddpm_cli.pipelines.encode import Coder
+from ddpm_cli.pipelines import inversion
+from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.usual import CODING
 
@@ -63,7 +63,7 @@ def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
         again = finished(coder.decode(z, labels(coder, len(part))))
         decibels += psnr(again.cpu(), x0).tolist()
     values = torch.tensor(decibels)
-    calls = encode.plan(coder.model.config, coder.model.schedule)[1]
+    calls = inversion.plan(coder.model.config, coder.model.schedule)[1]
     spread = {"median": float(values.median()), "least": float(values.min())}
     return {**spread, "calls": calls, "images": len(values)}
 

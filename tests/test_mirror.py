@@ -14,7 +14,8 @@ PACKAGE = Path(ddpm_cli.__file__).parent
 ELSEWHERE = {
     "api/test_model.py": "api/arguments api/drawing api/edits api/handle api/loading",
     "commands/test_encode.py": (
-        "files/checkpoints/latents options/walking pipelines/starts settings/usual"
+        "files/checkpoints/latents options/walking pipelines/inversion pipelines/starts "
+        "settings/usual"
     ),
     "commands/test_eval.py": (
         "data/image_arrays evaluation/extractor evaluation/features/lenet evaluation/statistics "

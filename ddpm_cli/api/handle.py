@@ -16,8 +16,8 @@ from ddpm_cli.files.images.inputs import mode_of
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, model
 from ddpm_cli.models.model import Model
-from ddpm_cli.pipelines import encode, opening
-from ddpm_cli.pipelines.encode import Coder
+from ddpm_cli.pipelines import inversion, opening
+from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.settings.config import SAMPLING, Config, Layer
 from ddpm_cli.settings.requests import Use
 from ddpm_cli.settings.usual import CODING
@@ -79,7 +79,7 @@ class Handle(NamedTuple):
         opening.refuse_conditional(*self.named)
         mode_of(self.info.shape)
         core = self.model(self.settled(self.apart(settings), CODING))
-        encode.plan(core.config, core.schedule)
+        inversion.plan(core.config, core.schedule)
         return Coder.of(core)
 
     def use(self, label: str | None, settings: Settings | None = None) -> Use:

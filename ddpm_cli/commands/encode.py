@@ -38,7 +38,7 @@ from ddpm_cli.settings.usual import CODING
 @shared.fitting
 @shared.seed(0, "Seed of the first image's noise, for --method forward.")
 @shared.batch()
-@walking.rest()
+@walking.rest(deals=True)
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -135,7 +135,7 @@ from ddpm_cli.settings.requests import Guide
 @shared.seed()
 @shared.seeds
 @shared.batch()
-@walking.rest(skips=True)
+@walking.rest(skips=True, deals=True)
 @click.pass_context
 def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any) -> None:
     """Draw images that are steered towards what is asked for.

@@ -72,7 +72,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @shared.seeds
 @shared.fitting
 @shared.batch()
-@walking.rest(skips=True)
+@walking.rest(skips=True, deals=True)
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -90,7 +90,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @shared.fitting
 @shared.seed(0, "Seed of the first image's noise.")
 @shared.batch()
-@walking.rest()
+@walking.rest(deals=True)
 @click.pass_context
 def command(
     ctx: click.Context,

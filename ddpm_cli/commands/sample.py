@@ -62,7 +62,7 @@ from ddpm_cli.settings.requests import Sample
 @shared.seed()
 @shared.seeds
 @shared.batch()
-@walking.rest(skips=True)
+@walking.rest(skips=True, deals=True)
 @click.pass_context
 def command(
     ctx: click.Context, /, origin: Path | None, init: str | None, at: str | None, **_: Any

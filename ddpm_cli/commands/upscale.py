@@ -82,7 +82,7 @@ def parse_noises(text: str) -> list[float]:
 @shared.seeds
 @shared.batch()
 @shared.fitting
-@walking.rest(skips=True)
+@walking.rest(skips=True, deals=True)
 @click.pass_context
 def command(
     ctx: click.Context,

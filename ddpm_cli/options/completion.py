@@ -202,6 +202,11 @@ class Classes:
         self.of = of
 
 
+def shards(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the word for the task of a job array."""
+    return starting(["auto"], incomplete)
+
+
 def devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a device."""
     return starting(DEVICES, incomplete)

@@ -152,6 +152,7 @@ def use(
         dry_run=ctx.params["dry_run"],
         force=ctx.params["force"],
         range=scale,
+        shard=ctx.params.get("shard"),
     )
 
 

@@ -1,5 +1,6 @@
 """The options that say how to walk between noise and images, and what they stand for."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from ddpm_cli.options import completion, listing, numbers, shared
+from ddpm_cli.settings import shards
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -94,19 +96,35 @@ def one_label(help: str, *more: str) -> Callable[[_Command], _Command]:
     )
 
 
-def rest(*, skips: bool = False, lists: Sequence[str] = ()) -> Callable[[_Command], _Command]:
+def rest(
+    *, skips: bool = False, deals: bool = False, lists: Sequence[str] = ()
+) -> Callable[[_Command], _Command]:
     """Make the options that close each of these commands.
 
-    skips: --skip-existing is one; lists: what --list shows beside tables of configurations.
+    skips: --skip-existing is one; deals: --shard is; lists: what --list shows beside tables of
+    configurations.
     """
 
     def add(command: _Command) -> _Command:
         command = listing.list_kinds(shared.common(command), *lists)
         command = shared.force()(shared.dry_run(shared.json_lines(command)))
+        command = shard(command) if deals else command
         command = shared.skip_existing(command) if skips else command
         return shared.settings(shared.hardware(command))
 
     return add
+
+
+def shard(command: _Command) -> _Command:
+    """Add --shard, which part of the work to do."""
+    return click.option(
+        "--shard",
+        metavar="I/N",
+        shell_complete=completion.shards,
+        callback=lambda ctx, param, text: None if text is None else shards.parse(text, os.environ),
+        help="Do part I of N, counted from 1; auto: the task of a job array, as Slurm tells. One "
+        "file for all needs {shard} in its name.",
+    )(command)
 
 
 def at(help: str) -> Callable[[_Command], _Command]:

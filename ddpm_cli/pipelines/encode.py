@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -11,9 +13,8 @@ from torch import Tensor
 
 from ddpm_cli import console, hardware
 from ddpm_cli.diffusion import latents
-from ddpm_cli.diffusion.rng import Randomness, Rng
+from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import provenance
@@ -25,74 +26,11 @@ from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost, memory, model, walks
-from ddpm_cli.models.model import Model
-from ddpm_cli.models.walks import Batch, Walk
-from ddpm_cli.pipelines import opening
+from ddpm_cli.pipelines import inversion, opening
+from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.settings.config import Config
+from ddpm_cli.settings import shards
 from ddpm_cli.settings.requests import Encode
-
-LOSSY = ("clamp", "threshold")
-
-
-def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
-    """Moves and network calls from noise to image; what cannot be walked back is refused."""
-    for settings in config["wrappers"]:
-        if settings["name"] in LOSSY:
-            fix = "leave it out, nothing is clamped on this walk"
-            raise ConfigError(f"wrappers.{settings['name']}: no image would come back; {fix}")
-    if config["edits"] or config.get("corrector"):
-        raise ConfigError("edits: between images and latents the way is straight; leave them out")
-    moves, calls = cost.plan(config, schedule, rng=latents.Silent())
-    if moves < 3:
-        raise ConfigError(f"levels: {moves} moves are no way to noise; use --steps 3 or more")
-    return moves, calls
-
-
-class Coder(NamedTuple):
-    """A model and the deterministic walk between its images and their latents."""
-
-    model: Model
-    walk: Walk
-
-    @classmethod
-    def of(cls, drawer: Model) -> "Coder":
-        """The walk of the model's settings."""
-        return cls(drawer, drawer.prepared())
-
-    def encode(self, x0: Tensor, numbers: Sequence[int] | None) -> Tensor | None:
-        """Latents float64 of images [B, ...] in [-1, 1], in units of the prior; None if stopped.
-
-        Where the sampler chooses its steps by the image, images are walked one by one.
-        """
-        x0, parts = self.model.placed(x0), []
-        for rows in self.model.parts(self.walk, len(x0)):
-            conditions = self.model.conditions(None if numbers is None else numbers[rows])
-            denoise = self.walk.wrap(self.model.bound(conditions))
-            states = latents.encode(denoise, x0[rows], self.walk.levels, self.walk.predictor)
-            top = walks.last(states)
-            if top is None:
-                return None
-            parts.append(latents.unit(self.model.schedule, top.x, self.walk.levels[0]))
-        return torch.cat(parts)
-
-    def decode(self, z: Tensor, numbers: Sequence[int] | None) -> Tensor | None:
-        """The images [B, ...] of latents; None if stopped."""
-        x = latents.state(self.model.schedule, z, self.walk.levels[0])
-        return self.descend(x, range(len(z)), numbers)
-
-    def descend(
-        self,
-        x: Tensor,
-        seeds: Sequence[int],
-        numbers: Sequence[int] | None,
-        top: Tensor | None = None,
-    ) -> Tensor | None:
-        """Walk states [B, ...] at the highest level, or at `top`, down to images."""
-        walk = self.walk if top is None else self.model.prepared(top)
-        batch = Batch(seeds, self.model.conditions(numbers), start=x)
-        final = walks.last(self.model.draw(batch, walk).states)
-        return None if final is None else final.x
 
 
 class Encoded(NamedTuple):
@@ -142,13 +80,8 @@ def forward(
 ) -> Encoded:
     """Draw latents of images from q(x_t given x0), in units of the prior."""
     x0 = torch.stack([image.values for image in images])
-    x = latents.noised(x0.double(), sigma, noise(seeds, randomness))
+    x = latents.noised(x0.double(), sigma, inversion.noise(seeds, randomness))
     return Encoded(latents.unit(schedule, x, sigma))
-
-
-def noise(seeds: Sequence[int], randomness: Randomness) -> Rng:
-    """The noise that images are given, apart from that of the walk which takes it away again."""
-    return randomness.rng(seeds, "noised")
 
 
 class Work(NamedTuple):
@@ -164,16 +97,43 @@ class Work(NamedTuple):
 
 def run(request: Encode, opened: Opened) -> None:
     """Encode what a request asks for with a model and its settings."""
-    use = request.use
+    use, every = request.use, inputs.sources(request.inputs)
+    request, sources = _of_shard(request, every)
     targets.refuse_existing(request.output, use.force)
-    sources = inputs.sources(request.inputs)
     inputs.mode_of(opened.header.data.shape)
     work = _planned(request, opened)
+    shards.say(use.shard, len(sources), len(every), "images")
     console.say(f"{len(sources)} images, {work.price}")
     if use.dry_run:
         opening.shown(work.opened.config)
         return
-    _encode(request, work, sources)
+    if sources:
+        _encode(request, work, sources)
+
+
+def _of_shard(request: Encode, every: Sequence[Source]) -> tuple[Encode, Sequence[Source]]:
+    """What a shard has to encode, as if it were all there is: the first image has its own seed."""
+    use, named = request.use, str(request.output)
+    output = Path(shards.place(named, use.shard))
+    if len(every) > 1:
+        shards.refuse_shared(named, use.shard)
+    numbered = shards.part([*enumerate(every)], use.size, use.shard)
+    seed, words = request.seed, list(use.words)
+    if numbered and numbered[0][0]:
+        seed += numbered[0][0]
+        if request.method == "forward":  # only its noise has a seed
+            words = _with_seed(words, seed)
+    use = replace(use, words=words)
+    return replace(request, use=use, output=output, seed=seed), [one for _, one in numbered]
+
+
+def _with_seed(words: Sequence[str], seed: int) -> list[str]:
+    """The words of a command line with another --seed."""
+    left = list(words)
+    if "--seed" in left:
+        at = left.index("--seed")
+        del left[at : at + 2]
+    return [*left, "--seed", str(seed)]
 
 
 def _planned(request: Encode, opened: Opened) -> Work:
@@ -185,7 +145,7 @@ def _planned(request: Encode, opened: Opened) -> Work:
         calls: int | None = 0
     else:
         config = cost.sized(config, schedule, request.use.calls)
-        moves, calls = plan(config, schedule)
+        moves, calls = inversion.plan(config, schedule)
         again = " and again to check it" if request.is_checked else ""
         counted = ("about " if calls else "") + cost.words(calls)
         sigma, price = None, f"{moves} steps, {counted}{again}"

@@ -28,6 +28,7 @@ from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import opening, windows
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
+from ddpm_cli.settings import shards
 from ddpm_cli.settings.requests import Inpaint
 
 
@@ -136,22 +137,29 @@ class Work(NamedTuple):
 def run(request: Inpaint, opened: Opened) -> None:
     """Fill the holes that a request names with a model and its settings."""
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
-    work = _planned(request, opened)
-    console.say(f"{len(sources) * len(seeds)} images, {work.price}")
-    if request.use.dry_run:
+    work, use = _planned(request, opened), request.use
+    every = range(len(sources) * len(seeds))
+    mine = len(shards.part(every, use.size, use.shard))
+    shards.say(use.shard, mine, len(every), "images")
+    console.say(f"{mine} images, {work.price}")
+    if use.dry_run:
         opening.shown(work.opened.config)
         return
-    filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.label)
-    memory.refuse_large(filler.model, min(request.use.size, len(sources) * len(seeds)))
     target = open_results(
         request.output,
         sources,
         seeds,
         default="inpainted",
-        force=request.use.force,
+        force=use.force,
         skip_existing=request.skip_existing,
         layout=request.layout,
+        size=use.size,
+        shard=use.shard,
     )
+    if not mine:
+        return
+    filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.label)
+    memory.refuse_large(filler.model, min(use.size, mine))
     _inpaint(work, filler, sources, target)
 
 
@@ -198,7 +206,8 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     use, size = work.request.use, work.request.use.size
     record = filler.model.record("inpaint", size, label=work.label, words=use.words)
     captions.refuse(record, work.request.layout.labels, seed=0, name="", inputs=[""])
-    failures, shares = Failures(len(sources)), list[float]()
+    count = sum(target.deals(source.name) for source in sources)
+    failures, shares = Failures(count), list[float]()
     jobs = _jobs(work, sources, target, failures, shares)
     calls, total, done = work.calls, len(target.paths) or 1, 0
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
@@ -212,7 +221,7 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
                 _write(target, image, job, hole, record, as_json=use.as_json)
             done += len(batch)
             bar.advance(0, note=f"{done} of {total} images")
-    if len(sources) > 1 and shares:
+    if count > 1 and shares:
         console.say(f"{_range(shares)} of each image is made anew")
     failures.finish()
 

@@ -17,8 +17,8 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.outputs.frames import Frames, open_frames
 from ddpm_cli.files.records import compact
 from ddpm_cli.models import build, classes, cost, memory, model, walks
-from ddpm_cli.pipelines import encode, opening
-from ddpm_cli.pipelines.encode import Coder
+from ddpm_cli.pipelines import inversion, opening
+from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.requests import Interpolate
 
@@ -73,7 +73,7 @@ def _planned(request: Interpolate, opened: Opened) -> Work:
     if request.at is None:
         config = cost.sized(config, schedule, calls)
         sigma, blend = None, request.blend or "slerp"
-        moves, each = encode.plan(config, schedule)
+        moves, each = inversion.plan(config, schedule)
     else:
         sigma, blend = walks.level(request.at, schedule), "lerp"
         config = cost.sized(config, schedule, calls, sigma)
@@ -162,7 +162,7 @@ def _starts(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
         return coder.model.randomness.rng(seeds).normal(like)
     x0 = images.double()
     if work.sigma is not None:
-        rng = encode.noise([work.request.seed] * len(x0), coder.model.randomness)
+        rng = inversion.noise([work.request.seed] * len(x0), coder.model.randomness)
         return latents.noised(x0, work.sigma, rng)
     return coder.encode(x0, work.classes(range(len(x0))))
 

@@ -19,7 +19,7 @@ from ddpm_cli.evaluation.coding import Curve
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model
-from ddpm_cli.pipelines import encode
+from ddpm_cli.pipelines import inversion
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.requests import Method, Trace
 from ddpm_cli.settings.usual import PLAIN
@@ -75,14 +75,14 @@ def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -
     if measure.method == "vlb":
         return measure.repeats * _plan_bound(config, schedule)
     for settings in config["wrappers"]:
-        if settings["name"] in encode.LOSSY:
+        if settings["name"] in inversion.LOSSY:
             fix = "leave it out, nothing is clamped here"
             raise ConfigError(f"wrappers.{settings['name']}: the ODE has another density; {fix}")
     size = math.prod(info.shape)
     if measure.trace == "exact" and size > EXACT_LIMIT:
         fix = "use --trace rademacher"
         raise ConfigError(f"--trace exact: one gradient for each of {size} dimensions; {fix}")
-    calls = encode.plan(config, schedule)[1]
+    calls = inversion.plan(config, schedule)[1]
     return None if calls is None else measure.repeats * calls
 
 

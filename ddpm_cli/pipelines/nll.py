@@ -3,6 +3,8 @@
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddpm_cli import console
@@ -17,7 +19,7 @@ from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel
-from ddpm_cli.settings import checks
+from ddpm_cli.settings import checks, shards
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.requests import Method, Nll
 from ddpm_cli.settings.usual import LIKELIHOOD
@@ -36,6 +38,7 @@ class Work(NamedTuple):
 
 def run(request: Nll, opened: Opened | None = None) -> None:
     """Measure what a request names; opened: its model and settings, if they are known already."""
+    request = _of_shard(request)
     work = _planned(request, opened)
     _, header, config = work.opened
     sequel = rows.of_request(request, config, header.data, request.use.size)
@@ -43,7 +46,19 @@ def run(request: Nll, opened: Opened | None = None) -> None:
     if request.use.dry_run:
         opening.shown(config)
         return
-    _measure(work, sequel)
+    if sequel.total:
+        _measure(work, sequel)
+
+
+def _of_shard(request: Nll) -> Nll:
+    """A request with files of the shard's own for its part of the curves."""
+    files = {"--terms": request.terms, "--rate-distortion": request.curve}
+    shard, own = request.use.shard, dict[str, Path | None](files)
+    for option, path in files.items():
+        if path is not None:
+            own[option] = Path(shards.place(str(path), shard, option))
+            shards.refuse_shared(str(path), shard, option)
+    return replace(request, terms=own["--terms"], curve=own["--rate-distortion"])
 
 
 def _planned(request: Nll, opened: Opened | None) -> Work:
@@ -172,6 +187,7 @@ def _sum_up(work: Work, sequel: Sequel, bits: list[float], measure: Meter, secon
         "model": place.name,
         "hash": header.hash,
         "data": sequel.measured,
+        **({"shard": str(request.use.shard)} if request.use.shard else {}),
         "class": work.label,
         "seed": work.measure.seed,
         "images": len(bits),

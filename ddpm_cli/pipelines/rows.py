@@ -19,6 +19,7 @@ from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import build, classes
+from ddpm_cli.settings import shards
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Nll
 
@@ -51,48 +52,59 @@ class Sequel(NamedTuple):
 
 def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequel:
     """The files that a request names, or else the first rows of its data set."""
+    shard = request.use.shard
     if not request.inputs:
         split = request.split or "test"
         data = data_set(config, split, info, request.use.label == classes.OWN)
         total = min(request.count or COUNT, len(data))
         if request.count and total < request.count:
             console.warn(f"-n {request.count}: there are {total} rows")
-        what = f"{total} of {config['data']['name']} {split}"
-        rows = of_set(data, info, total, batch, request.bits)
-        return Sequel(what, total, rows, Failures(total))
+        numbers = shards.part(range(total), batch, shard)
+        shards.say(shard, len(numbers), total, "rows")
+        what = f"{len(numbers)} of {config['data']['name']} {split}"
+        rows = of_set(data, info, numbers, batch, request.bits)
+        return Sequel(what, len(numbers), rows, Failures(len(numbers)))
     if not info.is_image:
         fix = "--data array --set data.path=FILE"
         raise ConfigError(f"INPUT: this model is none of images; use --split test, or {fix}")
     inputs.mode_of(info.shape)
-    sources = inputs.sources(request.inputs)
+    every = [*enumerate(inputs.sources(request.inputs))]
+    sources = shards.part(every, batch, shard)
+    shards.say(shard, len(sources), len(every), "images")
     failures = Failures(len(sources))
     files = of_files(request, sources, info, batch, failures)
     return Sequel(f"{len(sources)} images", len(sources), files, failures)
 
 
 def of_files(
-    request: Nll, sources: Sequence[Source], info: DataInfo, batch: int, failures: Failures
+    request: Nll,
+    numbered: Sequence[tuple[int, Source]],
+    info: DataInfo,
+    batch: int,
+    failures: Failures,
 ) -> Iterator[Rows]:
     """Batches of image files; those that cannot be read, or scaled, are reported and left out."""
 
     look, ranges = request.look, Ranges.of(request.use.range, info.range)
 
-    def read(numbered: tuple[int, Source]) -> tuple[int, str, Tensor]:
-        number, source = numbered
+    def read(one: tuple[int, Source]) -> tuple[int, str, Tensor]:
+        number, source = one
         image = inputs.read(source, info.shape, look.fit, look.background, ranges)
         name = inputs.shown(source)
         return number, source.name, scaled(_counted(image, info, name), request.bits, name, info)
 
-    images = failures.passing(read, enumerate(sources))
+    images = failures.passing(read, numbered)
     while some := list(islice(images, batch)):
         numbers, names, values = zip(*some, strict=True)
         yield Rows(list(names), list(numbers), torch.stack(values))
 
 
-def of_set(data: Data, info: DataInfo, count: int, batch: int, bits: int | None) -> Iterator[Rows]:
-    """Batches of the first `count` rows of a set, in order, nothing dropped or augmented."""
-    for first in range(0, count, batch):
-        numbers = torch.arange(first, min(first + batch, count))
+def of_set(
+    data: Data, info: DataInfo, rows: Sequence[int], batch: int, bits: int | None
+) -> Iterator[Rows]:
+    """Batches of these rows of a set, in order, nothing dropped or augmented."""
+    for first in range(0, len(rows), batch):
+        numbers = torch.tensor(rows[first : first + batch])
         values, conditions = data[numbers]
         labels = conditions.get("classes")
         listed: list[int] = numbers.tolist()

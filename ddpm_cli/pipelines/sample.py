@@ -30,7 +30,7 @@ from ddpm_cli.pipelines.cascade import Cascade
 from ddpm_cli.pipelines.dealing import Deal
 from ddpm_cli.pipelines.finishing import Finish, Result
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.settings import checks
+from ddpm_cli.settings import checks, shards
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Draw, Sample, Seeds, Use
 from ddpm_cli.settings.seeds import LIMIT
@@ -142,7 +142,7 @@ def carry_out(work: Work, price: Callable[[int | None], str]) -> None:
 
     price: what so many network calls an image are in words.
     """
-    config = work.opened.config
+    config, work = work.opened.config, _of_shard(work)
     moves, calls = cost.plan(config, work.schedule, work.begin and work.begin.sigma)
     count = f"{len(work.seeds)} {work.info.noun}"
     console.say(f"{count}, {moves} steps, {price(calls)}{work.cascade.cost}")
@@ -151,7 +151,23 @@ def carry_out(work: Work, price: Callable[[int | None], str]) -> None:
     if work.use.dry_run:
         opening.shown(config)
         return
-    _draw(work, moves, calls)
+    if work.seeds:
+        _draw(work, moves, calls)
+
+
+def _of_shard(work: Work) -> Work:
+    """What a shard has to draw, and where it puts that; other work stays as it is."""
+    draw, shard, named = work.draw, work.use.shard, _place(work)
+    own, walk = shards.place(named, shard), draw.trajectory
+    if len(work.seeds) > 1 and named != "-" and samples.is_one(own):
+        shards.refuse_shared(named, shard)
+    if walk is not None:
+        walk = Path(shards.place(str(walk), shard, "--trajectory"))
+        shards.refuse_shared(str(draw.trajectory), shard, "--trajectory")
+    seeds = shards.part(work.seeds, work.use.size, shard)
+    shards.say(shard, len(seeds), len(work.seeds), work.info.noun)
+    output = own if shard else draw.output
+    return work._replace(draw=replace(draw, output=output, trajectory=walk), seeds=seeds)
 
 
 def _draw(work: Work, moves: int, calls: int | None) -> None:

@@ -18,7 +18,7 @@ from ddpm_cli.files.images import inputs, scales
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.models import walks
 from ddpm_cli.models.walks import Start
-from ddpm_cli.pipelines import encode
+from ddpm_cli.pipelines import inversion
 from ddpm_cli.settings.requests import Sample, Seeds, Use
 
 
@@ -70,6 +70,6 @@ def noised(request: Sample, schedule: Schedule, header: Header, randomness: Rand
 
     def states(seeds: Sequence[int]) -> Tensor:
         repeated = x0.expand(len(seeds), *x0.shape)
-        return latents.noised(repeated, sigma, encode.noise(seeds, randomness))
+        return latents.noised(repeated, sigma, inversion.noise(seeds, randomness))
 
     return Start(sigma, states, image.scale)

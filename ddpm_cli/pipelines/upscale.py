@@ -20,6 +20,7 @@ from ddpm_cli.models import build, classes, cost, memory
 from ddpm_cli.pipelines import opening, restorer
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
+from ddpm_cli.settings import shards
 from ddpm_cli.settings.requests import Upscale
 
 RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}
@@ -35,9 +36,9 @@ class Wanted(NamedTuple):
     noises: Sequence[float]
 
     @property
-    def total(self) -> int:
-        """The number of results."""
-        return len(self.sources) * len(self.seeds) * len(self.noises)
+    def every(self) -> range:
+        """All results, numbered."""
+        return range(len(self.sources) * len(self.seeds) * len(self.noises))
 
     @property
     def named(self) -> list[Source]:
@@ -62,6 +63,11 @@ class Job(NamedTuple):
     record: Record
     calls: int | None
 
+    def deals(self, source: Source) -> bool:
+        """Whether any result of a source is wanted here, or left out as it exists."""
+        noises = self.wanted.noises
+        return any(self.results.deals(self.wanted.at(source, noise).name) for noise in noises)
+
 
 class _Item(NamedTuple):
     """One result to be made: its name, the image that it is made of, and its class."""
@@ -83,23 +89,24 @@ def run(request: Upscale, opened: Opened) -> None:
     classes.say(use.label, config, header.data)
     wanted = Wanted(inputs.sources(request.inputs), request.seeds.numbers(), request.noises)
     moves, calls = cost.plan(config, schedule)
+    mine = len(shards.part(wanted.every, use.size, use.shard))
+    shards.say(use.shard, mine, len(wanted.every), "images")
     how = "a trained model" if header.task else "data consistency"
     how += " with data consistency" if header.task and request.is_consistent else ""
-    count = f"{wanted.total} images, {moves} steps"
+    count = f"{mine} images, {moves} steps"
     console.say(f"{request.task} by {how}: {count}, {cost.words(calls)}")
     if use.dry_run:
         opening.shown(config)
         return
-    _restore(_job(request, opened, wanted, calls))
+    results = _results(request, wanted)
+    if mine:
+        _restore(_job(request, opened, wanted, results, calls))
 
 
-def _job(request: Upscale, opened: Opened, wanted: Wanted, calls: int | None) -> Job:
-    """Load the model and check the places of the results; calls: of a window."""
-    use, config, size = request.use, opened.config, request.use.size
-    compute = hardware.compute(**config["compute"])
-    restore = restorer.opened(opened, compute, exact=request.is_consistent, size=size)
-    memory.refuse_large(restore.model, min(size, wanted.total))
-    results = open_results(
+def _results(request: Upscale, wanted: Wanted) -> Results:
+    """Where the results go, checked before any work."""
+    use = request.use
+    return open_results(
         request.output,
         wanted.named,
         wanted.seeds,
@@ -107,7 +114,20 @@ def _job(request: Upscale, opened: Opened, wanted: Wanted, calls: int | None) ->
         force=use.force,
         skip_existing=request.skip_existing,
         layout=request.layout,
+        size=use.size,
+        shard=use.shard,
     )
+
+
+def _job(
+    request: Upscale, opened: Opened, wanted: Wanted, results: Results, calls: int | None
+) -> Job:
+    """Load the model; calls: of a window."""
+    use, config, size = request.use, opened.config, request.use.size
+    compute = hardware.compute(**config["compute"])
+    restore = restorer.opened(opened, compute, exact=request.is_consistent, size=size)
+    count = len(shards.part(wanted.every, size, use.shard))
+    memory.refuse_large(restore.model, min(size, count))
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
     record["settings"]["operator"] = config["operator"]
     own = {"inputs": [""], "name": "", "seed": 0, "class": ""}
@@ -117,7 +137,7 @@ def _job(request: Upscale, opened: Opened, wanted: Wanted, calls: int | None) ->
 
 def _restore(job: Job) -> None:
     """Make all results and report each; an input that cannot be read fails alone."""
-    failures = Failures(len(job.wanted.sources))
+    failures = Failures(sum(map(job.deals, job.wanted.sources)))
     total = sum(len(job.results.missing(source.name)) for source in job.wanted.named)
     calls, done = job.calls, 0
     with console.progress(None if calls is None else calls * total, "network calls") as bar:

@@ -9,6 +9,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.layouts import USUAL, Layout
 from ddpm_cli.settings.seeds import LIMIT
+from ddpm_cli.settings.shards import Shard
 
 BATCH = 64  # larger batches page-fault their way out of the caches
 
@@ -26,6 +27,7 @@ class Use:
     number of levels; label: what --class says; batch: how many images at once.
     words: how the command line says what no setting stands for, for the record of a result;
     range: the pixels of the files that are read which are black and white.
+    shard: which part of the work this is, if it is not all of it.
     """
 
     model: str | None = None
@@ -39,6 +41,7 @@ class Use:
     dry_run: bool = False
     force: bool = False
     range: tuple[int, int] | None = None
+    shard: Shard | None = None
 
     @property
     def size(self) -> int:

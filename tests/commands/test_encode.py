@@ -21,6 +21,7 @@ from ddpm_cli.files.images.inputs import Input
 from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
 from ddpm_cli.models import build, walks
 from ddpm_cli.pipelines import encode as encoding
+from ddpm_cli.pipelines import inversion
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.usual import CODING
 
@@ -127,7 +128,7 @@ class TestForward:
         assert float(schedule.time(found.sigma)) == pytest.approx(0.4), "400 of 1000"
         for row, (name, seed) in enumerate([("a", 3), ("b", 4)]):
             x0 = inputs(name).double() / 127.5 - 1
-            z = encoding.noise([seed], PHILOX).normal(x0)
+            z = inversion.noise([seed], PHILOX).normal(x0)
             want = abar**0.5 * x0 + (1 - abar) ** 0.5 * z
             assert torch.allclose(found.z[row].double(), want[0], atol=1e-6), "Ho 2020, eq. 4"
 
@@ -320,7 +321,7 @@ class TestInit:
         found = load_file("t.safetensors")
         alpha, sigma = float(found["alphas"][0]), float(found["sigmas"][0])
         x0 = inputs("a").double() / 127.5 - 1
-        want = alpha * (x0 + sigma * encoding.noise([0], PHILOX).normal(x0))
+        want = alpha * (x0 + sigma * inversion.noise([0], PHILOX).normal(x0))
         assert torch.allclose(found["states"][0].double(), want, atol=1e-5)
 
     def test_calls_count_the_levels_that_are_left(self) -> None:
@@ -337,4 +338,4 @@ class TestInit:
 def test_the_bundled_settings_are_refused_where_images_would_not_return() -> None:
     config = resolve([CODING, Layer("test", {"wrappers": [{"name": "threshold"}]})])
     with pytest.raises(ConfigError, match=r"wrappers\.threshold"):
-        encoding.plan(config, linear())
+        inversion.plan(config, linear())

@@ -74,8 +74,9 @@ def test_every_command_is_in_the_table() -> None:
     assert set(re.findall(r"^\| `ddpm (\w+)` \|", README, re.MULTILINE)) == set(cli.ddpm.commands)
 
 
-def test_jobs_are_scripts_that_bash_reads() -> None:
-    text = (pages.ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["training.md", "scripts.md"])
+def test_jobs_are_scripts_that_bash_reads(page: str) -> None:
+    text = (pages.ROOT / "docs" / page).read_text(encoding="utf-8")
     jobs = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert any("#SBATCH" in job for job in jobs)
     for job in jobs:

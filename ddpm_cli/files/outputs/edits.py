@@ -16,7 +16,9 @@ from ddpm_cli.files.images.sheets import Lines
 from ddpm_cli.files.outputs import encoding, targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Record, compact
+from ddpm_cli.settings import shards
 from ddpm_cli.settings.layouts import USUAL, Layout
+from ddpm_cli.settings.shards import Shard
 
 STDOUT = "-"
 FIELDS = ("name", "seed")
@@ -38,7 +40,11 @@ class Results:
 
     def missing(self, name: str) -> list[int]:
         """The seeds of the results still wanted of an input."""
-        return list(self._places[name])
+        return list(self._places.get(name, {}))
+
+    def deals(self, name: str) -> bool:
+        """Whether a result of an input is wanted here, or left out as it exists."""
+        return name in self._places
 
     @property
     def paths(self) -> list[Path]:
@@ -79,6 +85,8 @@ def open_results(
     force: bool,
     skip_existing: bool,
     layout: Layout = USUAL,
+    size: int = 1,
+    shard: Shard | None = None,
 ) -> Results:
     """The results that `place` asks for: one for each of the inputs and each of the seeds.
 
@@ -86,28 +94,35 @@ def open_results(
     or NAME-SEED.png with several seeds; a name may hold {name}, the input's without its ending,
     and {seed}. Without a place: DEFAULT.png for one result, else a folder DEFAULT. Results are
     PNG, which loses nothing, unless their name ends like a JPEG or WebP. Files in the way are
-    refused, or left out with skip_existing. layout: of several seeds in one picture.
+    refused, or left out with skip_existing. layout: of several seeds in one picture. shard: which
+    part of all is wanted, dealt in batches of `size`.
     """
     count = len(inputs) * len(seeds)
     if place is None:
         place = f"{default}.png" if count == 1 else f"{default}/"
+    pairs = shards.part([(s.name, seed) for s in inputs for seed in seeds], size, shard)
     if place == STDOUT:
         _refuse_stdout(len(inputs), skip_existing)
         targets.refuse_sheet(len(seeds))
-        return Results({s.name: dict.fromkeys(seeds) for s in inputs}, Existing(), layout)
-    template = _template(place, len(seeds))
+        wanted: Places = {name: {} for name, _ in pairs}
+        for name, seed in pairs:
+            wanted[name][seed] = None
+        return Results(wanted, Existing(), layout)
+    template = _template(shards.place(place, shard), len(seeds))
     if "{seed}" not in template:
         targets.refuse_sheet(len(seeds))
+        if len(seeds) > 1:
+            shards.refuse_shared(place, shard)
     elif len(seeds) > 1:
         layout.refuse_idle(place)
     every = {s.name: {n: _named(template, s.stem, n) for n in seeds} for s in inputs}
     _refuse_collisions(every, place)
-    left: Places = {name: {} for name in every}
-    for name, paths in every.items():
-        for seed, path in paths.items():
-            if not (skip_existing and path.is_file()):
-                targets.refuse_existing(path, force)
-                left[name][seed] = path
+    left: Places = {name: {} for name, _ in pairs}
+    for name, seed in pairs:
+        path = every[name][seed]
+        if not (skip_existing and path.is_file()):
+            targets.refuse_existing(path, force)
+            left[name][seed] = path
     results = Results(left, Existing(force, skip_existing), layout)
     encoding.announce(Path(template))
     for folder in {path.parent for path in results.paths}:

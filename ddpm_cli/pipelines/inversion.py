@@ -1,0 +1,83 @@
+"""A model and the straight way between its images and their latents."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.diffusion import latents
+from ddpm_cli.diffusion.rng import Randomness, Rng
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.models import cost, walks
+from ddpm_cli.models.model import Model
+from ddpm_cli.models.walks import Batch, Walk
+from ddpm_cli.settings.config import Config
+
+LOSSY = ("clamp", "threshold")
+
+
+def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
+    """Moves and network calls from noise to image; what cannot be walked back is refused."""
+    for settings in config["wrappers"]:
+        if settings["name"] in LOSSY:
+            fix = "leave it out, nothing is clamped on this walk"
+            raise ConfigError(f"wrappers.{settings['name']}: no image would come back; {fix}")
+    if config["edits"] or config.get("corrector"):
+        raise ConfigError("edits: between images and latents the way is straight; leave them out")
+    moves, calls = cost.plan(config, schedule, rng=latents.Silent())
+    if moves < 3:
+        raise ConfigError(f"levels: {moves} moves are no way to noise; use --steps 3 or more")
+    return moves, calls
+
+
+class Coder(NamedTuple):
+    """A model and the deterministic walk between its images and their latents."""
+
+    model: Model
+    walk: Walk
+
+    @classmethod
+    def of(cls, drawer: Model) -> "Coder":
+        """The walk of the model's settings."""
+        return cls(drawer, drawer.prepared())
+
+    def encode(self, x0: Tensor, numbers: Sequence[int] | None) -> Tensor | None:
+        """Latents float64 of images [B, ...] in [-1, 1], in units of the prior; None if stopped.
+
+        Where the sampler chooses its steps by the image, images are walked one by one.
+        """
+        x0, parts = self.model.placed(x0), []
+        for rows in self.model.parts(self.walk, len(x0)):
+            conditions = self.model.conditions(None if numbers is None else numbers[rows])
+            denoise = self.walk.wrap(self.model.bound(conditions))
+            states = latents.encode(denoise, x0[rows], self.walk.levels, self.walk.predictor)
+            top = walks.last(states)
+            if top is None:
+                return None
+            parts.append(latents.unit(self.model.schedule, top.x, self.walk.levels[0]))
+        return torch.cat(parts)
+
+    def decode(self, z: Tensor, numbers: Sequence[int] | None) -> Tensor | None:
+        """The images [B, ...] of latents; None if stopped."""
+        x = latents.state(self.model.schedule, z, self.walk.levels[0])
+        return self.descend(x, range(len(z)), numbers)
+
+    def descend(
+        self,
+        x: Tensor,
+        seeds: Sequence[int],
+        numbers: Sequence[int] | None,
+        top: Tensor | None = None,
+    ) -> Tensor | None:
+        """Walk states [B, ...] at the highest level, or at `top`, down to images."""
+        walk = self.walk if top is None else self.model.prepared(top)
+        batch = Batch(seeds, self.model.conditions(numbers), start=x)
+        final = walks.last(self.model.draw(batch, walk).states)
+        return None if final is None else final.x
+
+
+def noise(seeds: Sequence[int], randomness: Randomness) -> Rng:
+    """The noise that images are given, apart from that of the walk which takes it away again."""
+    return randomness.rng(seeds, "noised")
