@@ -9,7 +9,7 @@ from torch import Tensor
 from ddpm_cli.errors import Refusal
 from ddpm_cli.evaluation.evidence import doubled
 
-_CELLS = 1 << 24  # of a block: 128 MiB
+_CELLS = 1 << 22  # of a block: 32 MiB
 
 
 class Nearest(NamedTuple):
