@@ -344,6 +344,12 @@ fit --steps 5
 fit --minutes 3
 fit mnist spare
 info a.png spare
+report
+report ''
+report mnist --sheets -1
+report mnist --side 0
+report mnist -o a.pdf
+report mnist -o - --json
 presets nothing
 schedule --rows bad
 schedule --rows -1

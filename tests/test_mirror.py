@@ -33,6 +33,10 @@ ELSEWHERE = {
         "data/array_faults data/no_classes data/no_images files/images/tiff "
         "foreign/kinds foreign/signs"
     ),
+    "commands/test_report.py": (
+        "files/outputs/page/document files/outputs/page/sheets pipelines/report_curves "
+        "pipelines/report_sections pipelines/report_subjects"
+    ),
     "commands/test_sample.py": "pipelines/finishing",
     "commands/test_selftest.py": "evaluation/oracles",
     "commands/test_upscale.py": "pipelines/restorer",

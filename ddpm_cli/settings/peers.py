@@ -97,6 +97,7 @@ VERBS = {
     "interpolate": "morph slerp",
     "train": "finetune fine-tune resume",
     "info": "show describe inspect",
+    "report": "tensorboard dashboard watch monitor compare html",
     "presets": "list models configs ls",
     "schedule": "plot",
     "selftest": "test benchmark check",

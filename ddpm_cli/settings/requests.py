@@ -328,3 +328,20 @@ class Eval:
     floor: bool = False
     badge: bool = False
     statistics: Path | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """`ddpm report`: a page of the runs and samples `inputs` in the file `output`, or on stdout.
+
+    sheets: at most so many of a run; images: of a folder; side: pixels of a larger picture.
+    """
+
+    inputs: Sequence[str]
+    output: str = "report.html"
+    sheets: int = 24
+    images: int = 64
+    side: int = 1024
+    as_json: bool = False
+    dry_run: bool = False
+    force: bool = False
