@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,8 +26,9 @@ from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost, memory, model, walks
-from ddpm_cli.pipelines import inversion, opening
+from ddpm_cli.pipelines import inversion, lines, opening
 from ddpm_cli.pipelines.inversion import Coder
+from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import shards
 from ddpm_cli.settings.requests import Encode
@@ -93,6 +94,7 @@ class Work(NamedTuple):
     schedule: Schedule
     calls: int | None
     price: str
+    lines: Lines
 
 
 def run(request: Encode, opened: Opened) -> None:
@@ -140,9 +142,11 @@ def _planned(request: Encode, opened: Opened) -> Work:
     """What is asked for; what has no effect is refused."""
     place, header, config = opened
     schedule = build.schedule_of(header, place.path)
+    moves: int | None
+    calls: int | None
     if request.method == "forward":
         sigma, price = walks.level(request.at or "", schedule), "no network calls"
-        calls: int | None = 0
+        moves, calls = None, 0
     else:
         config = cost.sized(config, schedule, request.use.calls)
         moves, calls = inversion.plan(config, schedule)
@@ -153,36 +157,40 @@ def _planned(request: Encode, opened: Opened) -> Work:
     label = classes.fixed(request.use.label, config)
     classes.one(label, config, header.data)
     classes.say(request.use.label, config, header.data)
-    return Work(opened._replace(config=config), label, sigma, schedule, calls, price)
+    told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
+    return Work(opened._replace(config=config), label, sigma, schedule, calls, price, told)
 
 
 def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
     """Encode batch by batch, report each image, and write the file."""
     use, size = request.use, request.use.size
     failures, parts, names = Failures(len(sources)), list[Tensor](), list[str]()
-    found = list[Scale]()
+    found, drawn, took = list[Scale](), list[int](), list[Spent]()
     rows, total = _rows(request, work, sources, failures), len(sources)
     with console.progress(work.calls and work.calls * total, "network calls") as bar:
-        encode = _way(request, work, total, bar)
+        encode, laps = _way(request, work, total, bar), Watch(bar)
         while batch := list(islice(rows, size)):
             images = [image for _, image in batch]
-            encoded = encode(images, [request.seed + number for number, _ in batch])
+            seeds = [request.seed + number for number, _ in batch]
+            encoded = encode(images, seeds)
             if encoded is None:
                 return
             parts.append(encoded.z.cpu())
             names += [image.name for image in images]
             found += [image.scale for image in images]
-            _report(encoded, images, use.as_json)
+            drawn += seeds
+            took += laps.lap([1] * len(images))
+            told = partial(_row, work, took[-len(images) :]) if use.as_json else None
+            _report(encoded, images, told)
             bar.advance(0, note=f"{len(names)} of {total} images")
     if names:
         record: dict[str, Any] = {"inputs": [source.name for source in sources]}
         if {*found} != {work.opened.header.data.scale}:  # to give them back as they came
             record |= {"range": list(scales.common(found))}
         _save(request, work, torch.cat(parts), names, record)
-        if use.as_json:
-            console.json_line({"path": str(request.output)})
-        else:
-            console.line(str(request.output))
+        own: dict[str, Any] = {"seed": None} if work.sigma is None else lines.seeded(drawn)
+        own["class"] = work.label
+        work.lines.tell(request.output, reduce(Spent.plus, took), **own)
     failures.finish()
 
 
@@ -219,21 +227,32 @@ def _way(
     return walk
 
 
-def _report(encoded: Encoded, images: Sequence[Input], as_json: bool) -> None:
-    """Print how close each image came back, one a line."""
+def _report(
+    encoded: Encoded,
+    images: Sequence[Input],
+    told: Callable[[int, dict[str, Any]], None] | None = None,
+) -> None:
+    """Print how close each image came back, one a line; told: as an object of JSON."""
     if encoded.decibels is None or encoded.largest is None:
         return
-    for image, decibels, largest in zip(images, encoded.decibels, encoded.largest, strict=True):
+    numbers = zip(images, encoded.decibels, encoded.largest, strict=True)
+    for row, (image, decibels, largest) in enumerate(numbers):
         name, scale = image.name, image.scale
-        if as_json:
+        if told is not None:
             finite = decibels if math.isfinite(decibels) else None
-            console.json_line({"input": name, "psnr": finite, "largest": largest})
-        else:
-            differ = "all pixels equal" if not largest else f"pixels differ by up to {largest}"
-            if 255 * 10 ** (-decibels / 20) > largest * (255 / (scale.high - scale.low)) + 1:
-                differ += " once what is beyond black and white is cut off"
-            differ += f" in {scale}" if largest and scale != BYTES else ""
-            console.line(f"{name}  {decibels:.1f} dB, {differ}")
+            told(row, {"input": name, "psnr": finite, "largest": largest})
+            continue
+        differ = "all pixels equal" if not largest else f"pixels differ by up to {largest}"
+        if 255 * 10 ** (-decibels / 20) > largest * (255 / (scale.high - scale.low)) + 1:
+            differ += " once what is beyond black and white is cut off"
+        differ += f" in {scale}" if largest and scale != BYTES else ""
+        console.line(f"{name}  {decibels:.1f} dB, {differ}")
+
+
+def _row(work: Work, took: Sequence[Spent], row: int, values: dict[str, Any]) -> None:
+    """Print of an image, whose latent is in the file of all, how close it came back."""
+    own = {**values, "path": None, "seed": None, "class": work.label}
+    work.lines.row(own, took[row])
 
 
 def _save(request: Encode, work: Work, z: Tensor, names: list[str], more: Record) -> None:

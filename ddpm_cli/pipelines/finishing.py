@@ -1,8 +1,9 @@
 """What becomes of the samples of a walk: finished, handed to the output, and told."""
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -13,30 +14,36 @@ from ddpm_cli.files.records import Names, Record, compact
 from ddpm_cli.models import walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Chunk
+from ddpm_cli.pipelines import lines
 from ddpm_cli.pipelines.cascade import Loaded
+from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.settings import checks
 
 
 class Result(NamedTuple):
-    """Finished samples [B, ...] of some seeds, and their classes."""
+    """Finished samples [B, ...] of some seeds, their classes, and what each of them took."""
 
     seeds: Sequence[int]
     labels: Sequence[str] | None
     values: Tensor
+    spent: Sequence[Spent]
 
 
 class Finish(NamedTuple):
     """Where samples go, what is written beside them, and what is made of them before.
 
-    target: None where another process writes.
+    target: None where another process writes; label: what --class says; laps: what is spent.
     """
 
     target: Output | None
     watch: Trajectory | None
     record: Record
     names: Names
+    label: str | None
     model: Model
     enlarge: Loaded
+    lines: Lines
+    laps: Watch
 
     def made(self, chunk: Chunk) -> Result | None:
         """Walk, and finish what comes out; None if the process was asked to stop."""
@@ -48,45 +55,50 @@ class Finish(NamedTuple):
         walks.refuse_not_finite(values, what, checks.suited(self.model.config))
         labels = self.names(chunk.seeds)
         finished = self.enlarge(values, chunk.seeds, labels)
-        return None if finished is None else Result(chunk.seeds, labels, finished)
+        if finished is None:
+            return None
+        return Result(chunk.seeds, labels, finished, self.laps.lap([1] * len(chunk.seeds)))
 
     def take(
-        self, results: Iterator[Result | None], total: int, bar: console.Progress, as_json: bool
+        self, results: Iterator[Result | None], left: Sequence[int], bar: console.Progress
     ) -> None:
-        """Hand each finished batch to the output."""
-        done = 0
+        """Hand each finished batch to the output; left: the seeds of all of them."""
+        done, total = 0, Spent()
         for result in results:
             if result is None:
                 return
-            self._put(result, as_json)
+            self._put(result)
             done += len(result.seeds)
-            bar.advance(0, note=f"{done} of {total} {self.model.info.noun}")
-        if self.target:
-            _report(self.target.finish(), as_json)
-        if self.watch:
-            _report(self.watch.finish(self.record), as_json)
+            total = reduce(Spent.plus, result.spent, total)
+            bar.advance(0, note=f"{done} of {len(left)} {self.model.info.noun}")
+        about = {**lines.seeded(left), "class": self.label}
+        for path in self.target.finish() if self.target else ():
+            self.lines.tell(path, total, **about)
+        for path in self.watch.finish(self.record) if self.watch else ():
+            self.lines.tell(path, total, **about)
 
-    def _put(self, result: Result, as_json: bool) -> None:
+    def leave_out(self, seeds: Sequence[int], left: Sequence[int]) -> None:
+        """Tell of the seeds that are not left to be drawn, as their files exist."""
+        if self.target is None:
+            return
+        wanted = {*left}
+        gone = [seed for seed in seeds if seed not in wanted]
+        labels, files = self.names(gone), dict[Path, list[int]]()
+        for row, seed in enumerate(gone):
+            if path := self.target.place(seed, labels[row] if labels else None):
+                files.setdefault(path, []).append(row)
+        for path, rows in files.items():
+            own = lines.seeded([gone[row] for row in rows])
+            label = labels[rows[0]] if labels and len(rows) == 1 else self.label
+            self.lines.skip(path, **own, **{"class": label})
+        lines.say_skipped(len(left), len(gone))
+
+    def _put(self, result: Result) -> None:
         if self.target is None:
             return
         for row, seed in enumerate(result.seeds):
-            names = None if result.labels is None else [result.labels[row]]
-            paths = self.target.add([seed], names, result.values[row : row + 1], self.record)
-            _report(paths, as_json, [seed], names)
-
-
-def _report(
-    paths: list[Path],
-    as_json: bool,
-    seeds: Sequence[int] = (),
-    labels: Sequence[str] | None = None,
-) -> None:
-    """Print the paths that were written, one a line."""
-    for row, path in enumerate(paths):
-        if not as_json:
-            console.line(str(path))
-            continue
-        values: dict[str, Any] = {"path": str(path)}
-        if seeds:
-            values |= {"seed": seeds[row], "class": labels[row] if labels else None}
-        console.json_line(values)
+            label = None if result.labels is None else result.labels[row]
+            labels = None if label is None else [label]
+            paths = self.target.add([seed], labels, result.values[row : row + 1], self.record)
+            for path in paths:
+                self.lines.tell(path, result.spent[row], **{"seed": seed, "class": label})

@@ -21,6 +21,7 @@ from ddpm_cli.files.outputs import targets
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
 from ddpm_cli.networks.parts.heads import Head, Tap
+from ddpm_cli.pipelines.lines import Lines, Spent, digest
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.requests import Fit
 from ddpm_cli.settings.toml import toml_value
@@ -36,6 +37,7 @@ WARMUP = 50
 def run(request: Fit, opened: Opened) -> None:
     """Measure moments, or take those that are there, and say what they are good for."""
     name, header = opened.place.name, opened.header
+    began = time.monotonic()
     path = request.output or sidecar.beside(opened.place.path)
     if not path.is_file() or request.use.force:
         targets.refuse_existing(path, request.use.force)
@@ -43,11 +45,12 @@ def run(request: Fit, opened: Opened) -> None:
             return
     elif request.trajectory is None:
         raise Refusal(f"{path}: exists already", "give -o FILE, or --force to replace it")
-    values: dict[str, Any] = {"path": str(path)}
+    values: dict[str, Any] = {"path": str(path), "seed": request.seed, "class": None}
     if request.trajectory is not None:
         values["timesteps"] = _trajectory(sidecar.load(path, header, name), request.trajectory)
     if request.use.as_json:
-        console.json_line(values)
+        told = Lines.of_walk(True, name, header, opened.config, None)
+        told.row(values, Spent(seconds=time.monotonic() - began), digest(path))
     elif request.trajectory is None:
         console.line(str(path))
     else:
@@ -74,6 +77,7 @@ def _written(request: Fit, opened: Opened, path: Path) -> bool:
         if trained is None:
             return False
         weights = trained.state_dict()
+    path.parent.mkdir(parents=True, exist_ok=True)
     sidecar.save(
         path,
         measured,

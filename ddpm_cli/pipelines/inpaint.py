@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from ddpm_cli.models import build, classes, cost, memory, model, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import opening, windows
+from ddpm_cli.pipelines.lines import EditLines, Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
 from ddpm_cli.settings import shards
@@ -132,6 +133,7 @@ class Work(NamedTuple):
     canvas: Canvas
     calls: int | None
     price: str
+    lines: Lines
 
 
 def run(request: Inpaint, opened: Opened) -> None:
@@ -176,7 +178,8 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     moves, each = cost.plan(config, schedule)
     calls = f"{each} network calls" if each else "network calls as it needs them"
     price = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"
-    return Work(request, opened._replace(config=config), label, page, each, price)
+    told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
+    return Work(request, opened._replace(config=config), label, page, each, price, told)
 
 
 def _canvas(request: Inpaint, info: DataInfo) -> Canvas:
@@ -210,19 +213,27 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     failures, shares = Failures(count), list[float]()
     jobs = _jobs(work, sources, target, failures, shares)
     calls, total, done = work.calls, len(target.paths) or 1, 0
+    told = EditLines(work.lines, target)
+    told.skip(lambda name: {"input": name, "class": _class(work)})
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
-        filler = filler._replace(model=filler.model.counting(bar.advance))
+        filler, laps = filler._replace(model=filler.model.counting(bar.advance)), Watch(bar)
         while batch := list(islice(jobs, size)):
-            windows = sum(len(job.windows) for _, job, _ in batch)
-            bar.expect((calls or 0) * (windows - len(batch)))
+            counts = [len(job.windows) for _, job, _ in batch]
+            bar.expect((calls or 0) * (sum(counts) - len(batch)))
             if not filler.fill([job for _, job, _ in batch]):
                 return
-            for image, job, hole in batch:
-                _write(target, image, job, hole, record, as_json=use.as_json)
+            for (image, job, hole), spent in zip(batch, laps.lap(counts), strict=True):
+                whole = inputs.paste(image, job.canvas, hole)
+                paths = target.add(image.name, job.seed, whole, record, image.scale)
+                anew = round(masks.share(hole, image), 6)
+                own = {"input": image.name, "class": _class(work), "anew": anew}
+                told.tell(paths, image.name, job.seed, spent, **own)
             done += len(batch)
             bar.advance(0, note=f"{done} of {total} images")
     if count > 1 and shares:
         console.say(f"{_range(shares)} of each image is made anew")
+    if work.request.skip_existing:
+        told.finish()
     failures.finish()
 
 
@@ -256,20 +267,8 @@ def _jobs(
             yield image, Job(image.image, hole, seed, order, image.scale), hole
 
 
-def _write(
-    target: Results,
-    image: Input,
-    job: Job,
-    hole: Tensor,
-    record: dict[str, Any],
-    *,
-    as_json: bool,
-) -> None:
-    """Write one proposal, its known pixels those of the file, and report it."""
-    whole = inputs.paste(image, job.canvas, hole)
-    for path in target.add(image.name, job.seed, whole, record, image.scale):
-        if as_json:
-            values = {"path": str(path), "input": image.name, "seed": job.seed}
-            console.json_line(values | {"anew": round(masks.share(hole, image), 6)})
-        else:
-            console.line(str(path))
+def _class(work: Work) -> str | None:
+    """The name of the class that holes are filled with, if the model has classes."""
+    _, header, config = work.opened
+    named = classes.names(work.label, config, header.data, [0])
+    return named[0] if named else None

@@ -1,5 +1,6 @@
 """The images between images or seeds, for `ddpm interpolate`."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,8 +18,9 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.outputs.frames import Frames, open_frames
 from ddpm_cli.files.records import compact
 from ddpm_cli.models import build, classes, cost, memory, model, walks
-from ddpm_cli.pipelines import inversion, opening
+from ddpm_cli.pipelines import inversion, lines, opening
 from ddpm_cli.pipelines.inversion import Coder
+from ddpm_cli.pipelines.lines import Lines, Spent
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.requests import Interpolate
 
@@ -38,6 +40,7 @@ class Work(NamedTuple):
     places: list[float]
     calls: int | None
     price: str
+    lines: Lines
 
     def classes(self, seeds: Sequence[int]) -> list[int] | None:
         """The number of the class of each image."""
@@ -89,7 +92,8 @@ def _planned(request: Interpolate, opened: Opened) -> Work:
     if sources and sigma is None:
         price += f", and about as many for each of the {ends} ends"
     opened = opened._replace(config=config)
-    return Work(request, opened, sources, label, sigma, blend, places, each, price)
+    told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
+    return Work(request, opened, sources, label, sigma, blend, places, each, price, told)
 
 
 def _ends(request: Interpolate) -> list[Source]:
@@ -110,7 +114,8 @@ def _interpolate(work: Work, target: Frames) -> None:
     captions.refuse(_record(work, coder), work.request.layout.labels, frame=0)
     ends = _ends_read(work, coder)
     images = torch.stack([end.values for end in ends]) if ends else None
-    frames = _frames(work, coder, images)
+    began = time.monotonic()
+    frames, calls = _frames(work, coder, images)
     if frames is None:
         return
     walks.refuse_not_finite(frames, "values that are not finite", "more --steps")
@@ -118,15 +123,19 @@ def _interpolate(work: Work, target: Frames) -> None:
         _report(frames[:: work.request.count - 1], images)
     info = coder.model.info
     scale = scales.drawn([end.scale for end in ends], info.scale, info.shape)
-    for path in target.write(frames, _record(work, coder), scale):
-        if work.request.use.as_json:
-            console.json_line({"path": str(path)})
-        else:
-            console.line(str(path))
+    paths = target.write(frames, _record(work, coder), scale)
+    count, seconds = len(paths) or 1, time.monotonic() - began
+    spent = Spent(len(frames), calls, seconds / count)
+    seeds = work.request.seeds or [work.request.seed]
+    for path in paths:
+        work.lines.tell(path, spent, **lines.seeded(seeds), **{"class": work.label})
 
 
-def _frames(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
-    """Find the ends, and walk down from each place between them; None if asked to stop."""
+def _frames(work: Work, coder: Coder, images: Tensor | None) -> tuple[Tensor | None, int]:
+    """Find the ends, and walk down from each place between them; None if asked to stop.
+
+    The frames, and the network calls of all of it.
+    """
     blend, parts = (latents.slerp if work.blend == "slerp" else latents.lerp), []
     frames = len(work.places)
     walked = frames + (0 if images is None or work.sigma is not None else len(images))
@@ -135,16 +144,16 @@ def _frames(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
         coder, done = coder._replace(model=coder.model.counting(bar.advance)), 0
         ends = _starts(work, coder, images)
         if ends is None:
-            return None
+            return None, bar.done
         size = work.request.use.size
         for states in torch.split(latents.path(ends, work.places, blend), size):
             part = _descended(work, coder, states)
             if part is None:
-                return None
+                return None, bar.done
             parts.append(coder.model.info.restore(part))
             done += len(states)
             bar.advance(0, note=f"{done} of {frames} frames")
-    return torch.cat(parts)
+    return torch.cat(parts), bar.done
 
 
 def _ends_read(work: Work, coder: Coder) -> list[Input]:

@@ -16,6 +16,7 @@ from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import build, classes, cost, memory, model
 from ddpm_cli.models.classes import OWN
 from ddpm_cli.pipelines import meter, opening, rows
+from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel
@@ -139,21 +140,25 @@ def _check_files(request: Nll, is_image: bool) -> None:
 
 def _measure(work: Work, sequel: Sequel) -> None:
     """Measure batch by batch, report each row, and sum up."""
-    place, _, config = work.opened
-    as_json = work.request.use.as_json
+    place, header, config = work.opened
     measured = model.opened(place, config, moments_file=work.request.moments)
     memory.refuse_large(measured, min(work.request.use.size, sequel.total))
     began, bits = time.monotonic(), list[float]()
     total = None if work.calls is None else work.calls * sequel.total
     with console.progress(total, "network calls") as bar:
-        measure = Meter(measured, work.measure, bar.advance)
+        measure, laps = Meter(measured, work.measure, bar.advance), Watch(bar)
+        how = (place.name, header, config, len(measure.walk.levels) - 1)
+        told = Lines.of_walk(work.request.use.as_json, *how)
         for batch in sequel.rows:
-            per_row = measure(batch.values, batch.numbers, _classes(work, batch))
+            given = _classes(work, batch)
+            per_row = measure(batch.values, batch.numbers, given)
             if per_row is None:
                 return
-            for name, value in zip(batch.names, per_row.tolist(), strict=True):
+            spent = laps.lap([1] * len(per_row))
+            for row, value in enumerate(per_row.tolist()):
+                own = _about(work, batch, row, given)
                 with sequel.failures.caught():
-                    _report(name, value, as_json)
+                    _report(own, value, told if work.request.use.as_json else None, spent[row])
                     bits.append(value)
     if bits:
         _sum_up(work, sequel, bits, measure, time.monotonic() - began)
@@ -168,13 +173,23 @@ def _classes(work: Work, batch: Rows) -> Sequence[int] | None:
     return classes.numbers(work.label, batch.numbers, config, header.data)
 
 
-def _report(name: str, bits: float, as_json: bool) -> None:
+def _about(work: Work, batch: Rows, row: int, given: Sequence[int] | None) -> dict[str, Any]:
+    """What a row is: the input, the seed of its noise, and the class that it was given."""
+    _, header, config = work.opened
+    names = [*classes.known(config, header.data), classes.NULL]
+    label = None if given is None else names[given[row]]
+    seed = work.measure.seed + batch.numbers[row]
+    return {"input": batch.names[row], "seed": seed, "class": label}
+
+
+def _report(own: dict[str, Any], bits: float, told: Lines | None, spent: Spent) -> None:
     """Print what one row takes, as JSON or with -v."""
+    name = own["input"]
     if not math.isfinite(bits):
         what = f"{name}: its likelihood is no finite number"
         raise Refusal(what, "try --dtype float32, or more --steps")
-    if as_json:
-        console.json_line({"input": name, "bits": bits, "nats": bits * math.log(2)})
+    if told is not None:
+        told.row({**own, "bits": bits, "nats": bits * math.log(2), "path": None}, spent)
     else:
         console.detail(f"{name}  {bits:.4f} bits/dim")
 
@@ -186,6 +201,7 @@ def _sum_up(work: Work, sequel: Sequel, bits: list[float], measure: Meter, secon
     values = {
         "model": place.name,
         "hash": header.hash,
+        "model_hash": header.hash,
         "data": sequel.measured,
         **({"shard": str(request.use.shard)} if request.use.shard else {}),
         "class": work.label,

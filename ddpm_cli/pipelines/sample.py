@@ -29,6 +29,7 @@ from ddpm_cli.pipelines import cascade, dealing, opening, starts
 from ddpm_cli.pipelines.cascade import Cascade
 from ddpm_cli.pipelines.dealing import Deal
 from ddpm_cli.pipelines.finishing import Finish, Result
+from ddpm_cli.pipelines.lines import Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import checks, shards
 from ddpm_cli.settings.config import Config
@@ -201,7 +202,8 @@ def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool)
     enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size)
     complete = work.steer(compute) if work.steer else None
     with target or nullcontext():
-        deal = _deal(work, target, group, meets)
+        asked = work.seeds if meets else work.seeds[group.rank :: group.ranks]
+        deal = _deal(work, asked, target, group, meets)
         walk = drawer.prepared(work.begin and work.begin.sigma)
         record = _record(work, drawer, size)
         captions.refuse(record, work.draw.layout.labels, seed=0, **{"class": ""})
@@ -211,22 +213,27 @@ def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool)
             drawer = drawer.counting(bar.advance)
             chunks = drawer.chunks(deal.mine, size, _batches(work, drawer, complete), walk)
             later = enlarge.counting(bar.advance)
-            finish = Finish(target, watch, record, work.labels.names, drawer, later)
+            told = Lines.of_walk(work.use.as_json, place.name, header, config, moves)
+            kept = (target, watch, record, work.labels.names, work.labels.label)
+            finish = Finish(*kept, drawer, later, told, Watch(bar))
+            if work.draw.skip_existing:
+                finish.leave_out(asked, deal.left)
             results: Iterator[Result | None] = map(finish.made, chunks)
             if meets:
                 results = dealing.collected(results, deal.rounds, group)
-            finish.take(results, len(deal.left), bar, work.use.as_json)
+            finish.take(results, deal.left, bar)
     if calls is None and mine:  # nobody knew before how many an adaptive walk takes
         console.say(f"{bar.done / mine:.1f} network calls an image")
 
 
-def _deal(work: Work, target: Output | None, group: Group, meets: bool) -> Deal:
-    """The seeds that are to be drawn, and those of them that this process draws."""
-    seeds, names = work.seeds, work.labels.names
+def _deal(
+    work: Work, asked: Sequence[int], target: Output | None, group: Group, meets: bool
+) -> Deal:
+    """Of the seeds asked for those to be drawn, and those of them that this process draws."""
+    found = target.missing(asked, work.labels.names) if target else None
     if not meets:
-        left = target.missing(seeds[group.rank :: group.ranks], names) if target else []
-        return Deal(left, left, 0)
-    left = dealing.agreed_on(target.missing(seeds, names) if target else None, group)
+        return Deal(found or [], found or [], 0)
+    left = dealing.agreed_on(found, group)
     return Deal.of(left, work.use.size, group)
 
 

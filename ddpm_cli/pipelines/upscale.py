@@ -18,6 +18,7 @@ from ddpm_cli.files.outputs.edits import Results, open_results
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost, memory
 from ddpm_cli.pipelines import opening, restorer
+from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
 from ddpm_cli.settings import shards
@@ -45,6 +46,14 @@ class Wanted(NamedTuple):
         """The sources as results are named: each as often as there are levels of noise."""
         return [self.at(source, noise) for source in self.sources for noise in self.noises]
 
+    def about(self) -> dict[str, dict[str, Any]]:
+        """What is said of results that exist, by the names of their sources."""
+        return {
+            self.at(source, noise).name: {"input": source.name, "class": None, "noise": noise}
+            for source in self.sources
+            for noise in self.noises
+        }
+
     def at(self, source: Source, noise: float) -> Source:
         """A source as its results at a level of noise are named."""
         if len(self.noises) == 1:
@@ -62,6 +71,7 @@ class Job(NamedTuple):
     results: Results
     record: Record
     calls: int | None
+    lines: Lines
 
     def deals(self, source: Source) -> bool:
         """Whether any result of a source is wanted here, or left out as it exists."""
@@ -100,7 +110,8 @@ def run(request: Upscale, opened: Opened) -> None:
         return
     results = _results(request, wanted)
     if mine:
-        _restore(_job(request, opened, wanted, results, calls))
+        told = Lines.of_walk(use.as_json, place.name, header, config, moves)
+        _restore(_job(request, opened, wanted, results, calls, told))
 
 
 def _results(request: Upscale, wanted: Wanted) -> Results:
@@ -120,7 +131,12 @@ def _results(request: Upscale, wanted: Wanted) -> Results:
 
 
 def _job(
-    request: Upscale, opened: Opened, wanted: Wanted, results: Results, calls: int | None
+    request: Upscale,
+    opened: Opened,
+    wanted: Wanted,
+    results: Results,
+    calls: int | None,
+    told: Lines,
 ) -> Job:
     """Load the model; calls: of a window."""
     use, config, size = request.use, opened.config, request.use.size
@@ -132,26 +148,32 @@ def _job(
     record["settings"]["operator"] = config["operator"]
     own = {"inputs": [""], "name": "", "seed": 0, "class": ""}
     captions.refuse(record, request.layout.labels, **own)
-    return Job(request, opened, restore, wanted, results, record, calls)
+    return Job(request, opened, restore, wanted, results, record, calls, told)
 
 
 def _restore(job: Job) -> None:
     """Make all results and report each; an input that cannot be read fails alone."""
     failures = Failures(sum(map(job.deals, job.wanted.sources)))
     total = sum(len(job.results.missing(source.name)) for source in job.wanted.named)
-    calls, done = job.calls, 0
+    calls, done, told = job.calls, 0, EditLines(job.lines, job.results)
+    told.skip(job.wanted.about().__getitem__)
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
         counted = job.restore._replace(model=job.restore.model.counting(bar.advance))
+        laps = Watch(bar)
         for batch in _batches(job.restore, _items(job, failures)):
             windows = len(counted.at(tuple(batch[0].row.low.shape)).windows)
             bar.expect((calls or 0) * (windows - 1) * len(batch))
             restored = counted([item.row for item in batch])
             if restored is None:
                 return
-            for item, image, error in zip(batch, restored.images, restored.errors, strict=True):
-                _write(job, item, image, error)
+            spent = laps.lap([windows] * len(batch))
+            made = zip(batch, restored.images, restored.errors, spent, strict=True)
+            for item, image, error, took in made:
+                _write(job, item, image, error, took, told)
             done += len(batch)
             bar.advance(0, note=f"{done} of {total} images")
+    if job.request.skip_existing:
+        told.finish()
     failures.finish()
 
 
@@ -222,7 +244,9 @@ def _read(job: Job, source: Source) -> Input:
     return image
 
 
-def _write(job: Job, item: _Item, image: Tensor, error: float) -> None:
+def _write(
+    job: Job, item: _Item, image: Tensor, error: float, spent: Spent, told: EditLines
+) -> None:
     """Write one result, and say what there is to say of it."""
     row, name, task = item.row, item.image.name, job.request.task
     if job.restore.exact and error > WRONG:
@@ -231,14 +255,11 @@ def _write(job: Job, item: _Item, image: Tensor, error: float) -> None:
             f"the result of seed {row.seed} differs by {error:.0f} levels"
         )
     picture = inputs.grown(item.image, image, colourful=task == "colorize")
-    values = {"input": name, "seed": row.seed, "class": item.label, "noise": row.noise}
+    values = {"input": name, "class": item.label, "noise": row.noise, "error": round(error, 3)}
     scale = BYTES if item.image.is_deep and picture.dtype == torch.uint8 else row.scale
     record = _record(job, item, error)
-    for path in job.results.add(item.name, row.seed, picture, record, scale):
-        if job.request.use.as_json:
-            console.json_line({"path": str(path), **values, "error": round(error, 3)})
-        else:
-            console.line(str(path))
+    paths = job.results.add(item.name, row.seed, picture, record, scale)
+    told.tell(paths, item.name, row.seed, spent, **values)
 
 
 def _record(job: Job, item: _Item, error: float) -> dict[str, Any]:

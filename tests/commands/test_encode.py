@@ -47,7 +47,7 @@ class TestRoundTrip:
         """The tiny network is all but noise itself, the way back is exact all the same."""
         lines = encode("a.png", "b.png", "c.png", "--steps", 24, "--json").out.splitlines()
         *rows, last = map(json.loads, lines)
-        assert last == {"path": "latents.safetensors"}
+        assert (last["path"], last["seed"]) == ("latents.safetensors", None)
         assert [row["input"] for row in rows] == ["a.png", "b.png", "c.png"]
         back = pixels("--from", "latents.safetensors")
         for row, image, given in zip(rows, back, inputs("abc"), strict=True):
@@ -67,7 +67,7 @@ class TestRoundTrip:
         z = torch.zeros(3, 1, 8, 8)
         pixels = torch.zeros(1, 8, 8, dtype=torch.uint8)
         images = [Input(n, n, pixels, pixels, (8, 8), "error", (0, 0, 0), {}) for n in "abc"]
-        encoding._report(encoding.Encoded(z, [-17.4, 62.0, 40.0], [0, 0, 2]), images, False)
+        encoding._report(encoding.Encoded(z, [-17.4, 62.0, 40.0], [0, 0, 2]), images)
         first, second, third = capsys.readouterr().out.splitlines()
         cut = "once what is beyond black and white is cut off"
         assert first == f"a  -17.4 dB, all pixels equal {cut}"

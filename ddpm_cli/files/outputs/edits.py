@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,14 +27,32 @@ FIELDS = ("name", "seed")
 Places = dict[str, dict[int, Path | None]]
 
 
+class Skipped(NamedTuple):
+    """A file that exists, of an input and of these seeds."""
+
+    path: Path
+    name: str
+    seeds: list[int]
+
+
 class Results:
     """Takes the results of inputs by their names; files are whole as soon as they have theirs.
 
     Seeds of an input that share a place become one sheet, written with the last of them.
     """
 
-    def __init__(self, places: Places, existing: Existing, layout: Layout = USUAL) -> None:
-        """Take the place of each seed still wanted of each input, None for stdout."""
+    def __init__(
+        self,
+        places: Places,
+        existing: Existing,
+        layout: Layout = USUAL,
+        skipped: Sequence[Skipped] = (),
+    ) -> None:
+        """Take the place of each seed still wanted of each input, None for stdout.
+
+        skipped: the files that are left out as they exist.
+        """
+        self.skipped = skipped
         self._places, self._existing, self._layout = places, existing, layout
         self._is_sheet = {name: len(set(seeds.values())) == 1 for name, seeds in places.items()}
         self._held: dict[str, dict[int, tuple[Tensor, Lines]]] = {name: {} for name in places}
@@ -45,6 +64,10 @@ class Results:
     def deals(self, name: str) -> bool:
         """Whether a result of an input is wanted here, or left out as it exists."""
         return name in self._places
+
+    def together(self, name: str, seed: int) -> list[int]:
+        """The seeds of an input that one file holds, of which this is one."""
+        return self.missing(name) if self._is_sheet[name] else [seed]
 
     @property
     def paths(self) -> list[Path]:
@@ -58,7 +81,7 @@ class Results:
         """Take a result of an input, pixels [C,H,W] of a scale; return files written."""
         path, held = self._places[name][seed], self._held[name]
         held[seed] = image, self._caption({"inputs": [name], **record, "seed": seed})
-        together = self.missing(name) if self._is_sheet[name] else [seed]
+        together = self.together(name, seed)
         if len(held) < len(together):
             return []
         images, lines = zip(*(held.pop(number) for number in together), strict=True)
@@ -118,12 +141,15 @@ def open_results(
     every = {s.name: {n: _named(template, s.stem, n) for n in seeds} for s in inputs}
     _refuse_collisions(every, place)
     left: Places = {name: {} for name, _ in pairs}
+    skipped = dict[Path, Skipped]()
     for name, seed in pairs:
         path = every[name][seed]
-        if not (skip_existing and path.is_file()):
-            targets.refuse_existing(path, force)
-            left[name][seed] = path
-    results = Results(left, Existing(force, skip_existing), layout)
+        if skip_existing and path.is_file():
+            skipped.setdefault(path, Skipped(path, name, [])).seeds.append(seed)
+            continue
+        targets.refuse_existing(path, force)
+        left[name][seed] = path
+    results = Results(left, Existing(force, skip_existing), layout, [*skipped.values()])
     encoding.announce(Path(template))
     for folder in {path.parent for path in results.paths}:
         targets.refuse_unwritable(folder, len(results.paths) * targets.LEAST)

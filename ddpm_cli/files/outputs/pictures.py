@@ -42,7 +42,7 @@ class Files:
         labels = names(seeds) if "class" in targets.fields(self._template, FIELDS) else None
         left = []
         for row, seed in enumerate(seeds):
-            path = self._path(seed, labels[row] if labels else "none")
+            path = self.place(seed, labels[row] if labels else None)
             if not path.exists():
                 left.append(seed)
             elif not path.is_file():
@@ -58,9 +58,9 @@ class Files:
         """Write each image under its own name."""
         written = []
         for row, (seed, image) in enumerate(zip(seeds, self._scale.pixels(values), strict=True)):
-            label = classes[row] if classes else "none"
-            path = self._path(seed, label)
-            about = {**record, "seeds": compact([seed]), "classes": [label] if classes else None}
+            label = classes[row] if classes else None
+            path = self.place(seed, label)
+            about = {**record, "seeds": compact([seed]), "classes": [label] if label else None}
             data = encoding.encode(image, path, about, self._scale)
             written += targets.put(path, data, self._existing)
         return written
@@ -69,8 +69,9 @@ class Files:
         """Nothing is held back."""
         return []
 
-    def _path(self, seed: int, label: str) -> Path:
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label)
+    def place(self, seed: int, label: str | None) -> Path:
+        """The file of a seed and its class."""
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label or "none")
         return Path(self._template.format_map({"seed": targets.seed_name(seed), "class": safe}))
 
 
@@ -126,6 +127,10 @@ class Picture:
         """All of them, as a picture is made in one go; none if it may be left out and is there."""
         is_there = self._existing.skip and self._path is not None and self._path.is_file()
         return [] if is_there else seeds
+
+    def place(self, seed: int, label: str | None) -> Path | None:
+        """The one file."""
+        return self._path
 
     def add(
         self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record

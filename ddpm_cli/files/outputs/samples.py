@@ -39,6 +39,9 @@ class Output(Protocol):
     def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
         """The seeds whose samples are still wanted; `names` gives the classes of seeds."""
 
+    def place(self, seed: int, label: str | None) -> Path | None:
+        """The file of the sample of a seed and its class; None for stdout."""
+
     def add(
         self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
     ) -> list[Path]:
