@@ -168,6 +168,19 @@ def test_unlike_features_do_not_compare(sides: Path, tmp_path: Path) -> None:
     }
 
 
+def test_unlike_protocols_do_not_compare(sides: Path, tmp_path: Path) -> None:
+    path, words = tmp_path / "s.npz", ("--protocol", "digits", "--ref")
+    assert ddpm("eval", *words, sides / "real", "--write-stats", path).code == 0
+    assert scored(sides / "made", *words, path)["metrics"]["fid"]["value"] > 0
+    code, message = refused(sides / "made", "--protocol", "edm", "--ref", path)
+    assert (code, "made by protocol digits, not by edm" in message) == (1, True)
+    train = ("--ref", "folder:train", "--set", f"data.path={sides / 'real'}")
+    assert ddpm("eval", *train, "--write-stats", path, "--force").code == 0
+    code, message = refused(sides / "made", *words, path)
+    assert (code, "of a train split" in message) == (1, True)
+    assert scored(sides / "made", *words, path, "--force")["metrics"]["fid"]["value"] > 0
+
+
 def test_statistics_of_others_are_read(sides: Path, tmp_path: Path) -> None:
     path = tmp_path / "theirs.npz"
     np.savez(path, mu=np.zeros(84), sigma=np.eye(84))
