@@ -107,6 +107,7 @@ def test_equal_seeds_give_equal_figures(sides: Path) -> None:
     one, other = scored(*words), scored(*words, "--batch", 7)
     assert (one["samples"]["seeds"], len(one["samples"]["hash"])) == ("0-23", 64)
     assert one["samples"]["settings"]["levels"]["count"] == 2
+    assert (one["samples"]["batch"], other["samples"]["batch"]) == (64, 7)
     for result in (one, other):
         del result["seconds"]
     assert one["metrics"]["class_agreement"]["value"] > 0.8
