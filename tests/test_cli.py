@@ -293,6 +293,20 @@ guide --fit crop --class 7
 guide --grad-at x --class 7
 guide --unconditional --class 7
 guide --frames 3 --class 7
+eval mnist
+eval --ref mnist:test --floor mnist
+eval mnist --protocol digit
+eval mnist --protocol digits --metric fid
+eval mnist --protocol digits --ref mnist:train
+eval mnist --ref mnist:tset
+eval mnist --ref mnist:test --metric x
+eval mnist --ref mnist:test --metric kid:x=3
+eval mnist --ref mnist:test --features x
+eval mnist --ref mnist:test --features x.py
+eval mnist --ref mnist:test --write-stats x.txt
+eval mnist --ref mnist:test --sampler x
+eval mnist:train --ref mnist:test --steps 3
+eval mnist --ref mnist:test --train mnist
 encode
 encode a.png --method forward
 encode a.png --method forward --at 40% --steps 3

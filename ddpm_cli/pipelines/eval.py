@@ -75,6 +75,9 @@ def _planned(request: Eval, settled: Settled) -> Work:
     config = resolve([layer for layer in request.use.layers if "compute" in layer.values])
     device = hardware.compute(**config["compute"]).device
     protocol, code = settled.protocol, request.code
+    for word in filter(None, (settled.reference, settled.samples)):
+        if word.kind == "statistics":
+            stored.refuse_other_protocol(word.text, protocol, request.use.force)
     extractor = eval_features.extractor(protocol.features, code, device)
     reference = _side(settled.reference, request, extractor)
     train = _side(settled.train, request, extractor) if settled.train else None

@@ -8,9 +8,8 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.files.records import compact
 from ddpm_cli.models import build, classes, cost, memory, model
 from ddpm_cli.models.walks import Batch as Walked
-from ddpm_cli.pipelines.cascade import Loaded
 from ddpm_cli.pipelines.eval_sides import Batch, Side
-from ddpm_cli.pipelines.finishing import Finish
+from ddpm_cli.pipelines.finishing import drawn
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.sample import Labels
 from ddpm_cli.settings.config import Config
@@ -36,17 +35,15 @@ def side(name: str, opened: Opened, use: Use, seeds: Sequence[int]) -> Side:
         total = None if calls is None else calls * len(seeds)
         with console.progress(total, "network calls") as bar:
             drawer = drawer.counting(bar.advance)
-            whole = Loaded([], [], 0.0, False, header.data.scale)
-            finish = Finish(None, None, {}, labels.names, drawer, whole)
 
             def conditions(some: Sequence[int]) -> Walked:
                 return Walked(some, drawer.conditions(labels.numbers(some)), None)
 
             for chunk in drawer.chunks(seeds, size, conditions):
-                result = finish.made(chunk)
-                if result is None:  # the process was asked to stop
+                values = drawn(drawer, chunk.seeds, chunk.states)
+                if values is None:  # the process was asked to stop
                     return
-                yield drawer.to_pixels(result.values), labels.numbers(result.seeds)
+                yield drawer.to_pixels(values), labels.numbers(chunk.seeds)
 
     facts = _facts(opened, config, use, seeds)
     return Side(name, "model", len(seeds), batches, header.data.shape, known, facts=facts)
@@ -55,9 +52,13 @@ def side(name: str, opened: Opened, use: Use, seeds: Sequence[int]) -> Side:
 def _facts(opened: Opened, config: Config, use: Use, seeds: Sequence[int]) -> dict[str, Any]:
     """What a result must say so that the same samples can be drawn again."""
     tables = ("sampler", "levels", "corrector", "guidance", "wrappers", "edits")
+    compute = hardware.compute(**config["compute"])
     return {
         "hash": opened.header.hash,
         "seeds": compact(seeds),
         "class": use.label,
+        "device": str(compute.device),
+        "dtype": str(compute.dtype).removeprefix("torch."),
+        "batch": use.size,
         "settings": {table: config[table] for table in tables if config.get(table)},
     }

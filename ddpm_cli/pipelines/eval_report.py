@@ -124,7 +124,10 @@ def _labels(request: Eval, protocol: Protocol, samples: Side, reference: Side) -
         labels.append("floor: real images on both sides")
     if reference.kind == "model":
         labels.append("the reference is drawn from a model")
-    if reference.kind == "statistics" and reference.facts["made"] is None:
+    made = reference.facts.get("made") or {}
+    if made.get("protocol", NONE) not in (NONE, protocol.name) and protocol.name != NONE:
+        labels.append(f"statistics of protocol {made['protocol']}")
+    if reference.kind == "statistics" and not made:
         labels.append("the features and the number of images of the reference are not known")
     if protocol.split and reference.kind == "data" and not reference.name.endswith(protocol.split):
         labels.append(f"reference {reference.name}, protocol {protocol.name}: {protocol.split}")

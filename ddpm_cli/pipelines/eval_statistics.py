@@ -16,6 +16,7 @@ from ddpm_cli.evaluation.statistics import Statistics
 from ddpm_cli.files import cache
 from ddpm_cli.pipelines.eval_evidence import Names, gathered
 from ddpm_cli.pipelines.eval_sides import Side
+from ddpm_cli.settings.protocols import NONE, Protocol
 
 MOMENTS = {"moments", "spatial_moments"}
 
@@ -60,6 +61,23 @@ def write(
     if moments is None:
         raise Refusal(f"{side.name}: no features")
     statistics.write(path, Statistics(moments, spatial, about, ""), replace=True)
+
+
+def refuse_other_protocol(name: str, protocol: Protocol, force: bool) -> None:
+    """Refuse statistics that were made by another protocol, or of another split than it takes."""
+    about = statistics.read(Path(name)).about
+    made, images = about.get("protocol", NONE), about.get("images")
+    what = ""
+    if NONE not in (made, protocol.name) and made != protocol.name:
+        what = f"made by protocol {made}, not by {protocol.name}"
+    elif protocol.split and isinstance(images, Mapping) and images.get("kind") == "data":
+        split = str(images.get("name")).rpartition(":")[2]
+        if split != protocol.split:
+            what = f"of a {split} split; protocol {protocol.name} takes {protocol.split}"
+    if what and not force:
+        raise Refusal(f"{name}: {what}", "they do not compare; --force tries it")
+    if what:
+        console.warn(f"{name}: {what}")
 
 
 def refuse_unlike(side: Side, extractor: Extractor, force: bool) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ddpm_cli import console
+from ddpm_cli.diffusion.steps import State
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
 from ddpm_cli.files.records import Names, Record, compact
@@ -29,6 +30,17 @@ class Result(NamedTuple):
     spent: Sequence[Spent]
 
 
+def drawn(model: Model, seeds: Sequence[int], states: Iterator[State]) -> Tensor | None:
+    """The samples [B, ...] that a walk ends in; None if the process was asked to stop."""
+    state = walks.last(states)
+    if state is None:
+        return None
+    what = f"seeds {compact(seeds)}: values that are not finite"
+    values = model.info.finished(state.x)
+    walks.refuse_not_finite(values, what, checks.suited(model.config))
+    return values
+
+
 class Finish(NamedTuple):
     """Where samples go, what is written beside them, and what is made of them before.
 
@@ -47,12 +59,10 @@ class Finish(NamedTuple):
 
     def made(self, chunk: Chunk) -> Result | None:
         """Walk, and finish what comes out; None if the process was asked to stop."""
-        state = walks.last(self.watch.states(chunk) if self.watch else chunk.states)
-        if state is None:
+        states = self.watch.states(chunk) if self.watch else chunk.states
+        values = drawn(self.model, chunk.seeds, states)
+        if values is None:
             return None
-        what = f"seeds {compact(chunk.seeds)}: values that are not finite"
-        values = self.model.info.finished(state.x)
-        walks.refuse_not_finite(values, what, checks.suited(self.model.config))
         labels = self.names(chunk.seeds)
         finished = self.enlarge(values, chunk.seeds, labels)
         if finished is None:

@@ -107,6 +107,7 @@ def test_equal_seeds_give_equal_figures(sides: Path) -> None:
     one, other = scored(*words), scored(*words, "--batch", 7)
     assert (one["samples"]["seeds"], len(one["samples"]["hash"])) == ("0-23", 64)
     assert one["samples"]["settings"]["levels"]["count"] == 2
+    assert (one["samples"]["batch"], other["samples"]["batch"]) == (64, 7)
     for result in (one, other):
         del result["seconds"]
     assert one["metrics"]["class_agreement"]["value"] > 0.8
@@ -166,6 +167,19 @@ def test_unlike_features_do_not_compare(sides: Path, tmp_path: Path) -> None:
         ],
         "resize": "its own",
     }
+
+
+def test_unlike_protocols_do_not_compare(sides: Path, tmp_path: Path) -> None:
+    path, words = tmp_path / "s.npz", ("--protocol", "digits", "--ref")
+    assert ddpm("eval", *words, sides / "real", "--write-stats", path).code == 0
+    assert scored(sides / "made", *words, path)["metrics"]["fid"]["value"] > 0
+    code, message = refused(sides / "made", "--protocol", "edm", "--ref", path)
+    assert (code, "made by protocol digits, not by edm" in message) == (1, True)
+    train = ("--ref", "folder:train", "--set", f"data.path={sides / 'real'}")
+    assert ddpm("eval", *train, "--write-stats", path, "--force").code == 0
+    code, message = refused(sides / "made", *words, path)
+    assert (code, "of a train split" in message) == (1, True)
+    assert scored(sides / "made", *words, path, "--force")["metrics"]["fid"]["value"] > 0
 
 
 def test_statistics_of_others_are_read(sides: Path, tmp_path: Path) -> None:
