@@ -11,6 +11,7 @@ from ddpm_cli.models.walks import Batch as Walked
 from ddpm_cli.pipelines.cascade import Loaded
 from ddpm_cli.pipelines.eval_sides import Batch, Side
 from ddpm_cli.pipelines.finishing import Finish
+from ddpm_cli.pipelines.lines import Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.sample import Labels
 from ddpm_cli.settings.config import Config
@@ -37,7 +38,10 @@ def side(name: str, opened: Opened, use: Use, seeds: Sequence[int]) -> Side:
         with console.progress(total, "network calls") as bar:
             drawer = drawer.counting(bar.advance)
             whole = Loaded([], [], 0.0, False, header.data.scale)
-            finish = Finish(None, None, {}, labels.names, drawer, whole)
+            told = Lines.of_walk(False, place.name, header, config, moves)
+            finish = Finish(
+                None, None, {}, labels.names, use.label, drawer, whole, told, Watch(bar)
+            )
 
             def conditions(some: Sequence[int]) -> Walked:
                 return Walked(some, drawer.conditions(labels.numbers(some)), None)
