@@ -29,7 +29,7 @@ from ddpm_cli.commands import (
 )
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
 from ddpm_cli.foreign import missing
-from ddpm_cli.options import completion
+from ddpm_cli.options import completion, schema
 from ddpm_cli.options.repeats import Verbs
 from ddpm_cli.settings import peers
 from ddpm_cli.settings import presets as shipped
@@ -81,6 +81,14 @@ completion.install()
     context_settings={"max_content_width": 99, "obj": completion.Classes(_class_names)},
 )
 @click.help_option("-h", "--help")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=schema.show,
+    help="Print the whole command line and all settings as one JSON document, and exit.",
+)
 @click.version_option(__version__, "-V", "--version", prog_name="ddpm")
 @click.pass_context
 def ddpm(ctx: click.Context) -> None:

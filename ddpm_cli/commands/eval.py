@@ -85,7 +85,7 @@ WALKING = ("sampler", "steps", "calls", "label", "seed", "blocks")
 @walking.label
 @shared.seed(0, "Seed of the first sample, or of the floor's choice.")
 @shared.batch()
-@walking.rest(lists=("protocol", "features", "metric"))
+@walking.rest(deals=True, lists=("protocol", "features", "metric"))
 @click.pass_context
 def command(
     ctx: click.Context, /, statistics: Path | None, features: str | None, **options: Any

@@ -86,7 +86,7 @@ class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         name = catalog.canonical(str(value))
-        choices = [*self._summaries()]
+        choices = self.names()
         if name not in choices:
             fix = peers.component(self.kind, str(value), choices)
             self.fail(f"no {self.kind} is named {value!r}; {fix}", param, ctx)
@@ -100,6 +100,10 @@ class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
             for name, summary in self._summaries().items()
             if name.startswith(catalog.canonical(incomplete))
         ]
+
+    def names(self) -> list[str]:
+        """The names there are to choose from."""
+        return [*self._summaries()]
 
     def _summaries(self) -> dict[str, str]:
         """The names there are to choose from, recipes for samplers included."""

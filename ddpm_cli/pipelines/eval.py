@@ -18,6 +18,7 @@ from ddpm_cli.pipelines.eval_evidence import gathered, numbering, prospect
 from ddpm_cli.pipelines.eval_figures import Figures
 from ddpm_cli.pipelines.eval_sides import Side
 from ddpm_cli.pipelines.eval_words import Settled, Word
+from ddpm_cli.settings import shards
 from ddpm_cli.settings.config import resolve
 from ddpm_cli.settings.protocols import Protocol
 from ddpm_cli.settings.requests import Eval
@@ -42,7 +43,13 @@ def run(request: Eval, settled: Settled) -> None:
     """Compare what a request names, and print what comes of it."""
     if request.statistics is not None:
         targets.refuse_existing(request.statistics, request.use.force, "--write-stats")
+    shard = request.use.shard
+    if shard is not None and (settled.samples is None or settled.samples.opened is None):
+        what = "--shard: of the --blocks that a model draws"
+        raise ConfigError(f"{what}; a part of files has another distance; leave it out")
     work = _planned(request, settled)
+    if shard is not None and not work.runs:
+        return
     _say(work)
     if request.use.dry_run:
         eval_report.plan(work.protocol, work.extractor)
@@ -127,7 +134,9 @@ def _runs(word: Word, protocol: Protocol, request: Eval, extractor: Extractor) -
         return [sides.some(whole, request.count, "samples", request.seed)]
     count = request.count or protocol.n
     first = request.seed
-    starts = range(first, first + protocol.blocks * count, count)
+    every = range(first, first + protocol.blocks * count, count)
+    starts = shards.part(every, 1, request.use.shard)
+    shards.say(request.use.shard, len(starts), len(every), "blocks")
     seeds = [range(start, start + count) for start in starts]
     return [eval_drawing.side(word.text, word.opened, request.use, some) for some in seeds]
 

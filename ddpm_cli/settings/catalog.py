@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import knobs as knob_types
+from ddpm_cli.settings.knob_help import sentences
 from ddpm_cli.settings.knobs import Form, Range
 
 ROOT = Path(__file__).parent.parent
@@ -84,11 +85,12 @@ class Kind(NamedTuple):
 
 
 class Knob(NamedTuple):
-    """A setting of a component."""
+    """A setting of a component; help: what its docstring says of it, if anything."""
 
     name: str
     kind: Kind
     default: Any
+    help: str = ""
 
 
 class Component(NamedTuple):
@@ -183,6 +185,8 @@ def _read(kind: str, path: Path, wanted: Callable[[str], bool]) -> Iterator[Comp
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and wanted(node.name):
             function = node if isinstance(node, ast.FunctionDef) else _constructor(node)
             knobs = {k.name: k for k in _knobs(function, aliases)} if function else {}
+            told = sentences(ast.get_docstring(node) or "", _parameters(function))
+            knobs = {key: knob._replace(help=told.get(key, "")) for key, knob in knobs.items()}
             name = canonical(node.name)
             yield Component(kind, name, _first_sentence(node), knobs, module, node.name)
 
@@ -208,6 +212,12 @@ def _first_sentence(node: ast.FunctionDef | ast.ClassDef) -> str:
     text = " ".join(paragraph.split())
     # A full stop ends the sentence only before a capital: not in "eq. 11" or "0 .. T-1".
     return re.split(r"(?<=[\w)\]])\.\s+(?=[A-Z])", text)[0].rstrip(".")
+
+
+def _parameters(function: ast.FunctionDef | None) -> list[str]:
+    """The names of all parameters of a component."""
+    every = function.args.args + function.args.kwonlyargs if function else []
+    return [argument.arg for argument in every]
 
 
 def _knobs(function: ast.FunctionDef, aliases: dict[str, ast.expr]) -> Iterator[Knob]:

@@ -255,3 +255,19 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path, sides: Path) -> N
         code, message = refused(path, "--ref", sides / "real")
         assert code == 1, message
         assert str(path) in message or "16x16" in message, message
+
+
+def test_blocks_are_dealt_to_the_parts_of_a_job(sides: Path) -> None:
+    words = ("mnist", "--ref", sides / "real", "--steps", 1, "-n", 20, "--blocks", 2)
+    whole = scored(*words)["metrics"]["fid"]["blocks"]["each"]
+    parts = [scored(*words, "--shard", f"{number}/2") for number in (1, 2)]
+    assert [part["samples"]["seeds"] for part in parts] == ["0-19", "20-39"]
+    assert [part["metrics"]["fid"]["value"] for part in parts] == whole
+    empty = ddpm("eval", *words, "--shard", "1/3")
+    assert (empty.code, empty.out) == (0, "")
+    assert "shard 1/3: 0 of 2 blocks, nothing to do" in empty.err
+
+
+def test_a_part_of_files_has_another_distance(sides: Path) -> None:
+    code, message = refused(sides / "made", "--ref", sides / "real", "--shard", "1/2")
+    assert (code, "--shard: of the --blocks that a model draws" in message) == (2, True)
