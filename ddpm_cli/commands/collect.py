@@ -13,7 +13,7 @@ from ddpm_cli.settings.collecting import Collect, Titles
     epilog=shared.examples(
         "ddpm collect digits/ -o sheet.png --zoom 2 --labels seed,class",
         "ddpm collect ddim/ heun/ -o methods.png --row-titles folder",
-        "ddpm collect runs/*/samples/*.png -o runs.png --columns 4 --labels folder",
+        "ddpm collect runs/*/samples/ -o runs.png --columns 4 --labels name",
         "ddpm collect all/ --row-titles class --column-titles sampler",
         "ddpm collect shard-*.npz -o all.npz --seeds 0-9999",
         "ddpm collect shard-*/ -o all.zip",

@@ -131,7 +131,7 @@ class Rows:
                 rest["classes"] = np.array(self._classes)
             if self._titles.columns:
                 rest["columns"] = np.array(self._titles.columns)
-            add_arrays(archive, rest | {METADATA_KEY: np.array(json.dumps(about, sort_keys=True))})
+            add_arrays(archive, rest | {METADATA_KEY: np.array(json.dumps(about))})
 
     def _safetensors(self, file: Any) -> None:
         """The samples and their seeds; the provenance, with the classes, is in the header."""
