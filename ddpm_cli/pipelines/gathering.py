@@ -14,8 +14,9 @@ from ddpm_cli.failures import Failures
 from ddpm_cli.files.images.opening import SUFFIXES, is_image_name
 from ddpm_cli.files.records import Record, compact
 from ddpm_cli.foreign import missing
-from ddpm_cli.pipelines import stores
-from ddpm_cli.pipelines.stores import ARRAYS, Sample, Shelf
+from ddpm_cli.pipelines import array_stores, stores
+from ddpm_cli.pipelines.array_stores import SUFFIXES as ARRAYS
+from ddpm_cli.pipelines.stores import Sample, Shelf
 
 ZIP = ".zip"
 # What two machines may do differently for the same job.
@@ -90,7 +91,7 @@ def read(paths: Sequence[Path], failures: Failures, shelf: Shelf) -> Iterator[Sa
                     yield from _archived(archive, shelf, failures)
             elif suffix in ARRAYS:
                 with failures.caught():
-                    yield from stores.rows(path, shelf)
+                    yield from array_stores.rows(path, shelf)
             else:
                 with failures.caught():
                     yield stores.picture(str(path), shelf)
