@@ -65,7 +65,7 @@ def command(
     as_json: bool,
     **_: Any,
 ) -> None:
-    """Put samples that are there on one sheet, or into one file, archive or folder.
+    """Put samples on a sheet, or the pieces of a job into one file.
 
     INPUT is pictures, folders with all below them, zip archives, .npz, .npy, and .safetensors of
     samples or latents: what the tasks of a job wrote, in any order. Samples come in the order of

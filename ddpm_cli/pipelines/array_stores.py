@@ -15,7 +15,6 @@ from ddpm_cli.files import records, tensor_file
 from ddpm_cli.files.records import METADATA_KEY, Record
 from ddpm_cli.pipelines.stores import BLOCK, Sample, Shelf
 
-SUFFIXES = (".npz", ".npy", ".safetensors")
 CHANNELS = (1, 3, 4)
 NAMES = ("images", "samples", "arr_0")  # of the array in an .npz file
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}

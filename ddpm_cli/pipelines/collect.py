@@ -5,17 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, PartialFailure, Refusal
+from ddpm_cli.errors import PartialFailure, Refusal
 from ddpm_cli.failures import Failures
 from ddpm_cli.files.outputs import encoding, targets
 from ddpm_cli.files.records import compact
 from ddpm_cli.pipelines import collect_latents, collected_files, gathering
 from ddpm_cli.pipelines.gathering import Gathered
 from ddpm_cli.pipelines.stores import Shelf
-from ddpm_cli.settings.collecting import Collect
+from ddpm_cli.settings.collecting import NUMBERS, STDOUT, ZIP, Collect
 
-STDOUT = "-"
-NUMBERS = (".npz", ".npy", ".safetensors")
 MAKERS = ("sample", "guide")  # whose records say all, without inputs
 TOLD = {"model", "class", "settings", "batch", "dtype", "device", "threads"}  # to make it again
 TABLE = "labels.csv"  # of the classes in an archive, which ddpm train reads
@@ -45,7 +43,7 @@ def _collect(request: Collect, paths: Sequence[Path], shelf: Shelf) -> None:
         found,
         len(paths),
         request.seeds,
-        is_merged=not _is_sheet(request.output),
+        is_merged=not request.is_sheet,
         by_group=bool(request.rows or request.columns),
         force=request.force,
     )
@@ -56,40 +54,21 @@ def _collect(request: Collect, paths: Sequence[Path], shelf: Shelf) -> None:
     if request.output != STDOUT:
         _report(together, request)
     if request.seeds is not None and together.missing:
-        raise PartialFailure(f"seeds {together.missing} are missing; the rest is written")
+        rest = "nothing is written yet" if request.dry_run else "the rest is written"
+        raise PartialFailure(f"seeds {together.missing} are missing; {rest}")
     failures.finish()
 
 
-def _is_sheet(place: str) -> bool:
-    return place == STDOUT or (encoding.is_picture(Path(place)) and not _is_folder(place))
-
-
-def _is_folder(place: str) -> bool:
-    return place.endswith("/") or Path(place).is_dir() or not Path(place).suffix
-
-
 def _refuse_place(request: Collect) -> None:
-    """Refuse a place that cannot be written, and what is of no use there, before any work."""
-    place, path = request.output, Path(request.output)
-    if _is_sheet(place):
-        if place == STDOUT:
-            console.refuse_binary_terminal()
-            return
+    """Refuse a place that cannot be written, before any work."""
+    path = Path(request.output)
+    if request.output == STDOUT:
+        console.refuse_binary_terminal()
+    elif request.is_folder:
+        targets.refuse_unwritable(path, 0)
+    else:
         targets.refuse_existing(path, request.force)
         encoding.announce(path)
-        return
-    request.layout.refuse_idle(place)
-    for titles, option in ((request.rows, "--row-titles"), (request.columns, "--column-titles")):
-        if titles:
-            what = f"of a sheet, as -o x.png, and -o {place} is none"
-            raise ConfigError(f"{option}: {what}; leave it out")
-    if _is_folder(place):
-        targets.refuse_unwritable(path, 0)
-    elif path.suffix in (*NUMBERS, ".zip"):
-        targets.refuse_existing(path, request.force)
-    else:
-        known = ", ".join((*encoding.SUFFIXES, *NUMBERS, ".zip"))
-        raise ConfigError(f"-o {place}: unknown ending; use {known} or a folder")
 
 
 def _tell(together: Gathered, request: Collect) -> None:
@@ -101,25 +80,25 @@ def _tell(together: Gathered, request: Collect) -> None:
     what = f"{len(samples)} {noun} of {sides} {first.kind} from {together.files} files"
     console.say(f"{what}{seeds[:200]}")
     if together.missing and request.seeds is None:
-        tell = console.say if _is_sheet(request.output) else console.warn
+        tell = console.say if request.is_sheet else console.warn
         tell(f"seeds {together.missing} are not there")
-    if not _is_sheet(request.output):
+    if not request.is_sheet:
         gathering.warn_of_making(samples)
 
 
 def _planned(together: Gathered, request: Collect) -> Write:
     """What writes the output, once all is checked."""
     path, first = Path(request.output), together.samples[0]
-    if not _is_sheet(request.output) and path.suffix in NUMBERS and not _is_folder(str(path)):
+    if not request.is_sheet and not request.is_folder and path.suffix in NUMBERS:
         return collected_files.arrays(together, request)
     if len(first.shape) != 3 or first.shape[0] not in (1, 2, 3, 4):
         shape = "x".join(map(str, first.shape))
         raise Refusal(f"{first.place}: {shape} {first.kind} is no image", "use .npz")
     if not first.is_picture:
         collected_files.refuse_outside(together.samples)
-    if _is_sheet(request.output):
+    if request.is_sheet:
         return collected_files.sheet(together, request)
-    if path.suffix == ".zip":
+    if path.suffix == ZIP and not request.is_folder:
         return collected_files.archive(together, request)
     return collected_files.folder(together, request)
 

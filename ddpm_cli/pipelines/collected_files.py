@@ -22,10 +22,8 @@ from ddpm_cli.pipelines import gathering
 from ddpm_cli.pipelines.contact_sheets import arranged
 from ddpm_cli.pipelines.gathering import Gathered
 from ddpm_cli.pipelines.stores import Picture, Sample
-from ddpm_cli.settings.collecting import Collect
+from ddpm_cli.settings.collecting import STDOUT, Collect
 
-STDOUT = "-"
-NUMBERS = (".npz", ".npy", ".safetensors")
 MAKERS = ("sample", "guide")  # whose records say all, without inputs
 TOLD = {"model", "class", "settings", "batch", "dtype", "device", "threads"}  # to make it again
 TABLE = "labels.csv"  # of the classes in an archive, which ddpm train reads

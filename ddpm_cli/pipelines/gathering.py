@@ -15,10 +15,9 @@ from ddpm_cli.files.images.opening import SUFFIXES, is_image_name
 from ddpm_cli.files.records import Record, compact
 from ddpm_cli.foreign import missing
 from ddpm_cli.pipelines import array_stores, stores
-from ddpm_cli.pipelines.array_stores import SUFFIXES as ARRAYS
 from ddpm_cli.pipelines.stores import Sample, Shelf
+from ddpm_cli.settings.collecting import NUMBERS, ZIP
 
-ZIP = ".zip"
 # What two machines may do differently for the same job.
 PLACE = ("batch", "threads", "device", "dtype", "compute", "version")
 SHOWN = 10  # names in a message
@@ -62,7 +61,7 @@ def places(inputs: Sequence[str], output: str) -> list[Path]:
         if path.is_dir():
             below = [path / name for name in sorted(sources.below(path, _is_wanted))]
             if not below:
-                fix = f"names must end in {' '.join((*SUFFIXES, *ARRAYS, ZIP))}"
+                fix = f"names must end in {' '.join((*SUFFIXES, *NUMBERS, ZIP))}"
                 raise Refusal(f"{path}: no samples in this folder", fix)
         elif not path.exists():
             raise missing.refusal(path, "image")
@@ -77,7 +76,7 @@ def places(inputs: Sequence[str], output: str) -> list[Path]:
 def _is_wanted(name: str) -> bool:
     """Whether a file in a folder is looked at, from its name: no hidden ones."""
     hidden = any(part.startswith(".") for part in Path(name).parts)
-    return is_image_name(name) or (Path(name).suffix.lower() in (*ARRAYS, ZIP) and not hidden)
+    return is_image_name(name) or (Path(name).suffix.lower() in (*NUMBERS, ZIP) and not hidden)
 
 
 def read(paths: Sequence[Path], failures: Failures, shelf: Shelf) -> Iterator[Sample]:
@@ -85,11 +84,11 @@ def read(paths: Sequence[Path], failures: Failures, shelf: Shelf) -> Iterator[Sa
     with console.progress(len(paths), "files") as bar:
         for path in paths:
             suffix = path.suffix.lower()
-            if suffix == ZIP or (suffix not in ARRAYS and zipfile.is_zipfile(path)):
+            if suffix == ZIP or (suffix not in NUMBERS and zipfile.is_zipfile(path)):
                 with failures.caught():
                     archive = Archive(path)
                     yield from _archived(archive, shelf, failures)
-            elif suffix in ARRAYS:
+            elif suffix in NUMBERS:
                 with failures.caught():
                     yield from array_stores.rows(path, shelf)
             else:

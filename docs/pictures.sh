@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes the pictures of the docs that need no long training: sh docs/pictures/make.sh MNIST FOLDER
+# Makes the pictures of the docs that need no long training: sh docs/pictures.sh MNIST FOLDER
 # MNIST: the folder of the test set; FOLDER: where to work. Minutes on two cores.
 set -e
-mnist=$1 out=$(cd "$(dirname "$0")" && pwd)
+mnist=$1 out=$(cd "$(dirname "$0")/pictures" && pwd)
 mkdir -p "$2" && cd "$2"
 ddpm() { python -m ddpm_cli "$@" -q; }
 
