@@ -9,6 +9,7 @@ import click
 
 from ddpm_cli import __version__, console, signals
 from ddpm_cli.commands import (
+    collect,
     encode,
     fit,
     guide,
@@ -108,6 +109,7 @@ VERBS = (
     nll,
     evaluate,
     fit,
+    collect,
     info,
     report,
     presets,

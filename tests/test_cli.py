@@ -357,6 +357,15 @@ fit --trajectory 1
 fit --steps 5
 fit --minutes 3
 fit mnist spare
+collect
+collect a.png -o x.foo
+collect a.png -o x.npz --zoom 2
+collect a.png -o x/ --row-titles folder
+collect a.png -o - --json
+collect a.png --columns 0
+collect a.png --columns 2 --column-titles class
+collect a.png --labels {seed}
+collect a.npz --seeds 3-1
 info a.png spare
 report
 report ''

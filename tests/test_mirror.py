@@ -13,6 +13,10 @@ PACKAGE = Path(ddpm_cli.__file__).parent
 # Modules that are tested with others, by the file that does it.
 ELSEWHERE = {
     "api/test_model.py": "api/arguments api/drawing api/edits api/handle api/loading",
+    "commands/test_collect.py": (
+        "pipelines/array_stores pipelines/collect_latents pipelines/collected_files "
+        "pipelines/contact_sheets pipelines/gathering pipelines/stores settings/collecting"
+    ),
     "commands/test_encode.py": (
         "files/checkpoints/latents options/walking pipelines/inversion pipelines/starts "
         "settings/usual"

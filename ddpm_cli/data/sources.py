@@ -4,6 +4,7 @@ import io
 import os
 import stat
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -52,7 +53,7 @@ class Folder:
                     if told
                     else Refusal(f"{root}: not a folder; {fix}")
                 )
-            self.names = tuple(sorted(_walk(root)))
+            self.names = tuple(sorted(below(root)))
         except FileNotFoundError as error:
             raise _missing(root) from error
         except (OSError, ValueError) as error:
@@ -142,8 +143,8 @@ class Archive:
         return {**self.__dict__, "_zip": None}
 
 
-def _walk(root: Path) -> list[str]:
-    """List the image files below root, relative to it."""
+def below(root: Path, is_wanted: Callable[[str], bool] = is_image_name) -> list[str]:
+    """List the files below root whose names are wanted, relative to it; see `Folder`."""
     names: list[str] = []
     home = root.resolve()
     entered = {_identity(root.stat())}
@@ -156,7 +157,7 @@ def _walk(root: Path) -> list[str]:
             name, status = prefix + entry.name, _status(entry)
             if status is None or not stat.S_ISDIR(status.st_mode):
                 # reading a broken link will name it; a pipe could block for ever
-                if is_image_name(name) and (status is None or stat.S_ISREG(status.st_mode)):
+                if is_wanted(name) and (status is None or stat.S_ISREG(status.st_mode)):
                     names.append(name)
             elif not entry.name.startswith(".") and _is_new(entry, home, entered):
                 entered.add(_identity(status))

@@ -29,6 +29,12 @@ class Layout(NamedTuple):
         """The names of what is asked for."""
         return [name for name in NAMES if getattr(self, name) != getattr(USUAL, name)]
 
+    @property
+    def words(self) -> list[str]:
+        """What a command line says for it."""
+        said = {"columns": self.columns, "zoom": self.zoom, "labels": ",".join(self.labels)}
+        return [word for name in self.given for word in (f"--{name}", str(said[name]))]
+
     def refuse_idle(self, place: str, used: Sequence[str] = ()) -> None:
         """Refuse what would have no effect, as no sheet is made; used: what has another one."""
         idle = [name for name in self.given if name not in used]

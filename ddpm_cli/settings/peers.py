@@ -100,6 +100,7 @@ VERBS = {
     "report": "tensorboard dashboard watch monitor compare html",
     "presets": "list models configs ls",
     "schedule": "plot",
+    "collect": "gather merge montage grid make-grid contact-sheet combine concat",
     "selftest": "test benchmark check",
     "--help": "help",
     "--version": "version",

@@ -13,6 +13,7 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.settings.layouts import USUAL, Layout
 
 PADDING = 2  # pixels around each image
+GAP = 4  # pixels between two captions
 LETTERS = 24  # of a line, whose middle is left out if it has more
 PIXEL_LIMIT = 2**28  # of a page
 Lines = Sequence[str]
@@ -126,7 +127,8 @@ def gridded(
 ) -> Grid:
     """The grid of so many images, nearly a square unless the columns are told."""
     columns = min(layout.columns or math.ceil(math.sqrt(count)), count)
-    widest = max((_width(line) for lines in captions for line in lines), default=0)
+    written = [_width(line) + GAP for lines in captions for line in lines if line]
+    widest = max(written, default=0)
     rows, lines = math.ceil(count / columns), max(map(len, captions), default=0)
     return Grid(shape, rows, columns, layout.zoom, lines, widest)
 

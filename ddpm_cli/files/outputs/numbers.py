@@ -57,6 +57,7 @@ class Rows:
         self._name = "samples" if scale is None else "images"
         self._seeds, self._classes = list[int](), list[str]()
         self._record: Record = {}
+        self._is_empty = True
 
     def __enter__(self) -> "Rows":
         # Values wait on the disk that will hold the result, so memory does not grow with n; the
@@ -89,17 +90,18 @@ class Rows:
     def add(
         self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
     ) -> list[Path]:
-        """Append the values."""
+        """Append the values; samples without seeds have none of them."""
         numbers = values.float() if self._scale is None else self._scale.pixels(values)
         self._values.write(numbers.contiguous().numpy().astype(self._dtype, copy=False).data)
         self._seeds += seeds
         self._classes += classes or ()
         self._record = record
+        self._is_empty = False
         return []
 
     def finish(self) -> list[Path]:
         """Write the file from the values, unless none were wanted."""
-        if not self._seeds:
+        if self._is_empty:
             return []
         if self._path is None:
             for text in self._csv():
@@ -118,13 +120,13 @@ class Rows:
 
     def _npz(self, file: Any) -> None:
         """Several array files in an archive; the provenance is a string in JSON."""
-        about = {**self._record, "seeds": compact(self._seeds)}
+        about = self._about()
         if self._scale is not None:
             about |= scales.recorded(self._scale, self._scale.is_deep)
         with zipfile.ZipFile(file, "w") as archive:
             with archive.open(entry(f"{self._name}.npy"), "w", force_zip64=True) as member:
                 self._npy(member)
-            rest = {"seeds": np.array(self._seeds, dtype=np.int64)}
+            rest = {"seeds": np.array(self._seeds, dtype=np.int64)} if self._seeds else {}
             if self._classes:
                 rest["classes"] = np.array(self._classes)
             if self._titles.columns:
@@ -136,19 +138,18 @@ class Rows:
         self._values.seek(0)
         count = math.prod(self._shape)
         flat = np.memmap(self._values, dtype="<f4", mode="r+", shape=(count,))
-        tensors = {
-            "samples": torch.from_numpy(flat).reshape(self._shape),
-            "seeds": torch.tensor(self._seeds, dtype=torch.int64),
-        }
-        about = {
-            **self._record,
-            "seeds": compact(self._seeds),
-            "classes": self._classes or None,
-        }
+        tensors = {"samples": torch.from_numpy(flat).reshape(self._shape)}
+        if self._seeds:
+            tensors["seeds"] = torch.tensor(self._seeds, dtype=torch.int64)
+        about = {**self._about(), "classes": self._classes or None}
         if self._titles.columns:
             about["columns"] = list(self._titles.columns)
         entries = {METADATA_KEY: json.dumps(about, sort_keys=True)}
         file.write(safetensors.save(tensors, entries))
+
+    def _about(self) -> dict[str, Any]:
+        """What the file says of its making."""
+        return {**self._record, **({"seeds": compact(self._seeds)} if self._seeds else {})}
 
     def _csv_file(self, file: Any) -> None:
         for text in self._csv():

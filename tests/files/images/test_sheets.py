@@ -37,22 +37,23 @@ def test_a_pixel_becomes_a_square_and_the_edges_stay_narrow() -> None:
 
 
 def test_text_stands_below_its_own_image() -> None:
-    plain = sheets.sheet(tiles(4) + 99, Layout(2))
-    page = sheets.sheet(tiles(4) + 99, Layout(2), [("7",), ("",), ("",), ("8",)])
+    images = tiles(4, 1, 8, 12) + 99
+    plain = sheets.sheet(images, Layout(2))
+    page = sheets.sheet(images, Layout(2), [("7",), ("",), ("",), ("8",)])
     high = 8 + 2 + 11
     assert page.shape == (1, 2 * high + 2, plain.shape[2])
     dark = (page == 0)[0]
-    assert dark[10:21, 2:10].any()
-    assert dark[10 + high : 21 + high, 12:20].any()
-    assert not dark[10:21, 12:].any()
-    assert not dark[10 + high :, :12].any()
+    assert dark[10:21, 2:14].any()
+    assert dark[10 + high : 21 + high, 16:28].any()
+    assert not dark[10:21, 16:].any()
+    assert not dark[10 + high :, :16].any()
     assert not dark[:10].any()
 
 
 def test_a_place_is_as_wide_as_what_is_written_in_it() -> None:
     page = sheets.sheet(tiles(2) + 99, Layout(2), [("seed 12", "ddim"), ("seed 13", "heun")])
-    assert page.shape == (1, 8 + 22 + 4, 2 * (7 * 6 + 2) + 2)
-    assert page[0, 2:10, 2 + 17 : 2 + 25].eq(99).all()  # in the middle of 42 pixels
+    assert page.shape == (1, 8 + 22 + 4, 2 * (7 * 6 + 4 + 2) + 2)
+    assert page[0, 2:10, 2 + 19 : 2 + 27].eq(99).all()  # in the middle of 46 pixels
     assert len(sheets.shortened("a" * 30 + "b" * 30)) == sheets.LETTERS
     assert sheets.shortened("\N{SNOWMAN}") == "?"
 
