@@ -32,7 +32,8 @@ class Evidence:
     features [n, d] pooled features, spatial [n, d'] those that keep places (sFID's), probabilities
     [n, k] of the network's classes, labels [n] the classes that were asked for or are written
     beside the images, images [n, C, H, W] uint8 where a metric needs pixels. `moments` and
-    `spatial_moments` stand alone where a file of statistics is all there is.
+    `spatial_moments` stand alone where a file of statistics is all there is, or beside the
+    features of a part of the images that they tell of.
     """
 
     name: str

@@ -42,6 +42,14 @@ def is_statistics(names: frozenset[str]) -> bool:
     return set(POOLED) <= names
 
 
+def beside(path: Path) -> Statistics | None:
+    """The statistics in a file of images, if it is a .npz that holds them, too."""
+    if path.suffix != ".npz":
+        return None
+    with np.load(path, allow_pickle=False) as archive:
+        return read(path) if is_statistics(frozenset(archive.files)) else None
+
+
 def read(path: Path) -> Statistics:
     """Read a file of statistics; nothing in it is unpickled."""
     try:

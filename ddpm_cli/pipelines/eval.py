@@ -119,7 +119,8 @@ def _prospects(
 def _side(word: Word, request: Eval, extractor: Extractor) -> Side:
     """A side that is no model's, or the samples of the model that is the reference."""
     if word.opened is None:
-        return sides.stored(word.text, word.kind, request.use.layers, extractor.mode)
+        stands = sides.stored(word.text, word.kind, request.use.layers, extractor.mode)
+        return sides.with_whole(stands)
     count = request.count or 10_000
     seeds = range(request.seed + count, request.seed + 2 * count)  # others than the samples'
     return eval_drawing.side(word.text, word.opened, request.use, seeds)

@@ -1,6 +1,7 @@
 """From a side of `ddpm eval` to what its metrics ask for: images through the feature network."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def gathered(
     rows: dict[str, Any] = {name: torch.cat(values) for name, values in held.items()}
     known_labels = labels if labels and min(labels) >= 0 else None
     told_labels = None if known_labels is None else torch.tensor(known_labels)
-    return Evidence(side.name, count, labels=told_labels, **rows)
+    return _with_whole(Evidence(side.name, count, labels=told_labels, **rows), side)
 
 
 def prospect(side: Side, extractor: Extractor) -> Evidence:
@@ -60,7 +61,14 @@ def prospect(side: Side, extractor: Extractor) -> Evidence:
     image = torch.zeros(1, *(side.shape or (1, 32, 32)), dtype=torch.uint8)
     seen = extractor(image)
     labels = None if side.classes is None else torch.zeros(1, dtype=torch.int64)
-    return Evidence(side.name, side.count, *seen, labels=labels, images=image)
+    return _with_whole(Evidence(side.name, side.count, *seen, labels=labels, images=image), side)
+
+
+def _with_whole(seen: Evidence, side: Side) -> Evidence:
+    """What is seen of a part of a set, with the moments that its file tells of all."""
+    if side.whole is None:
+        return seen
+    return replace(seen, moments=side.whole.moments, spatial_moments=side.whole.spatial)
 
 
 def numbering(first: Side, second: Side, extractor: Extractor) -> Names:

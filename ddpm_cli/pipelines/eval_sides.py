@@ -30,7 +30,8 @@ HASH = 16  # digits
 class Side:
     """So many images in a fixed order, or statistics of some; `batches` gives them by so many.
 
-    shape: [C, H, W] of each; classes: the names of their labels; facts: what a result says of it.
+    shape: [C, H, W] of each; classes: the names of their labels; facts: what a result says of it;
+    whole: statistics of a set of which these images are a part.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Side:
     shape: tuple[int, ...] | None = None
     classes: tuple[str, ...] | None = None
     statistics: Statistics | None = None
+    whole: Statistics | None = None
     data: Data | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -83,7 +85,20 @@ def of_data(name: str, what: Kind, data: Data) -> Side:
 def chosen(side: Side, rows: Sequence[int], name: str) -> Side:
     """Some of the rows of a side that is a data set, by their numbers."""
     assert side.data is not None  # noqa: S101
-    return replace(side, name=name, count=len(rows), batches=_batches(side.data, rows))
+    batches = _batches(side.data, rows)
+    return replace(side, name=name, count=len(rows), batches=batches, whole=None)
+
+
+def with_whole(side: Side) -> Side:
+    """A reference with the statistics in its file, if its images are a part of those they tell of.
+
+    OpenAI's reference batches hold moments of a whole data set and 10,000 images of it: fid and
+    sfid take the first, precision and recall the second.
+    """
+    known = statistics.beside(Path(side.name)) if side.kind == "arrays" else None
+    if known is None:
+        return side
+    return replace(side, whole=known, facts={**side.facts, "statistics": known.hash})
 
 
 def some(side: Side, count: int | None, key: str, seed: int = 0) -> Side:

@@ -82,9 +82,10 @@ def refuse_other_protocol(name: str, protocol: Protocol, force: bool) -> None:
 
 def refuse_unlike(side: Side, extractor: Extractor, force: bool) -> None:
     """Refuse statistics of other features than those that they shall be compared with."""
-    if side.statistics is None:
+    known = side.statistics or side.whole
+    if known is None:
         return
-    about = side.statistics.about.get("features")
+    about = known.about.get("features")
     if not isinstance(about, Mapping):
         what = "whose features they are is not said in it"
         console.warn(f"{side.name}: {what}; taken for {extractor.name}")
@@ -110,7 +111,7 @@ def _moments(rows: Any) -> Moments | None:
 
 def _cached(side: Side, extractor: Extractor) -> Path | None:
     """Where the statistics of a side lie: by the hash of its images and of the network."""
-    if side.data is None:
+    if side.data is None or side.whole is not None:
         return None
     with contextlib.suppress(Refusal):
         facts = [side.facts["hash"], extractor.record]

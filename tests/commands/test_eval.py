@@ -190,6 +190,22 @@ def test_statistics_of_others_are_read(sides: Path, tmp_path: Path) -> None:
     assert result["metrics"]["fid"]["value"] > 1
 
 
+def test_a_reference_batch_tells_of_more_images_than_it_holds(sides: Path, tmp_path: Path) -> None:
+    arrays = np.load(sides / "real.npz")
+    images = arrays["arr_0"][:24]
+    whole = {"mu": np.full(84, 3.0), "sigma": np.eye(84)}
+    np.savez(tmp_path / "statistics.npz", **whole)
+    np.savez(tmp_path / "images.npz", arr_0=images)
+    np.savez(tmp_path / "batch.npz", arr_0=images, **whole)
+    both = ("--metric", "fid", "--metric", "precision")
+    told = scored(sides / "made.npz", "--ref", tmp_path / "batch.npz", *both)
+    moments = scored(sides / "made.npz", "--ref", tmp_path / "statistics.npz")
+    rows = scored(sides / "made.npz", "--ref", tmp_path / "images.npz", *both)
+    assert told["metrics"]["fid"] == moments["metrics"]["fid"]
+    assert told["metrics"]["precision"] == rows["metrics"]["precision"]
+    assert told["metrics"]["fid"] != rows["metrics"]["fid"]
+
+
 def test_the_floor_is_of_real_images(sides: Path) -> None:
     halves = scored("--floor", "--ref", sides / "real")
     assert (halves["samples"]["n"], halves["reference"]["n"]) == (FEW // 2, FEW // 2)

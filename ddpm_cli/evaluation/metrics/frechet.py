@@ -83,9 +83,13 @@ def _spatial(side: Evidence) -> Evidence:
 
 
 def _notes(samples: Evidence, reference: Evidence, width: int) -> tuple[str, ...]:
-    return tuple(
-        f"{side.name}: {side.count} images for {width} features: their covariance is singular, "
-        "and the distance is far above that of more images"
+    counts = {
+        side.name: side.count if side.moments is None else side.moments.count
         for side in (samples, reference)
-        if side.count <= width
+    }
+    return tuple(
+        f"{name}: {count} images for {width} features: their covariance is singular, "
+        "and the distance is far above that of more images"
+        for name, count in counts.items()
+        if 0 < count <= width  # 0: a file of statistics does not say
     )

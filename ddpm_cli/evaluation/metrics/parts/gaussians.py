@@ -19,13 +19,14 @@ class Gaussian(NamedTuple):
 
     @staticmethod
     def of(side: Evidence) -> "Gaussian":
-        """The Gaussian of a side, from its features if there are any, or else its moments.
+        """The Gaussian of a side: of its moments if there are any, or else of its features.
 
-        From features F is R of their QR decomposition, whose precision squaring would halve.
+        Moments beside features are those of a larger set, to which the features belong. Of
+        features F is R of their QR decomposition, whose precision squaring would halve.
         """
-        if side.features is None:
-            assert side.moments is not None  # noqa: S101  (checked by `takes`)
+        if side.moments is not None:
             return _rooted(side.name, side.moments)
+        assert side.features is not None  # noqa: S101  (checked by `takes`)
         if len(side.features) < 2:
             raise Refusal(f"{side.name}: {side.count} image: a covariance takes two or more")
         every = torch.split(side.features, _ROWS)
