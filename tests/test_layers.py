@@ -55,9 +55,14 @@ HEAVY = {
     "torch_fidelity",
     "open_clip",
     "huggingface_hub",
+    "tensorboard",
+    "wandb",
 }
 TABLES = {*catalog.KINDS, *catalog.PICKED}
-OPTIONAL = {"matplotlib", "torchdiffeq", "torch_fidelity", "open_clip", "huggingface_hub"}
+OPTIONAL = {
+    "matplotlib", "torchdiffeq", "torch_fidelity", "open_clip", "huggingface_hub", "tensorboard",
+    "wandb",
+}  # fmt: skip
 LIGHT_PARTS = {
     "cli", "commands", "__main__", "__init__", "options", "settings", "errors", "signals",
     "console", "streams", "failures", "foreign",

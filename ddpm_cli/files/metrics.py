@@ -32,14 +32,19 @@ def rows(path: Path) -> list[Row]:
     """
     kept: list[Row] = []
     for line in lines(path):
-        row = dict(_numbers(line))
-        while kept and kept[-1]["step"] > row["step"]:
+        found = row(line)
+        while kept and kept[-1]["step"] > found["step"]:
             kept.pop()
-        if kept and kept[-1]["step"] == row["step"]:
-            kept[-1] |= row
+        if kept and kept[-1]["step"] == found["step"]:
+            kept[-1] |= found
         else:
-            kept.append(row)
+            kept.append(found)
     return kept
+
+
+def row(line: Mapping[str, Any]) -> Row:
+    """The numbers of a line; those of a table as `table.key`."""
+    return dict(_numbers(line))
 
 
 def seconds(rows: Sequence[Row], batch: int) -> list[float]:

@@ -15,6 +15,7 @@ from ddpm_cli.files.checkpoints import run
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.run import Run
 from ddpm_cli.files.outputs import samples
+from ddpm_cli.files.outputs.event_logs import EventLog
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, walks
 from ddpm_cli.models.classes import classes_for
@@ -46,6 +47,8 @@ class Journal:
         self._forecast = Forecast(materials, beside, done)
         settings = materials.config["train"]
         before = folder.trained_for(done, settings["batch"]) if self._leads else 0.0
+        kind = settings["logs"] if self._leads else "none"
+        self.events = EventLog(kind, folder.folder, done, materials.config)
         self._clock = Clock(materials.compute.device, before)
         self.bar = console.progress(settings["steps"], "steps", done=done)
 
@@ -54,6 +57,7 @@ class Journal:
         if self._leads:
             values = values | self._clock.read()
             self._run.log(values)
+            self.events.log(values)
             if self._as_json:
                 console.json_line(values)
 
@@ -128,7 +132,9 @@ class Journal:
         lines = [caption(entry, layout.labels) for entry in self._entries(step, seeds)]
         suffix, data = samples.preview(values, info.is_image, layout, lines)
         self._run.samples.mkdir(exist_ok=True)
-        atomic.write(self._run.samples / f"step-{step:07d}{suffix}", data)
+        path = self._run.samples / f"step-{step:07d}{suffix}"
+        atomic.write(path, data)
+        self.events.sheet(step, path)
 
     def advance(self, note: str) -> None:
         """Count a step."""

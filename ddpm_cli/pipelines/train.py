@@ -12,6 +12,7 @@ from ddpm_cli.data.image_set import describe, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.run import STATE, Run, changes, left_out, refuse_changes
+from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, out_of_memory
 from ddpm_cli.pipelines import budget, hints, opening
@@ -82,6 +83,7 @@ def trained(request: Train, sets: Sets | None = None) -> End:
 
     sets: the data, if they are not those of the configuration.
     """
+    event_logs.refuse_missing(request.config["train"]["logs"])
     place, began = distributed.group(), time.monotonic()
     compute = local_compute(request.config, place)
     distributed.start(place, compute.device)
@@ -188,7 +190,7 @@ def _looped(folder: Run, request: Train, materials: Materials, state: State) -> 
         return end
     if place.leads:
         folder.begin(config, began)
-    with journal.bar:
+    with journal.bar, journal.events:
         train(setting, state, journal, **config["train"])
     return end._replace(step=state.step, example=hints.example(materials))
 
@@ -241,6 +243,7 @@ def _take_over(state: State, header: Header, tensors: dict[str, Tensor], folder:
 def _plan(request: Train) -> None:
     """Print the configuration on stdout and the cost of the model on stderr."""
     began, config = time.monotonic(), request.config
+    event_logs.refuse_missing(config["train"]["logs"])
     before = None if request.force else _unsaved(request.folder, config)
     config = budgets.taken_over(config, before) if before else config
     try:

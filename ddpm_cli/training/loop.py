@@ -98,6 +98,7 @@ def train(
     minutes: NonNegative = 0.0,
     budget: Budget | None = None,
     log_every: Count = 50,
+    logs: Literal["none", "tensorboard", "wandb"] = "none",
     measure_every: Count = 500,
     save_every: Count = 500,
     sheet_every: Count = 1000,
@@ -127,6 +128,7 @@ def train(
     indexed there; auto: on CUDA, where those in memory take at most a quarter of what is free.
     recompute: activation checkpointing, block by block: less memory, a third more time.
     max_shard_size: megabytes of a file of the model, in pieces with an index; 0 for one file.
+    logs: who else gets numbers and sheets, in the folder of the run (extra `logs`).
     shard: several processes keep a share of all weights each (FSDP2), as the state holds them.
     """
     reporter = Reporter(

@@ -21,6 +21,7 @@ from ddpm_cli.files.background import Background
 from ddpm_cli.files.checkpoints import find, pieces
 from ddpm_cli.files.checkpoints.checkpoint import Fetch, layout, load, save, save_pieces
 from ddpm_cli.files.checkpoints.header import AVERAGE, Header, read_header
+from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.settings.checks import differences
 from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.settings.toml import dump_toml
@@ -45,6 +46,7 @@ FREE = {
     "data.path",  # the same data may lie elsewhere now
     "train.accumulate",
     "train.log_every",
+    "train.logs",
     "train.max_shard_size",
     "train.measure_every",
     "train.minutes",
@@ -135,6 +137,7 @@ class Run:
         for path in (self.newest, self.previous, self.metrics, self._single, self.config):
             path.unlink(missing_ok=True)
         pieces.remove(self._single)
+        event_logs.start_over(self.folder)
 
     def begin(self, config: Config, step: int) -> None:
         """Write the configuration, and cut metrics of steps that will be run again."""
