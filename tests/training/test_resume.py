@@ -1,5 +1,6 @@
 """A run that was stopped and continued ends in the same bits as one that never stopped."""
 
+import json
 import os
 import re
 import shutil
@@ -120,6 +121,8 @@ class TestAgain:
         assert outcome.code == 0
         assert "finished at step 12; nothing left to do" in outcome.err
         assert outcome.out == f"{run / 'model.safetensors'}\n"
+        told = train(data, run, "--json").out
+        assert json.loads(told) == {"path": str(run / "model.safetensors")}
         assert contents(run) == before
         assert {path: path.stat().st_mtime_ns for path in times} == times
 
