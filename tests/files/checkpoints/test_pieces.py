@@ -129,6 +129,10 @@ def test_a_run_changes_over_and_leaves_nothing_behind(
     assert not (folder / "model.safetensors").exists()
     assert find.find(str(folder)).path == folder / "model.safetensors.index.json"
     assert read_header(folder / "model.safetensors.index.json", verify=True).step == 8
+    index = folder / "model.safetensors.index.json"
+    assert f"type: --resume {folder}\n" in ddpm("train", "--resume", index).err
+    assert ddpm("report", index, "-o", tmp_path / "page.html").code == 0
+    assert f"{folder.name}" in (tmp_path / "page.html").read_text()
     before = runs.contents(folder)
     (folder / "model-00001-of-00003.safetensors").unlink(missing_ok=True)
     next(folder.glob("model-*-of-*")).unlink()
