@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.foreign import missing, telling
+from ddpm_cli.foreign.signs import INDEX
 from ddpm_cli.options import completion, listing, numbers, reading, shared
 from ddpm_cli.pipelines import opening
 from ddpm_cli.settings import budgets
@@ -143,7 +144,8 @@ def _no_run(place: Path) -> Refusal:
     """The refusal of a place that holds no run, with the run that may be meant."""
     if told := telling.address(place, "model"):
         return told.refusal(place)
-    folder = place.parent if place.suffix == ".safetensors" else missing.neighbour(place)
+    is_model = place.name.endswith((".safetensors", INDEX))
+    folder = place.parent if is_model else missing.neighbour(place)
     if place.is_file():
         what = f"{place}: a file; --resume takes the folder of a run"
     else:

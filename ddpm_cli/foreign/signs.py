@@ -1,9 +1,12 @@
 """How kinds of files are told by their first bytes, the file's head."""
 
+import re
 import struct
 from collections.abc import Callable
 
 HEAD = 512  # bytes that tell every kind
+INDEX = ".index.json"  # ends the name of what lists the pieces of a model
+PIECE = re.compile(r"[^/\\]+-\d{5}-of-\d{5}\.safetensors")  # the name of one
 PRINTABLE = bytes(range(32, 256)) + b"\t\n\r\f"
 
 Tell = Callable[[bytes], bool]

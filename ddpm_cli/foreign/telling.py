@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.foreign.kinds import FAMILIES, KINDS, TEXTS, USUAL, WEIGHTS, Kind
-from ddpm_cli.foreign.signs import HEAD
+from ddpm_cli.foreign.signs import HEAD, INDEX, PIECE
 
 Role = Literal["model", "data", "image", "settings"]  # what a file was given as
 _ADDRESS = re.compile(r"(https?|ftp|s3|gs|hf|file):/+(.*)", re.IGNORECASE)
@@ -138,9 +138,14 @@ def folder(path: Path) -> Told | None:
     if runs:
         listed = ", ".join(runs[:5])
         return Told(f"a folder of runs ({listed})", f"choose one: -m {shown}/{runs[-1]}")
-    files = sorted(name for name in names if name.endswith(".safetensors"))
+    whole = (".safetensors", f".safetensors{INDEX}")
+    pieces = {name for name in names if PIECE.fullmatch(name)}
+    files = sorted(name for name in names - pieces if name.endswith(whole))
     if files:
         listed = ", ".join(files[:5])
         return Told(f"a folder of models ({listed})", f"choose one: -m {shown}/{files[-1]}")
+    if pieces:
+        way = f"copy the file that lists them, *{whole[1]}, there, too"
+        return Told("pieces of a model without their index", way)
     others = sorted(name for name in names if name.endswith((".pt", ".pth", ".ckpt", ".bin")))
     return Told(f"a folder of PyTorch files ({others[0]})", WEIGHTS) if others else None

@@ -227,7 +227,7 @@ def _affordable(materials: Materials, budget: Budget, limit: float) -> int:
         raise ConfigError(f"train.budget: this network has no operations to count; {fix}")
     steps = int(min(limit / each, most))
     if steps < min(FEWEST, most):
-        fix = f"{2 * FEWEST * each:.1e}".replace("e+", "e") + "flop"
+        fix = budgets.text_of_flops(2 * FEWEST * each)
         raise _too_small(budget, steps, f"{each / 1e9:.3g} GFLOP a step", fix)
     return steps
 

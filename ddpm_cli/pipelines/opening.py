@@ -21,7 +21,7 @@ from ddpm_cli.settings.checks import (
     classes,
     refuse_other_training,
 )
-from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
+from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve, typed
 from ddpm_cli.settings.requests import Inpaint, Upscale, Use
 from ddpm_cli.settings.toml import dump_toml, read_file
 
@@ -257,10 +257,9 @@ def refuse_operator(config: Config, task: str) -> None:
         raise ConfigError(f"operator.name: chosen by --task; give --task {settings['name']}")
     for key in ("factor", "filter"):
         if settings.get(key) != trained.get(key):
-            raise ConfigError(
-                f"operator.{key}: {settings[key]!r} asked for, but the model was trained with "
-                f"{trained[key]!r}; leave it out"
-            )
+            asked, own = typed(settings[key]), typed(trained[key])
+            what = f"{asked} asked for, but the model was trained with {own}"
+            raise ConfigError(f"operator.{key}: {what}; leave it out")
 
 
 def refuse_noise(level: float, header: Header) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import metrics
-from ddpm_cli.files.checkpoints import find
+from ddpm_cli.files.checkpoints import find, pieces
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.files.images.opening import is_image_name
 from ddpm_cli.files.metrics import Row
@@ -97,7 +97,8 @@ def _found(name: str) -> RunFolder | Pictures:
         return Pictures(path.name, path, [path])
     if not path.exists() and _is_run(find.RUNS / name):
         return _run(find.RUNS / name)
-    if path.is_file() and path.suffix.lower() != ".safetensors":
+    is_model = path.suffix.lower() == ".safetensors" or pieces.is_index(path)
+    if path.is_file() and not is_model:
         fix = "give a run, a folder of pictures or a picture"
         raise Refusal(f"{path}: neither a run nor a picture", fix)
     place = find.find(name).path

@@ -69,12 +69,7 @@ def run(request: Train) -> None:
         _plan(request)
         return
     end = trained(request)
-    folder = request.folder
-    if end.began >= end.steps:
-        if end.leads:
-            console.line(str(end.model))
-        console.say(f"{folder}: finished at step {end.began}; nothing left to do")
-    elif end.leads:
+    if end.leads:
         _farewell(request, end)
 
 
@@ -297,6 +292,9 @@ def _farewell(request: Train, end: End) -> None:
         console.json_line({"path": str(end.model)})
     else:
         console.line(str(end.model))
+    if end.began >= end.steps:
+        console.say(f"{folder}: finished at step {end.began}; nothing left to do")
+        return
     if end.example is not None:
         hints.keep_example(folder, end.example)
     console.say(f"try: {hints.after_training(folder, request.config, end.info)}")

@@ -46,6 +46,13 @@ def text(seconds: float) -> str:
     return f"{math.ceil(seconds / (size * step)) * step}{unit}"
 
 
+def text_of_flops(flops: float) -> str:
+    """The shortest budget of at least so many operations, one or more, of two digits."""
+    last = math.floor(math.log10(flops)) - 1
+    digits = math.ceil(round(flops / 10.0**last, 9))  # 2e11 are 20 times 1e10 and no more
+    return f"{float(f'{digits}e{last}'):g}flop".replace("e+", "e")
+
+
 def proposed(seconds: float) -> str:
     """A budget for a smaller run than one of so many seconds: a tenth of it, or a few minutes."""
     fitting = [minutes for minutes in _ROUND if minutes * 60 <= seconds * _SHARE]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.config import Config, typed
 
 MOST = 65535  # of a pixel
 CLASSIFIER = "classifier"  # the network that draws nothing, and what it is made for
@@ -80,7 +80,7 @@ def pixel_range(values: Any) -> tuple[int, int] | None:
 def refuse_other_training(trained: Config, config: Config, free: Sequence[str]) -> None:
     """Refuse settings, but for the tables `free`, that a checkpoint was not trained with."""
     changed = [
-        f"{key}: {now!r} asked for, but the model was trained with {was!r}; leave it out"
+        f"{key}: {typed(now)} asked for, but the model was trained with {typed(was)}; leave it out"
         for key, was, now in differences(trained, config)
         if key.split(".")[0] not in free
     ]

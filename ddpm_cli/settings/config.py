@@ -111,7 +111,7 @@ def _overlay(tables: dict[str, Any], layer: Layer, problems: list[str]) -> None:
         elif table in (*TABLES, "summary"):
             named = isinstance(value, str) and table not in (*ARRAYS, *catalog.FIXED)
             fix = f"did you mean {table}.name={value}?" if named else _form(table)
-            problems.append(f"{table}: {_shown(value)} does not fit; {fix}")
+            problems.append(f"{table}: {typed(value)} does not fit; {fix}")
         else:
             problems.append(_unknown(table, layer.source))
 
@@ -169,7 +169,7 @@ def _complete(
             try:
                 complete[key] = _fit(component.knobs[key].kind, value)
             except ValueError:
-                what = f"{path}.{key}: {_shown(value)} does not fit{_origin(source)}"
+                what = f"{path}.{key}: {typed(value)} does not fit{_origin(source)}"
                 problems.append(f"{what}; give {component.knobs[key].kind}")
         elif key != "name" or table in catalog.FIXED:
             owner = "" if table in catalog.FIXED else f" for {component.name}"
@@ -190,9 +190,7 @@ def _component(
     name = catalog.canonical(str(value))
     if name not in catalog.names(table):
         fix = peers.component(table, str(value), catalog.names(table))
-        problems.append(
-            f"{path}.name: no {table} is named {_shown(value)}{_origin(source)}; {fix}"
-        )
+        problems.append(f"{path}.name: no {table} is named {typed(value)}{_origin(source)}; {fix}")
         return None
     return catalog.find(table, name)
 
@@ -238,12 +236,23 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value) if isinstance(value, str) else str(value)
-    except ValueError:  # an integer with too many digits to print
-        text = "this number"
+def typed(value: Any) -> str:
+    """A value in a message, as it is typed: none and true rather than None and True."""
+    text = _words(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _words(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_words, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_words(item)}' for key, item in value.items())}}}"
+    try:
+        return repr(value) if isinstance(value, str) else str(value)
+    except ValueError:  # an integer with too many digits to print
+        return "this number"
 
 
 def _origin(source: str) -> str:

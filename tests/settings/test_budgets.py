@@ -117,6 +117,15 @@ def test_a_budget_that_would_do_is_round(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("flops", "text"),
+    [(1.73e12, "1.8e12flop"), (2e11, "2e11flop"), (9.91e9, "1e10flop"), (123456.0, "130000flop")],
+)
+def test_so_many_operations_would_do(flops: float, text: str) -> None:
+    assert budgets.text_of_flops(flops) == text
+    assert (budgets.parsed(text).flops or 0.0) >= flops
+
+
+@pytest.mark.parametrize(
     ("hours", "text"), [(1.2, "20m"), (3.5, "20m"), (5.1, "30m"), (30, "2h"), (500, "48h")]
 )
 def test_a_smaller_run_is_a_tenth_of_the_whole(hours: float, text: str) -> None:

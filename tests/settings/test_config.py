@@ -109,6 +109,10 @@ class TestProblems:
                 "sampler.name: no sampler is named 'dimm' (from layer 0); did you mean ddim?",
             ),
             (
+                {"sampler": {"eta": True}},
+                "sampler.eta: true does not fit (from layer 0); give a number, 0 to 1,000,000,000",
+            ),
+            (
                 {"sampler": {"eta": -1}},
                 "sampler.eta: -1 does not fit (from layer 0); give a number, 0 to 1,000,000,000",
             ),
@@ -127,7 +131,7 @@ class TestProblems:
             (
                 {"wrappers": {"name": "cfg"}},
                 (
-                    "wrappers: {'name': 'cfg'} does not fit; "
+                    "wrappers: {name = 'cfg'} does not fit; "
                     'give an array of tables: wrappers = [{ name = "..." }]'
                 ),
             ),

@@ -1,5 +1,6 @@
 """A run that was stopped and continued ends in the same bits as one that never stopped."""
 
+import json
 import os
 import re
 import shutil
@@ -113,6 +114,13 @@ def test_a_run_keeps_what_makes_its_noise(data: Path, tmp_path: Path) -> None:
 
 
 class TestAgain:
+    def test_the_commands_that_are_named_can_be_typed(self, data: Path, run: Path) -> None:
+        folder = run.rename(run.with_name("my run"))
+        own = train(data, folder, "--lr", 0.5).err
+        assert f"ddpm train -o '{folder}' goes on" in own
+        later = train(data, folder, "--set", "sampler.eta=0.5").err
+        assert f"give them to ddpm sample -m '{folder}'" in later
+
     def test_a_finished_run_says_so_and_stays_as_it_is(self, data: Path, run: Path) -> None:
         before = contents(run)
         times = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
@@ -120,6 +128,8 @@ class TestAgain:
         assert outcome.code == 0
         assert "finished at step 12; nothing left to do" in outcome.err
         assert outcome.out == f"{run / 'model.safetensors'}\n"
+        told = train(data, run, "--json").out
+        assert json.loads(told) == {"path": str(run / "model.safetensors")}
         assert contents(run) == before
         assert {path: path.stat().st_mtime_ns for path in times} == times
 
@@ -148,6 +158,8 @@ class TestAgain:
             (["--set", "network.width=16"], "network.width: .* with 8, not 16"),
             (["--set", "schedule.name=linear"], "schedule.name: .* 'cosine', not 'linear'"),
             (["--dtype", "bfloat16"], "compute.dtype: .* 'float32', not 'bfloat16'"),
+            (["--budget", "2m"], "train.budget: .* with none, not '2m'"),
+            (["--set", "train.uncertainty=true"], "train.uncertainty: .* with false, not true"),
         ],
     )
     def test_another_configuration_is_refused(

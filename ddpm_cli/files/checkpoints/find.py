@@ -62,7 +62,9 @@ def _missing(model: str) -> Refusal:
     runs = [path.parent.name for path in _models(RUNS)]
     names = list(dict.fromkeys(runs + bundled()))
     stem, path = model.removesuffix(".safetensors"), Path(model)
-    if stem in names:
+    if (index := pieces.index_of(path)).is_file():
+        fix = f"it is in pieces: -m {shlex.quote(str(index))}"
+    elif stem in names:
         fix = f"type -m {stem}"
     elif len(path.parts) == 1 and (fix := nearest(model, names)).startswith("did"):
         pass
@@ -77,7 +79,8 @@ def _missing(model: str) -> Refusal:
 
 def _is_model(path: Path) -> bool:
     """Whether a path may be given as a model."""
-    return path.suffix == ".safetensors" or model_in(path).exists()
+    is_whole = path.suffix == ".safetensors" and not pieces.is_piece(path)
+    return is_whole or pieces.is_index(path) or model_in(path).exists()
 
 
 def newest_runs(root: Path) -> list[Path]:

@@ -199,6 +199,8 @@ def corrupt(path: Path, why: object) -> Refusal:
 def _unreadable(path: Path, error: ValueError) -> Refusal:
     """The refusal of a file of another kind, or of a checkpoint that is damaged."""
     told = telling.told(path, "model")
+    if pieces.is_index(path):
+        return Refusal(*corrupt(path, error).args, "copy or download it again, and its files")
     if told is None or told.what == SAFETENSORS.name:
         return Refusal(*corrupt(path, error).args, "copy or download it again, it may be cut")
     return told.refusal(path, "no ddpm checkpoint")
@@ -217,12 +219,9 @@ def _opened(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[B
             if not pieces.is_index(path):
                 layout, metadata = tensor_file.read(file)
             else:
-                metadata, places = index = pieces.read(file)
-                beside = [path.with_name(name).open("rb") for name in index.names]
-                parts = [*map(stack.enter_context, beside)]
-                layout = pieces.joined([tensor_file.read(part).layout for part in parts])
-                if layout.keys() != places.keys():
-                    raise ValueError("its files do not hold what it lists")
+                (layout, metadata), parts = pieces.opened(path, file, stack)
+        except pieces.BrokenPiece as broken:
+            raise _unreadable(broken.path, broken) from None
         except ValueError as error:
             raise _unreadable(path, error) from None
         yield layout, _fields(path, layout, metadata), parts
@@ -232,6 +231,8 @@ def _fields(path: Path, layout: Mapping[str, Any], metadata: Mapping[str, str]) 
     """The entries of the header of a checkpoint."""
     if ENTRY not in metadata:
         family = telling.family(layout)
+        if not family and (piece := pieces.told(path)):
+            raise piece
         what = f"{SAFETENSORS.name} of another program{family and ', as of '}{family}"
         raise Refusal(f"{path}: no ddpm checkpoint: {what}", SAFETENSORS.model)
     try:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints import pieces
 from ddpm_cli.files.checkpoints.header import Header
+from ddpm_cli.foreign.signs import INDEX
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ class Fit(NamedTuple):
 
 def beside(model: Path) -> Path:
     """Where the moments of a model are kept: model.safetensors -> model.moments.safetensors."""
-    stem = Path(model.name.removesuffix(pieces.INDEX)).stem
+    stem = Path(model.name.removesuffix(INDEX)).stem
     return model.with_name(f"{stem}{SUFFIX}.safetensors")
 
 

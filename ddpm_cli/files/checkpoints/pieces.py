@@ -5,14 +5,27 @@ pieces hold the tensors in the order of a single file, so that the hash is that 
 """
 
 import json
-import re
+import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-INDEX = ".index.json"
-_NAME = re.compile(r"[^/\\]+-\d{5}-of-\d{5}\.safetensors")
+from ddpm_cli import streams
+from ddpm_cli.errors import Refusal
+from ddpm_cli.files import tensor_file
+from ddpm_cli.files.tensor_file import Head
+from ddpm_cli.foreign.signs import INDEX, PIECE
+
 _LIMIT = 2**25  # bytes of an index
+
+
+class BrokenPiece(ValueError):
+    """What is wrong with a piece; path: where it is."""
+
+    def __init__(self, path: Path, why: object) -> None:
+        super().__init__(why)
+        self.path = path
 
 
 class Index(NamedTuple):
@@ -37,6 +50,11 @@ def is_index(path: Path) -> bool:
     return path.name.endswith(INDEX)
 
 
+def is_piece(path: Path) -> bool:
+    """Whether a path has the name of a piece."""
+    return PIECE.fullmatch(path.name) is not None
+
+
 def files(path: Path) -> list[Path]:
     """The files that hold the tensors of a checkpoint, which may be an index, in their order."""
     if not is_index(path):
@@ -50,12 +68,48 @@ def read(file: BinaryIO) -> Index:
     try:
         found = json.loads(file.read(_LIMIT).decode())
         metadata, places = found["metadata"], found["weight_map"]
-        whole = all(isinstance(name, str) and _NAME.fullmatch(name) for name in places.values())
+        whole = all(isinstance(name, str) and PIECE.fullmatch(name) for name in places.values())
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         whole = False
     if not whole or not isinstance(metadata, dict) or not places:
         raise ValueError("it is no index of files beside it")
     return Index({key: text for key, text in metadata.items() if isinstance(text, str)}, places)
+
+
+def opened(path: Path, file: BinaryIO, stack: ExitStack) -> tuple[Head, list[BinaryIO]]:
+    """The head of all pieces of an open index, as if they were one file, and these to read on in.
+
+    ValueError says what is wrong with the index, BrokenPiece with a piece.
+    """
+    metadata, places = index = read(file)
+    layouts: list[Mapping[str, Any]] = []
+    parts: list[BinaryIO] = []
+    for name in index.names:
+        place = path.with_name(name)
+        streams.refuse_special(place)
+        try:
+            parts.append(stack.enter_context(place.open("rb")))
+            layouts.append(tensor_file.read(parts[-1]).layout)
+        except FileNotFoundError:
+            fix = f"{path.name} lists {len(index.names)} files: copy or download this one, too"
+            raise Refusal(f"{place}: no such piece of the model", fix) from None
+        except ValueError as error:
+            raise BrokenPiece(place, error) from None
+        if layouts[-1].keys() != {tensor for tensor, held in places.items() if held == name}:
+            raise ValueError(f"{name} does not hold what it lists")
+    return Head(joined(layouts), metadata), parts
+
+
+def told(path: Path) -> Refusal | None:
+    """The refusal of a piece that was given for the model; None of any other file."""
+    if not is_piece(path):
+        return None
+    what = f"{path}: a piece of a model"
+    for index in sorted(path.parent.glob(f"*{INDEX}")):
+        with suppress(OSError, ValueError), index.open("rb") as file:
+            if path.name in read(file).names:
+                return Refusal(what, f"give the model's index: {shlex.quote(str(index))}")
+    return Refusal(what, f"give the file that lists all pieces, *.safetensors{INDEX}, beside them")
 
 
 def written(entries: Mapping[str, str], places: Mapping[str, str], size: int) -> bytes:
@@ -101,5 +155,5 @@ def remove(model: Path, kept: Sequence[str] = ()) -> None:
     if not kept:
         index_of(model).unlink(missing_ok=True)
     for path in model.parent.glob(f"{model.stem}-*-of-*.safetensors"):
-        if _NAME.fullmatch(path.name) and path.name not in kept:
+        if PIECE.fullmatch(path.name) and path.name not in kept:
             path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +24,7 @@ from ddpm_cli.files.checkpoints.checkpoint import Fetch, layout, load, save, sav
 from ddpm_cli.files.checkpoints.header import AVERAGE, Header, read_header
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.settings.checks import differences
-from ddpm_cli.settings.config import SAMPLING, Config
+from ddpm_cli.settings.config import SAMPLING, Config, typed
 from ddpm_cli.settings.toml import dump_toml
 
 try:
@@ -264,10 +265,12 @@ def changes(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
 def refuse_changes(folder: Path, old: Config, new: Config) -> None:
     """Refuse to go on with settings that would make it another run."""
     if changed := changes(old, new):
-        told = "{}: {} was trained with {!r}, not {!r}".format
-        own = f"ddpm train -o {folder} goes on with its own settings"
+        own = f"ddpm train -o {shlex.quote(str(folder))} goes on with its own settings"
         raise ConfigError(
-            *(told(key, folder, was, now) for key, was, now in changed),
+            *(
+                f"{key}: {folder} was trained with {typed(was)}, not {typed(now)}"
+                for key, was, now in changed
+            ),
             hints=[f"{own}; else give another -o, or --force to start over"],
         )
 
@@ -276,5 +279,5 @@ def left_out(folder: Path, old: Config, new: Config) -> None:
     """Warn of settings that a finished run does not take any more."""
     keys = [key for key, _, _ in differences(old, new) if key.split(".")[0] in SAMPLING]
     if keys:
-        fix = f"give them to ddpm sample -m {folder}"
+        fix = f"give them to ddpm sample -m {shlex.quote(str(folder))}"
         console.warn(f"{folder}: finished, so {', '.join(keys)} stay as they were; {fix}")

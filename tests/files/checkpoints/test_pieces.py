@@ -87,8 +87,34 @@ def test_damage_is_refused(damage: str, split: Path) -> None:
     outcome = ddpm("sample", "-m", split, "-o", split.with_name("out.png"))
     assert outcome.code == 1
     (line,) = [line for line in outcome.err.splitlines() if line.startswith("Error: ")]
-    assert line.startswith(f"Error: {second if damage == 'missing' else split}: ")
+    named = {"cut": first, "missing": second}.get(damage, split)
+    assert line.startswith(f"Error: {named}: "), line
+    assert damage == "bit" or "copy or download" in outcome.err
     assert "internal" not in outcome.err
+
+
+def test_what_is_no_model_by_itself_leads_to_the_index(
+    split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = Path(split.parent.name)
+    first = place / pieces.files(split)[0].name
+
+    def refusal(model: Path) -> str:
+        outcome = ddpm("sample", "-m", model, "-o", "out.png")
+        assert outcome.code == 1
+        return outcome.err
+
+    index = split.relative_to(tmp_path)
+    assert f"{first}: a piece of a model\ngive the model's index: {index}\n" in refusal(first)
+    assert f"it is in pieces: -m {index}\n" in refusal(place / "model.safetensors")
+    other = index.rename(place / "other.safetensors.index.json")
+    assert f"choose one: -m {other}\n" in refusal(place)
+    assert f"the model's index: {other}\n" in refusal(first)
+    assert ddpm("sample", "-m", other, "-o", "out.png").code == 0
+    other.unlink()
+    assert "a piece of a model\ngive the file that lists all pieces" in refusal(first)
+    assert "pieces of a model without their index" in refusal(place)
 
 
 def test_a_run_changes_over_and_leaves_nothing_behind(
@@ -103,6 +129,10 @@ def test_a_run_changes_over_and_leaves_nothing_behind(
     assert not (folder / "model.safetensors").exists()
     assert find.find(str(folder)).path == folder / "model.safetensors.index.json"
     assert read_header(folder / "model.safetensors.index.json", verify=True).step == 8
+    index = folder / "model.safetensors.index.json"
+    assert f"type: --resume {folder}\n" in ddpm("train", "--resume", index).err
+    assert ddpm("report", index, "-o", tmp_path / "page.html").code == 0
+    assert f"{folder.name}" in (tmp_path / "page.html").read_text()
     before = runs.contents(folder)
     (folder / "model-00001-of-00003.safetensors").unlink(missing_ok=True)
     next(folder.glob("model-*-of-*")).unlink()
