@@ -63,7 +63,7 @@ def measured(model: Model, measure: Measure, count: int, batch: int, is_told: bo
     counted, bits = Meter(model, measure, lambda calls: None), list[float]()
     began = time.perf_counter()
     label = classes.fixed(None, model.config)
-    for part in rows.of_set(sets.mnist("test"), model.info, count, batch, measure.bits):
+    for part in rows.of_set(sets.mnist("test"), model.info, range(count), batch, measure.bits):
         numbers = classes.numbers(label, part.numbers, model.config, model.info)
         each = counted(part.values, part.numbers, part.labels if is_told else numbers)
         bits += [] if each is None else each.tolist()

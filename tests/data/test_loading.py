@@ -200,6 +200,9 @@ def test_a_set_can_be_copied(tmp_path: Path) -> None:
 def test_the_catalog_knows_every_set_and_its_knobs() -> None:
     assert set(catalog.names("data")) >= {"mnist", "cifar10", "cifar100", "folder", "archive"}
     knobs = catalog.find("data", "folder").knobs
-    assert knobs == catalog.find("data", "archive").knobs
+    theirs = catalog.find("data", "archive").knobs
+    assert [knob._replace(help="") for knob in theirs.values()] == [
+        knob._replace(help="") for knob in knobs.values()
+    ]
     assert {"path", "size", "mode", "fit", "holdout", "skip_corrupt", "memory"} <= set(knobs)
     assert catalog.load(catalog.find("data", "fashion-mnist")) is sets.fashion_mnist
