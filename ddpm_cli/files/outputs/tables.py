@@ -6,10 +6,11 @@ import errno
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
@@ -71,11 +72,20 @@ def held(path: Path) -> Iterator[None]:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 raise Refusal(f"{path}: another sweep writes to it", "choose another -o") from None
             console.warn(f"{path}: this file system has no locks: start no second sweep into it")
+        if not _is_still(place, lock):  # its owner ended, and took the name along
+            raise Refusal(f"{path}: another sweep wrote to it just now", "start again")
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
                 place.unlink()
+
+
+def _is_still(path: Path, stream: BinaryIO) -> bool:
+    """Whether a name is still that of the open file."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(stream.fileno()), path.lstat())
+    return False
 
 
 def text(value: Value) -> str:

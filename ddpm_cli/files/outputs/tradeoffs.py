@@ -16,6 +16,7 @@ DIVERSITY = ("recall", "coverage", "class_agreement")  # the first of them that 
 LABELS = {CALLS: "network calls an image", SECONDS: "seconds an image"}
 DASHES = ("-", "--", ":", "-.")
 MARKERS = "osD^vP*X"
+TICKS = 8  # values of a key that an axis names each
 WIDE = 8.0  # from least to largest: above it an axis is logarithmic
 
 
@@ -101,10 +102,20 @@ def _scale(axes: Any, rows: Sequence[Row], name: str, panel: Panel) -> None:
         is_wide = bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
         if is_wide and not (which == "y" and max(values) <= 1):
             getattr(axes, f"set_{which}scale")("log")
-            if panel.x == CALLS and which == "x":
-                ticks = sorted(set(values))
-                axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
-                axes.minorticks_off()
+            _plain_ticks(axes.xaxis if which == "x" else axes.yaxis)
+    ticks = sorted({row[panel.x] for row in rows if row.get(panel.x) is not None})
+    if panel.x != SECONDS and len(ticks) <= TICKS:
+        axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
+        axes.minorticks_off()
+
+
+def _plain_ticks(axis: Any) -> None:
+    """Write 0.02 and 500 at a logarithmic axis, and no powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _lines(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[tuple[dict[str, Any], list[Row]]]:
