@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ DIVERSITY = ("recall", "coverage", "class_agreement")  # the first of them that 
 LABELS = {CALLS: "network calls an image", SECONDS: "seconds an image"}
 DASHES = ("-", "--", ":", "-.")
 MARKERS = "osD^vP*X"
-TICKS = 8  # values of a key that an axis names each
+ROOM = 0.1  # of an axis, between two numbers at it
 WIDE = 8.0  # from least to largest: above it an axis is logarithmic
 
 
@@ -73,7 +74,7 @@ def _draw(
     others = [key for key in keys if key != panel.along]
     for values, line in _lines(rows, others):
         some = [row for row in line if row.get(panel.x) is not None and row.get(name) is not None]
-        some.sort(key=lambda row: row[panel.x])
+        some.sort(key=lambda row: row[panel.along or panel.x])
         look: dict[str, Any] = {"color": "tab:blue", "linestyle": "-", "marker": "o"}
         for key, value in values.items():
             look |= looks[key][value]
@@ -103,10 +104,22 @@ def _scale(axes: Any, rows: Sequence[Row], name: str, panel: Panel) -> None:
         if is_wide and not (which == "y" and max(values) <= 1):
             getattr(axes, f"set_{which}scale")("log")
             _plain_ticks(axes.xaxis if which == "x" else axes.yaxis)
-    ticks = sorted({row[panel.x] for row in rows if row.get(panel.x) is not None})
-    if panel.x != SECONDS and len(ticks) <= TICKS:
+    if panel.x != SECONDS:
+        values = {row[panel.x] for row in rows if row.get(panel.x) is not None}
+        ticks = _apart(sorted(values), axes.get_xscale() == "log")
         axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
         axes.minorticks_off()
+
+
+def _apart(values: Sequence[float], is_log: bool) -> list[float]:
+    """Those of rising values that have room for their numbers at an axis; the last one has."""
+    places = [math.log(value) if is_log else value for value in values]
+    room = ROOM * (places[-1] - places[0])
+    kept = [len(places) - 1]
+    for number in reversed(range(len(places) - 1)):
+        if places[kept[-1]] - places[number] >= room:
+            kept.append(number)
+    return [values[number] for number in reversed(kept)]
 
 
 def _plain_ticks(axis: Any) -> None:
@@ -128,9 +141,10 @@ def _lines(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[tuple[dict[str,
 
 
 def _looks(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, dict[Any, dict[str, Any]]]:
-    """How a value looks: colours tell those of the first key apart, then dashes, then marks.
+    """How a value looks: colours tell those of the first key apart, dashes and marks the others.
 
-    The first is the one that is no number, as its lines go through every panel.
+    The first is one that is no number, as its lines go through every panel. Of two more each has
+    panels where the other runs along the lines, and a fourth changes the marks alone.
     """
     names = sorted(keys, key=lambda key: all(_is_number(row[key]) for row in rows))
     looks: dict[str, dict[Any, dict[str, Any]]] = {}
@@ -147,9 +161,8 @@ def _looks(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, dict[Any, dict
 def _look(place: int, number: int) -> dict[str, Any]:
     if place == 0:
         return {"color": f"C{number % 10}"}
-    if place == 1:
-        return {"linestyle": DASHES[number % len(DASHES)]}
-    return {"marker": MARKERS[number % len(MARKERS)]}
+    marks = {"marker": MARKERS[number % len(MARKERS)]}
+    return marks if place > 2 else {"linestyle": DASHES[number % len(DASHES)], **marks}
 
 
 def _legend(figure: Any, looks: Mapping[str, Mapping[Any, dict[str, Any]]]) -> None:
