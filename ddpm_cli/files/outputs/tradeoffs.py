@@ -105,8 +105,8 @@ def _scale(axes: Any, rows: Sequence[Row], name: str, panel: Panel) -> None:
             getattr(axes, f"set_{which}scale")("log")
             _plain_ticks(axes.xaxis if which == "x" else axes.yaxis)
     if panel.x != SECONDS:
-        values = {row[panel.x] for row in rows if row.get(panel.x) is not None}
-        ticks = _apart(sorted(values), axes.get_xscale() == "log")
+        places = {row[panel.x] for row in rows if row.get(panel.x) is not None}
+        ticks = _apart(sorted(places), axes.get_xscale() == "log")
         axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
         axes.minorticks_off()
 
