@@ -22,7 +22,7 @@ WALKING = ("sampler", "steps", "calls", "label", "seed", "blocks")
         "ddpm eval --floor --ref mnist:test -n 2048 --protocol digits",
         "ddpm eval a/ --ref b/ --protocol edm --set features.weights=w.pth",
         "ddpm eval --ref photos/ --features inception --write-stats photos.npz",
-        "ddpm eval mnist --sweep sampler=ddim,heun --sweep calls=5,10,20 -n 512 -o table.csv",
+        "ddpm eval mnist --protocol digits --sweep calls=5,10,20 -o table.csv",
         "ddpm eval a/ --ref b/ --features mine.py:embed --metric kid",
     ),
 )

@@ -91,9 +91,7 @@ class Drawing:
             "device": str(compute.device),
             "dtype": str(compute.dtype).removeprefix("torch."),
             "batch": self.use.size,
-            "settings": {
-                table: self.config[table] for table in tables if self.config.get(table)
-            },
+            "settings": {table: self.config[table] for table in tables if self.config.get(table)},
         }
 
 

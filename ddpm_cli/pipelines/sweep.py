@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from ddpm_cli.pipelines.eval_drawing import Drawing
 from ddpm_cli.pipelines.eval_sides import Batch, Side
 from ddpm_cli.pipelines.sweep_cells import Loader, Planned, Ready, ready
 from ddpm_cli.pipelines.sweep_table import COMMON, ERROR, OWN, Row, Table, figures, number
-from ddpm_cli.settings import sweeps
+from ddpm_cli.settings import shards, sweeps
 from ddpm_cli.settings.protocols import NONE
 from ddpm_cli.settings.requests import Eval
 from ddpm_cli.settings.toml import toml_value
@@ -65,8 +66,14 @@ class Clock:
 
 
 def run(request: Eval, planned: Sequence[Planned]) -> None:
-    """Measure every cell that the table lacks, and print the table."""
-    path, force = request.output, request.use.force
+    """Measure every cell that the table lacks, and print the table; of a shard its cells."""
+    path, force, shard = request.output, request.use.force, request.use.shard
+    count, planned = len(planned), shards.part(planned, 1, shard)
+    shards.say(shard, len(planned), count, "cells")
+    if not planned:
+        return
+    if path is not None:
+        path = Path(shards.place(str(path), shard))
     if path is not None:
         tables.refuse(path)
     if request.plot is not None:

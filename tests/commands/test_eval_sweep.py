@@ -287,6 +287,17 @@ def test_a_dry_run_prints_the_cells(measured: list[str]) -> None:
     assert (measured, Path("t.csv").exists()) == ([], False)
 
 
+def test_tasks_of_an_array_measure_other_cells() -> None:
+    """Each writes a table of its own, and together they hold every cell."""
+    for number in (1, 2, 3):
+        words = ("--shard", f"{number}/3", "-o", "t-{shard}.csv")
+        assert swept(*TWO, *words).code == 0
+    found = [[row["sampler"] + row["calls"] for row in rows(f"t-{n}.csv")] for n in (1, 2, 3)]
+    assert found == [["ddim1"], ["ddim3"], ["heun1", "heun3"]]
+    assert swept(*TWO, "--shard", "1/5", "-o", "none.csv").code == 0
+    assert not Path("none.csv").exists()
+
+
 def test_seeds_and_number_formats_are_swept_too() -> None:
     words = ("--sweep", "seed=0,100", "--sweep", "compute.dtype=float32,bfloat16", "--steps", 1)
     outcome = swept(*words, "--json")
