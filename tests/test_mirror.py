@@ -28,6 +28,9 @@ ELSEWHERE = {
         "pipelines/eval_report pipelines/eval_sides pipelines/eval_statistics "
         "pipelines/eval_words settings/protocols"
     ),
+    "commands/test_eval_sweep.py": (
+        "pipelines/sweep pipelines/sweep_cells pipelines/sweep_report pipelines/sweep_table"
+    ),
     "commands/test_fit.py": "files/checkpoints/moments",
     "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
     "commands/test_info.py": "files/checkpoints/find",

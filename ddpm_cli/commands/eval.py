@@ -7,7 +7,7 @@ import click
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, numbers, reading, shared, walking
-from ddpm_cli.settings import catalog, code_names, protocols, seeds
+from ddpm_cli.settings import catalog, code_names, protocols, seeds, sweeps
 from ddpm_cli.settings.requests import Eval
 
 WALKING = ("sampler", "steps", "calls", "label", "seed", "blocks")
@@ -22,6 +22,7 @@ WALKING = ("sampler", "steps", "calls", "label", "seed", "blocks")
         "ddpm eval --floor --ref mnist:test -n 2048 --protocol digits",
         "ddpm eval a/ --ref b/ --protocol edm --set features.weights=w.pth",
         "ddpm eval --ref photos/ --features inception --write-stats photos.npz",
+        "ddpm eval mnist --protocol digits --sweep calls=5,10,20 -o table.csv",
         "ddpm eval a/ --ref b/ --features mine.py:embed --metric kid",
     ),
 )
@@ -80,6 +81,22 @@ WALKING = ("sampler", "steps", "calls", "label", "seed", "blocks")
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the statistics of the reference, .npz.",
 )
+@click.option(
+    "--sweep",
+    "lists",
+    metavar="KEY=A,B,...",
+    multiple=True,
+    shell_complete=completion.lists,
+    help="Measure a model in each cell of the product of these lists: sampler, levels, steps, "
+    "calls, seed or a key of --set.",
+)
+@shared.output("Table of --sweep, which goes on where it stopped: .csv, .tsv, .json, .jsonl, .md.")
+@click.option(
+    "--plot",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw --sweep, .png, .svg or .pdf: quality against calls, guidance and seconds.",
+)
 @click.option("--badge", is_flag=True, help="Print a badge for a README, in Markdown.")
 @walking.steps()
 @walking.label
@@ -102,6 +119,8 @@ def command(
     """
     if statistics is not None and statistics.suffix != ".npz":
         raise ConfigError(f"--write-stats {statistics}: write a .npz file")
+    if not options["lists"]:
+        reading.refuse_idle(ctx, "of --sweep", "output", "plot")
     if options["floor"] and options["samples"] is not None:
         raise ConfigError("--floor: compares real images; leave SAMPLES out")
     code = None
@@ -119,8 +138,15 @@ def command(
         statistics=statistics,
         train=options["train"],
         badge=options["badge"],
+        sweep=sweeps.parse(options["lists"]),
+        output=Path(options["output"]) if options["output"] else None,
+        plot=options["plot"],
         **{name: options[name] for name in names},
     )
+    if request.sweep:
+        _swept(ctx, request)
+        return
+
     from ddpm_cli.pipelines import eval_words
 
     settled = eval_words.settled(request)
@@ -131,3 +157,20 @@ def command(
     from ddpm_cli.pipelines import eval as pipeline
 
     pipeline.run(request, settled)
+
+
+def _swept(ctx: click.Context, request: Eval) -> None:
+    """Measure every cell of a sweep; options that have no effect beside it are refused."""
+    reading.refuse_idle(ctx, "not with --sweep", "floor", "badge", "statistics")
+    paths = {axis.path: axis.key for axis in request.sweep}
+    for path, flags in sweeps.FLAGS.items():
+        if path in paths:
+            reading.refuse_idle(ctx, f"--sweep {paths[path]} says already which", *flags)
+
+    from ddpm_cli.pipelines import sweep_cells
+
+    planned = sweep_cells.settled(request)
+
+    from ddpm_cli.pipelines import sweep
+
+    sweep.run(request, planned)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
-from ddpm_cli.settings import catalog, peers, presets, recipes
+from ddpm_cli.settings import catalog, peers, presets, recipes, sweeps
 from ddpm_cli.settings.catalog import Kind
 from ddpm_cli.settings.config import OPTIONAL
 
@@ -240,6 +240,24 @@ def assignments(
         if any(map(_is_text, kinds)):
             return _texts(ctx, param, key, typed, values)
     return starting([f"{key}={value}" for value in dict.fromkeys(values)], incomplete)
+
+
+def lists(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the key of --sweep, and behind = or a comma one more value of its list."""
+    key, is_value, typed = incomplete.partition("=")
+    if not is_value:
+        short = [f"{name}=" for name in (*sweeps.SHORT, *sweeps.WHOLE)]
+        return starting(short, incomplete) + assignments(ctx, param, incomplete)
+    before, comma, last = typed.rpartition(",")
+    path = sweeps.SHORT.get(key, key)
+    found = assignments(ctx, param, f"{path}={last}")
+    values = [(item.value.removeprefix(f"{path}="), item.type) for item in found]
+    named = before.split(",")
+    return [
+        CompletionItem(f"{key}={before}{comma}{value}", type=kind)
+        for value, kind in values
+        if value not in named
+    ]
 
 
 def _texts(

@@ -39,6 +39,13 @@ class Work(NamedTuple):
     left_out: dict[str, str]
 
 
+class Beside(NamedTuple):
+    """What samples are compared with: the reference, and what the model was trained on."""
+
+    reference: Evidence
+    train: Evidence | None
+
+
 def run(request: Eval, settled: Settled) -> None:
     """Compare what a request names, and print what comes of it."""
     if request.statistics is not None:
@@ -47,38 +54,35 @@ def run(request: Eval, settled: Settled) -> None:
     if shard is not None and (settled.samples is None or settled.samples.opened is None):
         what = "--shard: of the --blocks that a model draws"
         raise ConfigError(f"{what}; a part of files has another distance; leave it out")
-    work = _planned(request, settled)
+    work = planned(request, settled)
     if shard is not None and not work.runs:
         return
-    _say(work)
+    say(work)
     if request.use.dry_run:
         eval_report.plan(work.protocol, work.extractor)
         return
     began = time.monotonic()
-    work = _hashed(work)
-    reference = stored.reference(
-        work.reference,
-        work.extractor,
-        _parts(work, "reference"),
-        _names(work),
-        request.use.size,
-    )
-    if reference is None:
+    work = hashed(work)
+    others = beside(work)
+    if others is None:
         return
     if request.statistics is not None:
         about = {"protocol": work.protocol.name}
-        stored.write(request.statistics, work.reference, reference, work.extractor, about)
+        stored.write(request.statistics, work.reference, others.reference, work.extractor, about)
         console.line(str(request.statistics)) if not work.runs else console.say(
             f"statistics: {request.statistics}"
         )
     if work.runs:
-        result = _compared(work, reference)
+        result = compared(work, others)
         if result is not None:
             eval_report.told(result | {"seconds": round(time.monotonic() - began, 1)}, request)
 
 
-def _planned(request: Eval, settled: Settled) -> Work:
-    """The sides, what sees them, and what is told of them; what cannot be is refused here."""
+def planned(request: Eval, settled: Settled, drawn: Sequence[Side] = ()) -> Work:
+    """The sides, what sees them, and what is told of them; what cannot be is refused here.
+
+    drawn: the runs of samples, if they are known.
+    """
     config = resolve([layer for layer in request.use.layers if "compute" in layer.values])
     device = hardware.compute(**config["compute"]).device
     protocol, code = settled.protocol, request.code
@@ -88,13 +92,13 @@ def _planned(request: Eval, settled: Settled) -> Work:
     extractor = eval_features.extractor(protocol.features, code, device)
     reference = _side(settled.reference, request, extractor)
     train = _side(settled.train, request, extractor) if settled.train else None
-    runs: Sequence[Side] = ()
+    runs = drawn
     if request.floor:
         reference, samples = eval_floor.halves(settled.reference, reference, request, extractor)
         runs = [samples]
-    elif settled.samples is not None:
+    elif settled.samples is not None and not drawn:
         runs = _runs(settled.samples, protocol, request, extractor)
-    elif request.statistics is None:
+    elif request.statistics is None and not drawn:
         raise ConfigError("SAMPLES: compare what? Give a folder, a file or a model, or --floor")
     for side in (reference, *runs[:1]):
         stored.refuse_unlike(side, extractor, request.use.force)
@@ -126,6 +130,15 @@ def _side(word: Word, request: Eval, extractor: Extractor) -> Side:
     return eval_drawing.side(word.text, word.opened, request.use, seeds)
 
 
+def starts(protocol: Protocol, request: Eval) -> list[range]:
+    """The seeds of each run of a model."""
+    count, first = request.count or protocol.n, request.seed
+    return [
+        range(start, start + count)
+        for start in range(first, first + protocol.blocks * count, count)
+    ]
+
+
 def _runs(word: Word, protocol: Protocol, request: Eval, extractor: Extractor) -> list[Side]:
     """The samples: of a model as many runs as there are blocks, each of fresh seeds."""
     if word.opened is None:
@@ -133,16 +146,13 @@ def _runs(word: Word, protocol: Protocol, request: Eval, extractor: Extractor) -
             raise ConfigError("--blocks: of a model, which can draw more; leave it out")
         whole = sides.stored(word.text, word.kind, request.use.layers, extractor.mode)
         return [sides.some(whole, request.count, "samples", request.seed)]
-    count = request.count or protocol.n
-    first = request.seed
-    every = range(first, first + protocol.blocks * count, count)
-    starts = shards.part(every, 1, request.use.shard)
-    shards.say(request.use.shard, len(starts), len(every), "blocks")
-    seeds = [range(start, start + count) for start in starts]
+    every = starts(protocol, request)
+    seeds = shards.part(every, 1, request.use.shard)
+    shards.say(request.use.shard, len(seeds), len(every), "blocks")
     return [eval_drawing.side(word.text, word.opened, request.use, some) for some in seeds]
 
 
-def _hashed(work: Work) -> Work:
+def hashed(work: Work) -> Work:
     """The same sides, with the hashes of their images."""
     size = work.request.use.size
     runs = [sides.hashed(run, size) for run in work.runs]
@@ -150,7 +160,8 @@ def _hashed(work: Work) -> Work:
     return work._replace(reference=sides.hashed(work.reference, size), runs=runs, train=train)
 
 
-def _say(work: Work) -> None:
+def say(work: Work) -> None:
+    """Tell what will be compared."""
     for run in work.runs[:1]:
         times = f"{len(work.runs)} times " if len(work.runs) > 1 else ""
         console.say(f"{times}{run.count} images against {work.reference.name}")
@@ -166,14 +177,22 @@ def _names(work: Work) -> tuple[str, ...] | None:
     return numbering(first, work.reference, work.extractor)
 
 
-def _compared(work: Work, reference: Evidence) -> dict[str, Any] | None:
-    """Go through the samples, and say what the metrics say."""
-    size, names = work.request.use.size, _names(work)
-    train = None
+def beside(work: Work) -> Beside | None:
+    """What samples are compared with, seen once; None if the process was asked to stop."""
+    size, names, train = work.request.use.size, _names(work), None
+    reference = stored.reference(
+        work.reference, work.extractor, _parts(work, "reference"), names, size
+    )
     if work.train is not None and _parts(work, "train"):
         train = gathered(work.train, work.extractor, _parts(work, "train"), names, size)
         if train is None:
             return None
+    return None if reference is None else Beside(reference, train)
+
+
+def compared(work: Work, others: Beside) -> dict[str, Any] | None:
+    """Go through the samples, and say what the metrics say; None if it was asked to stop."""
+    size, names = work.request.use.size, _names(work)
     evidence = []
     for run in work.runs:
         seen = gathered(run, work.extractor, _parts(work, "samples"), names, size)
@@ -181,7 +200,7 @@ def _compared(work: Work, reference: Evidence) -> dict[str, Any] | None:
             return None
         evidence.append(seen)
     with torch.inference_mode(False):
-        figures = Figures(work.protocol, reference, train)
+        figures = Figures(work.protocol, others.reference, others.train)
         table = figures(evidence)
     if not table:
         raise Refusal("no metric can be told of these sides", *list(work.left_out.values())[:1])

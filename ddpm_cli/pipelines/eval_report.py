@@ -65,7 +65,7 @@ def badge(values: Result) -> str:
     name, figure = next(iter(values["metrics"].items()))
     protocol, n = values["protocol"]["name"], values["samples"]["n"]
     label = name if protocol == NONE else f"{name} ({protocol})"
-    text = f"{label} {_shown(figure)}, n = {n:,}"
+    text = f"{label} {shown(figure)}, n = {n:,}"
     words = [_escaped(part) for part in (label, f"{figure['value']:.4g} (n = {n})")]
     return f"![{text}](https://img.shields.io/badge/{words[0]}-{words[1]}-blue)"
 
@@ -89,14 +89,14 @@ def _lines(values: Result) -> list[str]:
     lines += [f"against {reference['name']}: {reference['n'] or 'unknown number of'} images", ""]
     width = max(map(len, values["metrics"]))
     for name, figure in values["metrics"].items():
-        lines.append(f"{name:<{width}}  {_shown(figure)}{_spread(figure)}")
+        lines.append(f"{name:<{width}}  {shown(figure)}{_spread(figure)}")
     features, protocol = values["features"], values["protocol"]["name"]
     lines += ["", f"protocol {protocol}, features {features['name']} {features['hash']}"]
     lines += [f"label: {label}" for label in values["labels"]]
     return lines + [f"note: {note}" for note in values["notes"]]
 
 
-def _shown(figure: Mapping[str, Any]) -> str:
+def shown(figure: Mapping[str, Any]) -> str:
     """A value with its error, both to the places that the error has."""
     value, error = figure["value"], figure.get("error")
     if not error:

@@ -10,6 +10,7 @@ from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.layouts import USUAL, Layout
 from ddpm_cli.settings.seeds import LIMIT
 from ddpm_cli.settings.shards import Shard
+from ddpm_cli.settings.sweeps import Axis
 
 BATCH = 64  # larger batches page-fault their way out of the caches
 
@@ -311,7 +312,8 @@ class Eval:
     of a data set, or a model; features: the name of a network, and of its knobs those that are
     asked for; code: FILE.py:NAME, run in its place; metrics: NAME or NAME:knob=value each; count:
     images of the samples; blocks: so many runs of `count` seeds; floor: score the reference
-    against itself; statistics: where its moments go.
+    against itself; statistics: where its moments go; sweep: a model is measured in every cell of
+    these lists, output, plot: where the table and its picture go.
     """
 
     use: Use
@@ -328,6 +330,9 @@ class Eval:
     floor: bool = False
     badge: bool = False
     statistics: Path | None = None
+    sweep: Sequence[Axis] = ()
+    output: Path | None = None
+    plot: Path | None = None
 
 
 @dataclass(frozen=True)

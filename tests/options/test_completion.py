@@ -136,6 +136,14 @@ def test_it_waits_for_no_package() -> None:
     subprocess.run([sys.executable, "-c", LIGHT], check=True, env=ENVIRONMENT)
 
 
+def test_lists_are_completed_value_by_value() -> None:
+    assert {"sampler=", "seed=", "sampler.eta="} <= {*offered("eval", "--sweep", "s")}
+    assert offered("eval", "--sweep", "sampler=ddim,heu") == ["sampler=ddim,heun"]
+    left = offered("eval", "--sweep", "compute.dtype=auto,float32,")
+    names = ["bfloat16", "float16"]
+    assert left == [f"compute.dtype=auto,float32,{name}" for name in names]
+
+
 @pytest.mark.parametrize(
     ("words", "cursor", "answers"),
     [

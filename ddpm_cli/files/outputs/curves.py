@@ -11,6 +11,7 @@ from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.outputs.targets import Existing
 
 Row = Mapping[str, Any]
+PICTURES = (".png", ".svg", ".pdf")
 
 
 def refuse(path: Path, option: str, suffixes: Sequence[str], force: bool) -> None:
@@ -18,8 +19,8 @@ def refuse(path: Path, option: str, suffixes: Sequence[str], force: bool) -> Non
     if path.suffix not in suffixes:
         raise ConfigError(f"{option} {path}: unknown ending; use {' or '.join(suffixes)}")
     targets.refuse_existing(path, force, option)
-    if path.suffix == ".png":
-        _figure()
+    if path.suffix in PICTURES:
+        figure()
 
 
 def write(path: Path, rows: Sequence[Row], force: bool) -> None:
@@ -33,8 +34,8 @@ def write(path: Path, rows: Sequence[Row], force: bool) -> None:
 
 def plot(path: Path, rows: Sequence[Row], force: bool) -> None:
     """Draw distortion over rate, and both over time (Ho 2020, figure 5)."""
-    figure = _figure()(figsize=(9, 3.2), layout="constrained")
-    axes = figure.subplots(1, 3)
+    canvas = figure()(figsize=(9, 3.2), layout="constrained")
+    axes = canvas.subplots(1, 3)
     rate, distortion = ([row[key] for row in rows] for key in ("rate", "distortion"))
     steps = range(len(rows))
     axes[0].plot(rate, distortion)
@@ -44,7 +45,7 @@ def plot(path: Path, rows: Sequence[Row], force: bool) -> None:
     axes[2].plot(steps, rate)
     axes[2].set(xlabel="reverse steps", ylabel="rate (bits/dim)")
     picture = io.BytesIO()
-    figure.savefig(picture, format="png")
+    canvas.savefig(picture, format="png")
     _place(path, picture.getvalue(), force)
 
 
@@ -52,7 +53,8 @@ def _place(path: Path, data: bytes, force: bool) -> None:
     targets.put(path, data, Existing(force))
 
 
-def _figure() -> Any:
+def figure() -> Any:
+    """The class of figures, if there is something to draw with."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
