@@ -102,7 +102,8 @@ def shown(figure: Mapping[str, Any]) -> str:
     if not error:
         return f"{value:.5g}"
     places = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{places}f} ± {error:.{places}f}"
+    rounded = round(value, places) + 0.0  # not -0
+    return f"{rounded:.{places}f} ± {error:.{places}f}"
 
 
 def _spread(figure: Mapping[str, Any]) -> str:
