@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from command_line import Job
-from score_digits import Scorer
+from scoring import Scorer
 from torch import Tensor
 
 from ddpm_cli.api import drawing
@@ -96,7 +96,7 @@ class Subject(NamedTuple):
         seconds = round(time.perf_counter() - began, 1)
         numbers = classes.numbers(None, range(count), config, self.model.info)
         labels = None if numbers is None else torch.tensor(numbers)
-        scores = scorer(self.model.to_values(self.model.to_pixels(x)), labels)
+        scores = scorer(self.model.to_pixels(x), labels)
         return {**scores, "calls": self.calls(config), "sampling_seconds": seconds}, x
 
 

@@ -11,7 +11,7 @@ import click
 import solver_axis
 from cells import Record, Row, Subject, load, markdown, number, say, scored
 from command_line import Job, measuring
-from score_digits import Scorer, scale
+from scoring import Scorer
 
 ROWS: dict[str, dict[str, Any]] = {
     "eta 0": {"eta": 0.0},
@@ -184,7 +184,7 @@ def main(
         wanted = sorted({*steps, *([ALL_STEPS] if full else [])})
         measured = table(subject, scorer, record, levels, wanted, images)
         rows, text = _as_json(measured), f"Levels: {levels}.\n\n{report(measured)}"
-    job.show(rows, lambda: f"{text}\n\n{scale(scorer, images)}")
+    job.show(rows, lambda: f"{text}\n\n{scorer.scale(images)}")
 
 
 if __name__ == "__main__":

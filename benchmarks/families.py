@@ -13,7 +13,7 @@ import bits
 import click
 from cells import Record, Row, Subject, load, markdown, number, say, scored
 from command_line import Job, measuring
-from score_digits import Scorer, scale
+from scoring import Scorer
 
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.settings.config import Config
@@ -236,7 +236,7 @@ def main(
         noted = minutes(place.with_name("metrics.jsonl"), subject.model.config["train"]["batch"])
         trained = {"minutes": times.get(name, noted)}
         rows += [trained | row for row in family(name, subject, precise, scorer, record, settings)]
-    job.show(rows, lambda: f"{report(rows)}\n\n{scale(scorer, settings['images'])}")
+    job.show(rows, lambda: f"{report(rows)}\n\n{scorer.scale(settings['images'])}")
 
 
 if __name__ == "__main__":

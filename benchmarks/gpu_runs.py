@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from gpu_marks import Marks, seconds
 from safetensors.torch import load_file
-from score_digits import Scorer, load
+from scoring import Scorer, load
 from speed import Countdown
 
 from ddpm_cli.files.checkpoints.run import STATE, Run

@@ -10,10 +10,10 @@ import click
 import torch
 from cells import PLAIN, Record, Row, Subject, load, markdown, say
 from command_line import Job, measuring
-from score_digits import Scorer
+from scoring import Scorer
 
 import ddpm_cli
-from ddpm_cli.files.images.pixels import from_uint8, to_uint8
+from ddpm_cli.files.images.pixels import to_uint8
 from ddpm_cli.models import cost
 from ddpm_cli.models.classes import ALL
 from ddpm_cli.settings import config as configuration
@@ -40,7 +40,7 @@ def measured(
     """
     began = time.perf_counter()
     options = {"settings": PLAIN | tables, "batch": subject.batch}
-    x = from_uint8(to_uint8(model.guide(range(count), ALL, unconditional=not told, **options)))
+    x = to_uint8(model.guide(range(count), ALL, unconditional=not told, **options))
     seconds = round(time.perf_counter() - began, 1)
     scores = scorer(x, torch.arange(count) % 10)
     calls = cost.plan(subject.config(tables), model.schedule)[1]

@@ -13,7 +13,7 @@ import torch
 from cells import PLAIN, Record, Row, markdown, mean, sampling, say
 from command_line import Job, measuring
 from edited_digits import closeness, difference, labelled, summaries
-from score_digits import Scorer
+from scoring import Scorer
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise
@@ -21,7 +21,6 @@ from ddpm_cli.diffusion.guidance import agreement, steered
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.files.images.pixels import from_uint8
 from ddpm_cli.models import classes, cost
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.models.walks import Batch
@@ -92,7 +91,7 @@ def scores(scorer: Scorer, digits: Digits, results: Tensor) -> Row:
     hole = ~digits.known.expand_as(results)
     errors = (results.double() - digits.pixels.double())[hole].reshape(len(results), -1)
     psnr = 10 * torch.log10(255**2 / errors.square().mean(1).clamp(min=ROUNDING))
-    right = scorer.classes(from_uint8(results)) == digits.labels
+    right = scorer.classes(results) == digits.labels
     return {"psnr": [round(value, 3) for value in psnr.tolist()], "right": right.int().tolist()}
 
 

@@ -1,6 +1,6 @@
 """Quality of MNIST samples: against minutes of training, or of samplers against each other.
 
-Both modes call `ddpm` as a user would, and score what it writes with score_digits.
+Both modes call `ddpm` as a user would, and score what it writes as `ddpm eval` does.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from score_digits import Scorer, load, training_digits
+from scoring import Scorer, load
 
 from ddpm_cli.files.checkpoints.header import read_header
 
@@ -171,7 +171,7 @@ def main(
     if samplers and model is None:
         raise click.UsageError("--samplers needs a model: -m runs/mnist")
     scorer = Scorer()
-    floor = scorer(training_digits(images))["frechet"]
+    floor = scorer.floor(images)
     if samplers:
         rows = compare(scorer, str(model), images, calls)
     else:

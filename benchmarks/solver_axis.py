@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from cells import Record, Row, Subject, markdown, number, say, with_moments
-from score_digits import Scorer
+from scoring import Scorer
 from torch import Tensor
 
 from ddpm_cli.settings.config import Config

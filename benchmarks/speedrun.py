@@ -19,7 +19,7 @@ import torch
 from cells import Record, Row, markdown, number, say
 from command_line import show
 from quality import run, score
-from score_digits import Scorer, training_digits
+from scoring import Scorer
 
 from ddpm_cli import hardware
 from ddpm_cli.files.checkpoints.header import read_header
@@ -141,7 +141,7 @@ def main(
             rows.append(record(key, measured, scorer, budget, seed, images, preset, train_options))
             took = (time.perf_counter() - began) / 60
             say(f"{budget}, seed {seed}: {rows[-1]['frechet']:.2f} ({took:.1f} min in all)")
-    floor = scorer(training_digits(images))["frechet"]
+    floor = scorer.floor(images)
     ends = f"{images} images, at most 50 network calls; real digits score {floor:.2f}"
     show(rows, lambda: f"{report(rows)}\n{ends}", as_json)
 

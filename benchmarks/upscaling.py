@@ -11,7 +11,7 @@ import click
 from cells import PLAIN, Record, Row, markdown, mean, sampling, say
 from command_line import Job, measuring
 from edited_digits import closeness, difference, labelled, summaries
-from score_digits import Scorer
+from scoring import Scorer
 from torch import Tensor
 
 import ddpm_cli
@@ -90,7 +90,7 @@ def scores(scorer: Scorer, digits: Digits, results: Tensor) -> Row:
     difference = (again - digits.small.int()).abs().flatten(1).amax(1)
     return {
         "psnr": [round(value, 3) for value in psnr(x, from_uint8(digits.pixels)).tolist()],
-        "right": (scorer.classes(x) == digits.labels).int().tolist(),
+        "right": (scorer.classes(results) == digits.labels).int().tolist(),
         "difference": difference.tolist(),
     }
 

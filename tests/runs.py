@@ -127,12 +127,13 @@ def digits(folder: Path) -> Path:
             top, left = int(label) // 2 * 4, int(label) % 2 * 4
             quarter = torch.randint(150, 256, (4, 4), generator=generator)
             image[top : top + 4, left : left + 4] = quarter
-        _idx(folder / f"{part}-images-idx3-ubyte", images)
-        _idx(folder / f"{part}-labels-idx1-ubyte", labels)
+        write_idx(folder / f"{part}-images-idx3-ubyte", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
     return folder
 
 
-def _idx(path: Path, values: Tensor) -> None:
+def write_idx(path: Path, values: Tensor) -> None:
+    """Write an IDX file of bytes."""
     head = struct.pack(f">HBB{values.dim()}I", 0, 8, values.dim(), *values.shape)
     path.write_bytes(head + values.to(torch.uint8).numpy().tobytes())
 
@@ -192,6 +193,8 @@ class Quiet:
     def save(self, state: State) -> None: ...
 
     def sheet(self, state: State) -> None: ...
+
+    def evaluate(self, state: State) -> None: ...
 
     def advance(self, note: str) -> None: ...
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -215,8 +216,8 @@ def measured(
     scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., list[str]]:
     """Run a script within this process, a few digits its scale, and give the lines it prints."""
-    few = scripts.score_digits.digits("test")[:100]
-    monkeypatch.setattr(scripts.score_digits, "digits", lambda split: few)
+    pixels, labels = scripts.scoring.digits("test")
+    monkeypatch.setattr(scripts.scoring, "digits", lambda split: (pixels[:100], labels[:100]))
 
     def lines(name: str, *words: object) -> list[str]:
         main, texts = getattr(scripts, name).main, [str(word) for word in words]
@@ -226,6 +227,22 @@ def measured(
         return printed
 
     return lines
+
+
+def test_a_score_is_that_of_ddpm_eval(
+    scripts: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    file = tmp_path / "few.npz"
+    pixels, labels = scripts.scoring.digits("train")
+    np.savez(file, images=pixels[:200].numpy(), classes=labels[:200].numpy().astype(str))
+    score = scripts.scoring.Scorer()(*scripts.scoring.load(file))
+    outcome = ddpm("eval", file, "--ref", "mnist:test", "--metric", "fid", "--json")
+    assert outcome.code == 0, outcome.err
+    value = json.loads(outcome.out)["metrics"]["fid"]["value"]
+    assert score["frechet"] == pytest.approx(value, abs=1e-3)
+    assert (score["n"], sum(score["classes"])) == (200, 200)
+    assert score["agreement"] > 0.95
 
 
 def test_every_table_is_measured(

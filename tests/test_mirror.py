@@ -82,6 +82,8 @@ ELSEWHERE = {
     "models/test_walks.py": "models/model",
     "networks/test_unets.py": "networks/parts/stages",
     "options/test_shared.py": "options/listing settings/requests settings/seeds",
+    "pipelines/test_budget.py": "pipelines/train_plan",
+    "pipelines/test_evaluator.py": "files/checkpoints/best pipelines/train_eval",
     "pipelines/test_fit.py": "networks/parts/heads",
     "pipelines/test_guide.py": "pipelines/opening",
     "settings/test_catalog.py": "settings/knobs",

@@ -12,7 +12,7 @@ from ddpm_cli.foreign import missing, telling
 from ddpm_cli.foreign.signs import INDEX
 from ddpm_cli.options import completion, listing, numbers, reading, shared
 from ddpm_cli.pipelines import opening
-from ddpm_cli.settings import budgets
+from ddpm_cli.settings import budgets, evaluations
 from ddpm_cli.settings.checks import pixel_range, refuse_half
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.inlining import inlined
@@ -104,6 +104,7 @@ def command(
     config = inlined(resolve([*below, *(budgets.outgrown(asked) if own else asked)]))
     pixel_range(config["data"].get("range"))  # refused before any work
     refuse_half(config)
+    evaluations.protocol(config["train"])
     request = Train(
         config=config,
         folder=folder,

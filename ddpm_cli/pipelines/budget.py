@@ -10,9 +10,11 @@ from typing import NamedTuple
 import torch
 
 from ddpm_cli import console, signals
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import cost, flops
 from ddpm_cli.pipelines.materials import HELD_OUT, POINTS, Materials, loop_setting
+from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import budgets
 from ddpm_cli.settings.budgets import Budget
 from ddpm_cli.settings.checks import CLASSIFIER, purpose
@@ -36,31 +38,42 @@ FAR = 1_000_000  # steps in which nothing is due
 class Beside(NamedTuple):
     """What a run does beside its steps: network calls for a sheet's image, bytes of a save.
 
-    held_out: images of a measure.
+    held_out: images of a measure; evaluated: images that this process draws for an eval, which
+    takes so many seconds beside that.
     """
 
     calls: int
     saved: int
     held_out: int
     is_image: bool
+    evaluated: int = 0
+    evaluating: float = 0.0
 
     @classmethod
-    def of(cls, materials: Materials, state: State) -> "Beside":
+    def of(
+        cls, materials: Materials, state: State, evaluation: Evaluation | None = None
+    ) -> "Beside":
         """That of a run."""
         saved = sum(tensor.nbytes for tensor in state.tensors().values())
         held_out = min(HELD_OUT, len(materials.sets.test))
-        return cls(_calls(materials.config, state), saved, held_out, materials.info.is_image)
+        each = calls(materials.config, state.model.schedule)
+        usual = cls(each, saved, held_out, materials.info.is_image)
+        if evaluation is None:
+            return usual
+        sharing = 1 if state.is_shared else materials.place.ranks
+        drawn = -(-materials.config["train"]["eval_count"] // sharing)
+        return usual._replace(evaluated=drawn, evaluating=evaluation.seconds)
 
 
-def _calls(config: Config, state: State) -> int:
-    """Network calls for an image of a sheet; a classifier draws none."""
+def calls(config: Config, schedule: Schedule) -> int:
+    """Network calls for a sample; a classifier draws none."""
     if purpose(config) == CLASSIFIER:
         return 0
     try:
-        calls = cost.counted(config, state.model.schedule)[1]
+        counted = cost.counted(config, schedule)[1]
     except ConfigError:  # a walk that is refused when it is asked for, and drawn without guidance
-        calls = None
-    return ADAPTIVE if calls is None else calls
+        counted = None
+    return ADAPTIVE if counted is None else counted
 
 
 class Pace(NamedTuple):
@@ -103,11 +116,13 @@ def seconds(config: Config, pace: Pace, beside: Beside) -> float:
     sheets, measures, saves = (
         math.ceil(steps / train[every]) for every in ("sheet_every", "measure_every", "save_every")
     )
+    evals = math.ceil(steps / (train["eval_every"] or math.inf))
     seen = (
-        _on_sheet(train["sheet_count"], beside) * beside.calls * sheets
+        beside.evaluated * beside.calls * evals
+        + _on_sheet(train["sheet_count"], beside) * beside.calls * sheets
         + beside.held_out * measures
     )
-    beside_steps = seen * pace.image + saves * beside.saved / DISK
+    beside_steps = seen * pace.image + saves * beside.saved / DISK + evals * beside.evaluating
     return float(steps * pace.step + beside_steps)
 
 
@@ -162,6 +177,8 @@ class _Rehearsal:
 
     def sheet(self, state: State) -> None: ...
 
+    def evaluate(self, state: State) -> None: ...
+
     def advance(self, note: str) -> None: ...
 
     def stopping(self, overdue: bool) -> bool:
@@ -177,19 +194,21 @@ def rehearsed(materials: Materials, state: State, budget: float) -> list[float]:
     config, place = materials.config, materials.place
     never = dict.fromkeys(("log_every", "measure_every", "save_every", "steps"), FAR)
     journal = _Rehearsal(place, materials.compute.device, budget)
-    settings = config["train"] | never | {"minutes": 0.0, "sheet_count": 0}
+    settings = config["train"] | never | {"minutes": 0.0, "sheet_count": 0, "eval_every": 0}
     train(loop_setting(materials, state), state, journal, **settings)
     return journal.moments
 
 
-def planned(materials: Materials, state: State, began: float) -> Config | None:
+def planned(
+    materials: Materials, state: State, began: float, evaluation: Evaluation | None = None
+) -> Config | None:
     """The configuration of a new run with as many steps as its budget allows; None if stopped.
 
     state: a fresh one to measure the speed with, of no more use afterwards; began: the moment
     from which on time counts. All processes take the plan of the first.
     """
     config = materials.config
-    budget, beside = budgets.budget(config), Beside.of(materials, state)
+    budget, beside = budgets.budget(config), Beside.of(materials, state, evaluation)
     if budget is None:
         return config
     if budget.flops is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import provenance, records
-from ddpm_cli.files.checkpoints import find, latents, moments
+from ddpm_cli.files.checkpoints import best, find, latents, moments
 from ddpm_cli.files.checkpoints.header import Header, parameters, read_header, shapes
 from ddpm_cli.files.images import metadata
 from ddpm_cli.files.provenance import Kept
@@ -103,6 +103,7 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         "classes": list(header.data.classes or ()),
     }
     facts |= standing.of_run(path.parent, header.config)
+    facts |= _best(header, path)
     if header.data.titles and header.data.titles.columns:
         facts["columns"] = list(header.data.titles.columns)
     if header.data.range is not None:
@@ -112,6 +113,18 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         if table in header.config and (draws or table not in configuration.SAMPLING):
             facts[table] = header.config[table]
     return header.config, facts
+
+
+def _best(header: Header, path: Path) -> dict[str, Any]:
+    """What the model was kept for, or the file of the best model of its run."""
+    if header.score is not None:
+        return {"score": best.told(header)}
+    kept = best.header(path.parent) if path.name != best.FILE else None
+    return (
+        {}
+        if kept is None
+        else {"best": {"file": str(path.with_name(best.FILE))} | best.told(kept)}
+    )
 
 
 def _begun(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:

@@ -1,6 +1,7 @@
 """What a training run leaves behind while it goes on, and how it hears that it must stop."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,9 +23,12 @@ from ddpm_cli.models.classes import classes_for
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.out_of_memory import OutOfMemory
 from ddpm_cli.models.walks import Batch
+from ddpm_cli.pipelines import train_eval
 from ddpm_cli.pipelines.budget import Beside, Forecast
+from ddpm_cli.pipelines.evaluator import Evaluator
 from ddpm_cli.pipelines.materials import POINTS, Materials
 from ddpm_cli.pipelines.train_checks import sheet_record
+from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import layouts
 from ddpm_cli.settings.checks import suited
 from ddpm_cli.settings.requests import BATCH
@@ -39,11 +43,22 @@ class Journal:
     """Writes what a run leaves behind, and passes on the wish to stop; see training.reporting."""
 
     def __init__(
-        self, folder: Run, materials: Materials, beside: Beside, *, as_json: bool, done: int
+        self,
+        folder: Run,
+        materials: Materials,
+        beside: Beside,
+        evaluation: Evaluation | None = None,
+        *,
+        as_json: bool,
+        done: int,
     ) -> None:
         self._run, self._materials, self._as_json = folder, materials, as_json
         self._leads, self._beside = materials.place.leads, beside
         self._snapshots = Snapshots()
+        self._evaluator = None
+        if evaluation is not None:
+            calls = beside.calls
+            self._evaluator = Evaluator(evaluation, materials, folder, self._batch, calls)
         self._forecast = Forecast(materials, beside, done)
         settings = materials.config["train"]
         before = folder.trained_for(done, settings["batch"]) if self._leads else 0.0
@@ -52,10 +67,10 @@ class Journal:
         self._clock = Clock(materials.compute.device, before)
         self.bar = console.progress(settings["steps"], "steps", done=done)
 
-    def log(self, values: dict[str, float]) -> None:
+    def log(self, values: Mapping[str, Any]) -> None:
         """Keep one line of metrics, and print it if stdout should have it."""
         if self._leads:
-            values = values | self._clock.read()
+            values = {**values, **self._clock.read()}
             self._run.log(values)
             self.events.log(values)
             if self._as_json:
@@ -110,6 +125,13 @@ class Journal:
             if state.step == config["train"]["steps"]:
                 raise
             console.warn("; ".join(refused.message.splitlines()))
+
+    def evaluate(self, state: State) -> None:
+        """Measure samples of the averaged weights, and note what comes of it."""
+        said = None if self._evaluator is None else self._evaluator(state)
+        if said is not None:
+            self.log({"step": state.step, "eval": said})
+            self.bar.say(f"step {state.step}: {train_eval.words(said)}")
 
     def _draw(self, step: int, average: Denoiser, seeds: range) -> None:
         """Draw with these seeds; what is not finite is refused, and the model stays as it is."""

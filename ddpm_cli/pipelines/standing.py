@@ -14,6 +14,7 @@ EVAL = "eval."  # what begins the names of measures of samples
 LOSSES = ("loss", "held_out", "accuracy")  # what begins the names of what is told of a run
 # Measures of which more is better; of a distance less is.
 RISING = ("inception_score", "precision", "recall", "density", "coverage", "class_agreement",
+          "classification_accuracy",
           "accuracy", "class_accuracy")  # fmt: skip
 BESIDE = ("_error", "_stderr", "error", "stderr", "count", "n", "seconds", "step")  # no measures
 RECENT = 20  # lines that tell the speed

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from ddpm_cli import console, hardware
 from ddpm_cli.data.image_set import describe, numbered_as
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
-from ddpm_cli.files.checkpoints.run import STATE, Run, changes, left_out, refuse_changes
+from ddpm_cli.files.checkpoints.run import STATE, Run, left_out, refuse_changes
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, out_of_memory
-from ddpm_cli.pipelines import budget, hints, opening
+from ddpm_cli.models import out_of_memory
+from ddpm_cli.pipelines import budget, hints, train_eval, train_plan
 from ddpm_cli.pipelines.budget import Beside, shortened
 from ddpm_cli.pipelines.journal import Journal
 from ddpm_cli.pipelines.materials import (
@@ -38,8 +38,9 @@ from ddpm_cli.pipelines.train_checks import (
     warn_of_warmup,
     warn_of_workers,
 )
+from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import budgets
-from ddpm_cli.settings.config import Config, resolve
+from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Train
 from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
@@ -66,7 +67,7 @@ class End(NamedTuple):
 def run(request: Train) -> None:
     """Plan a run, or train and say what is there now and what to type next."""
     if request.dry_run:
-        _plan(request)
+        train_plan.plan(request)
         return
     end = trained(request)
     if end.leads:
@@ -119,7 +120,7 @@ def _continued(
 ) -> End:
     """Run the loop from where the folder stands, and leave a model; began: when time began."""
     header, tensors = folder.restore() or (None, {})
-    before = header.config if header else _unsaved(folder.folder, request.config)
+    before = header.config if header else train_plan.unsaved(folder.folder, request.config)
     config = budgets.taken_over(request.config, before) if before else request.config
     steps = config["train"]["steps"]
     if header:
@@ -128,7 +129,8 @@ def _continued(
             if place.leads:
                 folder.complete(tensors, header)
                 left_out(folder.folder, header.config, config)
-            return End(folder.model, header.data, header.step, header.step, steps, place.leads)
+            if not train_eval.owed(folder, config, header.step, place):
+                return End(folder.model, header.data, header.step, header.step, steps, place.leads)
         _keep_threads(config, header)
     sets = sets or _sets(config, header)
     if header:
@@ -137,15 +139,16 @@ def _continued(
     if header:
         refuse_other_data(folder.folder, header.data, materials.info)
     state = _begun(materials, is_new=header is None)
+    evaluation = train_eval.prepared(materials)
     if header:
         _take_over(state, header, tensors, folder.folder)
     elif budgets.budget(config) and before is None:
-        planned = budget.planned(materials, state, began)
+        planned = budget.planned(materials, state, began, evaluation)
         if planned is None:
             return End(folder.model, materials.info, 0, 0, steps, place.leads)
         materials = materials._replace(config=planned)
         state = fresh_state(materials)
-    return _looped(folder, request, materials, state)
+    return _looped(folder, request, materials, state, evaluation)
 
 
 def _begun(materials: Materials, *, is_new: bool) -> State:
@@ -168,9 +171,16 @@ def _begun(materials: Materials, *, is_new: bool) -> State:
     return state
 
 
-def _looped(folder: Run, request: Train, materials: Materials, state: State) -> End:
+def _looped(
+    folder: Run,
+    request: Train,
+    materials: Materials,
+    state: State,
+    evaluation: Evaluation | None,
+) -> End:
     """Run the loop to its end, or as far as it is let."""
-    beside, began, place = Beside.of(materials, state), state.step, materials.place
+    beside, began = Beside.of(materials, state, evaluation), state.step
+    place = materials.place
     if budgets.budget(materials.config):  # sheets that suit a shortened run are no part of it
         config = shortened(materials.config, materials.config["train"]["steps"], beside)
         materials = materials._replace(config=config)
@@ -178,26 +188,19 @@ def _looped(folder: Run, request: Train, materials: Materials, state: State) -> 
     if place.leads and not began:
         warn_of_warmup(config)
         warn_of_sheets(config, beside.calls)
+        train_eval.say(config, beside.calls)
     setting = loop_setting(materials, state)
-    journal = Journal(folder, materials, beside, as_json=request.as_json, done=began)
+    journal = Journal(folder, materials, beside, evaluation, as_json=request.as_json, done=began)
     end = End(folder.model, materials.info, began, began, config["train"]["steps"], place.leads)
     if journal.stopping(overdue=False):
         return end
     if place.leads:
         folder.begin(config, began)
     with journal.bar, journal.events:
+        if train_eval.owed(folder, config, began, place):
+            journal.evaluate(state)
         train(setting, state, journal, **config["train"])
     return end._replace(step=state.step, example=hints.example(materials))
-
-
-def _unsaved(folder: Path, config: Config) -> Config | None:
-    """The configuration of a run that was planned for the same budget, and not saved yet."""
-    own = opening.own_settings(folder) if budgets.budget(config) else None
-    if own is None:
-        return None
-    before = resolve([own])
-    is_same = budgets.is_same(config, before)
-    return before if is_same and not changes(before, budgets.taken_over(config, before)) else None
 
 
 def _sets(config: Config, header: Header | None) -> Sets:
@@ -233,50 +236,6 @@ def _take_over(state: State, header: Header, tensors: dict[str, Tensor], folder:
         why = str(error).splitlines()[-1].strip()
         raise Refusal(f"{folder}: its state does not fit its own configuration: {why}") from None
     console.say(f"{folder}: going on from step {state.step}")
-
-
-def _plan(request: Train) -> None:
-    """Print the configuration on stdout and the cost of the model on stderr."""
-    began, config = time.monotonic(), request.config
-    event_logs.refuse_missing(config["train"]["logs"])
-    before = None if request.force else _unsaved(request.folder, config)
-    config = budgets.taken_over(config, before) if before else config
-    try:
-        data = build.images(config, "train")
-    except (Refusal, ConfigError) as missing:
-        opening.shown(config)
-        what, *fixes = missing.message.splitlines()
-        console.warn(f"{what}: no plan without the data")
-        for fix in fixes:
-            console.say(fix)
-        return
-    info = build.data_info(data)
-    refuse_untrainable(config, info, distributed.group())
-    refuse_idle(config, info)
-    if before is None and budgets.budget(config):
-        config = _rehearsed(config, Sets(data, build.images(config, "test")), began)
-    opening.shown(config)
-    warn_of_classes(config, info)
-    warn_of_warmup(config)
-    with torch.device("meta"):
-        network = build.network(config, info)
-    count = sum(p.numel() for p in network.parameters())
-    settings, noun = config["train"], "images" if info.is_image else "rows"
-    console.say(
-        f"{count / 1e6:.2f} M parameters, {settings['steps']} steps of {settings['batch']} {noun}"
-    )
-    console.say(f"data: {describe(data)}")
-    warn_of(data)
-    console.say(f"weights, average and optimizer take {16 * count / 1e6:.0f} MB")
-
-
-def _rehearsed(config: Config, sets: Sets, began: float) -> Config:
-    """The configuration that a budget would plan here, in this process alone."""
-    alone = Group(0, 1, 0)
-    materials = Materials.of(config, local_compute(config, alone), alone, sets)
-    state = fresh_state(materials)
-    rehearse(materials, state)
-    return budget.planned(materials, state, began) or config
 
 
 def _farewell(request: Train, end: End) -> None:

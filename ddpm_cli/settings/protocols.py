@@ -59,14 +59,19 @@ def own(features: dict[str, Any], metrics: Sequence[str], n: int) -> Protocol:
 
 def metric(text: str) -> dict[str, Any]:
     """A metric with its knobs, of NAME or NAME:knob=value,knob=value."""
+    return picked("metric", given(text, "--metric"), "--metric")
+
+
+def given(text: str, source: str) -> dict[str, Any]:
+    """The name and the knobs in NAME or NAME:knob=value,knob=value."""
     name, colon, knobs = text.partition(":")
     settings: dict[str, Any] = {"name": name}
     for item in knobs.split(",") if colon else ():
         knob, equals, value = item.partition("=")
         if not equals:
-            raise ConfigError(f"--metric {text}: write NAME:knob=value")
+            raise ConfigError(f"{source} {text}: write NAME:knob=value")
         settings |= parse_set(f"{knob.strip()}={value}")
-    return picked("metric", settings, "--metric")
+    return settings
 
 
 def _folder() -> Path:

@@ -23,6 +23,7 @@ from ddpm_cli.settings.knobs import (
     Labels,
     LearningRate,
     NonNegative,
+    Sampled,
     Seed,
     SheetCount,
     Side,
@@ -106,6 +107,12 @@ def train(
     sheet_columns: SheetCount = 0,
     sheet_zoom: Zoom = 1,
     sheet_labels: Labels = "",
+    eval_every: Index = 0,
+    eval_count: Sampled = 2048,
+    eval_protocol: str | None = "digits",
+    eval_features: str = "",
+    eval_metric: str = "",
+    keep_best: bool = False,
 ) -> None:
     """Minimize the loss for `steps` steps, from wherever the state stands.
 
@@ -113,7 +120,10 @@ def train(
     ends this call of the command. budget: what `steps` and `warmup` were planned for, before,
     by pipelines.budget. sheet_count: images on a sheet of samples, 0 for no sheets;
     sheet_columns: in a row, 0 for a square; sheet_zoom: pixels a side for each pixel;
-    sheet_labels: what stands below an image, as seed,class,step,sampler. optimizer:
+    sheet_labels: what stands below an image, as seed,class,step,sampler. eval_every: steps between
+    two measures of samples as `ddpm eval` makes them, 0 for none, of the seeds below eval_count;
+    eval_protocol, eval_features, eval_metric: see `settings.evaluations`; keep_best: the weights
+    of the best measure stay in best.safetensors. optimizer:
     AdamW, beta1 being 0.9 (Loshchilov 2019), or Muon for the matrices of blocks and AdamW
     beside it (Jordan 2024), at the same `lr`; it belongs to the players of the state. decay:
     see `curves.rate`; flat: of rsqrt, the steps before it falls; cooldown: of wsd, the last
@@ -139,7 +149,9 @@ def train(
         steps=steps,
         batch=batch,
         minutes=minutes,
-        every=Every(log_every, measure_every, save_every, sheet_every if sheet_count else 0),
+        every=Every(
+            log_every, measure_every, save_every, sheet_every if sheet_count else 0, eval_every
+        ),
     )
     share, left, randomness = setting.share, range(state.step, steps), setting.randomness
     images = kept_on(setting.device, setting.images, resident)

@@ -33,6 +33,9 @@ class Journal(Protocol):
     def sheet(self, state: State) -> None:
         """Draw samples of the averaged weights."""
 
+    def evaluate(self, state: State) -> None:
+        """Measure samples of the averaged weights, which leaves the state as it is."""
+
     def advance(self, note: str) -> None:
         """Count a step."""
 
@@ -43,13 +46,19 @@ class Journal(Protocol):
 class Every(NamedTuple):
     """How many steps lie between two lines of metrics, held-out measures, saves and sheets.
 
-    sheet: 0 for none.
+    sheet: 0 for none; eval: between two measures of samples, 0 for none.
     """
 
     log: int
     measure: int
     save: int
     sheet: int
+    eval: int = 0
+
+
+def is_due(step: int, every: int, steps: int) -> bool:
+    """Whether what is done every so many steps, 0 for never, and at the last is due at a step."""
+    return every > 0 and (step % every == 0 or step == steps)
 
 
 class Reporter:
@@ -111,12 +120,31 @@ class Reporter:
             self._log(lr, state.step % every.measure < every.log or last)
         journal.advance(self._note)
         if saving:
-            journal.save(state)
-            for player in state.players.values():
-                player.window.keep(self._share.rank)
-        if every.sheet and (state.step % every.sheet == 0 or last):
+            self._save()
+        if is_due(state.step, every.sheet, self._steps):
             journal.sheet(state)
+        if not stop and is_due(state.step, every.eval, self._steps):
+            stop = self._evaluated(saving)
         return not stop
+
+    def _save(self) -> None:
+        self._journal.save(self._state)
+        for player in self._state.players.values():
+            player.window.keep(self._share.rank)
+
+    def _evaluated(self, is_saved: bool) -> bool:
+        """Measure samples; whether the run was asked to stop meanwhile, which is saved here.
+
+        A run that goes on from here makes up for a measure that was cut short.
+        """
+        began = time.monotonic()
+        self._journal.evaluate(self._state)
+        self._logged += time.monotonic() - began  # the speed is that of training
+        stop = self._journal.stopping(overdue=False)
+        if stop and not is_saved:
+            self._gather(saving=True)
+            self._save()
+        return stop
 
     def _gather(self, saving: bool) -> None:
         """Add up what all processes saw; refuse to log or save what is not finite."""

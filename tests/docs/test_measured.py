@@ -22,6 +22,19 @@ def test_a_section_names_script_and_hardware_before_its_figures(section: str) ->
     assert re.search(r"\d", "".join(rest))
 
 
+@pytest.mark.parametrize("section", FIGURES)
+def test_a_section_carries_its_command(section: str) -> None:
+    """What a script is told to do it knows."""
+    found = re.findall(r"`(python benchmarks/[^`]+)`", FIGURES[section])
+    assert found
+    shared = (pages.ROOT / "benchmarks" / "command_line.py").read_text(encoding="utf-8")
+    for command in found:
+        _, script, *words = command.partition(" -- ")[0].split()
+        source = (pages.ROOT / script).read_text(encoding="utf-8") + shared
+        flags = [word for word in words if word.startswith("-")]
+        assert [flag for flag in flags if f'"{flag}"' not in source] == []
+
+
 def test_no_figures_stand_outside_of_sections() -> None:
     assert not re.search(r"^\||!\[", SECTIONS[1], re.MULTILINE)
 

@@ -11,7 +11,7 @@ import runs
 from runs import assert_same, result, signal_after
 
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.pipelines import budget, train
+from ddpm_cli.pipelines import budget, train, train_plan
 from ddpm_cli.pipelines.budget import Beside, Pace
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.toml import parse_toml, read_file
@@ -27,6 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     fake = SimpleNamespace(monotonic=lambda: next(ticks))
     monkeypatch.setattr(budget, "time", fake)
     monkeypatch.setattr(train, "time", fake)
+    monkeypatch.setattr(train_plan, "time", fake)
     return fake
 
 
@@ -196,6 +197,15 @@ class TestSeconds:
         assert budget.seconds(
             run | {"train": run["train"] | {"sheet_count": 0}}, Pace(0.1, 0.01), beside
         ) == pytest.approx(plain)
+
+    def test_measures_of_samples_are_counted(self) -> None:
+        run = config(steps=1000, sheet_count=0, eval_every=300, batch=10)
+        beside = Beside(calls=50, saved=0, held_out=0, is_image=True)
+        measured = beside._replace(evaluated=20, evaluating=7.0)
+        plain, whole = (budget.seconds(run, Pace(0.1, 0.01), b) for b in (beside, measured))
+        assert whole - plain == pytest.approx(4 * (20 * 50 * 0.01 + 7))
+        off = run | {"train": run["train"] | {"eval_every": 0}}
+        assert budget.seconds(off, Pace(0.1, 0.01), measured) == pytest.approx(plain)
 
     def test_the_plan_ends_with_the_budget(self) -> None:
         run, pace = config(steps=5400, batch=128), Pace(0.5, 0.5 / 384)

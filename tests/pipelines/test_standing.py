@@ -5,6 +5,7 @@ from typing import Any
 
 from ddpm_cli.files.metrics import Row
 from ddpm_cli.pipelines import standing
+from ddpm_cli.settings import catalog
 
 CONFIG = {"train": {"steps": 100, "batch": 8}}
 
@@ -40,3 +41,11 @@ def test_the_best_measure_is_the_least_distance_or_the_most_of_what_is_good() ->
         "fid": {"value": 4, "step": 2}, "recall": {"value": 0.5, "step": 1}
     }  # fmt: skip
     assert told({"step": 1})["best_eval"] is None
+
+
+def test_of_each_metric_it_is_known_whether_more_is_better() -> None:
+    """The best model of a run is chosen by it: a new metric is to be put on one of the lists."""
+    falls = {"fid", "sfid", "kid", "fid_infinity", "class_histogram", "memorisation"}
+    names = {name.replace("-", "_") for name in catalog.names("metric")}
+    assert falls & set(standing.RISING) == set()
+    assert names - falls - set(standing.RISING) == set()

@@ -109,7 +109,8 @@ class Header(NamedTuple):
     """The header of a checkpoint; `kind` says what the tensors are.
 
     "model" (weights to use), "state" (to resume from), "moments" or "latents" (see the files of
-    these names); fitted: how moments and latents were made, and the model that they belong to.
+    these names); fitted: how moments and latents were made, and the model that they belong to;
+    score: what the best model of a run was kept for.
     """
 
     kind: str
@@ -120,6 +121,7 @@ class Header(NamedTuple):
     hash: str = ""
     version: str = __version__
     fitted: Mapping[str, Any] | None = None
+    score: Mapping[str, Any] | None = None
 
     @property
     def task(self) -> str:
@@ -137,9 +139,9 @@ class Header(NamedTuple):
 
     def fields(self) -> dict[str, Any]:
         """The header as JSON holds it, without its hash."""
-        fitted = {"fitted": dict(self.fitted)} if self.fitted is not None else {}
+        some = {"fitted": self.fitted, "score": self.score}
         return {
-            **fitted,
+            **{key: dict(value) for key, value in some.items() if value is not None},
             "format": FORMAT,
             "kind": self.kind,
             "config": self.config,
@@ -257,12 +259,12 @@ def _parsed(path: Path, fields: dict[str, Any]) -> Header:
         kind, checksum, version = (str(fields[key]) for key in ("kind", "hash", "version"))
         step = entries.whole(fields["step"], entries.STEP_LIMIT)
         threads = entries.whole(fields["threads"], entries.THREADS_LIMIT)
-        fitted = dict(fields["fitted"]) if "fitted" in fields else None
+        some = [dict(fields[key]) if key in fields else None for key in ("fitted", "score")]
     except ConfigError as error:
         raise corrupt(path, error.problems[0]) from None
     except (KeyError, TypeError, ValueError, OverflowError):
         raise corrupt(path, "its header has missing or wrong entries") from None
-    return Header(kind, config, info, step, threads, checksum, version, fitted)
+    return Header(kind, config, info, step, threads, checksum, version, *some)
 
 
 def _upgraded(fields: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """The folder of a training run: its lock, its configuration, metrics, states and model.
 
 runs/NAME/{config.toml, model.safetensors, state.safetensors, state.previous.safetensors,
-metrics.jsonl, samples/}
+metrics.jsonl, samples/}, best.safetensors where the best is kept
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic, metrics
 from ddpm_cli.files.background import Background
-from ddpm_cli.files.checkpoints import find, pieces
+from ddpm_cli.files.checkpoints import best, find, pieces
 from ddpm_cli.files.checkpoints.checkpoint import Fetch, layout, load, save, save_pieces
 from ddpm_cli.files.checkpoints.header import AVERAGE, Header, read_header
 from ddpm_cli.files.outputs import event_logs
@@ -46,6 +46,12 @@ FREE = {
     "compute.threads",
     "data.path",  # the same data may lie elsewhere now
     "train.accumulate",
+    "train.eval_count",
+    "train.eval_every",
+    "train.eval_features",
+    "train.eval_metric",
+    "train.eval_protocol",
+    "train.keep_best",
     "train.log_every",
     "train.logs",
     "train.max_shard_size",
@@ -77,6 +83,7 @@ class Run:
         self.metrics = folder / "metrics.jsonl"
         self.config = folder / "config.toml"
         self.samples = folder / "samples"
+        self.best = folder / best.FILE
         self._coming = folder / ".state.tmp"
         self.behind = Background()
         self._newest_is_whole = True
@@ -135,7 +142,8 @@ class Run:
 
     def start_over(self) -> None:
         """Remove what an earlier run left."""
-        for path in (self.newest, self.previous, self.metrics, self._single, self.config):
+        files = (self.newest, self.previous, self.metrics, self._single, self.config, self.best)
+        for path in files:
             path.unlink(missing_ok=True)
         pieces.remove(self._single)
         event_logs.start_over(self.folder)
@@ -205,7 +213,7 @@ class Run:
     ) -> None:
         """Write the averaged weights as the model to sample from."""
         header = header._replace(kind="model", threads=0)
-        weights, fetch = _average(tensors), fetch or self._checked
+        weights, fetch = averaged(tensors), fetch or self._checked
         limit = header.config["train"].get("max_shard_size", 0)
         if limit:
             save_pieces(self._single, weights, header, limit * MEGABYTE, fetch)
@@ -222,11 +230,11 @@ class Run:
 
 def turns(tensors: dict[str, Tensor]) -> list[Tensor]:
     """The tensors that a save fetches, in its order."""
-    parts = (tensors, _average(tensors))
+    parts = (tensors, averaged(tensors))
     return [part[name] for part in parts for name in layout(part)]
 
 
-def _average(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The averaged weights of a state by the names of a model."""
     cut = len(AVERAGE)
     return {k[cut:]: value for k, value in tensors.items() if k.startswith(AVERAGE)}

@@ -1,0 +1,89 @@
+"""What a training run will be: `ddpm train --dry-run`, and the plan that a budget made before."""
+
+import time
+from pathlib import Path
+
+import torch
+
+from ddpm_cli import console
+from ddpm_cli.data.image_set import describe
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints.run import changes
+from ddpm_cli.files.outputs import event_logs
+from ddpm_cli.models import build
+from ddpm_cli.pipelines import budget, opening, train_eval
+from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute, rehearse
+from ddpm_cli.pipelines.train_checks import (
+    refuse_idle,
+    refuse_untrainable,
+    warn_of,
+    warn_of_classes,
+    warn_of_warmup,
+)
+from ddpm_cli.settings import budgets
+from ddpm_cli.settings.config import Config, resolve
+from ddpm_cli.settings.requests import Train
+from ddpm_cli.training import distributed
+from ddpm_cli.training.distributed import Group
+
+
+def plan(request: Train) -> None:
+    """Print the configuration on stdout and the cost of the model on stderr."""
+    began, config = time.monotonic(), request.config
+    event_logs.refuse_missing(config["train"]["logs"])
+    before = None if request.force else unsaved(request.folder, config)
+    config = budgets.taken_over(config, before) if before else config
+    try:
+        data = build.images(config, "train")
+    except (Refusal, ConfigError) as missing:
+        opening.shown(config)
+        what, *fixes = missing.message.splitlines()
+        console.warn(f"{what}: no plan without the data")
+        for fix in fixes:
+            console.say(fix)
+        return
+    info = build.data_info(data)
+    refuse_untrainable(config, info, distributed.group())
+    refuse_idle(config, info)
+    if config["train"]["eval_every"]:  # refused before anything is shown
+        train_eval.planned(_alone(config, Sets(data, build.images(config, "test"))))
+    if before is None and budgets.budget(config):
+        config = _rehearsed(config, Sets(data, build.images(config, "test")), began)
+    opening.shown(config)
+    warn_of_classes(config, info)
+    warn_of_warmup(config)
+    with torch.device("meta"):
+        network = build.network(config, info)
+    count = sum(p.numel() for p in network.parameters())
+    settings, noun = config["train"], "images" if info.is_image else "rows"
+    console.say(
+        f"{count / 1e6:.2f} M parameters, {settings['steps']} steps of {settings['batch']} {noun}"
+    )
+    console.say(f"data: {describe(data)}")
+    warn_of(data)
+    console.say(f"weights, average and optimizer take {16 * count / 1e6:.0f} MB")
+    train_eval.say(config, budget.calls(config, build.schedule(config)))
+
+
+def _alone(config: Config, sets: Sets) -> Materials:
+    """What a run is made of in this process alone."""
+    alone = Group(0, 1, 0)
+    return Materials.of(config, local_compute(config, alone), alone, sets)
+
+
+def _rehearsed(config: Config, sets: Sets, began: float) -> Config:
+    """The configuration that a budget would plan here, in this process alone."""
+    materials = _alone(config, sets)
+    state = fresh_state(materials)
+    rehearse(materials, state)
+    return budget.planned(materials, state, began, train_eval.prepared(materials)) or config
+
+
+def unsaved(folder: Path, config: Config) -> Config | None:
+    """The configuration of a run that was planned for the same budget, and not saved yet."""
+    own = opening.own_settings(folder) if budgets.budget(config) else None
+    if own is None:
+        return None
+    before = resolve([own])
+    is_same = budgets.is_same(config, before)
+    return before if is_same and not changes(before, budgets.taken_over(config, before)) else None
