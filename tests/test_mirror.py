@@ -41,7 +41,7 @@ ELSEWHERE = {
         "foreign/kinds foreign/signs"
     ),
     "commands/test_report.py": (
-        "files/outputs/page/document files/outputs/page/sheets pipelines/report_curves "
+        "files/outputs/page/document files/outputs/page/sheets "
         "pipelines/report_sections pipelines/report_subjects"
     ),
     "commands/test_sample.py": "pipelines/finishing",

@@ -1,6 +1,6 @@
 """The curves of a report: what each number that runs note is called, and where it is drawn."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from ddpm_cli.files.outputs.page.charts import Curve, chart, swatch
 from ddpm_cli.files.outputs.page.markup import Markup, Part, choice, element
@@ -40,9 +40,14 @@ def section(runs: Sequence[RunFolder]) -> Markup | None:
     return element("section", element("h2", "Curves"), bar, charts)
 
 
-def ordered(names: Iterable[str]) -> list[str]:
-    """Names of numbers as they are drawn: losses, measures, all else, speed; axes are left out."""
-    names = [name for name in names if name not in AXES]
+def ordered(names: Collection[str]) -> list[str]:
+    """Names of numbers as they are drawn: losses, measures, all else, speed.
+
+    Axes are left out, and what stands beside measures: errors, numbers of images, seconds.
+    """
+    beside = {name for name in names if name.startswith(standing.EVAL)}
+    beside -= {name for name in beside if standing.is_measure(name)}
+    names = [name for name in names if name not in AXES and name not in beside]
 
     def place(name: str) -> tuple[int, int]:
         if name in LAST:
@@ -57,7 +62,7 @@ def ordered(names: Iterable[str]) -> list[str]:
 def title(name: str) -> str:
     """What a number is called."""
     if name.startswith(standing.EVAL):
-        return f"{name.removeprefix(standing.EVAL)} of samples"
+        return f"{name.removeprefix(standing.EVAL).replace('_', ' ')} of samples"
     return TITLES.get(name, name.replace("_", " "))
 
 

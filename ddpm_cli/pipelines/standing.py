@@ -56,7 +56,7 @@ def latest(rows: Sequence[Row]) -> Row:
 
 def best(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Of each measure of samples the best value, and the step that it was reached at."""
-    names = dict.fromkeys(key for row in rows for key in row if _is_measure(key))
+    names = dict.fromkeys(key for row in rows for key in row if is_measure(key))
     found = {}
     for name in names:
         known = [row for row in rows if math.isfinite(row.get(name, math.nan))]
@@ -72,7 +72,8 @@ def rises(name: str) -> bool:
     return any(part in RISING for part in name.split("."))
 
 
-def _is_measure(key: str) -> bool:
+def is_measure(key: str) -> bool:
+    """Whether a number is a measure of samples, and not what stands beside one."""
     last = key.rpartition(".")[2]
     return key.startswith(EVAL) and not last.endswith(BESIDE[:2]) and last not in BESIDE
 
