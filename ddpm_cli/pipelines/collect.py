@@ -11,6 +11,7 @@ from ddpm_cli.files.outputs import encoding, targets
 from ddpm_cli.files.records import compact
 from ddpm_cli.pipelines import collect_latents, collected_files, gathering
 from ddpm_cli.pipelines.gathering import Gathered
+from ddpm_cli.pipelines.lines import digest
 from ddpm_cli.pipelines.stores import Shelf
 from ddpm_cli.settings.collecting import NUMBERS, STDOUT, ZIP, Collect
 
@@ -116,6 +117,7 @@ def _report(together: Gathered, request: Collect) -> None:
         "seeds": compact(together.seeds) or None,
         "missing": together.missing,
         "doubled": together.doubled,
-        "hash": gathering.common(together.samples).get("hash"),
+        "hash": None if request.dry_run else digest(Path(request.output)),
+        "model_hash": gathering.common(together.samples).get("hash"),
     }
     console.json_line(facts | ({"dry_run": True} if request.dry_run else {}))

@@ -9,6 +9,7 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import latents
 from ddpm_cli.files.checkpoints.latents import Latents
+from ddpm_cli.pipelines.lines import digest
 from ddpm_cli.settings.collecting import Collect
 
 
@@ -82,7 +83,8 @@ def _report(request: Collect, count: int, files: int, doubled: list[str], made: 
             "seeds": None,
             "missing": None,
             "doubled": ",".join(doubled) or None,
-            "hash": made,
+            "hash": None if request.dry_run else digest(Path(request.output)),
+            "model_hash": made,
         }
         console.json_line(facts | ({"dry_run": True} if request.dry_run else {}))
     elif not request.dry_run:

@@ -1,5 +1,6 @@
 """`ddpm collect`: pieces of jobs become what one job would have written; sheets have titles."""
 
+import hashlib
 import json
 import shutil
 import zipfile
@@ -378,3 +379,12 @@ class TestRefusals:
         assert json.loads(outcome.out)["dry_run"] is True
         assert "3 images of 8x8 L from 3 files, seeds 0-2" in outcome.err
         assert not Path("x.npz").exists()
+
+
+def test_hashes_are_of_the_file_and_of_the_model() -> None:
+    drawn("a/", "0-1")
+    told = collected("a", "-o", "all.npz")
+    assert told["hash"] == hashlib.sha256(Path("all.npz").read_bytes()).hexdigest()
+    with np.load("all.npz") as arrays:
+        assert told["model_hash"] == json.loads(str(arrays["ddpm"]))["hash"]
+    assert collected("a", "-o", "b.npz", "--dry-run")["hash"] is None
