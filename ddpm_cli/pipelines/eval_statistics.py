@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ddpm_cli import __version__, console
 from ddpm_cli.errors import Refusal
 from ddpm_cli.evaluation import statistics
@@ -109,12 +111,22 @@ def _moments(rows: Any) -> Moments | None:
     return None if rows is None else Moments.of(rows)
 
 
+def _arithmetic(extractor: Extractor) -> list[str]:
+    """What the last digits of features depend on, beside their network."""
+    kind = torch.backends.cpu.get_cpu_capability()
+    return [
+        torch.__version__,
+        extractor.device.type,
+        kind if extractor.device.type == "cpu" else "",
+    ]
+
+
 def _cached(side: Side, extractor: Extractor) -> Path | None:
-    """Where the statistics of a side lie: by the hash of its images and of the network."""
+    """Where the statistics of a side lie: by its images, the network and how it is computed."""
     if side.data is None or side.whole is not None:
         return None
     with contextlib.suppress(Refusal):
-        facts = [side.facts["hash"], extractor.record]
+        facts = [side.facts["hash"], extractor.record, _arithmetic(extractor)]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:HASH]
         return cache.folder() / "statistics" / f"{key}.npz"
     return None
