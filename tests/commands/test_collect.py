@@ -233,6 +233,13 @@ class TestSeeds:
         assert "made differently: sampler.eta, sampler.name" in outcome.err
         assert "threads" not in outcome.err
 
+    def test_pieces_of_one_job_in_files_of_two_kinds(self) -> None:
+        more = ("--set", 'wrappers=[{name="clamp", limit=1.0}]')
+        drawn("pictures/", "0-2", *more)
+        drawn("rest.npz", "3-5", *more, "-b", 2)  # so that records are compared
+        outcome = done("collect", "pictures", "rest.npz", "-o", "all.npz")
+        assert "made differently" not in outcome.err
+
 
 class TestSheets:
     @pytest.fixture(autouse=True)
