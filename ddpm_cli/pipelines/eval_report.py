@@ -53,10 +53,10 @@ def result(
 def told(values: Result, request: Eval) -> None:
     """Print a result as it is asked for."""
     if request.use.as_json:
-        console.json_line(values)
-    if request.badge:
+        console.json_line(values | ({"badge": badge(values)} if request.badge else {}))
+    elif request.badge:
         console.result(badge(values))
-    elif not request.use.as_json:
+    else:
         console.result("\n".join(_lines(values)))
 
 

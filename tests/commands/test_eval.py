@@ -223,6 +223,8 @@ def test_the_table_the_badge_and_the_plan(sides: Path) -> None:
     assert badge.startswith("![fid ")
     assert badge.count("\n") == 1
     assert "(https://img.shields.io/badge/fid-" in badge
+    (line,) = ddpm("eval", *words, "--badge", "--json").out.splitlines()
+    assert json.loads(line)["badge"] == badge.strip()
     plan = ddpm("eval", *words, "--dry-run")
     assert (plan.code, 'features = {name = "digits"' in plan.out) == (0, True)
 
