@@ -70,11 +70,11 @@ def badge(values: Result) -> str:
     return f"![{text}](https://img.shields.io/badge/{words[0]}-{words[1]}-blue)"
 
 
-def plan(protocol: Protocol, extractor: Extractor) -> None:
-    """Print what would be measured, as TOML."""
+def plan(protocol: Protocol, extractor: Extractor, count: int) -> None:
+    """Print what would be measured, as TOML; count: images of a run, which may be few files."""
     lines = [
         f"protocol = {toml_value(protocol.name)}",
-        f"n = {protocol.n}",
+        f"n = {count}",
         f"blocks = {protocol.blocks}",
         f"features = {toml_value(extractor.record)}",
         f"metrics = {toml_value(list(protocol.metrics))}",
