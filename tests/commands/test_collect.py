@@ -371,6 +371,8 @@ class TestRefusals:
         np.save("whole.npy", np.zeros((2, 4), np.int64))
         np.save("line.npy", np.zeros((2, 4), np.float32))
         assert "fid.npz: no samples in it, but mu, sigma" in refused("fid.npz", "-o", "x.npz")
+        np.savez("none.npz")
+        assert "none.npz: no samples in it, but nothing" in refused("none.npz", "-o", "x.npz")
         assert "whole.npy: an array of int64" in refused("whole.npy", "-o", "x.npz")
         assert "4 float32 is no image" in refused("line.npy", "-o", "x.png")
         collected("line.npy", "-o", "x.npz")
