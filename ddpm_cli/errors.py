@@ -1,7 +1,8 @@
 """The failures a user can cause: each is one `Error: FILE or KEY: what` line with its fix."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -55,6 +56,19 @@ class PartialFailure(Exception):
 def missing_extra(package: str, extra: str) -> Refusal:
     """Return the refusal of a feature whose optional package is not installed."""
     return Refusal(f"{package} is not installed", f"type: pip install 'ddpm-cli[{extra}]'")
+
+
+@contextmanager
+def importing(package: str, extra: str) -> Iterator[None]:
+    """Refuse what stands on an optional package that is missing, or that breaks on its way in."""
+    try:
+        yield
+    except ImportError:
+        raise missing_extra(package, extra) from None
+    except (RuntimeError, OSError, AttributeError) as fault:
+        why = (str(fault).splitlines() or [""])[0]
+        fix = "torch and torchvision must fit each other: pip install -U torch torchvision"
+        raise Refusal(f"{package} cannot be imported: {why}", fix) from fault
 
 
 def one_line(text: str) -> str:

@@ -22,6 +22,11 @@ class Failures:
         self._total, self._failed = total, 0
 
     @property
+    def total(self) -> int:
+        """How many inputs there are."""
+        return self._total
+
+    @property
     def count(self) -> int:
         """How many inputs have failed so far."""
         return self._failed

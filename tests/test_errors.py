@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from ddpm_cli.errors import ConfigError, PartialFailure, Refusal
+from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, importing
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,16 @@ def test_errors_survive_the_way_from_a_worker(error: Refusal | ConfigError) -> N
     for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301
         assert type(other) is type(error)
         assert (str(other), other.message) == (str(error), error.message)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (ImportError("no module"), "timm is not installed\ntype: pip install 'ddpm-cli[eval]'"),
+        (RuntimeError("operator torchvision::nms does not exist"), "cannot be imported: operator"),
+    ],
+)
+def test_an_optional_package_that_cannot_be_imported(fault: Exception, told: str) -> None:
+    with pytest.raises(Refusal) as refusal, importing("timm", "eval"):
+        raise fault
+    assert told in refusal.value.message

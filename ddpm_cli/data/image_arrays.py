@@ -12,6 +12,7 @@ import safetensors
 import torch
 from torch import Tensor
 
+from ddpm_cli import console
 from ddpm_cli.data.class_tables import numbered
 from ddpm_cli.data.image_set import COLOURS, ImageSet
 from ddpm_cli.errors import Refusal
@@ -20,6 +21,7 @@ from ddpm_cli.files.array_file import IMAGES, LABELS
 from ddpm_cli.files.images.pixels import to_uint8
 from ddpm_cli.files.records import METADATA_KEY, parsed
 
+SEEN = 64  # rows of floats that are looked at before all are read
 SLACK = 1e-4  # how far floats may leave [-1, 1]
 FORM = "images are uint8, or floats in [-1, 1], [N, H, W], [N, C, H, W] or [N, H, W, C]"
 
@@ -107,6 +109,8 @@ def _set(path: Path, array: Any, words: Any, is_last: bool = False) -> ImageSet:
     if len(row) == 3 and not is_last and row[0] not in COLOURS:
         raise Refusal(f"{path}: images of {'x'.join(map(str, row))} values", FORM)
     shape = (1, *row) if len(row) == 2 else (row[2], *row[:2]) if is_last else row
+    if array.dtype.kind == "f":
+        _warn_of_unsigned(path, array)
     reader = _Reader(path, array, shape, is_last)
     labels, classes = None, None
     if words is not None:
@@ -114,6 +118,15 @@ def _set(path: Path, array: Any, words: Any, is_last: bool = False) -> ImageSet:
             raise Refusal(f"{path}: {len(words)} classes for {len(array)} images")
         labels, classes = numbered([str(word) for word in words.tolist()], path)
     return ImageSet(reader, shape, labels, classes, count=len(array))
+
+
+def _warn_of_unsigned(path: Path, array: Any) -> None:
+    """Warn of floats that are in [0, 1], as other tools keep images, by a look at some rows."""
+    count = min(len(array), SEEN)
+    least = min(float(np.min(array[row * len(array) // count])) for row in range(count))
+    if least >= 0:
+        what = "floats of images are in [-1, 1], and none is below 0"
+        console.warn(f"{path}: {what}; images in [0, 1] need 2 * x - 1")
 
 
 class _Reader:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ddpm_cli.errors import missing_extra
+from ddpm_cli.errors import importing
 
 OFFSET = 0.1  # that DINOv2 adds to the grid of positions it interpolates to
 
@@ -16,12 +16,10 @@ def tf_bilinear(images: Tensor, side: int) -> Tensor:
 
     It neither centres pixels nor smooths what it shrinks; FID's first code did so (Heusel 2017).
     """
-    try:
+    with importing("torch-fidelity", "eval"):
         from torch_fidelity.interpolate_compat_tensorflow import (
             interpolate_bilinear_2d_like_tensorflow1x as resized,
         )
-    except ImportError:
-        raise missing_extra("torch-fidelity", "eval") from None
     values: Tensor = resized(images.float(), size=(side, side), align_corners=False)
     return values
 

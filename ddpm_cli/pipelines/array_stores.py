@@ -132,7 +132,7 @@ def _of_archive(path: Path, shelf: Shelf) -> tuple[Array, Any, Any, Record]:
             name = next((name for name in NAMES if name in names), None)
             if name is None:
                 there = ", ".join(sorted(names)[:6])
-                raise Refusal(f"{path}: no samples in it, but {there}")
+                raise Refusal(f"{path}: no samples in it, but {there or 'nothing'}")
             array = _member(path, archive, f"{name}.npy", shelf)
             if name == "arr_0" and len(array.shape) == 4:  # of OpenAI's evaluator, [N,H,W,C]
                 array = array._replace(is_last=array.shape[3] in CHANNELS)

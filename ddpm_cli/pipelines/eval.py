@@ -59,7 +59,8 @@ def run(request: Eval, settled: Settled) -> None:
         return
     say(work)
     if request.use.dry_run:
-        eval_report.plan(work.protocol, work.extractor)
+        counted = work.runs[0] if work.runs else work.reference
+        eval_report.plan(work.protocol, work.extractor, counted.count)
         return
     began = time.monotonic()
     work = hashed(work)

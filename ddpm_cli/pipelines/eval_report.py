@@ -53,10 +53,10 @@ def result(
 def told(values: Result, request: Eval) -> None:
     """Print a result as it is asked for."""
     if request.use.as_json:
-        console.json_line(values)
-    if request.badge:
+        console.json_line(values | ({"badge": badge(values)} if request.badge else {}))
+    elif request.badge:
         console.result(badge(values))
-    elif not request.use.as_json:
+    else:
         console.result("\n".join(_lines(values)))
 
 
@@ -70,11 +70,11 @@ def badge(values: Result) -> str:
     return f"![{text}](https://img.shields.io/badge/{words[0]}-{words[1]}-blue)"
 
 
-def plan(protocol: Protocol, extractor: Extractor) -> None:
-    """Print what would be measured, as TOML."""
+def plan(protocol: Protocol, extractor: Extractor, count: int) -> None:
+    """Print what would be measured, as TOML; count: images of a run, which may be few files."""
     lines = [
         f"protocol = {toml_value(protocol.name)}",
-        f"n = {protocol.n}",
+        f"n = {count}",
         f"blocks = {protocol.blocks}",
         f"features = {toml_value(extractor.record)}",
         f"metrics = {toml_value(list(protocol.metrics))}",

@@ -1,5 +1,6 @@
 """Samples found in files and folders, in the order of their seeds: which are double or missing."""
 
+import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -247,7 +248,12 @@ def _making(record: Record) -> dict[str, Any]:
         if key == "settings" and isinstance(value, Mapping):
             for table, values in value.items():
                 named = values if isinstance(values, Mapping) else {"": values}
-                flat |= {f"{table}.{name}".rstrip("."): str(v) for name, v in named.items()}
+                flat |= {f"{table}.{name}".rstrip("."): _text(v) for name, v in named.items()}
         elif key not in PLACE:
-            flat[key] = str(value)
+            flat[key] = _text(value)
     return flat
+
+
+def _text(value: Any) -> str:
+    """A value of a record; the order of keys is that of the file's format, and says nothing."""
+    return json.dumps(value, sort_keys=True, default=str)

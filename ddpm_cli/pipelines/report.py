@@ -5,6 +5,7 @@ from typing import Any
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.failures import Failures
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.provenance import Kept
@@ -21,21 +22,26 @@ def run(request: Report, kept: Kept) -> None:
     found = subjects(request.inputs)
     for line in _plan(found, request):
         console.say(line)
+    shown = sum(min(len(item.files), request.images) for item in found.samples)
+    failures = Failures(len(found.runs) + shown)
     written: dict[str, Any] = {"path": request.output, "bytes": None}
     if not request.dry_run:
-        data = page(found, request, kept)
+        data = page(found, request, kept, failures)
+        if failures.count == failures.total:
+            failures.finish()
         written["bytes"] = len(data)
         if len(data) > LARGE:
             fix = "--sheets, --images or --side make it smaller"
             console.warn(f"{request.output}: {len(data) / 1e6:.0f} MB; {fix}")
         if request.output == "-":
             console.binary(data)
-            return
-        targets.put(Path(request.output), data, Existing(request.force))
+        else:
+            targets.put(Path(request.output), data, Existing(request.force))
     if request.as_json:
         console.json_line({**written, **_listed(found, request)})
-    elif not request.dry_run:
+    elif not request.dry_run and request.output != "-":
         console.line(request.output)
+    failures.finish()
 
 
 def _refuse_output(request: Report) -> None:
@@ -51,8 +57,8 @@ def _refuse_output(request: Report) -> None:
     targets.refuse_existing(path, request.force)
 
 
-def page(found: Subjects, request: Report, kept: Kept) -> bytes:
-    """The bytes of the page."""
+def page(found: Subjects, request: Report, kept: Kept, failures: Failures) -> bytes:
+    """The bytes of the page; failures: takes the pictures that cannot be read."""
     from ddpm_cli.files.outputs.page.document import document
     from ddpm_cli.files.outputs.page.markup import element
     from ddpm_cli.pipelines import report_curves, report_sections
@@ -67,7 +73,7 @@ def page(found: Subjects, request: Report, kept: Kept) -> bytes:
             "main",
             report_sections.summary(runs),
             report_curves.section(runs),
-            report_sections.pictures(runs, samples, request),
+            report_sections.pictures(runs, samples, request, failures),
             report_sections.settings(runs),
             report_sections.repeating(runs, samples, kept),
         ),

@@ -9,6 +9,7 @@ from typing import Any
 
 from ddpm_cli import __version__, console
 from ddpm_cli.errors import Refusal
+from ddpm_cli.failures import Failures
 from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import parameters, read_header, shapes
@@ -76,10 +77,10 @@ def _moment(seconds: float | None) -> str:
 
 
 def pictures(
-    runs: Sequence[RunFolder], samples: Sequence[Pictures], request: Report
+    runs: Sequence[RunFolder], samples: Sequence[Pictures], request: Report, failures: Failures
 ) -> Markup | None:
     """The sheets of the runs and all samples, and a switch of their size."""
-    parts = [_sheets(runs, request), *_galleries(samples, request)]
+    parts = [_sheets(runs, request), *_galleries(samples, request, failures)]
     if not any(parts):
         return None
     size = element("div", choice("zoom", "size", ZOOM, "zoom-2"), class_="bar")
@@ -99,16 +100,26 @@ def _sheets(runs: Sequence[RunFolder], request: Report) -> Markup | None:
     return slider(strips) if strips else None
 
 
-def _galleries(samples: Sequence[Pictures], request: Report) -> Iterator[Markup]:
+def _galleries(
+    samples: Sequence[Pictures], request: Report, failures: Failures
+) -> Iterator[Markup]:
     """The pictures that were named, folder by folder."""
     for item in samples:
         files = item.files[: request.images]
-        read = [_read(file, file.name, request.side) for file in files]
-        yield gallery(item.name, [p for p in read if p], len(item.files) - len(files))
+        read = list(failures.passing(lambda file: _named(file, request.side), files))
+        yield gallery(item.name, read, len(item.files) - len(files))
 
 
-def _read(path: Path, label: str, side: int, step: int = 0) -> Embedded | None:
-    """A picture, or a warning that there is none."""
+def _named(path: Path, side: int) -> Embedded:
+    """A picture that was named."""
+    try:
+        return embedded(path, path.name, side)
+    except OSError as fault:
+        raise Refusal(f"{path}: {fault.strerror or fault}") from fault
+
+
+def _read(path: Path, label: str, side: int, step: int) -> Embedded | None:
+    """A sheet, or a warning that there is none: a run that goes on may be writing it."""
     try:
         return embedded(path, label, side, step)
     except (Refusal, OSError) as fault:

@@ -233,6 +233,13 @@ class TestSeeds:
         assert "made differently: sampler.eta, sampler.name" in outcome.err
         assert "threads" not in outcome.err
 
+    def test_pieces_of_one_job_in_files_of_two_kinds(self) -> None:
+        more = ("--set", 'wrappers=[{name="clamp", limit=1.0}]')
+        drawn("pictures/", "0-2", *more)
+        drawn("rest.npz", "3-5", *more, "-b", 2)  # so that records are compared
+        outcome = done("collect", "pictures", "rest.npz", "-o", "all.npz")
+        assert "made differently" not in outcome.err
+
 
 class TestSheets:
     @pytest.fixture(autouse=True)
@@ -364,6 +371,8 @@ class TestRefusals:
         np.save("whole.npy", np.zeros((2, 4), np.int64))
         np.save("line.npy", np.zeros((2, 4), np.float32))
         assert "fid.npz: no samples in it, but mu, sigma" in refused("fid.npz", "-o", "x.npz")
+        np.savez("none.npz")
+        assert "none.npz: no samples in it, but nothing" in refused("none.npz", "-o", "x.npz")
         assert "whole.npy: an array of int64" in refused("whole.npy", "-o", "x.npz")
         assert "4 float32 is no image" in refused("line.npy", "-o", "x.png")
         collected("line.npy", "-o", "x.npz")

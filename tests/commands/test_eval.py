@@ -223,8 +223,11 @@ def test_the_table_the_badge_and_the_plan(sides: Path) -> None:
     assert badge.startswith("![fid ")
     assert badge.count("\n") == 1
     assert "(https://img.shields.io/badge/fid-" in badge
+    (line,) = ddpm("eval", *words, "--badge", "--json").out.splitlines()
+    assert json.loads(line)["badge"] == badge.strip()
     plan = ddpm("eval", *words, "--dry-run")
     assert (plan.code, 'features = {name = "digits"' in plan.out) == (0, True)
+    assert "\nn = 60\n" in plan.out
 
 
 @pytest.mark.parametrize(
@@ -287,3 +290,15 @@ def test_blocks_are_dealt_to_the_parts_of_a_job(sides: Path) -> None:
 def test_a_part_of_files_has_another_distance(sides: Path) -> None:
     code, message = refused(sides / "made", "--ref", sides / "real", "--shard", "1/2")
     assert (code, "--shard: of the --blocks that a model draws" in message) == (2, True)
+
+
+def test_floats_from_0_to_1_are_told(sides: Path, tmp_path: Path) -> None:
+    with np.load(sides / "made.npz") as archive:
+        pixels = archive["arr_0"].astype(np.float32)
+    for name, values, is_told in (
+        ("unit", pixels / 255, True),
+        ("signed", pixels / 127.5 - 1, False),
+    ):
+        np.savez(tmp_path / f"{name}.npz", arr_0=values)
+        outcome = ddpm("eval", tmp_path / f"{name}.npz", "--ref", sides / "real")
+        assert (outcome.code, "none is below 0" in outcome.err) == (0, is_told)

@@ -203,6 +203,21 @@ class TestOddRuns:
 
 
 class TestOutput:
+    def test_pictures_that_cannot_be_read(self, run: Path, tmp_path: Path) -> None:
+        folder, page = tmp_path / "some", tmp_path / "a.html"
+        folder.mkdir()
+        sheet = (run / "samples" / "step-0000012.png").read_bytes()
+        (folder / "half.png").write_bytes(sheet[: len(sheet) // 2])
+        for words in ([folder], [folder / "half.png"]):
+            outcome = ddpm("report", *words, "-o", page)
+            assert (outcome.code, page.exists()) == (1, False)
+            assert "half.png" in outcome.err
+        (folder / "whole.png").write_bytes(sheet)
+        outcome = ddpm("report", folder, "-o", page)
+        assert (outcome.code, outcome.out.strip()) == (3, str(page))
+        assert "1 of 2 inputs failed" in outcome.err
+        assert len(Page(page).all("img")) == 1
+
     def test_json_and_dry_run(self, two: list[Path], tmp_path: Path) -> None:
         place = tmp_path / "a.html"
         outcome = ddpm("report", *two, "-o", place, "--json", "--dry-run")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ddpm_cli.errors import Refusal, missing_extra
+from ddpm_cli.errors import Refusal, importing
 from ddpm_cli.evaluation import resizing
 from ddpm_cli.evaluation import weights as files
 from ddpm_cli.evaluation.extractor import Extractor, Seen, digest
@@ -86,8 +86,6 @@ def _network(tensors: dict[str, Tensor], source: str) -> Any:
 
 
 def _library() -> Any:
-    try:
+    with importing("torch-fidelity", "eval"):
         from torch_fidelity import feature_extractor_inceptionv3
-    except ImportError:
-        raise missing_extra("torch-fidelity", "eval") from None
     return feature_extractor_inceptionv3

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ddpm_cli.errors import Refusal, missing_extra
+from ddpm_cli.errors import Refusal, importing
 from ddpm_cli.evaluation import resizing
 from ddpm_cli.evaluation import weights as files
 from ddpm_cli.evaluation.extractor import Extractor, Seen, digest
@@ -93,16 +93,12 @@ def _fetched(repository: str) -> dict[str, Tensor]:
 
 
 def _timm() -> Any:
-    try:
+    with importing("timm", "eval"):
         import timm
-    except ImportError:
-        raise missing_extra("timm", "eval") from None
     return timm
 
 
 def _open_clip() -> Any:
-    try:
+    with importing("open-clip-torch", "clip"):
         import open_clip
-    except ImportError:
-        raise missing_extra("open-clip-torch", "clip") from None
     return open_clip

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from ddpm_cli.errors import Refusal, missing_extra, nearest, one_line
+from ddpm_cli.errors import Refusal, importing, nearest, one_line
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
@@ -120,10 +120,8 @@ def _fitting(files: Files) -> Iterator[None]:
 def _open_clip() -> Any:
     # The hub's client, which open_clip imports, reads this once; nothing is sent of the user.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
+    with importing("open-clip-torch", "clip"):
         import open_clip
-    except ImportError:
-        raise missing_extra("open-clip-torch", "clip") from None
     return open_clip
 
 

@@ -14,6 +14,7 @@ TICKS = 5  # about so many
 LARGEST, LEAST = 1e100, 1e-100  # of numbers that are drawn; others are infinite, or 0
 LOGARITHMIC = 30.0  # the least quotient of values that are drawn by their logarithm
 STYLES = 8  # of curves that are told apart
+RING = "m-2.5 0a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0"  # about a point that no line reaches
 STEPS, MINUTES = "steps", "minutes"  # the axes, and the classes of their drawings
 
 
@@ -130,12 +131,12 @@ def _sentence(curve: Curve, points: Sequence[tuple[float, float]], over: str) ->
 
 
 def _path(points: Sequence[tuple[float, float]], along: Axis, up: Axis) -> str:
-    """A line through points, with a break where a value is not finite; a point alone is a dot."""
+    """A line through points, with a break where a value is not finite; a point alone is a ring."""
     words, is_down = list[str](), False
-    for x, y in points:
+    for (x, y), (_, after) in zip(points, [*points[1:], (0.0, math.nan)], strict=True):
         if math.isfinite(y):
             words.append(f"{'L' if is_down else 'M'}{along.at(x):.2f} {up.at(y):.2f}")
-            words += [] if is_down else ["h0"]
+            words += [] if is_down or math.isfinite(after) else [RING]
         is_down = math.isfinite(y)
     return "".join(words)
 

@@ -42,7 +42,8 @@ def test_ticks_are_round(axis: Axis, ticks: list[float]) -> None:
 
 def test_a_curve_breaks_where_it_is_not_finite() -> None:
     (steps, minutes) = paths(charts.chart("loss", [curve([3, math.nan, 2, 1])]))
-    assert re.sub(r"[\d. -]", "", steps) == "MhMhL"
+    assert [part.endswith(charts.RING) for part in steps.split("M")[1:]] == [True, False]
+    assert re.sub(r"[\d. -]", "", steps) == "MmaaML"
     assert steps == minutes
 
 
