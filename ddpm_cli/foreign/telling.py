@@ -137,13 +137,13 @@ def folder(path: Path) -> Told | None:
     runs = sorted({place.parent.name for place in path.glob("*/model.safetensors*")})
     if runs:
         listed = ", ".join(runs[:5])
-        return Told(f"a folder of runs ({listed})", f"choose one, as {shown}/{runs[-1]}")
+        return Told(f"a folder of runs ({listed})", f"choose one: -m {shown}/{runs[-1]}")
     whole = (".safetensors", f".safetensors{INDEX}")
     pieces = {name for name in names if PIECE.fullmatch(name)}
     files = sorted(name for name in names - pieces if name.endswith(whole))
     if files:
         listed = ", ".join(files[:5])
-        return Told(f"a folder of models ({listed})", f"choose one, as {shown}/{files[-1]}")
+        return Told(f"a folder of models ({listed})", f"choose one: -m {shown}/{files[-1]}")
     if pieces:
         way = f"copy the file that lists them, *{whole[1]}, there, too"
         return Told("pieces of a model without their index", way)

@@ -109,7 +109,7 @@ def test_what_is_no_model_by_itself_leads_to_the_index(
     assert f"{first}: a piece of a model\ngive the model's index: {index}\n" in refusal(first)
     assert f"it is in pieces: -m {index}\n" in refusal(place / "model.safetensors")
     other = index.rename(place / "other.safetensors.index.json")
-    assert f"choose one, as {other}\n" in refusal(place)
+    assert f"choose one: -m {other}\n" in refusal(place)
     assert f"the model's index: {other}\n" in refusal(first)
     assert ddpm("sample", "-m", other, "-o", "out.png").code == 0
     other.unlink()
