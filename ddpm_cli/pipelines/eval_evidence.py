@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ddpm_cli import console, signals
 from ddpm_cli.errors import Refusal
-from ddpm_cli.evaluation.evidence import Evidence
+from ddpm_cli.evaluation.evidence import Evidence, Moments
 from ddpm_cli.evaluation.extractor import Extractor
 from ddpm_cli.pipelines.eval_sides import Side
 
@@ -25,10 +25,7 @@ def gathered(
     labels. Of the images no more than a batch is held unless they are asked for themselves.
     """
     if side.statistics is not None:
-        known = side.statistics
-        return Evidence(
-            side.name, side.count, moments=known.moments, spatial_moments=known.spatial
-        )
+        return of_moments(side, side.statistics.moments, side.statistics.spatial)
     wanted = _wanted(parts)
     held: dict[str, list[Tensor]] = {name: [] for name in wanted}
     labels: list[int] | None = []
@@ -40,7 +37,7 @@ def gathered(
             _keep(held, images, extractor)
             labels = None if labels is None or told is None else labels + _named(told, numbers)
             bar.advance(len(images))
-    count = len(next(iter(held.values()))) and sum(map(len, next(iter(held.values()))))
+    count = sum(map(len, held["features"]))
     if count < side.count:
         if signals.requested():
             return None
@@ -51,13 +48,15 @@ def gathered(
     return _with_whole(Evidence(side.name, count, labels=told_labels, **rows), side)
 
 
+def of_moments(side: Side, pooled: Moments | None, spatial: Moments | None) -> Evidence:
+    """What is known of a side of which there are moments alone."""
+    return Evidence(side.name, side.count, moments=pooled, spatial_moments=spatial)
+
+
 def prospect(side: Side, extractor: Extractor) -> Evidence:
     """What there will be of a side, told from one black image; its rows are of no use."""
     if side.statistics is not None:
-        known = side.statistics
-        return Evidence(
-            side.name, side.count, moments=known.moments, spatial_moments=known.spatial
-        )
+        return of_moments(side, side.statistics.moments, side.statistics.spatial)
     image = torch.zeros(1, *(side.shape or (1, 32, 32)), dtype=torch.uint8)
     seen = extractor(image)
     labels = None if side.classes is None else torch.zeros(1, dtype=torch.int64)

@@ -16,7 +16,7 @@ from ddpm_cli.evaluation.evidence import Evidence, Moments
 from ddpm_cli.evaluation.extractor import HASH, Extractor
 from ddpm_cli.evaluation.statistics import Statistics
 from ddpm_cli.files import cache
-from ddpm_cli.pipelines.eval_evidence import Names, gathered
+from ddpm_cli.pipelines.eval_evidence import Names, gathered, of_moments
 from ddpm_cli.pipelines.eval_sides import Side
 from ddpm_cli.settings.protocols import NONE, Protocol
 
@@ -33,7 +33,7 @@ def reference(
             known = statistics.read(place)
             if known.spatial is not None or "spatial_moments" not in parts:
                 console.detail(f"statistics of {side.name}: {place}")
-                return _of_moments(side, known.moments, known.spatial)
+                return of_moments(side, known.moments, known.spatial)
     seen = gathered(side, extractor, parts, names, batch)
     if seen is None:
         return None
@@ -44,7 +44,7 @@ def reference(
         return seen
     # Figures must not depend, in their last digits, on whether the cache was there.
     pooled = seen.moments or _moments(seen.features)
-    return _of_moments(side, pooled, seen.spatial_moments or _moments(seen.spatial))
+    return of_moments(side, pooled, seen.spatial_moments or _moments(seen.spatial))
 
 
 def write(
@@ -101,10 +101,6 @@ def refuse_unlike(side: Side, extractor: Extractor, force: bool) -> None:
     if not force:
         raise Refusal(what, "distances of unlike features do not compare; --force tries it")
     console.warn(what)
-
-
-def _of_moments(side: Side, pooled: Moments | None, spatial: Moments | None) -> Evidence:
-    return Evidence(side.name, side.count, moments=pooled, spatial_moments=spatial)
 
 
 def _moments(rows: Any) -> Moments | None:
