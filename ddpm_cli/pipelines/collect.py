@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from ddpm_cli import console
 from ddpm_cli.errors import PartialFailure, Refusal
@@ -11,7 +10,6 @@ from ddpm_cli.files.outputs import encoding, targets
 from ddpm_cli.files.records import compact
 from ddpm_cli.pipelines import collect_latents, collected_files, gathering
 from ddpm_cli.pipelines.gathering import Gathered
-from ddpm_cli.pipelines.lines import digest
 from ddpm_cli.pipelines.stores import Shelf
 from ddpm_cli.settings.collecting import NUMBERS, STDOUT, ZIP, Collect
 
@@ -53,7 +51,15 @@ def _collect(request: Collect, paths: Sequence[Path], shelf: Shelf) -> None:
     if not request.dry_run:
         write()
     if request.output != STDOUT:
-        _report(together, request)
+        gathering.report(
+            request,
+            images=len(together.samples),
+            files=together.files,
+            seeds=compact(together.seeds) or None,
+            missing=together.missing,
+            doubled=together.doubled,
+            model_hash=gathering.common(together.samples).get("hash"),
+        )
     if request.seeds is not None and together.missing:
         rest = "nothing is written yet" if request.dry_run else "the rest is written"
         raise PartialFailure(f"seeds {together.missing} are missing; {rest}")
@@ -102,22 +108,3 @@ def _planned(together: Gathered, request: Collect) -> Write:
     if path.suffix == ZIP and not request.is_folder:
         return collected_files.archive(together, request)
     return collected_files.folder(together, request)
-
-
-def _report(together: Gathered, request: Collect) -> None:
-    """Print where all went."""
-    if not request.as_json:
-        if not request.dry_run:
-            console.line(request.output)
-        return
-    facts: dict[str, Any] = {
-        "path": request.output,
-        "images": len(together.samples),
-        "files": together.files,
-        "seeds": compact(together.seeds) or None,
-        "missing": together.missing,
-        "doubled": together.doubled,
-        "hash": None if request.dry_run else digest(Path(request.output)),
-        "model_hash": gathering.common(together.samples).get("hash"),
-    }
-    console.json_line(facts | ({"dry_run": True} if request.dry_run else {}))

@@ -9,7 +9,7 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import latents
 from ddpm_cli.files.checkpoints.latents import Latents
-from ddpm_cli.pipelines.lines import digest
+from ddpm_cli.pipelines import gathering
 from ddpm_cli.settings.collecting import Collect
 
 
@@ -43,7 +43,15 @@ def run(request: Collect, paths: Sequence[Path]) -> None:
             path=Path(request.output), z=torch.stack([*rows.values()]), names=[*rows]
         )
         latents.save(whole)
-    _report(request, len(rows), len(paths), doubled, str(files[0].record["hash"]))
+    gathering.report(
+        request,
+        images=len(rows),
+        files=len(paths),
+        seeds=None,
+        missing=None,
+        doubled=",".join(doubled) or None,
+        model_hash=str(files[0].record["hash"]),
+    )
 
 
 def _rows(files: Sequence[Latents], force: bool) -> tuple[dict[str, torch.Tensor], list[str]]:
@@ -72,20 +80,3 @@ def _refuse_other(first: Latents, other: Latents) -> None:
     if float(first.sigma) != float(other.sigma) or first.header.config != other.header.config:
         what = f"{first.path} and {other.path} were made differently: levels or settings"
         raise Refusal(what, "collect them apart")
-
-
-def _report(request: Collect, count: int, files: int, doubled: list[str], made: str) -> None:
-    if request.as_json:
-        facts = {
-            "path": request.output,
-            "images": count,
-            "files": files,
-            "seeds": None,
-            "missing": None,
-            "doubled": ",".join(doubled) or None,
-            "hash": None if request.dry_run else digest(Path(request.output)),
-            "model_hash": made,
-        }
-        console.json_line(facts | ({"dry_run": True} if request.dry_run else {}))
-    elif not request.dry_run:
-        console.line(request.output)

@@ -16,8 +16,9 @@ from ddpm_cli.files.images.opening import SUFFIXES, is_image_name
 from ddpm_cli.files.records import Record, compact
 from ddpm_cli.foreign import missing
 from ddpm_cli.pipelines import array_stores, stores
+from ddpm_cli.pipelines.lines import digest
 from ddpm_cli.pipelines.stores import Sample, Shelf
-from ddpm_cli.settings.collecting import NUMBERS, ZIP
+from ddpm_cli.settings.collecting import NUMBERS, ZIP, Collect
 
 # What two machines may do differently for the same job.
 PLACE = ("batch", "threads", "device", "dtype", "compute", "version")
@@ -257,3 +258,13 @@ def _making(record: Record) -> dict[str, Any]:
 def _text(value: Any) -> str:
     """A value of a record; the order of keys is that of the file's format, and says nothing."""
     return json.dumps(value, sort_keys=True, default=str)
+
+
+def report(request: Collect, *, model_hash: Any, **facts: Any) -> None:
+    """Print where all went: the path, or with --json one object of what is there."""
+    if request.as_json:
+        written = None if request.dry_run else digest(Path(request.output))
+        row = {"path": request.output, **facts, "hash": written, "model_hash": model_hash}
+        console.json_line(row | ({"dry_run": True} if request.dry_run else {}))
+    elif not request.dry_run:
+        console.line(request.output)
