@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from ddpm_cli.data.class_tables import in_order, read
+from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
 from ddpm_cli.errors import Refusal
 
@@ -15,17 +16,23 @@ Labels = Literal["folders", "csv", "none"]
 
 
 class Arrangement(NamedTuple):
-    """The files of one split, the number of each one's class, and the names of the classes."""
+    """The files of one split, the number of each one's class, and the names of the classes.
+
+    without: files that are left out, as they have no class.
+    """
 
     names: list[str]
     labels: list[int]
     classes: tuple[str, ...] | None
+    without: Sequence[str] = ()
 
 
-def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arrangement:
+def arrange(
+    files: Files, split: Split, holdout: float, labels: Labels, told: Told | None = None
+) -> Arrangement:
     """Choose the files of a split and number their classes.
 
-    These are the first folders of the names, or what a CSV file says.
+    These are told by the set itself, the first folders of the names, or what a CSV file says.
 
     Two folders named train and test are the splits. Otherwise the share `holdout` of the files,
     those with the lowest SHA-256 of their name, is for test: no machine and no order matters.
@@ -40,6 +47,10 @@ def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arran
     if not chosen:
         what = f"{files.root}: none of its {len(inner)} images is for {split}"
         raise Refusal(what, _share(len(inner), holdout))
+    if told is not None and told.classes is not None:
+        known = [name for name in chosen if name in told.numbers]
+        without = [name for name in chosen if name not in told.numbers]
+        return Arrangement(known, [told.numbers[name] for name in known], told.classes, without)
     if labels == "csv":
         by_name, listed = read(files)
         return Arrangement(chosen, [by_name[name] for name in chosen], listed)

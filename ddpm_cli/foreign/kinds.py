@@ -114,9 +114,7 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
     )),
     (starts(b"PAR1"), Kind(
         "a Parquet file, as of a Hugging Face data set",
-        data="if of images: python -c \"import os, pandas; os.mkdir('{stem}'); "
-        "[open(f'{stem}/{n}.png', 'wb').write(i['bytes']) for n, i in "
-        f"enumerate(pandas.read_parquet('{{path}}')['image'])]\", {FOLDER}",
+        data="--set data.name=parquet --set data.path={file} reads the images in it",
     )),
     (signs.is_arrow, Kind(
         "an Arrow file, as of a Hugging Face data set",

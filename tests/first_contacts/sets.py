@@ -20,11 +20,8 @@ CONTAINERS = [
     data("archive", "s.tgz", make.tarred({"a.png": G}, "w:gz"), "a gzip file|gzip -dk"),
     data(
         "archive", "t-00000-of-00001.parquet", make.PARQUET,
-        "a Parquet file|Hugging Face|read_parquet('t-00000-of-00001.parquet')|"
-        ""
-        ""
-        ""
-        "data.path=t-00000-of-00001", "not a zip",
+        "a Parquet file|Hugging Face|data.name=parquet --set data.path=t-00000-of-00001.parquet",
+        "not a zip",
     ),
     data("folder", "d.arrow", make.ARROW, "an Arrow file|datasets"),
     data(
