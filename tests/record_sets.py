@@ -1,6 +1,8 @@
 """Sets as other programs pack them, made small for tests."""
 
+import io
 import json
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,3 +62,14 @@ def read(data: Data, workers: int, ranks: int = 1, batch: int = 6, steps: int = 
         classes = [told["classes"] for _, told in parts if "classes" in told]
         joined.append((colours, torch.cat(classes).tolist() if classes else []))
     return joined
+
+
+def tar(path: Path, files: dict[str, bytes], kind: int = tarfile.USTAR_FORMAT) -> Path:
+    """Write a tar archive of files, in this order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=kind) as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path

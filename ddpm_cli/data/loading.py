@@ -111,7 +111,7 @@ def file_set(files: Files, split: Split, wish: Wish, told: Told | None = None) -
     _refuse_sizes(sizes, size, [files.place(name) for name in names], wish)
     kept = torch.tensor(list(sizes))
     numbers = torch.tensor(labels)[kept] if classes else None
-    left_out = [f"{files.place(name)}: no class" for name in without]
+    left_out = [f"{files.place(name)}: {why}" for name, why in without.items()]
     skipped = (*(told.faults if told else ()), *left_out, *bad.values())
     about: dict[str, Any] = {"skipped": skipped, "range": reading.range}
     about["notes"] = depths.notes(looks, reading)

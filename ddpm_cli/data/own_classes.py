@@ -13,13 +13,13 @@ Word = str | int | None  # the name of a class, its number where classes are lis
 class Told(NamedTuple):
     """What a set itself says of its images.
 
-    numbers: of the classes by the names of the images; without: images that have no class;
+    numbers: of the classes by the names of the images; without: images that have none, and why;
     faults: files of it that cannot be read.
     """
 
     numbers: dict[str, int] = {}  # noqa: RUF012 - never changed
     classes: tuple[str, ...] | None = None
-    without: tuple[str, ...] = ()
+    without: Mapping[str, str] = {}
     faults: tuple[str, ...] = ()
 
     def accept(self, files: Files) -> None:
@@ -30,7 +30,8 @@ class Told(NamedTuple):
             fix = "Copy or download it again, or add --set data.skip_corrupt=true."
             raise Refusal(first + others, fix)
         if self.without:
-            what = f"{files.place(self.without[0])}: no class"
+            name, why = next(iter(self.without.items()))
+            what = f"{files.place(name)}: {why}"
             rest = f"{len(self.without)} of {len(files.names)} images have none"
             fix = (
                 "--set data.skip_corrupt=true leaves them out, --set data.labels=none all classes"
@@ -43,16 +44,19 @@ def told(
     words: Iterable[Word],
     classes: Sequence[str] | None = None,
     faults: Iterable[str] = (),
+    reasons: Mapping[str, str] | None = None,
 ) -> Told:
     """Number the classes of images in the order of their names, if any of them has one.
 
-    classes: what the numbers among words mean; without it words name the classes.
+    classes: what the numbers among words mean; without it words name the classes. reasons: why
+    images of these names have none.
     """
     by_name = dict(zip(files.names, words, strict=True))
     known = {name: word for name, word in by_name.items() if word is not None}
-    if not known:
+    if not known and not reasons:
         return Told(faults=tuple(faults))
-    without = tuple(name for name, word in by_name.items() if word is None)
+    why = reasons or {}
+    without = {name: why.get(name, "no class") for name, word in by_name.items() if word is None}
     if classes is None:
         found, listed = numbered([str(word) for word in known.values()], files.root)
         numbers = dict(zip(known, found.tolist(), strict=True))

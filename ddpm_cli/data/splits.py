@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from ddpm_cli.data.class_tables import in_order, read
@@ -18,13 +18,13 @@ Labels = Literal["folders", "csv", "none"]
 class Arrangement(NamedTuple):
     """The files of one split, the number of each one's class, and the names of the classes.
 
-    without: files that are left out, as they have no class.
+    without: files that are left out, as they have no class, and why.
     """
 
     names: list[str]
     labels: list[int]
     classes: tuple[str, ...] | None
-    without: Sequence[str] = ()
+    without: Mapping[str, str] = {}
 
 
 def arrange(
@@ -49,7 +49,7 @@ def arrange(
         raise Refusal(what, _share(len(inner), holdout))
     if told is not None and told.classes is not None:
         known = [name for name in chosen if name in told.numbers]
-        without = [name for name in chosen if name not in told.numbers]
+        without = {name: told.without[name] for name in chosen if name in told.without}
         return Arrangement(known, [told.numbers[name] for name in known], told.classes, without)
     if labels == "csv":
         by_name, listed = read(files)

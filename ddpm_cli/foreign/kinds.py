@@ -110,7 +110,8 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
     )),
     (starts(b"ustar", at=257), Kind(
         "a tar archive, as of WebDataset",
-        **_unpacked("unpack it: mkdir {stem} && tar xf {file} -C {stem}"),
+        **_unpacked("unpack it: mkdir {stem} && tar xf {file} -C {stem}")
+        | {"data": "--set data.name=webdataset --set data.path={file} reads the images in it"},
     )),
     (starts(b"PAR1"), Kind(
         "a Parquet file, as of a Hugging Face data set",
