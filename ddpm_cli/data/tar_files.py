@@ -8,9 +8,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from ddpm_cli.data import own_classes, shards, tar_index
 from ddpm_cli.data.own_classes import Told, Word
+from ddpm_cli.data.pieces import Piece
 from ddpm_cli.data.shards import Form, Shard
-from ddpm_cli.data.sources import refuse_large, unreadable
-from ddpm_cli.data.tar_index import Member
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images.opening import SUFFIXES
 
@@ -33,7 +32,7 @@ class Sample(NamedTuple):
 
     path: Path
     stem: str
-    files: dict[str, Member]
+    files: dict[str, Piece]
     image: str = ""
     fault: str = ""
 
@@ -76,9 +75,7 @@ class Tars:
         sample = self._by_name[name]
         if sample.fault:
             raise Refusal(f"{self.place(name)}: {sample.fault}")
-        member = sample.files[sample.image]
-        refuse_large(self.place(name), member.size)
-        return io.BytesIO(_read(sample.path, member))
+        return io.BytesIO(sample.files[sample.image].read(self.place(name)))
 
     def place(self, name: str) -> str:
         """Say where the image of a sample is, for messages."""
@@ -138,7 +135,7 @@ class Tars:
                 error = ValueError(found.fault.rpartition(": ")[2])
                 raise shards.refuse_other(shard.path, error, FORM)
             self._faults.append(found.fault)
-        grouped: dict[str, dict[str, Member]] = {}
+        grouped: dict[str, dict[str, Piece]] = {}
         twice = set()
         for member in found.members:
             folder, _, name = member.name.removeprefix("./").rpartition("/")
@@ -149,7 +146,7 @@ class Tars:
             files = grouped.setdefault(stem, {})
             if ending.lower() in files:
                 twice.add(stem)
-            files[ending.lower()] = member
+            files[ending.lower()] = Piece(shard.path, member.offset, member.size)
         return [
             Sample(shard.path, stem, files, *_chosen(files, image, stem in twice))
             for stem, files in sorted(grouped.items())
@@ -162,7 +159,7 @@ def _named(text: str) -> Word:
     return None if not word or (word[0] == "-" and word[1:].isdecimal()) else word
 
 
-def _chosen(files: Mapping[str, Member], image: str, is_twice: bool) -> tuple[str, str]:
+def _chosen(files: Mapping[str, Piece], image: str, is_twice: bool) -> tuple[str, str]:
     """The ending of a sample's image, and what is wrong."""
     there = [key for key in files if key.rpartition(".")[2] in KINDS]
     plain = [key for key in there if "." not in key]
@@ -179,11 +176,11 @@ def _chosen(files: Mapping[str, Member], image: str, is_twice: bool) -> tuple[st
 
 def _text(sample: Sample, ending: str, limit: int) -> str:
     """A member as text."""
-    member = sample.files[ending]
-    if member.size > limit:
-        raise Refusal(f"its .{ending} has {member.size} bytes; the limit is {limit}")
+    piece = sample.files[ending]
+    if piece.size > limit:
+        raise Refusal(f"its .{ending} has {piece.size} bytes; the limit is {limit}")
     try:
-        return _read(sample.path, member).decode("utf-8-sig")
+        return piece.read(f"its .{ending}").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Refusal(f"its .{ending} is no UTF-8 text") from None
 
@@ -199,15 +196,3 @@ def _json(sample: Sample) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise Refusal("its .json is no object")
     return said
-
-
-def _read(path: Path, member: Member) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(member.offset)
-            data = stream.read(member.size)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    if len(data) < member.size:
-        raise Refusal(f"{path}: cut within {member.name}")
-    return data

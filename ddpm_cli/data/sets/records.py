@@ -3,6 +3,7 @@
 from typing import Literal
 
 from ddpm_cli.data.image_set import ImageSet
+from ddpm_cli.data.lmdb_files import Lmdbs
 from ddpm_cli.data.loading import Wish, file_set
 from ddpm_cli.data.parquet_files import Parquet
 from ddpm_cli.data.places import needed
@@ -63,4 +64,27 @@ def webdataset(
     """
     wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory)
     files = Tars(needed(path), image, label)
+    return file_set(files, split, wish, files.told(classes=labels == "own"))
+
+
+def lmdb(
+    split: Split,
+    *,
+    path: str = "",
+    size: Side = 0,
+    mode: Literal["RGB", "L", "RGBA"] = "RGB",
+    range: PixelRange = (),
+    fit: Literal["error", "resize", "crop"] = "error",
+    labels: Literal["own", "none"] = "own",
+    holdout: Fraction = 0.05,
+    skip_corrupt: bool = False,
+    memory: Index = 1024,
+) -> ImageSet:
+    """The images in an LMDB, as of LSUN, whose values are image files.
+
+    path: a folder as church_outdoor_train_lmdb, or one of several, whose names say classes and
+    splits; labels: none leaves classes out. Other knobs as for folder.
+    """
+    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory)
+    files = Lmdbs(needed(path))
     return file_set(files, split, wish, files.told(classes=labels == "own"))

@@ -74,7 +74,7 @@ def test_what_cannot_be_read_is_said_and_nothing_is_written(kind: str, tmp_path:
 
 def test_their_knobs_are_those_of_folders() -> None:
     usual = catalog.find("data", "folder").knobs
-    for kind in ("parquet", "webdataset"):
+    for kind in ("parquet", "webdataset", "lmdb"):
         knobs = catalog.find("data", kind).knobs
         assert set(usual) <= set(knobs)
         for name in set(usual) - {"labels"}:
