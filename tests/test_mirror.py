@@ -51,6 +51,7 @@ ELSEWHERE = {
     "data/test_sources.py": "data/places",
     "data/test_lmdb_files.py": "data/lmdb_index",
     "data/test_loading.py": "data/image_set",
+    "data/test_npz_sets.py": "data/image_stacks data/npz_entries data/row_files",
     "data/test_parquet_files.py": "data/own_classes data/parquet_columns",
     "data/test_python_sets.py": "data/python_rows data/sets/programs",
     "data/test_tar_files.py": "data/pieces data/tar_index",

@@ -94,7 +94,8 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
     (starts(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"), TORCH),
     (zipped(".npy"), Kind(
         "an .npz file, which holds several arrays", model=WEIGHTS,
-        data="take one out: python -c \"import numpy; a = numpy.load('{path}'); "
+        data="of images: --set data.name=npz --set data.path={file}; of numbers, "
+        "take one out: python -c \"import numpy; a = numpy.load('{path}'); "
         f"numpy.save('{{stem}}.npy', a[a.files[0]])\", {ARRAY}",
         image="if it holds samples of ddpm: ddpm info {file}",
     )),

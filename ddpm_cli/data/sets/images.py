@@ -129,21 +129,6 @@ def archive(
     return file_set(Archive(places.needed(path)), split, wish)
 
 
-def idx(
-    split: Split,
-    *,
-    images: str = "",
-    labels: str = "",
-    test_images: str = "",
-    test_labels: str = "",
-) -> ImageSet:
-    """Grey images in IDX files of your own, plain or gzipped; labels are optional."""
-    if split == "test":
-        images, labels = test_images, test_labels
-    key = "data.images" if split == "train" else "data.test_images"
-    return idx_set(places.needed(images, key), places.place(labels) if labels else None, None)
-
-
 def _no_mnist(place: Path) -> Refusal:
     """The refusal of a path for MNIST that means other data, as data.name was forgotten."""
     what = f"{place}: the four IDX files of MNIST, the usual data, are not in it"
