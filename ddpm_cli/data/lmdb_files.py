@@ -7,21 +7,15 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from ddpm_cli.data import lmdb_index, own_classes, shards
-from ddpm_cli.data.lmdb_index import MAGIC, MAGIC_AT
+from ddpm_cli.data.forms import LMDB
 from ddpm_cli.data.own_classes import Told, Word
 from ddpm_cli.data.pieces import Piece
-from ddpm_cli.data.shards import Form, Shard
+from ddpm_cli.data.shards import Shard
 from ddpm_cli.errors import Refusal
 
-FORM = Form("an LMDB", (".mdb", ".lmdb"), lambda path: shards.begins(path, MAGIC[:4], MAGIC_AT))
 # What other programs keep beside the images.
 NO_IMAGES = {b"__len__", b"__keys__", b"length", b"num-samples", b"num_samples"}
 LOCK = "lock.mdb"
-
-
-def holds(path: Path) -> bool:
-    """Whether a path is an LMDB: its folder, its data.mdb, or a folder with some of them."""
-    return shards.holds(path, FORM)
 
 
 class Lmdbs:
@@ -33,7 +27,7 @@ class Lmdbs:
     def __init__(self, path: Path) -> None:
         """Read where the values lie."""
         self.root, self._faults = path, list[str]()
-        there = [shard for shard in shards.found(path, FORM) if shard.path.name != LOCK]
+        there = [shard for shard in shards.found(path, LMDB) if shard.path.name != LOCK]
         found = {shard.path: self._pieces(shard) for shard in there}
         kept = shards.split([shard for shard in there if found[shard.path]], lambda _: False)
         self._kinds = {shard.name: _kind(shard) for shard in kept}
@@ -71,8 +65,8 @@ class Lmdbs:
     def _pieces(self, shard: Shard) -> dict[bytes, Piece]:
         found = lmdb_index.index(shard.path)
         if found.fault:
-            if not FORM.is_one(shard.path):
-                raise shards.refuse_other(shard.path, ValueError(found.fault), FORM)
+            if not LMDB.begins(shard.path):
+                raise shards.refuse_other(shard.path, ValueError(found.fault), LMDB)
             self._faults.append(f"{shard.path}: damaged: {found.fault}")
         return {key: piece for key, piece in found.pieces.items() if key not in NO_IMAGES}
 

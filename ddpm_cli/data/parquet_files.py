@@ -11,23 +11,17 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from ddpm_cli.data import own_classes, shards
+from ddpm_cli.data.forms import PARQUET
 from ddpm_cli.data.own_classes import Told, Word
 from ddpm_cli.data.parquet_columns import Columns, columns_of
-from ddpm_cli.data.shards import Form, Shard
+from ddpm_cli.data.shards import Shard
 from ddpm_cli.data.sources import refuse_large
 from ddpm_cli.errors import ConfigError, Refusal, importing
 
-MAGIC = b"PAR1"
-FORM = Form("a Parquet file", (".parquet",), lambda path: shards.begins(path, MAGIC))
 EXTRA = "parquet"
 HELD = 2**28  # bytes of row groups that a process keeps
 WIDTH = 9  # digits of a row's number in its name
 BATCH = 65536  # rows whose classes are read at once
-
-
-def holds(path: Path) -> bool:
-    """Whether a path is a Parquet file, a pattern of some, or a folder with some in it."""
-    return shards.holds(path, FORM)
 
 
 class Part(NamedTuple):
@@ -56,7 +50,7 @@ class Parquet:
             import pyarrow.parquet  # noqa: F401 - to say at once that it is missing
         self.root, self._asked = path, (image, label)
         self._forget()
-        parts = {shard.path: self._part(shard) for shard in shards.found(path, FORM)}
+        parts = {shard.path: self._part(shard) for shard in shards.found(path, PARQUET)}
 
         def is_hidden(shard: Shard) -> bool:
             return all(word is None for word in self._words(parts[shard.path]))
@@ -126,9 +120,9 @@ class Parquet:
         except (Refusal, ConfigError):
             raise
         except Exception as error:  # whatever Arrow raises on damage
-            if not FORM.is_one(shard.path):
-                raise shards.refuse_other(shard.path, error, FORM) from error
-            return Part(shard, fault=shards.refuse_other(shard.path, error, FORM).message)
+            if not PARQUET.begins(shard.path):
+                raise shards.refuse_other(shard.path, error, PARQUET) from error
+            return Part(shard, fault=shards.refuse_other(shard.path, error, PARQUET).message)
         return Part(shard, tuple(accumulate(counts)), columns)
 
     def _words(self, part: Part) -> Iterator[Word]:
@@ -143,7 +137,7 @@ class Parquet:
                 for value in batch.column(0).to_pylist():
                     yield _word(value, is_listed)
         except Exception as error:
-            raise shards.refuse_other(part.shard.path, error, FORM) from error
+            raise shards.refuse_other(part.shard.path, error, PARQUET) from error
 
     def _value(self, part: Part, row: int, column: str) -> Any:
         group = bisect_right(part.ends, row)
@@ -154,7 +148,7 @@ class Parquet:
         try:
             return values[row - start].as_py()
         except Exception as error:  # fewer values than rows, or texts that are none
-            raise shards.refuse_other(part.shard.path, error, FORM) from error
+            raise shards.refuse_other(part.shard.path, error, PARQUET) from error
 
     def _column(self, part: Part, group: int, column: str) -> Any:
         """A column of a row group; the last ones that fit stay."""
@@ -167,7 +161,7 @@ class Parquet:
             table = file.read_row_group(group, columns=[column], use_threads=False)
             values = table.flatten().column(0) if "." in column else table.column(0)
         except Exception as error:
-            raise shards.refuse_other(part.shard.path, error, FORM) from error
+            raise shards.refuse_other(part.shard.path, error, PARQUET) from error
         while self._held and self._size + values.nbytes > HELD:
             self._size -= self._held.popitem(last=False)[1].nbytes
         self._held[key] = values

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,13 +18,26 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.pixels import Mode
 
 WIDTH = 9  # digits of a row's number in its name
+Colours = Literal["auto", "RGB", "L", "RGBA"]
 MODES: dict[int, Mode] = {channels: mode for mode, channels in CHANNELS.items()}
+
+
+class Pictures(Protocol):
+    """Images of any sizes by their numbers; path: what messages call them."""
+
+    path: Path
+
+    def __len__(self) -> int: ...
+
+    def png(self, index: int, /) -> BinaryIO:
+        """Image number `index` as a file."""
+        ...
 
 
 class Part(NamedTuple):
     """Images and their classes, if any are told; words [N]."""
 
-    stack: Stack
+    stack: Stack | Pictures
     words: Sequence[Word] | None = None
 
 
@@ -47,7 +60,7 @@ class RowFiles:
         stack, row = self.row(name)
         return stack.png(row)
 
-    def row(self, name: str) -> tuple[Stack, int]:
+    def row(self, name: str) -> tuple[Stack | Pictures, int]:
         """Where a row is."""
         part, _, number = name.rpartition("/")
         return self._parts[part].stack, int(number)
@@ -81,25 +94,39 @@ def row_set(
     """The set of one split of arrays; rows that become as they are take no detour over files."""
     files = RowFiles(root, parts, classes)
     told = files.told(classes=labels)
-    stack, _ = files.row(files.names[0])
-    if any(part.stack.shape != stack.shape for part in parts.values()):
-        raise Refusal(f"{root}: its images have different sizes")
-    channels, height, width = stack.shape
-    is_sized = not wish.size or wish.size == height == width
-    if wish.fit != "error" or wish.range or CHANNELS[wish.mode] != channels or not is_sized:
+    stacks = {name: part.stack for name, part in parts.items() if isinstance(part.stack, Stack)}
+    if stacks.keys() != parts.keys() or not _becomes([*stacks.values()], wish):
         return file_set(files, split, wish, told)
     if not wish.skip_corrupt:
         told.accept(files)
     names, numbers, listed, without = arrange(files, split, wish.holdout, "none", told)
-    stack, _ = files.row(names[0])
+    stack = stacks[names[0].rpartition("/")[0]]
     kept = torch.tensor([files.row(name)[1] for name in names])
-    about: dict[str, Any] = {
-        "skipped": tuple(f"{files.place(n)}: {w}" for n, w in without.items())
-    }
     found = torch.tensor(numbers) if listed else None
+    about: dict[str, Any] = {
+        "skipped": tuple(f"{files.place(name)}: {why}" for name, why in without.items())
+    }
     if len(names) * math.prod(stack.shape) <= wish.memory * 2**20:
         return ImageSet(stack.rows(kept), stack.shape, found, listed, **about)
     return ImageSet(Chosen(stack, kept), stack.shape, found, listed, count=len(names), **about)
+
+
+def _becomes(stacks: Sequence[Stack], wish: Wish) -> bool:
+    """Whether the rows have the size and the colours that are wished; all have one size."""
+    if len({stack.shape for stack in stacks}) > 1:
+        raise Refusal(f"{stacks[0].path}: its images to train on and to test differ in size")
+    channels, height, width = stacks[0].shape
+    is_sized = not wish.size or wish.size == height == width
+    is_whole = wish.fit == "error" and not wish.range
+    return is_whole and is_sized and CHANNELS[wish.mode] == channels
+
+
+def mode_of(parts: Mapping[str, Part], mode: Colours) -> Mode:
+    """The colours that are asked for; auto: those of an array, RGB for other images."""
+    if mode != "auto":
+        return mode
+    stack = next(iter(parts.values())).stack
+    return MODES[stack.shape[0]] if isinstance(stack, Stack) else "RGB"
 
 
 class Chosen(NamedTuple):

@@ -3,16 +3,18 @@
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import islice, product
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ddpm_cli import streams
+from ddpm_cli.data.forms import Form
 from ddpm_cli.data.sources import below, missing_file, unreadable
 from ddpm_cli.errors import Refusal
 from ddpm_cli.foreign import telling
 
 MOST = 100_000  # files that a pattern may name
+LOOKED_AT = 10_000  # names in a folder, to tell what it holds
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 # How the part of a set is called that a file belongs to.
 _WORDS = {
@@ -38,32 +40,39 @@ class Shard(NamedTuple):
     part: str
 
 
-class Form(NamedTuple):
-    """What files of a format are called, and how they begin; words: "a Parquet file"."""
-
-    words: str
-    endings: tuple[str, ...]
-    is_one: Callable[[Path], bool]
-
-
 def holds(path: Path, form: Form) -> bool:
-    """Whether a path is a file of this form, a pattern of such files, or a folder with some."""
+    """Whether a path is a file of this form, a pattern of such files, or a folder with some.
+
+    Only the first one is looked into, so that it costs nothing.
+    """
     try:
         if path.is_dir():
-            return any(form.is_one(path / name) for name in _below(path, form)[:1])
+            inside = islice(_inside(path), LOOKED_AT)
+            first = next((file for file in inside if _is_called(file.name, form)), None)
+            return first is not None and form.begins(first)
         if path.is_file():
-            return form.is_one(path)
+            return form.begins(path)
         first = next(_named(path), None)
-        return first is not None and form.is_one(first)
+        return first is not None and form.begins(first)
     except OSError:
         return False
+
+
+def _inside(path: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(path):
+        yield from (Path(folder) / name for name in names)
+
+
+def _is_called(name: str, form: Form) -> bool:
+    is_hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
+    return name.lower().endswith(form.endings) and not is_hidden
 
 
 def found(path: Path, form: Form) -> tuple[Shard, ...]:
     """The files of a set, sorted by name, whatever order the folder lists them in."""
     try:
         if path.is_dir():
-            names = _below(path, form)
+            names = sorted(below(path, lambda name: _is_called(name, form)))
             if not names:
                 raise _nothing(path, form)
             files = [(path / name, name) for name in names]
@@ -75,14 +84,6 @@ def found(path: Path, form: Form) -> tuple[Shard, ...]:
     except OSError as error:
         raise unreadable(path, error) from error
     return tuple(Shard(file, name, _part(name)) for file, name in files)
-
-
-def _below(path: Path, form: Form) -> list[str]:
-    def wanted(name: str) -> bool:
-        is_hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
-        return name.lower().endswith(form.endings) and not is_hidden
-
-    return sorted(below(path, wanted))
 
 
 def _nothing(path: Path, form: Form) -> Refusal:
@@ -164,22 +165,10 @@ def _stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def begins(path: Path, magic: bytes, at: int = 0) -> bool:
-    """Whether these bytes stand at a place of a file."""
-    try:
-        if not path.is_file():  # opening a pipe could block for ever
-            return False
-        with path.open("rb") as stream:
-            stream.seek(at)
-            return stream.read(len(magic)) == magic
-    except OSError:
-        return False
-
-
 def refuse_other(path: Path, error: Exception, form: Form) -> Refusal:
     """The refusal of a file that could not be read as one of the form."""
     told = telling.told(path, "data")
-    if told is not None and not form.is_one(path):
+    if told is not None and not form.begins(path):
         return told.refusal(path, f"not {form.words}")
     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
     return Refusal(f"{path}: damaged: {reason}", "copy or download it again")

@@ -7,24 +7,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from ddpm_cli.data import own_classes, shards, tar_index
+from ddpm_cli.data.forms import TAR
 from ddpm_cli.data.own_classes import Told, Word
 from ddpm_cli.data.pieces import Piece
-from ddpm_cli.data.shards import Form, Shard
+from ddpm_cli.data.shards import Shard
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images.opening import SUFFIXES
 
-MAGIC = b"ustar"
-FORM = Form("a tar archive", (".tar",), lambda path: shards.begins(path, MAGIC, 257))
 KINDS = tuple(suffix[1:] for suffix in SUFFIXES)  # endings of images
 LABELS = ("label", "cls", "class")  # keys of JSON
 TEXTS = ("text", "caption")
 WORD_LIMIT = 2**12  # bytes of a .cls
 TEXT_LIMIT = 2**20  # bytes of a .txt or .json
-
-
-def holds(path: Path) -> bool:
-    """Whether a path is a tar archive, a pattern of some, or a folder with some in it."""
-    return shards.holds(path, FORM)
 
 
 class Sample(NamedTuple):
@@ -50,7 +44,7 @@ class Tars:
         """
         self.root, self._label = path, label
         self._faults: list[str] = []
-        found = {shard: self._samples(shard, image) for shard in shards.found(path, FORM)}
+        found = {shard: self._samples(shard, image) for shard in shards.found(path, TAR)}
 
         def is_hidden(shard: Shard) -> bool:
             said = [each.files.keys() & {"cls", "json", label} for each in found[shard]]
@@ -131,9 +125,9 @@ class Tars:
         """The samples of an archive, sorted by their stems."""
         found = tar_index.index(shard.path)
         if found.fault:
-            if not found.members and not FORM.is_one(shard.path):
+            if not found.members and not TAR.begins(shard.path):
                 error = ValueError(found.fault.rpartition(": ")[2])
-                raise shards.refuse_other(shard.path, error, FORM)
+                raise shards.refuse_other(shard.path, error, TAR)
             self._faults.append(found.fault)
         grouped: dict[str, dict[str, Piece]] = {}
         twice = set()

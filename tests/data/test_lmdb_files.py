@@ -1,6 +1,7 @@
 """Images in LMDBs of LSUN: what is read of a file that LMDB wrote, and what damage does to it."""
 
 import lzma
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from image_sets import MEMORY, fill, values
 from record_sets import read
 
-from ddpm_cli.data import lmdb_files, lmdb_index
+from ddpm_cli.data import forms, lmdb_index, shards
 from ddpm_cli.data.sets import records
 from ddpm_cli.errors import Refusal
 
@@ -125,7 +126,8 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_an_lmdb(tmp_path: Path) -> None:
+    holds = partial(shards.holds, form=forms.LMDB)
     root = made(tmp_path / "all", "a_lmdb")
-    assert all(map(lmdb_files.holds, (root, root / "a_lmdb", root / "a_lmdb" / "data.mdb")))
+    assert all(map(holds, (root, root / "a_lmdb", root / "a_lmdb" / "data.mdb")))
     fill(tmp_path, {"no/data.mdb": bytes(100)})
-    assert not any(map(lmdb_files.holds, (tmp_path / "no", tmp_path / "nothing")))
+    assert not any(map(holds, (tmp_path / "no", tmp_path / "nothing")))

@@ -10,7 +10,7 @@ import torch
 from image_sets import MEMORY, values
 from record_sets import read
 
-from ddpm_cli.data import npz_entries, npz_sets
+from ddpm_cli.data import npz_entries, npz_names
 from ddpm_cli.data.sets import stacks
 from ddpm_cli.errors import ConfigError, Refusal
 
@@ -198,5 +198,5 @@ def test_what_is_a_set(place: Path, tmp_path: Path) -> None:
     np.savez(place, TEN)
     np.savez(tmp_path / "b.npz", mu=np.eye(3))
     (tmp_path / "c.npz").write_bytes(b"PK")
-    holding = [npz_sets.holds(tmp_path / f"{name}.npz") for name in "abcd"]
+    holding = [npz_names.holds(tmp_path / f"{name}.npz") for name in "abcd"]
     assert holding == [True, False, False, False]

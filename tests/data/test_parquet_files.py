@@ -1,5 +1,6 @@
 """Images in Parquet files: columns, classes, splits, order, damage, and nothing read twice."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from image_sets import MEMORY, picture, values
 from record_sets import ANIMALS, features, parquet, read
 
-from ddpm_cli.data import parquet_files
+from ddpm_cli.data import forms, parquet_files, shards
 from ddpm_cli.data.sets import records
 from ddpm_cli.errors import ConfigError, Refusal
 
@@ -179,8 +180,9 @@ def test_odd_classes_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_a_parquet_set(tmp_path: Path) -> None:
+    holds = partial(shards.holds, form=forms.PARQUET)
     place = parquet(tmp_path / "in" / "a.parquet", TEN)
     named = str(place).replace("a.p", "{a,b}.p")
-    assert all(map(parquet_files.holds, (place, tmp_path, Path(named))))
+    assert all(map(holds, (place, tmp_path, Path(named))))
     (tmp_path / "no.parquet").write_bytes(b"text")
-    assert not any(map(parquet_files.holds, (tmp_path / "no.parquet", tmp_path / "nothing")))
+    assert not any(map(holds, (tmp_path / "no.parquet", tmp_path / "nothing")))

@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from image_sets import MEMORY, fill, picture, values
 from record_sets import read, tar
 
-from ddpm_cli.data import tar_files, tar_index
+from ddpm_cli.data import forms, shards, tar_files, tar_index
 from ddpm_cli.data.sets import records
 from ddpm_cli.errors import ConfigError, Refusal
 
@@ -219,8 +220,9 @@ def test_only_headers_are_read_to_index(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_is_a_set_of_shards(tmp_path: Path) -> None:
+    holds = partial(shards.holds, form=forms.TAR)
     place = tar(tmp_path / "in" / "a-0.tar", samples(0))
     named = Path(str(place).replace("0.tar", "{0..3}.tar"))
-    assert all(map(tar_files.holds, (place, tmp_path, named)))
+    assert all(map(holds, (place, tmp_path, named)))
     fill(tmp_path, {"no.tar": b"text"})
-    assert not any(map(tar_files.holds, (tmp_path / "no.tar", tmp_path / "nothing")))
+    assert not any(map(holds, (tmp_path / "no.tar", tmp_path / "nothing")))

@@ -9,12 +9,11 @@ from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.image_stacks import Stack
 from ddpm_cli.data.loading import Wish
 from ddpm_cli.data.places import needed, place
-from ddpm_cli.data.row_files import MODES, Part, row_set
+from ddpm_cli.data.row_files import Part, mode_of, row_set
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.settings.knobs import Fraction, Index, Side
 
 Split = Literal["train", "test"]
-Colours = Literal["auto", "RGB", "L", "RGBA"]
 Sizing = Literal["error", "resize", "crop"]
 UNBOUNDED = 2**20  # MiB: IDX files, which have a limit of their own, are held as they are
 
@@ -26,7 +25,7 @@ def npz(
     image: str = "",
     label: str = "",
     size: Side = 0,
-    mode: Colours = "auto",
+    mode: Literal["auto", "RGB", "L", "RGBA"] = "auto",
     fit: Sizing = "error",
     labels: Literal["own", "none"] = "own",
     holdout: Fraction = 0.05,
@@ -41,7 +40,8 @@ def npz(
     """
     file = needed(path)
     parts = npz_sets.parts(file, image, label, memory * 2**20)
-    wish = _wish(parts, mode, size, fit, holdout, skip_corrupt=skip_corrupt, memory=memory)
+    colours = mode_of(parts, mode)
+    wish = Wish(size, colours, (), fit, "none", holdout, skip_corrupt, memory)
     return row_set(file, parts, split, wish, labels=labels == "own")
 
 
@@ -54,7 +54,7 @@ def idx(
     test_images: str = "",
     test_labels: str = "",
     size: Side = 0,
-    mode: Colours = "auto",
+    mode: Literal["auto", "RGB", "L", "RGBA"] = "auto",
     fit: Sizing = "error",
     holdout: Fraction = 0.05,
 ) -> ImageSet:
@@ -74,7 +74,7 @@ def idx(
         raise ConfigError(f"data.{key}: needed, as the other images have classes")
     numbers = [word for part in parts.values() for word in part.words or () if word is not None]
     classes = [str(number) for number in range(max(map(int, numbers), default=-1) + 1)]
-    wish = _wish(parts, mode, size, fit, holdout, skip_corrupt=False, memory=UNBOUNDED)
+    wish = Wish(size, mode_of(parts, mode), (), fit, "none", holdout, False, UNBOUNDED)
     return row_set(place(images), parts, split, wish, classes=classes)
 
 
@@ -87,19 +87,3 @@ def _part(images: Path, labels: str) -> Part:
         what = f"{labels}: {len(numbers)} labels for {len(stack)} images in {images}"
         raise Refusal(what)
     return Part(stack, numbers)
-
-
-def _wish(
-    parts: dict[str, Part],
-    mode: Colours,
-    size: int,
-    fit: Sizing,
-    holdout: float,
-    *,
-    skip_corrupt: bool,
-    memory: int,
-) -> Wish:
-    """What becomes of the images: the colours that are there, unless told."""
-    colours = next(iter(parts.values())).stack.shape[0]
-    chosen = MODES[colours] if mode == "auto" else mode
-    return Wish(size, chosen, (), fit, "none", holdout, skip_corrupt, memory)
