@@ -15,6 +15,7 @@ from ddpm_cli.foreign import telling
 
 MOST = 100_000  # files that a pattern may name
 LOOKED_AT = 10_000  # names in a folder, to tell what it holds
+TRIED = 5  # files that are looked into for it
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 # How the part of a set is called that a file belongs to.
 _WORDS = {
@@ -43,13 +44,13 @@ class Shard(NamedTuple):
 def holds(path: Path, form: Form) -> bool:
     """Whether a path is a file of this form, a pattern of such files, or a folder with some.
 
-    Only the first one is looked into, so that it costs nothing.
+    Few are looked into, so that it costs nothing.
     """
     try:
         if path.is_dir():
             inside = islice(_inside(path), LOOKED_AT)
-            first = next((file for file in inside if _is_called(file.name, form)), None)
-            return first is not None and form.begins(first)
+            named = islice((file for file in inside if _is_called(file.name, form)), TRIED)
+            return any(map(form.begins, named))
         if path.is_file():
             return form.begins(path)
         first = next(_named(path), None)
