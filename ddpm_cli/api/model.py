@@ -5,7 +5,7 @@ from os import PathLike, fspath
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddpm_cli.api import arguments, drawing, edits
 from ddpm_cli.api.arguments import Classes, Settings, refusing
@@ -65,6 +65,15 @@ class Model:
     def denoiser(self) -> Bindable:
         """The network as a denoiser whose conditions are open: denoiser.bind(classes=...)."""
         return self._core.denoiser
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself: (x [B, ...] as it sees it, label [B], classes [B] or None).
+
+        Nothing is scaled or made of its output: that is what `denoise` does. It is in the
+        number format of the model's settings; network.double() computes in float64.
+        """
+        return self._handle.denoiser(self._core.compute).network
 
     @property
     def device(self) -> torch.device:

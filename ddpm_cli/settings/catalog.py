@@ -42,6 +42,8 @@ KINDS: Mapping[str, str] = {
 }
 # Components that no configuration names: who asks for them on the command line picks them.
 PICKED: Mapping[str, str] = {"features": "evaluation/features", "metric": "evaluation/metrics"}
+# Modules that the command line picks whole: each file of a folder has the same functions.
+MODULES: Mapping[str, str] = {"format": "files/checkpoints/formats", "export": "pipelines/exports"}
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
     "renoise": "diffusion/renoise.py",
@@ -158,6 +160,25 @@ def attributes(kind: str) -> list[str]:
     return sorted(component.attribute for component in _components(kind).values())
 
 
+def modules(kind: str) -> list[str]:
+    """Return the names of the files in a folder of modules, sorted."""
+    return sorted(canonical(f.stem) for f in (ROOT / MODULES[kind]).glob("[!_]*.py"))
+
+
+def summary(kind: str, name: str) -> str:
+    """Return what a module of a folder is: the first sentence of its docstring."""
+    place = ROOT / MODULES[kind] / f"{name.replace('-', '_')}.py"
+    return _first_sentence(ast.parse(place.read_text(encoding="utf-8")))
+
+
+def module(kind: str, name: str) -> Any:
+    """Import a module of a folder of modules."""
+    if name not in modules(kind):
+        raise ConfigError(f"{kind}: none is named {name!r}; {nearest(name, modules(kind))}")
+    place = MODULES[kind].replace("/", ".")
+    return importlib.import_module(f"{ROOT.name}.{place}.{name.replace('-', '_')}")
+
+
 def _place(kind: str) -> str:
     return KINDS[kind] if kind in KINDS else PICKED[kind]
 
@@ -207,7 +228,7 @@ def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
     return None
 
 
-def _first_sentence(node: ast.FunctionDef | ast.ClassDef) -> str:
+def _first_sentence(node: ast.FunctionDef | ast.ClassDef | ast.Module) -> str:
     paragraph = (ast.get_docstring(node) or "").split("\n\n")[0]
     text = " ".join(paragraph.split())
     # A full stop ends the sentence only before a capital: not in "eq. 11" or "0 .. T-1".

@@ -284,6 +284,27 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Convert:
+    """`ddpm convert`: a foreign checkpoint as one of ours, or one of ours for other programs.
+
+    source: a file or folder, or for exports a model; output: where it goes; format: of the
+    source, told by its content if not said; release: a known one; weights: which of several;
+    target: what an export is for. layers: settings that the file does not say, lowest first.
+    """
+
+    source: str
+    output: str | None = None
+    format: str | None = None
+    release: str | None = None
+    weights: Literal["ema", "model"] = "ema"
+    target: str | None = None
+    layers: Sequence[Layer] = ()
+    as_json: bool = False
+    dry_run: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Info:
     """`ddpm info`: what `target` is, in words, as JSON, as TOML or as a command."""
 

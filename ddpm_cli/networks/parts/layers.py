@@ -22,6 +22,8 @@ def sinusoid(
     The frequencies are period^(-i / half) as in ADM, or period^(-i / (half - 1)), which ends at
     1 / period, as in DDPM, DDPM++ and EDM (`endpoint`).
     """
+    if not label.is_floating_point():
+        label = label.float()
     half = width // 2
     ladder = torch.arange(half, dtype=label.dtype, device=label.device)
     ladder = ladder / max(half - endpoint, 1)
