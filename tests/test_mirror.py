@@ -17,6 +17,11 @@ ELSEWHERE = {
         "pipelines/array_stores pipelines/collect_latents pipelines/collected_files "
         "pipelines/contact_sheets pipelines/gathering pipelines/stores settings/collecting"
     ),
+    "commands/test_convert.py": (
+        "files/checkpoints/containers/content files/checkpoints/containers/torch_files "
+        "files/checkpoints/containers/unpickling files/checkpoints/conversion "
+        "pipelines/convert_check settings/releases"
+    ),
     "commands/test_encode.py": (
         "files/checkpoints/latents options/walking pipelines/inversion pipelines/starts "
         "settings/usual"

@@ -48,6 +48,7 @@ MODULES: Mapping[str, str] = {"format": "files/checkpoints/formats", "export": "
 FIXED: Mapping[str, str] = {
     "renoise": "diffusion/renoise.py",
     "guidance": "diffusion/guidance.py",
+    "units": "diffusion/units.py",
     "init": "training/init.py",
     "train": "training/loop.py",
     "compute": "hardware.py",
