@@ -12,9 +12,9 @@ from ddpm_cli.settings.requests import Convert
     "convert",
     epilog=shared.examples(
         "ddpm convert ddpm-cifar10/ -o cifar10.safetensors",
-        "ddpm convert 64x64_diffusion.pt --as openai-imagenet64 -o imagenet64.safetensors",
-        "ddpm convert edm-cifar10-32x32-cond-vp.pkl -o edm.safetensors",
-        "ddpm convert checkpoint_24.pth --weights model --set schedule.name=vp -o raw.safetensors",
+        "ddpm convert adm64.pt --as openai-imagenet64 -o adm64.safetensors",
+        "ddpm convert edm-cifar10.pkl -o edm.safetensors",
+        "ddpm convert ckpt.pth --from ddim --weights model -o raw.safetensors",
         "ddpm convert runs/mnist --to diffusers mnist-diffusers/",
         "ddpm convert runs/mnist --to onnx mnist.onnx",
     ),
@@ -46,7 +46,7 @@ from ddpm_cli.settings.requests import Convert
 @click.option(
     "--to",
     "to_target",
-    metavar="TARGET",
+    metavar="PROGRAM",
     type=click.Choice(catalog.modules("export")),
     help="Write a model of ddpm for other programs.",
 )
@@ -71,7 +71,7 @@ def command(
     as_json: bool,
     **_: object,
 ) -> None:
-    """Convert checkpoints of other programs to ddpm's, and ddpm's for other programs.
+    """Convert checkpoints of other programs, or write models for them.
 
     SOURCE is a file or folder: what it holds is told by its content, no code in it is run, and
     what it does not say is asked for, to be given with --set or --as. With --to, SOURCE is a
