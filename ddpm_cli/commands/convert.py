@@ -71,7 +71,7 @@ def command(
     as_json: bool,
     **_: object,
 ) -> None:
-    """Convert checkpoints of other programs, or write models for them.
+    """Read checkpoints of other programs, or write for them.
 
     SOURCE is a file or folder: what it holds is told by its content, no code in it is run, and
     what it does not say is asked for, to be given with --set or --as. With --to, SOURCE is a
@@ -79,13 +79,17 @@ def command(
     """
     if target is not None and output is not None:
         raise ConfigError("-o: OUTPUT says already where; give one of them")
+    place = target if output is None else output
+    if place is None and not dry_run:
+        what = "the model" if to_target is None else "the export"
+        raise ConfigError(f"-o: it is not said where {what} goes; add -o PATH")
     if to_target is not None:
         reading.refuse_idle(
             ctx, "of a checkpoint that comes in, not of --to", "from_format", "release", "weights"
         )
     request = Convert(
         source=source,
-        output=target if output is None else output,
+        output=place,
         format=from_format,
         release=release,
         weights="model" if weights == "model" else "ema",

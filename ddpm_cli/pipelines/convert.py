@@ -34,7 +34,7 @@ def run(request: Convert) -> None:
         for path in exports.find(request.target).write(request):
             console.line(str(path))
         return
-    output = _output(request)
+    output = Path(request.output or "")
     if not request.dry_run:
         targets.refuse_existing(output, request.force)
     path = Path(request.source)
@@ -62,12 +62,6 @@ def run(request: Convert) -> None:
         console.json_line({"path": str(output), "hash": header.hash, **dict(header.source or {})})
     else:
         console.line(str(output))
-
-
-def _output(request: Convert) -> Path:
-    if request.output is None and not request.dry_run:
-        raise ConfigError("-o: it is not said where the model goes; add -o model.safetensors")
-    return Path(request.output or "")
 
 
 def _format(content: Content, request: Convert, release: Release | None) -> str:
