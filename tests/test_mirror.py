@@ -18,7 +18,7 @@ ELSEWHERE = {
         "pipelines/contact_sheets pipelines/gathering pipelines/stores settings/collecting"
     ),
     "commands/test_convert.py": (
-        "files/checkpoints/containers/content files/checkpoints/containers/torch_files "
+        "files/checkpoints/containers/content "
         "files/checkpoints/containers/unpickling files/checkpoints/conversion "
         "pipelines/convert_check settings/releases"
     ),

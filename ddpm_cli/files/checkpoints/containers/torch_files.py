@@ -1,8 +1,9 @@
 """Files of torch.save and plain pickles as trees of tensors, safe to open whatever they hold."""
 
 import argparse
+import errno
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.containers import unpickling
-from ddpm_cli.files.checkpoints.containers.unpickling import Forbidden, Kind, Reader
+from ddpm_cli.files.checkpoints.containers.unpickling import Forbidden, Kind, Reader, Record
 
 # Beside tensors torch's own reader may build these: plain attributes, as DiT keeps arguments in.
 ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]
@@ -24,7 +25,9 @@ def read(path: Path) -> Any:
     turns all else into inert records. A name that is in neither's list is refused.
     """
     try:
-        return _read(path)
+        tree = _read(path)
+        _refuse_inflated(tree)
+        return tree
     except Forbidden as error:
         raise Refusal(
             f"{path}: refused: it would run {error.name}, which no weights need",
@@ -34,9 +37,9 @@ def read(path: Path) -> Any:
         raise Refusal(
             f"{path}: corrupt: its contents are nested too deeply or too large"
         ) from None
-    except OSError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever damaged pickles and archives raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before the start
+            raise
         why = (str(error).splitlines() or [type(error).__name__])[0]
         fix = "copy or download it again, it may be cut"
         raise Refusal(f"{path}: corrupt: {why}", fix) from None
@@ -58,6 +61,27 @@ def _read(path: Path) -> Any:
         return zipped(path)
     with path.open("rb") as file:
         return unpickling.legacy(file) if head == unpickling.LEGACY else unpickling.plain(file)
+
+
+def _refuse_inflated(tree: Any) -> None:
+    """Refuse tensors with more numbers than the file holds: strides of 0 make any size."""
+    pending, seen = [tree], set()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Tensor):
+            if value.nbytes > value.untyped_storage().nbytes():
+                raise ValueError(f"a tensor of {value.numel():,} numbers, which it does not hold")
+            continue
+        inner: list[Any] = []
+        if isinstance(value, Mapping):
+            inner = list(value.values())
+        elif isinstance(value, (list, tuple)):
+            inner = list(value)
+        elif isinstance(value, Record):
+            inner = [value.state, value.args]
+        if inner and id(value) not in seen:
+            seen.add(id(value))
+            pending += inner
 
 
 def zipped(path: Path) -> Any:

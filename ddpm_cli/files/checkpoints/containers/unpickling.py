@@ -37,9 +37,11 @@ class Record:
     """An object of another program: the name of its class, what it was made of, its state."""
 
     kind = ""
+    args: tuple[Any, ...] = ()
+    state: Any = None
 
     def __init__(self, *args: Any) -> None:
-        self.args, self.state = args, None
+        self.args = args
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
