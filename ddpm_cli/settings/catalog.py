@@ -57,6 +57,7 @@ FIXED: Mapping[str, str] = {
 _WORDS: Mapping[str, str] = {
     "int": "an integer",
     "float": "a number",
+    "int | float": "a number",  # which stays whole if it is
     "bool": "true or false",
     "str": "a string",
     "list": "a list",
@@ -125,8 +126,7 @@ def files(kind: str) -> list[Path]:
 
 def find(kind: str, name: str) -> Component:
     """Return a component by name, hyphens and underscores being equal."""
-    components = _components(kind)
-    key = canonical(name)
+    components, key = _components(kind), canonical(name)
     if key not in components:
         raise ConfigError(f"{kind}: no component named {name!r}; {nearest(key, components)}")
     return components[key]
@@ -257,8 +257,8 @@ def _kind(node: ast.expr, aliases: dict[str, ast.expr]) -> Kind:
     """Resolve an annotation: a base type, a Literal, a list, an Annotated range, or None."""
     if isinstance(node, ast.Name) and node.id in aliases:
         return _kind(aliases[node.id], aliases)
-    if isinstance(node, ast.Name) and node.id in _WORDS:
-        return Kind(node.id)
+    if isinstance(node, (ast.Name, ast.BinOp)) and ast.unparse(node) in _WORDS:
+        return Kind(ast.unparse(node))
     if isinstance(node, ast.BinOp) and ast.unparse(node.right) == "None":
         return _kind(node.left, aliases)._replace(optional=True)
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):

@@ -223,12 +223,14 @@ def _fit(kind: Kind, value: Any) -> Any:
 
 
 def _fit_number(kind: Kind, value: Any) -> float:
-    if not (_is_integer(value) or (kind.base == "float" and isinstance(value, float))):
+    if not (_is_integer(value) or ("float" in kind.base and isinstance(value, float))):
         raise ValueError
-    if kind.base not in ("int", "float") or not math.isfinite(value):
+    if kind.base not in ("int", "float", "int | float") or not math.isfinite(value):
         raise ValueError
     if kind.range is not None and value not in kind.range:
         raise ValueError
+    if kind.base == "int | float" and value == int(value):
+        return int(value)
     return float(value) if kind.base == "float" else value
 
 

@@ -32,6 +32,14 @@ def sinusoid(
     return F.pad(features, (0, width - 2 * half))
 
 
+def as_exact(label: Tensor, weight: Tensor) -> Tensor:
+    """Labels as floating-point numbers: float32 or wider, and no narrower than the weights."""
+    dtype = torch.promote_types(torch.float32, weight.dtype)
+    if label.is_floating_point():
+        dtype = torch.promote_types(dtype, label.dtype)
+    return label.to(dtype)
+
+
 class Fourier(nn.Module):
     """Random Fourier features of the label: cosines, then sines, of 2 pi f label.
 
@@ -158,6 +166,7 @@ class ResBlock(nn.Module):
     scale_shift: adaptive norm, (1 + scale) * norm(h) + shift, instead of an added embedding.
     resample: "down" or "up" halves or doubles the image inside the block (BigGAN), with a 1x1
     convolution on the way around it if `project` and a low-pass filter if `fir`.
+    wide_skip: the convolution around a block that changes the width is 3x3, not 1x1.
     rescale: divide the sum by sqrt(2), which keeps its variance (Song 2021, appendix H.1).
     """
 
@@ -176,6 +185,7 @@ class ResBlock(nn.Module):
         project: bool = False,
         fir: bool = False,
         rescale: bool = False,
+        wide_skip: bool = False,
     ) -> None:
         super().__init__()
         self.scale_shift, self.rescale = scale_shift, rescale
@@ -187,7 +197,10 @@ class ResBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zero(nn.Conv2d(width, width, 3, padding=1))
         straight = width == width_in and not (resample and project)
-        self.skip = nn.Identity() if straight else nn.Conv2d(width_in, width, 1)
+        side = 3 if wide_skip else 1
+        self.skip = (
+            nn.Identity() if straight else nn.Conv2d(width_in, width, side, padding=side // 2)
+        )
 
     def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """x [B, C, H, W], embedding [B, E] already activated -> [B, width, H', W']."""
@@ -208,7 +221,11 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all pixels with a residual connection (Ho 2020, appendix B)."""
+    """Self-attention over all pixels with a residual connection (Ho 2020, appendix B).
+
+    The rows of `qkv` are queries, keys and values one behind the other, each head by head
+    (parts), or those of each head behind one another (heads), as in Nichol 2021's code.
+    """
 
     def __init__(
         self,
@@ -219,9 +236,10 @@ class Attention(nn.Module):
         groups: int,
         epsilon: float = 1e-5,
         rescale: bool = False,
+        qkv: str = "parts",
     ) -> None:
         super().__init__()
-        self.heads, self.rescale = heads, rescale
+        self.heads, self.rescale, self.by_head = heads, rescale, qkv == "heads"
         self.norm = normalization(norm, width, groups, epsilon)
         self.qkv = nn.Linear(width, 3 * width)
         self.project = zero(nn.Linear(width, width))
@@ -230,9 +248,14 @@ class Attention(nn.Module):
         """x [B, C, H, W] -> the same shape."""
         batch, width, high, wide = x.shape
         tokens = self.norm(x).permute(0, 2, 3, 1).reshape(batch, high * wide, width)
+        rows = self.qkv(tokens)
+        parts = (
+            rows.reshape(batch, high * wide, self.heads, -1).chunk(3, dim=-1)
+            if self.by_head
+            else rows.chunk(3, dim=-1)
+        )
         query, key, value = (
-            part.reshape(batch, high * wide, self.heads, -1).transpose(1, 2)
-            for part in self.qkv(tokens).chunk(3, dim=-1)
+            part.reshape(batch, high * wide, self.heads, -1).transpose(1, 2) for part in parts
         )
         mixed = attend(query, key, value).transpose(1, 2).reshape(batch, high * wide, width)
         out: Tensor = self.project(mixed)

@@ -64,13 +64,25 @@ class Downsample(nn.Module):
         return out
 
 
-class Upsample(nn.Module):
-    """Nearest-neighbour upsampling to a given size and a 3x3 convolution."""
+class Shrink(nn.Module):
+    """Half the size, rounded up, without a convolution; low-pass filtered first if `fir`."""
 
-    def __init__(self, width: int, *, fir: bool = False) -> None:
+    def __init__(self, *, fir: bool = False) -> None:
         super().__init__()
         self.fir = fir
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, ceil(H / 2), ceil(W / 2)]."""
+        return shrink(x, self.fir)
+
+
+class Upsample(nn.Module):
+    """Nearest-neighbour upsampling to a given size and, unless `plain`, a 3x3 convolution."""
+
+    def __init__(self, width: int, *, fir: bool = False, plain: bool = False) -> None:
+        super().__init__()
+        self.fir = fir
+        self.conv = nn.Identity() if plain else nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """[B, C, H, W] -> [B, C, *size]."""
