@@ -67,6 +67,10 @@ ELSEWHERE = {
     ),
     "evaluation/metrics/test_frechet.py": "evaluation/metrics/parts/gaussians",
     "evaluation/test_measuring.py": "evaluation/measures",
+    "files/checkpoints/formats/test_guided_diffusion.py": (
+        "files/checkpoints/layouts/keys files/checkpoints/layouts/openai "
+        "files/checkpoints/layouts/openai_models files/checkpoints/layouts/questions"
+    ),
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
     "files/checkpoints/test_header.py": "files/titles",
     "files/images/test_decoding.py": "files/images/deep",
