@@ -62,8 +62,10 @@ class Model:
         return self._core.schedule
 
     @property
+    @refusing
     def denoiser(self) -> Bindable:
         """The network as a denoiser whose conditions are open: denoiser.bind(classes=...)."""
+        opening.refuse_classifier(*self._handle.named)
         return self._core.denoiser
 
     @property
@@ -71,9 +73,10 @@ class Model:
         """The network itself: (x [B, ...] as it sees it, label [B], classes [B] or None).
 
         Nothing is scaled or made of its output: that is what `denoise` does. It is in the
-        number format of the model's settings; network.double() computes in float64.
+        number format of the model's settings; network.double() computes in float64. A
+        classifier's takes no classes, and gives logits.
         """
-        return self._handle.denoiser(self._core.compute).network
+        return self._handle.trained(self._core.compute).network
 
     @property
     def device(self) -> torch.device:
@@ -83,7 +86,7 @@ class Model:
     def __repr__(self) -> str:
         """Say in one line what the model is and how it is used."""
         compute, header = self._core.compute, self._handle.header
-        network = self._handle.denoiser(compute).network
+        network = self._handle.trained(compute).network
         weights = sum(parameter.numel() for parameter in network.parameters()) / 1e6
         kind = f"{header.task} " if header.task else ""
         classes = f", {len(self.info.classes)} classes" if self.info.classes else ""
@@ -159,6 +162,7 @@ class Model:
         Nothing is clamped, gradients flow, and the null class is told unless classes are.
         images: what a conditional model sees beside, as `image` [N, K, H, W].
         """
+        opening.refuse_classifier(*self._handle.named)
         arguments.refuse_other_shape("x", x, self.info.shape)
         level = arguments.levels(sigma, len(x))
         self._handle.refuse_conditions(images, len(x))

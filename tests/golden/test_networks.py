@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,20 +21,13 @@ from ddpm_cli.diffusion.samplers import ddpm
 from ddpm_cli.diffusion.schedules.tables import linear
 from ddpm_cli.diffusion.steps import Draws, Move, Step, Visited
 from ddpm_cli.diffusion.wrappers import clamp
+from ddpm_cli.files.checkpoints.layouts import openai
 from ddpm_cli.networks import classifier, unet
 
 GOLDEN = Golden("networks")
 COVERED = ["guided_unet", "guided_classifier", "guided_superres", "diffusers_unet2d"]
 PIPELINES = GOLDEN.select("pipeline_")
 BLOCK = {
-    "in_layers.0": "norm1",
-    "in_layers.2": "conv1",
-    "emb_layers.1": "embed",
-    "out_layers.0": "norm2",
-    "out_layers.3": "conv2",
-    "skip_connection": "skip",
-    "proj_out": "project",
-    # diffusers
     "time_emb_proj": "embed",
     "conv_shortcut": "skip",
     "group_norm": "norm",
@@ -45,53 +39,10 @@ def test_every_case_is_accounted_for() -> None:
     assert sorted([*COVERED, *PIPELINES]) == sorted(GOLDEN.cases)
 
 
-def adm_name(key: str) -> str:
-    """Our name of a parameter of guided-diffusion's U-Net or classifier."""
-    key = re.sub(r"input_blocks\.0\.0", "stem", key)
-    key = re.sub(r"input_blocks\.(\d+)\.(\d)", lambda m: f"down.{int(m[1]) - 1}.parts.{m[2]}", key)
-    key = re.sub(r"output_blocks\.(\d+)\.(\d)", r"up.\1.parts.\2", key)
-    key = re.sub(r"middle_block\.(\d)", r"middle.parts.\1", key)
-    key = key.replace("out.2.positional_embedding", "pool.place").replace("out.2.c_proj", "out")
-    key = re.sub(r"^out\.2\.qkv_proj", "pool.all", key)
-    key = re.sub(r"^out\.0", "head.0", re.sub(r"^out\.2", "out", key))
-    key = key.replace("time_embed", "embed").replace("label_emb", "class_embed")
-    return part_name(key)
-
-
 def part_name(key: str) -> str:
     for theirs, ours in BLOCK.items():
         key = key.replace(f".{theirs}.", f".{ours}.")
     return key
-
-
-def adm_weights(theirs: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
-    """Their weights under our names; q, k and v come ordered by head, ours are one by one."""
-    made = {}
-    for key, value in theirs.items():
-        name, value = adm_name(key), value.double()
-        if ".qkv." in name or ".project." in name or name.startswith(("pool.all", "out.")):
-            value = value.squeeze(-1) if value.dim() == 3 else value
-        if ".qkv." in name:
-            heads = config.get("num_heads")  # unless they have a width
-            if "num_head_channels" in config:
-                heads = len(value) // 3 // config["num_head_channels"]
-            by_head = value.reshape(heads, 3, -1, *value.shape[1:])
-            value = by_head.transpose(0, 1).reshape(value.shape)
-        made[name] = value
-    if "class_embed.weight" in made:
-        null = torch.zeros(1, made["class_embed.weight"].shape[1], dtype=torch.float64)
-        made["class_embed.weight"] = torch.cat([made["class_embed.weight"], null])
-    return made
-
-
-def pooled(theirs: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
-    """Weights of their classifier under our names: q apart from k and v, places in rows."""
-    made = adm_weights(theirs, config)
-    made["pool.place"] = made["pool.place"].T
-    for kind in ("weight", "bias"):
-        query, *rest = made.pop(f"pool.all.{kind}").chunk(3)
-        made |= {f"pool.query.{kind}": query, f"pool.key_value.{kind}": torch.cat(rest)}
-    return made
 
 
 def diffusers_name(key: str, blocks: int, levels: int) -> str:
@@ -145,44 +96,46 @@ def diffusers_weights(theirs: dict[str, Tensor], config: dict[str, Any]) -> dict
 
 def published(key: str) -> unet | classifier:
     """Our network with their weights, every one of which must find its place."""
-    config = GOLDEN[key].params["config"]
-    weights = load_file(FOLDER / f"networks/{key}.safetensors")
+    config, path = GOLDEN[key].params["config"], FOLDER / f"networks/{key}.safetensors"
+    return (guided if key.startswith("guided_") else diffusers)(config, path)
+
+
+def guided(config: dict[str, Any], path: Path) -> unet | classifier:
+    """A network of guided-diffusion: what its file says, and what only its configuration does."""
+    weights = load_file(path)
+    is_classifier = openai.is_classifier(weights)
+    found = (openai.classifier if is_classifier else openai.unet)(weights, path)
+    knobs = found.knobs | {"attention": found.attention(8), "qkv": "heads"}
+    knobs |= {
+        "head_width": config.get("num_head_channels", 0),
+        "heads": config.get("num_heads", 1),
+    }
+    assert knobs.pop("name") == ("classifier" if is_classifier else "unet")
     network: unet | classifier
-    if key.startswith("guided_"):
-        knobs: dict[str, Any] = {
-            "width": config["model_channels"],
-            "multipliers": config["channel_mult"],
-            "blocks": config["num_res_blocks"],
-            "attention": [config["image_size"] // at for at in config["attention_resolutions"]],
-            "head_width": config.get("num_head_channels", 0),
-            "heads": config.get("num_heads", 1),
-            "scale_shift": config["use_scale_shift_norm"],
-            "resample_blocks": config["resblock_updown"],
-        }
-        if key == "guided_classifier":
-            knobs["classes"] = config["out_channels"]
-            network = classifier((3, 8, 8), **knobs, pool=config["pool"]).double().eval()
-            network.load_state_dict(pooled(weights, config))
-            return network
-        knobs["classes"] = config["num_classes"] or 0
-        knobs["learned_variance"] = config["out_channels"] == 6
-        convert = adm_weights
+    if is_classifier:
+        network = classifier((3, 8, 8), **knobs)
     else:
-        knobs = {
-            "width": config["block_out_channels"][0],
-            "multipliers": [1, 1, 1, 1],
-            "blocks": config["layers_per_block"],
-            "attention": [4],
-            "groups": config["norm_num_groups"],
-            "epsilon": config["norm_eps"],
-            "embedding": "endpoint",
-            "same_padding": True,
-        }
-        convert = diffusers_weights
-    extra = 3 if key == "guided_superres" else 0
-    network = unet((3, 8, 8), extra, **knobs).double().eval()
-    network.load_state_dict(convert(weights, config))
-    return network
+        learned = config["out_channels"] == 6
+        network = unet((3, 8, 8), found.channels - 3, **knobs, learned_variance=learned)
+    network.load_state_dict(openai.named(weights))
+    return network.double().eval()
+
+
+def diffusers(config: dict[str, Any], path: Path) -> unet:
+    """A UNet2DModel of diffusers."""
+    network = unet(
+        (3, 8, 8),
+        width=config["block_out_channels"][0],
+        multipliers=[1, 1, 1, 1],
+        blocks=config["layers_per_block"],
+        attention=[4],
+        groups=config["norm_num_groups"],
+        epsilon=config["norm_eps"],
+        embedding="endpoint",
+        same_padding=True,
+    )
+    network.load_state_dict(diffusers_weights(load_file(path), config))
+    return network.double().eval()
 
 
 @pytest.mark.parametrize("key", COVERED)

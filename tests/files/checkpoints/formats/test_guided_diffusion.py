@@ -12,7 +12,6 @@ from golden.load_golden import FOLDER, Golden
 from PIL import Image
 from probes import images, lively
 from runs import ddpm, done
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import ddpm_cli
@@ -206,8 +205,17 @@ def published(key: str, folder: Path, **told: Any) -> Path:
 def test_classifier_guides(tmp_path: Path) -> None:
     told = {"network.head_width": 16}
     judge, model = (published(f"guided_{n}", tmp_path, **told) for n in ("classifier", "unet"))
-    weights = load_file(judge)
-    assert weights["pool.place"].shape == (17, 32)
+    case, loaded = GOLDEN["guided_classifier"], ddpm_cli.load(judge)
+    for dtype in (torch.float32, torch.float64):
+        with torch.no_grad():
+            x, label = case.inputs["x"].to(dtype), case.inputs["timesteps"]
+            got = loaded.network.to(dtype)(x, label)
+        assert case.excess(str(dtype).replace("torch.", "out_"), got) <= 0
+    assert "classifier images 3x8x8, 5 classes" in repr(loaded)
+    with pytest.raises(ValueError, match="a classifier, which draws nothing"):
+        loaded.sample(0)
+    with pytest.raises(ValueError, match="a classifier, which draws nothing"):
+        _ = loaded.denoiser
     output = tmp_path / "x.png"
     told_words = ["--classifier", judge, "--class", "3", "--steps", "5", "-o", output]
     done("guide", "-m", model, *told_words)
