@@ -64,8 +64,22 @@ class Downsample(nn.Module):
         return out
 
 
+class Upsample(nn.Module):
+    """Nearest-neighbour upsampling to a given size and a 3x3 convolution."""
+
+    def __init__(self, width: int, *, fir: bool = False) -> None:
+        super().__init__()
+        self.fir = fir
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """[B, C, H, W] -> [B, C, *size]."""
+        out: Tensor = self.conv(enlarge(x, size, self.fir))
+        return out
+
+
 class Shrink(nn.Module):
-    """Half the size, rounded up, without a convolution; low-pass filtered first if `fir`."""
+    """Half the size without any weights, low-pass filtered first if `fir`."""
 
     def __init__(self, *, fir: bool = False) -> None:
         super().__init__()
@@ -76,18 +90,16 @@ class Shrink(nn.Module):
         return shrink(x, self.fir)
 
 
-class Upsample(nn.Module):
-    """Nearest-neighbour upsampling to a given size and, unless `plain`, a 3x3 convolution."""
+class Enlarge(nn.Module):
+    """Upsampling to a given size without any weights, low-pass filtered behind if `fir`."""
 
-    def __init__(self, width: int, *, fir: bool = False, plain: bool = False) -> None:
+    def __init__(self, *, fir: bool = False) -> None:
         super().__init__()
         self.fir = fir
-        self.conv = nn.Identity() if plain else nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """[B, C, H, W] -> [B, C, *size]."""
-        out: Tensor = self.conv(enlarge(x, size, self.fir))
-        return out
+        return enlarge(x, size, self.fir)
 
 
 class Pyramid(nn.Module):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.networks.parts.layers import Attention, ResBlock, divided
-from ddpm_cli.networks.parts.resampling import Downsample, Pyramid, Shrink, Upsample
+from ddpm_cli.networks.parts.resampling import Downsample, Enlarge, Pyramid, Shrink, Upsample
 
 
 class Parts(NamedTuple):
@@ -98,7 +98,9 @@ class Parts(NamedTuple):
     def up(self, width: int) -> nn.Module:
         if self.resample_blocks:
             return self.block(width, width, "up")
-        return Upsample(width, fir=self.fir, plain=self.plain_resampling)
+        if self.plain_resampling:
+            return Enlarge(fir=self.fir)
+        return Upsample(width, fir=self.fir)
 
     def pyramid(self, width_in: int, width: int, residual: bool) -> Pyramid:
         return Pyramid(width_in, width, residual=residual, fir=self.fir, rescale=self.rescale)
@@ -116,7 +118,7 @@ class Stage(nn.Module):
         for part in self.parts:
             if isinstance(part, ResBlock):
                 x = part(x, embedding, size)
-            elif isinstance(part, Upsample):
+            elif isinstance(part, Upsample | Enlarge):
                 x = part(x, size)
             else:
                 x = part(x)
