@@ -18,7 +18,7 @@ from ddpm_cli.files.checkpoints.layouts.keys import Keys, linear, ratio, swapped
 from ddpm_cli.networks.parts.stages import sides
 
 _RAW, _STEP, _AVERAGE = 0, 3, 4  # places in the list of a training run
-_KINDS = "linear with first and last beta, or scaled-linear (quad), sigmoid"
+_KINDS = "linear, scaled-linear (its quad) or sigmoid, of betas from schedule.first to last"
 _PARTS = {
     "temb_proj": "embed",
     "nin_shortcut": "skip",
@@ -47,7 +47,7 @@ def read(content: Content, ask: Ask) -> Conversion:
     if steps:
         process["steps"] = steps
         ask.missing.pop("schedule.steps", None)
-    if process["name"] == "linear":
+    if process["name"] in ("linear", "scaled-linear", "sigmoid"):
         process["rescale"] = False  # its betas run from first to last whatever T is
         why = "as in all configurations of the project"
         process["first"] = ask.assume("schedule.first", 1e-4, why)

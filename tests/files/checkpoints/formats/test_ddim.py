@@ -63,6 +63,15 @@ def test_what_is_missing_is_listed(tmp_path: Path) -> None:
     done("convert", source, "-o", tmp_path / "m.safetensors", *told_words, *more)
 
 
+@pytest.mark.parametrize("name", ["linear", "scaled-linear", "sigmoid"])
+def test_betas_run_from_first_to_last_whatever_the_steps(name: str, tmp_path: Path) -> None:
+    told = TOLD | {"schedule.name": name, "schedule.steps": 400}
+    betas = converted(unpacked("ddim_bare", tmp_path), *words(told)).schedule.betas()
+    ends = 1e-4 + (0.02 - 1e-4) * torch.tensor([0.0, 1.0]).double()
+    slack = 1e-6 if name != "sigmoid" else 1e-4  # of a curve that is cut at 6 deviations
+    assert (betas[[0, -1]] - ends).abs().max() < slack
+
+
 CASES: dict[str, dict[str, Any]] = {
     "deep": {"multipliers": [1, 2, 3], "blocks": 2, "attention": [4], "wide_skip": True},
     "plain": {"multipliers": [2, 1], "blocks": 1, "attention": [8, 4], "plain_resampling": True},

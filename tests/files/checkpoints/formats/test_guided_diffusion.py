@@ -65,6 +65,28 @@ def test_weights_give_the_numbers_of_the_peer(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", TOLD)
+def test_process_makes_the_same_of_the_output(name: str, tmp_path: Path) -> None:
+    """Clean image, mean and variance of the reverse step, from the peer's own functions."""
+    model, io = converted(unpacked(name, tmp_path), *words(TOLD[name])), numbers(name)
+    model.network.double()
+    schedule, want = model.schedule, {k[4:]: v for k, v in io.items() if k.startswith("p64/")}
+    for row, t in enumerate(io["t"].tolist()):
+        sigma, below = schedule.levels[t], schedule.levels[t - 1] if t else torch.zeros(())
+        alpha, here = schedule.alpha(sigma), slice(row, row + 1)
+        x = io["x"][here].double() / alpha
+        classes = [int(io["y"][row])] if "y" in io else None
+        seen = model.denoise(x, sigma, classes)
+        mean = schedule.alpha(below) * (seen.x0 + (below / sigma) ** 2 * (x - seen.x0))
+        for key, got in {"pred_xstart": seen.x0, "mean": mean}.items():
+            assert torch.allclose(got, want[key][here], rtol=1e-9, atol=1e-9), key
+        if seen.range is not None and t:
+            high = schedule.betas()[t]
+            low = high * (1 - schedule.alpha(below) ** 2) / (1 - alpha**2)
+            logs = torch.lerp(low.log(), high.log(), (seen.range + 1) / 2)
+            assert torch.allclose(logs, want["log_variance"][here], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", TOLD)
 def test_ten_steps_run(name: str, tmp_path: Path) -> None:
     source = unpacked(name, tmp_path)
     done("convert", source, "-o", tmp_path / "m.safetensors", *words(TOLD[name]))
