@@ -67,6 +67,10 @@ ELSEWHERE = {
     ),
     "evaluation/metrics/test_frechet.py": "evaluation/metrics/parts/gaussians",
     "evaluation/test_measuring.py": "evaluation/measures",
+    "files/checkpoints/formats/test_lucidrains.py": (
+        "files/checkpoints/formats/parts/lucidrains_keys networks/parts/memories "
+        "networks/parts/postnorm"
+    ),
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
     "files/checkpoints/test_header.py": "files/titles",
     "files/images/test_decoding.py": "files/images/deep",

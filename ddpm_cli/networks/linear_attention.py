@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -13,8 +14,8 @@ from ddpm_cli.networks.parts.layers import dense, layout, lookup, sinusoid, with
 from ddpm_cli.networks.parts.postnorm import Ascent, Descent, Halving, Parts
 from ddpm_cli.settings.knobs import (
     Classes,
-    Fraction,
     Few,
+    Fraction,
     LevelHeads,
     Levels,
     LevelWidths,
@@ -90,7 +91,7 @@ class linear_attention_unet(nn.Module):  # noqa: N801  (a component is named as 
         seen = channels * (2 if self_condition else 1) + extra
         self.stem = nn.Conv2d(seen, stem, 7, padding=3)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        for level, (now, on) in enumerate(zip(widths, widths[1:], strict=False)):
+        for level, (now, on) in enumerate(pairwise(widths)):
             last, linear = level == depth - 1, level not in full
             lead = nn.Conv2d(now, on, 3, padding=1) if last else Halving(now, on, downsample)
             one, two = parts.block(now, now), parts.block(now, now)
@@ -101,7 +102,7 @@ class linear_attention_unet(nn.Module):  # noqa: N801  (a component is named as 
             [parts.block(now, now), parts.attend(now, heads, head_width, False),
              parts.block(now, now)]
         )  # fmt: skip
-        for level, (on, now) in reversed(list(enumerate(zip(widths, widths[1:], strict=False)))):
+        for level, (on, now) in reversed(list(enumerate(pairwise(widths)))):
             one, two = parts.block(now + on, now), parts.block(now + on, now)
             attend = parts.attend(now, many[level], wide[level], level not in full)
             self.up.append(Ascent(one, two, attend, nn.Conv2d(now, on, 3, padding=1)))
@@ -122,7 +123,7 @@ class linear_attention_unet(nn.Module):  # noqa: N801  (a component is named as 
         it was predicted before, if the network is to see one, None for zeros.
         """
         embedding = self._embedded(label, classes)
-        x = x.to(self.out.weight.dtype)
+        x = x.to(self.dtype)
         if self.self_condition:
             before = torch.zeros_like(x) if estimate is None else estimate.to(x.dtype)
             x = torch.cat([before, x], dim=1)
@@ -142,9 +143,14 @@ class linear_attention_unet(nn.Module):  # noqa: N801  (a component is named as 
         out: Tensor = self.out(self.last(torch.cat([h, stem], dim=1), embedding))
         return out
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the weights."""
+        return self.stem.weight.dtype
+
     def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
         """The noise label and the class as one vector [B, 4 width or 8 width], activated."""
-        dtype = self.out.weight.dtype
+        dtype = self.dtype
         if not label.is_floating_point() or dtype == torch.float64:
             label = label.to(torch.promote_types(dtype, torch.float32))
         features = (

@@ -16,7 +16,8 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x [B, C, H, W]."""
-        return F.normalize(x, dim=1) * (self.gain * float(len(self.gain)) ** 0.5)
+        out: Tensor = F.normalize(x, dim=1) * (self.gain * float(len(self.gain)) ** 0.5)
+        return out
 
 
 def linear_attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -63,7 +64,8 @@ class MemoryAttention(nn.Module):
         mix = linear_attend if self.linear else attend
         mixed = mix(query, key, value).transpose(1, 2).reshape(batch, high * wide, -1)
         out: Tensor = self.project(mixed).reshape(batch, high, wide, -1).permute(0, 3, 1, 2)
-        return x + self.settle(out)
+        settled: Tensor = self.settle(out)
+        return x + settled
 
 
 def _memory(heads: int, count: int, width: int) -> nn.Parameter:
