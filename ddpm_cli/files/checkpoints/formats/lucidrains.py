@@ -20,6 +20,7 @@ from ddpm_cli.files.checkpoints.header import DataInfo
 
 MARKS = ("init_conv.weight", "time_mlp.1.weight", "mid_block1.block1.proj.weight")
 SETS = {"model": ("model", "model."), "ema": ("ema", "ema_model.model.")}
+OLD = ("0.", *(f"1.{minor}." for minor in range(9)))  # versions, of which few keys tell more
 SIGMAS = "sqrt_recipm1_alphas_cumprod"  # sqrt(1 / abar - 1): the levels, rounded once
 LINEAR = (4, 32)  # heads and their width of all linear attention without memory
 
@@ -111,6 +112,8 @@ def _told(content: Content) -> tuple[str, ...]:
     """What else the file says: which version wrote it, and whether its average has begun."""
     version, average = content.tree.get("version"), content.tree.get("ema")
     notes = [f"written by version {version}"] if isinstance(version, str) else []
+    if isinstance(version, str) and version.startswith(OLD):
+        notes.append("convolutions of versions before 1.9 may be standardized, which is not done")
     begun = average.get("initted") if isinstance(average, Mapping) else None
     if isinstance(begun, Tensor) and begun.numel() == 1 and not bool(begun):
         notes.append("its average had not begun yet: --weights model takes what was trained")

@@ -213,6 +213,11 @@ class TestRefusals:
         assert outcome.code == 0
         assert "its average had not begun yet" in outcome.err
 
+    def test_version_whose_convolutions_are_in_doubt(self, folder: Path) -> None:
+        path = _changed(folder, "old", lambda tree: tree.update(version="1.7.2"))
+        outcome = ddpm("convert", path, "--dry-run", "--set", "data.size=8")
+        assert "may be standardized" in outcome.err
+
     def test_early_versions(self, folder: Path) -> None:
         weights = Peer(Options(classes=2)).weights
         for name in [name for name in weights if "class" in name]:
