@@ -71,6 +71,10 @@ ELSEWHERE = {
         "files/checkpoints/layouts/keys files/checkpoints/layouts/openai "
         "files/checkpoints/layouts/openai_models files/checkpoints/layouts/questions"
     ),
+    "files/checkpoints/formats/test_lucidrains.py": (
+        "files/checkpoints/formats/parts/lucidrains_keys networks/parts/memories "
+        "networks/parts/postnorm"
+    ),
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
     "files/checkpoints/test_header.py": "files/titles",
     "files/images/test_decoding.py": "files/images/deep",

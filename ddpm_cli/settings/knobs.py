@@ -91,6 +91,11 @@ Multipliers = Annotated[list[Multiplier], Range(1, 10)]
 Resolution = Annotated[int, Range(1, 65_536)]
 Resolutions = Annotated[list[Resolution], Range(0, 32)]
 Epsilon = Annotated[float, Range(1e-12, 1)]
+StemWidth = Annotated[int, Range(0, 16_384)]
+Memory = Annotated[int, Range(0, 1_024)]
+Levels = Annotated[list[Annotated[int, Range(0, 9)]], Range(0, 10)]
+LevelHeads = Annotated[list[Annotated[int, Range(1, 1_024)]], Range(0, 10)]
+LevelWidths = Annotated[list[Width], Range(0, 10)]
 
 # Numbers with a unit, or none.
 Fraction = Annotated[float, Range(0, 1)]
