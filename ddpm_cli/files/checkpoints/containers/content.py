@@ -88,6 +88,17 @@ def stripped(tensors: Mapping[str, Tensor], *prefixes: str) -> dict[str, Tensor]
     return named
 
 
+def sizes(tensors: Mapping[str, Tensor], name: str, axes: int, path: Path) -> tuple[int, ...]:
+    """The shape of the tensor of a name, which must be there and have so many axes."""
+    value = tensors.get(name)
+    if value is None:
+        raise Refusal(f"{path}: its weights are not whole: {name} is missing")
+    if value.ndim != axes or not value.numel():
+        shape = "x".join(map(str, value.shape)) or "a single number"
+        raise Refusal(f"{path}: its weights are not whole: {name} is {shape}")
+    return tuple(value.shape)
+
+
 def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with path.open("rb") as file:
