@@ -11,7 +11,7 @@ from ddpm_cli import __version__, hardware
 from ddpm_cli.data.tasks import Task
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.shapes import double
-from ddpm_cli.errors import ConfigError, Refusal, one_line
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
@@ -199,72 +199,6 @@ def _levels(model: Trained, config: Config) -> dict[str, Any]:
     start = float(model.schedule.prior(levels[0]))
     table = {name: double(values).expand_as(seen).tolist() for name, values in columns.items()}
     return {"levels": levels.tolist(), "start": start, "network": table}
-
-
-def traced(portable: Portable) -> "torch.export.ExportedProgram":
-    """The function as torch.export sees it: any number of rows, and any size that fits it.
-
-    Sizes are free where the network does the same for all; they are fixed where it does not.
-    """
-    freedom = [True, False] if portable.is_sized else [False]
-    for is_free in freedom:
-        program = _traced(portable, is_free)
-        if not is_free or _is_right_elsewhere(portable, program):
-            return program
-    raise AssertionError("a fixed size is always returned")
-
-
-def _traced(portable: Portable, is_free: bool) -> "torch.export.ExportedProgram":
-    batch, auto = torch.export.Dim("batch"), torch.export.Dim.AUTO
-    shapes: dict[str, dict[int, Any]] = {name: {0: batch} for name in portable.inputs}
-    for name in ("x", "image"):
-        if is_free and name in shapes:
-            shapes[name] |= {2: auto, 3: auto}
-    try:
-        with torch.no_grad():
-            return torch.export.export(
-                portable.function, (), dict(portable.inputs), dynamic_shapes=shapes, strict=True
-            )
-    except Exception as error:  # what it cannot trace it says in any way
-        raise untraceable(portable, error) from error
-
-
-def untraceable(portable: Portable, error: Exception) -> Refusal:
-    """The refusal of a model that another tool cannot take apart."""
-    why = one_line((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
-    fix = "-vv shows where"
-    if portable.about["part"] == "denoiser":
-        fix = f"perhaps its network alone can be: --part network; {fix}"
-    return Refusal(f"{portable.place.name}: cannot be exported: {why}", fix)
-
-
-@torch.no_grad()
-def _is_right_elsewhere(portable: Portable, program: "torch.export.ExportedProgram") -> bool:
-    """Whether a program of free size gives what the function does for images twice as large."""
-    if all(isinstance(n, int) for n in sizes(program)["x"][1:]):
-        return True
-    rows = {name: value[:1] for name, value in portable.inputs.items()}
-    for name in {"x", "image"} & set(rows):
-        rows[name] = rows[name].repeat(1, 1, 2, 2)
-    try:
-        seen = program.module()(**rows)
-    except (RuntimeError, AssertionError):
-        return False
-    return worst(seen, portable.function(**rows), rows) <= TOLERANCE
-
-
-def sizes(program: "torch.export.ExportedProgram") -> dict[str, list[int | str]]:
-    """The shape of each input of a program, names where it is free."""
-    names = program.graph_signature.user_inputs
-    shapes: dict[str, list[int | str]] = {}
-    for node in program.graph.nodes:
-        if node.op == "placeholder" and node.name in names:
-            shape = node.meta["val"].shape
-            shapes[node.name] = [
-                n if isinstance(n, int) else ("batch", "channels", "height", "width")[axis]
-                for axis, n in enumerate(shape)
-            ]
-    return shapes
 
 
 @torch.no_grad()

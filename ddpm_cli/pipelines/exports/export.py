@@ -11,7 +11,7 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.files import staging
 from ddpm_cli.files.outputs import targets
-from ddpm_cli.pipelines import cards, portable
+from ddpm_cli.pipelines import cards, portable, tracing
 from ddpm_cli.pipelines.portable import Portable
 from ddpm_cli.settings.requests import Convert
 
@@ -33,8 +33,8 @@ def write(request: Convert) -> list[Path]:
         return []
     with staging.staged(path.parent) as folder:
         file = folder / path.name
-        program = portable.traced(model)
-        about = model.about | {"axes": portable.sizes(program)}
+        program = tracing.traced(model)
+        about = model.about | {"axes": tracing.sizes(program)}
         extra = {EXTRA_FILE: json.dumps(about, sort_keys=True)}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -13,7 +13,7 @@ from ddpm_cli import __version__, console
 from ddpm_cli.errors import importing
 from ddpm_cli.files import staging
 from ddpm_cli.files.outputs import targets
-from ddpm_cli.pipelines import cards, portable
+from ddpm_cli.pipelines import cards, portable, tracing
 from ddpm_cli.pipelines.portable import Portable
 from ddpm_cli.settings.requests import Convert
 
@@ -43,7 +43,7 @@ def write(request: Convert) -> list[Path]:
         return []
     with staging.staged(path.parent) as folder:
         file = folder / path.name
-        _save(model, portable.traced(model), file)
+        _save(model, tracing.traced(model), file)
         checked = _checked(model, file)
         cards.beside(file).write_text(_card(model, path, checked), encoding="utf-8")
         written = sorted(folder.iterdir())
@@ -59,7 +59,7 @@ def _weights(path: Path) -> Path:
 
 def _save(model: Portable, program: "ExportedProgram", file: Path) -> None:
     """Write a program as ONNX, with its names and what it says of itself."""
-    about = model.about | {"opset": OPSET, "axes": portable.sizes(program)}
+    about = model.about | {"opset": OPSET, "axes": tracing.sizes(program)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -75,7 +75,7 @@ def _save(model: Portable, program: "ExportedProgram", file: Path) -> None:
                 verbose=False,
             )
         except Exception as error:  # what it cannot translate it says in any way
-            raise portable.untraceable(model, error) from error
+            raise tracing.untraceable(model, error) from error
     assert made is not None  # noqa: S101
     graph = made.model
     made.rename_axes(_axes(graph, about["axes"]))
