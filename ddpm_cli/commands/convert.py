@@ -7,6 +7,8 @@ from ddpm_cli.options import completion, reading, shared
 from ddpm_cli.settings import catalog, releases
 from ddpm_cli.settings.requests import Convert
 
+PARTED = ("onnx", "export")  # targets that hold a part of a model
+
 
 @click.command(
     "convert",
@@ -50,6 +52,13 @@ from ddpm_cli.settings.requests import Convert
     type=click.Choice(catalog.modules("export")),
     help="Write a model of ddpm for other programs.",
 )
+@click.option(
+    "--part",
+    type=click.Choice(["denoiser", "network"]),
+    default="denoiser",
+    show_default=True,
+    help="What --to onnx and export write: the clean image of a level, or the network alone.",
+)
 @shared.settings
 @shared.dry_run
 @shared.force()
@@ -66,6 +75,7 @@ def command(
     release: str | None,
     weights: str,
     to_target: str | None,
+    part: str,
     dry_run: bool,
     force: bool,
     as_json: bool,
@@ -87,6 +97,8 @@ def command(
         reading.refuse_idle(
             ctx, "of a checkpoint that comes in, not of --to", "from_format", "release", "weights"
         )
+    if to_target not in PARTED:
+        reading.refuse_idle(ctx, f"of --to {' and '.join(PARTED)}", "part")
     request = Convert(
         source=source,
         output=place,
@@ -94,6 +106,7 @@ def command(
         release=release,
         weights="model" if weights == "model" else "ema",
         target=to_target,
+        part="network" if part == "network" else "denoiser",
         layers=reading.layers(ctx),
         as_json=as_json,
         dry_run=dry_run,

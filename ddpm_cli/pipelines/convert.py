@@ -1,6 +1,6 @@
 """Foreign checkpoints in, ours out, for `ddpm convert`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal, nearest
-from ddpm_cli.files.checkpoints import checkpoint, formats
+from ddpm_cli.files.checkpoints import checkpoint, find, formats
 from ddpm_cli.files.checkpoints.containers import content as contents
 from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
@@ -17,7 +17,7 @@ from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build
 from ddpm_cli.networks.parts import outlines
 from ddpm_cli.networks.parts.outlines import Misfit
-from ddpm_cli.pipelines import convert_check, exports, opening
+from ddpm_cli.pipelines import convert_check, exports, hub, opening, publish
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings import releases
 from ddpm_cli.settings.config import Layer, resolve
@@ -30,14 +30,20 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of images, by their channels
 
 def run(request: Convert) -> None:
     """Convert a foreign checkpoint, or write one of ours for other programs."""
+    if request.output is not None and hub.is_address(request.output):
+        _written(request, [publish.publish(request, request.output)])
+        return
     if request.target is not None:
-        for path in exports.find(request.target).write(request):
-            console.line(str(path))
+        _written(request, list(map(str, exports.find(request.target).write(request))))
         return
     output = Path(request.output or "")
     if not request.dry_run:
         targets.refuse_existing(output, request.force)
-    path = Path(request.source)
+    fetched = hub.fetched(request.source) if hub.is_address(request.source) else None
+    path = fetched.path if fetched else Path(request.source)
+    if _is_own(path, request):
+        _kept(path, output, request, fetched)
+        return
     release = releases.read(request.release) if request.release else None
     content = contents.opened(path)
     name = _format(content, request, release)
@@ -50,6 +56,7 @@ def run(request: Convert) -> None:
     source = _source(content, name, request, conversion, ask)
     licence = (release.licence if release else "") or conversion.licence
     source |= {"licence": licence} if licence else {}
+    source |= {"hub": fetched.about} if fetched else {}
     header = Header("model", config, conversion.info, conversion.step, source=source)
     tensors = _fitting(header, conversion.tensors, path)
     check = convert_check.forward(header, tensors, path)
@@ -62,6 +69,38 @@ def run(request: Convert) -> None:
         console.json_line({"path": str(output), "hash": header.hash, **dict(header.source or {})})
     else:
         console.line(str(output))
+
+
+def _written(request: Convert, places: Sequence[str]) -> None:
+    """Say where an export went."""
+    if request.as_json:
+        console.json_line({"target": request.target, "written": [p for p in places if p]})
+    else:
+        for place in filter(None, places):
+            console.line(place)
+
+
+def _is_own(path: Path, request: Convert) -> bool:
+    """Whether a source is a model of ddpm already."""
+    if not path.exists():
+        return request.source in find.bundled() or find.model_in(find.RUNS / path).exists()
+    if path.is_dir():
+        return find.model_in(path).exists()
+    return path.is_file() and find.is_own(path)
+
+
+def _kept(path: Path, output: Path, request: Convert, fetched: hub.Fetched | None) -> None:
+    """Copy a model of ddpm from the hub, checked and as it is; one that is here goes elsewhere."""
+    if fetched is None:
+        known = ", ".join(exports.names())
+        fix = f"say what for: --to NAME, of {known}, or give hf:owner/name"
+        raise ConfigError(f"{request.source}: a model of ddpm already; {fix}")
+    if asked := [layer.source for layer in request.layers if layer.source != "the environment"]:
+        raise ConfigError(f"{asked[0]}: {request.source} is a model of ddpm; leave settings out")
+    header, tensors = checkpoint.load(path)
+    if not request.dry_run:
+        header = checkpoint.save(output, tensors, header)
+        _written(request, [str(output)])
 
 
 def _format(content: Content, request: Convert, release: Release | None) -> str:

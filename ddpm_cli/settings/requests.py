@@ -289,7 +289,8 @@ class Convert:
 
     source: a file or folder, or for exports a model; output: where it goes; format: of the
     source, told by its content if not said; release: a known one; weights: which of several;
-    target: what an export is for. layers: settings that the file does not say, lowest first.
+    target: what an export is for; part: of the model that it holds. layers: settings that the
+    file does not say, lowest first.
     """
 
     source: str
@@ -298,6 +299,7 @@ class Convert:
     release: str | None = None
     weights: Literal["ema", "model"] = "ema"
     target: str | None = None
+    part: Literal["denoiser", "network"] = "denoiser"
     layers: Sequence[Layer] = ()
     as_json: bool = False
     dry_run: bool = False
