@@ -37,7 +37,9 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
 
     shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
     one. attention: the resolutions that have it, in the decoder behind
-    every block or only the last. patch: so many pixels a side become channels.
+    every block or only the last; attention_up: those of the decoder, if they are others.
+    middle: with attention, with attention that lacks its norm, blocks alone, or nothing.
+    patch: so many pixels a side become channels.
     embedding: of the label, by sinusoids as in ADM, by sinusoids whose last frequency is 1/10000
     as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++.
     scale_shift, resample_blocks: adaptive norm and resampling inside blocks (Dhariwal 2021).
@@ -55,7 +57,9 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         multipliers: Multipliers = [1, 2],  # noqa: B006  (read, never changed)
         blocks: Blocks = 2,
         attention: Resolutions = [7],  # noqa: B006
+        attention_up: Resolutions | None = None,
         decoder_attention: Literal["every", "last"] = "every",
+        middle: Literal["attention", "unnormed", "blocks", "none"] = "attention",
         heads: Heads = 1,
         head_width: HeadWidth = 0,
         dropout: Fraction = 0.0,
@@ -106,7 +110,9 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             fir=fir,
             rescale=rescale,
         )
-        attends = [at in attention for at in sides(size[0], patch, len(multipliers))]
+        levels = sides(size[0], patch, len(multipliers))
+        attends = [at in attention for at in levels]
+        attends_up = attends if attention_up is None else [at in attention_up for at in levels]
         widths = [width * multiplier for multiplier in multipliers]
 
         seen = (channels + extra) * patch**2  # width of the image beside the encoder
@@ -120,12 +126,12 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
                 self.pyramid[str(behind)] = parts.pyramid(seen, wide, residual)
                 seen = wide if residual else seen
         now = widths[-1]
-        self.middle = parts.middle(now)
+        self.middle = parts.middle(now, middle)
         self.up = nn.ModuleList()
         for level, wide in reversed(list(enumerate(widths))):
             for number in range(blocks + 1):
                 last = number == blocks
-                here = attends[level] and (last or decoder_attention == "every")
+                here = attends_up[level] and (last or decoder_attention == "every")
                 stage = parts.stage(now + skips.pop(), wide, here)
                 now = wide
                 if level and last:
