@@ -163,3 +163,9 @@ def swapped(weight: Tensor, features: int) -> Tensor:
     """The first layer of the noise label [E, features] with sines and cosines changed over."""
     half = features // 2
     return torch.cat([weight[:, half : 2 * half], weight[:, :half], weight[:, 2 * half :]], 1)
+
+
+def by_part(rows: Tensor, heads: int) -> Tensor:
+    """Queries, keys and values one behind the other, of rows that come head by head."""
+    each = rows.reshape(heads, 3, -1, *rows.shape[1:])
+    return each.transpose(0, 1).reshape(rows.shape)

@@ -15,6 +15,7 @@ _VARIANCES = {
 }
 _CLIP = ("DDPMScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDIMParallelScheduler",
          "DDIMInverseScheduler", "RePaintScheduler")  # fmt: skip
+_SOLVERS = ("DPMSolver", "UniPC", "DEIS", "SASolver")
 _LEADING = (*_CLIP, "PNDMScheduler")
 
 
@@ -40,7 +41,9 @@ def _sampler(config: Mapping[str, Any], notes: list[str]) -> Settings:
     name = kind(config)
     if name in ("DDPMScheduler", "DDPMParallelScheduler"):
         return _ancestral(config, notes)
-    if name.startswith(("DPMSolver", "EDMDPMSolver", "DPMSolverSDE", "CosineDPM")):
+    if name == "DPMSolverSDEScheduler":
+        return {"name": "dpm-solver-pp-sde"}
+    if name.startswith(("DPMSolver", "EDMDPMSolver")):
         return _solver(config, notes)
     if name == "UniPCMultistepScheduler":
         return {
@@ -108,7 +111,7 @@ def _levels(config: Mapping[str, Any], steps: int | None, notes: list[str]) -> S
     if config.get("use_beta_sigmas"):
         notes.append("use_beta_sigmas has no equivalent: levels are spaced as without it")
     # Solvers leave index 0 out.
-    without = name.startswith(("DPMSolver", "UniPC", "DEIS", "SASolver"))
+    without = name.startswith(_SOLVERS)
     spacing = config.get("timestep_spacing", "leading" if name in _LEADING else "linspace")
     offset = int(config.get("steps_offset", 0) or 0)
     if spacing == "leading":
@@ -134,14 +137,19 @@ def _flow(config: Mapping[str, Any], count: int, notes: list[str]) -> Settings:
 
 
 def _wrappers(config: Mapping[str, Any], notes: list[str]) -> list[Settings]:
-    """What limits the predicted image: thresholding is plain clamping below its own maximum."""
-    limit = float(config.get("clip_sample_range", 1.0))
-    if config.get("thresholding"):
+    """What limits the predicted image: thresholding is plain clamping below its own maximum.
+
+    Configurations keep the keys of schedulers that they were made from: those count that have a
+    meaning to this one.
+    """
+    name, limit = kind(config), float(config.get("clip_sample_range", 1.0))
+    if config.get("thresholding") and name.startswith((*_CLIP, *_SOLVERS)):
         most = float(config.get("sample_max_value", 1.0))
         if most <= 1:
             return [{"name": "clamp", "limit": 1.0}]
         notes.append(f"sample_max_value {most:g} has no equivalent: contrast has no limit here")
         share = float(config.get("dynamic_thresholding_ratio", 0.995))
         return [{"name": "threshold", "percentile": share}]
-    clips = config.get("clip_sample", kind(config) in _CLIP)
+    clips = name in _CLIP and config.get("clip_sample", True)
+    clips = clips or (name == "HeunDiscreteScheduler" and config.get("clip_sample", False))
     return [{"name": "clamp", "limit": limit}] if clips else []

@@ -128,7 +128,7 @@ def test_wrappers() -> None:
     assert wrappers() == [{"name": "clamp", "limit": 1.0}]
     assert wrappers(clip_sample_range=2) == [{"name": "clamp", "limit": 2.0}]
     assert wrappers(clip_sample=False) == []
-    assert wrappers(_class_name="EulerDiscreteScheduler") == []
+    assert wrappers(_class_name="EulerDiscreteScheduler", clip_sample=True) == []
     assert wrappers(thresholding=True) == [{"name": "clamp", "limit": 1.0}]
     dynamic = wrappers(thresholding=True, sample_max_value=9, dynamic_thresholding_ratio=0.9)
     assert dynamic == [{"name": "threshold", "percentile": 0.9}]
