@@ -11,6 +11,8 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.unet2d.names import Layout
 
 CLASS = "UNet2DModel"
+MOST, LARGEST = 100_000, 2048  # of any number, and of the pixels of a side: files may be wrong
+_COUNT = f"not a number from 1 to {MOST:,}"
 DEFAULTS: Mapping[str, Any] = {
     "sample_size": None,
     "in_channels": 3,
@@ -143,9 +145,9 @@ def size(config: Mapping[str, Any], path: Path) -> tuple[int, int] | None:
     told = options["sample_size"]
     if told is None:
         return None
-    sides = [told, told] if _is_count(told) else told
-    if not isinstance(sides, list) or len(sides) != 2 or not all(map(_is_count, sides)):
-        raise options.refusal("sample_size", "not one number or two")
+    sides = told if isinstance(told, list) else [told, told]
+    if len(sides) != 2 or not all(_is_count(side, LARGEST) for side in sides):
+        raise options.refusal("sample_size", f"not one number or two, up to {LARGEST}")
     return sides[0], sides[1]
 
 
@@ -153,10 +155,10 @@ def _refuse_wrong_types(options: _Options) -> None:
     """Refuse a config.json whose numbers are none, as it may be damaged or of a stranger."""
     for key in ("in_channels", "out_channels", "layers_per_block", "norm_num_groups"):
         if not _is_count(options[key]):
-            raise options.refusal(key, "not a number of at least 1")
+            raise options.refusal(key, _COUNT)
     for key in ("attention_head_dim", "num_class_embeds", "attn_norm_num_groups"):
         if options[key] is not None and not _is_count(options[key]):
-            raise options.refusal(key, "not a number of at least 1")
+            raise options.refusal(key, _COUNT)
     for key in ("norm_eps", "dropout"):
         if not isinstance(options[key], int | float):
             raise options.refusal(key, "not a number")
@@ -166,11 +168,11 @@ def _refuse_wrong_types(options: _Options) -> None:
         if len(options[key]) != len(options["block_out_channels"]):
             raise options.refusal(key, "not as long as block_out_channels")
     if not all(map(_is_count, options["block_out_channels"])):
-        raise options.refusal("block_out_channels", "not numbers of at least 1")
+        raise options.refusal("block_out_channels", f"one is {_COUNT}")
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value > 0
+def _is_count(value: Any, most: int = MOST) -> bool:
+    return type(value) is int and 0 < value <= most
 
 
 def _levels(

@@ -19,6 +19,7 @@ _LATENT = ("HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDis
 _OTHER = ("CMStochasticIterativeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler",
           "KarrasVeScheduler", "VQDiffusionScheduler", "IPNDMScheduler", "UnCLIPScheduler",
           "LCMScheduler", "TCDScheduler", "AmusedScheduler")  # fmt: skip
+MOST = 100_000  # steps of a process, as everywhere
 NEARLY_1 = 1 - 1e-8  # the last time of a flow: its label is a whole number in float32
 
 
@@ -63,8 +64,8 @@ def _preconditioned(config: Mapping[str, Any], path: Path) -> Settings:
 
 def _steps(config: Mapping[str, Any], path: Path) -> int:
     steps = config.get("num_train_timesteps", 1000)
-    if type(steps) is not int or steps < 1:
-        raise _refusal(path, config, "num_train_timesteps", "not a number of at least 1")
+    if type(steps) is not int or not 1 <= steps <= MOST:
+        raise _refusal(path, config, "num_train_timesteps", f"not a number from 1 to {MOST:,}")
     return steps
 
 
