@@ -75,6 +75,10 @@ ELSEWHERE = {
         "files/checkpoints/formats/parts/lucidrains_keys networks/parts/memories "
         "networks/parts/postnorm"
     ),
+    "files/checkpoints/formats/test_diffusers.py": (
+        "files/checkpoints/unet2d/names files/checkpoints/unet2d/options"
+    ),
+    "files/checkpoints/unet2d/test_schedules.py": "files/checkpoints/unet2d/walks",
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
     "files/checkpoints/test_header.py": "files/titles",
     "files/images/test_decoding.py": "files/images/deep",

@@ -23,6 +23,7 @@ class Prediction(NamedTuple):
     covariance: the diagonal of Var[x0 given x] (Bao 2022).
     score: an additional score, a gradient with respect to x, that guides the walk.
     pull: the same at other places x, for steps that are guided at their mean.
+    raw: the clean image before a wrapper limited its values, if one did.
     """
 
     x0: Tensor
@@ -30,6 +31,7 @@ class Prediction(NamedTuple):
     covariance: Tensor | None = None
     score: Tensor | None = None
     pull: Callable[[Tensor], Tensor] | None = None
+    raw: Tensor | None = None
 
     def guided(self, t: float) -> Tensor:
         """x0 + t^2 * score: the mean whose score is the guided one, by Tweedie's formula.

@@ -38,7 +38,9 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
 
     shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
     one. attention: the resolutions that have it, in the decoder behind
-    every block or only the last. decoder_heads: of the decoder, 0 for as many as elsewhere.
+    every block or only the last; attention_up: those of the decoder, if they are others.
+    middle: with attention, with attention that lacks its norm, blocks alone, or nothing.
+    decoder_heads: of the decoder, 0 for as many as elsewhere.
     qkv: the rows of an attention layer, queries, keys and values each in one piece (parts) or
     head by head (heads), as in Nichol 2021's files. patch: so many pixels a side become channels.
     embedding: of the label, by sinusoids as in ADM, by sinusoids whose last frequency is 1/10000
@@ -61,7 +63,9 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         multipliers: Multipliers = [1, 2],  # noqa: B006  (read, never changed)
         blocks: Blocks = 2,
         attention: Resolutions = [7],  # noqa: B006
+        attention_up: Resolutions | None = None,
         decoder_attention: Literal["every", "last"] = "every",
+        middle: Literal["attention", "unnormed", "blocks", "none"] = "attention",
         heads: Heads = 1,
         decoder_heads: Heads = 0,
         head_width: HeadWidth = 0,
@@ -120,7 +124,9 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             wide_skip=wide_skip,
             qkv=qkv,
         )
-        attends = [at in attention for at in sides(size[0], patch, len(multipliers))]
+        levels = sides(size[0], patch, len(multipliers))
+        attends = [at in attention for at in levels]
+        attends_up = attends if attention_up is None else [at in attention_up for at in levels]
         widths = widths_of(width, multipliers)
         first = widths[0] if stem == "level" else width
 
@@ -135,14 +141,14 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
                 self.pyramid[str(behind)] = parts.pyramid(seen, wide, residual)
                 seen = wide if residual else seen
         now = widths[-1]
-        self.middle = parts.middle(now)
+        self.middle = parts.middle(now, middle)
         if decoder_heads and not head_width:
             parts = parts._replace(heads=decoder_heads)
         self.up = nn.ModuleList()
         for level, wide in reversed(list(enumerate(widths))):
             for number in range(blocks + 1):
                 last = number == blocks
-                here = attends[level] and (last or decoder_attention == "every")
+                here = attends_up[level] and (last or decoder_attention == "every")
                 stage = parts.stage(now + skips.pop(), wide, here)
                 now = wide
                 if level and last:

@@ -184,6 +184,26 @@ def test_decoder_may_attend_once_a_resolution() -> None:
     assert attends == [False, False, True, False, False, True]
 
 
+def test_decoder_may_attend_at_other_resolutions() -> None:
+    network = make(8, blocks=1, attention=[4], attention_up=[8])
+    attends = [
+        any(isinstance(p, Attention) for p in s.parts) for s in (*network.down, *network.up)
+    ]
+    assert attends == [False, False, True, *[False, False, True, True]]
+
+
+@pytest.mark.parametrize(
+    ("middle", "parts", "norms"),
+    [("attention", 3, 1), ("unnormed", 3, 0), ("blocks", 2, 0), ("none", 0, 0)],
+)
+def test_middle_may_lack_parts(middle: str, parts: int, norms: int) -> None:
+    network = make(8, middle=middle)
+    assert len(network.middle.parts) == parts
+    assert sum(isinstance(p, Attention) and isinstance(p.norm, GroupNorm)
+               for p in network.middle.parts) == norms  # fmt: skip
+    assert network(images(2, 1, 8), torch.tensor([3.0, 900.0])).std() > 1e-3
+
+
 @pytest.mark.parametrize("kind", ["sum", "residual"])
 def test_input_reaches_every_level(kind: str) -> None:
     """With the encoder's own path cut after the stem, the image still arrives below."""

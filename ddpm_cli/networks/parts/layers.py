@@ -93,11 +93,13 @@ class PixelNorm(nn.LayerNorm):
 
 
 def normalization(kind: str, channels: int, groups: int, epsilon: float = 1e-5) -> nn.Module:
-    """The norm layer `kind` ("group" or "pixel"); groups shrink to a divisor of the channels.
+    """The norm layer `kind` ("group", "pixel", "none"); groups shrink to divide the channels.
 
     With fewer channels than groups they are of four channels each: a group of a single channel
     would remove the noise level that is added to it.
     """
+    if kind == "none":
+        return nn.Identity()
     if kind == "pixel":
         return PixelNorm(channels, eps=epsilon)
     if groups > channels:

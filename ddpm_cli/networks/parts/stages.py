@@ -85,8 +85,14 @@ class Parts(NamedTuple):
                 now.append(wide)
         return stages, now
 
-    def middle(self, width: int) -> "Stage":
-        return Stage([self.block(width, width), self.attend(width), self.block(width, width)])
+    def middle(self, width: int, kind: str = "attention") -> "Stage":
+        """Blocks around attention, which may lack its norm (unnormed) or be left out (blocks)."""
+        if kind == "none":
+            return Stage([])
+        if kind == "blocks":
+            return Stage([self.block(width, width), self.block(width, width)])
+        parts = self._replace(norm="none") if kind == "unnormed" else self
+        return Stage([self.block(width, width), parts.attend(width), self.block(width, width)])
 
     def down(self, width: int) -> nn.Module:
         if self.resample_blocks:
