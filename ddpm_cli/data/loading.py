@@ -91,7 +91,8 @@ def decode(files: Files, name: str, wish: Wish, reading: Reading) -> tuple[Tenso
 def file_set(files: Files, split: Split, wish: Wish) -> ImageSet:
     """Make the set of one split, decoded at once if that takes at most wish.memory MiB."""
     _check(wish)
-    names, labels, classes = arrange(files, split, wish.holdout, wish.labels)
+    arranged = arrange(files, split, wish.holdout, wish.labels)
+    names, labels, classes = arranged.names, arranged.labels, arranged.classes
     reading = depths.settled(files, names, wish.mode, wish.range)
     size = (wish.size, wish.size) if wish.size else _first_size(files, names)
     shape = (CHANNELS[wish.mode], size[1], size[0])
@@ -106,7 +107,8 @@ def file_set(files: Files, split: Split, wish: Wish) -> ImageSet:
     kept = torch.tensor(list(sizes))
     numbers = torch.tensor(labels)[kept] if classes else None
     about: dict[str, Any] = {"skipped": tuple(bad.values()), "range": reading.range}
-    about["notes"] = depths.notes(looks, reading)
+    about |= {"origin": arranged.origin, "notes": depths.notes(looks, reading) + arranged.notes}
+    about["texts"] = arranged.texts and [arranged.texts[index] for index in sizes]
     if rows is not None:
         rows = rows[kept] if bad else rows
         return ImageSet(rows, shape, numbers, classes, **about)
