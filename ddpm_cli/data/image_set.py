@@ -127,6 +127,11 @@ class ImageSet:
         return self._texts[index] if self._texts else None
 
     @property
+    def reader(self) -> Reader | None:
+        """What decodes the images on demand; None if they are decoded already."""
+        return None if isinstance(self._images, Tensor) else self._images
+
+    @property
     def in_memory(self) -> bool:
         """Whether all pixels are decoded already."""
         return isinstance(self._images, Tensor)
