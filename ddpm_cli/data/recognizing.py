@@ -125,21 +125,21 @@ def _idx(path: Path) -> Settings | None:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         if file.read(len(IDX)) != IDX:
             return None
-    settings = {"images": str(path)}
-    test = path.with_name(path.name.replace("train", "t10k", 1))
-    if test == path or not test.is_file():
-        test = path.with_name(path.name.replace("train", "test", 1))
-    settings["test_images"] = str(test if test.is_file() else path)
-    labels = _labels(path)
-    if labels.is_file():
-        settings["labels"] = str(labels)
-        settings["test_labels"] = str(_labels(Path(settings["test_images"])))
+    test = _beside(path, ("train", "t10k")) or _beside(path, ("train", "test")) or path
+    settings = {"images": str(path), "test_images": str(test)}
+    labels = [_beside(images, ("images", "labels"), ("idx3", "idx1")) for images in (path, test)]
+    if all(labels):
+        settings |= dict(zip(("labels", "test_labels"), map(str, labels), strict=True))
     return settings
 
 
-def _labels(images: Path) -> Path:
-    """Where the labels of IDX images lie, by their name."""
-    return images.with_name(images.name.replace("images", "labels").replace("idx3", "idx1"))
+def _beside(path: Path, *changes: tuple[str, str]) -> Path | None:
+    """The file beside another whose name differs so, if there is one."""
+    name = path.name
+    for old, new in changes:
+        name = name.replace(old, new, 1)
+    place = path.with_name(name)
+    return place if place != path and place.is_file() else None
 
 
 def _table(path: Path) -> Settings | None:
@@ -171,7 +171,7 @@ def _class_column(rows: list[list[str]]) -> str:
     words = [
         name
         for place, name in enumerate(names)
-        if body and all(row[place : place + 1] and not _is_number(row[place]) for row in body)
+        if body and all(any(row[place:][:1]) and not _is_number(row[place]) for row in body)
     ]
     return words[0] if len(words) == 1 < len(names) else ""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -95,16 +95,17 @@ class Survey:
         return mean.tolist(), deviation.tolist()
 
 
-def survey(parts: Sequence[Data], limit: int | None, advance: Callable[[], None]) -> Survey:
+def survey(parts: Mapping[str, Data], limit: int | None, advance: Callable[[], None]) -> Survey:
     """Look at all rows of the parts of a set, or at `limit` of them that are evenly spread.
 
     advance: called for each row.
     """
-    rows = [(part, row) for part, data in enumerate(parts) for row in range(len(data))]
+    sets = list(parts.values())
+    rows = [(part, row) for part, data in enumerate(sets) for row in range(len(data))]
     if limit is not None and limit < len(rows):
         rows = [rows[number * len(rows) // limit] for number in range(limit)]
-    found, lookers = Survey(), [_looker(data) for data in parts]
-    found.bad += [reason for data in parts for reason in data.skipped]
+    found, lookers = Survey(), [_looker(data, name) for name, data in parts.items()]
+    found.bad += [reason for data in sets for reason in data.skipped]
 
     def place(part: int, row: int) -> str:
         return lookers[part].place(row)
@@ -132,7 +133,7 @@ class _Looker(NamedTuple):
     place: Callable[[int], str]
 
 
-def _looker(data: Data) -> _Looker:
+def _looker(data: Data, part: str) -> _Looker:
     decoder = data.reader if isinstance(data, ImageSet) else None
     if isinstance(decoder, Decoder):
         files, names = decoder.files, decoder.names
@@ -140,7 +141,7 @@ def _looker(data: Data) -> _Looker:
             lambda row: _of_file(decoder, names[row]), lambda row: files.place(names[row])
         )
     look = _of_pixels if isinstance(data, ImageSet) else _of_values
-    return _Looker(lambda row: look(data, row), lambda row: f"row {row}")
+    return _Looker(lambda row: look(data, row), lambda row: f"{part} {row}")
 
 
 def _of_file(decoder: Decoder, name: str) -> Sight:

@@ -6,10 +6,10 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.image_set import Data, ImageSet
+from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.loading import Decoder
 from ddpm_cli.data.surveying import Survey
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images import pixels, sheets
 from ddpm_cli.files.images.pixels import Mode
 from ddpm_cli.settings.layouts import Layout
@@ -19,10 +19,8 @@ COLUMNS = 8
 LARGEST = 128  # pixels a side
 
 
-def page(data: Data, seen: Survey) -> Tensor:
+def page(data: ImageSet, seen: Survey) -> Tensor:
     """Images of a set with their classes below them, pixels [C,H,W]."""
-    if not isinstance(data, ImageSet):
-        raise ConfigError("--sheet: no images in this set; leave it out")
     width, height = seen.sizes.most_common(1)[0][0]
     shrink = min(1.0, LARGEST / max(width, height))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))

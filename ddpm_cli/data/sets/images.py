@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from ddpm_cli.data import recognizing
 from ddpm_cli.data.cifar import CIFAR10, CIFAR100, cifar
 from ddpm_cli.data.idx_files import idx_set
 from ddpm_cli.data.image_set import ImageSet
@@ -165,6 +166,8 @@ def _no_mnist(place: Path) -> Refusal:
     if not place.is_dir():
         what = "there is no such folder, to hold the four IDX files of MNIST, the usual data"
         return missing.refusal(place, "data", what, f"paths begin in {Path.cwd()}")
+    if found := recognizing.recognized(place):
+        return Refusal(what, f"it is {found.what}: {found.words}")
     return Refusal(what, "for a folder of your own images add --set data.name=folder")
 
 
