@@ -10,6 +10,7 @@ import click
 from ddpm_cli import __version__, console, signals
 from ddpm_cli.commands import (
     collect,
+    convert,
     encode,
     fit,
     guide,
@@ -110,6 +111,7 @@ VERBS = (
     evaluate,
     fit,
     collect,
+    convert,
     info,
     report,
     presets,

@@ -47,6 +47,7 @@ FILES = {
         def cfg(d, *, scale: float = 1.0): "Guide."
     """,
     "diffusion/guidance.py": "def guidance(x, *, scale: NonNegative = 1.0): 'Two passes.'",
+    "diffusion/units.py": "def units(*, low: float = -1.0, high: float = 1.0): 'Where data lie.'",
     "diffusion/renoise.py": "def renoise(x, *, noise: Positive = 1.0): 'A level up.'",
     "training/loop.py": """
         def helper(*, device: "torch.device" = None): ...

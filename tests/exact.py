@@ -85,7 +85,7 @@ def by_sigma(
         return alpha, sigma * alpha
 
     network: nn.Module = Exact(mixture, target, scale, channel)
-    if target in ("mu", "edm"):
+    if target in ("mu", "edm", "flow", "ve"):
         network = Rescaled(mixture, schedule, target)
     return Denoiser(
         network,
@@ -97,7 +97,7 @@ def by_sigma(
 
 
 class Rescaled(nn.Module):
-    """The network whose output is what edm or mu define, found from the exact clean image."""
+    """The network of edm, mu, flow or ve: its output is found from the exact clean image."""
 
     def __init__(self, mixture: Mixture, schedule: Schedule, target: str) -> None:
         super().__init__()
@@ -109,6 +109,10 @@ class Rescaled(nn.Module):
         x = scaled * (t**2 + half**2).sqrt()
         if self.target == "mu":
             x = scaled / self.schedule.alpha(t)
+        elif self.target in ("flow", "ve"):
+            x = scaled * (1 + t) if self.target == "flow" else scaled
+            eps = self.mixture.eps(x, 1.0, sigma)
+            return eps - self.mixture.x0(x, 1.0, sigma) if self.target == "flow" else -eps
         x0 = self.mixture.x0(x, 1.0, sigma)
         if self.target == "edm":
             return ((t**2 + half**2) * x0 - half**2 * x) / (t * half * (t**2 + half**2).sqrt())

@@ -307,6 +307,14 @@ eval mnist --ref mnist:test --write-stats x.txt
 eval mnist --ref mnist:test --sampler x
 eval mnist:train --ref mnist:test --steps 3
 eval mnist --ref mnist:test --train mnist
+convert
+convert a.pt
+convert a.pt b.safetensors -o c.safetensors
+convert a.pt --from x -o b.safetensors
+convert a.pt --as x -o b.safetensors
+convert a.pt --weights x -o b.safetensors
+convert mnist --to x b
+convert mnist --to onnx b.onnx --weights model
 encode
 encode a.png --method forward
 encode a.png --method forward --at 40% --steps 3

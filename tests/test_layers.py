@@ -57,11 +57,13 @@ HEAVY = {
     "huggingface_hub",
     "tensorboard",
     "wandb",
+    "onnxruntime",
+    "onnxscript",
 }
 TABLES = {*catalog.KINDS, *catalog.PICKED}
 OPTIONAL = {
     "matplotlib", "torchdiffeq", "torch_fidelity", "open_clip", "huggingface_hub", "tensorboard",
-    "wandb",
+    "wandb", "onnxruntime", "onnxscript",
 }  # fmt: skip
 LIGHT_PARTS = {
     "cli", "commands", "__main__", "__init__", "options", "settings", "errors", "signals",

@@ -17,6 +17,11 @@ ELSEWHERE = {
         "pipelines/array_stores pipelines/collect_latents pipelines/collected_files "
         "pipelines/contact_sheets pipelines/gathering pipelines/stores settings/collecting"
     ),
+    "commands/test_convert.py": (
+        "files/checkpoints/containers/content "
+        "files/checkpoints/containers/unpickling files/checkpoints/conversion "
+        "pipelines/convert_check settings/releases"
+    ),
     "commands/test_encode.py": (
         "files/checkpoints/latents options/walking pipelines/inversion pipelines/starts "
         "settings/usual"
@@ -34,6 +39,9 @@ ELSEWHERE = {
     "commands/test_fit.py": "files/checkpoints/moments",
     "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
     "commands/test_info.py": "files/checkpoints/find",
+    "commands/test_info_data.py": (
+        "data/surveying pipelines/info_sheet pipelines/info_train pipelines/info_words"
+    ),
     "commands/test_inpaint.py": "files/images/canvas files/images/masks",
     "commands/test_nll.py": "files/outputs/curves pipelines/meter pipelines/rows",
     "commands/test_refusals.py": (
@@ -69,6 +77,18 @@ ELSEWHERE = {
     ),
     "evaluation/metrics/test_frechet.py": "evaluation/metrics/parts/gaussians",
     "evaluation/test_measuring.py": "evaluation/measures",
+    "files/checkpoints/formats/test_guided_diffusion.py": (
+        "files/checkpoints/layouts/keys files/checkpoints/layouts/openai "
+        "files/checkpoints/layouts/openai_models files/checkpoints/layouts/questions"
+    ),
+    "files/checkpoints/formats/test_lucidrains.py": (
+        "files/checkpoints/formats/parts/lucidrains_keys networks/parts/memories "
+        "networks/parts/postnorm"
+    ),
+    "files/checkpoints/formats/test_diffusers.py": (
+        "files/checkpoints/unet2d/names files/checkpoints/unet2d/options"
+    ),
+    "files/checkpoints/unet2d/test_schedules.py": "files/checkpoints/unet2d/walks",
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
     "files/checkpoints/test_header.py": "files/titles",
     "files/images/test_decoding.py": "files/images/deep",

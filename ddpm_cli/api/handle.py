@@ -1,13 +1,14 @@
 """What the Python API keeps of a checkpoint, and the models that it makes of it for each verb."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
 from ddpm_cli import hardware
 from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Classes, Settings
+from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.find import Place
@@ -31,7 +32,7 @@ class Handle(NamedTuple):
     place: Place
     header: Header
     layers: list[Layer]
-    networks: dict[Compute, Denoiser]
+    networks: dict[Compute, Trained]
 
     @property
     def known(self) -> tuple[Place, Header]:
@@ -62,16 +63,20 @@ class Handle(NamedTuple):
         return [*below, *arguments.layers(settings)]
 
     def model(self, config: Config) -> Model:
-        """The model with other settings, its weights read once for each device and format."""
-        compute = hardware.compute(**config["compute"])
-        fit = model.fitted(config, self.header, self.place)
-        denoiser = build.known(self.denoiser(compute), fit)
-        return Model(self.place.name, self.header, config, compute, denoiser)
+        """The model with other settings, its weights read once for each device and format.
 
-    def denoiser(self, compute: Compute) -> Denoiser:
-        """The denoiser with nothing around it."""
+        Of a classifier it has no more than a schedule and a network.
+        """
+        compute = hardware.compute(**config["compute"])
+        known: Any = self.trained(compute)
+        if isinstance(known, Denoiser):
+            known = build.known(known, model.fitted(config, self.header, self.place))
+        return Model(self.place.name, self.header, config, compute, known)
+
+    def trained(self, compute: Compute) -> Trained:
+        """The denoiser or classifier with nothing around it."""
         if compute not in self.networks:
-            _, self.networks[compute] = model.restored(self.place, compute)
+            self.networks[compute] = model.trained(self.place, compute)
         return self.networks[compute]
 
     def coder(self, settings: Settings | None) -> Coder:

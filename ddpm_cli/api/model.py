@@ -5,7 +5,7 @@ from os import PathLike, fspath
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddpm_cli.api import arguments, drawing, edits
 from ddpm_cli.api.arguments import Classes, Settings, refusing
@@ -62,9 +62,21 @@ class Model:
         return self._core.schedule
 
     @property
+    @refusing
     def denoiser(self) -> Bindable:
         """The network as a denoiser whose conditions are open: denoiser.bind(classes=...)."""
+        opening.refuse_classifier(*self._handle.named)
         return self._core.denoiser
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself: (x [B, ...] as it sees it, label [B], classes [B] or None).
+
+        Nothing is scaled or made of its output: that is what `denoise` does. It is in the
+        number format of the model's settings; network.double() computes in float64. A
+        classifier's takes no classes, and gives logits.
+        """
+        return self._handle.trained(self._core.compute).network
 
     @property
     def device(self) -> torch.device:
@@ -74,7 +86,7 @@ class Model:
     def __repr__(self) -> str:
         """Say in one line what the model is and how it is used."""
         compute, header = self._core.compute, self._handle.header
-        network = self._handle.denoiser(compute).network
+        network = self._handle.trained(compute).network
         weights = sum(parameter.numel() for parameter in network.parameters()) / 1e6
         kind = f"{header.task} " if header.task else ""
         classes = f", {len(self.info.classes)} classes" if self.info.classes else ""
@@ -150,6 +162,7 @@ class Model:
         Nothing is clamped, gradients flow, and the null class is told unless classes are.
         images: what a conditional model sees beside, as `image` [N, K, H, W].
         """
+        opening.refuse_classifier(*self._handle.named)
         arguments.refuse_other_shape("x", x, self.info.shape)
         level = arguments.levels(sigma, len(x))
         self._handle.refuse_conditions(images, len(x))

@@ -32,16 +32,20 @@ def small(height: int, width: int, factor: float) -> tuple[int, int]:
     return max(1, round(height / factor)), max(1, round(width / factor))
 
 
-def resize(x: Tensor, size: tuple[int, int], filter: Filter = "bicubic") -> Tensor:
+def resize(
+    x: Tensor, size: tuple[int, int], filter: Filter | Literal["bilinear"] = "bicubic"
+) -> Tensor:
     """Images [B, C, *size]: antialiased bicubic (a = -1/2), or the mean of the area of a pixel.
 
-    Linear in x, and each axis by itself. Bicubic weights may be negative: the result may leave
-    the range of x a little.
+    bilinear: between the nearest pixels, for larger images. Linear in x, and each axis by itself.
+    Bicubic weights may be negative: the result may leave the range of x a little.
     """
     if tuple(x.shape[-2:]) == size:
         return x
     if filter == "area":
         return F.interpolate(x, size, mode="area")
+    if filter == "bilinear":
+        return F.interpolate(x, size, mode="bilinear")
     return F.interpolate(x, size, mode="bicubic", antialias=True)
 
 
@@ -51,7 +55,9 @@ def shrink(x: Tensor, factor: float, filter: Filter = "bicubic") -> Tensor:
     return resize(x, small(height, width, factor), filter)
 
 
-def enlarge(x: Tensor, size: tuple[int, int], filter: Filter = "bicubic") -> Tensor:
+def enlarge(
+    x: Tensor, size: tuple[int, int], filter: Filter | Literal["bilinear"] = "bicubic"
+) -> Tensor:
     """Small images brought to the size of the large one, for a network that sees both."""
     if size[0] < x.shape[-2] or size[1] < x.shape[-1]:
         raise ValueError(f"{_shown(x)} pixels are no smaller than {size[1]}x{size[0]}")

@@ -55,8 +55,8 @@ class Lmdbs:
     def told(self, *, classes: bool = True) -> Told:
         """What the folders say: with classes, their names, if there are several kinds."""
         are_classes = classes and len(set(self._kinds.values())) > 1
-        words = self._words() if are_classes else [None] * len(self.names)
-        return own_classes.told(self, words, faults=self._faults)
+        found = own_classes.told(self, self._words()) if are_classes else Told()
+        return found._replace(origin="the folders' names", faults=tuple(self._faults))
 
     def _words(self) -> Iterator[Word]:
         for name in self.names:

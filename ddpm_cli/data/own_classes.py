@@ -1,6 +1,6 @@
 """Classes that a set itself tells of each image, beside it or in a table of its own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ddpm_cli.data.class_tables import CLASS_LIMIT, numbered
@@ -11,14 +11,19 @@ Word = str | int | None  # the name of a class, its number where classes are lis
 
 
 class Told(NamedTuple):
-    """What a set itself says of its images.
+    """What a set itself says of its images, or tables beside them.
 
-    numbers: of the classes by the names of the images; without: images that have none, and why;
-    faults: files of it that cannot be read.
+    numbers: of the classes by the names of the images; classes: None if none are told; text: what
+    is written of an image by its name, if texts there are; origin: where the classes come from,
+    notes: what is not read; without: images that have no class, and why; faults: files of the set
+    that cannot be read.
     """
 
-    numbers: dict[str, int] = {}  # noqa: RUF012 - never changed
+    numbers: Mapping[str, int] = {}
     classes: tuple[str, ...] | None = None
+    text: Callable[[str], str | None] | None = None
+    origin: str = "the data"
+    notes: tuple[str, ...] = ()
     without: Mapping[str, str] = {}
     faults: tuple[str, ...] = ()
 
@@ -43,7 +48,6 @@ def told(
     files: Files,
     words: Iterable[Word],
     classes: Sequence[str] | None = None,
-    faults: Iterable[str] = (),
     reasons: Mapping[str, str] | None = None,
 ) -> Told:
     """Number the classes of images in the order of their names, if any of them has one.
@@ -54,16 +58,15 @@ def told(
     by_name = dict(zip(files.names, words, strict=True))
     known = {name: word for name, word in by_name.items() if word is not None}
     if not known and not reasons:
-        return Told(faults=tuple(faults))
+        return Told()
     why = reasons or {}
     without = {name: why.get(name, "no class") for name, word in by_name.items() if word is None}
     if classes is None:
         found, listed = numbered([str(word) for word in known.values()], files.root)
-        numbers = dict(zip(known, found.tolist(), strict=True))
-        return Told(numbers, listed, without, tuple(faults))
+        return Told(dict(zip(known, found.tolist(), strict=True)), listed, without=without)
     if len(classes) > CLASS_LIMIT:
         raise Refusal(f"{files.root}: {len(classes)} classes; at most {CLASS_LIMIT}")
-    return Told(_checked(files, known, len(classes)), tuple(classes), without, tuple(faults))
+    return Told(_checked(files, known, len(classes)), tuple(classes), without=without)
 
 
 def _checked(files: Files, known: Mapping[str, Word], count: int) -> dict[str, int]:

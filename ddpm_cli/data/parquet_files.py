@@ -95,14 +95,19 @@ class Parquet:
 
     def told(self, *, classes: bool = True) -> Told:
         """What the files say of the images: with classes, the column that holds them."""
-        if not classes:
-            return Told(faults=tuple(self._faults))
+        found = self._classes() if classes else Told()
+        has_texts = any(part.columns.text for part in self._parts.values())
+        text = self.text if has_texts else None
+        return found._replace(text=text, faults=tuple(self._faults))
+
+    def _classes(self) -> Told:
         columns = [part.columns for part in self._parts.values()]
         if len({(each.label, each.classes) for each in columns}) > 1:
             why = "its files have other columns of classes, or name them differently"
             raise Refusal(f"{self.root}: {why}", "--set data.labels=none trains without classes")
         words = chain.from_iterable(map(self._words, self._parts.values()))
-        return own_classes.told(self, words, columns[0].classes, self._faults)
+        found = own_classes.told(self, words, columns[0].classes)
+        return found._replace(origin=f"the column {columns[0].label}")
 
     def _row(self, name: str) -> tuple[Part, int]:
         shard, _, row = name.rpartition("/")

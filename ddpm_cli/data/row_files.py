@@ -99,12 +99,13 @@ def row_set(
         return file_set(files, split, wish, told)
     if not wish.skip_corrupt:
         told.accept(files)
-    names, numbers, listed, without = arrange(files, split, wish.holdout, "none", told)
+    arranged = arrange(files, split, wish.holdout, "none", told)
+    names, listed = arranged.names, arranged.classes
     stack = stacks[names[0].rpartition("/")[0]]
     kept = torch.tensor([files.row(name)[1] for name in names])
-    found = torch.tensor(numbers) if listed else None
+    found = torch.tensor(arranged.labels) if listed else None
     about: dict[str, Any] = {
-        "skipped": tuple(f"{files.place(name)}: {why}" for name, why in without.items())
+        "skipped": tuple(f"{files.place(name)}: {why}" for name, why in arranged.without.items())
     }
     if len(names) * math.prod(stack.shape) <= wish.memory * 2**20:
         return ImageSet(stack.rows(kept), stack.shape, found, listed, **about)

@@ -3,27 +3,32 @@
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
-from ddpm_cli.data.class_tables import in_order, read
+from ddpm_cli.data import image_tables
+from ddpm_cli.data.class_tables import in_order
 from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
 from ddpm_cli.errors import Refusal
 
 Split = Literal["train", "test"]
-Labels = Literal["folders", "csv", "none"]
+Labels = Literal["auto", "folders", "csv", "none"]
 
 
 class Arrangement(NamedTuple):
     """The files of one split, the number of each one's class, and the names of the classes.
 
-    without: files that are left out, as they have no class, and why.
+    origin: where the classes come from, in words; text: what is written of a file by its name, if
+    anything is; notes: what is not read; without: what is left out for having no class, and why.
     """
 
     names: list[str]
     labels: list[int]
     classes: tuple[str, ...] | None
+    origin: str = "the folders' names"
+    text: Callable[[str], str | None] | None = None
+    notes: tuple[str, ...] = ()
     without: Mapping[str, str] = {}
 
 
@@ -32,7 +37,8 @@ def arrange(
 ) -> Arrangement:
     """Choose the files of a split and number their classes.
 
-    These are told by the set itself, the first folders of the names, or what a CSV file says.
+    These are told by the set itself or by tables (image_tables), or the first folders of the
+    names.
 
     Two folders named train and test are the splits. Otherwise the share `holdout` of the files,
     those with the lowest SHA-256 of their name, is for test: no machine and no order matters.
@@ -47,17 +53,18 @@ def arrange(
     if not chosen:
         what = f"{files.root}: none of its {len(inner)} images is for {split}"
         raise Refusal(what, _share(len(inner), holdout))
+    if told is None and labels in ("auto", "csv"):
+        told = image_tables.read(files, needed=labels == "csv")
+    about: dict[str, Any] = {"notes": told.notes, "text": told.text} if told is not None else {}
     if told is not None and told.classes is not None:
         known = [name for name in chosen if name in told.numbers]
-        without = {name: told.without[name] for name in chosen if name in told.without}
-        return Arrangement(known, [told.numbers[name] for name in known], told.classes, without)
-    if labels == "csv":
-        by_name, listed = read(files)
-        return Arrangement(chosen, [by_name[name] for name in chosen], listed)
-    classes = _classes(files, inner) if labels == "folders" else ()
+        about["without"] = {name: told.without[name] for name in chosen if name in told.without}
+        numbered = [told.numbers[name] for name in known]
+        return Arrangement(known, numbered, told.classes, told.origin, **about)
+    classes = () if labels == "none" else _classes(files, inner)
     numbers = {label: number for number, label in enumerate(classes)}
     chosen_labels = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]
-    return Arrangement(chosen, chosen_labels, classes or None)
+    return Arrangement(chosen, chosen_labels, classes or None, **about)
 
 
 def _share(count: int, holdout: float) -> str:

@@ -81,23 +81,31 @@ class Tars:
         return None
 
     def text(self, name: str) -> str | None:
-        """The text of a sample, its .txt or what its .json says."""
+        """The text of a sample, its .txt or what its .json says; None of a damaged one."""
         sample = self._by_name[name]
-        if "txt" in sample.files:
-            return _text(sample, "txt", TEXT_LIMIT)
-        said = _json(sample)
+        try:
+            if "txt" in sample.files:
+                return _text(sample, "txt", TEXT_LIMIT)
+            said = _json(sample)
+        except Refusal:
+            return None
         return next((said[key] for key in TEXTS if isinstance(said.get(key), str)), None)
 
     def told(self, *, classes: bool = True) -> Told:
         """What the samples say: with classes, their .cls, or what their .json says."""
-        if not classes:
-            return Told(faults=tuple(self._faults))
+        found = self._classes() if classes else Told()
+        has_texts = any(each.files.keys() & {"txt", "json"} for each in self._by_name.values())
+        text = self.text if has_texts else None
+        return found._replace(text=text, faults=tuple(self._faults))
+
+    def _classes(self) -> Told:
         reasons: dict[str, str] = {}
         words = list(self._words(reasons))
         if self._label and not reasons and not any(words):
             what = f"data.label: no sample of {self.root} has a file .{self._label}"
             raise ConfigError(f"{what}, or that key in its .json")
-        return own_classes.told(self, words, faults=self._faults, reasons=reasons)
+        found = own_classes.told(self, words, reasons=reasons)
+        return found._replace(origin="the files beside the images")
 
     def _words(self, reasons: dict[str, str]) -> Iterator[Word]:
         """The class of each sample, or None and the reason of a damaged one."""

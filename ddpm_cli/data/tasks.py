@@ -60,8 +60,10 @@ class upscale:  # noqa: N801
     degrade: also blur it, or blur, noise and JPEG in random order (bsr; Zhang 2021), so that
     other than clean images can be enlarged.
     noise: the most Gaussian noise that is added to the small image in training, its level shown
-    to the network; it makes cascades robust (Ho 2022, section 4.2). The attribute `scale` is that
-    of the pixels of small images.
+    to the network; it makes cascades robust (Ho 2022, section 4.2). shows_level: whether it is
+    shown at all. enlarge: how the small image is brought to full size, by the filter too or
+    bilinearly (Dhariwal 2021's upsamplers, which see no level). The attribute `scale` is that of
+    the pixels of small images.
     """
 
     def __init__(
@@ -72,13 +74,16 @@ class upscale:  # noqa: N801
         filter: Literal["bicubic", "area"] = "bicubic",
         degrade: Literal["none", "blur", "bsr"] = "none",
         noise: Noise = 0.0,
+        shows_level: bool = True,
+        enlarge: Literal["filter", "bilinear"] = "filter",
     ) -> None:
-        self.channels, self.scale = shape[0] + 1, BYTES
+        self.channels, self.scale = shape[0] + shows_level, BYTES
         self.factor, self.noise = factor, noise
         height, width = shape[-2:]
         self.size = (height, width)
         self.small = (shape[0], *small(height, width, factor))
         self._filter: Literal["bicubic", "area"] = filter
+        self._shows_level, self._is_bilinear = shows_level, enlarge == "bilinear"
         self._degrade: Literal["none", "blur", "bsr"] = degrade
 
     def __call__(self, x0: Tensor, rng: Rng) -> Tensor:
@@ -97,6 +102,8 @@ class upscale:  # noqa: N801
         """Small images [B, C, h, w], made noisy to the level [B]."""
         if self.noise:
             low = noise(low, level, rng)
-        large = enlarge(low, self.size, self._filter)
+        large = enlarge(low, self.size, "bilinear" if self._is_bilinear else self._filter)
+        if not self._shows_level:
+            return large
         plane = column(level, large).expand(-1, 1, *large.shape[2:])
         return torch.cat([large, plane], dim=1)

@@ -7,6 +7,7 @@ from ddpm_cli.diffusion.denoiser import Denoiser, Label, Parameterization
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column, double, rows
+from ddpm_cli.diffusion.units import USUAL, Units
 from ddpm_cli.diffusion.weights import named, take
 
 
@@ -26,12 +27,14 @@ class Classifier(nn.Module):
         schedule: Schedule,
         parameterization: Parameterization,
         label: Label,
+        units: Units = USUAL,
     ) -> None:
         super().__init__()
         self.network = network
         self.schedule = schedule
         self.parameterization = parameterization
         self.label = label
+        self.units = units
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Logits [B, K] of the noisy images x [B, ...] at the level sigma ([] or [B]).
@@ -42,9 +45,13 @@ class Classifier(nn.Module):
         here = double(sigma)
         lowest, highest = self.schedule.sigma(torch.tensor([0.0, 1.0], dtype=torch.float64))
         level = here.clamp(lowest, highest)
-        scale = self.parameterization(level, self.schedule).scale * (level / here).clamp(max=1)
+        coefficients = self.parameterization(level, self.schedule)
+        scale = coefficients.scale * (level / here).clamp(max=1)
         label = rows(self.label(level, self.schedule), x)
-        logits: Tensor = self.network(column(scale, x) * x, label)
+        seen = column(scale, x) * x
+        if shifts := self.units.shifts(coefficients._replace(scale=scale)):
+            seen = seen + column(shifts[0], x)
+        logits: Tensor = self.network(seen, label)
         return logits.to(x.dtype)
 
 

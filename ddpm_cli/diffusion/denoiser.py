@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ddpm_cli.diffusion.parameterizations import Coefficients
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import column, double, rows
+from ddpm_cli.diffusion.units import USUAL, Units
 from ddpm_cli.diffusion.weights import named, take
 
 Parameterization = Callable[[Tensor, Schedule], Coefficients]
@@ -22,6 +23,7 @@ class Prediction(NamedTuple):
     covariance: the diagonal of Var[x0 given x] (Bao 2022).
     score: an additional score, a gradient with respect to x, that guides the walk.
     pull: the same at other places x, for steps that are guided at their mean.
+    raw: the clean image before a wrapper limited its values, if one did.
     """
 
     x0: Tensor
@@ -29,6 +31,7 @@ class Prediction(NamedTuple):
     covariance: Tensor | None = None
     score: Tensor | None = None
     pull: Callable[[Tensor], Tensor] | None = None
+    raw: Tensor | None = None
 
     def guided(self, t: float) -> Tensor:
         """x0 + t^2 * score: the mean whose score is the guided one, by Tweedie's formula.
@@ -105,7 +108,8 @@ class Counted:
 class Denoiser(nn.Module):
     """x0 = skip * x + out * network(scale * x, label).
 
-    `learned_range` says that the network's second half of channels is the variance channel.
+    `learned_range` says that the network's second half of channels is the variance channel;
+    `units` where its data lie, for which parameterization and label are made already.
     """
 
     weights, load_weights = named, take
@@ -118,6 +122,7 @@ class Denoiser(nn.Module):
         label: Label,
         *,
         learned_range: bool = False,
+        units: Units = USUAL,
     ) -> None:
         super().__init__()
         self.network = network
@@ -125,19 +130,26 @@ class Denoiser(nn.Module):
         self.parameterization = parameterization
         self.label = label
         self.learned_range = learned_range
+        self.units = units
 
     def forward(self, x: Tensor, sigma: Tensor, **condition: Any) -> Prediction:
         """Predict the clean image of x [B, ...] at the level sigma ([] or [B])."""
         sigma = double(sigma)
-        skip, out, scale = self.parameterization(sigma, self.schedule)
+        skip, out, scale = coefficients = self.parameterization(sigma, self.schedule)
         label = rows(self.label(sigma, self.schedule), x)
-        output = self.network(column(scale, x) * x, label, **condition)
+        shifts = self.units.shifts(coefficients)
+        seen = column(scale, x) * x
+        if shifts is not None:
+            seen = seen + column(shifts[0], x)
+        output = self.network(seen, label, **condition)
         channel = None
         if self.learned_range:
             output, channel = output.chunk(2, dim=1)
             channel = channel.to(x.dtype)
         # In place: behind a network the caches are cold, and each pass over the state is felt.
         x0 = column(skip, x) * x
+        if shifts is not None:
+            x0 = x0 + column(shifts[1], x)
         # CUDA takes a number from the host as the last factor alone.
         return Prediction(x0.addcmul_(output.to(x.dtype), column(out, x)), channel)
 

@@ -147,8 +147,8 @@ def _detached(prediction: Prediction) -> Prediction:
     def cut(channel: Tensor | None) -> Tensor | None:
         return None if channel is None else channel.detach()
 
-    x0, spread, covariance, score, pull = prediction
-    return Prediction(x0.detach(), cut(spread), cut(covariance), cut(score), pull)
+    x0, spread, covariance, score, pull, raw = prediction
+    return Prediction(x0.detach(), cut(spread), cut(covariance), cut(score), pull, cut(raw))
 
 
 def log_probability(logits: Tensor, classes: Tensor) -> Tensor:

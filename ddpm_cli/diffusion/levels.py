@@ -7,6 +7,7 @@ if it had T = 1000 levels and places between them.
 
 import math
 from itertools import accumulate
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from ddpm_cli.settings.knobs import (
     NonNegative,
     Numbers,
     Positive,
+    Ratio,
     Share,
 )
 
@@ -75,11 +77,26 @@ def sections(schedule: Schedule, *, counts: Counts = SECTIONS) -> Tensor:
     return _at(schedule, torch.cat(ascending).flip(0))
 
 
-def linspace(schedule: Schedule, *, count: LevelCount = 50) -> Tensor:
-    """Evenly spaced indices that include both ends, 0 and T-1 (Nichol 2021)."""
+def linspace(
+    schedule: Schedule,
+    *,
+    count: LevelCount = 50,
+    ends: Literal["both", "top"] = "both",
+    shift: Ratio = 1.0,
+) -> Tensor:
+    """Evenly spaced indices that include both ends, 0 and T-1 (Nichol 2021).
+
+    ends: top is diffusers' habit for DPM-Solver, one index more, of which 0 is left out.
+    shift: multiplies every level, within their range: flows at high resolutions (Esser 2024,
+    eq. 23).
+    """
     steps = _size(schedule, count)
-    descending = torch.linspace(steps - 1, 0, count, dtype=torch.float64)
-    return _at(schedule, _whole(schedule, descending))
+    without = ends == "top"
+    descending = torch.linspace(steps - 1, 0, count + without, dtype=torch.float64)
+    levels = _at(schedule, _whole(schedule, descending[:count]))
+    if shift == 1:
+        return levels
+    return _closed((shift * levels[:-1]).clamp(*_ends(schedule)))
 
 
 def quadratic(schedule: Schedule, *, count: LevelCount = 50, reach: Share = 0.8) -> Tensor:

@@ -6,7 +6,7 @@ at the noise level sigma, in sigma-space (x = x0 + sigma * eps).  Knowing `skip`
 enough to turn any prediction into any other and to state each loss in the network's own output.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -88,3 +88,24 @@ def edm(sigma: Tensor, schedule: Schedule, *, sigma_data: Sigma = 0.5) -> Coeffi
     """
     total = sigma**2 + sigma_data**2
     return Coefficients(sigma_data**2 / total, sigma * sigma_data * total.rsqrt(), total.rsqrt())
+
+
+def flow(
+    sigma: Tensor, schedule: Schedule, *, target: Literal["noise", "data"] = "noise"
+) -> Coefficients:
+    """The network predicts the velocity eps - x0 of the straight path (Lipman 2023; Liu 2023).
+
+    With x_t = (1 - t) x0 + t eps, sigma = t / (1 - t): x0 = x_t - t v, so skip = 1 / (1 + sigma)
+    = scale and out = -sigma / (1 + sigma). target: data, where the network's velocity is x0 - eps.
+    """
+    alpha = 1 / (1 + sigma)
+    sign = -1 if target == "noise" else 1
+    return Coefficients(alpha, sign * sigma * alpha, alpha)
+
+
+def ve(sigma: Tensor, schedule: Schedule) -> Coefficients:
+    """EDM's form of score models whose variance explodes: x0 = x + sigma * network(x).
+
+    The network predicts sigma times the score, which is -eps (Karras 2022, table 1, VE).
+    """
+    return Coefficients(torch.ones_like(sigma), sigma, torch.ones_like(sigma))

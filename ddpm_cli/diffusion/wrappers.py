@@ -13,7 +13,8 @@ def clamp(denoise: Denoise, *, limit: Positive = 1.0) -> Denoise:
 
     def call(x: Tensor, sigma: Tensor) -> Prediction:
         prediction = denoise(x, sigma)
-        return prediction._replace(x0=within(prediction.x0, -limit, limit))
+        x0 = within(prediction.x0, -limit, limit)
+        return prediction._replace(x0=x0, raw=_raw(prediction))
 
     return Wrapped(denoise, call)
 
@@ -30,6 +31,12 @@ def threshold(denoise: Denoise, *, percentile: Fraction = 0.995) -> Denoise:
         # Row by row: torch.quantile refuses batches of more than 16 million numbers.
         sizes = [row.quantile(percentile) for row in prediction.x0.abs().flatten(1)]
         limit = column(torch.stack(sizes).clamp(min=1), prediction.x0)
-        return prediction._replace(x0=prediction.x0.clamp(-limit, limit) / limit)
+        x0 = prediction.x0.clamp(-limit, limit) / limit
+        return prediction._replace(x0=x0, raw=_raw(prediction))
 
     return Wrapped(denoise, call)
+
+
+def _raw(prediction: Prediction) -> Tensor:
+    """The clean image before any wrapper."""
+    return prediction.x0 if prediction.raw is None else prediction.raw

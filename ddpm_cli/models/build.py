@@ -17,6 +17,7 @@ from ddpm_cli.diffusion.renoise import renoise
 from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Step, Visited
+from ddpm_cli.diffusion.units import USUAL, Units
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import SCHEDULE, DataInfo, Header
@@ -79,8 +80,27 @@ def data_info(data: Data) -> DataInfo:
 
 def schedule(config: Config) -> Schedule:
     """The noise schedule of a configuration."""
+    return units(config).schedule(_own_schedule(config))
+
+
+def _own_schedule(config: Config) -> Schedule:
+    """The schedule in the units of the network's data."""
     process: Schedule = _called("schedule", inlined(config)["schedule"])
     return process
+
+
+def units(config: Config) -> Units:
+    """Where the data lie that the network of a configuration sees."""
+    settings = config.get("units")
+    if settings is None:
+        return USUAL
+    try:
+        chosen = catalog.load(catalog.fixed("units"))(**settings)
+    except ValueError as error:
+        raise ConfigError(f"units: {error}") from None
+    if config["schedule"]["name"] == "learned":
+        raise ConfigError("units: not of a learned schedule; leave it out")
+    return cast(Units, chosen)
 
 
 def schedule_of(header: Header, path: Path) -> Schedule:
@@ -119,20 +139,22 @@ def network(config: Config, info: DataInfo) -> nn.Module:
 def denoiser(config: Config, network: nn.Module) -> Denoiser:
     """The denoiser of a configuration around a network."""
     learned = bool(config["network"].get("learned_variance"))
-    return Denoiser(network, *_process(config), learned_range=learned)
+    own = units(config)
+    return Denoiser(network, *_process(config), learned_range=learned, units=own)
 
 
 def trained(config: Config, network: nn.Module) -> Trained:
     """What a configuration trains around a network: a denoiser, or a classifier by its name."""
     if purpose(config) == CLASSIFIER:
-        return Classifier(network, *_process(config))
+        return Classifier(network, *_process(config), units(config))
     return denoiser(config, network)
 
 
 def _process(config: Config) -> tuple[Schedule, Parameterization, Label]:
     """The schedule of a configuration, and how a network sees the states of its process."""
-    settings = config["parameterization"]
-    return schedule(config), maker("parameterization", settings), label(config)
+    own, settings = units(config), config["parameterization"]
+    seen = own.parameterization(maker("parameterization", settings))
+    return schedule(config), seen, own.label(label(config))
 
 
 def label(config: Config) -> Label:

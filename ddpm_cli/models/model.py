@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ddpm_cli import hardware
 from ddpm_cli.diffusion import guidance
+from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.denoiser import Bindable, Counted, Denoise, Denoiser
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
@@ -25,6 +26,7 @@ from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, out_of_memory, walks
 from ddpm_cli.models.walks import Batch, Chunk, Walk
 from ddpm_cli.settings import checks
+from ddpm_cli.settings.checks import CLASSIFIER
 from ddpm_cli.settings.config import Config
 
 
@@ -172,6 +174,13 @@ def restored(place: Place, compute: Compute) -> tuple[Header, Denoiser]:
     """The denoiser of a checkpoint on a device, and the header."""
     header, weights = checkpoint.load(place.path, str(compute.device))
     return header, build.restored(header, weights, compute, place.path)
+
+
+def trained(place: Place, compute: Compute) -> Trained:
+    """The denoiser or the classifier of a checkpoint on a device."""
+    header, weights = checkpoint.load(place.path, str(compute.device))
+    make = build.classifier if checks.purpose(header.config) == CLASSIFIER else build.restored
+    return make(header, weights, compute, place.path)
 
 
 def fitted(config: Config, header: Header, place: Place, file: Path | None = None) -> Fit | None:

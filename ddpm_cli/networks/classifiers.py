@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.networks.parts.layers import (
+    as_exact,
     attend,
     dense,
     layout,
@@ -14,7 +15,7 @@ from ddpm_cli.networks.parts.layers import (
     sinusoid,
     zero,
 )
-from ddpm_cli.networks.parts.stages import Parts, fold, sides
+from ddpm_cli.networks.parts.stages import Parts, fold, sides, widths_of
 from ddpm_cli.settings.knobs import (
     Blocks,
     Classes,
@@ -47,12 +48,15 @@ class classifier(nn.Module):  # noqa: N801  (a component is named as it is calle
         attention: Resolutions = [7],  # noqa: B006
         heads: Heads = 1,
         head_width: HeadWidth = 64,
+        qkv: Literal["parts", "heads"] = "parts",
         dropout: Fraction = 0.0,
         classes: Classes = 0,
         patch: Patch = 1,
         pool: Literal["attention", "mean"] = "attention",
         scale_shift: bool = False,
         resample_blocks: bool = False,
+        plain_resampling: bool = False,
+        stem: Literal["width", "level"] = "width",
         norm: Literal["group", "pixel"] = "group",
         groups: Width = 32,
         epsilon: Epsilon = 1e-5,
@@ -80,12 +84,15 @@ class classifier(nn.Module):  # noqa: N801  (a component is named as it is calle
             norm=norm,
             groups=groups,
             epsilon=epsilon,
+            plain_resampling=plain_resampling,
+            qkv=qkv,
         )
         rows, columns = (sides(side, patch, len(multipliers)) for side in size)
         attends = [at in attention for at in rows]
-        widths = [width * multiplier for multiplier in multipliers]
-        self.stem = nn.Conv2d(channels * patch**2, width, 3, padding=1)
-        self.down, _ = parts.encoder(width, widths, blocks, attends)
+        widths = widths_of(width, multipliers)
+        first = widths[0] if stem == "level" else width
+        self.stem = nn.Conv2d(channels * patch**2, first, 3, padding=1)
+        self.down, _ = parts.encoder(first, widths, blocks, attends)
         last = widths[-1]
         self.middle = parts.middle(last)
         self.head = nn.Sequential(normalization(norm, last, groups, epsilon), nn.SiLU())
@@ -97,6 +104,7 @@ class classifier(nn.Module):  # noqa: N801  (a component is named as it is calle
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """x [B, C, H, W], noise label [B] -> logits [B, classes]."""
         dtype = self.stem.weight.dtype
+        label = as_exact(label, self.stem.weight)
         embedding = F.silu(self.embed(sinusoid(label, self.width).to(dtype)))
         h = self.stem(dense(fold(x.to(dtype), self.patch), self.layout))
         for stage in self.down:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ddpm_cli.networks.parts.layers import (
     Fourier,
+    as_exact,
     dense,
     layout,
     lookup,
@@ -16,7 +17,7 @@ from ddpm_cli.networks.parts.layers import (
     with_classes,
     zero,
 )
-from ddpm_cli.networks.parts.stages import Parts, fold, sides, unfold
+from ddpm_cli.networks.parts.stages import Parts, fold, sides, unfold, widths_of
 from ddpm_cli.settings.knobs import (
     Blocks,
     Classes,
@@ -37,13 +38,20 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
 
     shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
     one. attention: the resolutions that have it, in the decoder behind
-    every block or only the last. patch: so many pixels a side become channels.
+    every block or only the last; attention_up: those of the decoder, if they are others.
+    middle: with attention, with attention that lacks its norm, blocks alone, or nothing.
+    decoder_heads: of the decoder, 0 for as many as elsewhere.
+    qkv: the rows of an attention layer, queries, keys and values each in one piece (parts) or
+    head by head (heads), as in Nichol 2021's files. patch: so many pixels a side become channels.
     embedding: of the label, by sinusoids as in ADM, by sinusoids whose last frequency is 1/10000
     as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++.
     scale_shift, resample_blocks: adaptive norm and resampling inside blocks (Dhariwal 2021).
     project_resampled, fir, rescale, progressive_input: convolutions around resampling blocks,
     low-pass filters, sums divided by sqrt(2), and the image fed in at each resolution (Song 2021,
-    appendix H). same_padding: DDPM's strided convolutions. Otherwise Ho 2020, appendix B.
+    appendix H). same_padding: DDPM's strided convolutions. plain_resampling: no convolutions
+    where images are halved and doubled. wide_skip: 3x3 convolutions around blocks that change
+    the width, not 1x1. stem: as wide as `width`, or as the first level, which ADM has narrower
+    at 512x512. Otherwise Ho 2020, appendix B.
     """
 
     def __init__(
@@ -55,9 +63,13 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         multipliers: Multipliers = [1, 2],  # noqa: B006  (read, never changed)
         blocks: Blocks = 2,
         attention: Resolutions = [7],  # noqa: B006
+        attention_up: Resolutions | None = None,
         decoder_attention: Literal["every", "last"] = "every",
+        middle: Literal["attention", "unnormed", "blocks", "none"] = "attention",
         heads: Heads = 1,
+        decoder_heads: Heads = 0,
         head_width: HeadWidth = 0,
+        qkv: Literal["parts", "heads"] = "parts",
         dropout: Fraction = 0.0,
         classes: Classes = 0,
         patch: Patch = 1,
@@ -67,6 +79,9 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         resample_blocks: bool = False,
         project_resampled: bool = False,
         same_padding: bool = False,
+        plain_resampling: bool = False,
+        wide_skip: bool = False,
+        stem: Literal["width", "level"] = "width",
         fir: bool = False,
         rescale: bool = False,
         progressive_input: Literal["none", "sum", "residual"] = "none",
@@ -105,13 +120,19 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             same_padding=same_padding,
             fir=fir,
             rescale=rescale,
+            plain_resampling=plain_resampling,
+            wide_skip=wide_skip,
+            qkv=qkv,
         )
-        attends = [at in attention for at in sides(size[0], patch, len(multipliers))]
-        widths = [width * multiplier for multiplier in multipliers]
+        levels = sides(size[0], patch, len(multipliers))
+        attends = [at in attention for at in levels]
+        attends_up = attends if attention_up is None else [at in attention_up for at in levels]
+        widths = widths_of(width, multipliers)
+        first = widths[0] if stem == "level" else width
 
         seen = (channels + extra) * patch**2  # width of the image beside the encoder
-        self.stem = nn.Conv2d(seen, width, 3, padding=1)
-        self.down, skips = parts.encoder(width, widths, blocks, attends)
+        self.stem = nn.Conv2d(seen, first, 3, padding=1)
+        self.down, skips = parts.encoder(first, widths, blocks, attends)
         self.pyramid = nn.ModuleDict()
         if progressive_input != "none":
             residual = progressive_input == "residual"
@@ -120,12 +141,14 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
                 self.pyramid[str(behind)] = parts.pyramid(seen, wide, residual)
                 seen = wide if residual else seen
         now = widths[-1]
-        self.middle = parts.middle(now)
+        self.middle = parts.middle(now, middle)
+        if decoder_heads and not head_width:
+            parts = parts._replace(heads=decoder_heads)
         self.up = nn.ModuleList()
         for level, wide in reversed(list(enumerate(widths))):
             for number in range(blocks + 1):
                 last = number == blocks
-                here = attends[level] and (last or decoder_attention == "every")
+                here = attends_up[level] and (last or decoder_attention == "every")
                 stage = parts.stage(now + skips.pop(), wide, here)
                 now = wide
                 if level and last:
@@ -168,6 +191,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
 
     def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
         """The noise label and the class as one vector [B, 4 width], already activated."""
+        label = as_exact(label, self.stem.weight)
         if self.embedding == "fourier":
             features = self.fourier(label)
         else:

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.settings import config, layouts, presets, recipes
+from ddpm_cli.settings import config, layouts, presets, protocols, recipes
 from ddpm_cli.settings.checks import pixel_range
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.layouts import Layout
@@ -45,7 +45,7 @@ def layers(
         stack += _preset(ctx)
     if ctx.params.get("config_file"):
         stack += presets.file_layers(ctx.params["config_file"])
-    stack.append(Layer("the environment", config.merge(assignments["ENVIRONMENT"])))
+    stack.append(Layer(config.ENVIRONMENT, config.merge(assignments["ENVIRONMENT"])))
     stack.append(Layer("the command line", config.merge(assignments["COMMANDLINE"])))
     return recipes.expand([layer for layer in stack if layer.values])
 
@@ -158,12 +158,8 @@ def use(
 
 def evaluated(ctx: click.Context) -> tuple[Use, dict[str, Any]]:
     """What a command line says of the model that is measured, and of the feature network."""
-    told, knobs = use(ctx), dict[str, Any]()
-    layers = []
-    for layer in told.layers:
-        knobs |= dict(layer.values.get("features", {}))
-        rest = {key: value for key, value in layer.values.items() if key != "features"}
-        layers += [layer._replace(values=rest)] if rest else []
+    told = use(ctx)
+    layers, knobs = protocols.apart(told.layers)
     return replace(told, layers=layers), knobs
 
 

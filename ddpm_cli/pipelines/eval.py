@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -68,11 +69,8 @@ def run(request: Eval, settled: Settled) -> None:
     if others is None:
         return
     if request.statistics is not None:
-        about = {"protocol": work.protocol.name}
-        stored.write(request.statistics, work.reference, others.reference, work.extractor, about)
-        console.line(str(request.statistics)) if not work.runs else console.say(
-            f"statistics: {request.statistics}"
-        )
+        path = written(work, others, request.statistics)
+        console.line(str(path)) if not work.runs else console.say(f"statistics: {path}")
     if work.runs:
         result = compared(work, others)
         if result is not None:
@@ -189,6 +187,13 @@ def beside(work: Work) -> Beside | None:
         if train is None:
             return None
     return None if reference is None else Beside(reference, train)
+
+
+def written(work: Work, others: Beside, path: Path) -> Path:
+    """Write the statistics of the reference; return where they are."""
+    about = {"protocol": work.protocol.name}
+    stored.write(path, work.reference, others.reference, work.extractor, about)
+    return path
 
 
 def compared(work: Work, others: Beside) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ parameters with defaults. `load` imports it.
 import ast
 import importlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import knobs as knob_types
 from ddpm_cli.settings.knob_help import sentences
-from ddpm_cli.settings.knobs import Form, Range
+from ddpm_cli.settings.knobs import Form, Range, Word
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,10 +42,13 @@ KINDS: Mapping[str, str] = {
 }
 # Components that no configuration names: who asks for them on the command line picks them.
 PICKED: Mapping[str, str] = {"features": "evaluation/features", "metric": "evaluation/metrics"}
+# Modules that the command line picks whole: each file of a folder has the same functions.
+MODULES: Mapping[str, str] = {"format": "files/checkpoints/formats", "export": "pipelines/exports"}
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
     "renoise": "diffusion/renoise.py",
     "guidance": "diffusion/guidance.py",
+    "units": "diffusion/units.py",
     "init": "training/init.py",
     "train": "training/loop.py",
     "compute": "hardware.py",
@@ -54,6 +57,7 @@ FIXED: Mapping[str, str] = {
 _WORDS: Mapping[str, str] = {
     "int": "an integer",
     "float": "a number",
+    "int | float": "a number",  # which stays whole if it is
     "bool": "true or false",
     "str": "a string",
     "list": "a list",
@@ -69,6 +73,7 @@ class Kind(NamedTuple):
     optional: bool = False
     item: "Kind | None" = None
     form: Form | None = None
+    word: str = ""  # see knobs.Word
 
     def __str__(self) -> str:
         if self.choices:
@@ -81,6 +86,7 @@ class Kind(NamedTuple):
             text = f"a name, or a number, {self.range}"
         else:
             text = _WORDS[self.base] + (f", {self.range}" if self.range else "")
+        text += f", or {self.word}" if self.word else ""
         return f"{text}, or none" if self.optional else text
 
 
@@ -122,8 +128,7 @@ def files(kind: str) -> list[Path]:
 
 def find(kind: str, name: str) -> Component:
     """Return a component by name, hyphens and underscores being equal."""
-    components = _components(kind)
-    key = canonical(name)
+    components, key = _components(kind), canonical(name)
     if key not in components:
         raise ConfigError(f"{kind}: no component named {name!r}; {nearest(key, components)}")
     return components[key]
@@ -156,6 +161,25 @@ def exported(kind: str, attribute: str) -> Callable[..., Any]:
 def attributes(kind: str) -> list[str]:
     """Return the names under which a package gives its components, sorted."""
     return sorted(component.attribute for component in _components(kind).values())
+
+
+def modules(kind: str) -> list[str]:
+    """Return the names of the files in a folder of modules, sorted."""
+    return sorted(canonical(f.stem) for f in (ROOT / MODULES[kind]).glob("[!_]*.py"))
+
+
+def summary(kind: str, name: str) -> str:
+    """Return what a module of a folder is: the first sentence of its docstring."""
+    place = ROOT / MODULES[kind] / f"{name.replace('-', '_')}.py"
+    return _first_sentence(ast.parse(place.read_text(encoding="utf-8")))
+
+
+def module(kind: str, name: str) -> Any:
+    """Import a module of a folder of modules."""
+    if name not in modules(kind):
+        raise ConfigError(f"{kind}: none is named {name!r}; {nearest(name, modules(kind))}")
+    place = MODULES[kind].replace("/", ".")
+    return importlib.import_module(f"{ROOT.name}.{place}.{name.replace('-', '_')}")
 
 
 def _place(kind: str) -> str:
@@ -207,7 +231,7 @@ def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
     return None
 
 
-def _first_sentence(node: ast.FunctionDef | ast.ClassDef) -> str:
+def _first_sentence(node: ast.FunctionDef | ast.ClassDef | ast.Module) -> str:
     paragraph = (ast.get_docstring(node) or "").split("\n\n")[0]
     text = " ".join(paragraph.split())
     # A full stop ends the sentence only before a capital: not in "eq. 11" or "0 .. T-1".
@@ -235,8 +259,8 @@ def _kind(node: ast.expr, aliases: dict[str, ast.expr]) -> Kind:
     """Resolve an annotation: a base type, a Literal, a list, an Annotated range, or None."""
     if isinstance(node, ast.Name) and node.id in aliases:
         return _kind(aliases[node.id], aliases)
-    if isinstance(node, ast.Name) and node.id in _WORDS:
-        return Kind(node.id)
+    if isinstance(node, (ast.Name, ast.BinOp)) and ast.unparse(node) in _WORDS:
+        return Kind(ast.unparse(node))
     if isinstance(node, ast.BinOp) and ast.unparse(node.right) == "None":
         return _kind(node.left, aliases)._replace(optional=True)
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
@@ -246,16 +270,24 @@ def _kind(node: ast.expr, aliases: dict[str, ast.expr]) -> Kind:
         if node.value.id in ("list", "tuple", "Sequence"):
             return Kind("list", item=_kind(arguments[0], aliases))
         if node.value.id == "Annotated":
-            bounds = _bounds(arguments[1])
-            kind = _kind(arguments[0], aliases)
-            if isinstance(bounds, Form):
-                return kind._replace(form=bounds)
-            return kind._replace(range=bounds)
+            return _narrowed(_kind(arguments[0], aliases), map(_bounds, arguments[1:]))
     raise TypeError(f"line {node.lineno}: a knob cannot be of type {ast.unparse(node)}")
 
 
-def _bounds(node: ast.expr) -> Range | Form:
-    makers: dict[str, type[Range | Form]] = {"Range": Range, "Form": Form}
+def _narrowed(kind: Kind, bounds: Iterable[Range | Form | Word]) -> Kind:
+    """A kind within all of its bounds."""
+    for bound in bounds:
+        if isinstance(bound, Form):
+            kind = kind._replace(form=bound)
+        elif isinstance(bound, Word):
+            kind = kind._replace(word=bound.word)
+        else:
+            kind = kind._replace(range=bound)
+    return kind
+
+
+def _bounds(node: ast.expr) -> Range | Form | Word:
+    makers: dict[str, type[Range | Form | Word]] = {"Range": Range, "Form": Form, "Word": Word}
     if not isinstance(node, ast.Call) or ast.unparse(node.func) not in makers:
         raise TypeError(f"line {node.lineno}: {ast.unparse(node)} is no Range and no Form")
     keywords = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}

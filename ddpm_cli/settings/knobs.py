@@ -48,6 +48,12 @@ class Form(NamedTuple):
     words: str
 
 
+class Word(NamedTuple):
+    """A word that stands for the number which the data of a run say; the default in training."""
+
+    word: str
+
+
 def _shown(end: float) -> str:
     """A number as it is read best: 1,000,000 or 1e-09."""
     return f"{int(end):,}" if end == int(end) and abs(end) < 1e15 else f"{end:g}"
@@ -81,15 +87,21 @@ Blocks = Annotated[int, Range(1, 32)]
 Depth = Annotated[int, Range(1, 256)]
 Heads = Annotated[int, Range(0, 1_024)]
 HeadWidth = Annotated[int, Range(0, 16_384)]
-Classes = Annotated[int, Range(0, 100_000)]
+Classes = Annotated[int, Range(0, 100_000), Word("auto")]
 Bottleneck = Annotated[int, Range(0, 16_384)]
 Patch = Annotated[int, Range(1, 64)]
 Frequencies = Annotated[int, Range(0, 32)]
-Multiplier = Annotated[int, Range(1, 64)]
+# ADM has half a width at 512x512.
+Multiplier = Annotated[int | float, Range(0, 64, True)]
 Multipliers = Annotated[list[Multiplier], Range(1, 10)]
 Resolution = Annotated[int, Range(1, 65_536)]
 Resolutions = Annotated[list[Resolution], Range(0, 32)]
 Epsilon = Annotated[float, Range(1e-12, 1)]
+StemWidth = Annotated[int, Range(0, 16_384)]
+Memory = Annotated[int, Range(0, 1_024)]
+Levels = Annotated[list[Annotated[int, Range(0, 9)]], Range(0, 10)]
+LevelHeads = Annotated[list[Annotated[int, Range(1, 1_024)]], Range(0, 10)]
+LevelWidths = Annotated[list[Width], Range(0, 10)]
 
 # Numbers with a unit, or none.
 Fraction = Annotated[float, Range(0, 1)]
@@ -107,6 +119,7 @@ Rate = Annotated[float, Range(1e-6, 1_000)]
 Time = Annotated[float, Range(1e-9, 1)]
 Curvature = Annotated[float, Range(0.1, 1_000)]
 Logarithm = Annotated[float, Range(-100, 100)]
+Coordinate = Annotated[float, Range(-1_000_000, 1_000_000)]
 Spread = Annotated[float, Range(0.01, 100)]
 Strength = Annotated[float, Range(0, 1_000_000)]
 Eta = Annotated[float, Range(0, 100)]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import catalog, presets
-from ddpm_cli.settings.config import picked
+from ddpm_cli.settings.config import Layer, picked
 from ddpm_cli.settings.toml import parse_set, read_file
 
 FEW = 10_000  # images: distances of fewer are labelled, as their bias is no longer small
@@ -55,6 +55,17 @@ def read(name: str) -> Protocol:
 def own(features: dict[str, Any], metrics: Sequence[str], n: int) -> Protocol:
     """What is asked for part by part, which has no name that others would know."""
     return Protocol(NONE, "", n, features, tuple(map(metric, metrics)))
+
+
+def apart(layers: Sequence[Layer]) -> tuple[list[Layer], dict[str, Any]]:
+    """Layers without what they say of features, which no model has, and all that they say."""
+    knobs = dict[str, Any]()
+    rest = []
+    for layer in layers:
+        knobs |= dict(layer.values.get("features", {}))
+        others = {key: value for key, value in layer.values.items() if key != "features"}
+        rest += [layer._replace(values=others)] if others else []
+    return rest, knobs
 
 
 def metric(text: str) -> dict[str, Any]:

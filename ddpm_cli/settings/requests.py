@@ -284,13 +284,44 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Convert:
+    """`ddpm convert`: a foreign checkpoint as one of ours, or one of ours for other programs.
+
+    source: a file or folder, or for exports a model; output: where it goes; format: of the
+    source, told by its content if not said; release: a known one; weights: which of several;
+    target: what an export is for; part: of the model that it holds. layers: settings that the
+    file does not say, lowest first.
+    """
+
+    source: str
+    output: str | None = None
+    format: str | None = None
+    release: str | None = None
+    weights: Literal["ema", "model"] = "ema"
+    target: str | None = None
+    part: Literal["denoiser", "network"] = "denoiser"
+    layers: Sequence[Layer] = ()
+    as_json: bool = False
+    dry_run: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Info:
-    """`ddpm info`: what `target` is, in words, as JSON, as TOML or as a command."""
+    """`ddpm info`: what `target` is, in words, as JSON, as TOML or as a command.
+
+    Of data, data: settings that read them; limit: how many rows are looked at, None for all;
+    sheet: where to show some.
+    """
 
     target: str | None = None
     as_command: bool = False
     as_toml: bool = False
     as_json: bool = False
+    data: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    sheet: Path | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,10 @@ import torch
 from declared import load
 from exact import entries, tables
 
+from ddpm_cli.diffusion import labels
 from ddpm_cli.diffusion.labels import index
-from ddpm_cli.diffusion.schedules.processes import vp
+from ddpm_cli.diffusion.schedules import cosine
+from ddpm_cli.diffusion.schedules.processes import flow, vp
 from ddpm_cli.settings import catalog
 
 
@@ -44,3 +46,16 @@ def test_labels_of_a_continuous_process(name: str) -> None:
     label = load("label", name)(process.sigma(t), process)
     assert label.dtype == torch.float32
     assert torch.allclose(label.double(), LABELS[name](t, process.sigma(t)), rtol=1e-6)
+
+
+def test_labels_of_networks_that_count_otherwise() -> None:
+    process = cosine(steps=4000)
+    sigma = process.levels[[0, 1, 3999]]
+    assert index(sigma, process, scale=0.25).tolist() == [0, 0.25, 999.75]
+    between = (process.levels[7] * process.levels[8]).sqrt() * 1.001
+    assert index(between, process).item() % 1 != 0
+    assert index(between[None], process, nearest=True).tolist() in ([7], [8])
+    t = torch.tensor([0.25], dtype=torch.float64)
+    level = flow().sigma(t)
+    assert labels.time(level, flow(), scale=1.0, reverse=True).item() == 0.75
+    assert labels.log_sigma(torch.tensor([2.0]).double(), flow(), scale=1.0, unit=2.0).item() == 0

@@ -9,7 +9,7 @@ from exact import entries, tables
 
 from ddpm_cli.diffusion.labels import index
 from ddpm_cli.diffusion.levels import explicit, karras, leading, logsnr, trailing
-from ddpm_cli.diffusion.schedules.processes import vp
+from ddpm_cli.diffusion.schedules.processes import flow, vp
 from ddpm_cli.diffusion.schedules.tables import cosine, linear
 from ddpm_cli.settings import catalog
 
@@ -52,6 +52,20 @@ def test_all_levels_of_a_table_are_visited_in_full_walks() -> None:
     want = torch.cat([sigma.flip(0), torch.zeros(1).double()])
     for rule in (leading, trailing, load("levels", "linspace")):
         assert torch.equal(rule(linear(steps=40), count=40), want)
+
+
+def test_levels_of_solvers_leave_index_0_out() -> None:
+    """The indices that DPMSolverMultistepScheduler visits in 4 steps."""
+    got = load("levels", "linspace", count=4, ends="top")(linear())
+    assert torch.equal(got, explicit(linear(), timesteps=[999, 749, 500, 250]))
+
+
+def test_shifted_levels_of_a_flow() -> None:
+    """t -> 3 t / (1 + 2 t), between ends that are those of the process (Esser 2024, eq. 23)."""
+    got = load("levels", "linspace", count=10, shift=3.0)(flow())[:-1]
+    t = torch.linspace(1, 1e-3, 10, dtype=torch.float64).clamp(max=0.99999)
+    want = (3 * t / (1 + 2 * t)).clamp(max=0.99999)
+    assert torch.allclose(got / (1 + got), want, atol=1e-9)
 
 
 def test_explicit_levels_are_sorted_and_distinct() -> None:

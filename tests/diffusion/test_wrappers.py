@@ -21,7 +21,8 @@ def test_clamp_limits_the_clean_image_and_nothing_else() -> None:
     inner = prediction(-3.0, -0.5, 2.0)
     got, before = (d(torch.zeros(3), torch.tensor(1.0)) for d in (clamp(inner), inner))
     assert got.x0.tolist() == [-1.0, -0.5, 1.0]
-    assert got[1:] == before[1:]
+    assert got[1:5] == before[1:5]
+    assert got.raw is before.x0
     assert clamp(inner, limit=2.5)(torch.zeros(3), torch.tensor(1.0)).x0.tolist() == [
         -2.5,
         -0.5,

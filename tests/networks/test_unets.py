@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ddpm_cli import hardware
 from ddpm_cli.networks import unet
-from ddpm_cli.networks.parts.layers import Attention, GroupNorm, PixelNorm
+from ddpm_cli.networks.parts.layers import Attention, GroupNorm, PixelNorm, ResBlock
 
 SMALL: dict[str, Any] = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": []}
 SONG = {
@@ -27,6 +27,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "fir": {"fir": True, "progressive_input": "sum"},
     "ncsn++": SONG | {"progressive_input": "residual"},
     "input skip": SONG | {"progressive_input": "sum"},
+    "unconvolved": {"plain_resampling": True, "wide_skip": True},
 }
 
 
@@ -183,6 +184,26 @@ def test_decoder_may_attend_once_a_resolution() -> None:
     assert attends == [False, False, True, False, False, True]
 
 
+def test_decoder_may_attend_at_other_resolutions() -> None:
+    network = make(8, blocks=1, attention=[4], attention_up=[8])
+    attends = [
+        any(isinstance(p, Attention) for p in s.parts) for s in (*network.down, *network.up)
+    ]
+    assert attends == [False, False, True, *[False, False, True, True]]
+
+
+@pytest.mark.parametrize(
+    ("middle", "parts", "norms"),
+    [("attention", 3, 1), ("unnormed", 3, 0), ("blocks", 2, 0), ("none", 0, 0)],
+)
+def test_middle_may_lack_parts(middle: str, parts: int, norms: int) -> None:
+    network = make(8, middle=middle)
+    assert len(network.middle.parts) == parts
+    assert sum(isinstance(p, Attention) and isinstance(p.norm, GroupNorm)
+               for p in network.middle.parts) == norms  # fmt: skip
+    assert network(images(2, 1, 8), torch.tensor([3.0, 900.0])).std() > 1e-3
+
+
 @pytest.mark.parametrize("kind", ["sum", "residual"])
 def test_input_reaches_every_level(kind: str) -> None:
     """With the encoder's own path cut after the stem, the image still arrives below."""
@@ -208,3 +229,42 @@ def test_compiler_sees_a_conditioned_network_in_one_piece(knobs: dict[str, Any])
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     given = images(2, 1, 8), torch.ones(2)
     assert torch.equal(compiled(*given, image=given[0]), network(*given, image=given[0]))
+
+
+def test_stem_is_as_wide_as_the_network_or_as_its_first_level() -> None:
+    for stem, width in (("width", 8), ("level", 4)):
+        network = make(multipliers=[0.5, 1.5], stem=stem)
+        assert network.stem.out_channels == width
+        blocks = [m for m in network.down.modules() if isinstance(m, ResBlock)]
+        seen = [(block.conv1.in_channels, block.conv1.out_channels) for block in blocks]
+        assert seen == [(width, 4), (4, 12)]
+        assert network.out.in_channels == 4
+
+
+def test_decoder_has_heads_of_its_own() -> None:
+    network = make(attention=[4, 8], heads=2, decoder_heads=4)
+    heads = {name: m.heads for name, m in network.named_modules() if isinstance(m, Attention)}
+    assert {name: number for name, number in heads.items() if not name.startswith("up")} == {
+        "down.0.parts.1": 2,
+        "down.2.parts.1": 2,
+        "middle.parts.1": 2,
+    }
+    assert {number for name, number in heads.items() if name.startswith("up")} == {4}
+
+
+def test_rows_of_attention_may_lie_head_by_head() -> None:
+    torch.manual_seed(0)
+    parts = Attention(8, heads=2, norm="group", groups=2)
+    heads = Attention(8, heads=2, norm="group", groups=2, qkv="heads")
+    weights = lively(parts).state_dict()
+    order = torch.arange(24).reshape(3, 2, 4).transpose(0, 1).flatten()
+    heads.load_state_dict(weights | {k: w[order] for k, w in weights.items() if "qkv" in k})
+    x = images(2, 8, 4)
+    assert torch.equal(heads(x), parts(x))
+
+
+def test_whole_labels_are_as_exact_as_the_weights() -> None:
+    network = make(classes=3).double()
+    x, label = images(2, 1, 8).double(), torch.tensor([3, 997])
+    assert torch.equal(network(x, label), network(x, label.double()))
+    assert torch.equal(network(x, label.float()), network(x, label.double()))

@@ -20,6 +20,7 @@ def ddim(
     *,
     eta: Eta = 0.0,
     variance: Literal["eta", "hat", "optimal"] = "eta",
+    direction: Literal["clamped", "raw"] = "clamped",
     clip_pixels: Strength = 0.0,
     clip_moves: LevelCount = 1,
 ) -> Tensor:
@@ -30,6 +31,8 @@ def ddim(
     hat: the mean of eta 1 and the variance 1 - abar_t / abar_s, which is ddpm's large one
     (Song 2021, appendix D.3); eta has no say.  optimal: eta's mean and the variance that fits
     the data best (Bao 2022), limited by clip_pixels as in ddpm.
+    direction: eps is that of the x0 which a wrapper clamped, or of the network's own, raw, as in
+    diffusers.
     """
     t, s = float(move.t), float(move.s)
     prediction = denoise(x, move.t)
@@ -41,7 +44,10 @@ def ddim(
     if noise > s:
         most = (1 - (s / t) ** 2) ** -0.5
         raise ValueError(f"eta {eta:g} asks for more noise than a level holds; at most {most:.4g}")
-    mean = torch.lerp(x0, x, (s**2 - noise**2) ** 0.5 / t)
+    share = (s**2 - noise**2) ** 0.5 / t
+    mean = torch.lerp(x0, x, share)
+    if direction == "raw" and prediction.raw is not None:
+        mean = mean + share * (prediction.x0 - prediction.raw)
     if variance == "optimal":
         spread = optimal(prediction, move, noise**2)
         spread = limited(spread, denoise.schedule, move, clip_pixels, clip_moves)

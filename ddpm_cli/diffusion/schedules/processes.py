@@ -129,6 +129,29 @@ def edm(
     )
 
 
+def flow(*, steps: LevelIndex = 0, low: Time = 1e-5, high: Time = 0.99999) -> Process:
+    """Straight paths between data and noise, x_t = (1 - t) x0 + t eps (Lipman 2023; Liu 2023).
+
+    sigma = t / (1 - t), alpha = 1 / (1 + sigma).  At t = 1 sigma is infinite: t = high stands
+    for all from there on.
+    """
+    if low >= high:
+        raise ValueError(f"low {low:g} must be below high {high:g}")
+    most = high / (1 - high)
+
+    def time(sigma: Tensor) -> Tensor:
+        return torch.where(sigma >= most * (1 - 1e-9), 1.0, sigma / (1 + sigma))
+
+    return Process(
+        lambda t: torch.where(t >= high, most, t / (1 - t.clamp(max=high))),
+        time,
+        alpha=lambda sigma: 1 / (1 + sigma),
+        prior=lambda sigma: 1 + sigma,
+        low=low,
+        steps=steps,
+    )
+
+
 def _linear_beta(first: float, last: float) -> tuple[Map, Map]:
     """-log alpha(t), half the integral of beta, and its inverse by the quadratic formula."""
     square, line = (last - first) / 4, first / 2

@@ -115,14 +115,16 @@ def scaled_linear(
     steps: LevelCount = 1000,
     first: Beta = 8.5e-4,
     last: Beta = 0.012,
+    rescale: bool = True,
     zero_terminal: bool = False,
     continuous: bool = False,
 ) -> Table:
     """Square roots of the betas rising linearly, rescaled by 1000 / T for other T.
 
     beta_i = linspace(sqrt(first), sqrt(last), T)^2, latent diffusion's habit (Rombach 2022).
+    Without rescale they run from first to last whatever T is.
     """
-    low, high = _rescaled(steps, first, last)
+    low, high = _rescaled(steps, first, last) if rescale else (first, last)
     betas = torch.linspace(low**0.5, high**0.5, steps, dtype=torch.float64) ** 2
     return Table(_terminated(betas) if zero_terminal else betas, continuous=continuous)
 
@@ -133,13 +135,15 @@ def sigmoid(
     first: Beta = 1e-4,
     last: Beta = 0.02,
     spread: Spread = 6.0,
+    rescale: bool = True,
     continuous: bool = False,
 ) -> Table:
     """Betas on a logistic curve, rescaled by 1000 / T for other T.
 
     beta_i = first + (last - first) * sigmoid(linspace(-spread, spread, T)) (Song 2021's code).
+    Without rescale they run from first to last whatever T is.
     """
-    low, high = _rescaled(steps, first, last)
+    low, high = _rescaled(steps, first, last) if rescale else (first, last)
     curve = torch.linspace(-spread, spread, steps, dtype=torch.float64).sigmoid()
     return Table(low + (high - low) * curve, continuous=continuous)
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from ddpm_cli import streams
 from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli.files import tensor_file
 from ddpm_cli.files.checkpoints import pieces
-from ddpm_cli.files.checkpoints.header import read_header
+from ddpm_cli.files.checkpoints.header import ENTRY, read_header
 from ddpm_cli.foreign import missing, telling
 
 BUNDLED = Path(__file__).parents[2] / "assets"
@@ -81,6 +82,17 @@ def _is_model(path: Path) -> bool:
     """Whether a path may be given as a model."""
     is_whole = path.suffix == ".safetensors" and not pieces.is_piece(path)
     return is_whole or pieces.is_index(path) or model_in(path).exists()
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is a checkpoint of ddpm, be it whole or damaged behind its head."""
+    try:
+        with path.open("rb") as file:
+            if pieces.is_index(path):
+                return ENTRY in pieces.read(file).metadata
+            return ENTRY in tensor_file.read(file).metadata
+    except (ValueError, OSError):
+        return False
 
 
 def newest_runs(root: Path) -> list[Path]:

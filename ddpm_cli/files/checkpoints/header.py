@@ -34,6 +34,7 @@ SCHEDULE = "schedule."  # and of a learned schedule's
 # Tensors of layers that are not trained: random features of the label, running statistics.
 _BUFFERS = {"frequencies", "running_mean", "running_var", "num_batches_tracked"}
 _CHUNK = 1 << 22
+_SOME = ("fitted", "score", "source")  # entries that most headers lack
 
 
 class DataInfo(NamedTuple):
@@ -110,7 +111,7 @@ class Header(NamedTuple):
 
     "model" (weights to use), "state" (to resume from), "moments" or "latents" (see the files of
     these names); fitted: how moments and latents were made, and the model that they belong to;
-    score: what the best model of a run was kept for.
+    score: what the best model of a run was kept for; source: what it was converted from.
     """
 
     kind: str
@@ -122,6 +123,7 @@ class Header(NamedTuple):
     version: str = __version__
     fitted: Mapping[str, Any] | None = None
     score: Mapping[str, Any] | None = None
+    source: Mapping[str, Any] | None = None
 
     @property
     def task(self) -> str:
@@ -139,7 +141,7 @@ class Header(NamedTuple):
 
     def fields(self) -> dict[str, Any]:
         """The header as JSON holds it, without its hash."""
-        some = {"fitted": self.fitted, "score": self.score}
+        some = {key: getattr(self, key) for key in _SOME}
         return {
             **{key: dict(value) for key, value in some.items() if value is not None},
             "format": FORMAT,
@@ -259,7 +261,7 @@ def _parsed(path: Path, fields: dict[str, Any]) -> Header:
         kind, checksum, version = (str(fields[key]) for key in ("kind", "hash", "version"))
         step = entries.whole(fields["step"], entries.STEP_LIMIT)
         threads = entries.whole(fields["threads"], entries.THREADS_LIMIT)
-        some = [dict(fields[key]) if key in fields else None for key in ("fitted", "score")]
+        some = [dict(fields[key]) if key in fields else None for key in _SOME]
     except ConfigError as error:
         raise corrupt(path, error.problems[0]) from None
     except (KeyError, TypeError, ValueError, OverflowError):

@@ -22,12 +22,22 @@ def sinusoid(
     The frequencies are period^(-i / half) as in ADM, or period^(-i / (half - 1)), which ends at
     1 / period, as in DDPM, DDPM++ and EDM (`endpoint`).
     """
+    if not label.is_floating_point():
+        label = label.float()
     half = width // 2
     ladder = torch.arange(half, dtype=label.dtype, device=label.device)
     ladder = ladder / max(half - endpoint, 1)
     angles = label[:, None] * torch.exp(-math.log(period) * ladder)
     features = torch.cat([angles.cos(), angles.sin()], dim=1)
     return F.pad(features, (0, width - 2 * half))
+
+
+def as_exact(label: Tensor, weight: Tensor) -> Tensor:
+    """Labels as floating-point numbers: float32 or wider, and no narrower than the weights."""
+    dtype = torch.promote_types(torch.float32, weight.dtype)
+    if label.is_floating_point():
+        dtype = torch.promote_types(dtype, label.dtype)
+    return label.to(dtype)
 
 
 class Fourier(nn.Module):
@@ -83,11 +93,13 @@ class PixelNorm(nn.LayerNorm):
 
 
 def normalization(kind: str, channels: int, groups: int, epsilon: float = 1e-5) -> nn.Module:
-    """The norm layer `kind` ("group" or "pixel"); groups shrink to a divisor of the channels.
+    """The norm layer `kind` ("group", "pixel", "none"); groups shrink to divide the channels.
 
     With fewer channels than groups they are of four channels each: a group of a single channel
     would remove the noise level that is added to it.
     """
+    if kind == "none":
+        return nn.Identity()
     if kind == "pixel":
         return PixelNorm(channels, eps=epsilon)
     if groups > channels:
@@ -156,6 +168,7 @@ class ResBlock(nn.Module):
     scale_shift: adaptive norm, (1 + scale) * norm(h) + shift, instead of an added embedding.
     resample: "down" or "up" halves or doubles the image inside the block (BigGAN), with a 1x1
     convolution on the way around it if `project` and a low-pass filter if `fir`.
+    wide_skip: the convolution around a block that changes the width is 3x3, not 1x1.
     rescale: divide the sum by sqrt(2), which keeps its variance (Song 2021, appendix H.1).
     """
 
@@ -174,6 +187,7 @@ class ResBlock(nn.Module):
         project: bool = False,
         fir: bool = False,
         rescale: bool = False,
+        wide_skip: bool = False,
     ) -> None:
         super().__init__()
         self.scale_shift, self.rescale = scale_shift, rescale
@@ -185,7 +199,10 @@ class ResBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zero(nn.Conv2d(width, width, 3, padding=1))
         straight = width == width_in and not (resample and project)
-        self.skip = nn.Identity() if straight else nn.Conv2d(width_in, width, 1)
+        side = 3 if wide_skip else 1
+        self.skip = (
+            nn.Identity() if straight else nn.Conv2d(width_in, width, side, padding=side // 2)
+        )
 
     def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """x [B, C, H, W], embedding [B, E] already activated -> [B, width, H', W']."""
@@ -206,7 +223,11 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all pixels with a residual connection (Ho 2020, appendix B)."""
+    """Self-attention over all pixels with a residual connection (Ho 2020, appendix B).
+
+    The rows of `qkv` are queries, keys and values one behind the other, each head by head
+    (parts), or those of each head behind one another (heads), as in Nichol 2021's code.
+    """
 
     def __init__(
         self,
@@ -217,9 +238,10 @@ class Attention(nn.Module):
         groups: int,
         epsilon: float = 1e-5,
         rescale: bool = False,
+        qkv: str = "parts",
     ) -> None:
         super().__init__()
-        self.heads, self.rescale = heads, rescale
+        self.heads, self.rescale, self.by_head = heads, rescale, qkv == "heads"
         self.norm = normalization(norm, width, groups, epsilon)
         self.qkv = nn.Linear(width, 3 * width)
         self.project = zero(nn.Linear(width, width))
@@ -228,9 +250,14 @@ class Attention(nn.Module):
         """x [B, C, H, W] -> the same shape."""
         batch, width, high, wide = x.shape
         tokens = self.norm(x).permute(0, 2, 3, 1).reshape(batch, high * wide, width)
+        rows = self.qkv(tokens)
+        parts = (
+            rows.reshape(batch, high * wide, self.heads, -1).chunk(3, dim=-1)
+            if self.by_head
+            else rows.chunk(3, dim=-1)
+        )
         query, key, value = (
-            part.reshape(batch, high * wide, self.heads, -1).transpose(1, 2)
-            for part in self.qkv(tokens).chunk(3, dim=-1)
+            part.reshape(batch, high * wide, self.heads, -1).transpose(1, 2) for part in parts
         )
         mixed = attend(query, key, value).transpose(1, 2).reshape(batch, high * wide, width)
         out: Tensor = self.project(mixed)

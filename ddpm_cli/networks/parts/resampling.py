@@ -50,11 +50,11 @@ class Downsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, width, ceil(H / 2), ceil(W / 2)]."""
         if self.fir:
-            x = F.pad(_even(x), (2, 2, 2, 2))
+            x = F.pad(even(x), (2, 2, 2, 2))
             for _ in range(3):
                 x = _mean_of_neighbours(x)
         elif self.same:
-            x = F.pad(_even(x), (0, 1, 0, 1))
+            x = F.pad(even(x), (0, 1, 0, 1))
         elif 1 in x.shape[-2:]:
             # On a single pixel oneDNN leaves bfloat16 gradients unset where a weight meets
             # nothing but its own padding; rows of zeros it takes for pixels.
@@ -76,6 +76,30 @@ class Upsample(nn.Module):
         """[B, C, H, W] -> [B, C, *size]."""
         out: Tensor = self.conv(enlarge(x, size, self.fir))
         return out
+
+
+class Shrink(nn.Module):
+    """Half the size without any weights, low-pass filtered first if `fir`."""
+
+    def __init__(self, *, fir: bool = False) -> None:
+        super().__init__()
+        self.fir = fir
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, ceil(H / 2), ceil(W / 2)]."""
+        return shrink(x, self.fir)
+
+
+class Enlarge(nn.Module):
+    """Upsampling to a given size without any weights, low-pass filtered behind if `fir`."""
+
+    def __init__(self, *, fir: bool = False) -> None:
+        super().__init__()
+        self.fir = fir
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """[B, C, H, W] -> [B, C, *size]."""
+        return enlarge(x, size, self.fir)
 
 
 class Pyramid(nn.Module):
@@ -110,7 +134,7 @@ def _mean_of_neighbours(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2, stride=1)
 
 
-def _even(x: Tensor) -> Tensor:
+def even(x: Tensor) -> Tensor:
     """Repeat an odd last row or column, so that a stride of 2 keeps it."""
     rows, columns = x.shape[-2] % 2, x.shape[-1] % 2
     return F.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x

@@ -1,13 +1,14 @@
 """The parts that the U-Net and the classifier, which is half of one, are made of."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.networks.parts.layers import Attention, ResBlock, divided
-from ddpm_cli.networks.parts.resampling import Downsample, Pyramid, Upsample
+from ddpm_cli.networks.parts.resampling import Downsample, Enlarge, Pyramid, Shrink, Upsample
 
 
 class Parts(NamedTuple):
@@ -26,6 +27,9 @@ class Parts(NamedTuple):
     same_padding: bool = False
     fir: bool = False
     rescale: bool = False
+    plain_resampling: bool = False
+    wide_skip: bool = False
+    qkv: str = "parts"
 
     def block(self, width_in: int, width: int, resample: str = "") -> ResBlock:
         return ResBlock(
@@ -41,6 +45,7 @@ class Parts(NamedTuple):
             project=self.project_resampled,
             fir=self.fir,
             rescale=self.rescale,
+            wide_skip=self.wide_skip,
         )
 
     def heads_of(self, width: int) -> int:
@@ -56,6 +61,7 @@ class Parts(NamedTuple):
             groups=self.groups,
             epsilon=self.epsilon,
             rescale=self.rescale,
+            qkv=self.qkv,
         )
 
     def stage(self, width_in: int, width: int, attends: bool) -> "Stage":
@@ -79,17 +85,27 @@ class Parts(NamedTuple):
                 now.append(wide)
         return stages, now
 
-    def middle(self, width: int) -> "Stage":
-        return Stage([self.block(width, width), self.attend(width), self.block(width, width)])
+    def middle(self, width: int, kind: str = "attention") -> "Stage":
+        """Blocks around attention, which may lack its norm (unnormed) or be left out (blocks)."""
+        if kind == "none":
+            return Stage([])
+        if kind == "blocks":
+            return Stage([self.block(width, width), self.block(width, width)])
+        parts = self._replace(norm="none") if kind == "unnormed" else self
+        return Stage([self.block(width, width), parts.attend(width), self.block(width, width)])
 
     def down(self, width: int) -> nn.Module:
         if self.resample_blocks:
             return self.block(width, width, "down")
+        if self.plain_resampling:
+            return Shrink(fir=self.fir)
         return Downsample(width, width, fir=self.fir, same=self.same_padding)
 
     def up(self, width: int) -> nn.Module:
         if self.resample_blocks:
             return self.block(width, width, "up")
+        if self.plain_resampling:
+            return Enlarge(fir=self.fir)
         return Upsample(width, fir=self.fir)
 
     def pyramid(self, width_in: int, width: int, residual: bool) -> Pyramid:
@@ -108,11 +124,16 @@ class Stage(nn.Module):
         for part in self.parts:
             if isinstance(part, ResBlock):
                 x = part(x, embedding, size)
-            elif isinstance(part, Upsample):
+            elif isinstance(part, Upsample | Enlarge):
                 x = part(x, size)
             else:
                 x = part(x)
         return x
+
+
+def widths_of(width: int, multipliers: Sequence[float]) -> list[int]:
+    """The width of each level: multiples of `width`, rounded."""
+    return [max(1, round(width * multiplier)) for multiplier in multipliers]
 
 
 def fold(x: Tensor, patch: int) -> Tensor:

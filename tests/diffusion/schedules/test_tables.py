@@ -6,7 +6,7 @@ import pytest
 import torch
 from runs import Outcome, ddpm, train
 
-from ddpm_cli.diffusion.schedules.tables import cosine, linear, scaled_linear, table
+from ddpm_cli.diffusion.schedules.tables import cosine, linear, scaled_linear, sigmoid, table
 from ddpm_cli.files.checkpoints.header import read_header
 
 T = torch.linspace(0.01, 1, 100, dtype=torch.float64)
@@ -87,6 +87,15 @@ def test_betas_of_linear_without_rescaling_are_those_given(steps: int) -> None:
     betas = linear(steps=steps, first=1e-3, last=0.4, rescale=False).betas()
     want = torch.linspace(1e-3, 0.4, steps, dtype=torch.float64)
     assert torch.allclose(betas, want, rtol=1e-12)
+
+
+def test_other_betas_without_rescaling_run_from_first_to_last_too() -> None:
+    ends = {"first": 1e-3, "last": 0.4, "rescale": False}
+    roots = torch.linspace(1e-3**0.5, 0.4**0.5, 20, dtype=torch.float64)
+    assert torch.allclose(scaled_linear(steps=20, **ends).betas(), roots**2, rtol=1e-12)
+    curve = torch.linspace(-6, 6, 20, dtype=torch.float64).sigmoid()
+    want = 1e-3 + (0.4 - 1e-3) * curve
+    assert torch.allclose(sigmoid(steps=20, **ends).betas(), want, rtol=1e-12)
 
 
 def test_zero_terminal_signal_is_the_last_entry_alone() -> None:

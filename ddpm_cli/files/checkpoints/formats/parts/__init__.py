@@ -1,0 +1,1 @@
+"""What readers of single formats are made of."""

@@ -1,0 +1,239 @@
+"""A model as one function of tensors that says what it is, for files of other runtimes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ddpm_cli import __version__, hardware
+from ddpm_cli.data.tasks import Task
+from ddpm_cli.diffusion.classifier import Trained
+from ddpm_cli.diffusion.shapes import double
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints.find import Place
+from ddpm_cli.files.checkpoints.header import Header, read_header
+from ddpm_cli.models import build
+from ddpm_cli.pipelines import opening
+from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.requests import Convert
+
+ENTRY = "ddpm"  # under which a file holds what it says of itself, as JSON
+TOLERANCE = 1e-4  # of what another runtime gives, for inputs of unit scale
+TIMES = (0.1, 0.4, 0.7)  # of the process, at which it is compared: a row each
+FREE = ("levels", "edits")  # tables that such a file has a use for
+
+Run = Callable[[Mapping[str, Tensor]], Sequence[Tensor]]
+
+
+class Portable(NamedTuple):
+    """A function of named tensors, rows to try it with, and what is to be said of it.
+
+    outputs: their names; about: JSON that lies in the file.
+    """
+
+    place: Place
+    header: Header
+    function: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    about: dict[str, Any]
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether rows are images, whose height and width may be others if the network allows."""
+        return len(self.header.data.shape) == 3 and self.header.task != CLASSIFIER
+
+
+class Denoised(nn.Module):
+    """A denoiser or classifier at the level sigma [B] of the state x [B, ...] = x0 + sigma eps."""
+
+    def __init__(self, model: Trained) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, x: Tensor, sigma: Tensor, classes: Tensor | None = None, image: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """The clean image and, if it is learned, the channel of variances; or logits."""
+        seen = self.model(x, sigma, **_present(classes, image))
+        if isinstance(seen, Tensor):
+            return (seen,)
+        return (seen.x0,) if seen.range is None else (seen.x0, seen.range)
+
+
+class Raw(nn.Module):
+    """A network as it is, of its own input x [B, ...] and label [B]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, x: Tensor, label: Tensor, classes: Tensor | None = None, image: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """What the network predicts."""
+        return (self.network(x, label, **_present(classes, image)),)
+
+
+def _present(classes: Tensor | None, image: Tensor | None) -> dict[str, Tensor]:
+    given = {"classes": classes, "image": image}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def opened(request: Convert) -> Portable:
+    """The model of a request in float32 on the CPU, as the function that it asks for."""
+    place = find.find(request.source)
+    header = read_header(place.path)
+    _refuse_idle(request)
+    config = opening.settled(place, header, request.layers)
+    compute = hardware.compute(device="cpu", dtype="float32")
+    weights = checkpoint.load(place.path)[1]
+    make = build.classifier if header.task == CLASSIFIER else build.restored
+    model = make(header, weights, compute, place.path)
+    task = build.task(header.config, header.data)
+    is_raw = request.part == "network"
+    inputs = _inputs(model, header, task, is_raw)
+    function = Raw(model.network) if is_raw else Denoised(model)
+    names = _outputs(model, header, is_raw)
+    return Portable(
+        place, header, function, inputs, names, _about(model, header, config, inputs, names)
+    )
+
+
+def _refuse_idle(request: Convert) -> None:
+    """Refuse settings that no such file holds; those of the environment are for all commands."""
+    for layer in request.layers:
+        idle = sorted(set(layer.values) - {*FREE, "summary"})
+        if idle and layer.source != "the environment":
+            what = f"{idle[0]}: the file holds one call of the network, not how to walk with it"
+            raise ConfigError(f"{what}; {' and '.join(FREE)} alone are written in it")
+
+
+@torch.no_grad()
+def _inputs(model: Trained, header: Header, task: Task | None, is_raw: bool) -> dict[str, Tensor]:
+    """A few rows at noise levels of the process, each of another class, the last of none."""
+    generator, count = torch.Generator().manual_seed(0), len(TIMES)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(count, *shape, generator=generator)
+
+    z = normal(*header.data.shape)
+    sigma = model.schedule.sigma(torch.tensor(TIMES, dtype=torch.float64))
+    wide = [-1, *[1] * len(header.data.shape)]
+    x = (0.5 + double(sigma)).float().reshape(wide) * z
+    inputs = {"x": x, "sigma": sigma.float()}
+    if is_raw:
+        inputs = {"x": z, "label": model.label(sigma, model.schedule)}
+    classes = int(header.config["network"].get("classes", 0))
+    if classes and header.task != CLASSIFIER:
+        inputs["classes"] = torch.tensor([0, classes - 1, classes])[:count]
+    if task is not None:
+        inputs["image"] = normal(task.channels, *header.data.shape[1:]).clamp(-1, 1)
+    return inputs
+
+
+def _outputs(model: Trained, header: Header, is_raw: bool) -> tuple[str, ...]:
+    if header.task == CLASSIFIER:
+        return ("logits",)
+    if is_raw:
+        return ("output",)
+    return ("x0", "range") if getattr(model, "learned_range", False) else ("x0",)
+
+
+def _about(
+    model: Trained,
+    header: Header,
+    config: Config,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+) -> dict[str, Any]:
+    """What the file says of itself: inputs and outputs, the levels to walk along, the model."""
+    about: dict[str, Any] = {
+        "part": "network" if "label" in inputs else "denoiser",
+        "inputs": {name: _INPUTS[name] for name in inputs},
+        "outputs": {name: _OUTPUTS[name] for name in outputs},
+        "shape": list(header.data.shape),
+        "classes": list(header.data.classes or ()),
+        "null_class": int(header.config["network"].get("classes", 0)),
+    }
+    if header.task != CLASSIFIER:
+        about |= _levels(model, config)
+    own = {"hash": header.hash, "version": __version__, "data": header.data.fields()}
+    return about | own | {"config": header.config, "source": dict(header.source or {})}
+
+
+_INPUTS = {
+    "x": "the noisy state [batch, ...], x0 + sigma noise, x0 in [-1, 1] or normalized as `data` "
+    "says; of part network what the network sees, scale x + shift",
+    "sigma": "the noise level of each row [batch]",
+    "label": "what the network is told of the noise level of each row [batch]",
+    "classes": "the number of each row's class [batch]; null_class is none",
+    "image": "what a conditional model is given beside x [batch, ...]",
+}
+_OUTPUTS = {
+    "x0": "the clean image that is expected",
+    "range": "the channel of learned variances, in [-1, 1]",
+    "output": "what the network predicts: x0 = skip x + out output + offset",
+    "logits": "of the classes [batch, K]",
+}
+
+
+@torch.no_grad()
+def _levels(model: Trained, config: Config) -> dict[str, Any]:
+    """The levels of the model's own walk, where it starts, and how its network is called there.
+
+    The columns of `network` are for each level but the last, 0:
+    x0 = skip x + out network(scale x + shift, label) + offset.
+    """
+    levels = build.levels(config, model.schedule)
+    seen = double(levels[levels > 0])
+    coefficients = model.parameterization(seen, model.schedule)
+    shifts = model.units.shifts(coefficients) or (torch.zeros_like(seen),) * 2
+    columns = dict(zip(("skip", "out", "scale"), coefficients, strict=True))
+    columns |= {"label": model.label(seen, model.schedule), "shift": shifts[0]}
+    columns |= {"offset": shifts[1]}
+    start = float(model.schedule.prior(levels[0]))
+    table = {name: double(values).expand_as(seen).tolist() for name, values in columns.items()}
+    return {"levels": levels.tolist(), "start": start, "network": table}
+
+
+@torch.no_grad()
+def compared(portable: Portable, run: Run, what: str) -> float:
+    """How far another runtime is from the function, at most; too far is refused.
+
+    All rows are tried at once and the first alone. The measure is of inputs of unit scale: what
+    is rounded off of a state grows with its noise.
+    """
+    furthest = 0.0
+    for count in (len(TIMES), 1):
+        rows = {name: value[:count] for name, value in portable.inputs.items()}
+        furthest = max(furthest, worst(run(rows), portable.function(**rows), rows))
+    if not furthest <= TOLERANCE:
+        fix = f"{what} computes it otherwise; update it, or export the model elsewhere"
+        off = f"{furthest:.2g} from the model, {TOLERANCE:g} at most is right"
+        raise Refusal(f"{portable.place.name}: what was exported is {off}", fix)
+    return furthest
+
+
+def worst(seen: Sequence[Tensor], expected: Sequence[Tensor], rows: Mapping[str, Tensor]) -> float:
+    """The largest difference of two results, in units of the noise where that is above 1."""
+    scale = rows["sigma"].clamp(min=1) if "sigma" in rows else torch.ones(len(rows["x"]))
+    each = [
+        float(((a - b).abs().flatten(1).amax(1) / scale).max())
+        for a, b in zip(seen, expected, strict=True)
+    ]
+    return max(each)
+
+
+def output_path(request: Convert, suffix: str) -> Path:
+    """Where a request's file goes, whose name must say what it is."""
+    if request.output is None:
+        raise ConfigError(f"-o: it is not said where the file goes; add -o model{suffix}")
+    path = Path(request.output)
+    if path.suffix != suffix:
+        raise ConfigError(f"-o {request.output}: --to {request.target} writes a {suffix} file")
+    return path
