@@ -58,6 +58,7 @@ ELSEWHERE = {
     "data/sets/test_arrays.py": "pipelines/train_checks",
     "data/test_shards.py": "data/forms",
     "data/test_sources.py": "data/places",
+    "data/test_dataset_json.py": "data/npy_images",
     "data/test_lmdb_files.py": "data/lmdb_index",
     "data/test_loading.py": "data/image_set",
     "data/test_npz_sets.py": "data/image_stacks data/npz_entries data/npz_names data/row_files",

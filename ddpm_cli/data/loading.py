@@ -95,9 +95,10 @@ def file_set(files: Files, split: Split, wish: Wish, told: Told | None = None) -
     told: the classes, where the set itself says them.
     """
     _check(wish)
-    if told is not None and not wish.skip_corrupt:
-        told.accept(files)
     arranged = arrange(files, split, wish.holdout, wish.labels, told)
+    said = arranged.told
+    if not wish.skip_corrupt:
+        said.accept(files)
     names, labels, classes = arranged.names, arranged.labels, arranged.classes
     reading = depths.settled(files, names, wish.mode, wish.range)
     size = (wish.size, wish.size) if wish.size else _first_size(files, names)
@@ -112,11 +113,11 @@ def file_set(files: Files, split: Split, wish: Wish, told: Told | None = None) -
     _refuse_sizes(sizes, size, [files.place(name) for name in names], wish)
     kept = torch.tensor(list(sizes))
     numbers = torch.tensor(labels)[kept] if classes else None
-    left_out = [f"{files.place(name)}: {why}" for name, why in arranged.without.items()]
-    skipped = (*(told.faults if told else ()), *left_out, *bad.values())
-    about: dict[str, Any] = {"skipped": skipped, "range": reading.range}
-    about |= {"origin": arranged.origin, "notes": depths.notes(looks, reading) + arranged.notes}
-    about["texts"] = arranged.text and Texts(arranged.text, [names[index] for index in sizes])
+    left_out = [f"{files.place(name)}: {said.without[name]}" for name in arranged.without]
+    about: dict[str, Any] = {"skipped": (*said.faults, *left_out, *bad.values())}
+    about |= {"range": reading.range, "origin": said.origin}
+    about["notes"] = depths.notes(looks, reading) + said.notes
+    about["texts"] = said.text and Texts(said.text, [names[index] for index in sizes])
     if rows is not None:
         rows = rows[kept] if bad else rows
         return ImageSet(rows, shape, numbers, classes, **about)

@@ -64,9 +64,15 @@ def told(
     if classes is None:
         found, listed = numbered([str(word) for word in known.values()], files.root)
         return Told(dict(zip(known, found.tolist(), strict=True)), listed, without=without)
-    if len(classes) > CLASS_LIMIT:
-        raise Refusal(f"{files.root}: {len(classes)} classes; at most {CLASS_LIMIT}")
+    counted(len(classes), files.root)
     return Told(_checked(files, known, len(classes)), tuple(classes), without=without)
+
+
+def counted(count: int, place: object) -> int:
+    """A number of classes, if it is one that a network may have."""
+    if count > CLASS_LIMIT:
+        raise Refusal(f"{place}: {count} classes; at most {CLASS_LIMIT}")
+    return count
 
 
 def _checked(files: Files, known: Mapping[str, Word], count: int) -> dict[str, int]:

@@ -9,11 +9,14 @@ import os
 import shlex
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ddpm_cli.data import npz_names, shards
 from ddpm_cli.data.array_faults import LABELS
+from ddpm_cli.data.forms import LMDB, PARQUET, TAR
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.opening import is_image_name
 from ddpm_cli.foreign import telling
@@ -208,6 +211,10 @@ TELLERS = (
     Teller("fashion-mnist", "Fashion-MNIST", _like_mnist("FashionMNIST/raw", fashion=True)),
     Teller("mnist", "the IDX files of MNIST", _like_mnist("raw", "MNIST/raw", fashion=False)),
     Teller("idx", "images in an IDX file", _idx),
+    Teller("parquet", "images in Parquet files", at(partial(shards.holds, form=PARQUET))),
+    Teller("webdataset", "images in tar archives", at(partial(shards.holds, form=TAR))),
+    Teller("lmdb", "images in an LMDB", at(partial(shards.holds, form=LMDB))),
+    Teller("npz", "images in a .npz file", at(npz_names.holds)),
     Teller("array", "a .npy array", at(lambda path: telling.kind(path) == NPY)),
     Teller("array", "a table (.csv)", _table),
     Teller("archive", "a zip file of images", at(_is_zip_of_images)),

@@ -105,7 +105,7 @@ def row_set(
     kept = torch.tensor([files.row(name)[1] for name in names])
     found = torch.tensor(arranged.labels) if listed else None
     about: dict[str, Any] = {
-        "skipped": tuple(f"{files.place(name)}: {why}" for name, why in arranged.without.items())
+        "skipped": tuple(f"{files.place(name)}: {told.without[name]}" for name in arranged.without)
     }
     if len(names) * math.prod(stack.shape) <= wish.memory * 2**20:
         return ImageSet(stack.rows(kept), stack.shape, found, listed, **about)

@@ -4,16 +4,19 @@ import io
 import os
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ddpm_cli import streams
-from ddpm_cli.data import no_images
+from ddpm_cli.data import no_images, npy_images
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.images.opening import BYTE_LIMIT, is_image_name
+from ddpm_cli.files.images.opening import BYTE_LIMIT, SUFFIXES, is_image_name
 from ddpm_cli.foreign import missing, telling
 from ddpm_cli.foreign.kinds import ZIP
+
+DATASET = "dataset.json"  # where EDM's sets list the classes of images, or of arrays
+ARRAY = ".npy"
 
 
 class Files(Protocol):
@@ -53,7 +56,8 @@ class Folder:
                     if told
                     else Refusal(f"{root}: not a folder; {fix}")
                 )
-            self.names = tuple(sorted(below(root)))
+            every = below(root, lambda name: is_image_name(name) or is_array_name(name))
+            self.names = _images(every, are_arrays=(root / DATASET).is_file())
         except FileNotFoundError as error:
             raise missing_file(root) from error
         except (OSError, ValueError) as error:
@@ -63,7 +67,12 @@ class Folder:
 
     def open(self, name: str) -> BinaryIO:
         """Open one file; the caller closes it."""
-        return (self.root / name).open("rb")
+        stream = (self.root / name).open("rb")
+        if not is_array_name(name):
+            return stream
+        with stream:
+            refuse_large(self.place(name), os.fstat(stream.fileno()).st_size)
+            return npy_images.image(stream.read(), self.place(name))
 
     def place(self, name: str) -> str:
         """Say where one file is, for messages."""
@@ -108,13 +117,17 @@ class Archive:
                 raise told.refusal(path, "no zip file") from error
             raise _damaged(path, error) from error
         self._entries = {entry.filename: entry for entry in entries}
-        self.names = tuple(sorted(filter(is_image_name, self._entries)))
+        are_listed = any(name.rpartition("/")[2] == DATASET for name in self._entries)
+        self.names = _images(self._entries, are_arrays=are_listed)
         if not self.names:
             raise no_images.in_archive(path, tuple(self._entries), self._read)
 
     def open(self, name: str) -> BinaryIO:
         """Unpack one entry into memory, up to the limit of an image file."""
-        return io.BytesIO(self._read(name))
+        data = self._read(name)
+        return (
+            npy_images.image(data, self.place(name)) if is_array_name(name) else io.BytesIO(data)
+        )
 
     def place(self, name: str) -> str:
         """Say where one entry is, for messages."""
@@ -141,6 +154,18 @@ class Archive:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_zip": None}
+
+
+def is_array_name(name: str) -> bool:
+    """Tell an array, as EDM's sets may hold instead of images, from its name."""
+    return name.endswith(ARRAY) and is_image_name(f"{name}{SUFFIXES[0]}")
+
+
+def _images(names: Iterable[str], *, are_arrays: bool) -> tuple[str, ...]:
+    """The names of images, sorted; of arrays where there are none, and these are some."""
+    listed = sorted(names)
+    images = tuple(filter(is_image_name, listed))
+    return images or (tuple(filter(is_array_name, listed)) if are_arrays else ())
 
 
 def below(root: Path, is_wanted: Callable[[str], bool] = is_image_name) -> list[str]:

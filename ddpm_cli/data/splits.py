@@ -3,33 +3,31 @@
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-from ddpm_cli.data import image_tables
+from ddpm_cli.data import dataset_json, image_tables
 from ddpm_cli.data.class_tables import in_order
 from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
 from ddpm_cli.errors import Refusal
 
+FOLDERS = "the folders' names"  # where classes come from
 Split = Literal["train", "test"]
-Labels = Literal["auto", "folders", "csv", "none"]
+Labels = Literal["auto", "folders", "csv", "json", "none"]
 
 
 class Arrangement(NamedTuple):
     """The files of one split, the number of each one's class, and the names of the classes.
 
-    origin: where the classes come from, in words; text: what is written of a file by its name, if
-    anything is; notes: what is not read; without: what is left out for having no class, and why.
+    told: what the set says of all its images; without: files that it gives no class, left out.
     """
 
     names: list[str]
     labels: list[int]
     classes: tuple[str, ...] | None
-    origin: str = "the folders' names"
-    text: Callable[[str], str | None] | None = None
-    notes: tuple[str, ...] = ()
-    without: Mapping[str, str] = {}
+    told: Told
+    without: Sequence[str] = ()
 
 
 def arrange(
@@ -37,8 +35,8 @@ def arrange(
 ) -> Arrangement:
     """Choose the files of a split and number their classes.
 
-    These are told by the set itself or by tables (image_tables), or the first folders of the
-    names.
+    These are told by the set itself or by tables (dataset_json, image_tables), or are the first
+    folders of the names.
 
     Two folders named train and test are the splits. Otherwise the share `holdout` of the files,
     those with the lowest SHA-256 of their name, is for test: no machine and no order matters.
@@ -53,18 +51,27 @@ def arrange(
     if not chosen:
         what = f"{files.root}: none of its {len(inner)} images is for {split}"
         raise Refusal(what, _share(len(inner), holdout))
-    if told is None and labels in ("auto", "csv"):
-        told = image_tables.read(files, needed=labels == "csv")
-    about: dict[str, Any] = {"notes": told.notes, "text": told.text} if told is not None else {}
-    if told is not None and told.classes is not None:
+    told = told or _told(files, labels)
+    if told.classes:
         known = [name for name in chosen if name in told.numbers]
-        about["without"] = {name: told.without[name] for name in chosen if name in told.without}
+        without = [name for name in chosen if name not in told.numbers]
         numbered = [told.numbers[name] for name in known]
-        return Arrangement(known, numbered, told.classes, told.origin, **about)
-    classes = () if labels == "none" else _classes(files, inner)
+        return Arrangement(known, numbered, told.classes, told, without)
+    is_plain = labels == "none" or told.classes is not None
+    classes = () if is_plain else _classes(files, inner)
     numbers = {label: number for number, label in enumerate(classes)}
     chosen_labels = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]
-    return Arrangement(chosen, chosen_labels, classes or None, **about)
+    return Arrangement(chosen, chosen_labels, classes or None, told)
+
+
+def _told(files: Files, labels: Labels) -> Told:
+    """What files beside the images say of them; nothing where none is to be read."""
+    told = None
+    if labels in ("auto", "json"):
+        told = dataset_json.read(files, needed=labels == "json")
+    if told is None and labels in ("auto", "csv"):
+        told = image_tables.read(files, needed=labels == "csv")
+    return told or Told(origin=FOLDERS)
 
 
 def _share(count: int, holdout: float) -> str:

@@ -92,7 +92,7 @@ def folder(
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
-    labels: Literal["auto", "folders", "csv", "none"] = "auto",
+    labels: Literal["auto", "folders", "csv", "json", "none"] = "auto",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -103,10 +103,10 @@ def folder(
     [0, 4095]; unless told 0 and 255, of 16-bit grey (mode L) 0 and what its files say or 65535.
     fit: what to do with other sizes; crop keeps the middle. labels: csv reads them from
     labels.csv, metadata.csv or metadata.jsonl in the folder, with the columns file (or file_name)
-    and label (or class); folders from the subfolders; auto from such a table if one is there, else
-    from the subfolders; none ignores both. holdout: the share kept for test, chosen by the hash
-    of the file name, unless the subfolders are train and test. memory: MiB of pixels to hold;
-    larger sets are decoded while training.
+    and label (or class); json from dataset.json, as EDM has it; folders from the subfolders; auto
+    from such a file if one is there, else from the subfolders; none ignores all. holdout: the
+    share kept for test, chosen by the hash of the file name, unless the subfolders are train and
+    test. memory: MiB of pixels to hold; larger sets are decoded while training.
     """
     wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory)
     return file_set(Folder(places.needed(path)), split, wish)
@@ -120,7 +120,7 @@ def archive(
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
-    labels: Literal["auto", "folders", "csv", "none"] = "auto",
+    labels: Literal["auto", "folders", "csv", "json", "none"] = "auto",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
