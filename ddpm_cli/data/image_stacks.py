@@ -47,6 +47,21 @@ class Stack:
     def __len__(self) -> int:
         return len(self.array)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """An array that lies in a file is not sent to worker processes, but where it lies."""
+        state, array = dict(self.__dict__), self.array
+        if isinstance(array, np.memmap):
+            order = "C" if array.flags.c_contiguous else "F"
+            state["array"] = None
+            state["mapped"] = (array.filename, array.dtype, "r", array.offset, array.shape, order)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        mapped = state.pop("mapped", None)
+        self.__dict__.update(state)
+        if mapped:
+            self.array = np.memmap(*mapped)
+
     def __call__(self, index: int) -> tuple[Tensor, int]:
         """Image number `index` as pixels [C,H,W], and the number."""
         row = torch.from_numpy(np.array(self.array[index]))

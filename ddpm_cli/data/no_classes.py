@@ -11,11 +11,21 @@ from ddpm_cli.errors import Refusal
 
 _NUMBERED = re.compile(r"(.*[A-Za-z])([_-])\d+")  # dog_001
 
+OWN = {
+    "parquet": "name the column of the class: --set data.label=COLUMN",
+    "webdataset": "put STEM.cls beside STEM.jpg, or name what says it: --set data.label=KEY",
+    "npz": "name the array of the classes: --set data.label=ARRAY",
+}
+
 
 def ways(data: Mapping[str, Any]) -> list[str]:
     """What to do, in one or two lines; nothing for data that cannot have classes."""
     if data["name"] == "array":
         return ["name the column of the class: --set data.label=COLUMN"]
+    if data["name"] in ("parquet", "webdataset", "npz", "lmdb", "torchvision"):
+        if data.get("labels") == "none":
+            return ["the set's own classes come with --set data.labels=own"]
+        return [OWN[data["name"]]] if data["name"] in OWN else []
     if data["name"] not in ("folder", "archive"):
         return []
     if data.get("labels") == "none":

@@ -19,6 +19,8 @@ from ddpm_cli.data.sources import refuse_large
 from ddpm_cli.errors import ConfigError, Refusal, importing
 
 EXTRA = "parquet"
+OLDEST = 15  # release of pyarrow: before, files could name Python code that was run
+GROUP_LIMIT = 2**32  # bytes of a row group
 HELD = 2**28  # bytes of row groups that a process keeps
 WIDTH = 9  # digits of a row's number in its name
 BATCH = 65536  # rows whose classes are read at once
@@ -46,8 +48,7 @@ class Parquet:
 
     def __init__(self, path: Path, image: str = "", label: str = "") -> None:
         """Read what the files say of their rows; image, label: columns, "" for the usual ones."""
-        with importing("pyarrow", EXTRA):
-            import pyarrow.parquet  # noqa: F401 - to say at once that it is missing
+        _refuse_without_arrow()
         self.root, self._asked = path, (image, label)
         self._forget()
         parts = {shard.path: self._part(shard) for shard in shards.found(path, PARQUET)}
@@ -163,8 +164,11 @@ class Parquet:
             return self._held[key]
         try:
             file = self._file(part.shard.path)
+            self._accept(file.metadata.row_group(group).total_byte_size, part, group)
             table = file.read_row_group(group, columns=[column], use_threads=False)
             values = table.flatten().column(0) if "." in column else table.column(0)
+        except Refusal:
+            raise
         except Exception as error:
             raise shards.refuse_other(part.shard.path, error, PARQUET) from error
         while self._held and self._size + values.nbytes > HELD:
@@ -172,6 +176,14 @@ class Parquet:
         self._held[key] = values
         self._size += values.nbytes
         return values
+
+    def _accept(self, size: int, part: Part, group: int) -> None:
+        """Refuse a row group that takes too much memory at once."""
+        if size > GROUP_LIMIT:
+            what = f"{part.shard.path}: row group {group} has {size} bytes; the limit is {GROUP_LIMIT}"
+            raise Refusal(
+                what, "write smaller ones: row_group_size=100 of pyarrow.parquet.write_table"
+            )
 
     def _file(self, path: Path) -> Any:
         """A file, opened once a process: a forked handle would share its position."""
@@ -203,3 +215,15 @@ def _word(value: Any, is_listed: bool) -> Word:
     if value is None or (isinstance(value, int) and value < 0):
         return None
     return value if is_listed else str(value)
+
+
+def _refuse_without_arrow() -> None:
+    """Say at once that pyarrow is missing, or older than what may read files of others."""
+    with importing("pyarrow", EXTRA):
+        import pyarrow
+        import pyarrow.parquet  # noqa: F401
+    if int(pyarrow.__version__.partition(".")[0]) < OLDEST:
+        fix = f"type: pip install 'ddpm-cli[{EXTRA}]'"
+        raise Refusal(
+            f"pyarrow {pyarrow.__version__} is too old, and may run what a file says", fix
+        )

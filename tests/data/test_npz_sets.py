@@ -1,5 +1,6 @@
 """Images in .npz files: names of arrays, classes, splits, memory, and damage."""
 
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,10 @@ def test_order_is_that_of_seed_and_step_alone(place: Path) -> None:
 def test_what_is_stored_as_it_is_stays_in_the_file(place: Path) -> None:
     np.savez(place, TEN)
     assert isinstance(npz_entries.Entries(place, 0).read("arr_0"), np.memmap)
+    np.savez(place, grey(*range(200)))
+    sent = pickle.dumps(opened(place, memory=0))  # as to a worker process
+    assert len(sent) < 5000
+    assert values(pickle.loads(sent)) == list(range(200))  # noqa: S301 - our own
 
 
 def test_nothing_is_unpickled(place: Path, tmp_path: Path) -> None:

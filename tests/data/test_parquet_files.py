@@ -103,6 +103,21 @@ def test_row_groups_are_read_as_they_are_needed(
     assert len(files._held) == 1
 
 
+def test_row_groups_beyond_a_limit_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_files, "GROUP_LIMIT", 100)
+    with pytest.raises(Refusal, match=r"a\.parquet: row group 0 has \d+ bytes; the limit is 100"):
+        opened(parquet(tmp_path / "a.parquet", TEN))
+
+
+def test_an_old_pyarrow_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyarrow.__version__", "14.0.0")
+    with pytest.raises(Refusal, match=r"pyarrow 14\.0\.0 is too old") as refused:
+        opened(tmp_path)
+    assert "pip install 'ddpm-cli[parquet]'" in refused.value.message
+
+
 def test_texts_stand_beside_images(tmp_path: Path) -> None:
     words = ["a cat", None, *["x"] * 8]
     files = parquet_files.Parquet(parquet(tmp_path / "a.parquet", TEN, caption=words))
