@@ -43,7 +43,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
     scale_shift, resample_blocks: adaptive norm and resampling inside blocks (Dhariwal 2021).
     project_resampled, fir, rescale, progressive_input: convolutions around resampling blocks,
     low-pass filters, sums divided by sqrt(2), and the image fed in at each resolution (Song 2021,
-    appendix H). same_padding: DDPM's strided convolutions. Otherwise Ho 2020, appendix B.
+    appendix H). same_padding: DDPM's strided convolutions. group_width: channels that each group
+    of the norms has at least. Otherwise Ho 2020, appendix B.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         progressive_input: Literal["none", "sum", "residual"] = "none",
         norm: Literal["group", "pixel"] = "group",
         groups: Width = 32,
+        group_width: Width = 1,
         epsilon: Epsilon = 1e-5,
         learned_variance: bool = False,
     ) -> None:
@@ -100,6 +102,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             resample_blocks=resample_blocks,
             norm=norm,
             groups=groups,
+            group_width=group_width,
             epsilon=epsilon,
             project_resampled=project_resampled,
             same_padding=same_padding,
@@ -131,7 +134,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
                 if level and last:
                     stage.parts.append(parts.up(now))
                 self.up.append(stage)
-        self.head = nn.Sequential(normalization(norm, now, groups, epsilon), nn.SiLU())
+        final = normalization(norm, now, groups, epsilon, group_width)
+        self.head = nn.Sequential(final, nn.SiLU())
         self.out = zero(nn.Conv2d(now, outputs * patch**2, 3, padding=1))
 
     def forward(

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.networks.parts.layers import Attention, ResBlock, divided
-from ddpm_cli.networks.parts.resampling import Downsample, Pyramid, Upsample
+from ddpm_cli.networks.parts.resampling import Downsample, Enlarge, Pyramid, Upsample
 
 
 class Parts(NamedTuple):
@@ -26,6 +26,8 @@ class Parts(NamedTuple):
     same_padding: bool = False
     fir: bool = False
     rescale: bool = False
+    group_width: int = 1
+    nonlinearity: str = "silu"
 
     def block(self, width_in: int, width: int, resample: str = "") -> ResBlock:
         return ResBlock(
@@ -37,6 +39,8 @@ class Parts(NamedTuple):
             norm=self.norm,
             groups=self.groups,
             epsilon=self.epsilon,
+            group_width=self.group_width,
+            nonlinearity=self.nonlinearity,
             resample=resample,
             project=self.project_resampled,
             fir=self.fir,
@@ -55,6 +59,7 @@ class Parts(NamedTuple):
             norm=self.norm,
             groups=self.groups,
             epsilon=self.epsilon,
+            group_width=self.group_width,
             rescale=self.rescale,
         )
 
@@ -108,7 +113,7 @@ class Stage(nn.Module):
         for part in self.parts:
             if isinstance(part, ResBlock):
                 x = part(x, embedding, size)
-            elif isinstance(part, Upsample):
+            elif isinstance(part, Upsample | Enlarge):
                 x = part(x, size)
             else:
                 x = part(x)
