@@ -1,0 +1,1 @@
+"""How networks lie in files of other programs, where several formats share it."""
