@@ -39,6 +39,9 @@ ELSEWHERE = {
     "commands/test_fit.py": "files/checkpoints/moments",
     "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
     "commands/test_info.py": "files/checkpoints/find",
+    "commands/test_info_data.py": (
+        "data/surveying pipelines/info_sheet pipelines/info_train pipelines/info_words"
+    ),
     "commands/test_inpaint.py": "files/images/canvas files/images/masks",
     "commands/test_nll.py": "files/outputs/curves pipelines/meter pipelines/rows",
     "commands/test_refusals.py": (

@@ -94,15 +94,12 @@ def _config(
     if own is not None:
         _, *told = budgets.outgrown([own, *told])
     if data is None:
-        return inlined(resolve([*noise, *below, *told]))
+        return inlined(resolve([*noise, *below, *told], begins=True))
     if any("data" in layer.values for layer in told):
         raise ConfigError("data: a table of the settings and an argument; give one of the two")
     if not below and data.train.mean is not None:
         below = [ARRAYS]
     above = {"data": {"name": "python", "rows": data.rows, "digest": data.digest}}
-    config = resolve([*noise, *below, *told, Layer("data", above)])
-    is_told = any("classes" in layer.values.get("network", {}) for layer in told)
-    if "classes" in config["network"] and not is_told and own is None:
-        config["network"]["classes"] = len(data.train.classes or ())
+    config = resolve([*noise, *below, Layer("data", above), *told], begins=True)
     config.pop("summary", None)  # what a preset says of itself is not true of other data
     return inlined(config)

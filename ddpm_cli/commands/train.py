@@ -101,7 +101,8 @@ def command(
     own = _own_settings(ctx, folder)
     below = [] if own or force else opening.own_randomness(folder)
     asked = reading.layers(ctx, keys, own)
-    config = inlined(resolve([*below, *(budgets.outgrown(asked) if own else asked)]))
+    told = [*below, *(budgets.outgrown(asked) if own else asked)]
+    config = inlined(resolve(told, begins=True))
     pixel_range(config["data"].get("range"))  # refused before any work
     refuse_half(config)
     evaluations.protocol(config["train"])

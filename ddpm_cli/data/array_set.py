@@ -30,8 +30,9 @@ class ArraySet:
         labels: Tensor | None = None,
         classes: tuple[str, ...] | None = None,
         titles: Titles | None = None,
+        origin: str = "the data",
     ) -> None:
-        """Take values [N, D, ...] in their own units, mean [D] and std [D]."""
+        """Take values [N, D, ...] in their own units, mean [D] and std [D]; origin: see Data."""
         wide = [-1, *[1] * (values.ndim - 2)]
         normal = (values.double() - mean.double().reshape(wide)) / std.double().reshape(wide)
         self._values = normal.float()
@@ -42,6 +43,7 @@ class ArraySet:
         self.conditions = conditions_of(labels)
         self.classes = classes
         self.titles = titles
+        self.origin = origin
 
     def __len__(self) -> int:
         return len(self._values)

@@ -1,5 +1,6 @@
 """What a data set is, and a set of equally sized images, in memory or decoded on demand."""
 
+from collections.abc import Sequence
 from copy import copy
 from typing import Protocol
 
@@ -26,7 +27,7 @@ class Data(Protocol):
 
     mean and std undo the normalization of float rows; images have none. titles: what the columns
     of a table are called. range: the pixels that are -1 and 1 in images of floats, None if all
-    bytes are. notes: what to say before training.
+    bytes are. notes: what to say before training. origin: where the classes come from, in words.
     """
 
     shape: tuple[int, ...]
@@ -39,6 +40,7 @@ class Data(Protocol):
     titles: Titles | None
     range: tuple[int, int] | None
     notes: tuple[str, ...]
+    origin: str
 
     def __len__(self) -> int: ...
 
@@ -88,10 +90,13 @@ class ImageSet:
         skipped: tuple[str, ...] = (),
         range: tuple[int, int] | None = None,
         notes: tuple[str, ...] | None = None,
+        origin: str = "the data",
+        texts: Sequence[str | None] | None = None,
     ) -> None:
         """Take pixels [N,C,H,W], or a reader of `count` images and the bytes of its values.
 
-        `skipped` files are reported; range, notes: see Data; notes None: of no files.
+        `skipped` files are reported; range, notes, origin: see Data; notes None: of no files;
+        texts: what is written of each image.
         """
         self._images = images
         self._count = len(images) if isinstance(images, Tensor) else count or 0
@@ -103,6 +108,8 @@ class ImageSet:
         self.skipped = skipped
         self.range = range
         self.notes = notes or ()
+        self.origin = origin
+        self._texts = texts
         self.is_of_files = notes is not None
 
     def __len__(self) -> int:
@@ -114,6 +121,15 @@ class ImageSet:
             return self._images[indices], told(self.conditions, indices)
         images, numbers = zip(*(self._images(int(index)) for index in indices), strict=True)
         return torch.stack(images), told(self.conditions, torch.tensor(numbers))
+
+    def text(self, index: int) -> str | None:
+        """What is written of an image, its caption, or None."""
+        return self._texts[index] if self._texts else None
+
+    @property
+    def reader(self) -> Reader | None:
+        """What decodes the images on demand; None if they are decoded already."""
+        return None if isinstance(self._images, Tensor) else self._images
 
     @property
     def in_memory(self) -> bool:

@@ -68,7 +68,7 @@ class Decoder:
                 raise Unreadable(*error.message.splitlines()) from error
             except (Refusal, OSError) as error:
                 if not self.wish.skip_corrupt:
-                    reason = _reason(self.files.place(self.names[number]), error)
+                    reason = reason_of(self.files.place(self.names[number]), error)
                     raise Unreadable(*reason.splitlines(), f"Remove it, or {SKIP}.") from error
         raise Unreadable(f"{self.files.root}: no readable image is left")
 
@@ -91,7 +91,8 @@ def decode(files: Files, name: str, wish: Wish, reading: Reading) -> tuple[Tenso
 def file_set(files: Files, split: Split, wish: Wish) -> ImageSet:
     """Make the set of one split, decoded at once if that takes at most wish.memory MiB."""
     _check(wish)
-    names, labels, classes = arrange(files, split, wish.holdout, wish.labels)
+    arranged = arrange(files, split, wish.holdout, wish.labels)
+    names, labels, classes = arranged.names, arranged.labels, arranged.classes
     reading = depths.settled(files, names, wish.mode, wish.range)
     size = (wish.size, wish.size) if wish.size else _first_size(files, names)
     shape = (CHANNELS[wish.mode], size[1], size[0])
@@ -106,7 +107,8 @@ def file_set(files: Files, split: Split, wish: Wish) -> ImageSet:
     kept = torch.tensor(list(sizes))
     numbers = torch.tensor(labels)[kept] if classes else None
     about: dict[str, Any] = {"skipped": tuple(bad.values()), "range": reading.range}
-    about["notes"] = depths.notes(looks, reading)
+    about |= {"origin": arranged.origin, "notes": depths.notes(looks, reading) + arranged.notes}
+    about["texts"] = arranged.texts and [arranged.texts[index] for index in sizes]
     if rows is not None:
         rows = rows[kept] if bad else rows
         return ImageSet(rows, shape, numbers, classes, **about)
@@ -129,7 +131,7 @@ def _first_size(files: Files, names: Sequence[str]) -> Size:
         try:
             return _measure(files, name)
         except (Refusal, OSError) as error:
-            bad.append(_reason(files.place(name), error))
+            bad.append(reason_of(files.place(name), error))
     raise _refused(bad, len(names))
 
 
@@ -169,7 +171,7 @@ class Visitor(NamedTuple):
         except OutOfRange:  # no damage: it must be said what the values mean
             raise
         except (Refusal, OSError) as error:
-            return _reason(self.files.place(self.names[index]), error)
+            return reason_of(self.files.place(self.names[index]), error)
 
 
 def _survey(visitor: Visitor) -> tuple[dict[int, Size], dict[int, str], Looks]:
@@ -177,7 +179,7 @@ def _survey(visitor: Visitor) -> tuple[dict[int, Size], dict[int, str], Looks]:
     sizes: dict[int, Size] = {}
     bad: dict[int, str] = {}
     looks = Looks()
-    for index, outcome in enumerate(_threaded(visitor.attempt, len(visitor.names))):
+    for index, outcome in enumerate(threaded(visitor.attempt, len(visitor.names))):
         if isinstance(outcome, str):
             bad[index] = outcome
         else:
@@ -188,7 +190,7 @@ def _survey(visitor: Visitor) -> tuple[dict[int, Size], dict[int, str], Looks]:
     return sizes, bad, looks
 
 
-def _threaded(attempt: Callable[[int], _Outcome], count: int) -> Iterator[_Outcome]:
+def threaded(attempt: Callable[[int], _Outcome], count: int) -> Iterator[_Outcome]:
     """Call attempt for 0..count-1 in a few threads: decoders release the interpreter."""
     # the threads change the warning filters in any order; this restores them at last
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -196,7 +198,8 @@ def _threaded(attempt: Callable[[int], _Outcome], count: int) -> Iterator[_Outco
             yield from pool.map(attempt, range(start, min(start + BLOCK, count)))
 
 
-def _reason(place: str, error: Refusal | OSError) -> str:
+def reason_of(place: str, error: Refusal | OSError) -> str:
+    """Why a file cannot be read, in words that name it."""
     if isinstance(error, Refusal):
         return error.message
     return f"{place}: {error.strerror or error}"

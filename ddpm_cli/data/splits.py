@@ -4,28 +4,36 @@ import hashlib
 import math
 import os
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from ddpm_cli.data.class_tables import in_order, read
+from ddpm_cli.data import image_tables
+from ddpm_cli.data.class_tables import in_order
 from ddpm_cli.data.sources import Files
 from ddpm_cli.errors import Refusal
 
 Split = Literal["train", "test"]
-Labels = Literal["folders", "csv", "none"]
+Labels = Literal["auto", "folders", "csv", "none"]
 
 
 class Arrangement(NamedTuple):
-    """The files of one split, the number of each one's class, and the names of the classes."""
+    """The files of one split, the number of each one's class, and the names of the classes.
+
+    origin: where the classes come from, in words; texts: what is written of each file, if anything
+    is; notes: what is not read.
+    """
 
     names: list[str]
     labels: list[int]
     classes: tuple[str, ...] | None
+    origin: str = "the folders' names"
+    texts: list[str | None] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arrangement:
     """Choose the files of a split and number their classes.
 
-    These are the first folders of the names, or what a CSV file says.
+    These are what tables say (image_tables), or the first folders of the names.
 
     Two folders named train and test are the splits. Otherwise the share `holdout` of the files,
     those with the lowest SHA-256 of their name, is for test: no machine and no order matters.
@@ -40,13 +48,18 @@ def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arran
     if not chosen:
         what = f"{files.root}: none of its {len(inner)} images is for {split}"
         raise Refusal(what, _share(len(inner), holdout))
-    if labels == "csv":
-        by_name, listed = read(files)
-        return Arrangement(chosen, [by_name[name] for name in chosen], listed)
-    classes = _classes(files, inner) if labels == "folders" else ()
+    told = image_tables.read(files, needed=labels == "csv") if labels in ("auto", "csv") else None
+    about: dict[str, Any] = {}
+    if told is not None:
+        about["notes"] = told.notes
+        about["texts"] = [told.texts.get(name) for name in chosen] if told.texts else None
+    if told is not None and told.classes is not None:
+        numbered = [told.numbers[name] for name in chosen]
+        return Arrangement(chosen, numbered, told.classes, told.origin, **about)
+    classes = () if labels == "none" else _classes(files, inner)
     numbers = {label: number for number, label in enumerate(classes)}
     chosen_labels = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]
-    return Arrangement(chosen, chosen_labels, classes or None)
+    return Arrangement(chosen, chosen_labels, classes or None, **about)
 
 
 def _share(count: int, holdout: float) -> str:

@@ -149,8 +149,10 @@ def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 
 def targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a model, or the path of whatever it may be."""
-    return [*starting(_model_names(), incomplete), *paths(ctx, param, incomplete)]
+    """Complete the name of a model or a data set, or the path of whatever it may be."""
+    sets = [f"data:{name}" for name in catalog.names("data") if name != "python"]
+    known = [*_model_names(), *sets * incomplete.startswith("data")]
+    return [*starting(known, incomplete), *paths(ctx, param, incomplete)]
 
 
 def _model_names() -> list[str]:

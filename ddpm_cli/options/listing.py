@@ -53,7 +53,8 @@ def describe(kind: str) -> str:
     for item in _all(kind):
         lines.append(f"{item.name}: {item.summary}.")
         for knob in item.knobs.values():
-            default = "none" if knob.default is None else toml_value(knob.default)
+            usual = knob.kind.word or knob.default  # of a run that says nothing of it
+            default = "none" if usual is None else toml_value(usual)
             lines.append(f"  {knob.name} = {default}  ({knob.kind})")
     lines += recipes.describe() if kind == "sampler" else []
     return "\n".join(lines) or f"There is no {kind} component."

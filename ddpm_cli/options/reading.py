@@ -45,7 +45,7 @@ def layers(
         stack += _preset(ctx)
     if ctx.params.get("config_file"):
         stack += presets.file_layers(ctx.params["config_file"])
-    stack.append(Layer("the environment", config.merge(assignments["ENVIRONMENT"])))
+    stack.append(Layer(config.ENVIRONMENT, config.merge(assignments["ENVIRONMENT"])))
     stack.append(Layer("the command line", config.merge(assignments["COMMANDLINE"])))
     return recipes.expand([layer for layer in stack if layer.values])
 

@@ -1,17 +1,22 @@
-"""What a model or an image is, and how to make it again, for `ddpm info`; no torch is needed."""
+"""What a model, an image or data are, for `ddpm info`; only to look into data needs torch."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.data import recognizing
+from ddpm_cli.data.recognizing import Recognized
+from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files import provenance, records
 from ddpm_cli.files.checkpoints import best, find, latents, moments
 from ddpm_cli.files.checkpoints.header import Header, parameters, read_header, shapes
 from ddpm_cli.files.images import metadata
+from ddpm_cli.files.images.opening import is_image_name
 from ddpm_cli.files.provenance import Kept
 from ddpm_cli.pipelines import standing
+from ddpm_cli.settings import catalog
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.checks import CLASSIFIER
 from ddpm_cli.settings.config import Layer
@@ -29,6 +34,8 @@ SHOWN = (
     "sampler",
     "levels",
 )
+DATA = "data:"  # what begins a target that is the name of a data set
+_ASKED_OF_DATA = {"--sheet": "sheet", "--limit": "limit", "--set": "data"}
 KEY_WIDTH = 20  # of a column; the keys of a record are anybody's
 
 
@@ -37,6 +44,12 @@ def run(request: Info, kept: Kept) -> None:
     target, as_json = request.target, request.as_json
     if request.as_command and request.as_toml:
         raise ConfigError("--toml: --command prints a command; give one of them")
+    found = None if request.as_command else _data(target)
+    if found is not None:
+        _of_data(request, found)
+        return
+    if idle := [option for option, given in _ASKED_OF_DATA.items() if getattr(request, given)]:
+        raise ConfigError(f"{idle[0]}: only for data, which {target or 'a model'} is not")
     record = _record(target)
     if record is not None:
         if request.as_command:
@@ -53,6 +66,55 @@ def run(request: Info, kept: Kept) -> None:
         console.result(dump_toml(config).rstrip("\n"))
     else:
         _show(facts, as_json)
+
+
+def _data(target: str | None) -> Recognized | None:
+    """The data that a target is; None if it is a model, a run or samples, or is not known."""
+    if target is None or target == "-":
+        return None
+    if target.startswith(DATA):
+        return _named(target.removeprefix(DATA))
+    path = Path(target)
+    if path.suffix.lower() in (".safetensors", ".gif") or is_image_name(path.name):
+        return None
+    if any(_is_run(folder) for folder in (path, find.RUNS / target)) or target in find.bundled():
+        return None
+    if path.suffix == ".npz" and path.is_file():
+        with contextlib.suppress(Refusal):
+            records.of_samples(path)
+            return None
+    return recognizing.recognized(path)
+
+
+def _is_run(folder: Path) -> bool:
+    return find.model_in(folder).exists() or (folder / "config.toml").is_file()
+
+
+def _named(name: str) -> Recognized:
+    """The set that a name of `[data]` or a path stands for."""
+    known = [each for each in catalog.names("data") if each != "python"]
+    if catalog.canonical(name) in known:
+        return Recognized("a set that ddpm knows", {"name": catalog.canonical(name)})
+    found = recognizing.recognized(Path(name))
+    if found is None:
+        what = f"{DATA}{name}: no data set of this name, and no data at this path"
+        raise ConfigError(f"{what}; {nearest(name, known)}")
+    return found
+
+
+def _of_data(request: Info, found: Recognized) -> None:
+    """Say what is in data; tables might be samples, which would say how they were made."""
+    if request.as_toml:
+        raise ConfigError("--toml: only for models; this is data")
+    from ddpm_cli.pipelines import info_data  # needs torch, as pixels are looked at
+
+    try:
+        info_data.run(request, found)
+    except Refusal as refusal:
+        if Path(str(request.target)).suffix not in (".csv", ".npy"):
+            raise
+        what, *why = refusal.message.splitlines()
+        raise Refusal(what, *why[:1], "this kind of file holds no record of its making") from None
 
 
 def _command(record: Mapping[str, Any], target: str, kept: Kept) -> None:

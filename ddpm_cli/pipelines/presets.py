@@ -21,7 +21,7 @@ def run(name: str | None, *, as_json: bool) -> None:
 
 
 def _print_one(name: str, as_json: bool) -> None:
-    resolved = config.resolve(recipes.expand(presets.layers(name)))
+    resolved = config.resolve(recipes.expand(presets.layers(name)), begins=True)
     if as_json:
         console.json_line(resolved)
     else:

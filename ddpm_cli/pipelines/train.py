@@ -27,6 +27,7 @@ from ddpm_cli.pipelines.materials import (
     rehearse,
 )
 from ddpm_cli.pipelines.train_checks import (
+    followed,
     refuse_idle,
     refuse_other_data,
     refuse_unshared,
@@ -121,7 +122,7 @@ def _continued(
     """Run the loop from where the folder stands, and leave a model; began: when time began."""
     header, tensors = folder.restore() or (None, {})
     before = header.config if header else train_plan.unsaved(folder.folder, request.config)
-    config = budgets.taken_over(request.config, before) if before else request.config
+    config = train_plan.taken_over(request.config, before) if before else request.config
     steps = config["train"]["steps"]
     if header:
         refuse_changes(folder.folder, header.config, config)
@@ -135,6 +136,7 @@ def _continued(
     sets = sets or _sets(config, header)
     if header:
         sets = Sets(*(numbered_as(part, header.data.classes) for part in sets))
+    config = followed(config, sets.train, leads=place.leads)
     materials = Materials.of(config, compute, place, sets)
     if header:
         refuse_other_data(folder.folder, header.data, materials.info)

@@ -14,13 +14,14 @@ from ddpm_cli.models import build
 from ddpm_cli.pipelines import budget, opening, train_eval
 from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute, rehearse
 from ddpm_cli.pipelines.train_checks import (
+    followed,
     refuse_idle,
     refuse_untrainable,
     warn_of,
     warn_of_classes,
     warn_of_warmup,
 )
-from ddpm_cli.settings import budgets
+from ddpm_cli.settings import budgets, following
 from ddpm_cli.settings.config import Config, resolve
 from ddpm_cli.settings.requests import Train
 from ddpm_cli.training import distributed
@@ -32,7 +33,7 @@ def plan(request: Train) -> None:
     began, config = time.monotonic(), request.config
     event_logs.refuse_missing(config["train"]["logs"])
     before = None if request.force else unsaved(request.folder, config)
-    config = budgets.taken_over(config, before) if before else config
+    config = taken_over(config, before) if before else config
     try:
         data = build.images(config, "train")
     except (Refusal, ConfigError) as missing:
@@ -42,7 +43,7 @@ def plan(request: Train) -> None:
         for fix in fixes:
             console.say(fix)
         return
-    info = build.data_info(data)
+    info, config = build.data_info(data), followed(config, data)
     refuse_untrainable(config, info, distributed.group())
     refuse_idle(config, info)
     if config["train"]["eval_every"]:  # refused before anything is shown
@@ -86,4 +87,9 @@ def unsaved(folder: Path, config: Config) -> Config | None:
         return None
     before = resolve([own])
     is_same = budgets.is_same(config, before)
-    return before if is_same and not changes(before, budgets.taken_over(config, before)) else None
+    return before if is_same and not changes(before, taken_over(config, before)) else None
+
+
+def taken_over(config: Config, before: Config) -> Config:
+    """A configuration with what the run that it goes on with has settled."""
+    return following.as_before(budgets.taken_over(config, before), before)

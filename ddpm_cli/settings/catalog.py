@@ -8,7 +8,7 @@ parameters with defaults. `load` imports it.
 import ast
 import importlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import knobs as knob_types
 from ddpm_cli.settings.knob_help import sentences
-from ddpm_cli.settings.knobs import Form, Range
+from ddpm_cli.settings.knobs import Form, Range, Word
 
 ROOT = Path(__file__).parent.parent
 
@@ -73,6 +73,7 @@ class Kind(NamedTuple):
     optional: bool = False
     item: "Kind | None" = None
     form: Form | None = None
+    word: str = ""  # see knobs.Word
 
     def __str__(self) -> str:
         if self.choices:
@@ -85,6 +86,7 @@ class Kind(NamedTuple):
             text = f"a name, or a number, {self.range}"
         else:
             text = _WORDS[self.base] + (f", {self.range}" if self.range else "")
+        text += f", or {self.word}" if self.word else ""
         return f"{text}, or none" if self.optional else text
 
 
@@ -268,16 +270,24 @@ def _kind(node: ast.expr, aliases: dict[str, ast.expr]) -> Kind:
         if node.value.id in ("list", "tuple", "Sequence"):
             return Kind("list", item=_kind(arguments[0], aliases))
         if node.value.id == "Annotated":
-            bounds = _bounds(arguments[1])
-            kind = _kind(arguments[0], aliases)
-            if isinstance(bounds, Form):
-                return kind._replace(form=bounds)
-            return kind._replace(range=bounds)
+            return _narrowed(_kind(arguments[0], aliases), map(_bounds, arguments[1:]))
     raise TypeError(f"line {node.lineno}: a knob cannot be of type {ast.unparse(node)}")
 
 
-def _bounds(node: ast.expr) -> Range | Form:
-    makers: dict[str, type[Range | Form]] = {"Range": Range, "Form": Form}
+def _narrowed(kind: Kind, bounds: Iterable[Range | Form | Word]) -> Kind:
+    """A kind within all of its bounds."""
+    for bound in bounds:
+        if isinstance(bound, Form):
+            kind = kind._replace(form=bound)
+        elif isinstance(bound, Word):
+            kind = kind._replace(word=bound.word)
+        else:
+            kind = kind._replace(range=bound)
+    return kind
+
+
+def _bounds(node: ast.expr) -> Range | Form | Word:
+    makers: dict[str, type[Range | Form | Word]] = {"Range": Range, "Form": Form, "Word": Word}
     if not isinstance(node, ast.Call) or ast.unparse(node.func) not in makers:
         raise TypeError(f"line {node.lineno}: {ast.unparse(node)} is no Range and no Form")
     keywords = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}

@@ -17,17 +17,8 @@ Config = dict[str, Any]
 
 ARRAYS = ("wrappers", "edits", "constraints", "guides")  # ordered parts: arrays of tables
 # What is chosen when sampling; all else is what a model was trained as.
-SAMPLING = (
-    "sampler",
-    "corrector",
-    "levels",
-    "renoise",
-    "guidance",
-    "wrappers",
-    "edits",
-    "constraints",
-    "guides",
-)
+SAMPLING = ("sampler", "corrector", "levels", "renoise", "guidance", *ARRAYS)
+ENVIRONMENT = "the environment"  # the source of what the user says in all commands
 OPTIONAL = ("task", "label", "corrector", "operator")  # absent, or `name = "none"`: not used
 TABLES = (*(kind for kind in catalog.KINDS if kind not in ARRAYS), *ARRAYS, *catalog.FIXED)
 DEFAULTS: Mapping[str, Any] = {
@@ -61,16 +52,18 @@ class _Setting(NamedTuple):
     source: str
 
 
-def resolve(layers: Sequence[Layer]) -> Config:
+def resolve(layers: Sequence[Layer], *, begins: bool = False) -> Config:
     """Merge layers, lowest precedence first, into a checked and complete configuration.
 
     A layer that changes a table's `name` drops the knobs of the layers below; arrays are
-    replaced whole. All problems are reported at once.
+    replaced whole. All problems are reported at once. begins: what data may say stays open.
     """
     problems: list[str] = []
     tables: dict[str, Any] = {}
     for layer in (Layer("defaults", DEFAULTS), *layers):
         code_names.refuse_in_settings(layer.values, layer.source)
+        if begins:
+            _forget_classes(tables, layer.values.get("data"))
         _overlay(tables, layer, problems)
     config: Config = {"summary": tables["summary"]} if "summary" in tables else {}
     for table in TABLES:
@@ -80,7 +73,7 @@ def resolve(layers: Sequence[Layer]) -> Config:
                 for i, settings in enumerate(tables[table])
             ]
         elif table in tables and not _is_unused(table, tables[table]):
-            config[table] = _complete(table, table, tables[table], problems)
+            config[table] = _complete(table, table, tables[table], problems, begins)
     if problems:
         raise ConfigError(*problems)
     return config
@@ -123,6 +116,15 @@ def _unknown(table: str, source: str) -> str:
     return f"{table}: unknown table{_origin(source)}; {nearest(table, TABLES)}"
 
 
+def _forget_classes(tables: dict[str, Any], data: Any) -> None:
+    """Leave out the number of classes that a preset or file tells of other data."""
+    below, network = _name(tables.get("data", {})), tables.get("network", {})
+    above = catalog.canonical(str(data.get("name", ""))) if isinstance(data, Mapping) else ""
+    told = network.get("classes")
+    if told and told.source != ENVIRONMENT and above and below and above != below:
+        tables["network"] = {key: network[key] for key in network if key != "classes"}
+
+
 def _settings(values: Mapping[str, Any], source: str) -> dict[str, _Setting]:
     return {key.replace("-", "_"): _Setting(value, source) for key, value in values.items()}
 
@@ -156,21 +158,28 @@ def _form(table: str) -> str:
 
 
 def _complete(
-    table: str, path: str, settings: Mapping[str, _Setting], problems: list[str]
+    table: str,
+    path: str,
+    settings: Mapping[str, _Setting],
+    problems: list[str],
+    begins: bool = False,
 ) -> dict[str, Any]:
     """Check the settings of one component, and add the defaults of all its other knobs."""
     component = _component(table, path, settings, problems)
     if component is None:
         return {}
     complete: dict[str, Any] = {} if table in catalog.FIXED else {"name": component.name}
-    complete |= {knob.name: knob.default for knob in component.knobs.values()}
+    for knob in component.knobs.values():
+        complete[knob.name] = knob.kind.word if begins and knob.kind.word else knob.default
     for key, (value, source) in settings.items():
         if key in component.knobs:
+            kind = component.knobs[key].kind
+            kind = kind if begins else kind._replace(word="")
             try:
-                complete[key] = _fit(component.knobs[key].kind, value)
+                complete[key] = _fit(kind, value)
             except ValueError:
                 what = f"{path}.{key}: {typed(value)} does not fit{_origin(source)}"
-                problems.append(f"{what}; give {component.knobs[key].kind}")
+                problems.append(f"{what}; give {kind}")
         elif key != "name" or table in catalog.FIXED:
             owner = "" if table in catalog.FIXED else f" for {component.name}"
             fix = peers.knob(table, key, component.knobs)
@@ -199,6 +208,8 @@ def _fit(kind: Kind, value: Any) -> Any:
     """Return the value as the knob's type, or raise ValueError."""
     if kind.optional and (value is None or value == "none"):
         return None
+    if kind.word and value == kind.word:
+        return value
     if kind.base == "list" and isinstance(value, list) and kind.item is not None:
         if kind.range is not None and len(value) not in kind.range:
             raise ValueError

@@ -48,6 +48,12 @@ class Form(NamedTuple):
     words: str
 
 
+class Word(NamedTuple):
+    """A word that stands for the number which the data of a run say; the default in training."""
+
+    word: str
+
+
 def _shown(end: float) -> str:
     """A number as it is read best: 1,000,000 or 1e-09."""
     return f"{int(end):,}" if end == int(end) and abs(end) < 1e15 else f"{end:g}"
@@ -81,7 +87,7 @@ Blocks = Annotated[int, Range(1, 32)]
 Depth = Annotated[int, Range(1, 256)]
 Heads = Annotated[int, Range(0, 1_024)]
 HeadWidth = Annotated[int, Range(0, 16_384)]
-Classes = Annotated[int, Range(0, 100_000)]
+Classes = Annotated[int, Range(0, 100_000), Word("auto")]
 Bottleneck = Annotated[int, Range(0, 16_384)]
 Patch = Annotated[int, Range(1, 64)]
 Frequencies = Annotated[int, Range(0, 32)]

@@ -308,12 +308,20 @@ class Convert:
 
 @dataclass(frozen=True, kw_only=True)
 class Info:
-    """`ddpm info`: what `target` is, in words, as JSON, as TOML or as a command."""
+    """`ddpm info`: what `target` is, in words, as JSON, as TOML or as a command.
+
+    Of data, data: settings that read them; limit: how many rows are looked at, None for all;
+    sheet: where to show some.
+    """
 
     target: str | None = None
     as_command: bool = False
     as_toml: bool = False
     as_json: bool = False
+    data: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    sheet: Path | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

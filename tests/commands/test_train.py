@@ -173,7 +173,7 @@ class TestGoingOn:
 
     def test_force_asks_for_settings_anew(self, run: Path, request_made: list[Train]) -> None:
         assert runs.ddpm("train", "-o", run, "--force").code == 0
-        assert request_made[0].config == resolve([])
+        assert request_made[0].config == resolve([], begins=True)
 
     def test_data_may_have_moved(
         self, data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

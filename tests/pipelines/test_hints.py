@@ -162,7 +162,7 @@ class TestWarning:
     def test_of_tables(self) -> None:
         Path("a.csv").write_text("x,y,kind\n" + "1,2,a\n2,5,b\n3,3,c\n" * 5)
         words = of_array("a.csv", "--set", "data.label=kind", *MLP)
-        (line,) = self.said(*words)
+        (line,) = self.said(*words, "--set", "network.classes=0")
         assert "--set network.classes=3" in line
         assert "data.labels" not in line
 

@@ -66,7 +66,8 @@ def array(
         std,
         None if labels is None else labels[rows],
         table.classes,
-        _titles(table, split_rows["train"]),
+        titles := _titles(table, split_rows["train"]),
+        f"the column {titles.label or label}" if titles else "the data",
     )
     if not math.isfinite(part.reach):
         raise Refusal(f"{place}: values beyond the range of 32-bit floats", "rescale them")

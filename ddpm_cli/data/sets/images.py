@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from ddpm_cli.data import recognizing
 from ddpm_cli.data.cifar import CIFAR10, CIFAR100, cifar
 from ddpm_cli.data.idx_files import idx_set
 from ddpm_cli.data.image_set import ImageSet
@@ -88,7 +89,7 @@ def folder(
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
-    labels: Literal["folders", "csv", "none"] = "folders",
+    labels: Literal["auto", "folders", "csv", "none"] = "auto",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -98,10 +99,11 @@ def folder(
     size: pixels a side, 0 takes images as they are. range: the values of black and white, as
     [0, 4095]; unless told 0 and 255, of 16-bit grey (mode L) 0 and what its files say or 65535.
     fit: what to do with other sizes; crop keeps the middle. labels: csv reads them from
-    labels.csv or metadata.csv in the folder, with the columns file (or file_name) and label (or
-    class); none ignores subfolders. holdout: the share kept for test, chosen by the hash of the
-    file name, unless the subfolders are train and test.
-    memory: MiB of pixels to hold; larger sets are decoded while training.
+    labels.csv, metadata.csv or metadata.jsonl in the folder, with the columns file (or file_name)
+    and label (or class); folders from the subfolders; auto from such a table if one is there, else
+    from the subfolders; none ignores both. holdout: the share kept for test, chosen by the hash
+    of the file name, unless the subfolders are train and test. memory: MiB of pixels to hold;
+    larger sets are decoded while training.
     """
     wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory)
     return file_set(Folder(_needed(path)), split, wish)
@@ -115,7 +117,7 @@ def archive(
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
-    labels: Literal["folders", "csv", "none"] = "folders",
+    labels: Literal["auto", "folders", "csv", "none"] = "auto",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -164,6 +166,8 @@ def _no_mnist(place: Path) -> Refusal:
     if not place.is_dir():
         what = "there is no such folder, to hold the four IDX files of MNIST, the usual data"
         return missing.refusal(place, "data", what, f"paths begin in {Path.cwd()}")
+    if found := recognizing.recognized(place):
+        return Refusal(what, f"it is {found.what}: {found.words}")
     return Refusal(what, "for a folder of your own images add --set data.name=folder")
 
 
