@@ -349,3 +349,13 @@ def test_keys_may_have_hyphens(tmp_path: Path) -> None:
     told = {key.replace("_", "-"): value for key, value in TOLD["guided_diffusion"].items()}
     model = converted(unpacked("guided_diffusion", tmp_path), *words(told))
     assert model.config["network"]["head_width"] == 16
+
+
+def test_fields_of_any_number_of_channels_are_read(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = lively(unet((5, 8, 8), width=32, blocks=1, attention=[], qkv="heads"))
+    path = saved(openai_files.openai(network), tmp_path)
+    told = {"network.heads": 1, "network.qkv": "heads", "sampler.variance": "large"}
+    model = converted(path, *words(NOISE | told))
+    assert model.info.shape == (5, 8, 8)
+    assert model.sample(0).shape == (1, 5, 8, 8)
