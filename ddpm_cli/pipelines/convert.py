@@ -52,7 +52,8 @@ def run(request: Convert) -> None:
     ask = Ask(told, request.weights)
     conversion = formats.find(name).read(content, ask)
     _refuse_missing(path, name, ask)
-    config = resolve([_base(conversion, name), *layers])
+    base = _base(conversion, name)
+    config = resolve([base, *(_apt(layer, base) for layer in layers)])
     source = _source(content, name, request, conversion, ask)
     licence = (release.licence if release else "") or conversion.licence
     source |= {"licence": licence} if licence else {}
@@ -148,6 +149,18 @@ def _base(conversion: Conversion, name: str) -> Layer:
     # 16-bit numbers are nobody's choice here: what is converted is what it was.
     below = {"data": data, "compute": {"dtype": "float32"}}
     return Layer(f"the {name} file", configuration.merge([below, conversion.settings]))
+
+
+def _apt(layer: Layer, base: Layer) -> Layer:
+    """A layer without data.size where the data are no images that files hold.
+
+    It was asked for to know the shape, which is all that is kept of it then.
+    """
+    data = layer.values.get("data")
+    if base.values["data"]["name"] != "array" or not isinstance(data, Mapping):
+        return layer
+    rest = {key: value for key, value in data.items() if key != "size"}
+    return Layer(layer.source, {**layer.values, "data": rest})
 
 
 def _source(
