@@ -78,6 +78,33 @@ SMALL: dict[str, list[dict[str, Any]]] = {
             "bottleneck": 4,
         },
     ],
+    "adagn-unet": [
+        {"widths": [8, 16], "depths": [1], "attention": [4], "mapping_width": 16, "head_width": 8},
+        {"widths": [8], "depths": [2], "patch": 2, "group_width": 4, "mapping_width": 8},
+    ],
+    "hdit": [
+        {
+            "patch": 2,
+            "widths": [16, 32],
+            "depths": [1],
+            "head_widths": [8],
+            "reach": [3],
+            "mapping_width": 16,
+            "mapping_depth": 1,
+            "augmented": True,
+        },
+        {
+            "patch": 1,
+            "widths": [16, 24],
+            "depths": [1, 2],
+            "hidden": [16],
+            "attention": ["window", "none"],
+            "head_widths": [8],
+            "reach": [4],
+            "mapping_width": 8,
+            "mapping_hidden": 16,
+        },
+    ],
 }
 CASES = [
     pytest.param(name, knobs, id=f"{name}-{number}")

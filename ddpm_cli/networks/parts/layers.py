@@ -1,7 +1,8 @@
 """Building blocks of the networks, made for the memory layout that is fastest for their norm."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch.autograd import forward_ad
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.networks.parts.resampling import enlarge, shrink
 
+_Value = TypeVar("_Value")
 _dual: Callable[[Tensor], forward_ad.UnpackedDualTensor] = forward_ad.unpack_dual
 
 
@@ -40,6 +42,17 @@ def as_exact(label: Tensor, weight: Tensor) -> Tensor:
     return label.to(dtype)
 
 
+def exactly(module: nn.Module, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+    """nn.Module._apply of a module whose buffer `frequencies` keeps its number format.
+
+    A 16-bit frequency would turn the highest angles by half a radian.
+    """
+    exact = module.get_buffer("frequencies")
+    nn.Module._apply(module, fn, recurse)  # type: ignore[no-untyped-call]
+    module.frequencies = exact.to(module.get_buffer("frequencies").device)
+    return module
+
+
 class Fourier(nn.Module):
     """Random Fourier features of the label: cosines, then sines, of 2 pi f label.
 
@@ -48,6 +61,7 @@ class Fourier(nn.Module):
     """
 
     frequencies: Tensor
+    _apply = exactly
 
     def __init__(self, width: int, scale: float) -> None:
         super().__init__()
@@ -61,13 +75,6 @@ class Fourier(nn.Module):
         """Labels [B] -> [B, width]."""
         angles = label[:, None] * (2 * math.pi * self.frequencies.to(label.dtype))
         return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Fourier":
-        # A 16-bit frequency would turn the highest angles by half a radian.
-        exact = self.frequencies
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.frequencies = exact.to(self.frequencies.device)
-        return self
 
 
 class GroupNorm(nn.GroupNorm):
@@ -157,6 +164,14 @@ def divided(width: int, heads: int, key: str = "network.heads") -> int:
         fix = "choose a number that does"
         raise ConfigError(f"{key}: {heads} heads do not divide {width} channels; {fix}")
     return heads
+
+
+def each(values: Sequence[_Value], count: int, key: str) -> list[_Value]:
+    """One value of each level, of a list that may have one for all."""
+    if len(values) not in (1, count):
+        what = f"{len(values)} values of {count} levels"
+        raise ConfigError(f"network.{key}: {what}; give one for all, or one each as widths has")
+    return list(values) * (count if len(values) == 1 else 1)
 
 
 def layout(norm: str) -> torch.memory_format:
@@ -282,16 +297,28 @@ class Attention(nn.Module):
         return x * 0.5**0.5 if self.rescale else x
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v for [B, heads, N, d].
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scale: float | None = None,
+    seen: Tensor | None = None,
+) -> Tensor:
+    """softmax(scale q k^T) v for [B, heads, N, d]; scale: 1 / sqrt(d) if it is None.
 
-    No fused kernel has a forward derivative, which `torch.func.jvp` asks for.
+    seen: which keys each query sees, true or false and at least one, of the shape of q k^T or one
+    that is repeated.  No fused kernel has a forward derivative, which `torch.func.jvp` asks for.
     """
     narrow = query.dtype.itemsize == 2 and query.shape[3] <= 8
     plain = by_products(query.device.type, query.shape[2], torch.is_grad_enabled(), narrow)
     if not plain and _dual(query).tangent is None:
-        return F.scaled_dot_product_attention(query, key, value)
-    weight = (query * float(query.shape[-1]) ** -0.5) @ key.transpose(-2, -1)
+        return F.scaled_dot_product_attention(query, key, value, seen, scale=scale)
+    if scale != 1:
+        query = query * (float(query.shape[-1]) ** -0.5 if scale is None else scale)
+    weight = query @ key.transpose(-2, -1)
+    if seen is not None:
+        weight = weight.masked_fill(~seen, -math.inf)
     out: Tensor = weight.softmax(dim=-1) @ value
     return out
 

@@ -33,6 +33,18 @@ def enlarge(x: Tensor, size: tuple[int, int], fir: bool) -> Tensor:
     return blur(resize(x, size)) if fir else resize(x, size)
 
 
+def shrink_mirrored(x: Tensor) -> Tensor:
+    """Half the size, rounded up, by the filter [1, 3, 3, 1] / 8 between mirrors."""
+    return halve(_mean_of_neighbours(_mean_of_neighbours(_mirrored(_even(x)))))
+
+
+def enlarge_mirrored(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Twice the size, cut to `size`, by the filter [1, 3, 3, 1] / 4 between mirrors."""
+    x = F.interpolate(_mirrored(x), scale_factor=2, mode="nearest")
+    x = _mean_of_neighbours(_mean_of_neighbours(x))
+    return x[..., 1 : 1 + size[0], 1 : 1 + size[1]]
+
+
 class Downsample(nn.Module):
     """3x3 convolution with stride 2: half the size, rounded up.
 
@@ -155,6 +167,13 @@ class Pyramid(nn.Module):
             return h, h
         image = shrink(image, self.fir)
         return h + self.conv(image), image
+
+
+def _mirrored(x: Tensor) -> Tensor:
+    """One pixel more on each side, those next to the edge; a single one is repeated."""
+    for axis, sides in ((-2, (0, 0, 1, 1)), (-1, (1, 1, 0, 0))):
+        x = F.pad(x, sides, mode="reflect" if x.shape[axis] > 1 else "replicate")
+    return x
 
 
 def _mean_of_neighbours(x: Tensor) -> Tensor:
