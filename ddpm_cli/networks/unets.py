@@ -51,7 +51,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
     appendix H). same_padding: DDPM's strided convolutions. plain_resampling: no convolutions
     where images are halved and doubled. wide_skip: 3x3 convolutions around blocks that change
     the width, not 1x1. stem: as wide as `width`, or as the first level, which ADM has narrower
-    at 512x512. Otherwise Ho 2020, appendix B.
+    at 512x512. group_width: channels that each group of the norms has at least. Otherwise Ho
+    2020, appendix B.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         progressive_input: Literal["none", "sum", "residual"] = "none",
         norm: Literal["group", "pixel"] = "group",
         groups: Width = 32,
+        group_width: Width = 1,
         epsilon: Epsilon = 1e-5,
         learned_variance: bool = False,
     ) -> None:
@@ -115,6 +117,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             resample_blocks=resample_blocks,
             norm=norm,
             groups=groups,
+            group_width=group_width,
             epsilon=epsilon,
             project_resampled=project_resampled,
             same_padding=same_padding,
@@ -154,7 +157,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
                 if level and last:
                     stage.parts.append(parts.up(now))
                 self.up.append(stage)
-        self.head = nn.Sequential(normalization(norm, now, groups, epsilon), nn.SiLU())
+        final = normalization(norm, now, groups, epsilon, group_width)
+        self.head = nn.Sequential(final, nn.SiLU())
         self.out = zero(nn.Conv2d(now, outputs * patch**2, 3, padding=1))
 
     def forward(

@@ -92,19 +92,31 @@ class PixelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def normalization(kind: str, channels: int, groups: int, epsilon: float = 1e-5) -> nn.Module:
+def normalization(
+    kind: str, channels: int, groups: int, epsilon: float = 1e-5, group_width: int = 1
+) -> nn.Module:
     """The norm layer `kind` ("group", "pixel", "none"); groups shrink to divide the channels.
 
     With fewer channels than groups they are of four channels each: a group of a single channel
-    would remove the noise level that is added to it.
+    would remove the noise level that is added to it. group_width: channels that a group has at
+    least; Song 2021 and Karras 2022 have 4 of them.
     """
     if kind == "none":
         return nn.Identity()
     if kind == "pixel":
         return PixelNorm(channels, eps=epsilon)
+    groups = min(groups, max(1, channels // group_width)) if group_width > 1 else groups
     if groups > channels:
         groups = max(1, channels // 4)
     return GroupNorm(math.gcd(groups, channels), channels, eps=epsilon)
+
+
+def activation(kind: str) -> nn.Module:
+    """The nonlinearity of a name: "silu", "elu", "relu", or "leaky-relu" of slope 0.2."""
+    if kind == "leaky-relu":
+        return nn.LeakyReLU(0.2)
+    kinds: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "elu": nn.ELU, "relu": nn.ReLU}
+    return kinds[kind]()
 
 
 def zero(module: nn.Module) -> nn.Module:
@@ -183,6 +195,8 @@ class ResBlock(nn.Module):
         norm: str,
         groups: int,
         epsilon: float = 1e-5,
+        group_width: int = 1,
+        nonlinearity: str = "silu",
         resample: str = "",
         project: bool = False,
         fir: bool = False,
@@ -192,10 +206,11 @@ class ResBlock(nn.Module):
         super().__init__()
         self.scale_shift, self.rescale = scale_shift, rescale
         self.resample, self.fir = resample, fir
-        self.norm1 = normalization(norm, width_in, groups, epsilon)
+        self.activate = activation(nonlinearity)
+        self.norm1 = normalization(norm, width_in, groups, epsilon, group_width)
         self.conv1 = nn.Conv2d(width_in, width, 3, padding=1)
         self.embed = nn.Linear(embedding, 2 * width if scale_shift else width)
-        self.norm2 = normalization(norm, width, groups, epsilon)
+        self.norm2 = normalization(norm, width, groups, epsilon, group_width)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zero(nn.Conv2d(width, width, 3, padding=1))
         straight = width == width_in and not (resample and project)
@@ -206,7 +221,7 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """x [B, C, H, W], embedding [B, E] already activated -> [B, width, H', W']."""
-        h = F.silu(self.norm1(x))
+        h = self.activate(self.norm1(x))
         if self.resample == "down":
             h, x = shrink(h, self.fir), shrink(x, self.fir)
         elif self.resample == "up" and size is not None:
@@ -218,7 +233,7 @@ class ResBlock(nn.Module):
             h = torch.addcmul(shift, self.norm2(h), 1 + scale)
         else:
             h = self.norm2(h + shift)
-        out: Tensor = self.skip(x) + self.conv2(self.dropout(F.silu(h)))
+        out: Tensor = self.skip(x) + self.conv2(self.dropout(self.activate(h)))
         return out * 0.5**0.5 if self.rescale else out
 
 
@@ -237,12 +252,13 @@ class Attention(nn.Module):
         norm: str,
         groups: int,
         epsilon: float = 1e-5,
+        group_width: int = 1,
         rescale: bool = False,
         qkv: str = "parts",
     ) -> None:
         super().__init__()
         self.heads, self.rescale, self.by_head = heads, rescale, qkv == "heads"
-        self.norm = normalization(norm, width, groups, epsilon)
+        self.norm = normalization(norm, width, groups, epsilon, group_width)
         self.qkv = nn.Linear(width, 3 * width)
         self.project = zero(nn.Linear(width, width))
 

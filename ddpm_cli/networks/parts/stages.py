@@ -30,6 +30,8 @@ class Parts(NamedTuple):
     plain_resampling: bool = False
     wide_skip: bool = False
     qkv: str = "parts"
+    group_width: int = 1
+    nonlinearity: str = "silu"
 
     def block(self, width_in: int, width: int, resample: str = "") -> ResBlock:
         return ResBlock(
@@ -41,6 +43,8 @@ class Parts(NamedTuple):
             norm=self.norm,
             groups=self.groups,
             epsilon=self.epsilon,
+            group_width=self.group_width,
+            nonlinearity=self.nonlinearity,
             resample=resample,
             project=self.project_resampled,
             fir=self.fir,
@@ -60,6 +64,7 @@ class Parts(NamedTuple):
             norm=self.norm,
             groups=self.groups,
             epsilon=self.epsilon,
+            group_width=self.group_width,
             rescale=self.rescale,
             qkv=self.qkv,
         )
