@@ -12,18 +12,26 @@ from ddpm_cli.settings.knobs import Scale, Sigma
 
 
 def index(
-    sigma: Tensor, schedule: Schedule, *, scale: Scale = 1.0, nearest: bool = False
+    sigma: Tensor,
+    schedule: Schedule,
+    *,
+    scale: Scale = 1.0,
+    nearest: bool = False,
+    reverse: bool = False,
 ) -> Tensor:
     """Index 0 .. T-1 of the level in the trained table, fractional between two entries.
 
     Continuous processes are labelled as if they had T = 1000 (Nichol 2021's 0-based index).
     scale: of the index, 1000 / T where a network was told of rescaled time steps. nearest: the
     index of the nearest entry, as EDM's code labels such networks (Karras 2022, table 1).
+    reverse: counted from the noisiest entry, as NCSN does (Song 2019).
     """
     at = schedule.time(sigma) * (schedule.steps or 1000) - 1
     if nearest:
         levels = schedule.levels
         at = (double(sigma)[..., None] - levels).abs().argmin(-1).double()
+    if reverse:
+        at = (schedule.steps or 1000) - 1 - at
     return scale * at
 
 
