@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ddpm_cli.networks.parts.layers import (
     Fourier,
     activation,
+    as_exact,
     dense,
     layout,
     lookup,
@@ -185,7 +186,7 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
         image: the conditioning image [B, extra, H, W].
         """
         dtype = self.stem.weight.dtype
-        label = label.to(torch.promote_types(torch.promote_types(label.dtype, torch.float), dtype))
+        label = as_exact(label, self.stem.weight)
         embedding = self._embedded(label, classes)
         x = x.to(dtype) if self.centered else 2 * x.to(dtype) - 1
         if image is not None:
@@ -231,9 +232,12 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
         return image + enlarge(below, (image.shape[-2], image.shape[-1]), self.fir)
 
     def _level(self, label: Tensor, like: Tensor) -> Tensor:
-        """The noise level [B, 1, 1, 1] of the label [B]."""
+        """The noise level [B, 1, 1, 1] of the label [B], which may be an index among levels.
+
+        An index that lacks but a rounding error of the next is that one.
+        """
         if self.embedding == "sinusoid":
-            label = self.high * torch.exp(self.ratio * label.trunc())
+            label = self.high * torch.exp(self.ratio * (label + 1e-4).floor())
         return label.to(like.dtype).reshape(-1, 1, 1, 1)
 
 

@@ -49,6 +49,19 @@ def test_labels_of_a_continuous_process(name: str) -> None:
     assert torch.allclose(label, LABELS[name](t, process.sigma(t)), rtol=1e-9)
 
 
+def test_labels_of_networks_that_count_otherwise() -> None:
+    process = cosine(steps=4000)
+    sigma = process.levels[[0, 1, 3999]]
+    assert index(sigma, process, scale=0.25).float().tolist() == [0, 0.25, 999.75]
+    between = (process.levels[7] * process.levels[8]).sqrt() * 1.001
+    assert index(between, process).item() % 1 != 0
+    assert index(between[None], process, nearest=True).tolist() in ([7], [8])
+    t = torch.tensor([0.25], dtype=torch.float64)
+    level = flow().sigma(t)
+    assert labels.time(level, flow(), scale=1.0, reverse=True).item() == 0.75
+    assert labels.log_sigma(torch.tensor([2.0]).double(), flow(), scale=1.0, unit=2.0).item() == 0
+
+
 @pytest.mark.parametrize(
     ("weights", "dtype"),
     [
@@ -62,16 +75,3 @@ def test_network_is_told_no_less_than_float32(weights: torch.dtype, dtype: torch
     seen = told(label, torch.zeros(3, 1), torch.nn.Linear(1, 1, dtype=weights))
     assert seen.dtype == dtype
     assert torch.equal(seen, label.to(dtype).expand(3))
-
-
-def test_labels_of_networks_that_count_otherwise() -> None:
-    process = cosine(steps=4000)
-    sigma = process.levels[[0, 1, 3999]]
-    assert index(sigma, process, scale=0.25).tolist() == [0, 0.25, 999.75]
-    between = (process.levels[7] * process.levels[8]).sqrt() * 1.001
-    assert index(between, process).item() % 1 != 0
-    assert index(between[None], process, nearest=True).tolist() in ([7], [8])
-    t = torch.tensor([0.25], dtype=torch.float64)
-    level = flow().sigma(t)
-    assert labels.time(level, flow(), scale=1.0, reverse=True).item() == 0.75
-    assert labels.log_sigma(torch.tensor([2.0]).double(), flow(), scale=1.0, unit=2.0).item() == 0

@@ -35,7 +35,7 @@ def enlarge(x: Tensor, size: tuple[int, int], fir: bool) -> Tensor:
 
 def shrink_mirrored(x: Tensor) -> Tensor:
     """Half the size, rounded up, by the filter [1, 3, 3, 1] / 8 between mirrors."""
-    return halve(_mean_of_neighbours(_mean_of_neighbours(_mirrored(_even(x)))))
+    return halve(_mean_of_neighbours(_mean_of_neighbours(_mirrored(even(x)))))
 
 
 def enlarge_mirrored(x: Tensor, size: tuple[int, int]) -> Tensor:
