@@ -119,6 +119,9 @@ def _tensors(
             if ".qkv." in name:
                 heads = equivalents.heads_of(knobs, len(value) // 3)
                 plain[name] = names.by_part(value, heads)
+    if network.layout.is_fourier:  # their sines come first
+        first = plain["embed.0.weight"]
+        plain["embed.0.weight"] = names.swapped(first, first.shape[1])
     return names.given(plain, network.layout)
 
 
