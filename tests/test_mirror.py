@@ -90,6 +90,10 @@ ELSEWHERE = {
         "files/checkpoints/unet2d/names files/checkpoints/unet2d/options"
     ),
     "files/checkpoints/unet2d/test_schedules.py": "files/checkpoints/unet2d/walks",
+    "files/checkpoints/formats/test_k_diffusion.py": (
+        "files/checkpoints/containers/fields files/checkpoints/formats/parts/k_diffusion_networks "
+        "networks/parts/adaptive networks/parts/hourglass"
+    ),
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
     "files/checkpoints/test_header.py": "files/titles",
     "files/images/test_decoding.py": "files/images/deep",

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ddpm_cli.diffusion.denoiser import Denoiser, Label, Parameterization
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.shapes import column, double, rows
+from ddpm_cli.diffusion.shapes import column, double, told
 from ddpm_cli.diffusion.units import USUAL, Units
 from ddpm_cli.diffusion.weights import named, take
 
@@ -47,7 +47,7 @@ class Classifier(nn.Module):
         level = here.clamp(lowest, highest)
         coefficients = self.parameterization(level, self.schedule)
         scale = coefficients.scale * (level / here).clamp(max=1)
-        label = rows(self.label(level, self.schedule), x)
+        label = told(self.label(level, self.schedule), x, self.network)
         seen = column(scale, x) * x
         if shifts := self.units.shifts(coefficients._replace(scale=scale)):
             seen = seen + column(shifts[0], x)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ddpm_cli.diffusion.parameterizations import Coefficients
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.shapes import column, double, rows
+from ddpm_cli.diffusion.shapes import column, double, told
 from ddpm_cli.diffusion.units import USUAL, Units
 from ddpm_cli.diffusion.weights import named, take
 
@@ -136,7 +136,7 @@ class Denoiser(nn.Module):
         """Predict the clean image of x [B, ...] at the level sigma ([] or [B])."""
         sigma = double(sigma)
         skip, out, scale = coefficients = self.parameterization(sigma, self.schedule)
-        label = rows(self.label(sigma, self.schedule), x)
+        label = told(self.label(sigma, self.schedule), x, self.network)
         shifts = self.units.shifts(coefficients)
         seen = column(scale, x) * x
         if shifts is not None:

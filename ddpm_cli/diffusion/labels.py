@@ -1,9 +1,9 @@
-"""The number that tells the network which noise level it sees: float32, shape of sigma.
+"""The number that tells the network which noise level it sees: float64, shape of sigma.
 
-Never a 16-bit float: bfloat16 takes the indices 997, 998, 999 to 996, 1000, 1000.
+A network gets it as float32 or wider (`shapes.told`), never as a 16-bit float: bfloat16 takes the
+indices 997, 998, 999 to 996, 1000, 1000.
 """
 
-import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.schedules import Schedule
@@ -12,19 +12,27 @@ from ddpm_cli.settings.knobs import Scale, Sigma
 
 
 def index(
-    sigma: Tensor, schedule: Schedule, *, scale: Scale = 1.0, nearest: bool = False
+    sigma: Tensor,
+    schedule: Schedule,
+    *,
+    scale: Scale = 1.0,
+    nearest: bool = False,
+    reverse: bool = False,
 ) -> Tensor:
     """Index 0 .. T-1 of the level in the trained table, fractional between two entries.
 
     Continuous processes are labelled as if they had T = 1000 (Nichol 2021's 0-based index).
     scale: of the index, 1000 / T where a network was told of rescaled time steps. nearest: the
     index of the nearest entry, as EDM's code labels such networks (Karras 2022, table 1).
+    reverse: counted from the noisiest entry, as NCSN does (Song 2019).
     """
     at = schedule.time(sigma) * (schedule.steps or 1000) - 1
     if nearest:
         levels = schedule.levels
         at = (double(sigma)[..., None] - levels).abs().argmin(-1).double()
-    return (scale * at).to(torch.float32)
+    if reverse:
+        at = (schedule.steps or 1000) - 1 - at
+    return scale * at
 
 
 def time(
@@ -35,7 +43,7 @@ def time(
     reverse: 1 - t, of networks whose time runs from noise to data (Lipman 2023).
     """
     at = schedule.time(sigma)
-    return (scale * (1 - at if reverse else at)).to(torch.float32)
+    return scale * (1 - at if reverse else at)
 
 
 def log_sigma(
@@ -45,14 +53,14 @@ def log_sigma(
 
     VE's column of that table has scale 1 and unit 2.
     """
-    return (scale * (double(sigma) / unit).log()).to(torch.float32)
+    return scale * (double(sigma) / unit).log()
 
 
 def log_snr(sigma: Tensor, schedule: Schedule, *, scale: Scale = 1.0) -> Tensor:
     """The logarithm of the signal-to-noise ratio, -2 log(sigma) (Kingma 2021)."""
-    return (-2 * scale * double(sigma).log()).to(torch.float32)
+    return -2 * scale * double(sigma).log()
 
 
 def sigma(sigma: Tensor, schedule: Schedule) -> Tensor:
     """The level itself, NCSN++'s label before its logarithm (Song 2021)."""
-    return double(sigma).to(torch.float32)
+    return double(sigma)

@@ -1,7 +1,7 @@
 """How noise levels meet data of any shape: the one place of broadcasting, bounds and place."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def column(level: Tensor | float, like: Tensor) -> Tensor:
@@ -21,6 +21,16 @@ def rows(level: Tensor, like: Tensor) -> Tensor:
     if level.ndim == 0 and not level.requires_grad:
         return torch.full((len(like),), level.item(), dtype=level.dtype, device=like.device)
     return sent(level.expand(len(like)), like.device)
+
+
+def told(label: Tensor, like: Tensor, network: nn.Module) -> Tensor:
+    """A label ([] or [B]) as one number a row of `like` for a network.
+
+    float64 where the network computes in it, otherwise float32, whatever its number format.
+    """
+    first = next(network.parameters(), None)
+    exact = first is not None and first.dtype == torch.float64
+    return rows(label.to(torch.float64 if exact else torch.float32), like)
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:

@@ -42,7 +42,7 @@ class _OfUser:
     label: Label
 
     def __call__(self, x: Tensor, sigma: Tensor, classes: Tensor) -> Tensor:
-        label = rows(self.label(double(sigma), self.schedule), x)
+        label = rows(self.label(double(sigma), self.schedule).float(), x)
 
         def likelihood(x: Tensor) -> Tensor:
             scale = column(self.schedule.alpha(sigma), x)

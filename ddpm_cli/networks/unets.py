@@ -44,14 +44,19 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
     qkv: the rows of an attention layer, queries, keys and values each in one piece (parts) or
     head by head (heads), as in Nichol 2021's files. patch: so many pixels a side become channels.
     embedding: of the label, by sinusoids as in ADM, by sinusoids whose last frequency is 1/10000
-    as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++.
+    as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++, of the label
+    or of its logarithm (log-fourier).
+    center_input: it takes images in [0, 1] to [-1, 1] itself. per_label: its output is divided by
+    the label, as scores of processes whose variance explodes.
     scale_shift, resample_blocks: adaptive norm and resampling inside blocks (Dhariwal 2021).
+    conv_down, conv_up: resolutions that convolutions halve and double nevertheless.
     project_resampled, fir, rescale, progressive_input: convolutions around resampling blocks,
     low-pass filters, sums divided by sqrt(2), and the image fed in at each resolution (Song 2021,
     appendix H). same_padding: DDPM's strided convolutions. plain_resampling: no convolutions
     where images are halved and doubled. wide_skip: 3x3 convolutions around blocks that change
     the width, not 1x1. stem: as wide as `width`, or as the first level, which ADM has narrower
-    at 512x512. Otherwise Ho 2020, appendix B.
+    at 512x512. group_width: channels that each group of the norms has at least. Otherwise Ho
+    2020, appendix B.
     """
 
     def __init__(
@@ -73,10 +78,14 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         dropout: Fraction = 0.0,
         classes: Classes = 0,
         patch: Patch = 1,
-        embedding: Literal["sinusoid", "endpoint", "fourier"] = "sinusoid",
+        embedding: Literal["sinusoid", "endpoint", "fourier", "log-fourier"] = "sinusoid",
         fourier_scale: Scale = 16.0,
+        center_input: bool = False,
+        per_label: bool = False,
         scale_shift: bool = False,
         resample_blocks: bool = False,
+        conv_down: Resolutions = [],  # noqa: B006
+        conv_up: Resolutions = [],  # noqa: B006
         project_resampled: bool = False,
         same_padding: bool = False,
         plain_resampling: bool = False,
@@ -87,6 +96,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         progressive_input: Literal["none", "sum", "residual"] = "none",
         norm: Literal["group", "pixel"] = "group",
         groups: Width = 32,
+        group_width: Width = 1,
         epsilon: Epsilon = 1e-5,
         learned_variance: bool = False,
     ) -> None:
@@ -96,9 +106,10 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         channels, *size = shape
         self.patch, self.classes, self.width, self.embedding = patch, classes, width, embedding
         self.extra, self.layout = extra, layout(norm)
+        self.center_input, self.per_label = center_input, per_label
         outputs = 2 * channels if learned_variance else channels
         features, embedded = width, 4 * width
-        if embedding == "fourier":
+        if embedding.endswith("fourier"):
             features = 2 * width
             self.fourier = Fourier(features, fourier_scale)
         self.embed = nn.Sequential(
@@ -115,6 +126,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             resample_blocks=resample_blocks,
             norm=norm,
             groups=groups,
+            group_width=group_width,
             epsilon=epsilon,
             project_resampled=project_resampled,
             same_padding=same_padding,
@@ -132,7 +144,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
 
         seen = (channels + extra) * patch**2  # width of the image beside the encoder
         self.stem = nn.Conv2d(seen, first, 3, padding=1)
-        self.down, skips = parts.encoder(first, widths, blocks, attends)
+        convolved = [at in conv_down for at in levels]
+        self.down, skips = parts.encoder(first, widths, blocks, attends, convolved)
         self.pyramid = nn.ModuleDict()
         if progressive_input != "none":
             residual = progressive_input == "residual"
@@ -152,9 +165,11 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
                 stage = parts.stage(now + skips.pop(), wide, here)
                 now = wide
                 if level and last:
-                    stage.parts.append(parts.up(now))
+                    doubles = parts.convolving() if levels[level] in conv_up else parts
+                    stage.parts.append(doubles.up(now))
                 self.up.append(stage)
-        self.head = nn.Sequential(normalization(norm, now, groups, epsilon), nn.SiLU())
+        final = normalization(norm, now, groups, epsilon, group_width)
+        self.head = nn.Sequential(final, nn.SiLU())
         self.out = zero(nn.Conv2d(now, outputs * patch**2, 3, padding=1))
 
     def forward(
@@ -171,6 +186,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         embedding = self._embedded(label, classes)
         height, width = x.shape[-2:]
         x = x.to(self.stem.weight.dtype)
+        if self.center_input:
+            x = 2 * x - 1
         if image is not None:
             x = torch.cat([x, image.to(x.dtype)], dim=1)
         image = dense(fold(x, self.patch), self.layout)
@@ -186,14 +203,15 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             skip = skips.pop()
             size = skips[-1].shape[-2:] if skips else None
             h = stage(torch.cat([h, skip], dim=1), embedding, size)
-        h = self.out(self.head(h))
-        return unfold(h, self.patch)[..., :height, :width]
+        h = unfold(self.out(self.head(h)), self.patch)[..., :height, :width]
+        return h / label.to(h.dtype)[:, None, None, None] if self.per_label else h
 
     def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
         """The noise label and the class as one vector [B, 4 width], already activated."""
         label = as_exact(label, self.stem.weight)
-        if self.embedding == "fourier":
-            features = self.fourier(label)
+        if self.embedding.endswith("fourier"):
+            is_log = self.embedding == "log-fourier"
+            features = self.fourier(label.log() if is_log else label)
         else:
             features = sinusoid(label, self.width, endpoint=self.embedding == "endpoint")
         embedding: Tensor = self.embed(features.to(self.stem.weight.dtype))

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find, formats
 from ddpm_cli.files.checkpoints.containers import content as contents
 from ddpm_cli.files.checkpoints.containers.content import Content
@@ -25,6 +25,7 @@ from ddpm_cli.settings.releases import Release
 from ddpm_cli.settings.requests import Convert
 from ddpm_cli.settings.toml import toml_value
 
+LINES = 6  # for what is missing
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of images, by their channels
 
 
@@ -51,8 +52,9 @@ def run(request: Convert) -> None:
     told = configuration.merge([layer.values for layer in layers])
     ask = Ask(told, request.weights)
     conversion = formats.find(name).read(content, ask)
-    _refuse_missing(path, name, ask)
-    config = resolve([_base(conversion, name), *layers])
+    _refuse_missing(name, ask)
+    base = _base(conversion, name)
+    config = resolve([base, *(_apt(layer, base) for layer in layers)])
     source = _source(content, name, request, conversion, ask)
     licence = (release.licence if release else "") or conversion.licence
     source |= {"licence": licence} if licence else {}
@@ -123,20 +125,26 @@ def _format(content: Content, request: Convert, release: Release | None) -> str:
         )
     raise ConfigError(
         f"{content.path}: {' and '.join(fits)} share these keys; say which: --from {fits[0]}",
-        hints=["a known release says it too: --as " + nearest("", releases.names())],
+        hints=_known(fits),
     )
 
 
-def _refuse_missing(path: Path, name: str, ask: Ask) -> None:
+def _known(fits: Sequence[str]) -> list[str]:
+    """What to type for known releases of formats, if there are any."""
+    known = [name for name in releases.names() if releases.read(name).format in fits]
+    return [f"a known release says it too: --as {', '.join(known)}"] if known else []
+
+
+def _refuse_missing(name: str, ask: Ask) -> None:
     """Refuse to guess what a file does not say, with the values to choose from."""
     if not ask.missing:
         return
     problems = [f"{key}: not in the file; {choices}" for key, choices in ask.missing.items()]
     words = " ".join(f"--set {key}=..." for key in ask.missing)
-    fitting = [known for known in releases.names() if releases.read(known).format == name]
-    hint = f"give them: {words}"
-    more = [f"or name a known release: --as {nearest('', fitting)}"] if fitting else []
-    raise ConfigError(*problems, hints=[hint, *more])
+    # None may be lost among the lines that a terminal is shown at once.
+    many = -(-len(problems) // LINES)
+    lines = [" | ".join(problems[i : i + many]) for i in range(0, len(problems), many)]
+    raise ConfigError(*lines, hints=[f"give them: {words}", *_known([name])])
 
 
 def _base(conversion: Conversion, name: str) -> Layer:
@@ -148,6 +156,18 @@ def _base(conversion: Conversion, name: str) -> Layer:
     # 16-bit numbers are nobody's choice here: what is converted is what it was.
     below = {"data": data, "compute": {"dtype": "float32"}}
     return Layer(f"the {name} file", configuration.merge([below, conversion.settings]))
+
+
+def _apt(layer: Layer, base: Layer) -> Layer:
+    """A layer without data.size where the data are no images that files hold.
+
+    It was asked for to know the shape, which is all that is kept of it then.
+    """
+    data = layer.values.get("data")
+    if base.values["data"]["name"] != "array" or not isinstance(data, Mapping):
+        return layer
+    rest = {key: value for key, value in data.items() if key != "size"}
+    return Layer(layer.source, {**layer.values, "data": rest})
 
 
 def _source(

@@ -173,11 +173,13 @@ def _complete(
         complete[knob.name] = knob.kind.word if begins and knob.kind.word else knob.default
     for key, (value, source) in settings.items():
         if key in component.knobs:
+            kind = component.knobs[key].kind
+            kind = kind if begins else kind._replace(word="")
             try:
-                complete[key] = _fit(component.knobs[key].kind, value)
+                complete[key] = _fit(kind, value)
             except ValueError:
                 what = f"{path}.{key}: {typed(value)} does not fit{_origin(source)}"
-                problems.append(f"{what}; give {component.knobs[key].kind}")
+                problems.append(f"{what}; give {kind}")
         elif key != "name" or table in catalog.FIXED:
             owner = "" if table in catalog.FIXED else f" for {component.name}"
             fix = peers.knob(table, key, component.knobs)

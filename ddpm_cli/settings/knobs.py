@@ -94,6 +94,11 @@ Frequencies = Annotated[int, Range(0, 32)]
 # ADM has half a width at 512x512.
 Multiplier = Annotated[int | float, Range(0, 64, True)]
 Multipliers = Annotated[list[Multiplier], Range(1, 10)]
+Hidden = Annotated[int, Range(0, 65_536)]
+# One of each level of a network.
+Widths = Annotated[list[Width], Range(1, 10)]
+Depths = Annotated[list[Depth], Range(1, 10)]
+Hiddens = Annotated[list[Hidden], Range(1, 10)]
 Resolution = Annotated[int, Range(1, 65_536)]
 Resolutions = Annotated[list[Resolution], Range(0, 32)]
 Epsilon = Annotated[float, Range(1e-12, 1)]

@@ -24,7 +24,10 @@ def test_every_case_is_accounted_for() -> None:
 
 
 def guided(config: dict[str, Any], path: Path) -> unet | classifier:
-    """A network of guided-diffusion, every tensor of which must find its place: what its file says, and what only its configuration does."""
+    """A network of guided-diffusion: what its file says, and what only its configuration does.
+
+    Every tensor must find its place.
+    """
     weights = load_file(path)
     is_classifier = openai.is_classifier(weights)
     found = (openai.classifier if is_classifier else openai.unet)(weights, path)

@@ -43,7 +43,7 @@ def test_gradient_is_that_of_the_function_at_x_t(at: str) -> None:
 
     place = x.clone().requires_grad_()
     seen = (schedule.alpha(sigma) * place).float()
-    label = build.label(config)(sigma, schedule).expand(5)
+    label = build.label(config)(sigma, schedule).float().expand(5)
     assert label.dtype == torch.float32
     chosen = logits(seen, label).log_softmax(1)[range(5), [1, 2, 0, 1, 2]]
     (wanted,) = torch.autograd.grad(2.0 * chosen.sum(), place)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ddpm_cli import hardware
 from ddpm_cli.networks import unet
 from ddpm_cli.networks.parts.layers import Attention, GroupNorm, PixelNorm, ResBlock
+from ddpm_cli.networks.parts.resampling import Downsample, Upsample
 
 SMALL: dict[str, Any] = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": []}
 SONG = {
@@ -190,6 +191,25 @@ def test_decoder_may_attend_at_other_resolutions() -> None:
         any(isinstance(p, Attention) for p in s.parts) for s in (*network.down, *network.up)
     ]
     assert attends == [False, False, True, *[False, False, True, True]]
+
+
+def test_convolutions_may_resample_beside_blocks() -> None:
+    knobs: dict[str, Any] = {"multipliers": [1, 1, 1], "resample_blocks": True}
+    network = make(8, **knobs, conv_down=[8], conv_up=[2])
+    down = [type(stage.parts[0]) for stage in network.down][1::2]
+    up = [type(stage.parts[1]) for stage in network.up if len(stage.parts) == 2]
+    assert down == [Downsample, ResBlock]
+    assert up == [Upsample, ResBlock]
+    assert network(images(2, 1, 8), torch.tensor([3.0, 900.0])).isfinite().all()
+
+
+def test_a_network_may_scale_its_input_and_its_output() -> None:
+    plain, label = make(8, embedding="fourier"), torch.tensor([0.5, 3.0])
+    other = make(8, embedding="log-fourier", center_input=True, per_label=True)
+    other.load_state_dict(plain.state_dict())
+    x = images(2, 1, 8)
+    want = plain(2 * x - 1, label.log()) / label[:, None, None, None]
+    assert torch.allclose(other(x, label), want, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,10 @@ def test_what_the_environment_says_is_said_of_all_data() -> None:
     assert resolve([preset, other], begins=True)["network"]["classes"] == following.AUTO
     both = Layer("--set", {"network": {"classes": 7}, "data": {"name": "cifar10"}})
     assert resolve([preset, both], begins=True)["network"]["classes"] == 7
+
+
+def test_models_have_a_number() -> None:
+    outcome = runs.ddpm("sample", "-m", "mnist", "--set", "network.classes=auto")
+    assert outcome.code == 2
+    assert "network.classes: 'auto' does not fit" in outcome.err
+    assert "give an integer, 0 to 100,000\n" in outcome.err

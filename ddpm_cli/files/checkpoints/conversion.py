@@ -47,7 +47,9 @@ class Ask:
         """What was told for table.key; None of nothing."""
         table, _, knob = key.partition(".")
         settings = self._told.get(table)
-        return settings.get(knob) if isinstance(settings, Mapping) else None
+        if not isinstance(settings, Mapping):
+            return None
+        return {key.replace("-", "_"): value for key, value in settings.items()}.get(knob)
 
     def need(self, key: str, choices: str, stand_in: _Value) -> _Value:
         """What was told for table.key, which no file says; choices: what it may be, in words.

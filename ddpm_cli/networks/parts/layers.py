@@ -1,7 +1,8 @@
 """Building blocks of the networks, made for the memory layout that is fastest for their norm."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch.autograd import forward_ad
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.networks.parts.resampling import enlarge, shrink
 
+_Value = TypeVar("_Value")
 _dual: Callable[[Tensor], forward_ad.UnpackedDualTensor] = forward_ad.unpack_dual
 
 
@@ -40,6 +42,17 @@ def as_exact(label: Tensor, weight: Tensor) -> Tensor:
     return label.to(dtype)
 
 
+def exactly(module: nn.Module, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+    """nn.Module._apply of a module whose buffer `frequencies` keeps its number format.
+
+    A 16-bit frequency would turn the highest angles by half a radian.
+    """
+    exact = module.get_buffer("frequencies")
+    nn.Module._apply(module, fn, recurse)  # type: ignore[no-untyped-call]
+    module.frequencies = exact.to(module.get_buffer("frequencies").device)
+    return module
+
+
 class Fourier(nn.Module):
     """Random Fourier features of the label: cosines, then sines, of 2 pi f label.
 
@@ -48,6 +61,7 @@ class Fourier(nn.Module):
     """
 
     frequencies: Tensor
+    _apply = exactly
 
     def __init__(self, width: int, scale: float) -> None:
         super().__init__()
@@ -61,13 +75,6 @@ class Fourier(nn.Module):
         """Labels [B] -> [B, width]."""
         angles = label[:, None] * (2 * math.pi * self.frequencies.to(label.dtype))
         return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Fourier":
-        # A 16-bit frequency would turn the highest angles by half a radian.
-        exact = self.frequencies
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.frequencies = exact.to(self.frequencies.device)
-        return self
 
 
 class GroupNorm(nn.GroupNorm):
@@ -92,19 +99,31 @@ class PixelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def normalization(kind: str, channels: int, groups: int, epsilon: float = 1e-5) -> nn.Module:
+def normalization(
+    kind: str, channels: int, groups: int, epsilon: float = 1e-5, group_width: int = 1
+) -> nn.Module:
     """The norm layer `kind` ("group", "pixel", "none"); groups shrink to divide the channels.
 
     With fewer channels than groups they are of four channels each: a group of a single channel
-    would remove the noise level that is added to it.
+    would remove the noise level that is added to it. group_width: channels that a group has at
+    least; Song 2021 and Karras 2022 have 4 of them.
     """
     if kind == "none":
         return nn.Identity()
     if kind == "pixel":
         return PixelNorm(channels, eps=epsilon)
+    groups = min(groups, max(1, channels // group_width)) if group_width > 1 else groups
     if groups > channels:
         groups = max(1, channels // 4)
     return GroupNorm(math.gcd(groups, channels), channels, eps=epsilon)
+
+
+def activation(kind: str) -> nn.Module:
+    """The nonlinearity of a name: "silu", "elu", "relu", or "leaky-relu" of slope 0.2."""
+    if kind == "leaky-relu":
+        return nn.LeakyReLU(0.2)
+    kinds: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "elu": nn.ELU, "relu": nn.ReLU}
+    return kinds[kind]()
 
 
 def zero(module: nn.Module) -> nn.Module:
@@ -147,6 +166,14 @@ def divided(width: int, heads: int, key: str = "network.heads") -> int:
     return heads
 
 
+def each(values: Sequence[_Value], count: int, key: str) -> list[_Value]:
+    """One value of each level, of a list that may have one for all."""
+    if len(values) not in (1, count):
+        what = f"{len(values)} values of {count} levels"
+        raise ConfigError(f"network.{key}: {what}; give one for all, or one each as widths has")
+    return list(values) * (count if len(values) == 1 else 1)
+
+
 def layout(norm: str) -> torch.memory_format:
     """How images lie in a CPU's memory in a network of such norms.
 
@@ -183,6 +210,8 @@ class ResBlock(nn.Module):
         norm: str,
         groups: int,
         epsilon: float = 1e-5,
+        group_width: int = 1,
+        nonlinearity: str = "silu",
         resample: str = "",
         project: bool = False,
         fir: bool = False,
@@ -192,10 +221,11 @@ class ResBlock(nn.Module):
         super().__init__()
         self.scale_shift, self.rescale = scale_shift, rescale
         self.resample, self.fir = resample, fir
-        self.norm1 = normalization(norm, width_in, groups, epsilon)
+        self.activate = activation(nonlinearity)
+        self.norm1 = normalization(norm, width_in, groups, epsilon, group_width)
         self.conv1 = nn.Conv2d(width_in, width, 3, padding=1)
         self.embed = nn.Linear(embedding, 2 * width if scale_shift else width)
-        self.norm2 = normalization(norm, width, groups, epsilon)
+        self.norm2 = normalization(norm, width, groups, epsilon, group_width)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zero(nn.Conv2d(width, width, 3, padding=1))
         straight = width == width_in and not (resample and project)
@@ -206,7 +236,7 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """x [B, C, H, W], embedding [B, E] already activated -> [B, width, H', W']."""
-        h = F.silu(self.norm1(x))
+        h = self.activate(self.norm1(x))
         if self.resample == "down":
             h, x = shrink(h, self.fir), shrink(x, self.fir)
         elif self.resample == "up" and size is not None:
@@ -218,7 +248,7 @@ class ResBlock(nn.Module):
             h = torch.addcmul(shift, self.norm2(h), 1 + scale)
         else:
             h = self.norm2(h + shift)
-        out: Tensor = self.skip(x) + self.conv2(self.dropout(F.silu(h)))
+        out: Tensor = self.skip(x) + self.conv2(self.dropout(self.activate(h)))
         return out * 0.5**0.5 if self.rescale else out
 
 
@@ -237,12 +267,13 @@ class Attention(nn.Module):
         norm: str,
         groups: int,
         epsilon: float = 1e-5,
+        group_width: int = 1,
         rescale: bool = False,
         qkv: str = "parts",
     ) -> None:
         super().__init__()
         self.heads, self.rescale, self.by_head = heads, rescale, qkv == "heads"
-        self.norm = normalization(norm, width, groups, epsilon)
+        self.norm = normalization(norm, width, groups, epsilon, group_width)
         self.qkv = nn.Linear(width, 3 * width)
         self.project = zero(nn.Linear(width, width))
 
@@ -266,16 +297,28 @@ class Attention(nn.Module):
         return x * 0.5**0.5 if self.rescale else x
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v for [B, heads, N, d].
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scale: float | None = None,
+    seen: Tensor | None = None,
+) -> Tensor:
+    """softmax(scale q k^T) v for [B, heads, N, d]; scale: 1 / sqrt(d) if it is None.
 
-    No fused kernel has a forward derivative, which `torch.func.jvp` asks for.
+    seen: which keys each query sees, true or false and at least one, of the shape of q k^T or one
+    that is repeated.  No fused kernel has a forward derivative, which `torch.func.jvp` asks for.
     """
     narrow = query.dtype.itemsize == 2 and query.shape[3] <= 8
     plain = by_products(query.device.type, query.shape[2], torch.is_grad_enabled(), narrow)
     if not plain and _dual(query).tangent is None:
-        return F.scaled_dot_product_attention(query, key, value)
-    weight = (query * float(query.shape[-1]) ** -0.5) @ key.transpose(-2, -1)
+        return F.scaled_dot_product_attention(query, key, value, seen, scale=scale)
+    if scale != 1:
+        query = query * (float(query.shape[-1]) ** -0.5 if scale is None else scale)
+    weight = query @ key.transpose(-2, -1)
+    if seen is not None:
+        weight = weight.masked_fill(~seen, -math.inf)
     out: Tensor = weight.softmax(dim=-1) @ value
     return out
 

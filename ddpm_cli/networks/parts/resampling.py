@@ -33,22 +33,43 @@ def enlarge(x: Tensor, size: tuple[int, int], fir: bool) -> Tensor:
     return blur(resize(x, size)) if fir else resize(x, size)
 
 
+def shrink_mirrored(x: Tensor) -> Tensor:
+    """Half the size, rounded up, by the filter [1, 3, 3, 1] / 8 between mirrors."""
+    return halve(_mean_of_neighbours(_mean_of_neighbours(_mirrored(even(x)))))
+
+
+def enlarge_mirrored(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Twice the size, cut to `size`, by the filter [1, 3, 3, 1] / 4 between mirrors."""
+    x = F.interpolate(_mirrored(x), scale_factor=2, mode="nearest")
+    x = _mean_of_neighbours(_mean_of_neighbours(x))
+    return x[..., 1 : 1 + size[0], 1 : 1 + size[1]]
+
+
 class Downsample(nn.Module):
     """3x3 convolution with stride 2: half the size, rounded up.
 
     fir: low-pass filter first. same: pad only behind the image, as TensorFlow does and so DDPM's
-    own code, not on both sides.
+    own code, not on both sides. mean: no stride, but means over 2x2 pixels (Karras 2022).
     """
 
     def __init__(
-        self, width_in: int, width: int, *, fir: bool = False, same: bool = False
+        self,
+        width_in: int,
+        width: int,
+        *,
+        fir: bool = False,
+        same: bool = False,
+        mean: bool = False,
     ) -> None:
         super().__init__()
-        self.fir, self.same = fir, same
-        self.conv = nn.Conv2d(width_in, width, 3, stride=2, padding=0 if fir or same else 1)
+        self.fir, self.same, self.mean = fir, same, mean and not fir
+        stride, padding = 1 if self.mean else 2, 0 if fir or same else 1
+        self.conv = nn.Conv2d(width_in, width, 3, stride=stride, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, width, ceil(H / 2), ceil(W / 2)]."""
+        if self.mean:
+            return halve(self.conv(x))
         if self.fir:
             x = F.pad(even(x), (2, 2, 2, 2))
             for _ in range(3):
@@ -65,15 +86,24 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour upsampling to a given size and a 3x3 convolution."""
+    """Nearest-neighbour upsampling to a given size and a 3x3 convolution.
 
-    def __init__(self, width: int, *, fir: bool = False) -> None:
+    spill: what the filter spreads beyond the edges is convolved, too, as where the filter comes
+    last (Karras 2020).
+    """
+
+    def __init__(self, width: int, *, fir: bool = False, spill: bool = False) -> None:
         super().__init__()
-        self.fir = fir
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.fir, self.spill = fir, spill
+        self.conv = nn.Conv2d(width, width, 3, padding=0 if spill else 1)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """[B, C, H, W] -> [B, C, *size]."""
+        if self.spill:
+            x = F.pad(x, (1, 1, 1, 1))
+            x = enlarge(x, (2 * x.shape[-2], 2 * x.shape[-1]), self.fir)
+            whole: Tensor = self.conv(x)
+            return whole[..., 1 : size[0] + 1, 1 : size[1] + 1].contiguous()
         out: Tensor = self.conv(enlarge(x, size, self.fir))
         return out
 
@@ -111,13 +141,23 @@ class Pyramid(nn.Module):
     """
 
     def __init__(
-        self, width_in: int, width: int, *, residual: bool, fir: bool, rescale: bool
+        self,
+        width_in: int,
+        width: int,
+        *,
+        residual: bool,
+        fir: bool,
+        rescale: bool,
+        same: bool = False,
+        mean: bool = False,
     ) -> None:
         super().__init__()
         self.residual, self.fir = residual, fir
         self.gain = 0.5**0.5 if residual and rescale else 1.0
         self.conv = (
-            Downsample(width_in, width, fir=fir) if residual else nn.Conv2d(width_in, width, 1)
+            Downsample(width_in, width, fir=fir, same=same, mean=mean)
+            if residual
+            else nn.Conv2d(width_in, width, 1)
         )
 
     def forward(self, h: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,6 +167,13 @@ class Pyramid(nn.Module):
             return h, h
         image = shrink(image, self.fir)
         return h + self.conv(image), image
+
+
+def _mirrored(x: Tensor) -> Tensor:
+    """One pixel more on each side, those next to the edge; a single one is repeated."""
+    for axis, sides in ((-2, (0, 0, 1, 1)), (-1, (1, 1, 0, 0))):
+        x = F.pad(x, sides, mode="reflect" if x.shape[axis] > 1 else "replicate")
+    return x
 
 
 def _mean_of_neighbours(x: Tensor) -> Tensor:

@@ -30,6 +30,8 @@ class Parts(NamedTuple):
     plain_resampling: bool = False
     wide_skip: bool = False
     qkv: str = "parts"
+    group_width: int = 1
+    nonlinearity: str = "silu"
 
     def block(self, width_in: int, width: int, resample: str = "") -> ResBlock:
         return ResBlock(
@@ -41,6 +43,8 @@ class Parts(NamedTuple):
             norm=self.norm,
             groups=self.groups,
             epsilon=self.epsilon,
+            group_width=self.group_width,
+            nonlinearity=self.nonlinearity,
             resample=resample,
             project=self.project_resampled,
             fir=self.fir,
@@ -60,6 +64,7 @@ class Parts(NamedTuple):
             norm=self.norm,
             groups=self.groups,
             epsilon=self.epsilon,
+            group_width=self.group_width,
             rescale=self.rescale,
             qkv=self.qkv,
         )
@@ -69,11 +74,17 @@ class Parts(NamedTuple):
         return Stage([block, self.attend(width)] if attends else [block])
 
     def encoder(
-        self, width: int, widths: list[int], blocks: int, attends: list[bool]
+        self,
+        width: int,
+        widths: list[int],
+        blocks: int,
+        attends: list[bool],
+        convolved: Sequence[bool] = (),
     ) -> tuple[nn.ModuleList, list[int]]:
         """Blocks of each of the widths, halvings between, from `width` channels of the stem.
 
-        Returns the width at the stem and behind every stage too.
+        convolved: the levels that a convolution halves whatever the others do. Returns the width
+        at the stem and behind every stage too.
         """
         stages, now = nn.ModuleList(), [width]
         for level, wide in enumerate(widths):
@@ -81,7 +92,8 @@ class Parts(NamedTuple):
                 stages.append(self.stage(now[-1], wide, attends[level]))
                 now.append(wide)
             if level < len(widths) - 1:
-                stages.append(Stage([self.down(wide)]))
+                halves = self.convolving() if convolved and convolved[level] else self
+                stages.append(Stage([halves.down(wide)]))
                 now.append(wide)
         return stages, now
 
@@ -93,6 +105,10 @@ class Parts(NamedTuple):
             return Stage([self.block(width, width), self.block(width, width)])
         parts = self._replace(norm="none") if kind == "unnormed" else self
         return Stage([self.block(width, width), parts.attend(width), self.block(width, width)])
+
+    def convolving(self) -> "Parts":
+        """The same with convolutions that resample, and no blocks."""
+        return self._replace(resample_blocks=False)
 
     def down(self, width: int) -> nn.Module:
         if self.resample_blocks:

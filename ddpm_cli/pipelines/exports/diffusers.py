@@ -21,12 +21,13 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.files.checkpoints.unet2d import equivalents, names, options
 from ddpm_cli.files.checkpoints.unet2d.equivalents import Equivalent
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build
-from ddpm_cli.pipelines import opening, schedulers
+from ddpm_cli.pipelines import cards, opening, schedulers
 from ddpm_cli.pipelines.schedulers import FLOW, Scheduler
 from ddpm_cli.settings.requests import Convert
 
@@ -57,8 +58,8 @@ def write(request: Convert) -> list[Path]:
     tensors = _tensors(header, checkpoint.load(place.path)[1], network)
     with _whole(folder) as temporary:
         _fill(temporary, network, scheduler, tensors)
-        card = _card(header, folder.name, notes, scheduler)
-        (temporary / "README.md").write_text(card, encoding="utf-8")
+        card = _card(place, header, folder.name, notes, scheduler)
+        (temporary / cards.NAME).write_text(card, encoding="utf-8")
     return [folder]
 
 
@@ -119,6 +120,9 @@ def _tensors(
             if ".qkv." in name:
                 heads = equivalents.heads_of(knobs, len(value) // 3)
                 plain[name] = names.by_part(value, heads)
+    if network.layout.is_fourier:  # their sines come first
+        first = plain["embed.0.weight"]
+        plain["embed.0.weight"] = names.swapped(first, first.shape[1])
     return names.given(plain, network.layout)
 
 
@@ -158,10 +162,11 @@ def _json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _card(header: Header, title: str, notes: list[str], scheduler: Scheduler) -> str:
+def _card(place: Place, header: Header, title: str, notes: list[str], scheduler: Scheduler) -> str:
     """What is in the folder, and how it is used."""
     use = [*_python(header, title, scheduler), "", *(f"- {note}" for note in notes)]
-    return "\n".join([f"# {title}", "", *use, ""])
+    tags = ["ddpm-cli", f"diffusers:{PIPELINE}"]
+    return cards.of_model(place, header, "\n".join(use), library="diffusers", tags=tags)
 
 
 def _python(header: Header, title: str, scheduler: Scheduler) -> list[str]:

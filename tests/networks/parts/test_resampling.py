@@ -14,8 +14,10 @@ from ddpm_cli.networks.parts.resampling import (
     Upsample,
     blur,
     enlarge,
+    enlarge_mirrored,
     halve,
     shrink,
+    shrink_mirrored,
 )
 
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8
@@ -131,3 +133,21 @@ def test_every_weight_has_its_gradient_on_few_pixels(size: tuple[int, int]) -> N
             ctypes.CDLL("libc.so.6").mallopt(-6, 0)
     for mine, exact in zip(got, want, strict=True):
         assert torch.allclose(mine, exact, atol=0.05 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(8, 8), (2, 4), (6, 2)])
+def test_mirrors_are_those_of_a_convolution(rows: int, columns: int) -> None:
+    """Against strided convolutions with the filter [1, 3, 3, 1] / 8 over a mirrored image."""
+    x = torch.randn(2, 1, rows, columns, generator=torch.Generator().manual_seed(0)).double()
+    line = torch.tensor([1, 3, 3, 1], dtype=torch.float64) / 8
+    kernel = torch.outer(line, line)[None, None]
+    seen = F.pad(x, (1, 1, 1, 1), mode="reflect")
+    assert torch.allclose(shrink_mirrored(x), F.conv2d(seen, kernel, stride=2), atol=1e-12)
+    doubled = F.conv_transpose2d(seen, 4 * kernel, stride=2, padding=3)
+    assert torch.allclose(enlarge_mirrored(x, (2 * rows, 2 * columns)), doubled, atol=1e-12)
+
+
+def test_single_and_odd_pixels_have_mirrors() -> None:
+    flat = torch.ones(1, 1, 1, 5)
+    assert torch.equal(shrink_mirrored(flat), torch.ones(1, 1, 1, 3))
+    assert torch.equal(enlarge_mirrored(flat, (1, 9)), torch.ones(1, 1, 1, 9))

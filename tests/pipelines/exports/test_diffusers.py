@@ -55,6 +55,16 @@ CASES: dict[str, dict[str, Any]] = {
     "no norm in the middle": {"resnet_time_scale_shift": "scale_shift", "attention_head_dim": 4},
     "no attention in the middle": {"add_attention": False, "num_class_embeds": 3},
     "no middle": {"mid_block_type": None, "flip_sin_to_cos": False},
+    "fourier": {
+        "time_embedding_type": "fourier",
+        "center_input_sample": True,
+        "downsample_type": "resnet",
+        "upsample_type": "resnet",
+        "sample_size": 16,
+        "block_out_channels": (8, 16, 16),
+        "down_block_types": ("DownBlock2D", *["AttnDownBlock2D"] * 2),
+        "up_block_types": (*["AttnUpBlock2D"] * 2, "UpBlock2D"),
+    },
     "one way": {
         "down_block_types": ("AttnDownBlock2D", "DownBlock2D"),
         "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
@@ -109,7 +119,7 @@ def inputs(peer: Peer) -> tuple[Tensor, Tensor, Tensor | None]:
     sides = (size, size) if isinstance(size, int) else size
     x = torch.randn(3, config.in_channels, *sides, generator=generator)
     count = config.num_class_embeds
-    return x, torch.tensor([0, 371, 999]), None if count is None else torch.arange(3) % count
+    return x, torch.tensor([1, 371, 999]), None if count is None else torch.arange(3) % count
 
 
 @pytest.mark.peers

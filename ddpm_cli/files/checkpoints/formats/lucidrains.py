@@ -33,13 +33,9 @@ class _Weights(NamedTuple):
     words: str
     path: Path
 
-    def sizes(self, name: str, count: int) -> tuple[int, ...]:
+    def sizes(self, name: str, axes: int) -> tuple[int, ...]:
         """The shape of a tensor of so many axes, which must be there."""
-        value = self.network.get(name)
-        if value is None or value.ndim != count:
-            what = "is missing" if value is None else f"has {value.ndim} axes, not {count}"
-            raise Refusal(f"{self.path}: {name} {what}")
-        return tuple(value.shape)
+        return contents.sizes(self.network, name, axes, self.path)
 
 
 def tells(content: Content) -> bool:

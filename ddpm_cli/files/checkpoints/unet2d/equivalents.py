@@ -13,9 +13,9 @@ Knobs = Mapping[str, Any]
 # What is translated below; every other knob must be as it is by default.
 _TRANSLATED = {
     "width", "multipliers", "stem", "blocks", "attention", "attention_up", "middle", "heads",
-    "head_width", "qkv", "dropout", "classes", "embedding", "fourier_scale", "scale_shift",
-    "resample_blocks", "project_resampled", "same_padding", "decoder_attention", "groups",
-    "epsilon", "learned_variance",
+    "head_width", "qkv", "dropout", "classes", "embedding", "fourier_scale", "center_input",
+    "per_label", "scale_shift", "resample_blocks", "conv_down", "conv_up", "project_resampled",
+    "same_padding", "decoder_attention", "groups", "epsilon", "learned_variance",
 }  # fmt: skip
 
 
@@ -41,10 +41,11 @@ def found(knobs: Knobs, shape: Sequence[int]) -> Equivalent:
         blocks=knobs["blocks"],
         down=tuple(side in knobs["attention"] for side in at),
         up=tuple(side in up for side in at),
+        shrinks=(*(_is_block(knobs, "conv_down", side) for side in at[:-1]), False),
+        grows=(False, *(_is_block(knobs, "conv_up", side) for side in at[1:])),
         middle=knobs["middle"],
-        resamples=bool(knobs["resample_blocks"]) and len(widths) > 1,
         has_classes=bool(knobs["classes"]),
-        is_fourier=False,
+        is_fourier=knobs["embedding"] == "log-fourier",
     )
     problems = [*_wrong(knobs, layout), *_indivisible(rows, columns, layout)]
     groups = _groups(knobs, layout, problems)
@@ -53,6 +54,8 @@ def found(knobs: Knobs, shape: Sequence[int]) -> Equivalent:
         "sample_size": rows if rows == columns else [rows, columns],
         "in_channels": channels,
         "out_channels": channels * (2 if knobs["learned_variance"] else 1),
+        "center_input_sample": knobs["center_input"],
+        "time_embedding_type": "fourier" if layout.is_fourier else "positional",
         "freq_shift": 1 if knobs["embedding"] == "endpoint" else 0,
         **_types(layout),
         "block_out_channels": list(widths),
@@ -84,10 +87,23 @@ def _wrong(knobs: Knobs, layout: Layout) -> Iterator[str]:
         yield _problem(knobs, "multipliers", [1, *knobs["multipliers"][1:]])
     if knobs["decoder_attention"] != "every" and any(layout.up):
         yield _problem(knobs, "decoder_attention", "every")
-    if knobs["project_resampled"] and layout.resamples:
+    if knobs["per_label"] != layout.is_fourier:
+        yield _problem(knobs, "per_label", layout.is_fourier)
+    if knobs["project_resampled"] and any((*layout.shrinks, *layout.grows)):
         yield _problem(knobs, "project_resampled", False)
+    for name, places, blocks in (
+        ("conv_down", layout.down[:-1], layout.shrinks),
+        ("conv_up", layout.up[1:], layout.grows[1:]),
+    ):
+        if len({is_block for here, is_block in zip(places, blocks, strict=False) if here}) > 1:
+            yield _problem(knobs, name, [])
     if layout.middle == "unnormed" and not knobs["scale_shift"]:
         yield _problem(knobs, "middle", "attention")
+
+
+def _is_block(knobs: Knobs, name: str, side: int) -> bool:
+    """Whether a block halves or doubles images of so many pixels a side."""
+    return bool(knobs["resample_blocks"]) and side not in knobs[name]
 
 
 def _problem(knobs: Knobs, name: str, instead: Any) -> str:
@@ -164,19 +180,29 @@ def heads_of(knobs: Knobs, width: int) -> int:
 
 
 def _types(layout: Layout) -> dict[str, Any]:
-    """The kinds of the blocks; of those without attention the last one resamples nothing."""
-    last = len(layout.widths) - 1
-    plain_down, plain_up = "DownBlock2D", "UpBlock2D"
-    if layout.resamples:
-        plain_down, plain_up = "ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D"
-    how = "resnet" if layout.resamples else "conv"
+    """The kinds of the blocks; those with attention resample all alike, by a block if any does.
+
+    A level that lacks attention has a kind of its own for either way.
+    """
+    plain = {False: "DownBlock2D", True: "ResnetDownsampleBlock2D"}
     down = [
-        "AttnDownBlock2D" if attends else plain_down if level < last else "DownBlock2D"
-        for level, attends in enumerate(layout.down)
+        "AttnDownBlock2D" if attends else plain[is_block]
+        for attends, is_block in zip(layout.down, layout.shrinks, strict=True)
     ]
+    plain = {False: "UpBlock2D", True: "ResnetUpsampleBlock2D"}
     up = [
-        "AttnUpBlock2D" if attends else plain_up if level else "UpBlock2D"
-        for level, attends in enumerate(layout.up)
+        "AttnUpBlock2D" if attends else plain[is_block]
+        for attends, is_block in zip(layout.up, layout.grows, strict=True)
     ]
-    types = {"down_block_types": down, "up_block_types": up[::-1]}
-    return {**types, "downsample_type": how, "upsample_type": how}
+    return {
+        "down_block_types": down,
+        "up_block_types": up[::-1],
+        "downsample_type": _how(layout.down[:-1], layout.shrinks),
+        "upsample_type": _how(layout.up[1:], layout.grows[1:]),
+    }
+
+
+def _how(attends: Sequence[bool], blocks: Sequence[bool]) -> str:
+    """How levels with attention are resampled, by the first of them."""
+    kinds = [is_block for here, is_block in zip(attends, blocks, strict=False) if here]
+    return "resnet" if kinds and kinds[0] else "conv"

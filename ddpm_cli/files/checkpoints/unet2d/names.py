@@ -21,15 +21,17 @@ class Layout(NamedTuple):
     """What the names of a U-Net follow from.
 
     widths: channels of each level; blocks: of a level; down, up: whether a level attends;
-    middle: as the knob of unet; resamples: blocks resample instead of convolutions.
+    shrinks, grows: whether a block halves or doubles it, not a convolution, or neither at the
+    end; middle: as the knob of unet.
     """
 
     widths: tuple[int, ...]
     blocks: int
     down: tuple[bool, ...]
     up: tuple[bool, ...]
+    shrinks: tuple[bool, ...]
+    grows: tuple[bool, ...]
     middle: str
-    resamples: bool
     has_classes: bool
     is_fourier: bool
 
@@ -69,7 +71,9 @@ def _down(layout: Layout) -> Iterator[Pair]:
             now = width
         if level < last:
             ours = f"down.{level * (layout.blocks + 1) + layout.blocks}.parts.0"
-            yield from _resampling(ours, f"down_blocks.{level}.downsamplers.0", layout)
+            yield from _resampling(
+                ours, f"down_blocks.{level}.downsamplers.0", layout.shrinks[level]
+            )
 
 
 def _middle(layout: Layout) -> Iterator[Pair]:
@@ -95,7 +99,7 @@ def _up(layout: Layout) -> Iterator[Pair]:
                 yield from _attention(f"{ours}.1", f"{theirs}.attentions.{number}")
             if level and number == layout.blocks:
                 behind = f"{ours}.{1 + layout.up[level]}"
-                yield from _resampling(behind, f"{theirs}.upsamplers.0", layout)
+                yield from _resampling(behind, f"{theirs}.upsamplers.0", layout.grows[level])
 
 
 def _block(ours: str, theirs: str, is_straight: bool) -> Iterator[Pair]:
@@ -112,8 +116,8 @@ def _attention(ours: str, theirs: str, has_norm: bool = True) -> Iterator[Pair]:
     yield from _both(f"{ours}.project", f"{theirs}.to_out.0")
 
 
-def _resampling(ours: str, theirs: str, layout: Layout) -> Iterator[Pair]:
-    if layout.resamples:
+def _resampling(ours: str, theirs: str, is_block: bool) -> Iterator[Pair]:
+    if is_block:
         yield from _block(ours, theirs, True)
     else:
         yield from _both(f"{ours}.conv", f"{theirs}.conv")

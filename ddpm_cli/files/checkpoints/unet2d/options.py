@@ -56,8 +56,8 @@ _UP: Mapping[str, tuple[bool, str | None]] = {
 }
 # Options that our network has in one form alone.
 _FIXED: Mapping[str, tuple[Any, ...]] = {
-    "center_input_sample": (False,),
-    "time_embedding_type": ("positional",),
+    "center_input_sample": (False, True),
+    "time_embedding_type": ("positional", "fourier"),
     "freq_shift": (0, 1),
     "mid_block_type": ("UNetMidBlock2D", None),
     "downsample_padding": (0, 1),
@@ -102,23 +102,20 @@ def read(config: Mapping[str, Any], path: Path, size: tuple[int, int]) -> Networ
         if options[key] not in forms:
             raise options.refusal(key, f"only {' or '.join(map(repr, forms))} has an equivalent")
     widths = tuple(options["block_out_channels"])
-    down, resamples_down = _levels(options, "down_block_types", "downsample_type", _DOWN)
-    up, resamples_up = _levels(options, "up_block_types", "upsample_type", _UP)
-    up = up[::-1]
-    kinds = {*resamples_down[:-1], *resamples_up[:-1]}
-    if len(kinds) > 1:
-        raise options.refusal("downsample_type", "convolutions and blocks resample beside another")
+    down, shrinks = _levels(options, "down_block_types", "downsample_type", _DOWN)
+    up, grows = _levels(options, "up_block_types", "upsample_type", _UP)
     if options["time_embedding_dim"] not in (None, 4 * widths[0]):
         raise options.refusal("time_embedding_dim", f"it is 4 times as wide, {4 * widths[0]}")
     layout = Layout(
         widths=widths,
         blocks=options["layers_per_block"],
         down=down,
-        up=up,
+        up=up[::-1],
+        shrinks=(*shrinks[:-1], False),
+        grows=(False, *grows[::-1][1:]),
         middle=_middle(options),
-        resamples=kinds == {"resnet"},
         has_classes=options["num_class_embeds"] is not None,
-        is_fourier=False,
+        is_fourier=options["time_embedding_type"] == "fourier",
     )
     knobs = {
         **_widths(layout, options),
@@ -127,15 +124,16 @@ def read(config: Mapping[str, Any], path: Path, size: tuple[int, int]) -> Networ
         "middle": layout.middle,
         "dropout": float(options["dropout"]),
         "classes": options["num_class_embeds"] or 0,
-        "embedding": "endpoint" if options["freq_shift"] else "sinusoid",
+        **_embedding(options),
+        "center_input": options["center_input_sample"],
         "scale_shift": options["resnet_time_scale_shift"] == "scale_shift",
-        "resample_blocks": layout.resamples,
-        "same_padding": not layout.resamples and options["downsample_padding"] == 0,
+        **_resampling(layout, size[0]),
+        "same_padding": options["downsample_padding"] == 0,
         "groups": options["norm_num_groups"],
         "epsilon": float(options["norm_eps"]),
         "learned_variance": _is_doubled(options),
     }
-    sines_first = not options["flip_sin_to_cos"]
+    sines_first = layout.is_fourier or not options["flip_sin_to_cos"]
     return Network(knobs, layout, (options["in_channels"], *size), sines_first)
 
 
@@ -177,8 +175,8 @@ def _is_count(value: Any, most: int = MOST) -> bool:
 
 def _levels(
     options: _Options, key: str, how: str, kinds: Mapping[str, tuple[bool, str | None]]
-) -> tuple[tuple[bool, ...], tuple[str, ...]]:
-    """Whether each level attends, and how each resamples, in the order of the list."""
+) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    """Whether each level attends, and whether a block resamples it, in the order of the list."""
     told = options[how] or "conv"
     if told not in ("conv", "resnet"):
         raise options.refusal(how, "only 'conv' or 'resnet' has an equivalent")
@@ -188,7 +186,7 @@ def _levels(
             raise options.refusal(key, f"{name} is no block that ddpm has; it has {_or(kinds)}")
     return (
         tuple(kinds[name][0] for name in names),
-        tuple(kinds[name][1] or told for name in names),
+        tuple((kinds[name][1] or told) == "resnet" for name in names),
     )
 
 
@@ -240,6 +238,23 @@ def _attention(layout: Layout, options: _Options, rows: int) -> dict[str, Any]:
         if channels % width:
             raise options.refusal("attention_head_dim", f"it does not divide {channels} channels")
     return {**made, "head_width": width}
+
+
+def _resampling(layout: Layout, rows: int) -> dict[str, Any]:
+    """Blocks that resample, and where convolutions do it nevertheless; places are resolutions."""
+    at = [-(-rows // 2**level) for level in range(len(layout.widths))]
+    down = [side for side, is_block in zip(at[:-1], layout.shrinks, strict=False) if not is_block]
+    up = [side for side, is_block in zip(at[1:], layout.grows[1:], strict=True) if not is_block]
+    if not any(layout.shrinks) and not any(layout.grows):
+        return {"resample_blocks": False}
+    return {"resample_blocks": True, "conv_down": down, "conv_up": up}
+
+
+def _embedding(options: _Options) -> dict[str, Any]:
+    """How the noise level is embedded; behind Fourier features outputs are divided by it."""
+    if options["time_embedding_type"] == "fourier":
+        return {"embedding": "log-fourier", "per_label": True}
+    return {"embedding": "endpoint" if options["freq_shift"] else "sinusoid"}
 
 
 def _is_doubled(options: _Options) -> bool:

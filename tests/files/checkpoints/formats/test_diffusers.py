@@ -182,6 +182,7 @@ def test_without_a_scheduler_the_process_is_asked_for(tmp_path: Path) -> None:
         ("time_embedding_dim", 7),
         ("attn_norm_num_groups", 2),
         ("norm_eps", "small"),
+        ("center_input_sample", 1.5),
     ],
 )
 def test_option_without_an_equivalent_is_named(key: str, value: Any, tmp_path: Path) -> None:

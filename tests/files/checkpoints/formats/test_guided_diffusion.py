@@ -335,3 +335,27 @@ def test_classifiers_of_releases_are_read(size: int) -> None:
     with torch.device("meta"):
         network = classifier((3, size, size), **knobs, head_width=64, qkv="heads")
     assert read(f"openai-imagenet{size}-classifier", network)[0].items() >= knobs.items()
+
+
+def test_other_networks_are_no_such_release(tmp_path: Path) -> None:
+    source, output = unpacked("guided_diffusion", tmp_path), tmp_path / "m.safetensors"
+    outcome = ddpm("convert", source, "--as", "openai-imagenet512", "-o", output)
+    assert outcome.code == 1
+    assert "its weights are not of the network described" in outcome.err
+    assert not output.exists()
+
+
+def test_keys_may_have_hyphens(tmp_path: Path) -> None:
+    told = {key.replace("_", "-"): value for key, value in TOLD["guided_diffusion"].items()}
+    model = converted(unpacked("guided_diffusion", tmp_path), *words(told))
+    assert model.config["network"]["head_width"] == 16
+
+
+def test_fields_of_any_number_of_channels_are_read(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = lively(unet((5, 8, 8), width=32, blocks=1, attention=[], qkv="heads"))
+    path = saved(openai_files.openai(network), tmp_path)
+    told = {"network.heads": 1, "network.qkv": "heads", "sampler.variance": "large"}
+    model = converted(path, *words(NOISE | told))
+    assert model.info.shape == (5, 8, 8)
+    assert model.sample(0).shape == (1, 5, 8, 8)
