@@ -180,10 +180,9 @@ class Parquet:
     def _accept(self, size: int, part: Part, group: int) -> None:
         """Refuse a row group that takes too much memory at once."""
         if size > GROUP_LIMIT:
-            what = f"{part.shard.path}: row group {group} has {size} bytes; the limit is {GROUP_LIMIT}"
-            raise Refusal(
-                what, "write smaller ones: row_group_size=100 of pyarrow.parquet.write_table"
-            )
+            what = f"{part.shard.path}: row group {group} has {size} bytes"
+            fix = "write smaller ones: row_group_size=100 of pyarrow.parquet.write_table"
+            raise Refusal(f"{what}; the limit is {GROUP_LIMIT}", fix)
 
     def _file(self, path: Path) -> Any:
         """A file, opened once a process: a forked handle would share its position."""
@@ -221,7 +220,7 @@ def _refuse_without_arrow() -> None:
     """Say at once that pyarrow is missing, or older than what may read files of others."""
     with importing("pyarrow", EXTRA):
         import pyarrow
-        import pyarrow.parquet  # noqa: F401
+        import pyarrow.parquet
     if int(pyarrow.__version__.partition(".")[0]) < OLDEST:
         fix = f"type: pip install 'ddpm-cli[{EXTRA}]'"
         raise Refusal(
