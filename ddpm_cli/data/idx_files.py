@@ -7,6 +7,7 @@ the number of dimensions, each dimension as a big-endian 32-bit number, then the
 import gzip
 import math
 import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -28,6 +29,7 @@ EXCHANGED = {
     (UNSIGNED_BYTE, 3, 1): ["these are images: give them as data.images, labels as data.labels"],
 }
 GZIP_MAGIC = b"\x1f\x8b"
+NAMES = re.compile(r".*?(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?")
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
@@ -88,6 +90,36 @@ def _header(stream: BinaryIO, path: Path, dimensions: int) -> tuple[int, ...]:
     if len(sizes) < 4 * dimensions:
         raise Refusal(f"{path}: truncated: the header is cut")
     return struct.unpack(f">{dimensions}I", sizes)
+
+
+def idx_names(folder: Path) -> tuple[str, str, str, str]:
+    """The images and labels to train on and to test that a folder holds, "" for what it lacks.
+
+    They are named as MNIST's or EMNIST's, train-images-idx3-ubyte and t10k-labels-idx1-ubyte.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    try:
+        for entry in sorted(folder.iterdir()):
+            if match := NAMES.fullmatch(entry.name):
+                several = found.setdefault((match[1], match[2]), [])
+                if str(entry).removesuffix(".gz") not in several:
+                    several.append(str(entry))
+    except FileNotFoundError as error:
+        raise missing.refusal(folder, "data", fix=f"paths begin in {Path.cwd()}") from error
+    except OSError as error:
+        raise Refusal(f"{folder}: {error.strerror or error}") from error
+    for (part, kind), several in found.items():
+        if len(several) > 1:
+            what = f"{folder}: several files of {kind}: {', '.join(several[:4])}"
+            test = "test_" * (part != "train")
+            raise Refusal(what, f"choose one: --set data.{test}{kind}={several[0]}")
+    if ("train", "images") not in found:
+        raise Refusal(f"{folder}: no file named as train-images-idx3-ubyte is in it")
+
+    test = "t10k" if ("t10k", "images") in found else "test"
+    keys = [(part, kind) for part in ("train", test) for kind in ("images", "labels")]
+    images, labels, test_images, test_labels = (found.get(key, [""])[0] for key in keys)
+    return images, labels, test_images, test_labels
 
 
 def idx_set(images: Path, labels: Path | None, classes: tuple[str, ...] | None) -> ImageSet:

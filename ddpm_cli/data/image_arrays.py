@@ -9,27 +9,23 @@ from typing import Any
 
 import numpy as np
 import safetensors
-import torch
-from torch import Tensor
 
-from ddpm_cli import console
 from ddpm_cli.data.class_tables import numbered
-from ddpm_cli.data.image_set import COLOURS, ImageSet
+from ddpm_cli.data.image_set import ImageSet
+from ddpm_cli.data.image_stacks import FORM, Stack
+from ddpm_cli.data.npz_entries import Entries
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import tensor_file
 from ddpm_cli.files.array_file import IMAGES, LABELS
-from ddpm_cli.files.images.pixels import to_uint8
 from ddpm_cli.files.records import METADATA_KEY, parsed
 
-SEEN = 64  # rows of floats that are looked at before all are read
-SLACK = 1e-4  # how far floats may leave [-1, 1]
-FORM = "images are uint8, or floats in [-1, 1], [N, H, W], [N, C, H, W] or [N, H, W, C]"
+COMPRESSED = 2**33  # bytes of what is compressed, and read at once
 
 
 def image_arrays(path: Path) -> ImageSet:
     """The images of a file, pixels in uint8, with the classes that stand beside them, if any do.
 
-    A .npy and a .safetensors file is read as it is needed, a .npz file at once.
+    Files are read as it is needed, what is compressed in a .npz file at once.
     """
     try:
         if path.suffix == ".npz":
@@ -48,11 +44,15 @@ def image_arrays(path: Path) -> ImageSet:
 
 
 def _of_npz(path: Path) -> ImageSet:
-    with np.load(path, allow_pickle=False) as archive:
-        key = _key(path, archive.files)
-        array = archive[key]
-        words = next((archive[name] for name in LABELS if name in archive.files), None)
-    return _set(path, array, None if words is None else words.reshape(-1), is_last=key == "arr_0")
+    entries = Entries(path, COMPRESSED)
+    key = _key(path, entries.names)
+    words = next((entries.read(name) for name in LABELS if name in entries.names), None)
+    return _set(
+        path,
+        entries.read(key),
+        None if words is None else words.reshape(-1),
+        is_last=key == "arr_0",
+    )
 
 
 def _of_safetensors(path: Path) -> ImageSet:
@@ -99,51 +99,10 @@ def _key(path: Path, present: Any) -> str:
 
 def _set(path: Path, array: Any, words: Any, is_last: bool = False) -> ImageSet:
     """A set of rows that are decoded when they are asked for."""
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise Refusal(f"{path}: values of type {array.dtype}", FORM)
-    if array.ndim not in (3, 4) or 0 in array.shape:
-        shown = "x".join(map(str, array.shape))
-        raise Refusal(f"{path}: an array of {shown or 'one value'}", FORM)
-    row = tuple(array.shape[1:])
-    is_last = len(row) == 3 and row[-1] in COLOURS and (is_last or row[0] not in COLOURS)
-    if len(row) == 3 and not is_last and row[0] not in COLOURS:
-        raise Refusal(f"{path}: images of {'x'.join(map(str, row))} values", FORM)
-    shape = (1, *row) if len(row) == 2 else (row[2], *row[:2]) if is_last else row
-    if array.dtype.kind == "f":
-        _warn_of_unsigned(path, array)
-    reader = _Reader(path, array, shape, is_last)
+    stack = Stack(path, array, is_last)
     labels, classes = None, None
     if words is not None:
-        if len(words) != len(array):
-            raise Refusal(f"{path}: {len(words)} classes for {len(array)} images")
+        if len(words) != len(stack):
+            raise Refusal(f"{path}: {len(words)} classes for {len(stack)} images")
         labels, classes = numbered([str(word) for word in words.tolist()], path)
-    return ImageSet(reader, shape, labels, classes, count=len(array))
-
-
-def _warn_of_unsigned(path: Path, array: Any) -> None:
-    """Warn of floats that are in [0, 1], as other tools keep images, by a look at some rows."""
-    count = min(len(array), SEEN)
-    least = min(float(np.min(array[row * len(array) // count])) for row in range(count))
-    if least >= 0:
-        what = "floats of images are in [-1, 1], and none is below 0"
-        console.warn(f"{path}: {what}; images in [0, 1] need 2 * x - 1")
-
-
-class _Reader:
-    """Gives the images of an array one by one, as pixels [C, H, W]."""
-
-    def __init__(self, path: Path, array: Any, shape: tuple[int, ...], is_last: bool) -> None:
-        self._path, self._array, self._shape, self._is_last = path, array, shape, is_last
-
-    def __call__(self, index: int) -> tuple[Tensor, int]:
-        """Image number `index`, and the number."""
-        row = torch.from_numpy(np.array(self._array[index]))
-        row = row.permute(2, 0, 1) if self._is_last else row.reshape(self._shape)
-        return (row if row.dtype == torch.uint8 else self._bytes(row.float(), index)), index
-
-    def _bytes(self, row: Tensor, index: int) -> Tensor:
-        low, high = (float(bound) for bound in row.aminmax())
-        if not -1 - SLACK <= low <= high <= 1 + SLACK:
-            what = f"image {index}: values from {low:.3g} to {high:.3g}"
-            raise Refusal(f"{self._path}: {what}", FORM)
-        return to_uint8(row)
+    return ImageSet(stack, stack.shape, labels, classes, count=len(stack))

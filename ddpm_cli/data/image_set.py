@@ -1,8 +1,8 @@
 """What a data set is, and a set of equally sized images, in memory or decoded on demand."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,17 @@ class Reader(Protocol):
     """Decodes image number `index`; gives the pixels [C,H,W] and the number really read."""
 
     def __call__(self, index: int) -> tuple[Tensor, int]: ...
+
+
+class Texts(NamedTuple):
+    """What is written of images, read when it is asked for."""
+
+    text: Callable[[str], str | None]
+    names: Sequence[str]
+
+    def of(self, index: int) -> str | None:
+        """What is written of image `index`."""
+        return self.text(self.names[index])
 
 
 class Data(Protocol):
@@ -91,7 +102,7 @@ class ImageSet:
         range: tuple[int, int] | None = None,
         notes: tuple[str, ...] | None = None,
         origin: str = "the data",
-        texts: Sequence[str | None] | None = None,
+        texts: Texts | None = None,
     ) -> None:
         """Take pixels [N,C,H,W], or a reader of `count` images and the bytes of its values.
 
@@ -124,7 +135,7 @@ class ImageSet:
 
     def text(self, index: int) -> str | None:
         """What is written of an image, its caption, or None."""
-        return self._texts[index] if self._texts else None
+        return self._texts.of(index) if self._texts is not None else None
 
     @property
     def reader(self) -> Reader | None:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from ddpm_cli.data.class_tables import numbered
+from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
 from ddpm_cli.errors import Refusal
 
@@ -22,19 +23,6 @@ WITHOUT = "--set data.labels=folders reads no table"
 
 Columns = tuple[str | None, ...]  # of the file, the label and the text
 _Cells = Mapping[str, Any]
-
-
-class Told(NamedTuple):
-    """What tables say of images by their names: the numbers of their classes, and texts.
-
-    classes: None if no table has any; origin: the names of the tables, notes: what they lack.
-    """
-
-    numbers: Mapping[str, int]
-    classes: tuple[str, ...] | None
-    texts: Mapping[str, str]
-    origin: str
-    notes: tuple[str, ...] = ()
 
 
 class _Row(NamedTuple):
@@ -98,7 +86,7 @@ def _read(files: Files, needed: bool) -> Told | None:
 def _nothing(files: Files, notes: list[str], needed: bool) -> Told | None:
     """What there is to say of a set without a table."""
     if not needed:
-        return Told({}, None, {}, "", tuple(notes)) if notes else None
+        return Told(notes=tuple(notes)) if notes else None
     what = f"neither {' nor '.join(NAMES[:2])} lies above all its images, nor {NAMES[2]}"
     fix = "Add it, with the columns file and label, or set data.labels=folders."
     raise Refusal(f"{files.root}: {what}", fix)
@@ -110,8 +98,9 @@ def _told(
     """Number the classes of all rows."""
     origin = " and ".join(sorted({table.name for table in found}))
     texts = {name: row.text for name, row in rows.items() if row.text}
+    text = texts.get if texts else None
     if not needed and not any(row.label for row in rows.values()):
-        return Told({}, None, texts, origin, tuple(notes))
+        return Told({}, None, text, origin, tuple(notes))
     without = [image for image in files.names if image not in rows]
     if without:
         what = f"{found[0].place}: no row for {files.place(without[0])}"
@@ -122,7 +111,7 @@ def _told(
             raise Refusal(f"{row.where}: no label; every image needs one")
     numbers, classes = numbered([rows[image].label for image in files.names], found[0].place)
     by_name = dict(zip(files.names, numbers.tolist(), strict=True))
-    return Told(by_name, classes, texts, origin, tuple(notes))
+    return Told(by_name, classes, text, origin, tuple(notes))
 
 
 def _find(files: Files) -> Iterator[_Table]:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ddpm_cli.data import depths
 from ddpm_cli.data.depths import Look, Looks, Reading, Sizing
-from ddpm_cli.data.image_set import ImageSet
+from ddpm_cli.data.image_set import ImageSet, Texts
+from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
 from ddpm_cli.data.splits import Labels, Split, arrange
 from ddpm_cli.errors import ConfigError, Refusal
@@ -88,10 +89,15 @@ def decode(files: Files, name: str, wish: Wish, reading: Reading) -> tuple[Tenso
     return reading.row(image, reading.of(known), wish.fit, wish.size), look
 
 
-def file_set(files: Files, split: Split, wish: Wish) -> ImageSet:
-    """Make the set of one split, decoded at once if that takes at most wish.memory MiB."""
+def file_set(files: Files, split: Split, wish: Wish, told: Told | None = None) -> ImageSet:
+    """Make the set of one split, decoded at once if that takes at most wish.memory MiB.
+
+    told: the classes, where the set itself says them.
+    """
     _check(wish)
-    arranged = arrange(files, split, wish.holdout, wish.labels)
+    if told is not None and not wish.skip_corrupt:
+        told.accept(files)
+    arranged = arrange(files, split, wish.holdout, wish.labels, told)
     names, labels, classes = arranged.names, arranged.labels, arranged.classes
     reading = depths.settled(files, names, wish.mode, wish.range)
     size = (wish.size, wish.size) if wish.size else _first_size(files, names)
@@ -106,9 +112,11 @@ def file_set(files: Files, split: Split, wish: Wish) -> ImageSet:
     _refuse_sizes(sizes, size, [files.place(name) for name in names], wish)
     kept = torch.tensor(list(sizes))
     numbers = torch.tensor(labels)[kept] if classes else None
-    about: dict[str, Any] = {"skipped": tuple(bad.values()), "range": reading.range}
+    left_out = [f"{files.place(name)}: {why}" for name, why in arranged.without.items()]
+    skipped = (*(told.faults if told else ()), *left_out, *bad.values())
+    about: dict[str, Any] = {"skipped": skipped, "range": reading.range}
     about |= {"origin": arranged.origin, "notes": depths.notes(looks, reading) + arranged.notes}
-    about["texts"] = arranged.texts and [arranged.texts[index] for index in sizes]
+    about["texts"] = arranged.text and Texts(arranged.text, [names[index] for index in sizes])
     if rows is not None:
         rows = rows[kept] if bad else rows
         return ImageSet(rows, shape, numbers, classes, **about)

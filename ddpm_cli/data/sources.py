@@ -55,9 +55,9 @@ class Folder:
                 )
             self.names = tuple(sorted(below(root)))
         except FileNotFoundError as error:
-            raise _missing(root) from error
+            raise missing_file(root) from error
         except (OSError, ValueError) as error:
-            raise _unreadable(root, error) from error
+            raise unreadable(root, error) from error
         if not self.names:
             raise no_images.in_folder(root)
 
@@ -77,10 +77,10 @@ class Folder:
                 return None
             if not place.is_file():  # opening a pipe could block for ever
                 raise Refusal(f"{place}: not a regular file")
-            _refuse_large(str(place), place.stat().st_size)
+            refuse_large(str(place), place.stat().st_size)
             return place.read_bytes()
         except OSError as error:
-            raise _unreadable(place, error) from error
+            raise unreadable(place, error) from error
 
 
 class Archive:
@@ -101,7 +101,7 @@ class Archive:
         except Refusal:
             raise
         except FileNotFoundError as error:
-            raise _missing(path) from error
+            raise missing_file(path) from error
         except Exception as error:  # zipfile raises struct.error, ValueError, ... on damage
             told = telling.told(path, "data")
             if told is not None and told.what != ZIP.name:
@@ -126,11 +126,11 @@ class Archive:
 
     def _read(self, name: str) -> bytes:
         entry = self._entries[name]
-        _refuse_large(self.place(name), entry.file_size)
+        refuse_large(self.place(name), entry.file_size)
         try:
             return self._opened().read(entry)
         except Exception as error:  # whatever the decompressors raise
-            raise _unreadable(self.place(name), error) from error
+            raise unreadable(self.place(name), error) from error
 
     def _opened(self) -> zipfile.ZipFile:
         """Open the archive once a process: a forked handle would share its position."""
@@ -183,7 +183,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _missing(place: Path) -> Refusal:
+def missing_file(place: Path) -> Refusal:
     """The refusal of a path where nothing is."""
     return missing.refusal(place, "data", fix=f"paths begin in {Path.cwd()}")
 
@@ -191,15 +191,17 @@ def _missing(place: Path) -> Refusal:
 def _damaged(place: Path, error: Exception) -> Refusal:
     """The refusal of what begins as a zip file, or as nothing that is known."""
     if telling.kind(place) != ZIP:
-        return _unreadable(place, error)
+        return unreadable(place, error)
     return Refusal(f"{place}: a zip file that is cut or damaged", "copy or download it again")
 
 
-def _refuse_large(place: str, size: int) -> None:
+def refuse_large(place: str, size: int) -> None:
+    """Refuse a file of a set, or an entry of an archive, beyond the limit of an image."""
     if size > BYTE_LIMIT:
         raise Refusal(f"{place}: {size} bytes; the limit for a file of a set is {BYTE_LIMIT}")
 
 
-def _unreadable(place: str | Path, error: Exception) -> Refusal:
+def unreadable(place: str | Path, error: Exception) -> Refusal:
+    """The refusal of what could not be read, with the system's reason."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return Refusal(f"{place}: {reason or 'damaged archive'}")

@@ -3,11 +3,12 @@
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ddpm_cli.data import image_tables
 from ddpm_cli.data.class_tables import in_order
+from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
 from ddpm_cli.errors import Refusal
 
@@ -18,22 +19,26 @@ Labels = Literal["auto", "folders", "csv", "none"]
 class Arrangement(NamedTuple):
     """The files of one split, the number of each one's class, and the names of the classes.
 
-    origin: where the classes come from, in words; texts: what is written of each file, if anything
-    is; notes: what is not read.
+    origin: where the classes come from, in words; text: what is written of a file by its name, if
+    anything is; notes: what is not read; without: what is left out for having no class, and why.
     """
 
     names: list[str]
     labels: list[int]
     classes: tuple[str, ...] | None
     origin: str = "the folders' names"
-    texts: list[str | None] | None = None
+    text: Callable[[str], str | None] | None = None
     notes: tuple[str, ...] = ()
+    without: Mapping[str, str] = {}
 
 
-def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arrangement:
+def arrange(
+    files: Files, split: Split, holdout: float, labels: Labels, told: Told | None = None
+) -> Arrangement:
     """Choose the files of a split and number their classes.
 
-    These are what tables say (image_tables), or the first folders of the names.
+    These are told by the set itself or by tables (image_tables), or the first folders of the
+    names.
 
     Two folders named train and test are the splits. Otherwise the share `holdout` of the files,
     those with the lowest SHA-256 of their name, is for test: no machine and no order matters.
@@ -48,14 +53,14 @@ def arrange(files: Files, split: Split, holdout: float, labels: Labels) -> Arran
     if not chosen:
         what = f"{files.root}: none of its {len(inner)} images is for {split}"
         raise Refusal(what, _share(len(inner), holdout))
-    told = image_tables.read(files, needed=labels == "csv") if labels in ("auto", "csv") else None
-    about: dict[str, Any] = {}
-    if told is not None:
-        about["notes"] = told.notes
-        about["texts"] = [told.texts.get(name) for name in chosen] if told.texts else None
+    if told is None and labels in ("auto", "csv"):
+        told = image_tables.read(files, needed=labels == "csv")
+    about: dict[str, Any] = {"notes": told.notes, "text": told.text} if told is not None else {}
     if told is not None and told.classes is not None:
-        numbered = [told.numbers[name] for name in chosen]
-        return Arrangement(chosen, numbered, told.classes, told.origin, **about)
+        known = [name for name in chosen if name in told.numbers]
+        about["without"] = {name: told.without[name] for name in chosen if name in told.without}
+        numbered = [told.numbers[name] for name in known]
+        return Arrangement(known, numbered, told.classes, told.origin, **about)
     classes = () if labels == "none" else _classes(files, inner)
     numbers = {label: number for number, label in enumerate(classes)}
     chosen_labels = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]

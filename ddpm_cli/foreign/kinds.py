@@ -94,7 +94,8 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
     (starts(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"), TORCH),
     (zipped(".npy"), Kind(
         "an .npz file, which holds several arrays", model=WEIGHTS,
-        data="take one out: python -c \"import numpy; a = numpy.load('{path}'); "
+        data="of images: --set data.name=npz --set data.path={file}; of numbers, "
+        "take one out: python -c \"import numpy; a = numpy.load('{path}'); "
         f"numpy.save('{{stem}}.npy', a[a.files[0]])\", {ARRAY}",
         image="if it holds samples of ddpm: ddpm info {file}",
     )),
@@ -110,13 +111,12 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
     )),
     (starts(b"ustar", at=257), Kind(
         "a tar archive, as of WebDataset",
-        **_unpacked("unpack it: mkdir {stem} && tar xf {file} -C {stem}"),
+        **_unpacked("unpack it: mkdir {stem} && tar xf {file} -C {stem}")
+        | {"data": "--set data.name=webdataset --set data.path={file} reads the images in it"},
     )),
     (starts(b"PAR1"), Kind(
         "a Parquet file, as of a Hugging Face data set",
-        data="if of images: python -c \"import os, pandas; os.mkdir('{stem}'); "
-        "[open(f'{stem}/{n}.png', 'wb').write(i['bytes']) for n, i in "
-        f"enumerate(pandas.read_parquet('{{path}}')['image'])]\", {FOLDER}",
+        data="--set data.name=parquet --set data.path={file} reads the images in it",
     )),
     (signs.is_arrow, Kind(
         "an Arrow file, as of a Hugging Face data set",

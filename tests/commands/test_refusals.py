@@ -60,7 +60,6 @@ USUAL = "--preset tiny --set data.holdout=0.5 --set train.warmup=0 --set wrapper
 @pytest.mark.parametrize(
     ("row", "more"),
     [
-        (Row({"s.tar": make.tarred({"a.png": G, "b.png": G})}, train("archive", "s.tar")), ""),
         (Row({"o.zip": ZIP}, train("archive", "o.zip")), ""),
         (Row({"a.npz": make.npz(x=np.eye(2))}, train("array", "a.npz")), ""),
         (Row({"a.pt": make.pytorch(torch.eye(2))}, train("array", "a.pt")), ""),
@@ -81,6 +80,15 @@ def test_the_way_out_works(
     options = then[1] if then else f"--set data.path={more}"
     outcome = runs.ddpm(*shlex.split(f"{row.command} {USUAL} --set network.classes=0 {options}"))
     assert "data: 1 " in outcome.err, outcome.err
+
+
+def test_the_setting_that_is_said_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make.write(tmp_path, {"s.tar": make.tarred({"a.png": G, "b.png": G})})
+    command = f"{train('archive', 's.tar')} {USUAL} --set network.classes=0"
+    said = re.search(r"--set data.name=\S+ --set data.path=\S+", runs.ddpm(*command.split()).err)
+    assert said
+    assert "data: 1 " in runs.done(*command.split(), *said[0].split()).err
 
 
 def test_classes_in_names_become_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,17 +14,14 @@ SIX_BANDS = bytes.fromhex("49492a00080000000100150103000100000006000000")  # in 
 CONTAINERS = [
     data(
         "archive", "s-0.tar", make.tarred({"a.png": G}),
-        "a tar archive|tar xf s-0.tar -C s-0|data.name=folder --set data.path=s-0", "not a zip",
+        "a tar archive|data.name=webdataset --set data.path=s-0.tar", "not a zip",
     ),
-    data("folder", "s.tar", make.tarred({"a.png": G}), "a tar archive|tar xf s.tar|no folder"),
+    data("folder", "s.tar", make.tarred({"a.png": G}), "a tar archive|data.name=webdataset"),
     data("archive", "s.tgz", make.tarred({"a.png": G}, "w:gz"), "a gzip file|gzip -dk"),
     data(
         "archive", "t-00000-of-00001.parquet", make.PARQUET,
-        "a Parquet file|Hugging Face|read_parquet('t-00000-of-00001.parquet')|"
-        ""
-        ""
-        ""
-        "data.path=t-00000-of-00001", "not a zip",
+        "a Parquet file|Hugging Face|data.name=parquet --set data.path=t-00000-of-00001.parquet",
+        "not a zip",
     ),
     data("folder", "d.arrow", make.ARROW, "an Arrow file|datasets"),
     data(
@@ -33,7 +30,7 @@ CONTAINERS = [
     ),
     data(
         "archive", "o.zip", make.zipped({"a/s.tar": make.tarred({"a.png": G})}),
-        "a/s.tar is a tar archive|tar xf o/a/s.tar",
+        "a/s.tar is a tar archive|data.name=webdataset --set data.path=o/a/s.tar",
     ),
     data("archive", "a.7z", make.SEVENZIP, "a 7z archive|7z x a.7z", "not a zip"),
     data("archive", "a.rar", make.RAR, "a RAR archive|unrar x a.rar", "not a zip"),
@@ -99,7 +96,7 @@ FOLDERS = [
     ),
     Row(
         {"d/s-1.tar": make.tarred({"a": b""}), "d/s-2.tar": make.tarred({"a": b""})},
-        train("folder", "d"), 1, "2 .tar|a tar archive|tar xf d/s-1.tar",
+        train("folder", "d"), 1, "2 .tar|a tar archive|data.name=webdataset|data.path=d/s-1.tar",
     ),
     Row(
         {"d/a.png": make.PAGE, "d/b.png": make.LFS},

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-from ddpm_cli.data import recognizing
+from ddpm_cli.data import places, recognizing
 from ddpm_cli.data.cifar import CIFAR10, CIFAR100, cifar
 from ddpm_cli.data.idx_files import idx_set
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.loading import Wish, file_set
 from ddpm_cli.data.sources import Archive, Folder
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import Refusal
 from ddpm_cli.files import cache
 from ddpm_cli.foreign import missing, telling
 from ddpm_cli.settings.knobs import Fraction, Index, PixelRange, Side
@@ -37,7 +37,7 @@ def mnist(split: Split, *, path: str = "") -> ImageSet:
 
     `path` names another folder with the four IDX files (LeCun and Cortes 1998).
     """
-    folder = _path(path) if path else BUNDLED
+    folder = places.place(path) if path else BUNDLED
     if not _holds_idx(folder):
         raise _no_mnist(folder)
     return _mnist_like(split, folder, DIGITS)
@@ -51,7 +51,7 @@ def fashion_mnist(split: Split, *, path: str = "", download: bool = False) -> Im
     """
     if not path and _holds_idx(DEBIAN):
         return _mnist_like(split, DEBIAN, CLOTHES)
-    home = _path(path) if path else cache.folder()
+    home = places.place(path) if path else cache.folder()
     fetched = home / "FashionMNIST" / "raw"
     place = home if _holds_idx(home) else fetched
     if not _holds_idx(place):
@@ -69,7 +69,8 @@ def cifar10(split: Split, *, path: str = "", download: bool = False) -> ImageSet
     `path` is the folder with cifar-10-batches-bin or cifar-10-batches-py, by default the cache
     folder; fetched only with `download` (Krizhevsky 2009).
     """
-    return cifar(CIFAR10, split, _path(path) if path else cache.folder(), download=download)
+    home = places.place(path) if path else cache.folder()
+    return cifar(CIFAR10, split, home, download=download)
 
 
 def cifar100(split: Split, *, path: str = "", download: bool = False) -> ImageSet:
@@ -78,7 +79,9 @@ def cifar100(split: Split, *, path: str = "", download: bool = False) -> ImageSe
     `path` is the folder with cifar-100-binary or cifar-100-python, by default the cache folder;
     fetched only with `download` (Krizhevsky 2009).
     """
-    return cifar(CIFAR100, split, _path(path) if path else cache.folder(), download=download)
+    return cifar(
+        CIFAR100, split, places.place(path) if path else cache.folder(), download=download
+    )
 
 
 def folder(
@@ -106,7 +109,7 @@ def folder(
     larger sets are decoded while training.
     """
     wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory)
-    return file_set(Folder(_needed(path)), split, wish)
+    return file_set(Folder(places.needed(path)), split, wish)
 
 
 def archive(
@@ -124,37 +127,7 @@ def archive(
 ) -> ImageSet:
     """The images in a zip file, read without unpacking it; knobs as for folder."""
     wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory)
-    return file_set(Archive(_needed(path)), split, wish)
-
-
-def idx(
-    split: Split,
-    *,
-    images: str = "",
-    labels: str = "",
-    test_images: str = "",
-    test_labels: str = "",
-) -> ImageSet:
-    """Grey images in IDX files of your own, plain or gzipped; labels are optional."""
-    if split == "test":
-        images, labels = test_images, test_labels
-    key = "data.images" if split == "train" else "data.test_images"
-    return idx_set(_needed(images, key), _path(labels) if labels else None, None)
-
-
-def _needed(path: str, key: str = "data.path") -> Path:
-    if not path:
-        raise ConfigError(f"{key}: the data set needs it; add --set {key}=PATH")
-    return _path(path)
-
-
-def _path(text: str) -> Path:
-    if "\0" in text:
-        raise ConfigError("data: a path holds a NUL character; remove it")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise Refusal(f"{text}: {error}; write the path in full") from error
+    return file_set(Archive(places.needed(path)), split, wish)
 
 
 def _no_mnist(place: Path) -> Refusal:

@@ -10,7 +10,7 @@ from image_files import idx
 
 from ddpm_cli.data.image_set import describe
 from ddpm_cli.data.sets import images as sets
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import Refusal
 
 MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -97,16 +97,3 @@ def test_fashion_mnist_is_fetched_when_asked(
     monkeypatch.setattr(sets, "_fetch_fashion_mnist", fetch)
     found = sets.fashion_mnist("train", path=str(tmp_path), download=True)
     assert len(found) == 1
-
-
-def test_idx_set(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(idx((4, 2, 3), bytes(range(24))))
-    (tmp_path / "y").write_bytes(idx((4,), bytes([2, 0, 0, 2])))
-    found = sets.idx("train", images=str(tmp_path / "x"), labels=str(tmp_path / "y"))
-    assert found.shape == (1, 2, 3)
-    assert found.classes == ("0", "1", "2")
-    assert found.frequencies() == [0.5, 0, 0.5]
-    bare = sets.idx("train", images=str(tmp_path / "x"))
-    assert (bare.classes, bare.labels, bare.frequencies()) == (None, None, None)
-    with pytest.raises(ConfigError, match=r"data\.test_images"):
-        sets.idx("test", images=str(tmp_path / "x"))
