@@ -9,14 +9,13 @@ import os
 import shlex
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddpm_cli.data import npz_names, shards
 from ddpm_cli.data.array_faults import LABELS
-from ddpm_cli.data.forms import LMDB, PARQUET, TAR
+from ddpm_cli.data.forms import LMDB, PARQUET, TAR, Form
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.opening import is_image_name
 from ddpm_cli.foreign import telling
@@ -84,6 +83,11 @@ def _typed(value: Any) -> str:
 def at(holds: Callable[[Path], bool]) -> Callable[[Path], Settings | None]:
     """The settings of what its path alone reads, if something holds it."""
     return lambda path: {"path": str(path)} if holds(path) else None
+
+
+def in_shards(form: Form) -> Callable[[Path], Settings | None]:
+    """The same of files of a form: one, a folder with some, or a pattern."""
+    return at(lambda path: shards.holds(path, form))
 
 
 def _cifar(binary: str, pickled: str, *files: str) -> Callable[[Path], Settings | None]:
@@ -210,11 +214,11 @@ TELLERS = (
     Teller("cifar100", "CIFAR-100", _cifar(*CIFAR_100)),
     Teller("fashion-mnist", "Fashion-MNIST", _like_mnist("FashionMNIST/raw", fashion=True)),
     Teller("mnist", "the IDX files of MNIST", _like_mnist("raw", "MNIST/raw", fashion=False)),
-    Teller("idx", "images in an IDX file", _idx),
-    Teller("parquet", "images in Parquet files", at(partial(shards.holds, form=PARQUET))),
-    Teller("webdataset", "images in tar archives", at(partial(shards.holds, form=TAR))),
-    Teller("lmdb", "images in an LMDB", at(partial(shards.holds, form=LMDB))),
+    Teller("parquet", "Parquet files", in_shards(PARQUET)),
+    Teller("webdataset", "tar archives, as of WebDataset", in_shards(TAR)),
+    Teller("lmdb", "an LMDB, as of LSUN", in_shards(LMDB)),
     Teller("npz", "images in a .npz file", at(npz_names.holds)),
+    Teller("idx", "images in an IDX file", _idx),
     Teller("array", "a .npy array", at(lambda path: telling.kind(path) == NPY)),
     Teller("array", "a table (.csv)", _table),
     Teller("archive", "a zip file of images", at(_is_zip_of_images)),

@@ -19,7 +19,7 @@ from ddpm_cli.settings.config import picked
 from ddpm_cli.settings.requests import Info
 
 BAD = 10  # files that are listed
-COMMON = 3  # sizes that are named
+COMMON = 3  # sizes, texts and flat images that are named
 # Files are looked at one by one, so that no size, no bad file and no bulk is in the way.
 QUICK = {"size": 16, "fit": "crop", "skip_corrupt": True, "memory": 0}
 USUAL_SHARE = 0.05
@@ -161,7 +161,7 @@ def _facts(request: Info, found: Recognized, opened: Opened, seen: Survey) -> di
         "mean": mean,
         "std": deviation,
         "duplicates": {"images": seen.repeats, "across": seen.leaks, "pairs": seen.pairs},
-        "near_constant": {"images": len(seen.flat), "first": seen.flat[:BAD]},
+        "near_constant": {"images": len(seen.flat), "first": seen.flat[:COMMON]},
         "bad": {"files": len(seen.bad), "first": [bad.splitlines()[0] for bad in seen.bad[:BAD]]},
         "captions": _captions(opened.parts),
         "notes": [*opened.faults, *_notes(opened, seen)],

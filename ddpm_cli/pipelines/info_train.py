@@ -88,4 +88,4 @@ def _network(side: int) -> dict[str, Any]:
 def _stem(target: str) -> str:
     """A name for the run of a set."""
     name = Path(target.removeprefix("data:")).resolve().name.partition(".")[0]
-    return re.sub(r"[^\w-]", "-", name).strip("-") or "data"
+    return re.sub(r"[^\w]+", "-", name).strip("-") or "data"

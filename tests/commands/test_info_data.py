@@ -1,7 +1,9 @@
 """`ddpm info SOURCE`: what is in a set, and a command that trains on it."""
 
+import io
 import json
 import shlex
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +114,25 @@ def idx() -> str:
     return "my-images-idx3-ubyte"
 
 
+def shards() -> str:
+    """Two tar archives of images, their classes and their texts."""
+    for part in range(2):
+        with tarfile.open(f"shards-{part}.tar", "w") as archive:
+            for number in range(12):
+                image("one.png", 20, 20, 3)
+                files = {"png": Path("one.png").read_bytes(), "cls": b"%d" % (number % 2)}
+                for ending, data in {**files, "txt": b"a text"}.items():
+                    entry = tarfile.TarInfo(f"{part}{number}.{ending}")
+                    entry.size = len(data)
+                    archive.addfile(entry, io.BytesIO(data))
+    return "shards-{0..1}.tar"
+
+
+def stacked() -> str:
+    np.savez("set.npz", RANDOM.integers(0, 255, (30, 16, 16, 3), np.uint8), np.arange(30) % 5)
+    return "set.npz"
+
+
 def cifar() -> str:
     """Five files of training records and one to test on, of which two are trained on."""
     folder = Path("cifar/cifar-10-batches-bin")
@@ -124,7 +145,7 @@ def cifar() -> str:
     return "cifar"
 
 
-MADE = [mixed, grey, spaced, loose, tiny, packed, points, pixels, table, idx]
+MADE = [mixed, grey, spaced, loose, tiny, packed, points, pixels, table, idx, shards, stacked]
 QUICK = ("--steps", 1, "--batch", 2, "--set", "train.sheet_count=0", "--set", "network.width=8")
 
 
@@ -186,6 +207,16 @@ def test_texts_are_counted_and_shown() -> None:
     assert found["captions"] == {"images": 20, "first": ["text 0", "text 1", "text 10"]}
     assert found["classes"]["from"] == "metadata.jsonl"
     assert found["classes"]["rows"] == {"a": 10, "b": 10}
+
+
+def test_what_other_readers_tell() -> None:
+    found = facts(shards())
+    assert found["data"] == {"name": "webdataset", "path": "shards-{0..1}.tar"}
+    assert found["captions"] == {"images": 24, "first": ["a text"] * 3}
+    assert found["classes"]["rows"] == {"0": 12, "1": 12}
+    found = facts(stacked())
+    assert (found["data"]["name"], found["classes"]["count"]) == ("npz", 5)
+    assert (found["sizes"]["min"], found["modes"]) == ([16, 16], {"RGB": 30})
 
 
 def test_a_table_says_its_class() -> None:

@@ -73,6 +73,29 @@ def test_files() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("parquet", "a.parquet", b"PAR1"),
+        ("webdataset", "a.tar", b"\0" * 257 + b"ustar"),
+        ("lmdb", "data.mdb", b"\0" * 16 + b"\xde\xc0\xef\xbe"),
+    ],
+)
+def test_what_other_programs_pack(name: str, file: str, content: bytes) -> None:
+    put(f"d/{file}", content=content)
+    put(f"e/{file}", f"e/x/{file}")
+    assert settings("d") == {"name": name, "path": "d"}
+    assert settings(f"d/{file}") == {"name": name, "path": f"d/{file}"}
+    assert settings("e") is None
+
+
+def test_arrays_in_one_file() -> None:
+    np.savez("a.npz", images=np.zeros((2, 4, 4), np.uint8))
+    np.savez("b.npz", mu=np.zeros(3), sigma=np.zeros((3, 3)))
+    assert settings("a.npz") == {"name": "npz", "path": "a.npz"}
+    assert settings("b.npz") is None
+
+
+@pytest.mark.parametrize(
     ("text", "label"),
     [
         ("x,y\n1,2\n", None),
