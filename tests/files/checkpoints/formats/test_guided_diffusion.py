@@ -359,3 +359,21 @@ def test_fields_of_any_number_of_channels_are_read(tmp_path: Path) -> None:
     model = converted(path, *words(NOISE | told))
     assert model.info.shape == (5, 8, 8)
     assert model.sample(0).shape == (1, 5, 8, 8)
+
+
+def test_blocks_of_a_classifier_are_asked_for_where_keys_leave_them_open(tmp_path: Path) -> None:
+    knobs: dict[str, Any] = {"multipliers": [1, 1], "blocks": 2, "attention": []}
+    torch.manual_seed(0)
+    network = lively(
+        classifier((3, 8, 8), width=32, classes=4, head_width=8, resample_blocks=True, **knobs)
+    )
+    path = saved(openai_files.openai(network), tmp_path)
+    told = words({**NOISE, "network.head_width": 8, "network.qkv": "parts"}, None)
+    outcome = ddpm("convert", path, "-o", tmp_path / "m.safetensors", *told)
+    assert outcome.code == 2
+    assert "network.blocks: not in the file; how many" in outcome.err
+    model = converted(path, *told, "--set", "network.blocks=2")
+    assert {key: model.config["network"][key] for key in knobs} == knobs
+    x, label = images(2, 3, 8), torch.tensor([3.0, 900.0])
+    with torch.no_grad():
+        assert torch.equal(model.network(x, label), network(x, label))
