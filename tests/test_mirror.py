@@ -78,10 +78,14 @@ ELSEWHERE = {
     ),
     "evaluation/metrics/test_frechet.py": "evaluation/metrics/parts/gaussians",
     "evaluation/test_measuring.py": "evaluation/measures",
+    "files/checkpoints/formats/test_edm.py": (
+        "files/checkpoints/containers/persistent files/checkpoints/layouts/edm_networks"
+    ),
     "files/checkpoints/formats/test_guided_diffusion.py": (
         "files/checkpoints/layouts/keys files/checkpoints/layouts/openai "
         "files/checkpoints/layouts/openai_models files/checkpoints/layouts/questions"
     ),
+    "files/checkpoints/formats/test_score_sde.py": "files/checkpoints/layouts/song_networks",
     "files/checkpoints/formats/test_lucidrains.py": (
         "files/checkpoints/formats/parts/lucidrains_keys networks/parts/memories "
         "networks/parts/postnorm"
