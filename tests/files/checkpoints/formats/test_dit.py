@@ -80,6 +80,10 @@ def test_outputs_are_those_of_dit(name: str, which: str, tmp_path: Path) -> None
     io, atol = numbers(name), described(name)["tolerance"]["out_"]["atol"]
     want = io[f"out_{which}"], io[f"out64_{which}"]
     assert_outputs(model, io["x"], io["t"], io["y"], want, (atol, 1e-8))
+    network = model.network.double()
+    with torch.no_grad():
+        exact = network(io["x"].double(), io["t"], io["y"])
+    assert (exact - want[1]).abs().max() <= 1e-10, "integers are labels, too"
 
 
 def test_samples_are_latents_of_the_vae(tmp_path: Path) -> None:
