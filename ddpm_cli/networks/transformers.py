@@ -7,7 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks.parts.layers import dense, divided, lookup, sinusoid, with_classes, zero
+from ddpm_cli.networks.parts.layers import (
+    as_exact,
+    dense,
+    divided,
+    lookup,
+    sinusoid,
+    with_classes,
+    zero,
+)
 from ddpm_cli.networks.parts.stages import fold, unfold
 from ddpm_cli.networks.parts.tokens import AdaptiveBlock, apart, normed, places, rotations, small
 from ddpm_cli.settings.knobs import (
@@ -128,7 +136,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
 
     def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
         """The noise label and the class as one vector [B, width], already activated."""
-        features = sinusoid(label, FEATURES).to(self.dtype)
+        features = sinusoid(as_exact(label, self.modulate.bias), FEATURES).to(self.dtype)
         embedding: Tensor = self.embed(features)
         return F.silu(with_classes(embedding, self.class_embed, classes))
 
