@@ -5,6 +5,7 @@ import shutil
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 import runs
@@ -17,7 +18,7 @@ from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.toml import parse_toml, read_file
 
 OWN = 200  # steps without a budget
-SAVED = 8  # steps between saves
+SAVED = 6  # steps between saves
 WORDS = (
     "--steps", OWN, "--set", "levels.count=2", "--set", "train.warmup=20",
     "--set", f"train.save_every={SAVED}",
@@ -38,14 +39,28 @@ def tick(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "time", fake)
 
 
+class Planned(NamedTuple):
+    """A run that a budget planned, and what was said of it."""
+
+    folder: Path
+    said: str
+
+
 @pytest.fixture(scope="module")
-def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that a budget planned and nothing interrupted; not to be changed."""
+def planned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Planned:
+    """A run that nothing interrupted; its folder is not to be changed."""
     folder = tmp_path_factory.mktemp("budget") / "whole"
     with pytest.MonkeyPatch.context() as patch:
         tick(patch)
-        assert runs.train(data, folder, *BUDGETED).code == 0
-    return folder
+        outcome = runs.train(data, folder, *BUDGETED)
+    assert outcome.code == 0, outcome.err
+    return Planned(folder, outcome.err)
+
+
+@pytest.fixture
+def whole(planned: Planned) -> Path:
+    """The folder of that run."""
+    return planned.folder
 
 
 @pytest.fixture
@@ -60,28 +75,27 @@ def steps_of(folder: Path) -> int:
 
 class TestTime:
     def test_a_run_is_planned_and_is_the_run_of_so_many_steps(
-        self, clock: object, data: Path, tmp_path: Path
+        self, planned: Planned, data: Path, tmp_path: Path
     ) -> None:
         """Steps that measured the speed leave no trace in what is computed."""
-        outcome = runs.train(data, tmp_path / "planned", *WORDS, "--budget", "2m")
-        assert outcome.code == 0, outcome.err
-        steps = steps_of(tmp_path / "planned")
-        assert 90 < steps < 120
-        assert f"budget 2m: {steps} of {OWN} steps, at 8 images/s" in outcome.err
-        config = read_header(tmp_path / "planned" / "model.safetensors").config
-        own = read_file(tmp_path / "planned" / "config.toml")
-        assert config["train"] == own["train"] | {"budget": "2m"}
+        folder, said = planned
+        steps = steps_of(folder)
+        assert 70 < steps < 90
+        assert f"budget 100s: {steps} of {OWN} steps, at 8 images/s" in said
+        config = read_header(folder / "model.safetensors").config
+        own = read_file(folder / "config.toml")
+        assert config["train"] == own["train"] | {"budget": "100s"}
         train = config["train"]
         every = [train[f"{key}_every"] for key in ("log", "save", "measure")]
         assert (train["warmup"], every) == (round(steps / 10), [steps // 20, SAVED, steps // 4])
-        assert [line["step"] for line in runs.metrics(tmp_path / "planned")][-1] == steps
+        assert [line["step"] for line in runs.metrics(folder)][-1] == steps
 
         plain = ("--steps", steps, "--set", f"train.warmup={train['warmup']}")
         settings = [f"train.{key}_every={train[f'{key}_every']}" for key in ("log", "measure")]
         often = [word for setting in settings for word in ("--set", setting)]
         outcome = runs.train(data, tmp_path / "plain", *WORDS, *plain, *often)
         assert outcome.code == 0, outcome.err
-        assert_same(result(tmp_path / "planned"), result(tmp_path / "plain"))
+        assert_same(result(folder), result(tmp_path / "plain"))
 
     @pytest.mark.parametrize("stop", [2, 30])
     def test_stopped_it_goes_on_to_the_same_end(
