@@ -78,8 +78,7 @@ def _flow(config: Config, problems: list[str]) -> Scheduler:
         return Scheduler({}, tuple(problems))
     shift = config["levels"].get("shift", 1.0)
     made = {"_class_name": FLOW, "num_train_timesteps": int(scale), "shift": shift}
-    notes = ["diffusers shifts the lowest level twice, ddpm once"] if shift != 1 else []
-    return Scheduler(made, (), tuple(notes))
+    return Scheduler(made, ())
 
 
 def _betas(config: Config, process: Schedule, problems: list[str]) -> dict[str, Any]:

@@ -165,11 +165,8 @@ def plain(diffusers: Any, tmp_path_factory: pytest.TempPathFactory) -> Peer:
     return Peer(unet, folder / "pipe")
 
 
-SAMPLERS: dict[str, tuple[str, ...]] = {
-    "DDPMScheduler": ("--sampler", "ddpm"),
-    "DDIMScheduler": ("--set", "sampler={name='ddim', direction='raw'}"),
-    "DPMSolverMultistepScheduler": ("--sampler", "dpm++2m", "--set", "wrappers=[]"),
-}
+SAMPLERS = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler",
+            "FlowMatchEulerDiscreteScheduler")  # fmt: skip
 
 
 @pytest.mark.peers
@@ -179,7 +176,7 @@ def test_ten_steps_give_the_same_images(name: str, plain: Peer, diffusers: Any) 
     folder = plain.folder.with_name(name)
     pipeline = diffusers.DDPMPipeline.from_pretrained(plain.folder)
     kind = getattr(diffusers, name)
-    config = {**pipeline.scheduler.config, "timestep_spacing": "trailing"}
+    config = {**pipeline.scheduler.config, "timestep_spacing": "trailing", "shift": 3.0}
     pipeline.scheduler = kind.from_config(config)
     pipeline.save_pretrained(folder)
     want = images(pipeline)

@@ -66,7 +66,7 @@ def test_pipeline(tmp_path: Path) -> None:
         == (config["schedule"])
     )
     assert config["sampler"]["variance"] == "large"
-    assert config["levels"] == {"name": "leading", "count": 1000, "offset": 0}
+    assert config["levels"] == {"name": "leading", "count": 1000, "offset": 0, "ends": "low"}
     assert config["wrappers"] == [{"name": "clamp", "limit": 1.0}]
 
 
