@@ -84,7 +84,7 @@ class Peer(NamedTuple):
     def output(self, x: Tensor, label: Tensor, classes: Tensor | None) -> Tensor:
         more = {} if classes is None else {"class_labels": classes}
         with torch.no_grad():
-            out: Tensor = self.unet(x, label, **more).sample
+            out: Tensor = self.unet(x, timestep=label, **more).sample
         return out
 
 
@@ -135,6 +135,44 @@ def test_network_comes_in_and_goes_out(peer: Peer, diffusers: Any) -> None:
     done("convert", model._handle.place.path, "--to", "diffusers", back)
     again = diffusers.UNet2DModel.from_pretrained(back, subfolder="unet").eval()
     assert (Peer(again, back).output(x, label, classes) - want).abs().max() <= CLOSE
+
+
+@pytest.fixture
+def transformer(diffusers: Any, tmp_path: Path) -> Peer:
+    """A small DiTTransformer2DModel whose blocks share their embeddings, as DiT's do."""
+    torch.manual_seed(0)
+    options = {"num_attention_heads": 2, "attention_head_dim": 8, "in_channels": 4}
+    options |= {"out_channels": 8, "num_layers": 2, "sample_size": 8, "num_embeds_ada_norm": 3}
+    network = diffusers.DiTTransformer2DModel(**options).eval()
+    first, *others = network.transformer_blocks
+    for block in others:
+        block.norm1.emb.load_state_dict(first.norm1.emb.state_dict())
+    folder = tmp_path / "pipe"
+    network.save_pretrained(folder / "transformer")
+    diffusers.DDIMScheduler(clip_sample=False).save_pretrained(folder / "scheduler")
+    return Peer(network, folder)
+
+
+@pytest.mark.peers
+def test_transformer_comes_in(transformer: Peer) -> None:
+    x = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    label, classes = torch.tensor([0, 371, 999]), torch.tensor([0, 2, 3])  # 3 is none
+    want = transformer.output(x, label, classes)
+    model = converted(transformer.folder)
+    with torch.no_grad():
+        ours = model.network(x, label, classes)
+    assert want.std() > 0.1
+    assert (ours - want).abs().max() <= CLOSE
+
+
+@pytest.mark.peers
+def test_blocks_with_embeddings_of_their_own_are_refused(transformer: Peer) -> None:
+    block = transformer.unet.transformer_blocks[1]
+    block.norm1.emb.timestep_embedder.linear_1.bias.data += 1
+    transformer.unet.save_pretrained(transformer.folder / "transformer")
+    outcome = ddpm("convert", transformer.folder, "-o", transformer.folder / "x.safetensors")
+    assert outcome.code == 1
+    assert "transformer_blocks.1.norm1.emb.timestep_embedder.linear_1.bias" in outcome.err
 
 
 def draws(shape: tuple[int, ...], seed: int = 7) -> list[Tensor]:

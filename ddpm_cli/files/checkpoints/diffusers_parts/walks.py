@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ddpm_cli.files.checkpoints.unet2d.schedules import FLOWS, PRECONDITIONED, Settings, kind
+from ddpm_cli.files.checkpoints.diffusers_parts.schedules import (
+    FLOWS,
+    PRECONDITIONED,
+    Settings,
+    kind,
+)
 
 USUAL = 50  # steps of most pipelines
 _VARIANCES = {
