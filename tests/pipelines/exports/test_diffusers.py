@@ -14,7 +14,10 @@ from torch import Tensor
 import ddpm_cli
 from ddpm_cli.api.model import Model
 from ddpm_cli.diffusion.walk import start
-from ddpm_cli.models import walks
+from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.models import build, walks
+from ddpm_cli.settings.config import Layer, resolve
 
 CLOSE, STEPS, ROWS = 1e-4, 10, 2
 SMALL: dict[str, Any] = {
@@ -269,6 +272,24 @@ def test_folder_is_whole(own: Path, tmp_path: Path) -> None:
     assert {*again} == {*weights}
     assert all(torch.equal(again[name], weights[name]) for name in weights)
     assert back.config["schedule"] == ddpm_cli.load(own).config["schedule"]
+
+
+def test_classes_keep_their_names(tmp_path: Path) -> None:
+    """Ours have a null class, which is one more of theirs."""
+    network = {"name": "unet", "width": 4, "multipliers": [1], "blocks": 1, "attention": [],
+               "classes": 2, "groups": 1}  # fmt: skip
+    config = resolve([Layer("test", {"network": network})])
+    info = DataInfo((1, 4, 4), ("cats", "dogs"))
+    tensors = {
+        name: torch.randn_like(value) for name, value in
+        build.network(config, info).state_dict().items()
+    }  # fmt: skip
+    checkpoint.save(tmp_path / "x.safetensors", tensors, Header("model", config, info, 0))
+    done("convert", tmp_path / "x.safetensors", "--to", "diffusers", tmp_path / "pipe")
+    back = converted(tmp_path / "pipe")
+    assert back.info.classes == ("cats", "dogs")
+    again = load_file(back._handle.place.path)
+    assert all(torch.equal(again[name], tensors[name]) for name in tensors)
 
 
 def test_nothing_is_replaced_unasked(own: Path, tmp_path: Path) -> None:

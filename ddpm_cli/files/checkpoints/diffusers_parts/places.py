@@ -1,6 +1,6 @@
 """Where a folder that diffusers saved, or a file of it, has its network and its scheduler."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,16 +16,21 @@ STEM = "diffusion_pytorch_model"
 SCHEDULERS = ("scheduler/scheduler_config.json", "scheduler_config.json", "scheduler/config.json")
 # Folders of networks in pipelines; beside those of unet_ema lie the weights that were trained.
 NETWORKS = ("unet", "transformer")
+NAMES = "classes.json"  # of classes, beside a network that we exported: the null class is last
 KNOWN = (options.CLASS, *transformers.CLASSES)
 
 
 class Place(NamedTuple):
-    """Where a network lies: its configuration, its weights, that of its scheduler, in words."""
+    """Where a network lies: its configuration, its weights, that of its scheduler, in words.
+
+    classes: what our own exports say of them; empty if it is none.
+    """
 
     config: Mapping[str, Any]
     weights: Mapping[str, Tensor]
     scheduler: Mapping[str, Any] | None
     name: str
+    classes: Sequence[str] = ()
 
     @property
     def kind(self) -> str:
@@ -50,7 +55,10 @@ def _in_folder(content: Content, wanted: Weights) -> Place:
     _refuse_other_class(config, content.path)
     scheduler = next((content.configs[n] for n in SCHEDULERS if n in content.configs), None)
     weights = _weights(content.path / there[0])
-    return Place(config, weights, scheduler, there[0] or "as they were saved")
+    told = content.configs.get(f"{there[0]}/{NAMES}")
+    classes = told if isinstance(told, list) else []
+    name = there[0] or "as they were saved"
+    return Place(config, weights, scheduler, name, [str(one) for one in classes])
 
 
 def _config_name(folder: str) -> str:

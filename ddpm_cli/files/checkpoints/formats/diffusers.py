@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ddpm_cli.errors import ConfigError, Refusal
@@ -26,6 +25,7 @@ from ddpm_cli.files.checkpoints.diffusers_parts import (
 from ddpm_cli.files.checkpoints.diffusers_parts.options import Network
 from ddpm_cli.files.checkpoints.diffusers_parts.places import Place
 from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.layouts.keys import with_null
 
 DECODERS = ("vqvae/config.json", "vae/config.json")
 LATENT = 0.18215  # of decoders that do not tell it
@@ -54,7 +54,12 @@ def read(content: Content, ask: Ask) -> Conversion:
     knobs, shape, tensors = _unet(place, ask, path) if is_unet else _dit(place, notes, path)
     settings = _process(place, knobs, ask, path, notes)
     settings["network"] = knobs
-    info = _info(content, shape, knobs["classes"], notes)
+    if classes := knobs["classes"]:
+        has_null = not is_unet or classes < place.config["num_class_embeds"]
+        settings["train"] = {"drop_class": 0.1 if has_null else 0.0}
+        if not has_null:
+            notes.append("no class was dropped in its training: the null class is untrained")
+    info = _info(content, shape, _class_names(content, place, classes), notes)
     if not info.is_image:
         settings["wrappers"] = []  # latents know no bounds
     return Conversion(settings, tensors, info, place.name, notes=tuple(notes))
@@ -73,15 +78,16 @@ def _unet(place: Place, ask: Ask, path: Path) -> tuple[Knobs, Shape, dict[str, T
     network = options.read(place.config, path, size)
     tensors = _tensors(network, place, path)
     knobs = {"name": "unet", **network.knobs}
-    if rows := knobs["classes"]:
+    rows = knobs["classes"]
+    if rows and len(place.classes) == rows - 1:
+        knobs["classes"] = rows - 1
+    elif rows:
         why = f"of {rows} rows none is the null class; {rows - 1} if the last one is"
         knobs["classes"] = ask.assume("network.classes", rows, why)
         if knobs["classes"] not in (rows, rows - 1):
             raise ConfigError(f"network.classes: {rows} or {rows - 1}, of num_class_embeds {rows}")
         if knobs["classes"] == rows:
-            table = tensors["class_embed.weight"]
-            null = table.new_zeros(1, *table.shape[1:])
-            tensors["class_embed.weight"] = torch.cat([table, null])
+            tensors["class_embed.weight"] = with_null(tensors["class_embed.weight"])
     return knobs, network.shape, tensors
 
 
@@ -135,7 +141,7 @@ def _process(place: Place, knobs: Knobs, ask: Ask, path: Path, notes: list[str])
         process = settings["schedule"]
         steps = process.get("steps", len(process.get("values", ()))) or None
         made = walks.walk(config, steps)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise Refusal(f"{path}: corrupt: the scheduler's configuration: {error}") from None
     notes += made.notes
     sampler = made.settings["sampler"]
@@ -147,19 +153,24 @@ def _process(place: Place, knobs: Knobs, ask: Ask, path: Path, notes: list[str])
     return settings | made.settings
 
 
-def _info(content: Content, shape: Shape, classes: int, notes: list[str]) -> DataInfo:
+def _info(
+    content: Content, shape: Shape, named: tuple[str, ...] | None, notes: list[str]
+) -> DataInfo:
     """Shape and classes of the data: images in [-1, 1], or latents of the pipeline's decoder."""
-    named = _class_names(content, classes)
     decoder = next((content.configs[n] for n in DECODERS if n in content.configs), None)
     if not isinstance(decoder, Mapping):
         return DataInfo(shape, named)
-    share, channels = float(decoder.get("scaling_factor", LATENT)), shape[0]
+    share, channels = decoder.get("scaling_factor", LATENT), shape[0]
+    if not isinstance(share, int | float) or not 1e-6 < share < 1e6:
+        raise Refusal(f"{content.path}: scaling_factor = {share!r} of its decoder is no scale")
     notes.append("what is drawn are latents, to be decoded by the pipeline's own decoder")
     return DataInfo(shape, named, mean=(0.0,) * channels, std=(1 / share,) * channels)
 
 
-def _class_names(content: Content, count: int) -> tuple[str, ...] | None:
-    """The names of the classes: those of the pipeline's index if it has them, or numbers."""
+def _class_names(content: Content, place: Place, count: int) -> tuple[str, ...] | None:
+    """The names of the classes: those of the pipeline if it has them, or numbers."""
+    if len(place.classes) == count and count:
+        return tuple(place.classes)
     index = content.configs.get("model_index.json")
     told = index.get("id2label") if isinstance(index, Mapping) else None
     labels = told if isinstance(told, Mapping) else {}
