@@ -91,9 +91,12 @@ ELSEWHERE = {
         "networks/parts/postnorm"
     ),
     "files/checkpoints/formats/test_diffusers.py": (
-        "files/checkpoints/unet2d/names files/checkpoints/unet2d/options"
+        "files/checkpoints/diffusers_parts/names files/checkpoints/diffusers_parts/options "
+        "files/checkpoints/diffusers_parts/places"
     ),
-    "files/checkpoints/unet2d/test_schedules.py": "files/checkpoints/unet2d/walks",
+    "files/checkpoints/diffusers_parts/test_schedules.py": (
+        "files/checkpoints/diffusers_parts/walks"
+    ),
     "files/checkpoints/formats/test_k_diffusion.py": (
         "files/checkpoints/containers/fields files/checkpoints/formats/parts/k_diffusion_networks "
         "networks/parts/adaptive networks/parts/hourglass"
