@@ -36,11 +36,21 @@ def trailing(schedule: Schedule, *, count: LevelCount = 50) -> Tensor:
     return _at(schedule, _whole(schedule, descending) - 1)
 
 
-def leading(schedule: Schedule, *, count: LevelCount = 50, offset: LevelIndex = 0) -> Tensor:
-    """Multiples of T // count from index 0 up, shifted by offset; DDIM's and diffusers' habit."""
-    steps = _size(schedule, count)
-    stride = steps / count if schedule.steps is None else steps // count
-    ascending = torch.arange(count, dtype=torch.float64) * stride + offset
+def leading(
+    schedule: Schedule,
+    *,
+    count: LevelCount = 50,
+    offset: LevelIndex = 0,
+    ends: Literal["low", "none"] = "low",
+) -> Tensor:
+    """Multiples of T // count from index 0 up, shifted by offset; DDIM's and diffusers' habit.
+
+    ends: none is diffusers' habit for DPM-Solver, multiples of T // (count + 1) but for 0 itself.
+    """
+    steps, without = _size(schedule, count), int(ends == "none")
+    parts = count + without
+    stride = steps / parts if schedule.steps is None else steps // parts
+    ascending = torch.arange(without, parts, dtype=torch.float64) * stride + offset
     if offset and ascending[-1] > steps - 1:
         raise ValueError(f"offset {offset} leads beyond the last of {steps} levels; lower it")
     return _at(schedule, ascending.flip(0))
@@ -87,12 +97,13 @@ def linspace(
     """Evenly spaced indices that include both ends, 0 and T-1 (Nichol 2021).
 
     ends: top is diffusers' habit for DPM-Solver, one index more, of which 0 is left out.
-    shift: multiplies every level, within their range: flows at high resolutions (Esser 2024,
-    eq. 23).
+    shift: multiplies every level, within their range, for flows at high resolutions (Esser 2024,
+    eq. 23); the lowest twice, as in diffusers.
     """
     steps = _size(schedule, count)
-    without = ends == "top"
-    descending = torch.linspace(steps - 1, 0, count + without, dtype=torch.float64)
+    without, low = ends == "top", schedule.sigma(torch.tensor(1 / steps, dtype=torch.float64))
+    last = float(schedule.time(shift * low)) * steps - 1 if shift != 1 else 0.0
+    descending = torch.linspace(steps - 1, last, count + without, dtype=torch.float64)
     levels = _at(schedule, _whole(schedule, descending[:count]))
     if shift == 1:
         return levels

@@ -30,7 +30,8 @@ USUAL = {
     "image": "give a PNG, JPEG, WebP, TIFF, GIF or BMP file",
     "settings": "ddpm train --preset tiny --dry-run > my.toml writes a file to edit",
 }
-WEIGHTS = "weights of other programs are not read; train your own, or: ddpm sample -m mnist"
+WEIGHTS = "weights of other programs come in by: ddpm convert {file} -o {stem}.safetensors"
+NO_WEIGHTS = "weights of this kind are not read; train your own, or: ddpm sample -m mnist"
 TOML_IS = f"settings are TOML; {USUAL['settings']}"
 TO_PNG = "save it as PNG, or: magick {file} {stem}.png"
 ALL_TO_PNG = (
@@ -74,7 +75,7 @@ TORCH = Kind(
 EMPTY = Kind("an empty file", model=FETCH, data=FETCH, image=FETCH)
 SAFETENSORS = Kind(
     "a safetensors file",
-    model=WEIGHTS,
+    model=WEIGHTS.replace("{stem}", "{stem}-ddpm"),
     image="latents of ddpm encode are drawn by: ddpm sample --from {file}",
     settings="if it is a model of ddpm: ddpm info {file} --toml > my.toml",
 )
@@ -93,7 +94,7 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
     (zipped("/data.pkl", "/.format_version", "/constants.pkl", "/version"), TORCH),
     (starts(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"), TORCH),
     (zipped(".npy"), Kind(
-        "an .npz file, which holds several arrays", model=WEIGHTS,
+        "an .npz file, which holds several arrays", model=NO_WEIGHTS,
         data="of images: --set data.name=npz --set data.path={file}; of numbers, "
         "take one out: python -c \"import numpy; a = numpy.load('{path}'); "
         f"numpy.save('{{stem}}.npy', a[a.files[0]])\", {ARRAY}",
@@ -103,7 +104,7 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
         "an Excel file", data=f"save the sheet as CSV (UTF-8), {TABLE}"
     )),
     (zipped("metadata.json", "config.json", "model.weights.h5"), Kind(
-        "a Keras model", model=WEIGHTS
+        "a Keras model", model=NO_WEIGHTS
     )),
     (starts(b"PK\3\4", b"PK\5\6"), ZIP := Kind(
         "a zip file", **_unpacked("unpack it: python -m zipfile -e {file} {stem}")
@@ -132,7 +133,7 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
     (starts(b"BZh"), Kind("a bzip2 file", **_unzipped("unpack it: bzip2 -dk {file}"))),
     (starts(b"\x28\xb5\x2f\xfd"), Kind("a zstd file", **_unzipped("unpack it: zstd -d {file}"))),
     (starts(b"\x93NUMPY"), NPY := Kind(
-        "a .npy array", model=WEIGHTS, data="--set data.name=array --set data.path={file}",
+        "a .npy array", model=NO_WEIGHTS, data="--set data.name=array --set data.path={file}",
         image="if of bytes: python -c \"import numpy; from PIL import Image; "
         "Image.fromarray(numpy.load('{path}')).save('{stem}.png')\"",
     )),
@@ -143,7 +144,7 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
         "IDX images, as of MNIST", data="--set data.name=idx --set data.images={file}"
     )),
     (starts(b"\x89HDF\r\n\x1a\n"), Kind(
-        "an HDF5 file", model=WEIGHTS,
+        "an HDF5 file", model=NO_WEIGHTS,
         data="python -c \"import h5py, numpy; f = h5py.File('{path}'); "
         f"numpy.save('{{stem}}.npy', f[list(f)[0]][:])\", {ARRAY}",
     )),
@@ -190,14 +191,14 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
     (starts(b"\x76\x2f\x31\x01"), _picture("an OpenEXR image")),
     (starts(b"\0\0\1\0"), _picture("a Windows icon")),
     (starts(b"P5\n", b"P6\n", b"P5 ", b"P6 "), _picture("a PNM image")),
-    (starts(b"GGUF"), Kind("a GGUF model", model=WEIGHTS)),
-    (signs.is_onnx, Kind("an ONNX model", model=WEIGHTS)),
+    (starts(b"GGUF"), Kind("a GGUF model", model=NO_WEIGHTS)),
+    (signs.is_onnx, Kind("an ONNX model", model=NO_WEIGHTS)),
     (signs.is_pickle, Kind(
         "a Python pickle, which could run any program and is not opened", model=WEIGHTS,
         data=f"if you trust it, open it in Python: {NUMPY}, {ARRAY}",
     )),
     (starts(b"SQLite format 3"), Kind("an SQLite database")),
-    (signs.is_msgpack, Kind("a msgpack file, as of JAX and Flax", model=WEIGHTS)),
+    (signs.is_msgpack, Kind("a msgpack file, as of JAX and Flax", model=NO_WEIGHTS)),
     (signs.is_tfrecord, Kind(
         "a TFRecord file, as of TensorFlow",
         data="with tensorflow save each record's image as PNG in a folder, "

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.foreign.kinds import FAMILIES, KINDS, TEXTS, USUAL, WEIGHTS, Kind
+from ddpm_cli.foreign.kinds import FAMILIES, KINDS, NO_WEIGHTS, TEXTS, USUAL, WEIGHTS, Kind
 from ddpm_cli.foreign.signs import HEAD, INDEX, PIECE
 
 Role = Literal["model", "data", "image", "settings"]  # what a file was given as
-_ADDRESS = re.compile(r"(https?|ftp|s3|gs|hf|file):/+(.*)", re.IGNORECASE)
+_ADDRESS = re.compile(r"(https?|ftp|s3|gs|hf|file):(/+|(?<=hf:))(.*)", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w./ +@,:-]+")  # nothing of it means anything to a shell within quotes
 _REPOSITORY = re.compile(r"(?:datasets/)?([A-Za-z0-9][\w.-]*/[\w.-]+)")
 
@@ -24,7 +24,9 @@ class Told(NamedTuple):
 
     def refusal(self, place: object, wanted: str = "") -> Refusal:
         """The refusal of what stands at a place; wanted: what it is not ("no zip file")."""
-        shown = _ADDRESS.sub(r"\1://\2", str(place))
+        match = _ADDRESS.match(str(place))
+        slashes = "//" if match and match[2] else ""
+        shown = f"{match[1]}:{slashes}{match[3]}" if match else str(place)
         return Refusal(f"{shown}: {self.what}{wanted and ', '}{wanted}", self.way)
 
 
@@ -58,7 +60,11 @@ def told_of(head: bytes, role: Role, name: str, *, texts: bool = True) -> Told |
 
 
 def _told(found: Kind, role: Role, path: Path) -> Told:
-    way: str = getattr(found, role) or USUAL[role]
+    return Told(found.name, filled(getattr(found, role) or USUAL[role], path))
+
+
+def filled(way: str, path: Path) -> str:
+    """A way out with the names of a path in it."""
     stem = re.sub(r"[^\w.-]", "_", path.name).partition(".")[0] or "unpacked"
     parts = {
         "{file}": shlex.quote(str(path)),
@@ -67,7 +73,7 @@ def _told(found: Kind, role: Role, path: Path) -> Told:
         "{folder}": shlex.quote(str(path.parent)),
         "{ending}": path.suffix if _PLAIN.fullmatch(path.suffix) else "",
     }
-    return Told(found.name, re.sub(r"\{[a-z]+\}", lambda part: parts.get(part[0], part[0]), way))
+    return re.sub(r"\{[a-z]+\}", lambda part: parts.get(part[0], part[0]), way)
 
 
 def address(text: object, role: Role) -> Told | None:
@@ -78,7 +84,7 @@ def address(text: object, role: Role) -> Told | None:
     match = _ADDRESS.match(str(text))
     if match is None:
         return None
-    scheme, rest = match[1].lower(), match[2]
+    scheme, rest = match[1].lower(), match[3]
     if scheme == "file":
         return Told("an address", f"give the path: /{rest}")
     is_hub = scheme == "hf" or rest.startswith("huggingface.co/")
@@ -97,22 +103,20 @@ def repository(text: object, role: Role) -> str:
         return ""
     if "." in match[1][-5:-1]:
         return ""
-    kind = " --repo-type dataset" * (role == "data")
-    fetch = f"hf download {match[1]}{kind} --local-dir {match[1].rpartition('/')[2]}"
-    what = "models of ddpm alone are read" if role == "model" else "then give what it holds"
-    return f"if you mean {match[1]} on the Hugging Face Hub: {fetch}, {what}"
+    told = _on_hub(match[1], role)
+    return f"if you mean {match[1]} on the Hugging Face Hub: {told.way}"
 
 
 def _on_hub(name: str, role: Role) -> Told:
     """Models and data sets of the Hugging Face Hub."""
     name = "/".join(name.removeprefix("datasets/").split("/")[:2])
-    if role != "data":
-        return Told("a model on the Hugging Face Hub", WEIGHTS)
     folder = name.rpartition("/")[2]
+    if role != "data":
+        file = f"{folder.partition('@')[0]}.safetensors"
+        way = f"ddpm convert {shlex.quote(f'hf:{name}')} -o {file}, then -m {file}"
+        return Told("a model on the Hugging Face Hub", way)
     fetch = f"hf download {shlex.quote(name)} --repo-type dataset --local-dir {folder}"
-    return Told(
-        "a data set on the Hugging Face Hub", f"fetch it: {fetch}, then give what it holds"
-    )
+    return Told("a data set on the Hugging Face Hub", f"{fetch}, then give what it holds")
 
 
 def family(names: Iterable[str]) -> str:
@@ -126,11 +130,11 @@ def folder(path: Path) -> Told | None:
     names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
     shown = shlex.quote(str(path))
     if "model_index.json" in names:
-        return Told("a pipeline of diffusers", WEIGHTS)
+        return Told("a pipeline of diffusers", filled(WEIGHTS, path))
     if "config.json" in names:
-        return Told("a model of diffusers or transformers", WEIGHTS)
+        return Told("a model of diffusers or transformers", filled(WEIGHTS, path))
     if "saved_model.pb" in names:
-        return Told("a TensorFlow model", WEIGHTS)
+        return Told("a TensorFlow model", NO_WEIGHTS)
     if "config.toml" in names:
         go_on = f"ddpm train --config {shown}/config.toml -o {shown} goes on with it"
         return Told("a run that has saved no model yet", go_on)
@@ -148,4 +152,6 @@ def folder(path: Path) -> Told | None:
         way = f"copy the file that lists them, *{whole[1]}, there, too"
         return Told("pieces of a model without their index", way)
     others = sorted(name for name in names if name.endswith((".pt", ".pth", ".ckpt", ".bin")))
-    return Told(f"a folder of PyTorch files ({others[0]})", WEIGHTS) if others else None
+    if not others:
+        return None
+    return Told(f"a folder of PyTorch files ({others[0]})", filled(WEIGHTS, path / others[0]))

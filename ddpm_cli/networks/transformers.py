@@ -7,7 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks.parts.layers import dense, divided, lookup, sinusoid, with_classes, zero
+from ddpm_cli.networks.parts.layers import (
+    as_exact,
+    dense,
+    divided,
+    lookup,
+    sinusoid,
+    with_classes,
+    zero,
+)
 from ddpm_cli.networks.parts.stages import fold, unfold
 from ddpm_cli.networks.parts.tokens import AdaptiveBlock, apart, normed, places, rotations, small
 from ddpm_cli.settings.knobs import (
@@ -32,7 +40,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
     the network. positions: added sines and cosines, or rotations of queries and keys (rope).
     overlap: patches are read and written with their neighbours, by 3x3 convolutions of patches,
     against seams. bottleneck: patches pass so many numbers on their way in, 0 for none (Li 2025).
-    classes, learned_variance: as for unet.
+    embedding, classes, learned_variance: as for unet.
     """
 
     def __init__(
@@ -51,6 +59,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         qk_norm: bool = False,
         overlap: bool = True,
         bottleneck: Bottleneck = 0,
+        embedding: Literal["sinusoid", "endpoint"] = "sinusoid",
         dropout: Fraction = 0.0,
         classes: Classes = 0,
         learned_variance: bool = False,
@@ -63,6 +72,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         outputs = 2 * channels if learned_variance else channels
         self.patch, self.classes, self.width, self.extra = patch, classes, width, extra
         self.heads, self.norm, self.positions = heads, norm, positions
+        self.embedding = embedding
         self.embed = nn.Sequential(
             small(nn.Linear(FEATURES, width)), nn.SiLU(), small(nn.Linear(width, width))
         )
@@ -128,8 +138,9 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
 
     def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
         """The noise label and the class as one vector [B, width], already activated."""
-        features = sinusoid(label, FEATURES).to(self.dtype)
-        embedding: Tensor = self.embed(features)
+        seen = as_exact(label, self.modulate.bias)
+        features = sinusoid(seen, FEATURES, endpoint=self.embedding == "endpoint")
+        embedding: Tensor = self.embed(features.to(self.dtype))
         return F.silu(with_classes(embedding, self.class_embed, classes))
 
 

@@ -45,7 +45,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
     head by head (heads), as in Nichol 2021's files. patch: so many pixels a side become channels.
     embedding: of the label, by sinusoids as in ADM, by sinusoids whose last frequency is 1/10000
     as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++, of the label
-    or of its logarithm (log-fourier).
+    or of its logarithm (log-fourier); embedded: how wide it becomes, 0 for four times `width`.
     center_input: it takes images in [0, 1] to [-1, 1] itself. per_label: its output is divided by
     the label, as scores of processes whose variance explodes.
     scale_shift, resample_blocks: adaptive norm and resampling inside blocks (Dhariwal 2021).
@@ -80,6 +80,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         patch: Patch = 1,
         embedding: Literal["sinusoid", "endpoint", "fourier", "log-fourier"] = "sinusoid",
         fourier_scale: Scale = 16.0,
+        embedded: HeadWidth = 0,
         center_input: bool = False,
         per_label: bool = False,
         scale_shift: bool = False,
@@ -108,7 +109,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         self.extra, self.layout = extra, layout(norm)
         self.center_input, self.per_label = center_input, per_label
         outputs = 2 * channels if learned_variance else channels
-        features, embedded = width, 4 * width
+        features, embedded = width, embedded or 4 * width
         if embedding.endswith("fourier"):
             features = 2 * width
             self.fourier = Fourier(features, fourier_scale)

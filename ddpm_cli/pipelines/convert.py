@@ -1,6 +1,8 @@
 """Foreign checkpoints in, ours out, for `ddpm convert`."""
 
+import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,12 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints import checkpoint, find, formats
+from ddpm_cli.files import atomic
+from ddpm_cli.files.checkpoints import checkpoint, find, formats, pieces
 from ddpm_cli.files.checkpoints.containers import content as contents
 from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
-from ddpm_cli.files.checkpoints.header import Header
+from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build
 from ddpm_cli.networks.parts import outlines
@@ -99,10 +102,16 @@ def _kept(path: Path, output: Path, request: Convert, fetched: hub.Fetched | Non
         raise ConfigError(f"{request.source}: a model of ddpm already; {fix}")
     if asked := [layer.source for layer in request.layers if layer.source != "the environment"]:
         raise ConfigError(f"{asked[0]}: {request.source} is a model of ddpm; leave settings out")
-    header, tensors = checkpoint.load(path)
-    if not request.dry_run:
-        header = checkpoint.save(output, tensors, header)
-        _written(request, [str(output)])
+    read_header(path, verify=True)
+    if request.dry_run:
+        return
+    if pieces.is_index(path):
+        header, tensors = checkpoint.load(path)
+        checkpoint.save(output, tensors, header)
+    else:
+        with path.open("rb") as file:
+            atomic.write(output, partial(shutil.copyfileobj, file))
+    _written(request, [str(output)])
 
 
 def _format(content: Content, request: Convert, release: Release | None) -> str:

@@ -1,8 +1,10 @@
 """A model as one function of tensors that says what it is, for files of other runtimes."""
 
+import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from ddpm_cli import __version__, hardware
 from ddpm_cli.data.tasks import Task
 from ddpm_cli.diffusion.classifier import Trained
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import double
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
@@ -24,6 +27,7 @@ from ddpm_cli.settings.requests import Convert
 ENTRY = "ddpm"  # under which a file holds what it says of itself, as JSON
 TOLERANCE = 1e-4  # of what another runtime gives, for inputs of unit scale
 TIMES = (0.1, 0.4, 0.7)  # of the process, at which it is compared: a row each
+KNOTS = 2**14 + 1  # of a table in place of a learned schedule
 FREE = ("levels", "edits")  # tables that such a file has a use for
 
 Run = Callable[[Mapping[str, Tensor]], Sequence[Tensor]]
@@ -32,12 +36,14 @@ Run = Callable[[Mapping[str, Tensor]], Sequence[Tensor]]
 class Portable(NamedTuple):
     """A function of named tensors, rows to try it with, and what is to be said of it.
 
-    outputs: their names; about: JSON that lies in the file.
+    traceable: the same, but a learned schedule is a table; outputs: their names; about: JSON
+    that lies in the file.
     """
 
     place: Place
     header: Header
     function: nn.Module
+    traceable: nn.Module
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
     about: dict[str, Any]
@@ -98,10 +104,42 @@ def opened(request: Convert) -> Portable:
     is_raw = request.part == "network"
     inputs = _inputs(model, header, task, is_raw)
     function = Raw(model.network) if is_raw else Denoised(model)
+    traceable = function
+    if isinstance(model.schedule, nn.Module) and not is_raw:
+        traceable = Denoised(_tabulated(model, cast(Schedule, model.schedule)))
     names = _outputs(model, header, is_raw)
-    return Portable(
-        place, header, function, inputs, names, _about(model, header, config, inputs, names)
-    )
+    about = _about(model, header, config, inputs, names)
+    return Portable(place, header, function, traceable, inputs, names, about)
+
+
+def _tabulated(model: Trained, inner: Schedule) -> Trained:
+    """The same model, whose schedule finds times in a table: bisections are no graph."""
+    other = copy.copy(model)
+    other._modules = {name: part for name, part in model._modules.items() if name != "schedule"}
+    other.schedule = Tabulated(inner)
+    return other
+
+
+class Tabulated:
+    """A schedule whose times are read off a table of log sigma, linear between its entries."""
+
+    levels, previous = Schedule.levels, Schedule.previous
+    native, from_native = Schedule.native, Schedule.from_native
+
+    def __init__(self, inner: Schedule) -> None:
+        self.steps, self.sigma, self.alpha = inner.steps, inner.sigma, inner.alpha
+        self.prior = inner.prior
+        with torch.no_grad():
+            self._times = torch.linspace(0, 1, KNOTS, dtype=torch.float64)
+            self._ladder = inner.sigma(self._times).log()
+
+    def time(self, sigma: Tensor) -> Tensor:
+        """Time of a noise level, within the table."""
+        value = double(sigma).log().clamp(self._ladder[0], self._ladder[-1])
+        high = torch.searchsorted(self._ladder, value).clamp(1, KNOTS - 1)
+        start, end = self._ladder[high - 1], self._ladder[high]
+        share = (value - start) / (end - start)
+        return torch.lerp(self._times[high - 1], self._times[high], share)
 
 
 def _refuse_idle(request: Convert) -> None:
@@ -208,10 +246,11 @@ def compared(portable: Portable, run: Run, what: str) -> float:
     All rows are tried at once and the first alone. The measure is of inputs of unit scale: what
     is rounded off of a state grows with its noise.
     """
-    furthest = 0.0
+    each = []
     for count in (len(TIMES), 1):
         rows = {name: value[:count] for name, value in portable.inputs.items()}
-        furthest = max(furthest, worst(run(rows), portable.function(**rows), rows))
+        each.append(worst(run(rows), portable.function(**rows), rows))
+    furthest = max(each, key=lambda off: math.inf if math.isnan(off) else off)
     if not furthest <= TOLERANCE:
         fix = f"{what} computes it otherwise; update it, or export the model elsewhere"
         off = f"{furthest:.2g} from the model, {TOLERANCE:g} at most is right"
@@ -223,10 +262,10 @@ def worst(seen: Sequence[Tensor], expected: Sequence[Tensor], rows: Mapping[str,
     """The largest difference of two results, in units of the noise where that is above 1."""
     scale = rows["sigma"].clamp(min=1) if "sigma" in rows else torch.ones(len(rows["x"]))
     each = [
-        float(((a - b).abs().flatten(1).amax(1) / scale).max())
+        ((a - b).abs().flatten(1).amax(1) / scale).max()
         for a, b in zip(seen, expected, strict=True)
     ]
-    return max(each)
+    return float(torch.stack(each).max())  # a number that is none is the largest
 
 
 def output_path(request: Convert, suffix: str) -> Path:

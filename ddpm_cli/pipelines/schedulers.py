@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import double
-from ddpm_cli.files.checkpoints.unet2d import schedules
+from ddpm_cli.files.checkpoints.diffusers_parts import schedules
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.toml import toml_value
@@ -78,8 +78,7 @@ def _flow(config: Config, problems: list[str]) -> Scheduler:
         return Scheduler({}, tuple(problems))
     shift = config["levels"].get("shift", 1.0)
     made = {"_class_name": FLOW, "num_train_timesteps": int(scale), "shift": shift}
-    notes = ["diffusers shifts the lowest level twice, ddpm once"] if shift != 1 else []
-    return Scheduler(made, (), tuple(notes))
+    return Scheduler(made, ())
 
 
 def _betas(config: Config, process: Schedule, problems: list[str]) -> dict[str, Any]:

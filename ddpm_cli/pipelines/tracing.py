@@ -32,7 +32,7 @@ def _traced(portable: Portable, *, is_free: bool) -> ExportedProgram:
     try:
         with torch.no_grad():
             return torch.export.export(
-                portable.function, (), dict(portable.inputs), dynamic_shapes=shapes, strict=True
+                portable.traceable, (), dict(portable.inputs), dynamic_shapes=shapes, strict=True
             )
     except Exception as error:  # what it cannot trace it says in any way
         raise untraceable(portable, error) from error

@@ -9,7 +9,7 @@ MODELS = [
     model("m.pt", make.pytorch({"a": torch.zeros(1)}), "a PyTorch file|weights of other programs"),
     model("m.pth", make.pytorch({"a": torch.zeros(1)}, is_old=True), "a PyTorch file"),
     model("m.ckpt", make.pytorch({"pytorch-lightning_version": "2"}), "a PyTorch file"),
-    model("edm.pkl", make.CIFAR_PICKLE, "a Python pickle|not opened|-m mnist"),
+    model("edm.pkl", make.CIFAR_PICKLE, "a Python pickle|not opened|ddpm convert edm.pkl -o edm."),
     model("m.onnx", make.ONNX, "an ONNX model"),
     model("m.gguf", make.GGUF, "a GGUF model"),
     model("m.h5", make.HDF5, "an HDF5 file"),
@@ -38,8 +38,8 @@ MODELS = [
     model("m.zip", make.zipped({"a": b""}), "a zip file|python -m zipfile -e m.zip m"),
     model("m.npz", make.npz(a=[1]), "an .npz file"),
     Row(
-        {"p/model_index.json": b"{}"}, "sample -m p", 1, "p: a pipeline of diffusers|-m mnist",
-        "train one",
+        {"p/model_index.json": b"{}"}, "sample -m p", 1,
+        "p: a pipeline of diffusers|ddpm convert p -o p.safetensors", "train one",
     ),
     Row({"p/config.json": b"{}"}, "sample -m p", 1, "diffusers or transformers"),
     Row(
@@ -59,7 +59,8 @@ MODELS = [
     ),
     Row(
         {}, "sample -m google/ddpm-cifar10-32", 1,
-        "no such file|if you mean google/ddpm-cifar10-32 on the Hugging Face Hub: hf download",
+        "no such file|if you mean google/ddpm-cifar10-32 on the Hugging Face Hub: "
+        "ddpm convert hf:google/ddpm-cifar10-32 -o ddpm-cifar10-32.safetensors, then -m ",
     ),
     Row({"models/a.txt": b""}, "sample -m models/foo", 1, "models/foo: no such file", "Hugging"),
     Row({"runs/t/model.safetensors": b""}, "sample -m runs/te", 1, "did you mean runs/t?"),
@@ -68,7 +69,15 @@ MODELS = [
     Row({}, "info https://x.org/a.png", 1, "https://x.org/a.png: an address|curl -LO"),
     Row({}, "info https://x.org/a.csv", 1, "https://x.org/a.csv: an address|curl -LO"),
     Row({"cats.png": G}, "inpaint cat.png --mask 1,1,5,5", 1, "did you mean cats.png?"),
-    Row({}, "sample -m hf://me/model", 1, "a model on the Hugging Face Hub"),
+    Row(
+        {}, "sample -m hf://me/model", 1,
+        "a model on the Hugging Face Hub|ddpm convert hf:me/model -o model.safetensors",
+    ),
+    Row(
+        {}, "sample -m hf:me/model@v1", 1,
+        "hf:me/model@v1: a model on the Hugging Face Hub|"
+        "ddpm convert hf:me/model@v1 -o model.safetensors",
+    ),
     Row({}, "sample -m mnist.safetensors", 1, "no such file|type -m mnist", "mnist-upscale"),
 ]  # fmt: skip
 IMAGES = [

@@ -1,10 +1,11 @@
 """Runs that a budget plans, on a clock that ticks when it is looked at."""
 
 import re
-from collections.abc import Iterator
+import shutil
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 import runs
@@ -17,18 +18,55 @@ from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.toml import parse_toml, read_file
 
 OWN = 200  # steps without a budget
-WORDS = ("--steps", OWN, "--set", "levels.count=2", "--set", "train.warmup=20")
+SAVED = 6  # steps between saves
+WORDS = (
+    "--steps", OWN, "--set", "levels.count=2", "--set", "train.warmup=20",
+    "--set", f"train.save_every={SAVED}",
+)  # fmt: skip
+BUDGETED = (*WORDS, "--budget", "100s")
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second passes between two looks; steps are not waited for."""
+    tick(monkeypatch)
+
+
+def tick(patch: pytest.MonkeyPatch) -> None:
     ticks = count(1000.0)
     fake = SimpleNamespace(monotonic=lambda: next(ticks))
-    monkeypatch.setattr(budget, "time", fake)
-    monkeypatch.setattr(train, "time", fake)
-    monkeypatch.setattr(train_plan, "time", fake)
-    return fake
+    for module in (budget, train, train_plan):
+        patch.setattr(module, "time", fake)
+
+
+class Planned(NamedTuple):
+    """A run that a budget planned, and what was said of it."""
+
+    folder: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def planned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Planned:
+    """A run that nothing interrupted; its folder is not to be changed."""
+    folder = tmp_path_factory.mktemp("budget") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        tick(patch)
+        outcome = runs.train(data, folder, *BUDGETED)
+    assert outcome.code == 0, outcome.err
+    return Planned(folder, outcome.err)
+
+
+@pytest.fixture
+def whole(planned: Planned) -> Path:
+    """The folder of that run."""
+    return planned.folder
+
+
+@pytest.fixture
+def copied(whole: Path, tmp_path: Path) -> Path:
+    """A copy of that run."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
 
 
 def steps_of(folder: Path) -> int:
@@ -37,73 +75,63 @@ def steps_of(folder: Path) -> int:
 
 class TestTime:
     def test_a_run_is_planned_and_is_the_run_of_so_many_steps(
-        self, clock: object, data: Path, tmp_path: Path
+        self, planned: Planned, data: Path, tmp_path: Path
     ) -> None:
         """Steps that measured the speed leave no trace in what is computed."""
-        outcome = runs.train(data, tmp_path / "planned", *WORDS, "--budget", "2m")
-        assert outcome.code == 0, outcome.err
-        steps = steps_of(tmp_path / "planned")
-        assert 90 < steps < 120
-        assert f"budget 2m: {steps} of {OWN} steps, at 8 images/s" in outcome.err
-        config = read_header(tmp_path / "planned" / "model.safetensors").config
-        own = read_file(tmp_path / "planned" / "config.toml")
-        assert config["train"] == own["train"] | {"budget": "2m"}
+        folder, said = planned
+        steps = steps_of(folder)
+        assert 70 < steps < 90
+        assert f"budget 100s: {steps} of {OWN} steps, at 8 images/s" in said
+        config = read_header(folder / "model.safetensors").config
+        own = read_file(folder / "config.toml")
+        assert config["train"] == own["train"] | {"budget": "100s"}
         train = config["train"]
         every = [train[f"{key}_every"] for key in ("log", "save", "measure")]
-        assert (train["warmup"], every) == (round(steps / 10), [steps // 20, 4, steps // 4])
-        assert [line["step"] for line in runs.metrics(tmp_path / "planned")][-1] == steps
+        assert (train["warmup"], every) == (round(steps / 10), [steps // 20, SAVED, steps // 4])
+        assert [line["step"] for line in runs.metrics(folder)][-1] == steps
 
         plain = ("--steps", steps, "--set", f"train.warmup={train['warmup']}")
         settings = [f"train.{key}_every={train[f'{key}_every']}" for key in ("log", "measure")]
         often = [word for setting in settings for word in ("--set", setting)]
         outcome = runs.train(data, tmp_path / "plain", *WORDS, *plain, *often)
         assert outcome.code == 0, outcome.err
-        assert_same(result(tmp_path / "planned"), result(tmp_path / "plain"))
+        assert_same(result(folder), result(tmp_path / "plain"))
 
     @pytest.mark.parametrize("stop", [2, 30])
     def test_stopped_it_goes_on_to_the_same_end(
-        self, stop: int, clock: object, data: Path, tmp_path: Path
+        self, stop: int, clock: object, data: Path, whole: Path, tmp_path: Path
     ) -> None:
-        budgeted = (*WORDS, "--budget", "100s")
-        assert runs.train(data, tmp_path / "whole", *budgeted).code == 0
         with signal_after(stop, runs.signal.SIGTERM):
-            assert runs.train(data, tmp_path / "parts", *budgeted).code == 143
+            assert runs.train(data, tmp_path / "parts", *BUDGETED).code == 143
         outcome = runs.train(data, tmp_path / "parts", *WORDS, "--set", "train.budget=100s")
         assert outcome.code == 0, outcome.err
         assert "measuring" not in outcome.err
-        assert_same(result(tmp_path / "parts"), result(tmp_path / "whole"))
-        again = runs.train(data, tmp_path / "parts", *budgeted)
-        steps = steps_of(tmp_path / "whole")
-        assert f"finished at step {steps}; nothing left to do" in again.err
+        assert_same(result(tmp_path / "parts"), result(whole))
+        again = runs.train(data, tmp_path / "parts", *BUDGETED)
+        assert f"finished at step {steps_of(whole)}; nothing left to do" in again.err
 
     def test_killed_before_its_first_save_it_keeps_its_plan(
-        self, clock: object, data: Path, tmp_path: Path
+        self, clock: object, data: Path, whole: Path, copied: Path
     ) -> None:
-        folder, budgeted = tmp_path / "run", (*WORDS, "--budget", "100s")
-        assert runs.train(data, folder, *budgeted).code == 0
-        steps, whole = steps_of(folder), result(folder)
-        for path in folder.glob("*.safetensors"):
+        for path in copied.glob("*.safetensors"):
             path.unlink()
-        (folder / "metrics.jsonl").unlink()
-        outcome = runs.train(data, folder, *budgeted)
+        (copied / "metrics.jsonl").unlink()
+        outcome = runs.train(data, copied, *BUDGETED)
         assert (outcome.code, "measuring" in outcome.err) == (0, False)
-        assert steps_of(folder) == steps
-        assert_same(result(folder), whole)
-        again = runs.train(data, folder, *budgeted, "--force")
+        assert steps_of(copied) == steps_of(whole)
+        assert_same(result(copied), result(whole))
+        with signal_after(1, runs.signal.SIGTERM):
+            again = runs.train(data, copied, *BUDGETED, "--force")
         assert "measuring" in again.err
 
-    def test_another_budget_is_another_run(
-        self, clock: object, data: Path, tmp_path: Path
-    ) -> None:
-        folder = tmp_path / "run"
-        assert runs.train(data, folder, *WORDS, "--budget", "100s").code == 0
-        steps = steps_of(folder)
-        outcome = runs.train(data, folder, *WORDS, "--budget", "2m")
+    def test_another_budget_is_another_run(self, clock: object, data: Path, copied: Path) -> None:
+        steps = steps_of(copied)
+        outcome = runs.train(data, copied, *WORDS, "--budget", "2m")
         assert outcome.code == 2
-        assert f"train.budget: {folder} was trained with '100s', not '2m'" in outcome.err
-        longer = runs.ddpm("train", "--resume", folder, "--steps", steps + 2)
+        assert f"train.budget: {copied} was trained with '100s', not '2m'" in outcome.err
+        longer = runs.ddpm("train", "--resume", copied, "--steps", steps + 2)
         assert longer.code == 0, longer.err
-        assert (result(folder).step, steps_of(folder)) == (steps + 2, steps + 2)
+        assert (result(copied).step, steps_of(copied)) == (steps + 2, steps + 2)
 
     def test_too_little_is_refused_and_leaves_nothing(
         self, clock: object, data: Path, tmp_path: Path
@@ -121,16 +149,17 @@ class TestTime:
         assert f"budget 1h: all {runs.STEPS} steps" in outcome.err
         assert result(tmp_path / "run").step == runs.STEPS
 
-    def test_a_dry_run_tells_the_plan(self, clock: object, data: Path, tmp_path: Path) -> None:
+    def test_a_dry_run_tells_the_plan(
+        self, clock: object, data: Path, whole: Path, tmp_path: Path
+    ) -> None:
         folder, dry = tmp_path / "run", (*WORDS, "--budget", "2m", "--dry-run")
         outcome = runs.train(data, folder, *dry)
         assert outcome.code == 0, outcome.err
         assert f" of {OWN} steps, at 8 images/s" in outcome.err
         assert 90 < parse_toml(outcome.out, "stdout")["train"]["steps"] < 120
         assert not folder.exists()
-        assert runs.train(data, folder, *WORDS, "--budget", "100s").code == 0
-        own = runs.done("train", "--resume", folder, "--dry-run")
-        assert own.out == (folder / "config.toml").read_text()
+        own = runs.done("train", "--resume", whole, "--dry-run")
+        assert own.out == (whole / "config.toml").read_text()
         assert "measuring" not in own.err
 
     def test_minutes_end_a_call_of_it(self, clock: object, data: Path, tmp_path: Path) -> None:

@@ -238,7 +238,8 @@ def _fields(path: Path, layout: Mapping[str, Any], metadata: Mapping[str, str]) 
         if not family and (piece := pieces.told(path)):
             raise piece
         what = f"{SAFETENSORS.name} of another program{family and ', as of '}{family}"
-        raise Refusal(f"{path}: no ddpm checkpoint: {what}", SAFETENSORS.model)
+        way = telling.filled(SAFETENSORS.model, path)
+        raise Refusal(f"{path}: no ddpm checkpoint: {what}", way)
     try:
         fields = json.loads(metadata[ENTRY], parse_float=finite, parse_constant=finite)
         number = fields["format"]

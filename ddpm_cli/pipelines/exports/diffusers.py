@@ -21,10 +21,10 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints.diffusers_parts import equivalents, names, options, places
+from ddpm_cli.files.checkpoints.diffusers_parts.equivalents import Equivalent
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
-from ddpm_cli.files.checkpoints.unet2d import equivalents, names, options
-from ddpm_cli.files.checkpoints.unet2d.equivalents import Equivalent
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build
 from ddpm_cli.pipelines import cards, opening, schedulers
@@ -58,6 +58,8 @@ def write(request: Convert) -> list[Path]:
     tensors = _tensors(header, checkpoint.load(place.path)[1], network)
     with _whole(folder) as temporary:
         _fill(temporary, network, scheduler, tensors)
+        if header.data.classes and network.layout.has_classes:
+            _json(temporary / "unet" / places.NAMES, header.data.classes)
         card = _card(place, header, folder.name, notes, scheduler)
         (temporary / cards.NAME).write_text(card, encoding="utf-8")
     return [folder]
@@ -158,7 +160,7 @@ def _fill(
     safetensors.save_file(dict(tensors), folder / "unet" / WEIGHTS, {"format": "pt"})
 
 
-def _json(path: Path, values: Mapping[str, Any]) -> None:
+def _json(path: Path, values: Any) -> None:
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -14,7 +14,10 @@ from torch import Tensor
 import ddpm_cli
 from ddpm_cli.api.model import Model
 from ddpm_cli.diffusion.walk import start
-from ddpm_cli.models import walks
+from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.models import build, walks
+from ddpm_cli.settings.config import Layer, resolve
 
 CLOSE, STEPS, ROWS = 1e-4, 10, 2
 SMALL: dict[str, Any] = {
@@ -84,7 +87,7 @@ class Peer(NamedTuple):
     def output(self, x: Tensor, label: Tensor, classes: Tensor | None) -> Tensor:
         more = {} if classes is None else {"class_labels": classes}
         with torch.no_grad():
-            out: Tensor = self.unet(x, label, **more).sample
+            out: Tensor = self.unet(x, timestep=label, **more).sample
         return out
 
 
@@ -137,6 +140,44 @@ def test_network_comes_in_and_goes_out(peer: Peer, diffusers: Any) -> None:
     assert (Peer(again, back).output(x, label, classes) - want).abs().max() <= CLOSE
 
 
+@pytest.fixture
+def transformer(diffusers: Any, tmp_path: Path) -> Peer:
+    """A small DiTTransformer2DModel whose blocks share their embeddings, as DiT's do."""
+    torch.manual_seed(0)
+    options = {"num_attention_heads": 2, "attention_head_dim": 8, "in_channels": 4}
+    options |= {"out_channels": 8, "num_layers": 2, "sample_size": 8, "num_embeds_ada_norm": 3}
+    network = diffusers.DiTTransformer2DModel(**options).eval()
+    first, *others = network.transformer_blocks
+    for block in others:
+        block.norm1.emb.load_state_dict(first.norm1.emb.state_dict())
+    folder = tmp_path / "pipe"
+    network.save_pretrained(folder / "transformer")
+    diffusers.DDIMScheduler(clip_sample=False).save_pretrained(folder / "scheduler")
+    return Peer(network, folder)
+
+
+@pytest.mark.peers
+def test_transformer_comes_in(transformer: Peer) -> None:
+    x = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    label, classes = torch.tensor([0, 371, 999]), torch.tensor([0, 2, 3])  # 3 is none
+    want = transformer.output(x, label, classes)
+    model = converted(transformer.folder)
+    with torch.no_grad():
+        ours = model.network(x, label, classes)
+    assert want.std() > 0.1
+    assert (ours - want).abs().max() <= CLOSE
+
+
+@pytest.mark.peers
+def test_blocks_with_embeddings_of_their_own_are_refused(transformer: Peer) -> None:
+    block = transformer.unet.transformer_blocks[1]
+    block.norm1.emb.timestep_embedder.linear_1.bias.data += 1
+    transformer.unet.save_pretrained(transformer.folder / "transformer")
+    outcome = ddpm("convert", transformer.folder, "-o", transformer.folder / "x.safetensors")
+    assert outcome.code == 1
+    assert "transformer_blocks.1.norm1.emb.timestep_embedder.linear_1.bias" in outcome.err
+
+
 def draws(shape: tuple[int, ...], seed: int = 7) -> list[Tensor]:
     """The start and the noise of each step that a pipeline draws with a generator."""
     generator = torch.Generator().manual_seed(seed)
@@ -165,11 +206,8 @@ def plain(diffusers: Any, tmp_path_factory: pytest.TempPathFactory) -> Peer:
     return Peer(unet, folder / "pipe")
 
 
-SAMPLERS: dict[str, tuple[str, ...]] = {
-    "DDPMScheduler": ("--sampler", "ddpm"),
-    "DDIMScheduler": ("--set", "sampler={name='ddim', direction='raw'}"),
-    "DPMSolverMultistepScheduler": ("--sampler", "dpm++2m", "--set", "wrappers=[]"),
-}
+SAMPLERS = ("DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler",
+            "FlowMatchEulerDiscreteScheduler")  # fmt: skip
 
 
 @pytest.mark.peers
@@ -179,7 +217,7 @@ def test_ten_steps_give_the_same_images(name: str, plain: Peer, diffusers: Any) 
     folder = plain.folder.with_name(name)
     pipeline = diffusers.DDPMPipeline.from_pretrained(plain.folder)
     kind = getattr(diffusers, name)
-    config = {**pipeline.scheduler.config, "timestep_spacing": "trailing"}
+    config = {**pipeline.scheduler.config, "timestep_spacing": "trailing", "shift": 3.0}
     pipeline.scheduler = kind.from_config(config)
     pipeline.save_pretrained(folder)
     want = images(pipeline)
@@ -234,6 +272,24 @@ def test_folder_is_whole(own: Path, tmp_path: Path) -> None:
     assert {*again} == {*weights}
     assert all(torch.equal(again[name], weights[name]) for name in weights)
     assert back.config["schedule"] == ddpm_cli.load(own).config["schedule"]
+
+
+def test_classes_keep_their_names(tmp_path: Path) -> None:
+    """Ours have a null class, which is one more of theirs."""
+    network = {"name": "unet", "width": 4, "multipliers": [1], "blocks": 1, "attention": [],
+               "classes": 2, "groups": 1}  # fmt: skip
+    config = resolve([Layer("test", {"network": network})])
+    info = DataInfo((1, 4, 4), ("cats", "dogs"))
+    tensors = {
+        name: torch.randn_like(value) for name, value in
+        build.network(config, info).state_dict().items()
+    }  # fmt: skip
+    checkpoint.save(tmp_path / "x.safetensors", tensors, Header("model", config, info, 0))
+    done("convert", tmp_path / "x.safetensors", "--to", "diffusers", tmp_path / "pipe")
+    back = converted(tmp_path / "pipe")
+    assert back.info.classes == ("cats", "dogs")
+    again = load_file(back._handle.place.path)
+    assert all(torch.equal(again[name], tensors[name]) for name in tensors)
 
 
 def test_nothing_is_replaced_unasked(own: Path, tmp_path: Path) -> None:

@@ -1,193 +1,139 @@
 """Models of Hugging Face's diffusers: pipelines, bare models, and files of weights.
 
-A pipeline is a folder with unet/ and scheduler/, a bare model one with config.json and
-diffusion_pytorch_model.safetensors or .bin, whole or in pieces; of a file of weights alone the
+A pipeline is a folder with unet/ or transformer/ and scheduler/, a bare model one with config.json
+and diffusion_pytorch_model.safetensors or .bin, whole or in pieces; of a file of weights alone the
 config.json beside it is read.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.containers import content as contents
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
-from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.files.checkpoints.unet2d import names, options, schedules, walks
-from ddpm_cli.files.checkpoints.unet2d.options import Network
-
-STEM = "diffusion_pytorch_model"
-SCHEDULERS = ("scheduler/scheduler_config.json", "scheduler_config.json", "scheduler/config.json")
-DECODERS = ("vqvae/config.json", "vae/config.json")
-_MARKS = (
-    "conv_in.weight",
-    "time_embedding.linear_1.weight",
-    "down_blocks.0.resnets.0.conv1.weight",
+from ddpm_cli.files.checkpoints.diffusers_parts import (
+    names,
+    options,
+    places,
+    schedules,
+    transformers,
+    walks,
 )
+from ddpm_cli.files.checkpoints.diffusers_parts.options import Network
+from ddpm_cli.files.checkpoints.diffusers_parts.places import Place
+from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.layouts.keys import with_null
 
-
-class _Place(NamedTuple):
-    """Where a network lies: its configuration, its weights, that of its scheduler, in words."""
-
-    config: Mapping[str, Any]
-    weights: Mapping[str, Tensor]
-    scheduler: Mapping[str, Any] | None
-    name: str
+DECODERS = ("vqvae/config.json", "vae/config.json")
+LATENT = 0.18215  # of decoders that do not tell it
+_UNET = ("conv_in.weight", "time_embedding.linear_1.weight", "conv_norm_out.weight")
+_DIT = ("pos_embed.proj.weight", "proj_out_1.weight", "proj_out_2.weight")
+Knobs = dict[str, Any]
+Shape = tuple[int, int, int]
 
 
 def tells(content: Content) -> bool:
-    """Whether it is a folder that diffusers saved, or has the keys of a UNet2DModel."""
+    """Whether it is a folder that diffusers saved, or has the keys of one of its networks."""
     if content.path.is_dir():
         every = [value for value in content.configs.values() if isinstance(value, Mapping)]
-        return any("_diffusers_version" in value or _is_unet(value) for value in every)
-    return isinstance(content.tree, Mapping) and all(name in content.tree for name in _MARKS)
+        return any("_diffusers_version" in value or _is_known(value) for value in every)
+    tree = content.tree
+    return isinstance(tree, Mapping) and any(
+        all(name in tree for name in marks) for marks in (_UNET, _DIT)
+    )
 
 
 def read(content: Content, ask: Ask) -> Conversion:
-    """Bring a UNet2DModel and its scheduler into our terms."""
-    path = content.path
-    place = _in_folder(content, ask) if path.is_dir() else _file(content)
+    """Bring a network and its scheduler into our terms."""
+    path, notes = content.path, list[str]()
+    place = places.found(content, ask.weights)
+    is_unet = place.kind == options.CLASS
+    knobs, shape, tensors = _unet(place, ask, path) if is_unet else _dit(place, notes, path)
+    settings = _process(place, knobs, ask, path, notes)
+    settings["network"] = knobs
+    if classes := knobs["classes"]:
+        has_null = not is_unet or classes < place.config["num_class_embeds"]
+        settings["train"] = {"drop_class": 0.1 if has_null else 0.0}
+        if not has_null:
+            notes.append("no class was dropped in its training: the null class is untrained")
+    info = _info(content, shape, _class_names(content, place, classes), notes)
+    if not info.is_image:
+        settings["wrappers"] = []  # latents know no bounds
+    return Conversion(settings, tensors, info, place.name, notes=tuple(notes))
+
+
+def _is_known(config: Mapping[str, Any]) -> bool:
+    return config.get("_class_name") in places.KNOWN
+
+
+def _unet(place: Place, ask: Ask, path: Path) -> tuple[Knobs, Shape, dict[str, Tensor]]:
+    """A UNet2DModel: knobs, the shape of its images, and its weights."""
     size = options.size(place.config, path)
     if size is None:
         side = ask.need("data.size", "the pixels of a side, which sample_size does not tell", 32)
         size = (side, side)
     network = options.read(place.config, path, size)
     tensors = _tensors(network, place, path)
-    settings, notes = _process(place, network, ask, path)
-    settings["network"] = {"name": "unet", **network.knobs}
-    classes = network.knobs["classes"]
-    if classes:
-        notes.append(
-            "no class of a UNet2DModel is the null class: a row of zeros stands for it, "
-            "which was not trained; guidance away from it tells nothing"
-        )
-    info = _info(content, network, notes)
-    return Conversion(settings, tensors, info, place.name, notes=tuple(notes))
+    knobs = {"name": "unet", **network.knobs}
+    rows = knobs["classes"]
+    if rows and len(place.classes) == rows - 1:
+        knobs["classes"] = rows - 1
+    elif rows:
+        why = f"of {rows} rows none is the null class; {rows - 1} if the last one is"
+        knobs["classes"] = ask.assume("network.classes", rows, why)
+        if knobs["classes"] not in (rows, rows - 1):
+            raise ConfigError(f"network.classes: {rows} or {rows - 1}, of num_class_embeds {rows}")
+        if knobs["classes"] == rows:
+            tensors["class_embed.weight"] = with_null(tensors["class_embed.weight"])
+    return knobs, network.shape, tensors
 
 
-def _is_unet(config: Mapping[str, Any]) -> bool:
-    return config.get("_class_name") == options.CLASS
+def _dit(place: Place, notes: list[str], path: Path) -> tuple[Knobs, Shape, dict[str, Tensor]]:
+    """A DiTTransformer2DModel, as `_unet`."""
+    network = transformers.read(place.config, path)
+    try:
+        tensors = transformers.taken(place.weights, network, path)
+    except KeyError as error:
+        raise _missing(path, error) from None
+    notes.append("its last norms have epsilon 1e-5 in diffusers, 1e-6 here as in DiT")
+    return {"name": "dit", **network.knobs}, network.shape, tensors
 
 
-def _in_folder(content: Content, ask: Ask) -> _Place:
-    """The network of a pipeline or a bare model; of two the average unless told otherwise."""
-    folders = ["unet_ema", "unet", ""] if ask.weights == "ema" else ["unet", "unet_ema", ""]
-    found = [name for name in folders if _config_name(name) in content.configs]
-    if not found:
-        what = f"{content.path}: no unet/config.json and no config.json"
-        raise Refusal(what, "give the folder of a pipeline or of a UNet2DModel")
-    config = content.configs[_config_name(found[0])]
-    _refuse_other_class(config, content.path)
-    scheduler = next((content.configs[n] for n in SCHEDULERS if n in content.configs), None)
-    weights = _weights(content.path / found[0])
-    return _Place(config, weights, scheduler, found[0] or "as they were saved")
-
-
-def _config_name(folder: str) -> str:
-    return f"{folder}/config.json" if folder else "config.json"
-
-
-def _file(content: Content) -> _Place:
-    """A file of weights, what it is by the config.json beside it."""
-    beside = content.path.with_name("config.json")
-    if not beside.is_file():
-        what = f"{content.path}: no config.json beside it, which says what network it is"
-        raise Refusal(what, "copy it there from the folder that the file is from")
-    config = contents.config(beside)
-    _refuse_other_class(config, beside)
-    folder = content.path.parent
-    places = [folder / "scheduler_config.json"]
-    if folder.name in ("unet", "unet_ema"):
-        places.append(folder.parent / SCHEDULERS[0])
-    scheduler = next((contents.config(place) for place in places if place.is_file()), None)
-    weights = contents.state_dict(content.tree, content.path)
-    return _Place(config, weights, scheduler, "as they were saved")
-
-
-def _refuse_other_class(config: Any, path: Path) -> None:
-    if not isinstance(config, Mapping):
-        raise Refusal(f"{path}: corrupt: config.json is no JSON object")
-    name = config.get("_class_name", options.CLASS)
-    if name != options.CLASS:
-        raise Refusal(f"{path}: _class_name = {name!r}: only {options.CLASS} is read")
-
-
-def _weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors in a folder: of one file or of several, safetensors before pickles."""
-    for suffix in ("safetensors", "bin"):
-        whole = folder / f"{STEM}.{suffix}"
-        if whole.is_file():
-            return contents.tensors_of(whole)
-        index = folder / f"{STEM}.{suffix}.index.json"
-        if index.is_file():
-            return _pieces(index)
-    variants = [*folder.glob(f"{STEM}.*.safetensors"), *folder.glob(f"{STEM}.*.bin")]
-    if len(variants) == 1:
-        return contents.tensors_of(variants[0])
-    what = f"{folder}: no {STEM}.safetensors or .bin"
-    if variants:
-        what += f", but {len(variants)} variants; give one by its file"
-    raise Refusal(what, "download or copy the folder again")
-
-
-def _pieces(index: Path) -> dict[str, Tensor]:
-    """The tensors of the files that an index names."""
-    told = contents.config(index)
-    places = told.get("weight_map") if isinstance(told, Mapping) else None
-    if not isinstance(places, Mapping):
-        raise Refusal(f"{index}: corrupt: it has no weight_map")
-    made: dict[str, Tensor] = {}
-    for name in sorted(set(map(str, places.values()))):
-        piece = index.with_name(Path(name).name)
-        if not piece.is_file():
-            raise Refusal(f"{index}: {name} is missing", "copy or download it, too")
-        made |= contents.tensors_of(piece)
-    missing = sorted(set(places) - set(made))
-    if missing:
-        raise Refusal(f"{index}: {missing[0]} is in none of its files")
-    return made
-
-
-def _tensors(network: Network, place: _Place, path: Path) -> dict[str, Tensor]:
-    """The weights under our names; all of them must be those of the network described."""
+def _tensors(network: Network, place: Place, path: Path) -> dict[str, Tensor]:
+    """The weights of a UNet2DModel; all of them must be those of the network described."""
     layout = network.layout
     try:
         made = names.taken(place.weights, layout)
     except KeyError as error:
-        what = f"{path}: {error.args[0]} is missing, which its config.json tells of"
-        raise Refusal(what, "copy or download it again, it may be cut") from None
+        raise _missing(path, error) from None
     if unknown := names.strangers(place.weights, layout):
         what = f"{path}: {unknown[0]} is no tensor of the network in its config.json"
         raise Refusal(what, "give the config.json that belongs to these weights")
-    for name, value in made.items():
-        if value.ndim == 0:
-            raise Refusal(f"{path}: corrupt: {name} is a single number")
+    for name in ("embed.0.weight", "class_embed.weight"):
+        if name in made and made[name].ndim != 2:
+            raise Refusal(f"{path}: corrupt: a layer of its embeddings is no matrix")
     if network.sines_first:
         first = made["embed.0.weight"]
-        if first.ndim != 2:
-            raise Refusal(f"{path}: corrupt: time_embedding.linear_1.weight is no matrix")
         made["embed.0.weight"] = names.swapped(first, first.shape[1])
-    if layout.has_classes:
-        rows = made["class_embed.weight"]
-        null = torch.zeros(1, *rows.shape[1:], dtype=rows.dtype)
-        made["class_embed.weight"] = torch.cat([rows, null])
     return made
 
 
-def _process(
-    place: _Place, network: Network, ask: Ask, path: Path
-) -> tuple[dict[str, Any], list[str]]:
+def _missing(path: Path, error: KeyError) -> Refusal:
+    what = f"{path}: {error.args[0]} is missing, which its config.json tells of"
+    return Refusal(what, "copy or download it again, it may be cut")
+
+
+def _process(place: Place, knobs: Knobs, ask: Ask, path: Path, notes: list[str]) -> dict[str, Any]:
     """The process that the network was trained on and the walk of its scheduler."""
     config = place.scheduler
     if config is None:
         words = "linear, scaled-linear, sigmoid or cosine, and schedule.steps, unless 1000"
         ask.need("schedule.name", words, "linear")
         ask.need("parameterization.name", "eps, x0 or v", "eps")
-        return {}, []
+        return {}
     if not isinstance(config, Mapping):
         raise Refusal(f"{path}: corrupt: the scheduler's configuration is no JSON object")
     try:
@@ -195,31 +141,40 @@ def _process(
         process = settings["schedule"]
         steps = process.get("steps", len(process.get("values", ()))) or None
         made = walks.walk(config, steps)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise Refusal(f"{path}: corrupt: the scheduler's configuration: {error}") from None
-    notes = list(made.notes)
-    if network.knobs["learned_variance"] != (
-        made.settings["sampler"].get("variance") == "learned"
-    ):
-        notes.append(_refit(network, made.settings["sampler"]))
-    return settings | made.settings, notes
-
-
-def _refit(network: Network, sampler: dict[str, Any]) -> str:
-    """Make the variance of a sampler one that the network has; say so."""
-    if sampler["name"] == "ddpm" and not network.knobs["learned_variance"]:
+    notes += made.notes
+    sampler = made.settings["sampler"]
+    if knobs["learned_variance"] and sampler.get("variance") != "learned":
+        notes.append("the network predicts a variance, which its scheduler does not use")
+    elif not knobs["learned_variance"] and sampler.get("variance") == "learned":
         sampler["variance"] = "small"
-        return "variance_type is learned, but the network predicts none: small ones are drawn"
-    return "the network predicts a variance, which its scheduler does not use"
+        notes.append("variance_type is learned, but the network predicts none: small is taken")
+    return settings | made.settings
 
 
-def _info(content: Content, network: Network, notes: list[str]) -> DataInfo:
+def _info(
+    content: Content, shape: Shape, named: tuple[str, ...] | None, notes: list[str]
+) -> DataInfo:
     """Shape and classes of the data: images in [-1, 1], or latents of the pipeline's decoder."""
-    classes = network.knobs["classes"]
-    named = tuple(map(str, range(classes))) if classes else None
     decoder = next((content.configs[n] for n in DECODERS if n in content.configs), None)
     if not isinstance(decoder, Mapping):
-        return DataInfo(network.shape, named)
-    share, channels = float(decoder.get("scaling_factor", 0.18215)), network.shape[0]
+        return DataInfo(shape, named)
+    share, channels = decoder.get("scaling_factor", LATENT), shape[0]
+    if not isinstance(share, int | float) or not 1e-6 < share < 1e6:
+        raise Refusal(f"{content.path}: scaling_factor = {share!r} of its decoder is no scale")
     notes.append("what is drawn are latents, to be decoded by the pipeline's own decoder")
-    return DataInfo(network.shape, named, mean=(0.0,) * channels, std=(1 / share,) * channels)
+    return DataInfo(shape, named, mean=(0.0,) * channels, std=(1 / share,) * channels)
+
+
+def _class_names(content: Content, place: Place, count: int) -> tuple[str, ...] | None:
+    """The names of the classes: those of the pipeline if it has them, or numbers."""
+    if len(place.classes) == count and count:
+        return tuple(place.classes)
+    index = content.configs.get("model_index.json")
+    told = index.get("id2label") if isinstance(index, Mapping) else None
+    labels = told if isinstance(told, Mapping) else {}
+    found = [str(labels.get(str(number), number)) for number in range(count)]
+    if len(set(found)) < count:
+        found = list(map(str, range(count)))
+    return tuple(found) if count else None

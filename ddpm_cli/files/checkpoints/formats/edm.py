@@ -17,6 +17,7 @@ from ddpm_cli.files.checkpoints.containers.persistent import attributes, childre
 from ddpm_cli.files.checkpoints.containers.unpickling import Record
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
 from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.layouts import questions
 from ddpm_cli.files.checkpoints.layouts.edm_networks import NETWORKS, Found, knobs, renamed
 
 LICENCE = "NVIDIA's own weights: CC BY-NC-SA 4.0; others: as their makers say"
@@ -48,8 +49,7 @@ def read(content: Content, ask: Ask) -> Conversion:
         "levels": _levels(found, side),
         "wrappers": [],
     }
-    classes = settings["network"].get("classes", 0)
-    names = tuple(map(str, range(classes))) or None
+    names = questions.numbered(settings["network"].get("classes", 0))
     return Conversion(
         settings,
         renamed(found, side),

@@ -108,7 +108,8 @@ def _process(model: Mapping[str, Any], path: Path) -> dict[str, Any]:
     }
     density = model.get("sigma_sample_density")
     if isinstance(density, Mapping) and density.get("type") == "lognormal":
-        mean, std = (fields.number(density, key, path) for key in ("mean", "std"))
+        named = ("loc", "scale") if "loc" in density else ("mean", "std")
+        mean, std = (fields.number(density, key, path) for key in named)
         tables["draw"] = {"name": "lognormal", "mean": mean, "std": std}
     return tables
 

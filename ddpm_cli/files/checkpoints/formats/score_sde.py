@@ -14,7 +14,7 @@ from ddpm_cli.files.checkpoints.containers import content as contents
 from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.files.checkpoints.layouts import song_networks
+from ddpm_cli.files.checkpoints.layouts import questions, song_networks
 from ddpm_cli.files.checkpoints.layouts.song_networks import Found, Unordered
 from ddpm_cli.settings import catalog
 
@@ -37,7 +37,7 @@ def read(content: Content, ask: Ask) -> Conversion:
         renamed = song_networks.renamed(net)
     except Unordered as error:
         raise Refusal(f"{content.path}: no network of score_sde: {error}") from None
-    side = ask.need("data.size", "the side of its images in pixels, as 32", 32)
+    side = questions.size(ask)
     settings = {"network": _network(net, side, sigmas, ask), **_process(sigmas, ask)}
     if not settings["network"]["centered"]:
         settings["units"] = {"low": 0.0, "high": 1.0}

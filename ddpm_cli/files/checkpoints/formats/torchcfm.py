@@ -6,6 +6,7 @@ Files hold the raw weights and their average, each perhaps with `module.` before
 from collections.abc import Mapping
 from typing import Any
 
+from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.containers.content import Content, state_dict, stripped
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
 from ddpm_cli.files.checkpoints.layouts import openai, openai_models
@@ -30,6 +31,9 @@ def read(content: Content, ask: Ask) -> Conversion:
         tree = tree[chosen]
     tensors = stripped(state_dict(tree, content.path), "module.")
     found = openai.unet(tensors, content.path)
+    if found.outputs != found.channels:
+        what = f"{content.path}: {found.outputs} channels come out of {found.channels}"
+        raise Refusal(f"{what}, which is no velocity", "try --from guided-diffusion")
     reverse = ask.assume("label.reverse", True, "torchcfm's time runs from noise to data")
     target = ask.assume("parameterization.target", "data", "its velocity is data - noise")
     low = ask.assume("units.low", -1.0, "its scripts train on images in [-1, 1]")

@@ -72,7 +72,7 @@ def knobs(found: Found, side: int) -> dict[str, Any]:
     }
     if "map_label.weight" in found.tensors:
         settings["classes"] = found.tensors["map_label.weight"].shape[1]
-    return settings | (_song(found, width) if found.is_song else _adm(found, side))
+    return settings | (_song(found, width) if found.is_song else _adm(found, side, width))
 
 
 def _song(found: Found, width: int) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _filter(found: Found) -> list[float]:
     return taps
 
 
-def _adm(found: Found, side: int) -> dict[str, Any]:
+def _adm(found: Found, side: int, width: int) -> dict[str, Any]:
     """Knobs that unet alone has."""
     _filter(found)
     heads = {
@@ -113,15 +113,22 @@ def _adm(found: Found, side: int) -> dict[str, Any]:
         for name, block in found.blocks.items()
         if f"{name}.qkv.weight" in found.tensors
     }
-    per_head = {width // count for width, count in heads.items()}
-    split = {"head_width": per_head.pop()} if len(per_head) == 1 else {}
-    if per_head:
-        if len(set(heads.values())) > 1:
-            raise Refusal(f"{found.content.path}: heads of several widths")
-        split = {"heads": next(iter(heads.values()))}
+    split = _heads(found, heads)
     lowest = next(name for name in found.blocks if name.endswith("_in0"))
     middle = {} if f"{lowest}.qkv.weight" in found.tensors else {"middle": "blocks"}
+    embedded = len(found.tensor("map_layer0.weight"))
+    split |= {"embedded": embedded} if embedded != 4 * width else {}
     return {"scale_shift": True, "resample_blocks": True, "epsilon": 1e-5, **split, **middle}
+
+
+def _heads(found: Found, heads: dict[int, int]) -> dict[str, int]:
+    """The knob that gives so many heads to each width: their width, 64 in EDM, or the number."""
+    for per_head in (64, *(width // count for width, count in heads.items())):
+        if all(max(1, width // per_head) == count for width, count in heads.items()):
+            return {"head_width": per_head}
+    if len(set(heads.values())) > 1:
+        raise Refusal(f"{found.content.path}: heads of several widths")
+    return {"heads": next(iter(heads.values()))}
 
 
 def renamed(found: Found, side: int) -> dict[str, Tensor]:

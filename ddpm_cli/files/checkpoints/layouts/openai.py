@@ -81,13 +81,10 @@ def unet(tensors: Mapping[str, Tensor], path: Path) -> Found:
     return Found(channels, outputs, knobs, attends)
 
 
-def classifier(tensors: Mapping[str, Tensor], path: Path, told: int | None = None) -> Found:
-    """What the tensors of a classifier say of it; told: how many blocks a level has."""
+def classifier(tensors: Mapping[str, Tensor], path: Path, blocks: int | None = None) -> Found:
+    """What the tensors of a classifier say of it; blocks: of a level, if they are known."""
     keys = Keys(tensors, path)
-    fitting = [told] if told else _fitting(keys)
-    if len(fitting) != 1:
-        raise keys.refusal(f"its levels can be read in {len(fitting)} ways")
-    knobs, attends = _encoder(keys, fitting[0])
+    knobs, attends = _encoder(keys, blocks or block_counts(tensors, path)[0])
     pooled = _POOL in tensors
     last = "out.2.c_proj.weight" if pooled else "out.3.weight"
     classes = keys.size(last, 0)
@@ -136,11 +133,13 @@ def _blocks(keys: Keys) -> int:
     return max(1, keys.count("output_blocks.") - 1)
 
 
-def _fitting(keys: Keys) -> list[int]:
+def block_counts(tensors: Mapping[str, Tensor], path: Path) -> list[int]:
     """How many blocks a level of an encoder can have: levels of one width, alike in attention.
 
-    The block that halves an image ends a level; it changes no width and has no attention.
+    The block that halves an image ends a level; it changes no width and has no attention. As a
+    rule there is one way to read it so.
     """
+    keys = Keys(tensors, path)
     count = keys.count("input_blocks.")
     convolved = [n for n in range(1, count) if keys.starts(f"input_blocks.{n}.0.op.")]
     if convolved:
@@ -154,7 +153,10 @@ def _fitting(keys: Keys) -> list[int]:
         )
         for n in range(1, count)
     ]
-    return [n for n in range(1, count) if count % (n + 1) == 0 and _is_level(seen, n)]
+    fitting = [n for n in range(1, count) if count % (n + 1) == 0 and _is_level(seen, n)]
+    if not fitting:
+        raise keys.refusal("its blocks are not those of whole levels")
+    return fitting
 
 
 def _is_level(seen: list[tuple[int, int, bool]], blocks: int) -> bool:

@@ -112,7 +112,7 @@ def _task(found: Found, ask: Ask) -> tuple[dict[str, Any], int]:
 
 def _classifier(tensors: Mapping[str, Tensor], path: Path, ask: Ask, qkv: str) -> Conversion:
     """A classifier of noisy images, the size of which its last level tells."""
-    found = openai.classifier(tensors, path, ask.told("network.blocks"))
+    found = openai.classifier(tensors, path, _blocks(tensors, path, ask))
     process = questions.schedule(ask)
     size = found.side * 2 ** (found.levels - 1) if found.side else questions.size(ask)
     told = {"qkv": qkv, "head_width": 0, **questions.heads(ask)}
@@ -133,6 +133,15 @@ def _classifier(tensors: Mapping[str, Tensor], path: Path, ask: Ask, qkv: str) -
         weights=weights,
         step=step,
     )
+
+
+def _blocks(tensors: Mapping[str, Tensor], path: Path, ask: Ask) -> int:
+    """How many blocks a level of a classifier has; a small one may be read in several ways."""
+    fitting = openai.block_counts(tensors, path)
+    if len(fitting) == 1 and ask.told("network.blocks") is None:
+        return fitting[0]
+    choices = f"how many residual blocks a level has: {' or '.join(map(str, fitting))}"
+    return ask.need("network.blocks", choices, fitting[0])
 
 
 def _file(path: Path) -> tuple[str, int]:

@@ -66,7 +66,7 @@ def test_pipeline(tmp_path: Path) -> None:
         == (config["schedule"])
     )
     assert config["sampler"]["variance"] == "large"
-    assert config["levels"] == {"name": "leading", "count": 1000, "offset": 0}
+    assert config["levels"] == {"name": "leading", "count": 1000, "offset": 0, "ends": "low"}
     assert config["wrappers"] == [{"name": "clamp", "limit": 1.0}]
 
 
@@ -230,4 +230,8 @@ def test_classes_get_a_null_row(tmp_path: Path) -> None:
     got: Tensor = model.network.state_dict()["class_embed.weight"]
     assert torch.equal(got, torch.cat([rows, torch.zeros(1, 32)]))
     source = model._handle.header.source or {}
-    assert any("null class" in note for note in source["notes"])
+    assert source["assumed"]["network.classes"]["value"] == 5
+    own = converted(folder, "--set", "network.classes=4")
+    assert own.info.classes == ("0", "1", "2", "3")
+    assert torch.equal(own.network.state_dict()["class_embed.weight"], rows)
+    assert "network.classes: 5 or 4" in refusal(folder, "--set", "network.classes=9")

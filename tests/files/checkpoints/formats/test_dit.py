@@ -17,6 +17,8 @@ from ddpm_cli.files.checkpoints.conversion import Ask
 from ddpm_cli.files.checkpoints.formats import dit
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.networks.parts.tokens import places
+from ddpm_cli.settings import releases
+from ddpm_cli.settings.config import Layer, resolve
 
 TOLD = {
     "dit": ("--set", "network.heads=3"),
@@ -80,6 +82,10 @@ def test_outputs_are_those_of_dit(name: str, which: str, tmp_path: Path) -> None
     io, atol = numbers(name), described(name)["tolerance"]["out_"]["atol"]
     want = io[f"out_{which}"], io[f"out64_{which}"]
     assert_outputs(model, io["x"], io["t"], io["y"], want, (atol, 1e-8))
+    network = model.network.double()
+    with torch.no_grad():
+        exact = network(io["x"].double(), io["t"], io["y"])
+    assert (exact - want[1]).abs().max() <= 1e-10, "integers are labels, too"
 
 
 def test_samples_are_latents_of_the_vae(tmp_path: Path) -> None:
@@ -253,10 +259,16 @@ def test_safetensors_of_16_bits_are_read_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["dit-xl-2-256", "dit-xl-2-512", "sit-xl-2-256"])
 def test_releases_say_all_that_their_files_do_not(name: str, tmp_path: Path) -> None:
-    kept = weights(width=64, channels=4, outputs=2, rows=1001)
-    model = converted(saved(tmp_path, kept), "--as", name)
-    assert model.config["network"]["heads"] == 16
-    assert model.config["network"]["classes"] == 1000
-    assert model.config["network"]["learned_variance"] == name.startswith("dit")
-    few = ddpm_cli.load(next(tmp_path.glob("*.safetensors")), settings={"levels": {"count": 3}})
-    assert few.sample([0], classes="7").isfinite().all()
+    source = saved(tmp_path, weights(width=64, channels=4, outputs=2, rows=1001))
+    release = releases.read(name)
+    ask = Ask(release.settings)
+    conversion = dit.read(contents.opened(source), ask)
+    assert (ask.missing, ask.assumed) == ({}, {})
+    config = resolve([Layer("the file", {**conversion.settings}), release.layer])
+    flows = name.startswith("sit")
+    assert config["network"]["learned_variance"] != flows
+    assert config["network"]["width"] == 1152
+    assert config["label"]["name"] == ("time" if flows else "index")
+    outcome = runs.ddpm("convert", source, "-o", tmp_path / "x", "--as", name)
+    assert outcome.code == 1
+    assert "not of the network described" in outcome.err

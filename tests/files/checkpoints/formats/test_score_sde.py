@@ -179,6 +179,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"conditional": False, "nf": 8},
         {"schedule.name": "vp", "network.fir": "false"},
     ),
+    "told-of-a-level-to-divide-by": (
+        {"conditional": False, "nf": 8, "embedding": "fourier", "scale_by_sigma": True,
+         "fir": True, "centered": False, "progressive_input": "input_skip"},
+        {"schedule.name": "ve", "network.fir": "true"},
+    ),
     "one-resolution": (
         {"ch_mult": (2,), "nf": 8, "size": 6, "attention": (6,)},
         {"schedule.name": "vp"},

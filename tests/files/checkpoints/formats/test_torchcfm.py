@@ -69,3 +69,10 @@ def test_set_that_is_lost_is_said(tmp_path: Path) -> None:
     torch.save(tree, tmp_path / "raw.pt")
     outcome = done("convert", tmp_path / "raw.pt", "-o", tmp_path / "m.safetensors", *WORDS)
     assert "weights: net_model, the only ones of the file" in outcome.err
+
+
+def test_more_channels_than_go_in_are_no_velocity(tmp_path: Path) -> None:
+    source = unpacked("guided_diffusion", tmp_path)
+    outcome = ddpm("convert", source, "-o", tmp_path / "m.safetensors", "--from", "torchcfm")
+    assert outcome.code == 1
+    assert "6 channels come out of 3, which is no velocity" in outcome.err

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ddpm_cli.files.checkpoints.unet2d.schedules import FLOWS, PRECONDITIONED, Settings, kind
+from ddpm_cli.files.checkpoints.diffusers_parts.schedules import (
+    FLOWS,
+    PRECONDITIONED,
+    Settings,
+    kind,
+)
 
 USUAL = 50  # steps of most pipelines
 _VARIANCES = {
@@ -71,6 +76,9 @@ def _ancestral(config: Mapping[str, Any], notes: list[str]) -> Settings:
     told = config.get("variance_type", "fixed_small")
     if told not in _VARIANCES:
         notes.append(f"variance_type {told} has no equivalent: samples are drawn with small ones")
+    ends = config.get("timestep_spacing", "leading") == "trailing" or config.get("steps_offset")
+    if ends and _VARIANCES.get(told) in ("large", "learned"):
+        notes.append("diffusers adds noise to the finished image; ddpm does not (Ho 2020)")
     return {"name": "ddpm", "variance": _VARIANCES.get(told, "small")}
 
 
@@ -104,6 +112,9 @@ def _levels(config: Mapping[str, Any], steps: int | None, notes: list[str]) -> S
     count = USUAL if steps is None else min(USUAL, steps)
     if steps is None:
         return _flow(config, count, notes)
+    keys = ("use_karras_sigmas", "use_exponential_sigmas", "use_lu_lambdas")
+    if any(config.get(key) for key in keys) and name.startswith(_SOLVERS):
+        notes.append("the network is told of places between indices, which diffusers rounds")
     if config.get("use_karras_sigmas"):
         return {"name": "karras", "count": count, "low": 0.0, "high": 1e6}
     if config.get("use_exponential_sigmas") or config.get("use_lu_lambdas"):
@@ -115,11 +126,10 @@ def _levels(config: Mapping[str, Any], steps: int | None, notes: list[str]) -> S
     spacing = config.get("timestep_spacing", "leading" if name in _LEADING else "linspace")
     offset = int(config.get("steps_offset", 0) or 0)
     if spacing == "leading":
-        if without:
-            notes.append("leading levels of solvers are without index 0 in diffusers")
-        if name in ("DDPMScheduler", "DDPMParallelScheduler"):
-            count = steps if not offset else count  # as DDPMPipeline
-        return {"name": "leading", "count": count, "offset": offset}
+        if name in ("DDPMScheduler", "DDPMParallelScheduler") and not offset:
+            count = steps  # as DDPMPipeline
+        ends = {"ends": "none"} if without else {}
+        return {"name": "leading", "count": count, "offset": offset, **ends}
     if spacing == "trailing":
         return {"name": "trailing", "count": count}
     return {"name": "linspace", "count": count, "ends": "top" if without else "both"}
@@ -131,8 +141,6 @@ def _flow(config: Mapping[str, Any], count: int, notes: list[str]) -> Settings:
         notes.append("use_dynamic_shifting has no equivalent: set levels.shift for a resolution")
     key = "shift" if kind(config) in FLOWS else "flow_shift"
     shift = 1.0 if config.get("use_dynamic_shifting") else float(config.get(key, 1.0))
-    if shift != 1:
-        notes.append("diffusers shifts the lowest level twice, ddpm once")
     return {"name": "linspace", "count": count, "shift": shift}
 
 

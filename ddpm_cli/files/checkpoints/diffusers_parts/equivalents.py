@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ddpm_cli.files.checkpoints.unet2d import options
-from ddpm_cli.files.checkpoints.unet2d.names import Layout
+from ddpm_cli.files.checkpoints.diffusers_parts import options
+from ddpm_cli.files.checkpoints.diffusers_parts.names import Layout
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.toml import toml_value
 
@@ -125,9 +125,14 @@ def _groups(knobs: Knobs, layout: Layout, problems: list[str]) -> int:
     sizes = sorted(set(_normed(layout)))
     each = {_group_count(knobs["groups"], size) for size in sizes}
     if len(each) > 1 and knobs.get("norm") == "group":
-        common = math.gcd(*sizes, knobs["groups"])
-        problems.append(_problem(knobs, "groups", common))
+        problems.append(_problem(knobs, "groups", _common(math.gcd(*sizes), knobs["groups"])))
     return min(each)
+
+
+def _common(channels: int, most: int) -> int:
+    """Groups that all norms can have: of four channels at least, where there are so many."""
+    most = min(most, max(1, channels // 4))
+    return max(groups for groups in range(1, most + 1) if channels % groups == 0)
 
 
 def _group_count(groups: int, channels: int) -> int:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ddpm_cli.files.checkpoints.layouts.keys import linear
+
 QKV = ("to_q", "to_k", "to_v")
 # Names of attention before diffusers 0.17.
 OLD = {
@@ -135,7 +137,7 @@ def taken(theirs: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
     for ours, others in pairs(layout):
         parts = [named[name] for name in others]
         if len(parts) > 1 or ".project." in ours:  # attention was once made of convolutions
-            parts = [part.flatten(1) if part.ndim > 2 else part for part in parts]
+            parts = [linear(part) for part in parts]
         made[ours] = torch.cat(parts) if len(parts) > 1 else parts[0]
     return made
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ddpm_cli.files.checkpoints.unet2d import equivalents, options
-from ddpm_cli.files.checkpoints.unet2d.equivalents import Equivalent
+from ddpm_cli.files.checkpoints.diffusers_parts import equivalents, options
+from ddpm_cli.files.checkpoints.diffusers_parts.equivalents import Equivalent
 from ddpm_cli.settings.config import Layer, resolve
 
 USUAL: dict[str, Any] = {"width": 32, "multipliers": [1, 2], "attention": [8]}
@@ -61,7 +61,7 @@ def test_there_and_back(knobs: dict[str, Any]) -> None:
         ({"middle": "unnormed"}, "network.middle"),
         ({"per_label": True}, "network.per_label"),
         ({"heads": 2, "attention": [16, 8]}, "network.heads: heads of 16 and 32 channels"),
-        ({"width": 24}, "network.groups: 32 has no equivalent; 8 has"),
+        ({"width": 24}, "network.groups: 32 has no equivalent; 6 has"),
     ],
 )
 def test_knob_without_an_equivalent_is_named(knobs: dict[str, Any], words: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.unet2d.names import Layout
+from ddpm_cli.files.checkpoints.diffusers_parts.names import Layout
+from ddpm_cli.files.checkpoints.layouts.keys import ratio
 
 CLASS = "UNet2DModel"
 MOST, LARGEST = 100_000, 2048  # of any number, and of the pixels of a side: files may be wrong
@@ -215,11 +216,7 @@ def _widths(layout: Layout, options: _Options) -> dict[str, Any]:
     for width in layout.widths:
         if width % options["norm_num_groups"]:
             raise options.refusal("norm_num_groups", f"it does not divide {width} channels")
-    return {"width": first, "multipliers": [_share(width, first) for width in layout.widths]}
-
-
-def _share(width: int, first: int) -> float:
-    return width // first if width % first == 0 else width / first
+    return {"width": first, "multipliers": [ratio(width, first) for width in layout.widths]}
 
 
 def _attention(layout: Layout, options: _Options, rows: int) -> dict[str, Any]:

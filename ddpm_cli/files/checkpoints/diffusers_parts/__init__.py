@@ -1,0 +1,1 @@
+"""Networks and schedulers of diffusers in our terms, and ours in theirs."""
