@@ -10,12 +10,13 @@ import shlex
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from ddpm_cli.data import npz_names, shards
+from ddpm_cli.data import npz_names, shards, sources
 from ddpm_cli.data.array_faults import LABELS
 from ddpm_cli.data.forms import LMDB, PARQUET, TAR, Form
+from ddpm_cli.data.sources import DATASET, is_array_name
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.opening import is_image_name
 from ddpm_cli.foreign import telling
@@ -192,8 +193,12 @@ def _is_number(cell: str) -> bool:
 
 
 def _has_images(path: Path) -> bool:
-    """Whether a folder has an image below it."""
-    return path.is_dir() and any(map(is_image_name, islice(_below(path), LIMIT)))
+    """Whether a folder has an image below it; links are followed where nothing else is there."""
+    if not path.is_dir():
+        return False
+    if (path / DATASET).is_file():
+        return True
+    return any(map(is_image_name, islice(_below(path), LIMIT))) or bool(sources.below(path))
 
 
 def _below(path: Path) -> Iterable[str]:
@@ -202,10 +207,14 @@ def _below(path: Path) -> Iterable[str]:
 
 
 def _is_zip_of_images(path: Path) -> bool:
-    if telling.kind(path) != ZIP:
+    """Whether a zip file holds images, or arrays as those of EDM, and is no other format."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return any(map(is_image_name, archive.namelist()))
+        names = archive.namelist()
+    if any(PurePosixPath(name).name == DATASET for name in names):
+        return any(is_image_name(name) or is_array_name(name) for name in names)
+    return telling.kind(path) == ZIP and any(map(is_image_name, names))
 
 
 # What is told first counts.

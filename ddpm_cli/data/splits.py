@@ -17,6 +17,9 @@ Split = Literal["train", "test"]
 Labels = Literal["auto", "folders", "csv", "json", "none"]
 
 
+HELD = ("test", "val", "valid", "validation")  # what folders of images not to train on are called
+
+
 class Arrangement(NamedTuple):
     """The files of one split, the number of each one's class, and the names of the classes.
 
@@ -38,12 +41,13 @@ def arrange(
     These are told by the set itself or by tables (dataset_json, image_tables), or are the first
     folders of the names.
 
-    Two folders named train and test are the splits. Otherwise the share `holdout` of the files,
-    those with the lowest SHA-256 of their name, is for test: no machine and no order matters.
+    Folders named train and test, or train and val, are the splits. Otherwise the share `holdout`
+    of the files, those with the lowest SHA-256 of their name, is for test: no machine and no order
+    matters.
     """
     inner = dict(zip(files.names, _without_common_folders(files.names), strict=True))
-    if {name.partition("/")[0] for name in inner.values()} == {"train", "test"}:
-        chosen = [name for name in inner if inner[name].startswith(f"{split}/")]
+    if parts := _parts({name.partition("/")[0] for name in inner.values()}):
+        chosen = [name for name in inner if inner[name].startswith(f"{parts[split]}/")]
         inner = {name: rest.partition("/")[2] for name, rest in inner.items()}
     else:
         held = _held_out(list(inner.values()), holdout)
@@ -61,7 +65,8 @@ def arrange(
     classes = () if is_plain else _classes(files, inner)
     numbers = {label: number for number, label in enumerate(classes)}
     chosen_labels = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]
-    return Arrangement(chosen, chosen_labels, classes or None, told)
+    said = told if told.classes is not None else told._replace(origin=FOLDERS)
+    return Arrangement(chosen, chosen_labels, classes or None, said)
 
 
 def _told(files: Files, labels: Labels) -> Told:
@@ -72,6 +77,14 @@ def _told(files: Files, labels: Labels) -> Told:
     if told is None and labels in ("auto", "csv"):
         told = image_tables.read(files, needed=labels == "csv")
     return told or Told(origin=FOLDERS)
+
+
+def _parts(folders: set[str]) -> dict[Split, str] | None:
+    """Which of the outermost folders are the splits, if all are; val is the test without one."""
+    held = next((name for name in HELD if name in folders), None)
+    if held is None or not {"train"} < folders <= {"train", *HELD}:
+        return None
+    return {"train": "train", "test": held}
 
 
 def _share(count: int, holdout: float) -> str:

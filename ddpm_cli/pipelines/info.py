@@ -70,7 +70,7 @@ def run(request: Info, kept: Kept) -> None:
 
 def _data(target: str | None) -> Recognized | None:
     """The data that a target is; None if it is a model, a run or samples, or is not known."""
-    if target is None or target == "-":
+    if target is None or target == "-" or not target.strip():
         return None
     if target.startswith(DATA):
         return _named(target.removeprefix(DATA))
@@ -83,7 +83,14 @@ def _data(target: str | None) -> Recognized | None:
         with contextlib.suppress(Refusal):
             records.of_samples(path)
             return None
-    return recognizing.recognized(path)
+    found = recognizing.recognized(path)
+    return None if found and found.settings["name"] == "folder" and _holds_models(path) else found
+
+
+def _holds_models(folder: Path) -> bool:
+    """Whether images in a folder are beside models, as the sheets of runs are."""
+    names = ("*.safetensors*", "*/model.safetensors*", "model_index.json")
+    return any(any(folder.glob(name)) for name in names)
 
 
 def _is_run(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from ddpm_cli.data import recognizing
 from ddpm_cli.data.image_set import Data, ImageSet
 from ddpm_cli.data.surveying import Survey
+from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.settings import catalog, presets
 
 MOST = 64  # pixels a side that are proposed where images may be brought to a size
@@ -30,7 +31,7 @@ def command(target: str, settings: Mapping[str, Any], data: Data, seen: Survey) 
     network = {}
     wanted = dict(settings)
     if isinstance(data, ImageSet):
-        wanted |= _brought(settings, seen)
+        wanted |= _brought(settings, data, seen)
         side = wanted.get("size") or max(max(seen.sizes, key=max))
         preset = SMALL if max(seen.moments) == 1 else LARGE
         network = _network(side)
@@ -58,7 +59,7 @@ def _preset_of(name: str) -> str | None:
     return name if is_own and name in known else None
 
 
-def _brought(settings: Mapping[str, Any], seen: Survey) -> dict[str, Any]:
+def _brought(settings: Mapping[str, Any], data: Data, seen: Survey) -> dict[str, Any]:
     """Settings that bring files to one size and mode that a network takes, where there are any."""
     knobs = catalog.find("data", settings["name"]).knobs
     wanted: dict[str, Any] = {}
@@ -70,6 +71,8 @@ def _brought(settings: Mapping[str, Any], seen: Survey) -> dict[str, Any]:
             wanted |= {"size": max(STEP, side - side % STEP), "fit": "crop"}
     if "mode" in knobs and "mode" not in settings and seen.modes.keys() <= GREY:
         wanted["mode"] = "L"
+    if "labels" in knobs and {NULL, ALL, OWN} & {*(data.classes or ())}:
+        wanted["labels"] = "none"  # --class means something else by such a name
     if "skip_corrupt" in knobs and seen.bad:
         wanted["skip_corrupt"] = True
     return wanted

@@ -298,5 +298,10 @@ def test_what_is_refused(words: list[str], code: int, message: str) -> None:
 
 
 def test_models_and_runs_come_first(finished: Path) -> None:
+    image("runs/sheet.png", 8, 8)
+    Path("runs/one").symlink_to(finished)
+    outcome = runs.ddpm("info", "runs")
+    assert outcome.code == 1
+    assert "runs: a folder of runs (one)" in outcome.err
     assert json.loads(runs.done("info", finished, "--json").out)["kind"] == "model"
     assert json.loads(runs.done("info", "mnist", "--json").out)["kind"] == "model"

@@ -64,6 +64,12 @@ def test_files() -> None:
         archive.writestr("x/a.png", b"")
     with zipfile.ZipFile("b.zip", "w") as archive:
         archive.writestr("a.txt", b"")
+    with zipfile.ZipFile("c.zip", "w") as archive:  # as EDM packs latents
+        archive.writestr("00000/img00000000.npy", b"")
+        archive.writestr("dataset.json", b"{}")
+    put("edm/00000/img00000000.npy", "edm/dataset.json")
+    assert settings("c.zip") == {"name": "archive", "path": "c.zip"}
+    assert settings("edm") == {"name": "folder", "path": "edm"}
     np.save("a.npy", np.zeros((2, 3)))
     Path("b.npy").write_text("nonsense")
     assert settings("a.zip") == {"name": "archive", "path": "a.zip"}

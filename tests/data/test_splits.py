@@ -88,6 +88,29 @@ class Names:
         return name
 
 
+@pytest.mark.parametrize(
+    ("folders", "held"),
+    [
+        (["train", "test"], "test"),
+        (["train", "val"], "val"),
+        (["train", "validation", "test"], "test"),
+        (["train", "valid", "dogs"], None),
+        (["val", "test"], None),
+    ],
+)
+def test_folders_of_splits(folders: list[str], held: str | None) -> None:
+    names = Names(f"{folder}/{label}/a.png" for folder in folders for label in ("cat", "dog"))
+    splits: tuple[Split, Split] = ("train", "test")
+    parts = {split: arrange(names, split, 0.5, "folders") for split in splits}
+    if held is None:
+        assert parts["train"].classes == tuple(sorted(folders))
+        return
+    for split, folder in {"train": "train", "test": held}.items():
+        found = parts[split]  # type: ignore[index]
+        assert found.names == [f"{folder}/cat/a.png", f"{folder}/dog/a.png"]
+        assert (found.labels, found.classes) == ([0, 1], ("cat", "dog"))
+
+
 NAME = st.lists(st.sampled_from(["a", "b", "train", "test", "é"]), min_size=1, max_size=4)
 
 
