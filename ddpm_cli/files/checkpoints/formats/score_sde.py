@@ -15,7 +15,7 @@ from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.checkpoints.layouts import questions, song_networks
-from ddpm_cli.files.checkpoints.layouts.song_networks import Found, Unordered
+from ddpm_cli.files.checkpoints.layouts.song_networks import Found
 from ddpm_cli.settings import catalog
 
 MODULES = "all_modules."
@@ -35,7 +35,7 @@ def read(content: Content, ask: Ask) -> Conversion:
     try:
         net = song_networks.found(tensors)
         renamed = song_networks.renamed(net)
-    except Unordered as error:
+    except (LookupError, RuntimeError, ValueError) as error:
         raise Refusal(f"{content.path}: no network of score_sde: {error}") from None
     side = questions.size(ask)
     settings = {"network": _network(net, side, sigmas, ask), **_process(sigmas, ask)}
