@@ -108,7 +108,9 @@ def _network(net: Found, side: int, sigmas: Tensor | None, ask: Ask) -> dict[str
     if settings.get("group_width") == 1:
         settings |= _ddpm(ask)
     else:
-        settings["rescale"] = ask.need("network.rescale", choice.format("skip_rescale"), True)
+        choices = choice.format("skip_rescale")
+        choices += "" if net.is_plus else "; to be left out for model ddpm"
+        settings["rescale"] = ask.need("network.rescale", choices, True)
         settings["fir"] = _fir(net, ask, choice.format("fir"))
     why = "model.nonlinearity, swish in all of its configs"
     settings["nonlinearity"] = ask.assume("network.nonlinearity", "silu", why)
