@@ -21,6 +21,7 @@ from ddpm_cli.settings.config import typed
 
 SETS = {"ema": "model_ema", "model": "model"}
 MARKS = ("patch_in.proj.weight", "u_net.d_blocks.0.1.main.0.mapper.weight")
+LARGEST = 4096  # pixels along a side: files may be wrong
 WRAPPER = "inner_model."  # of the augmentation wrapper
 
 
@@ -41,7 +42,10 @@ def read(content: Content, ask: Ask) -> Conversion:
     model, data = fields.table(config, "model", path), fields.table(config, "dataset", path, {})
     theirs, weights = _weights(content, ask)
     _refuse_conditions(model, path)
-    shape = (fields.whole(model, "input_channels", path), *fields.pair(model, "input_size", path))
+    size = fields.pair(model, "input_size", path)
+    if max(size) > LARGEST:
+        raise fields.wrong("input_size", path)
+    shape = (fields.whole(model, "input_channels", path), *size)
     if model.get("type") == "image_transformer_v2":
         network = networks.transformer(model, data, theirs, shape, path)
     elif model.get("type") == "image_v1":

@@ -288,6 +288,7 @@ class TestSlimFiles:
         ({"widths": [8, "16", 24]}, "has no widths that can be"),
         ({"sigma_max": "high"}, "has no sigma_max that can be"),
         ({"input_size": None}, "has no input_size that can be"),
+        ({"input_size": [16, 65536]}, "has no input_size that can be"),
         ({"input_channels": 4}, "patches are not those of its configuration"),
     ],
 )
