@@ -30,9 +30,11 @@ def tells(content: Content) -> bool:
     tree = content.tree
     if not isinstance(tree, Mapping):
         return False
-    if isinstance(tree.get("config"), Mapping) and "model_ema" in tree:
+    average = tree.get("model_ema")
+    if isinstance(average, Mapping) and isinstance(tree.get("config"), Mapping):
         return True
-    return any(mark in tree or WRAPPER + mark in tree for mark in MARKS)
+    kept = average if isinstance(average, Mapping) else tree
+    return any(mark in kept or WRAPPER + mark in kept for mark in MARKS)
 
 
 def read(content: Content, ask: Ask) -> Conversion:
