@@ -300,7 +300,11 @@ def test_a_dry_run_asks_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["mnist", f"hf:{NAME}/x.safetensors"], 2, f"a model goes to a repository: hf:{NAME}"),
         (["mnist", f"hf:{NAME}", "--set", "levels.count=5"], 2, "as it is; leave settings out"),
-        (["mnist", f"hf:{NAME}", "--as", "x"], 2, "--as"),
+        (
+            ["mnist", f"hf:{NAME}", "--weights", "model"],
+            2,
+            "--weights: of a checkpoint that comes",
+        ),
         (["mnist", "hf:x"], 2, "write hf:owner/name"),
         (["mnist:test", f"hf:{NAME}", "--to", "npz"], 2, "statistics are no model"),
         (["none", f"hf:{NAME}"], 1, "none: no such file, run or bundled model"),
