@@ -254,6 +254,20 @@ def test_a_model_goes_to_a_new_private_repository_as_it_is(
         assert said in card, said
 
 
+def test_the_card_of_a_run_has_its_name_and_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(monkeypatch)
+    folder = tmp_path / "digits"
+    random_models.saved(folder / "model.safetensors", random_models.MLP)
+    rows = [{"step": step, "loss": 1.0, "eval.fid": fid} for step, fid in ((3, 9.5), (7, 4.25))]
+    (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert ddpm("convert", folder, f"hf:{NAME}").code == 0
+    card = server.sent["README.md"].decode()
+    assert "\n# digits\n" in card
+    assert "| fid | 4.25 at step 7 |" in card
+
+
 def test_what_is_there_is_replaced_by_force_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(monkeypatch, ["README.md", ".gitattributes"])
     outcome = ddpm("convert", "mnist", f"hf:{NAME}@dev")
