@@ -29,7 +29,7 @@ ENTRY = "ddpm"  # under which a file holds what it says of itself, as JSON
 TOLERANCE = 1e-4  # of what another runtime gives, for inputs of unit scale
 TIMES = (0.1, 0.4, 0.7)  # of the process, at which it is compared: a row each
 KNOTS = 2**14 + 1  # of a table in place of a learned schedule
-FREE = ("levels", "edits")  # tables that such a file has a use for
+LEVELS = "levels"  # the table that such a file has a use for
 
 Run = Callable[[Mapping[str, Tensor]], Sequence[Tensor]]
 
@@ -151,10 +151,10 @@ class Tabulated:
 def _refuse_idle(request: Convert) -> None:
     """Refuse settings that no such file holds; those of the environment are for all commands."""
     for layer in request.layers:
-        idle = sorted(set(layer.values) - {*FREE, "summary"})
+        idle = sorted(set(layer.values) - {LEVELS, "summary"})
         if idle and layer.source != "the environment":
             what = f"{idle[0]}: the file holds one call of the network, not how to walk with it"
-            raise ConfigError(f"{what}; {' and '.join(FREE)} alone are written in it")
+            raise ConfigError(f"{what}; {LEVELS} alone are written in it")
 
 
 @torch.no_grad()
@@ -196,8 +196,9 @@ def _about(
     outputs: Sequence[str],
 ) -> dict[str, Any]:
     """What the file says of itself: inputs and outputs, the levels to walk along, the model."""
+    whole = CLASSIFIER if header.task == CLASSIFIER else "denoiser"
     about: dict[str, Any] = {
-        "part": "network" if "label" in inputs else "denoiser",
+        "part": "network" if "label" in inputs else whole,
         "inputs": {name: _INPUTS[name] for name in inputs},
         "outputs": {name: _OUTPUTS[name] for name in outputs},
         "shape": list(header.data.shape),
@@ -233,7 +234,7 @@ def _levels(model: Trained, config: Config) -> dict[str, Any]:
     The columns of `network` are for each level but the last, 0:
     x0 = skip x + out network(scale x + shift, label) + offset.
     """
-    levels = build.levels(config, model.schedule)
+    levels = build.levels(config | {"edits": []}, model.schedule)
     seen = double(levels[levels > 0])
     coefficients = model.parameterization(seen, model.schedule)
     shifts = model.units.shifts(coefficients) or (torch.zeros_like(seen),) * 2

@@ -47,7 +47,7 @@ def untraceable(portable: Portable, error: Exception) -> Refusal:
     """The refusal of a model that another tool cannot take apart."""
     why = one_line((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
     fix = "-vv shows where"
-    if portable.about["part"] == "denoiser":
+    if portable.about["part"] != "network":
         fix = f"perhaps its network alone can be: --part network; {fix}"
     return Refusal(f"{portable.place.name}: cannot be exported: {why}", fix)
 

@@ -94,6 +94,7 @@ def test_a_classifier_gives_logits(tmp_path: Path) -> None:
     request = Convert(source="mnist-classifier", output=str(tmp_path / "c.pt2"), target="export")
     model = portable.opened(request)
     assert (list(model.inputs), model.outputs) == (["x", "sigma"], ("logits",))
+    assert model.about["part"] == "classifier"
     assert "levels" not in model.about
 
 
