@@ -171,7 +171,7 @@ def _inputs(model: Trained, header: Header, task: Task | None, is_raw: bool) -> 
     x = (0.5 + double(sigma)).float().reshape(wide) * z
     inputs = {"x": x, "sigma": sigma.float()}
     if is_raw:
-        inputs = {"x": z, "label": model.label(sigma, model.schedule)}
+        inputs = {"x": z, "label": model.label(sigma, model.schedule).float()}
     classes = int(header.config["network"].get("classes", 0))
     if classes and header.task != CLASSIFIER:
         inputs["classes"] = torch.tensor([0, classes - 1, classes])[:count]
