@@ -26,9 +26,14 @@ def saved(
 ) -> Path:
     """A model at `path` whose layers, those that start as nothing too, are random."""
     data = {"name": "mnist"} if len(shape) == 3 else {"name": "two-points"}
-    levels = {"name": "karras", "count": 5}
+    levels, train = {"name": "karras", "count": 5}, {"drop_class": 0.1}
     config = resolve(
-        [Layer("the test", {"network": network, "data": data, "levels": levels, **tables})]
+        [
+            Layer(
+                "the test",
+                {"network": network, "data": data, "levels": levels, "train": train, **tables},
+            )
+        ]
     )
     info = DataInfo(shape, classes)
     if len(shape) != 3:

@@ -49,7 +49,9 @@ def interface(about: Mapping[str, Any], facts: Mapping[str, str]) -> str:
     rows += [(f"output `{name}`", said) for name, said in about["outputs"].items()]
     if names := about["classes"]:
         listed = f"`{toml_value(names)}`" if len(names) <= model_card.MANY else str(len(names))
-        rows.append(("classes", f"{listed}, none is {about['null_class']}"))
+        null = about["null_class"]
+        none = "one must be given" if null is None else f"none is {null}"
+        rows.append(("classes", f"{listed}, {none}"))
     lines = [f"| {key} | {value.replace('|', chr(92) + '|')} |" for key, value in rows]
     return "\n".join(["| | |", "| --- | --- |", *lines])
 
@@ -86,14 +88,15 @@ def python(about: Mapping[str, Any], opening: Sequence[str], code: Code) -> str:
     opening: lines that load the file and read `about`, what it says of itself.
     """
     more = [name for name in ("classes", "image") if name in about["inputs"]]
+    null = about["null_class"]
     fields = {
         "level": "label" if "label" in about["inputs"] else "sigma",
         "named": "".join(f', "{name}": {name}' for name in more),
         "keywords": "".join(f", {name}={name}" for name in more),
-        "null": about["null_class"],
+        "null": null or 0,
         "shape": ", ".join(map(str, about["shape"])),
     }
-    full = f"classes = {code.full}  # none, or numbers of classes"
+    full = f"classes = {code.full}  # {'numbers of classes' if null is None else 'none of them'}"
     lines = [full] if "classes" in more else []
     if "image" in more:
         lines.append("image = ...  # what the model is given beside x")

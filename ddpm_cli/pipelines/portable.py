@@ -21,7 +21,7 @@ from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.models import build
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.checks import CLASSIFIER, classes
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Convert
 
@@ -172,9 +172,8 @@ def _inputs(model: Trained, header: Header, task: Task | None, is_raw: bool) -> 
     inputs = {"x": x, "sigma": sigma.float()}
     if is_raw:
         inputs = {"x": z, "label": model.label(sigma, model.schedule).float()}
-    classes = int(header.config["network"].get("classes", 0))
-    if classes and header.task != CLASSIFIER:
-        inputs["classes"] = torch.tensor([0, classes - 1, classes])[:count]
+    if (known := classes(header.config)) and header.task != CLASSIFIER:
+        inputs["classes"] = torch.tensor([0, known - 1, known])[:count]
     if task is not None:
         inputs["image"] = normal(task.channels, *header.data.shape[1:]).clamp(-1, 1)
     return inputs
@@ -203,7 +202,7 @@ def _about(
         "outputs": {name: _OUTPUTS[name] for name in outputs},
         "shape": list(header.data.shape),
         "classes": list(header.data.classes or ()),
-        "null_class": int(header.config["network"].get("classes", 0)),
+        "null_class": _null(header.config),
     }
     if header.task != CLASSIFIER:
         about |= _levels(model, config)
@@ -211,12 +210,17 @@ def _about(
     return about | own | {"config": header.config, "source": dict(header.source or {})}
 
 
+def _null(config: Config) -> int | None:
+    """The number of the null class; None of a model that never saw it in its training."""
+    return classes(config) or None if config["train"]["drop_class"] else None
+
+
 _INPUTS = {
     "x": "the noisy state [batch, ...], x0 + sigma noise, x0 in [-1, 1] or normalized as `data` "
     "says; of part network what the network sees, scale x + shift",
     "sigma": "the noise level of each row [batch]",
     "label": "what the network is told of the noise level of each row [batch]",
-    "classes": "the number of each row's class [batch]; null_class is none",
+    "classes": "the number of each row's class [batch]; null_class, if there is one, is none",
     "image": "what a conditional model is given beside x [batch, ...]",
 }
 _OUTPUTS = {

@@ -15,7 +15,7 @@ from torch import Tensor
 import ddpm_cli
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.pipelines import portable
+from ddpm_cli.pipelines import cards, portable
 from ddpm_cli.settings.requests import Convert
 
 
@@ -96,6 +96,22 @@ def test_a_classifier_gives_logits(tmp_path: Path) -> None:
     assert (list(model.inputs), model.outputs) == (["x", "sigma"], ("logits",))
     assert model.about["part"] == "classifier"
     assert "levels" not in model.about
+
+
+@pytest.mark.parametrize(
+    ("dropped", "null", "said"), [(0.1, 3, "none is 3"), (0.0, None, "must be")]
+)
+def test_no_null_class_is_named_that_was_not_trained(
+    dropped: float, null: int | None, said: str, tmp_path: Path
+) -> None:
+    network = {**random_models.MLP, "classes": 3}
+    names, train = ("cat", "dog", "owl"), {"drop_class": dropped}
+    path = random_models.saved(tmp_path / "a.safetensors", network, classes=names, train=train)
+    about = portable.opened(Convert(source=str(path), target="export")).about
+    assert about["null_class"] == null
+    assert said in cards.interface(about, {})
+    code = cards.python(about, [], cards.TORCH)
+    assert f"classes = torch.full((4,), {null or 0})" in code
 
 
 def test_what_a_conditional_model_is_given(tmp_path: Path) -> None:
