@@ -121,6 +121,8 @@ ELSEWHERE = {
     "models/test_walks.py": "models/model",
     "networks/test_unets.py": "networks/parts/stages",
     "options/test_shared.py": "options/listing settings/requests settings/seeds",
+    "pipelines/exports/test_export.py": "pipelines/cards pipelines/portable pipelines/tracing",
+    "pipelines/test_hub.py": "pipelines/publish",
     "pipelines/test_budget.py": "pipelines/train_plan",
     "pipelines/test_evaluator.py": "files/checkpoints/best pipelines/train_eval",
     "pipelines/test_fit.py": "networks/parts/heads",

@@ -1,12 +1,15 @@
 """`ddpm convert`: foreign checkpoints in, ours out."""
 
+from functools import partial
+
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, reading, shared
+from ddpm_cli.options import completion, listing, reading, shared
 from ddpm_cli.settings import catalog, releases
 from ddpm_cli.settings.requests import Convert
 
+COMING = ("from_format", "release", "weights")  # options of checkpoints that come in
 PARTED = ("onnx", "export")  # targets that hold a part of a model
 
 
@@ -19,6 +22,8 @@ PARTED = ("onnx", "export")  # targets that hold a part of a model
         "ddpm convert ckpt.pth --from ddim --weights model -o raw.safetensors",
         "ddpm convert runs/mnist --to diffusers mnist-diffusers/",
         "ddpm convert runs/mnist --to onnx mnist.onnx",
+        "ddpm convert hf:google/ddpm-cat-256 -o cats.safetensors",
+        "ddpm convert runs/mnist hf:me/mnist",
     ),
 )
 @click.argument("source", shell_complete=completion.targets)
@@ -59,6 +64,7 @@ PARTED = ("onnx", "export")  # targets that hold a part of a model
     show_default=True,
     help="What --to onnx and export write: the clean image of a level, or the network alone.",
 )
+@partial(listing.list_kinds, more=("format", "export", "release"))
 @shared.settings
 @shared.dry_run
 @shared.force()
@@ -85,7 +91,8 @@ def command(
 
     SOURCE is a file or folder: what it holds is told by its content, no code in it is run, and
     what it does not say is asked for, to be given with --set or --as. With --to, SOURCE is a
-    model of ddpm, a run folder or a model's name.
+    model of ddpm, a run folder or a model's name. hf:owner/name[@revision] stands for a
+    repository of the Hugging Face hub, as SOURCE and as OUTPUT.
     """
     if target is not None and output is not None:
         raise ConfigError("-o: OUTPUT says already where; give one of them")
@@ -93,9 +100,9 @@ def command(
     if place is None and not dry_run:
         what = "the model" if to_target is None else "the export"
         raise ConfigError(f"-o: it is not said where {what} goes; add -o PATH")
-    if to_target is not None:
+    if to_target is not None or (place or "").startswith("hf:"):
         reading.refuse_idle(
-            ctx, "of a checkpoint that comes in, not of --to", "from_format", "release", "weights"
+            ctx, "of a checkpoint that comes in, not of one that goes out", *COMING
         )
     if to_target not in PARTED:
         reading.refuse_idle(ctx, f"of --to {' and '.join(PARTED)}", "part")

@@ -51,7 +51,8 @@ def _part(entries: Entries, pair: Pair) -> Part:
     if pair.labels is None:
         return Part(stack)
     place = f"{entries.path}: {pair.labels}"
-    return Part(stack, words(entries.read(pair.labels), len(stack), place))
+    found = words(entries.read(pair.labels), len(stack), place)
+    return Part(stack, found, f"the array {pair.labels}")
 
 
 def _shown(entries: Entries, name: str) -> str:

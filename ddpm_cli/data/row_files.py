@@ -35,10 +35,11 @@ class Pictures(Protocol):
 
 
 class Part(NamedTuple):
-    """Images and their classes, if any are told; words [N]."""
+    """Images and their classes, if any are told; words [N], origin: what tells them."""
 
     stack: Stack | Pictures
     words: Sequence[Word] | None = None
+    origin: str = "the data"
 
 
 class RowFiles:
@@ -93,7 +94,7 @@ def row_set(
 ) -> ImageSet:
     """The set of one split of arrays; rows that become as they are take no detour over files."""
     files = RowFiles(root, parts, classes)
-    told = files.told(classes=labels)
+    told = files.told(classes=labels)._replace(origin=next(iter(parts.values())).origin)
     stacks = {name: part.stack for name, part in parts.items() if isinstance(part.stack, Stack)}
     if stacks.keys() != parts.keys() or not _becomes([*stacks.values()], wish):
         return file_set(files, split, wish, told)
@@ -105,7 +106,10 @@ def row_set(
     kept = torch.tensor([files.row(name)[1] for name in names])
     found = torch.tensor(arranged.labels) if listed else None
     about: dict[str, Any] = {
-        "skipped": tuple(f"{files.place(name)}: {told.without[name]}" for name in arranged.without)
+        "origin": told.origin,
+        "skipped": tuple(
+            f"{files.place(name)}: {told.without[name]}" for name in arranged.without
+        ),
     }
     if len(names) * math.prod(stack.shape) <= wish.memory * 2**20:
         return ImageSet(stack.rows(kept), stack.shape, found, listed, **about)

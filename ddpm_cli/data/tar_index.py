@@ -1,17 +1,22 @@
-"""Where the files in a tar archive lie, so that each can be read without the others."""
+"""Where the files in a tar archive lie, so that each can be read without the others.
+
+Format (POSIX.1-2017, pax; GNU tar's manual, 10.2): blocks of 512 bytes; a header of a file tells
+name, size and kind, and its data follow. Headers of two kinds tell of the header behind them.
+"""
 
 import os
-import tarfile
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ddpm_cli.data.sources import unreadable
 
-HEADER_LIMIT = 2**20  # bytes of a name or of other extended headers
+BLOCK = 512
+EXTRA_LIMIT = 2**20  # bytes of a name or of other things told of a file
 MOST = 50_000_000  # members of an archive
-SPAN = 4096  # members whose headers are kept at a time
-# What tarfile raises on headers that are none.
-DAMAGE = (tarfile.TarError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
+REGULAR, LONG_NAME, LONG_LINK, PAX, PAX_OF_ALL, SPARSE = b"0\x007", b"L", b"K", b"x", b"g", b"S"
+WITHOUT_DATA = b"123456"  # links, devices, folders and pipes
+CHECKSUM = slice(148, 156)
+PREFIXED = b"ustar\0"  # POSIX: long names have a part before their slash
 
 
 class Member(NamedTuple):
@@ -33,48 +38,88 @@ def index(path: Path) -> Index:
     """Read the headers of an archive, and nothing else of it."""
     members: list[Member] = []
     try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            fault = _read(_Bounded(stream, size), members)
+        with path.open("rb", buffering=0) as stream:
+            fault = _read(stream, os.fstat(stream.fileno()).st_size, members)
     except OSError as error:
         raise unreadable(path, error) from error
-    except DAMAGE as error:
-        fault = (str(error).splitlines() or [""])[0] or "a damaged header"
     return Index(members, f"{path}: damaged: {fault}" if fault else "")
 
 
-class _Bounded:
-    """A stream of which no header can take more than its limit."""
-
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream, self.size = stream, size
-        self.tell, self.seek = stream.tell, stream.seek
-
-    def read(self, count: int = -1) -> bytes:
-        if not 0 <= count <= HEADER_LIMIT:
-            raise ValueError(f"a header of {count} bytes")
-        return self._stream.read(count)
-
-
-def _read(stream: _Bounded, members: list[Member]) -> str:
+def _read(stream: BinaryIO, size: int, members: list[Member]) -> str:
     """Collect the files, and say why no more of them could be read."""
-    archive: Any = tarfile.TarFile(fileobj=stream)  # type: ignore[arg-type]
-    end = 0
-    while (found := archive.next()) is not None:
-        if found.size < 0 or found.offset_data <= end:
-            return f"{found.name} begins before the file ahead of it ends"
-        end = found.offset_data
-        if found.isreg() and not found.issparse():
-            if found.offset_data + found.size > stream.size:
-                return f"cut within {found.name}"
-            members.append(Member(found.name, found.offset_data, found.size))
-        if len(members) > MOST:
-            return f"more than the limit of {MOST} files"
-        if len(archive.members) > SPAN:
-            archive.members.clear()
-    # tarfile takes a damaged header for the end, which is a block of zeros, or of the file.
-    stream.seek(archive.offset)
-    rest = stream.read(tarfile.BLOCKSIZE)
-    if not rest:
-        return "cut, the mark of its end is missing"
-    return "a damaged header" if rest.strip(b"\0") else ""
+    at, told = 0, dict[str, str]()
+    while len(members) <= MOST:
+        stream.seek(at)
+        header = stream.read(BLOCK)
+        if not header and members:
+            return "cut, the mark of its end is missing"
+        if len(header) == BLOCK and not header.strip(b"\0"):
+            return ""
+        kind, length = header[156:157], _size(header)
+        if length is None:
+            return "cut within a header" if len(header) < BLOCK else "a damaged header"
+        if "size" in told and told["size"].isdecimal():
+            length = int(told["size"][:20])
+        at += BLOCK
+        if kind in WITHOUT_DATA and kind:
+            told, length = {}, 0
+        elif at + length > size:
+            return f"cut within {_name(header, told)}"
+        elif kind in (LONG_NAME, LONG_LINK, PAX, PAX_OF_ALL):
+            if length > EXTRA_LIMIT:
+                return f"a header of {length} bytes"
+            told |= _extra(kind, stream.read(length))
+        elif kind == SPARSE or "GNU.sparse.major" in told:
+            return f"{_name(header, told)} is a sparse file"
+        else:
+            if kind in REGULAR:
+                members.append(Member(_name(header, told), at, length))
+            told = {}
+        at += -(-length // BLOCK) * BLOCK
+    return f"more than the limit of {MOST} files"
+
+
+def _size(header: bytes) -> int | None:
+    """The size that a header tells; None of one that is none."""
+    if len(header) < BLOCK:
+        return None
+    # The sum of all bytes, its own being blanks; old programs counted bytes above 127 below 0.
+    total = sum(header) - sum(header[CHECKSUM]) + 8 * 32
+    claimed = _number(header[CHECKSUM])
+    signed = total - 256 * sum(byte > 127 for byte in header) if claimed != total else total
+    return _number(header[124:136]) if claimed in (total, signed) else None
+
+
+def _number(field: bytes) -> int | None:
+    """A number in octal digits, or in bytes behind one with its highest bit."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    digits = field.strip(b" \0")
+    try:
+        return int(digits or b"0", 8) if b"-" not in digits and b"_" not in digits else None
+    except ValueError:
+        return None
+
+
+def _name(header: bytes, told: dict[str, str]) -> str:
+    if "path" in told:
+        return told["path"]
+    name = header[:100].partition(b"\0")[0]
+    prefix = header[345:500].partition(b"\0")[0] if header[257:263] == PREFIXED else b""
+    return os.fsdecode(prefix + b"/" + name if prefix else name)
+
+
+def _extra(kind: bytes, data: bytes) -> dict[str, str]:
+    """What is told of the next file: its name, or records LENGTH KEY=VALUE of pax."""
+    if kind == LONG_NAME:
+        return {"path": os.fsdecode(data.partition(b"\0")[0])}
+    found: dict[str, str] = {}
+    while kind == PAX and data:
+        length, _, rest = data.partition(b" ")
+        count = int(length) if length.isdigit() and len(length) < 8 else 0
+        key, sign, value = rest[: count - len(length) - 2].partition(b"=")
+        if not sign or count > len(data):
+            break
+        found[os.fsdecode(key)] = os.fsdecode(value)
+        data = data[count:]
+    return found

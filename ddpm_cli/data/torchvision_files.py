@@ -81,8 +81,8 @@ def found(name: str, root: Path, *, download: bool) -> Found:
     listed = _classes(parts[0], highest)
     named = ("train", "test") if len(parts) == 2 else ("",)
     stacks = [_stack(part, place) for part in parts]
-    pairs = zip(named, map(Part, stacks, labels), strict=True)
-    return Found(dict(pairs), listed)
+    made_of = [Part(*pair, "torchvision") for pair in zip(stacks, labels, strict=True)]
+    return Found(dict(zip(named, made_of, strict=True)), listed)
 
 
 def _made(

@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks.parts.layers import dense, layout, lookup, sinusoid, with_classes, zero
+from ddpm_cli.networks.parts.layers import (
+    as_exact,
+    dense,
+    layout,
+    lookup,
+    sinusoid,
+    with_classes,
+    zero,
+)
 from ddpm_cli.networks.parts.postnorm import Ascent, Descent, Halving, Parts
 from ddpm_cli.networks.parts.stages import widths_of
 from ddpm_cli.settings.knobs import (
@@ -152,8 +160,7 @@ class linear_attention_unet(nn.Module):  # noqa: N801  (a component is named as 
     def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
         """The noise label and the class as one vector [B, 4 width or 8 width], activated."""
         dtype = self.dtype
-        if not label.is_floating_point() or dtype == torch.float64:
-            label = label.to(torch.promote_types(dtype, torch.float32))
+        label = as_exact(label, self.stem.weight)
         features = (
             self.learned(label)
             if self.learned is not None

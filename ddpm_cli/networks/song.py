@@ -109,8 +109,7 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
             nn.Linear(self.features, wide), activation(nonlinearity), nn.Linear(wide, wide)
         )
         # The last row is the null class: what label dropout and guidance use.
-        self.class_embed = lookup(classes + 1, self.features) if classes else None
-        self.class_bias = nn.Parameter(torch.zeros(self.features)) if classes else None
+        self.class_embed, self.class_bias = _class_rows(classes, self.features)
         parts = Parts(
             embedded=wide,
             dropout=dropout,
@@ -239,6 +238,18 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
         if self.embedding == "sinusoid":
             label = self.high * torch.exp(self.ratio * (label + 1e-4).floor())
         return label.to(like.dtype).reshape(-1, 1, 1, 1)
+
+
+def _class_rows(count: int, width: int) -> tuple[nn.Embedding | None, nn.Parameter | None]:
+    """A row for each class and the null class, which sqrt(count) will multiply, and what is added.
+
+    Starts as it would without that factor.
+    """
+    if not count:
+        return None, None
+    rows = lookup(count + 1, width)
+    rows.weight.data.mul_(count**-0.5)
+    return rows, nn.Parameter(torch.zeros(width))
 
 
 def _halving(parts: Parts, width: int, resample: str) -> nn.Module:

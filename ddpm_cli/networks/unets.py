@@ -3,11 +3,11 @@
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.networks.parts.layers import (
     Fourier,
+    activation,
     as_exact,
     dense,
     layout,
@@ -20,6 +20,7 @@ from ddpm_cli.networks.parts.layers import (
 from ddpm_cli.networks.parts.stages import Parts, fold, sides, unfold, widths_of
 from ddpm_cli.settings.knobs import (
     Blocks,
+    Bottleneck,
     Classes,
     Epsilon,
     Fraction,
@@ -39,13 +40,15 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
     shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
     one. attention: the resolutions that have it, in the decoder behind
     every block or only the last; attention_up: those of the decoder, if they are others.
-    middle: with attention, with attention that lacks its norm, blocks alone, or nothing.
+    middle: with attention, with attention that lacks its norm, blocks alone, or nothing;
+    middle_groups: of the norm of its attention, 0 for as many as elsewhere.
     decoder_heads: of the decoder, 0 for as many as elsewhere.
     qkv: the rows of an attention layer, queries, keys and values each in one piece (parts) or
     head by head (heads), as in Nichol 2021's files. patch: so many pixels a side become channels.
     embedding: of the label, by sinusoids as in ADM, by sinusoids whose last frequency is 1/10000
     as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++, of the label
     or of its logarithm (log-fourier); embedded: how wide it becomes, 0 for four times `width`.
+    nonlinearity: of the blocks.
     center_input: it takes images in [0, 1] to [-1, 1] itself. per_label: its output is divided by
     the label, as scores of processes whose variance explodes.
     scale_shift, resample_blocks: adaptive norm and resampling inside blocks (Dhariwal 2021).
@@ -71,6 +74,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         attention_up: Resolutions | None = None,
         decoder_attention: Literal["every", "last"] = "every",
         middle: Literal["attention", "unnormed", "blocks", "none"] = "attention",
+        middle_groups: Bottleneck = 0,
         heads: Heads = 1,
         decoder_heads: Heads = 0,
         head_width: HeadWidth = 0,
@@ -81,6 +85,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         embedding: Literal["sinusoid", "endpoint", "fourier", "log-fourier"] = "sinusoid",
         fourier_scale: Scale = 16.0,
         embedded: HeadWidth = 0,
+        nonlinearity: Literal["silu", "elu", "relu", "leaky-relu", "gelu", "mish"] = "silu",
         center_input: bool = False,
         per_label: bool = False,
         scale_shift: bool = False,
@@ -110,6 +115,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         self.center_input, self.per_label = center_input, per_label
         outputs = 2 * channels if learned_variance else channels
         features, embedded = width, embedded or 4 * width
+        self.activate = activation(nonlinearity)
         if embedding.endswith("fourier"):
             features = 2 * width
             self.fourier = Fourier(features, fourier_scale)
@@ -128,6 +134,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             norm=norm,
             groups=groups,
             group_width=group_width,
+            nonlinearity=nonlinearity,
             epsilon=epsilon,
             project_resampled=project_resampled,
             same_padding=same_padding,
@@ -155,7 +162,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
                 self.pyramid[str(behind)] = parts.pyramid(seen, wide, residual)
                 seen = wide if residual else seen
         now = widths[-1]
-        self.middle = parts.middle(now, middle)
+        self.middle = parts.middle(now, middle, middle_groups)
         if decoder_heads and not head_width:
             parts = parts._replace(heads=decoder_heads)
         self.up = nn.ModuleList()
@@ -208,7 +215,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         return h / label.to(h.dtype)[:, None, None, None] if self.per_label else h
 
     def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
-        """The noise label and the class as one vector [B, 4 width], already activated."""
+        """The noise label and the class as one vector [B, E], already activated."""
         label = as_exact(label, self.stem.weight)
         if self.embedding.endswith("fourier"):
             is_log = self.embedding == "log-fourier"
@@ -216,4 +223,5 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         else:
             features = sinusoid(label, self.width, endpoint=self.embedding == "endpoint")
         embedding: Tensor = self.embed(features.to(self.stem.weight.dtype))
-        return F.silu(with_classes(embedding, self.class_embed, classes))
+        activated: Tensor = self.activate(with_classes(embedding, self.class_embed, classes))
+        return activated

@@ -1,19 +1,20 @@
 """The option --list, which says what components there are and what can be set."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from ddpm_cli import console
-from ddpm_cli.settings import catalog, protocols, recipes
+from ddpm_cli.settings import catalog, protocols, recipes, releases
 from ddpm_cli.settings.catalog import Component, Kind
 from ddpm_cli.settings.toml import toml_value
 
 _AS_JSON = f"{__name__}.as_json"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-PROTOCOL = "protocol"
+PROTOCOL, RELEASE = "protocol", "release"
+CONVERTED = ("format", "export")  # what comes in and goes out: files, with no knobs
 
 
 class _Listing(click.Option):
@@ -27,7 +28,7 @@ class _Listing(click.Option):
         return super().handle_parse_result(ctx, opts, args)
 
 
-def list_kinds(command: _Command, *more: str) -> _Command:
+def list_kinds(command: _Command, more: Sequence[str] = ()) -> _Command:
     """Add the eager --list KIND option, which prints the components of a kind and exits.
 
     more: kinds that no configuration names.
@@ -49,6 +50,8 @@ def describe(kind: str) -> str:
     """Describe the components of a kind: names, one sentence each, knobs and defaults."""
     if kind == PROTOCOL:
         return "\n".join(protocols.describe())
+    if kind in (RELEASE, *CONVERTED):
+        return "\n".join(f"{each['name']}: {each['summary']}." for each in components(kind))
     lines = []
     for item in _all(kind):
         lines.append(f"{item.name}: {item.summary}.")
@@ -72,6 +75,13 @@ def components(kind: str) -> list[dict[str, Any]]:
     if kind == PROTOCOL:
         fixed = (protocols.read(name)._asdict() for name in protocols.names())
         return [{"name": about.pop("name"), **about} for about in fixed]
+    if kind == RELEASE:
+        return [releases.read(name)._asdict() for name in releases.names()]
+    if kind in CONVERTED:
+        return [
+            {"name": name, "summary": catalog.summary(kind, name)}
+            for name in catalog.modules(kind)
+        ]
     facts: list[dict[str, Any]] = [
         {
             "name": item.name,

@@ -106,7 +106,7 @@ def rest(
     """
 
     def add(command: _Command) -> _Command:
-        command = listing.list_kinds(shared.common(command), *lists)
+        command = listing.list_kinds(shared.common(command), lists)
         command = shared.force()(shared.dry_run(shared.json_lines(command)))
         command = shard(command) if deals else command
         command = shared.skip_existing(command) if skips else command

@@ -48,7 +48,8 @@ def interface(about: Mapping[str, Any], facts: Mapping[str, str]) -> str:
     rows += [(f"input `{name}`", said) for name, said in about["inputs"].items()]
     rows += [(f"output `{name}`", said) for name, said in about["outputs"].items()]
     if names := about["classes"]:
-        rows.append(("classes", f"`{toml_value(names)}`, none is {about['null_class']}"))
+        listed = f"`{toml_value(names)}`" if len(names) <= model_card.MANY else str(len(names))
+        rows.append(("classes", f"{listed}, none is {about['null_class']}"))
     lines = [f"| {key} | {value.replace('|', chr(92) + '|')} |" for key, value in rows]
     return "\n".join(["| | |", "| --- | --- |", *lines])
 

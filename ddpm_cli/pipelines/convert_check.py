@@ -15,7 +15,7 @@ from ddpm_cli.models import build
 
 TIMES = (0.05, 0.5, 1.0)  # of the process, from its clean end
 LIKELY = 10.0  # rms of images in [-1, 1] that nothing trained predicts
-ROWS = 2
+ROWS = 1
 
 
 def forward(header: Header, tensors: Mapping[str, Tensor], path: Path) -> dict[str, Any]:

@@ -37,6 +37,8 @@ SHOWN = (
 )
 DATA = "data:"  # what begins a target that is the name of a data set
 _ASKED_OF_DATA = {"--sheet": "sheet", "--limit": "limit", "--set": "data"}
+# What a header says of where a converted model comes from, in the order that it is told.
+SOURCE = ("format", "file", "hub", "release", "licence", "weights", "told", "assumed", "notes")
 KEY_WIDTH = 20  # of a column; the keys of a record are anybody's
 
 
@@ -174,10 +176,13 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         "summary": header.config.get("summary"),
         "parameters": parameters(shapes(path), header.kind),
         "step": header.step,
-        "images_seen": header.step * header.config["train"]["batch"],
+        **(
+            {} if header.source else {"images_seen": header.step * header.config["train"]["batch"]}
+        ),
         "shape": list(header.data.shape),
         "classes": list(header.data.classes or ()),
     }
+    facts |= _origin(header)
     facts |= standing.of_run(path.parent, header.config)
     facts |= _best(header, path)
     if header.data.titles and header.data.titles.columns:
@@ -189,6 +194,17 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         if table in header.config and (draws or table not in configuration.SAMPLING):
             facts[table] = header.config[table]
     return header.config, facts
+
+
+def _origin(header: Header) -> dict[str, Any]:
+    """How much was seen in training or, of a converted model, all that is known of its source."""
+    if header.source is None:
+        return {"images_seen": header.step * header.config["train"]["batch"]}
+    told = dict(header.source)
+    if isinstance(told.get("check"), Mapping):
+        told["check"] = told["check"].get("words")
+    order = [*(key for key in SOURCE if key in told), *(key for key in told if key not in SOURCE)]
+    return {"source": {key: told[key] for key in order if told[key] not in (None, "", [], {})}}
 
 
 def _best(header: Header, path: Path) -> dict[str, Any]:

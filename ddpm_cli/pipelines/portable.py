@@ -20,6 +20,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.models import build
 from ddpm_cli.pipelines import opening
+from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.checks import CLASSIFIER
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Convert
@@ -90,12 +91,17 @@ def _present(classes: Tensor | None, image: Tensor | None) -> dict[str, Tensor]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def opened(request: Convert) -> Portable:
-    """The model of a request in float32 on the CPU, as the function that it asks for."""
+def settled(request: Convert) -> Opened:
+    """The model of a request by its header, and the settings to describe it with."""
     place = find.find(request.source)
     header = read_header(place.path)
     _refuse_idle(request)
-    config = opening.settled(place, header, request.layers)
+    return Opened(place, header, opening.settled(place, header, request.layers))
+
+
+def opened(request: Convert) -> Portable:
+    """The model of a request in float32 on the CPU, as the function that it asks for."""
+    place, header, config = settled(request)
     compute = hardware.compute(device="cpu", dtype="float32")
     weights = checkpoint.load(place.path)[1]
     make = build.classifier if header.task == CLASSIFIER else build.restored

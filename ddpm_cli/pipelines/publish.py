@@ -18,11 +18,14 @@ def publish(request: Convert, text: str) -> str:
     asked = [layer.source for layer in request.layers if layer.source != "the environment"]
     if request.target is None and asked:
         raise ConfigError(f"{asked[0]}: the model goes to {text} as it is; leave settings out")
-    hub.refuse_unready(text)
+    name = hub.address(text).name
+    if not request.dry_run:
+        hub.refuse_unready(text)
     with tempfile.TemporaryDirectory() as folder:
-        files = _files(request, hub.address(text).name, Path(folder))
+        files = _files(request, name, Path(folder))
         if request.dry_run:
-            console.say(f"{text}: would be sent {', '.join(files)}")
+            what = ", ".join(files) or f"what --to {request.target} writes, and its card"
+            console.say(f"{text}: would be sent {what}")
             return ""
         return hub.send(text, files, force=request.force)
 
@@ -38,14 +41,14 @@ def _files(request: Convert, name: str, folder: Path) -> dict[str, Path]:
         card.write_text(cards.of_model(model, header, _how(name)), encoding="utf-8")
         return {cards.NAME: card, **hub.of_model(model.path)}
     target = exports.find(request.target)
-    place = folder / f"model{getattr(target, 'SUFFIX', '')}"
+    suffix = getattr(target, "SUFFIX", "")
+    place = folder / (f"model{suffix}" if suffix else name.rpartition("/")[2])
     target.write(replace(request, output=str(place), force=False))
     if place.is_dir():
         return hub.of_folder(place)
     own = cards.beside(place).name
-    return {
-        cards.NAME if file.name == own else file.name: file for file in sorted(folder.iterdir())
-    }
+    found = sorted(folder.iterdir())
+    return {cards.NAME if file.name == own else file.name: file for file in found}
 
 
 def _how(name: str) -> str:

@@ -20,6 +20,11 @@ def traced(portable: Portable) -> ExportedProgram:
             program = _traced(portable, is_free=True)
             if _is_right_elsewhere(portable, program):
                 return program
+    return fixed(portable)
+
+
+def fixed(portable: Portable) -> ExportedProgram:
+    """The same for images of the size that the model was trained on alone."""
     return _traced(portable, is_free=False)
 
 

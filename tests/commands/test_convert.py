@@ -90,3 +90,39 @@ def test_bad_words(tmp_path: Path) -> None:
         outcome = ddpm(*words)
         assert outcome.code == code, outcome.err
         assert said in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "keys"),
+    [
+        ("format", "edm", {"name", "summary"}),
+        ("export", "onnx", {"name", "summary"}),
+        ("release", "openai-imagenet64", {"name", "summary", "format", "settings", "licence"}),
+    ],
+)
+def test_what_comes_in_and_goes_out_is_listed(kind: str, name: str, keys: set[str]) -> None:
+    plain = ddpm("convert", "--list", kind)
+    assert plain.code == 0
+    assert f"\n{name}: " in f"\n{plain.out}"
+    lines = ddpm("convert", "--list", kind, "--json").out.splitlines()
+    listed = [json.loads(line) for line in lines]
+    assert next(set(each) for each in listed if each["name"] == name) == keys
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mnist", "-o", "x.safetensors"], "mnist: a model of ddpm already; say what for: --to"),
+        (["mnist", "x.pt2", "--to", "export", "--as", "dit-xl-2-256"], "--as: of a checkpoint"),
+        (["mnist", "hf:a/b", "--from", "edm"], "--from: of a checkpoint that comes in"),
+        (["mnist", "x.safetensors", "--part", "network"], "--part: of --to onnx and export"),
+    ],
+)
+def test_idle_words(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = ddpm("convert", *words)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert not any(tmp_path.iterdir())

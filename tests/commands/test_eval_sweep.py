@@ -54,6 +54,17 @@ def untimed(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: row[key] for key in row if key not in timed} for row in found]
 
 
+@pytest.fixture(scope="module")
+def whole(real: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The rows of a sweep of two settings that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "real").symlink_to(real)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.chdir(folder)
+        return [json.loads(line) for line in swept(*TWO, "--json").out.splitlines()]
+
+
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The cells that are measured, in their order."""
@@ -90,9 +101,8 @@ def test_a_row_for_each_cell(measured: list[str]) -> None:
     assert "4 cells, 160 network calls to make, about" in outcome.err
 
 
-def test_a_cell_is_an_evaluation_of_its_own() -> None:
-    outcome = swept(*TWO, "--json")
-    row = json.loads(outcome.out.splitlines()[3])
+def test_a_cell_is_an_evaluation_of_its_own(whole: list[dict[str, Any]]) -> None:
+    row = whole[3]
     alone = json.loads(swept("--sampler", "heun", "--calls", 3, "--json").out)
     assert row["fid"] == pytest.approx(alone["metrics"]["fid"]["value"], rel=1e-7)
     assert row["fid_error"] == pytest.approx(alone["metrics"]["fid"]["error"], rel=1e-7)
@@ -101,13 +111,13 @@ def test_a_cell_is_an_evaluation_of_its_own() -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "jsonl", "md"])
 def test_a_stopped_sweep_goes_on(
-    suffix: str, measured: list[str], monkeypatch: pytest.MonkeyPatch
+    suffix: str,
+    measured: list[str],
+    whole: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Rows that are there are kept; all but seconds is as if it had not been stopped."""
     words = (*TWO, "-o", f"t.{suffix}", "--json")
-    whole = [json.loads(line) for line in swept(*TWO, "--json").out.splitlines()]
-    measured.clear()
-
     with monkeypatch.context() as patched:
 
         def stops() -> int | None:

@@ -49,6 +49,7 @@ def test_openais_arrays(save: Any, memory: int, place: Path) -> None:
     assert (found.shape, found.classes, found.in_memory) == (
         (3, 4, 6), ("0", "1", "2"), bool(memory),
     )  # fmt: skip
+    assert found.origin == "the array arr_1"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The U-Net."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -201,6 +202,17 @@ def test_convolutions_may_resample_beside_blocks() -> None:
     assert down == [Downsample, ResBlock]
     assert up == [Upsample, ResBlock]
     assert network(images(2, 1, 8), torch.tensor([3.0, 900.0])).isfinite().all()
+
+
+def test_blocks_may_have_other_nonlinearities_and_embeddings() -> None:
+    x, label = images(2, 1, 8), torch.tensor([3.0, 900.0])
+    outs = [make(8, nonlinearity=kind)(x, label) for kind in ("silu", "gelu", "mish", "relu")]
+    assert all((one - other).abs().max() > 1e-3 for one, other in pairwise(outs))
+    assert make(8, embedded=5).embed[2].out_features == 5
+    attention = make(8, middle_groups=2).middle.parts[1]
+    assert isinstance(attention, Attention)
+    assert isinstance(attention.norm, GroupNorm)
+    assert attention.norm.num_groups == 2
 
 
 def test_a_network_may_scale_its_input_and_its_output() -> None:

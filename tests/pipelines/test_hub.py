@@ -9,13 +9,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import foreign_checkpoints
 import pytest
 import random_models
 from runs import ddpm
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.pipelines import hub
+from ddpm_cli.files.checkpoints.header import read_header
+from ddpm_cli.pipelines import cards, exports, hub
+from ddpm_cli.settings.requests import Convert
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 from huggingface_hub import constants, errors  # noqa: E402  (it may be missing)
@@ -188,6 +191,28 @@ def test_pickles_in_a_repository_are_read_by_the_safe_reader(
     assert "__builtin__.exec" in outcome.err
 
 
+def test_a_foreign_model_keeps_its_address(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the header, in what `ddpm info` says, and in the card of what is made of it."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    file = foreign_checkpoints.unpacked("edm_adm_heads", tmp_path)
+    lay(cache, {file.name: file.read_bytes(), "README.md": b""})
+    output = tmp_path / "x.safetensors"
+    outcome = ddpm("convert", f"hf:{NAME}@main", "-o", output)
+    assert outcome.code == 0, outcome.err
+    about = {"address": f"hf:{NAME}@main", "repository": NAME, "commit": COMMIT}
+    source = read_header(output).source or {}
+    assert (source["hub"], source["file"]) == (about, file.name)
+    told = json.loads(ddpm("info", output, "--json").out)
+    assert told["source"]["hub"] == about
+    server = Server(monkeypatch, [])
+    assert ddpm("convert", output, "hf:me/mine").code == 0
+    card = server.sent["README.md"].decode()
+    for said in (f'base_model: "{NAME}"', f"`hf:{NAME}@main`", str(source["sha256"])):
+        assert said in card, said
+
+
 def test_no_other_verb_fetches() -> None:
     outcome = ddpm("sample", "-m", f"hf:{NAME}")
     assert outcome.code == 1
@@ -229,6 +254,20 @@ def test_a_model_goes_to_a_new_private_repository_as_it_is(
         assert said in card, said
 
 
+def test_the_card_of_a_run_has_its_name_and_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(monkeypatch)
+    folder = tmp_path / "digits"
+    random_models.saved(folder / "model.safetensors", random_models.MLP)
+    rows = [{"step": step, "loss": 1.0, "eval.fid": fid} for step, fid in ((3, 9.5), (7, 4.25))]
+    (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert ddpm("convert", folder, f"hf:{NAME}").code == 0
+    card = server.sent["README.md"].decode()
+    assert "\n# digits\n" in card
+    assert "| fid | 4.25 at step 7 |" in card
+
+
 def test_what_is_there_is_replaced_by_force_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(monkeypatch, ["README.md", ".gitattributes"])
     outcome = ddpm("convert", "mnist", f"hf:{NAME}@dev")
@@ -240,15 +279,34 @@ def test_what_is_there_is_replaced_by_force_alone(monkeypatch: pytest.MonkeyPatc
     assert server.made == {"revision": "dev"}
 
 
-def test_an_export_goes_there_with_its_card(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_goes_there_with_its_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(request: Convert) -> list[Path]:
+        path = Path(str(request.output))
+        path.write_bytes(b"graph")
+        cards.beside(path).write_bytes(b"card")
+        return [path]
+
     server = Server(monkeypatch, [])
-    path = random_models.saved(tmp_path / "a.safetensors", random_models.MLP, shape=(2,))
-    outcome = ddpm("convert", path, "--to", "export", f"hf:{NAME}")
+    target = SimpleNamespace(write=write, SUFFIX=".onnx")
+    monkeypatch.setattr(exports, "find", lambda name: target)
+    outcome = ddpm("convert", "mnist", "--to", "onnx", f"hf:{NAME}")
     assert outcome.code == 0, outcome.err
-    assert sorted(server.sent) == ["README.md", "model.pt2"]
-    assert b'torch.export.load("model.pt2"' in server.sent["README.md"]
+    assert server.sent == {"README.md": b"card", "model.onnx": b"graph"}
+
+
+def test_a_folder_goes_there_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(monkeypatch, [])
+    path = random_models.saved(tmp_path / "a.safetensors", {**random_models.UNET, "groups": 8})
+    outcome = ddpm("convert", path, "--to", "diffusers", f"hf:{NAME}")
+    assert outcome.code == 0, outcome.err
+    assert {"README.md", "model_index.json", "unet/config.json"} <= set(server.sent)
+
+
+def test_a_dry_run_asks_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, whoami=failing(AssertionError("asked a server")))
+    outcome = ddpm("convert", "mnist", f"hf:{NAME}", "--dry-run")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert f"hf:{NAME}: would be sent README.md, model.safetensors" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -256,7 +314,11 @@ def test_an_export_goes_there_with_its_card(
     [
         (["mnist", f"hf:{NAME}/x.safetensors"], 2, f"a model goes to a repository: hf:{NAME}"),
         (["mnist", f"hf:{NAME}", "--set", "levels.count=5"], 2, "as it is; leave settings out"),
-        (["mnist", f"hf:{NAME}", "--as", "x"], 2, "--as"),
+        (
+            ["mnist", f"hf:{NAME}", "--weights", "model"],
+            2,
+            "--weights: of a checkpoint that comes",
+        ),
         (["mnist", "hf:x"], 2, "write hf:owner/name"),
         (["mnist:test", f"hf:{NAME}", "--to", "npz"], 2, "statistics are no model"),
         (["none", f"hf:{NAME}"], 1, "none: no such file, run or bundled model"),

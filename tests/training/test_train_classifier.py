@@ -227,7 +227,7 @@ class TestCheckpoint:
         with pytest.raises(Refusal, match="a classifier, which draws nothing"):
             build.restored(*checkpoint.load(path), hardware.compute(device="cpu"), path)
         with pytest.raises(ValueError, match="a classifier, which draws nothing"):
-            ddpm_cli.load(str(classified))
+            ddpm_cli.load(str(classified)).sample([0])
 
     def test_found_by_what_it_is_for(
         self, classified: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

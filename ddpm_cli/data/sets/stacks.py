@@ -86,4 +86,4 @@ def _part(images: Path, labels: str) -> Part:
     if len(numbers) != len(stack):
         what = f"{labels}: {len(numbers)} labels for {len(stack)} images in {images}"
         raise Refusal(what)
-    return Part(stack, numbers)
+    return Part(stack, numbers, labels)

@@ -40,6 +40,8 @@ _LICENCES = {
 }
 _TABLES = ("task", "schedule", "parameterization", "network", "loss", "sampler", "levels")
 
+MANY = 16  # entries of a list that are written out
+
 Rows = Sequence[tuple[str, str]]
 
 
@@ -198,7 +200,16 @@ def _licence(stated: str, is_foreign: bool) -> str:
 
 def _inline(value: Any) -> str:
     """A table of a configuration as code in one line; nothing of nothing."""
-    return f"`{toml_value(value)}`" if value else ""
+    return f"`{toml_value(_short(value))}`" if value else ""
+
+
+def _short(value: Any) -> Any:
+    """The same without long lists, which a table of noise levels is: their ends and length."""
+    if isinstance(value, Mapping):
+        return {key: _short(each) for key, each in value.items()}
+    if isinstance(value, list) and len(value) > MANY:
+        return f"{len(value)} entries from {value[0]} to {value[-1]}"
+    return value
 
 
 def _table(rows: Rows) -> str:

@@ -119,10 +119,12 @@ def normalization(
 
 
 def activation(kind: str) -> nn.Module:
-    """The nonlinearity of a name: "silu", "elu", "relu", or "leaky-relu" of slope 0.2."""
+    """The nonlinearity of a name; "leaky-relu" has slope 0.2."""
     if kind == "leaky-relu":
         return nn.LeakyReLU(0.2)
-    kinds: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "elu": nn.ELU, "relu": nn.ReLU}
+    kinds: dict[str, type[nn.Module]] = {
+        "silu": nn.SiLU, "elu": nn.ELU, "relu": nn.ReLU, "gelu": nn.GELU, "mish": nn.Mish,
+    }  # fmt: skip
     return kinds[kind]()
 
 

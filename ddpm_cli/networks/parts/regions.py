@@ -28,6 +28,8 @@ def windows(count: int, side: int, shift: int, device: torch.device) -> Tiles:
 
     At the ends they hold fewer tokens: none sees the other end of the axis.
     """
+    if count + shift <= side:
+        side, shift = count, 0
     tiles = -(-(count + shift) // side)
     places = torch.arange(tiles * side, device=device).reshape(tiles, side) - shift
     inside = (places >= 0) & (places < count)

@@ -97,13 +97,17 @@ class Parts(NamedTuple):
                 now.append(wide)
         return stages, now
 
-    def middle(self, width: int, kind: str = "attention") -> "Stage":
-        """Blocks around attention, which may lack its norm (unnormed) or be left out (blocks)."""
+    def middle(self, width: int, kind: str = "attention", groups: int = 0) -> "Stage":
+        """Blocks around attention, which may lack its norm (unnormed) or be left out (blocks).
+
+        groups: of the norm of attention, 0 for as many as elsewhere.
+        """
         if kind == "none":
             return Stage([])
         if kind == "blocks":
             return Stage([self.block(width, width), self.block(width, width)])
         parts = self._replace(norm="none") if kind == "unnormed" else self
+        parts = parts._replace(groups=groups) if groups else parts
         return Stage([self.block(width, width), parts.attend(width), self.block(width, width)])
 
     def convolving(self) -> "Parts":

@@ -1,5 +1,6 @@
 """ONNX, for onnxruntime and whatever else reads it: the denoiser, or the network alone."""
 
+import contextlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import __version__, console
-from ddpm_cli.errors import importing
+from ddpm_cli.errors import Refusal, importing
 from ddpm_cli.files import staging
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.pipelines import cards, portable, tracing
@@ -35,6 +36,7 @@ def write(request: Convert) -> list[Path]:
     path = portable.output_path(request, SUFFIX)
     for place in (path, _weights(path), cards.beside(path)):
         targets.refuse_existing(place, request.force)
+    portable.settled(request)
     with importing("onnxscript", EXTRA):
         import onnxscript  # noqa: F401  (its absence is told before any work)
     model = portable.opened(request)
@@ -43,8 +45,7 @@ def write(request: Convert) -> list[Path]:
         return []
     with staging.staged(path.parent) as folder:
         file = folder / path.name
-        _save(model, tracing.traced(model), file)
-        checked = _checked(model, file)
+        checked = _saved(model, file)
         cards.beside(file).write_text(_card(model, path, checked), encoding="utf-8")
         written = sorted(folder.iterdir())
     if not checked.startswith("not"):
@@ -55,6 +56,33 @@ def write(request: Convert) -> list[Path]:
 def _weights(path: Path) -> Path:
     """Where weights lie that are too large for the file itself."""
     return path.with_name(f"{path.name}.data")
+
+
+def _saved(model: Portable, file: Path) -> str:
+    """Write a model, of any size if onnxruntime agrees, and say what came of the check.
+
+    What torch traces for any size is not always translated so: windows that shift are not.
+    """
+    runtime = _runtime()
+    if runtime is None:
+        _save(model, tracing.fixed(model), file)
+        console.warn(f"{model.place.name}: not checked: onnxruntime is not installed")
+        return "not checked: onnxruntime was not installed"
+    if model.is_sized:
+        with contextlib.suppress(Refusal):
+            _save(model, tracing.traced(model), file)
+            return _checked(model, file, runtime)
+    _save(model, tracing.fixed(model), file)
+    return _checked(model, file, runtime)
+
+
+def _runtime() -> Any:
+    """The package onnxruntime; None if it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    return onnxruntime
 
 
 def _save(model: Portable, program: "ExportedProgram", file: Path) -> None:
@@ -114,21 +142,24 @@ def _translations() -> dict[Any, Any]:
     return {torch.ops.aten.searchsorted.Tensor: searchsorted, torch.ops.aten.asinh.default: asinh}
 
 
-def _checked(model: Portable, file: Path) -> str:
+def _checked(model: Portable, file: Path, runtime: Any) -> str:
     """Compare onnxruntime with the model, and say what came of it."""
-    try:
-        import onnxruntime
-    except ImportError:
-        console.warn(f"{model.place.name}: not checked: onnxruntime is not installed")
-        return "not checked: onnxruntime was not installed"
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is said once, by us
 
     def run(rows: Mapping[str, Tensor]) -> Sequence[Tensor]:
         named = {name: value.numpy() for name, value in rows.items()}
-        return [torch.from_numpy(array) for array in session.run(list(model.outputs), named)]
+        try:
+            session = runtime.InferenceSession(
+                str(file), options, providers=["CPUExecutionProvider"]
+            )
+            seen = session.run(list(model.outputs), named)
+        except Exception as error:  # its faults have no kind of their own
+            raise tracing.untraceable(model, error) from error
+        return [torch.from_numpy(array) for array in seen]
 
     furthest = portable.compared(model, run, "onnxruntime")
-    return f"checked with onnxruntime {onnxruntime.__version__}: {furthest:.1g} from the model"
+    return f"checked with onnxruntime {runtime.__version__}: {furthest:.1g} from the model"
 
 
 def _card(model: Portable, path: Path, checked: str) -> str:

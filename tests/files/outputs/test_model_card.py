@@ -58,6 +58,26 @@ def test_a_converted_model_names_its_source_and_no_training_of_ours() -> None:
     assert "under MIT" in text
 
 
+def test_the_hub_reads_the_front_matter() -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    header = bundled()._replace(source=SOURCE)
+    text = model_card.card(header, 't: "x"', "u", tags=['a "quoted": tag', "é"])
+    data = hub.ModelCard(text).data
+    assert (data.license, data.library_name, data.base_model) == ("mit", "ddpm-cli", "owner/name")
+    assert data.pipeline_tag == "unconditional-image-generation"
+    assert data.tags[-2:] == ['a "quoted": tag', "é"]
+
+
+def test_a_table_of_levels_is_not_written_out() -> None:
+    schedule = {"name": "table", "values": [0.001 * n for n in range(1, 1001)]}
+    header = bundled()
+    text = model_card.card(
+        header._replace(config=header.config | {"schedule": schedule}), "t", "u"
+    )
+    assert "1000 entries from 0.001 to 1.0" in text
+    assert len(text) < 5000
+
+
 def test_a_licence_that_the_hub_does_not_list_is_other() -> None:
     fields = front(model_card.card(bundled(), "t", "u", licence="NVIDIA Source Code License"))
     assert fields["license"] == '"other"'

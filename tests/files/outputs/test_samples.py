@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from runs import Outcome, contents, ddpm, replayed
+from runs import Outcome, contents, ddpm, done, replayed
 from safetensors import safe_open
 
 from ddpm_cli.errors import ConfigError, Refusal
@@ -340,3 +340,22 @@ def test_every_ending_of_a_shape_is_taken(
             with pytest.raises((ConfigError, Refusal)) as caught:
                 samples.open_output(place, 2, shape, is_image=is_image, **plain)
             assert f"use {usual}" in str(caught.value) or ending == ".png"
+
+
+def test_torch_fidelity_reads_a_folder_of_samples(tmp_path: Path) -> None:
+    """A flat folder of PNGs, in the order of the seeds, is what it lists and decodes."""
+    folder = tmp_path / "samples"
+    done("sample", "-m", "mnist", "-n", 3, "--steps", 2, "-o", folder)
+    assert sorted(path.name for path in folder.iterdir()) == [f"00000{n}.png" for n in range(3)]
+    fidelity = pytest.importorskip("torch_fidelity")
+    theirs = fidelity.utils.glob_samples_paths(
+        str(folder),
+        samples_find_deep=False,
+        samples_find_ext=fidelity.defaults.DEFAULTS["samples_find_ext"],
+        samples_ext_lossy=fidelity.defaults.DEFAULTS["samples_ext_lossy"],
+        verbose=False,
+    )
+    assert [Path(path).name for path in theirs] == [f"00000{n}.png" for n in range(3)]
+    first = fidelity.datasets.ImagesPathDataset(theirs)[0]
+    grey = torch.from_numpy(np.array(Image.open(folder / "000000.png").convert("L")))
+    assert torch.equal(first, grey.expand(3, 28, 28))

@@ -49,6 +49,12 @@ def test_windows(rows: int, columns: int, shift: int) -> None:
     assert torch.allclose(regions.attend_within(*parts, *tiles), want, atol=1e-12)
 
 
+def test_windows_larger_than_an_axis_are_as_large_as_it() -> None:
+    assert regions.windows(6, 16_384, 0, CPU).queries.shape == (1, 6)
+    assert regions.windows(6, 10, 5, CPU).queries.shape == (2, 10)
+    assert regions.windows(5, 10, 5, CPU).queries.shape == (1, 5)
+
+
 @pytest.mark.parametrize("reach", [1, 3, 4, 7])
 @pytest.mark.parametrize(("rows", "columns"), [(8, 8), (17, 9), (5, 24), (2, 1)])
 def test_neighbours(rows: int, columns: int, reach: int) -> None:

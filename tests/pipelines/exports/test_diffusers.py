@@ -57,7 +57,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "no norm in the middle": {"resnet_time_scale_shift": "scale_shift", "attention_head_dim": 4},
     "no attention in the middle": {"add_attention": False, "num_class_embeds": 3},
-    "no middle": {"mid_block_type": None, "flip_sin_to_cos": False},
+    "no middle": {"mid_block_type": None, "flip_sin_to_cos": False, "act_fn": "mish"},
     "fourier": {
         "time_embedding_type": "fourier",
         "center_input_sample": True,
@@ -73,6 +73,7 @@ CASES: dict[str, dict[str, Any]] = {
         "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
         "sample_size": (8, 12),
     },
+    "others": {"time_embedding_dim": 12, "attn_norm_num_groups": 2, "act_fn": "gelu"},
     "variance": {"in_channels": 2, "out_channels": 4, "block_out_channels": (16, 24)},
 }
 CASES["adm"]["up_block_types"] = ("ResnetUpsampleBlock2D", "AttnUpBlock2D", "UpBlock2D")

@@ -11,8 +11,10 @@ import torch
 from runs import ddpm
 
 import ddpm_cli
-from ddpm_cli.pipelines import portable
+from ddpm_cli.errors import Refusal
+from ddpm_cli.pipelines import portable, tracing
 from ddpm_cli.pipelines.exports import onnx as target
+from ddpm_cli.settings.requests import Convert
 
 onnxruntime = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
@@ -85,6 +87,34 @@ def test_a_process_with_asinh_and_two_outputs(tmp_path: Path) -> None:
     expected = ddpm_cli.load(path, dtype="float32").denoiser.bind()(x, sigma)
     for array, value in zip(seen, (expected.x0, expected.range), strict=True):
         torch.testing.assert_close(torch.from_numpy(array), value, atol=1e-4, rtol=0)
+
+
+def test_a_size_that_is_translated_wrongly_is_fixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is tried at any size first, and fails in onnxruntime, is written for one size."""
+    path = random_models.saved(tmp_path / "a.safetensors", random_models.MLP)
+    model = portable.opened(Convert(source=str(path), target="onnx"))
+
+    def refused(model: portable.Portable) -> None:
+        raise Refusal("as for shifted windows")
+
+    monkeypatch.setattr(tracing, "traced", refused)
+    file = tmp_path / "a.onnx"
+    assert target._saved(model, file).startswith("checked with onnxruntime")
+    assert session(file).get_inputs()[0].shape == ["batch", 1, 8, 8]
+
+
+def test_without_onnxruntime_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    saved: list[Path] = []
+    monkeypatch.setattr(target, "_save", lambda model, program, file: saved.append(file))
+    monkeypatch.setattr(tracing, "fixed", lambda model: None)
+    outcome = ddpm("convert", "mnist", "--to", "onnx", tmp_path / "a.onnx")
+    assert outcome.code == 0
+    assert "Warning: mnist: not checked: onnxruntime is not installed" in outcome.err
+    assert "not checked" in (tmp_path / "a.onnx.md").read_text()
+    assert len(saved) == 1
 
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ _TRANSLATED = {
     "width", "multipliers", "stem", "blocks", "attention", "attention_up", "middle", "heads",
     "head_width", "qkv", "dropout", "classes", "embedding", "fourier_scale", "center_input",
     "per_label", "scale_shift", "resample_blocks", "conv_down", "conv_up", "project_resampled",
-    "same_padding", "decoder_attention", "groups", "epsilon", "learned_variance",
+    "same_padding", "decoder_attention", "middle_groups", "embedded", "nonlinearity",
+    "group_width", "groups", "epsilon", "learned_variance",
 }  # fmt: skip
 
 
@@ -64,7 +65,9 @@ def found(knobs: Knobs, shape: Sequence[int]) -> Equivalent:
         "dropout": knobs["dropout"],
         "attention_head_dim": _head_width(knobs, layout, problems),
         "norm_num_groups": groups,
-        "attn_norm_num_groups": groups if layout.middle == "attention" else None,
+        "attn_norm_num_groups": _middle_groups(knobs, layout),
+        "time_embedding_dim": knobs["embedded"] or None,
+        "act_fn": knobs["nonlinearity"],
         "norm_eps": knobs["epsilon"],
         "resnet_time_scale_shift": "scale_shift" if knobs["scale_shift"] else "default",
         "mid_block_type": None if layout.middle == "none" else "UNetMidBlock2D",
@@ -87,6 +90,8 @@ def _wrong(knobs: Knobs, layout: Layout) -> Iterator[str]:
         yield _problem(knobs, "multipliers", [1, *knobs["multipliers"][1:]])
     if knobs["decoder_attention"] != "every" and any(layout.up):
         yield _problem(knobs, "decoder_attention", "every")
+    if knobs["nonlinearity"] not in options.ACTIVATIONS:
+        yield _problem(knobs, "nonlinearity", "silu")
     if knobs["per_label"] != layout.is_fourier:
         yield _problem(knobs, "per_label", layout.is_fourier)
     if knobs["project_resampled"] and any((*layout.shrinks, *layout.grows)):
@@ -123,7 +128,7 @@ def _indivisible(rows: int, columns: int, layout: Layout) -> Iterator[str]:
 def _groups(knobs: Knobs, layout: Layout, problems: list[str]) -> int:
     """The number of groups of every norm, which must be one for all."""
     sizes = sorted(set(_normed(layout)))
-    each = {_group_count(knobs["groups"], size) for size in sizes}
+    each = {_group_count(knobs, knobs["groups"], size) for size in sizes}
     if len(each) > 1 and knobs.get("norm") == "group":
         problems.append(_problem(knobs, "groups", _common(math.gcd(*sizes), knobs["groups"])))
     return min(each)
@@ -135,11 +140,20 @@ def _common(channels: int, most: int) -> int:
     return max(groups for groups in range(1, most + 1) if channels % groups == 0)
 
 
-def _group_count(groups: int, channels: int) -> int:
+def _group_count(knobs: Knobs, groups: int, channels: int) -> int:
     """As networks.parts.layers.normalization has it."""
+    if (width := knobs["group_width"]) > 1:
+        groups = min(groups, max(1, channels // width))
     if groups > channels:
         groups = max(1, channels // 4)
     return math.gcd(groups, channels)
+
+
+def _middle_groups(knobs: Knobs, layout: Layout) -> int | None:
+    """Groups of the norm of attention in the middle, if it has one."""
+    groups = knobs["middle_groups"] or knobs["groups"]
+    has_one = layout.middle == "attention"
+    return _group_count(knobs, groups, layout.widths[-1]) if has_one else None
 
 
 def _normed(layout: Layout) -> Iterator[int]:

@@ -55,14 +55,15 @@ _UP: Mapping[str, tuple[bool, str | None]] = {
     "AttnUpBlock2D": (True, None),
     "ResnetUpsampleBlock2D": (False, "resnet"),
 }
-# Options that our network has in one form alone.
+ACTIVATIONS = ("silu", "swish", "relu", "gelu", "mish")
+# The forms of options that our network has.
 _FIXED: Mapping[str, tuple[Any, ...]] = {
     "center_input_sample": (False, True),
     "time_embedding_type": ("positional", "fourier"),
     "freq_shift": (0, 1),
     "mid_block_type": ("UNetMidBlock2D", None),
     "downsample_padding": (0, 1),
-    "act_fn": ("silu", "swish"),
+    "act_fn": ACTIVATIONS,
     "resnet_time_scale_shift": ("default", "scale_shift"),
     "class_embed_type": (None,),
 }
@@ -105,8 +106,6 @@ def read(config: Mapping[str, Any], path: Path, size: tuple[int, int]) -> Networ
     widths = tuple(options["block_out_channels"])
     down, shrinks = _levels(options, "down_block_types", "downsample_type", _DOWN)
     up, grows = _levels(options, "up_block_types", "upsample_type", _UP)
-    if options["time_embedding_dim"] not in (None, 4 * widths[0]):
-        raise options.refusal("time_embedding_dim", f"it is 4 times as wide, {4 * widths[0]}")
     layout = Layout(
         widths=widths,
         blocks=options["layers_per_block"],
@@ -123,9 +122,12 @@ def read(config: Mapping[str, Any], path: Path, size: tuple[int, int]) -> Networ
         "blocks": layout.blocks,
         **_attention(layout, options, size[0]),
         "middle": layout.middle,
+        "middle_groups": options["attn_norm_num_groups"] or 0,
         "dropout": float(options["dropout"]),
         "classes": options["num_class_embeds"] or 0,
         **_embedding(options),
+        "embedded": options["time_embedding_dim"] or 0,
+        "nonlinearity": options["act_fn"].replace("swish", "silu"),
         "center_input": options["center_input_sample"],
         "scale_shift": options["resnet_time_scale_shift"] == "scale_shift",
         **_resampling(layout, size[0]),
@@ -155,7 +157,8 @@ def _refuse_wrong_types(options: _Options) -> None:
     for key in ("in_channels", "out_channels", "layers_per_block", "norm_num_groups"):
         if not _is_count(options[key]):
             raise options.refusal(key, _COUNT)
-    for key in ("attention_head_dim", "num_class_embeds", "attn_norm_num_groups"):
+    optional = ("attention_head_dim", "num_class_embeds", "attn_norm_num_groups")
+    for key in (*optional, "time_embedding_dim"):
         if options[key] is not None and not _is_count(options[key]):
             raise options.refusal(key, _COUNT)
     for key in ("norm_eps", "dropout"):
@@ -203,9 +206,9 @@ def _middle(options: _Options) -> str:
         raise options.refusal("mid_block_scale_factor", "only 1 has an equivalent")
     if not options["add_attention"]:
         return "blocks"
-    own, groups = options["attn_norm_num_groups"], options["norm_num_groups"]
-    if own not in (None, groups):
-        raise options.refusal("attn_norm_num_groups", f"only norm_num_groups, {groups}, has one")
+    own, width = options["attn_norm_num_groups"], options["block_out_channels"][-1]
+    if own is not None and width % own:
+        raise options.refusal("attn_norm_num_groups", f"it does not divide {width} channels")
     is_bare = own is None and options["resnet_time_scale_shift"] != "default"
     return "unnormed" if is_bare else "attention"
 

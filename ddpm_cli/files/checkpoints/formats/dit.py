@@ -54,7 +54,7 @@ class _Shape(NamedTuple):
     depth: int
     ratio: float
     rows: int  # of the table of classes
-    outputs: int  # channels
+    outputs: int  # numbers for each value: 2 with a learned variance
 
 
 def tells(content: Content) -> bool:
@@ -68,6 +68,8 @@ def read(content: Content, ask: Ask) -> Conversion:
     theirs, weights = _weights(content, ask)
     shape = _shape(theirs, content.path)
     arguments = _arguments(content.tree)
+    if any(name.startswith(EXTRA) for name in theirs):
+        arguments = {"path_type": "linear", "proj_coeff": None, **arguments}
     classes = _classes(shape, arguments, ask)
     process, notes = _process(shape, arguments, ask, content.path)
     outputs = 1 if process["parameterization"]["name"] == "flow" else shape.outputs
@@ -120,8 +122,7 @@ def _weights(content: Content, ask: Ask) -> tuple[dict[str, Tensor], str]:
 
 
 def _stripped(tree: Any, path: Path) -> dict[str, Tensor]:
-    tensors = contents.stripped(contents.state_dict(tree, path), "module.")
-    return {name: value for name, value in tensors.items() if not name.startswith(EXTRA)}
+    return contents.stripped(contents.state_dict(tree, path), "module.")
 
 
 def _shape(tensors: Mapping[str, Tensor], path: Path) -> _Shape:
@@ -254,7 +255,8 @@ def _renamed(
 ) -> dict[str, Tensor]:
     """Their weights under our names; the values of a patch lie channel by channel in ours."""
     pattern = re.compile("|".join(map(re.escape, NAMES)))
-    ours = {pattern.sub(lambda m: NAMES[m[0]], key): value for key, value in theirs.items()}
+    kept = {key: value for key, value in theirs.items() if not key.startswith(EXTRA)}
+    ours = {pattern.sub(lambda m: NAMES[m[0]], key): value for key, value in kept.items()}
     del ours["pos_embed"]
     ours["stem.weight"] = ours["stem.weight"].reshape(shape.width, -1, 1, 1)
     for kind in ("weight", "bias"):

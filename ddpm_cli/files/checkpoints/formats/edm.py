@@ -41,18 +41,23 @@ def read(content: Content, ask: Ask) -> Conversion:
     side, notes = int(found.number("img_resolution")), _notes(found)
     if which != ask.weights:
         notes = [*notes, "its average lies in the network-snapshot-*.pkl beside it"]
+    try:
+        network, tensors = knobs(found, side), renamed(found, side)
+    except (ArithmeticError, LookupError, RuntimeError, StopIteration, ValueError) as error:
+        what = f"{content.path}: its weights have no shapes of such a network: {error}"
+        raise Refusal(what) from None
     settings = {
-        "network": knobs(found, side),
+        "network": network,
         **_process(found),
         **_training(content.tree),
         "sampler": {"name": "heun"},
         "levels": _levels(found, side),
         "wrappers": [],
     }
-    names = questions.numbered(settings["network"].get("classes", 0))
+    names = questions.numbered(network.get("classes", 0))
     return Conversion(
         settings,
-        renamed(found, side),
+        tensors,
         DataInfo((int(found.number("img_channels")), side, side), names),
         "average (ema)" if which == "ema" else "raw (net)",
         notes=tuple(notes),
@@ -166,9 +171,8 @@ def _training(tree: Any) -> dict[str, Any]:
     loss = tree.get("loss_fn") if isinstance(tree, Mapping) else None
     if not isinstance(loss, Record) or loss.kind != "EDMLoss":
         return {}
-    told = attributes(loss)
-    mean, std = float(told.get("P_mean", -1.2)), float(told.get("P_std", 1.2))
+    mean, std = persistent.number(loss, "P_mean", -1.2), persistent.number(loss, "P_std", 1.2)
     return {
         "draw": {"name": "lognormal", "mean": mean, "std": std},
-        "loss": {"name": "edm", "sigma_data": float(told.get("sigma_data", 0.5))},
+        "loss": {"name": "edm", "sigma_data": persistent.number(loss, "sigma_data", 0.5)},
     }

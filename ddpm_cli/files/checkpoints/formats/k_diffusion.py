@@ -21,6 +21,7 @@ from ddpm_cli.settings.config import typed
 
 SETS = {"ema": "model_ema", "model": "model"}
 MARKS = ("patch_in.proj.weight", "u_net.d_blocks.0.1.main.0.mapper.weight")
+LARGEST = 4096  # pixels along a side: files may be wrong
 WRAPPER = "inner_model."  # of the augmentation wrapper
 
 
@@ -29,9 +30,11 @@ def tells(content: Content) -> bool:
     tree = content.tree
     if not isinstance(tree, Mapping):
         return False
-    if isinstance(tree.get("config"), Mapping) and "model_ema" in tree:
+    average = tree.get("model_ema")
+    if isinstance(average, Mapping) and isinstance(tree.get("config"), Mapping):
         return True
-    return any(mark in tree or WRAPPER + mark in tree for mark in MARKS)
+    kept = average if isinstance(average, Mapping) else tree
+    return any(mark in kept or WRAPPER + mark in kept for mark in MARKS)
 
 
 def read(content: Content, ask: Ask) -> Conversion:
@@ -41,7 +44,10 @@ def read(content: Content, ask: Ask) -> Conversion:
     model, data = fields.table(config, "model", path), fields.table(config, "dataset", path, {})
     theirs, weights = _weights(content, ask)
     _refuse_conditions(model, path)
-    shape = (fields.whole(model, "input_channels", path), *fields.pair(model, "input_size", path))
+    size = fields.pair(model, "input_size", path)
+    if max(size) > LARGEST:
+        raise fields.wrong("input_size", path)
+    shape = (fields.whole(model, "input_channels", path), *size)
     if model.get("type") == "image_transformer_v2":
         network = networks.transformer(model, data, theirs, shape, path)
     elif model.get("type") == "image_v1":

@@ -15,7 +15,7 @@ from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.checkpoints.layouts import questions, song_networks
-from ddpm_cli.files.checkpoints.layouts.song_networks import Found, Unordered
+from ddpm_cli.files.checkpoints.layouts.song_networks import Found
 from ddpm_cli.settings import catalog
 
 MODULES = "all_modules."
@@ -35,7 +35,7 @@ def read(content: Content, ask: Ask) -> Conversion:
     try:
         net = song_networks.found(tensors)
         renamed = song_networks.renamed(net)
-    except Unordered as error:
+    except (LookupError, RuntimeError, ValueError) as error:
         raise Refusal(f"{content.path}: no network of score_sde: {error}") from None
     side = questions.size(ask)
     settings = {"network": _network(net, side, sigmas, ask), **_process(sigmas, ask)}
@@ -108,7 +108,9 @@ def _network(net: Found, side: int, sigmas: Tensor | None, ask: Ask) -> dict[str
     if settings.get("group_width") == 1:
         settings |= _ddpm(ask)
     else:
-        settings["rescale"] = ask.need("network.rescale", choice.format("skip_rescale"), True)
+        choices = choice.format("skip_rescale")
+        choices += "" if net.is_plus else "; to be left out for model ddpm"
+        settings["rescale"] = ask.need("network.rescale", choices, True)
         settings["fir"] = _fir(net, ask, choice.format("fir"))
     why = "model.nonlinearity, swish in all of its configs"
     settings["nonlinearity"] = ask.assume("network.nonlinearity", "silu", why)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.containers.content import Content
-from ddpm_cli.files.checkpoints.containers.persistent import attributes
+from ddpm_cli.files.checkpoints.containers.persistent import attributes, number
 from ddpm_cli.files.checkpoints.containers.unpickling import Record
 
 NETWORKS = {"SongUNet": "ncsnpp", "DhariwalUNet": "unet"}
@@ -66,7 +66,7 @@ def knobs(found: Found, side: int) -> dict[str, Any]:
         "multipliers": [_ratio(wide, width) for wide in widths.values()],
         "blocks": len(encoder) // len(widths),
         "attention": sorted(attention, reverse=True),
-        "dropout": float(attributes(found.blocks[encoder[0]]).get("dropout") or 0.0),
+        "dropout": number(found.blocks[encoder[0]], "dropout", 0.0),
         "group_width": 4,
         "learned_variance": outputs == 2 * int(found.number("img_channels")),
     }
@@ -109,7 +109,7 @@ def _adm(found: Found, side: int, width: int) -> dict[str, Any]:
     """Knobs that unet alone has."""
     _filter(found)
     heads = {
-        len(found.tensor(f"{name}.proj.weight")): int(attributes(block).get("num_heads") or 1)
+        len(found.tensor(f"{name}.proj.weight")): int(number(block, "num_heads", 1)) or 1
         for name, block in found.blocks.items()
         if f"{name}.qkv.weight" in found.tensors
     }
@@ -196,7 +196,7 @@ def _attention(value: Tensor, block: Record | None) -> Tensor:
     value = value.flatten(1) if value.ndim == 4 else value
     if block is None:
         return value
-    heads = int(attributes(block).get("num_heads") or 1)
+    heads = int(number(block, "num_heads", 1)) or 1
     rows = value.reshape(heads, -1, 3, *value.shape[1:])
     return rows.permute(2, 0, 1, *range(3, rows.ndim)).reshape(value.shape)
 

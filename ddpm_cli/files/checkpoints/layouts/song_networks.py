@@ -231,7 +231,7 @@ def _block(module: Module, place: str, embedded: int) -> dict[str, Tensor]:
         if part not in BLOCK:
             raise Unordered(f"{name} is no part of a block")
         # Their 1x1 layers hold [in, out].
-        value = value.T[:, :, None, None] if kind == "W" else value
+        value = _transposed(value)[:, :, None, None] if kind == "W" else value
         kind = {"W": "weight", "b": "bias"}.get(kind, kind)
         ours[f"{place}.{BLOCK[part]}.{kind}"] = value
     wide = len(module["Conv_0.weight"])
@@ -242,7 +242,7 @@ def _block(module: Module, place: str, embedded: int) -> dict[str, Tensor]:
 
 def _attention(module: Module, place: str) -> dict[str, Tensor]:
     """Attention: rows of q, k and v below one another."""
-    rows = [module[f"NIN_{number}.W"].T for number in range(4)]
+    rows = [_transposed(module[f"NIN_{number}.W"]) for number in range(4)]
     biases = [module[f"NIN_{number}.b"] for number in range(4)]
     return {
         f"{place}.norm.weight": module["GroupNorm_0.weight"],
@@ -252,6 +252,13 @@ def _attention(module: Module, place: str) -> dict[str, Tensor]:
         f"{place}.project.weight": rows[3],
         f"{place}.project.bias": biases[3],
     }
+
+
+def _transposed(value: Tensor) -> Tensor:
+    """[in, out] -> [out, in]."""
+    if value.ndim != 2:
+        raise Unordered(f"a layer of shape {tuple(value.shape)} is no matrix")
+    return value.T
 
 
 def _swapped(weight: Tensor) -> Tensor:

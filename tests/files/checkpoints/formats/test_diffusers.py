@@ -161,7 +161,7 @@ def test_without_a_scheduler_the_process_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("act_fn", "mish"),
+        ("act_fn", "geglu"),
         ("class_embed_type", "timestep"),
         ("time_embedding_type", "learned"),
         ("mid_block_scale_factor", 2.0),
@@ -179,8 +179,8 @@ def test_without_a_scheduler_the_process_is_asked_for(tmp_path: Path) -> None:
         ("layers_per_block", 10**9),
         ("layers_per_block", True),
         ("in_channels", None),
-        ("time_embedding_dim", 7),
-        ("attn_norm_num_groups", 2),
+        ("time_embedding_dim", 7.5),
+        ("attn_norm_num_groups", 3),
         ("norm_eps", "small"),
         ("center_input_sample", 1.5),
     ],

@@ -182,6 +182,10 @@ class TestFlows:
         model = converted(source, *words, "--set", "parameterization.target=data")
         self.holds(model, 0.75)
 
+    def test_projectors_are_those_of_repa(self, tmp_path: Path) -> None:
+        kept = weights(channels=4) | {"projectors.0.0.weight": torch.ones(2, 2)}
+        self.holds(converted(saved(tmp_path, kept), "--set", "network.heads=2"), 0.25)
+
     def test_curved_paths_are_refused(self, tmp_path: Path) -> None:
         gvp = args(path_type="GVP", prediction="velocity")
         outcome = runs.ddpm("convert", saved(tmp_path, {"ema": weights(), "args": gvp}), "-o", "x")

@@ -15,6 +15,7 @@ from torch import Tensor
 import ddpm_cli
 from ddpm_cli.api.model import Model
 from ddpm_cli.files.checkpoints.containers import persistent, torch_files
+from ddpm_cli.files.checkpoints.containers.unpickling import record
 
 FILES = {
     "edm_ddpmpp": 0,
@@ -294,6 +295,8 @@ def test_other_networks_are_refused_by_name(
         ("enc.8x8_block0.conv0.weight", None, "are not of the network described"),
         ("enc.8x8_block0.conv0.weight", (4, 8, 3, 3), "conv1.weight is 4x8x3x3, not 8x8x3x3"),
         ("map_layer0.weight", None, "map_layer0.weight is missing"),
+        ("map_layer0.weight", (5,), "its weights have no shapes of such a network"),
+        ("enc.4x4_block0.qkv.weight", (7, 16, 1, 1), "its weights have no shapes of such"),
         ("enc.8x8_conv.weight", None, "enc.8x8_conv.weight is missing"),
     ],
 )
@@ -310,6 +313,13 @@ def test_damaged_weights_are_refused(
     assert outcome.code == 1
     assert message in outcome.err.splitlines()[0]
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_modules_within_themselves_are_read_once() -> None:
+    inner, outer = record("Inner"), record("Outer")
+    inner.state = {"_parameters": {"weight": torch.ones(2)}, "_modules": {"outer": outer}}
+    outer.state = {"_modules": {"inner": inner, "again": inner}}
+    assert persistent.weights(outer).keys() == {"inner.weight"}
 
 
 def test_published_levels_of_iddpm_survive(model: Callable[[str], tuple[Model, Path]]) -> None:

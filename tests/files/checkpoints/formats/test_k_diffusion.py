@@ -267,6 +267,13 @@ class TestSlimFiles:
         (tmp_path / "slim.json").write_text(json.dumps(CONFIG), encoding="utf-8")
         assert converted(tmp_path / "slim.safetensors").config["network"]["classes"] == 3
 
+    def test_files_of_training_may_lack_theirs_too(self, tmp_path: Path) -> None:
+        weights = transformer(CONFIG["model"], 3)
+        torch.save({"model": weights, "model_ema": weights}, tmp_path / "x.pth")
+        refused(tmp_path / "x.pth", "put the JSON file")
+        (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+        assert converted(tmp_path / "x.pth", "--weights", "model").config["network"]["patch"] == 2
+
     def test_raw_weights_are_not_there(self, tmp_path: Path) -> None:
         source = unpacked("k_diffusion_v2", tmp_path, 1)
         refused(source, "holds the average alone", "--weights", "model")
@@ -288,6 +295,7 @@ class TestSlimFiles:
         ({"widths": [8, "16", 24]}, "has no widths that can be"),
         ({"sigma_max": "high"}, "has no sigma_max that can be"),
         ({"input_size": None}, "has no input_size that can be"),
+        ({"input_size": [16, 65536]}, "has no input_size that can be"),
         ({"input_channels": 4}, "patches are not those of its configuration"),
     ],
 )

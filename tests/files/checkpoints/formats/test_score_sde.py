@@ -257,12 +257,19 @@ def narrowed(tree: dict[str, Any]) -> None:
     tree["ema"]["shadow_params"] = [value for key, value in tree["model"].items()][1:]
 
 
+def flattened(tree: dict[str, Any]) -> None:
+    name = "module.all_modules.6.NIN_1.W"
+    tree["model"][name] = tree["model"][name].flatten()[:7]
+    tree["ema"]["shadow_params"] = [value for key, value in tree["model"].items()][1:]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda tree: tree["model"].pop("module.all_modules.3.Conv_1.weight"), "its average"),
         (lambda tree: tree["ema"]["shadow_params"].pop(), "its average"),
         (cut, "its average"),
+        (flattened, "no network of score_sde"),
         (narrowed, "conv2.weight is 4x16x3x3, not 16x16x3x3"),
         (lambda tree: tree.pop("ema"), "it has no average"),
         (lambda tree: tree["model"].update({"module.x": 7}), "no weights where they should be"),
