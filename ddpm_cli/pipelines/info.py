@@ -14,6 +14,7 @@ from ddpm_cli.files.checkpoints import best, find, latents, moments
 from ddpm_cli.files.checkpoints.header import Header, parameters, read_header, shapes
 from ddpm_cli.files.images import metadata
 from ddpm_cli.files.images.opening import is_image_name
+from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.provenance import Kept
 from ddpm_cli.pipelines import standing
 from ddpm_cli.settings import catalog
@@ -115,6 +116,12 @@ def _of_data(request: Info, found: Recognized) -> None:
     """Say what is in data; tables might be samples, which would say how they were made."""
     if request.as_toml:
         raise ConfigError("--toml: only for models; this is data")
+    found = found._replace(settings=found.settings | dict(request.data))
+    configuration.picked("data", found.settings, "the command line")
+    if request.sheet is not None:
+        if request.sheet.suffix.lower() not in metadata.SUFFIXES:
+            raise ConfigError(f"--sheet {request.sheet}: unknown ending; use .png")
+        targets.refuse_existing(request.sheet, request.force, "--sheet")
     from ddpm_cli.pipelines import info_data  # needs torch, as pixels are looked at
 
     try:

@@ -44,10 +44,7 @@ class Opened(NamedTuple):
 
 def run(request: Info, found: Recognized) -> None:
     """Look at all rows of a set, and say what was seen."""
-    _refuse_sheet(request)
-    settings = found.settings | dict(request.data)
-    picked("data", settings, "the command line")
-    opened = _opened(settings)
+    opened = _opened(found.settings)
     train, total = opened.train, sum(map(len, opened.parts.values()))
     noun = "images" if isinstance(train, ImageSet) else "rows"
     if request.sheet is not None and noun == "rows":
@@ -65,15 +62,6 @@ def run(request: Info, found: Recognized) -> None:
     else:
         for key, text in info_words.lines(facts):
             console.line(f"{key:13}  {one_line(text)}")
-
-
-def _refuse_sheet(request: Info) -> None:
-    """Refuse a sheet that could not be written, before any work."""
-    if request.sheet is None:
-        return
-    if not encoding.is_picture(request.sheet):
-        raise ConfigError(f"--sheet {request.sheet}: unknown ending; use .png")
-    targets.refuse_existing(request.sheet, request.force, "--sheet")
 
 
 def _opened(settings: dict[str, Any]) -> Opened:

@@ -27,18 +27,17 @@ from ddpm_cli.pipelines.materials import (
     rehearse,
 )
 from ddpm_cli.pipelines.train_checks import (
-    followed,
     refuse_idle,
     refuse_other_data,
     refuse_unshared,
     refuse_unsuited,
     refuse_untrainable,
     warn_of,
-    warn_of_classes,
     warn_of_sheets,
     warn_of_warmup,
     warn_of_workers,
 )
+from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
 from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import budgets
 from ddpm_cli.settings.config import Config

@@ -2,10 +2,9 @@
 
 import math
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from ddpm_cli import console, hardware
 from ddpm_cli.data import no_classes
@@ -18,7 +17,7 @@ from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import flops
 from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
-from ddpm_cli.settings import catalog, checks, following, layouts
+from ddpm_cli.settings import catalog, checks, layouts
 from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
 from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.training.batches import scaled
@@ -28,7 +27,6 @@ from ddpm_cli.training.distributed import Group
 SAMPLE = 64  # images whose values are looked at
 LITTLE = 0.5  # of a learning rate that is never reached
 MANY = 10_000  # network calls for a sheet that are felt
-CLASSES = 1000  # more are hardly meant
 CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
 
 
@@ -260,37 +258,3 @@ def _refuse_classifier(config: Config, info: DataInfo) -> None:
         problems.append(f"{what}, which would end it; --set schedule.name=cosine")
     if problems:
         raise ConfigError(*problems)
-
-
-def followed(config: Config, data: Data, *, leads: bool = True) -> Config:
-    """The configuration with as many classes as the data have, unless it says how many.
-
-    leads: this is the process that says so, and warns of what are hardly classes.
-    """
-    settled = following.settled(config, len(data.classes or ()))
-    count = checks.classes(settled)
-    if not (leads and count and following.is_open(config)):
-        return settled
-    without = "--set network.classes=0 trains without"
-    console.say(f"{count} classes from {data.origin}; {without}")
-    alone = int((torch.bincount(cast(Tensor, data.labels), minlength=count) == 1).sum())
-    if count > CLASSES:
-        console.warn(f"data: {count} classes are more than {CLASSES}; {without}")
-    if alone:
-        have = "each have one row" if alone == count else "of them have one row"
-        console.warn(f"data: {count} classes, {alone} {have} alone to learn from; {without}")
-    return settled
-
-
-def warn_of_classes(config: Config, info: DataInfo) -> None:
-    """Say that classes of the user's own data are not told to the network, and what tells them."""
-    data = catalog.find("data", config["data"]["name"]).knobs
-    network = catalog.find("network", config["network"]["name"]).knobs
-    count = len(info.classes or ())
-    if count < 2 or checks.classes(config) or not {"label", "labels"} & data.keys():
-        return
-    fix = f"--set network.classes={count}"
-    if "classes" not in network:
-        fix = "a network that takes them, as --set network.name=unet, and " + fix
-    quiet = "; --set data.labels=none leaves them out" if "skip_corrupt" in data else ""
-    console.warn(f"data: {count} classes, of which the network is told nothing; add {fix}{quiet}")

@@ -14,13 +14,12 @@ from ddpm_cli.models import build
 from ddpm_cli.pipelines import budget, opening, train_eval
 from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute, rehearse
 from ddpm_cli.pipelines.train_checks import (
-    followed,
     refuse_idle,
     refuse_untrainable,
     warn_of,
-    warn_of_classes,
     warn_of_warmup,
 )
+from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
 from ddpm_cli.settings import budgets, following
 from ddpm_cli.settings.config import Config, resolve
 from ddpm_cli.settings.requests import Train

@@ -79,6 +79,14 @@ def test_a_run_that_began_without_goes_on_without() -> None:
     assert classes_of("run") == (0, 0)
 
 
+def test_a_run_that_starts_from_a_model_has_its_number() -> None:
+    words = (*TINY, *folders(cat=8, dog=8))
+    runs.done("train", *words, "--set", "network.classes=0", "-o", "old")
+    said = runs.done("train", *words, "--init", "old", "-o", "new").err
+    assert "network.classes: 0, as init.model old has" in said
+    assert classes_of("new") == (0, 0)
+
+
 def test_another_number_is_refused_with_the_one_to_type() -> None:
     outcome = runs.ddpm("train", *TINY, *folders(cat=8, dog=8), "--set", "network.classes=4")
     assert outcome.code == 2
