@@ -32,6 +32,7 @@ def read(content: Content, ask: Ask) -> Conversion:
     """Bring a network and its process into our terms."""
     tensors, weights, notes = _weights(content, ask)
     sigmas = tensors.pop("sigmas", None)
+    sigmas = None if sigmas is None or not sigmas.numel() else sigmas.flatten()
     try:
         net = song_networks.found(tensors)
         renamed = song_networks.renamed(net)
@@ -99,9 +100,9 @@ def _network(net: Found, side: int, sigmas: Tensor | None, ask: Ask) -> dict[str
     settings["scale_by_sigma"] = ask.need(
         "network.scale_by_sigma", choice.format("scale_by_sigma"), False
     )
-    if sigmas is not None and len(sigmas):
-        ends = {"low": float(sigmas.min()), "high": float(sigmas.max()), "steps": len(sigmas)}
-        settings |= ends if settings["scale_by_sigma"] else {}
+    if settings["scale_by_sigma"]:
+        settings |= _ends(sigmas, ask, "network")
+        settings["steps"] = _steps(sigmas, ask, "network")
     if not net.is_plus:
         choices = "4 of model ncsnpp, whose groups have 4 channels; 1 of model ddpm"
         settings["group_width"] = ask.need("network.group_width", choices, 4)
@@ -154,9 +155,8 @@ def _process(sigmas: Tensor | None, ask: Ask) -> dict[str, Any]:
         schedule["first"] = ask.assume("schedule.first", 0.1, "beta_min of all of its configs")
         schedule["last"] = ask.assume("schedule.last", 20.0, "beta_max of all of its configs")
     elif name == "linear":
-        steps = COUNT if sigmas is None else len(sigmas)
         why = "beta_min and beta_max of all of its configs, by 1000"
-        schedule["steps"] = ask.assume("schedule.steps", steps, "as many as there are sigmas")
+        schedule["steps"] = _steps(sigmas, ask, "schedule")
         schedule["first"] = ask.assume("schedule.first", 1e-4, why)
         schedule["last"] = ask.assume("schedule.last", 0.02, why)
         label = {"name": "index"}
@@ -170,17 +170,11 @@ def _process(sigmas: Tensor | None, ask: Ask) -> dict[str, Any]:
 
 def _exploding(name: str, sigmas: Tensor | None, ask: Ask) -> dict[str, Any]:
     """A process whose variance explodes: its ends are in the file, the score is predicted."""
-    schedule: dict[str, Any] = {"name": name}
-    if sigmas is None or not len(sigmas):
-        for key, choice in (("low", "model.sigma_min"), ("high", "model.sigma_max")):
-            schedule[key] = ask.need(f"schedule.{key}", f"{choice} of its config", 1.0)
-        steps = COUNT
-    else:
-        schedule |= {"low": float(sigmas.min()), "high": float(sigmas.max())}
-        steps = len(sigmas)
+    schedule: dict[str, Any] = {"name": name, **_ends(sigmas, ask, "schedule")}
     label: dict[str, Any] = {"name": "sigma"}
+    count = COUNT if sigmas is None else len(sigmas)
     if name == "geometric":
-        schedule["steps"] = steps
+        schedule["steps"] = count = _steps(sigmas, ask, "schedule")
         label = {"name": "index", "reverse": True}
     snr = ask.assume("corrector.snr", 0.16, "sampling.snr of its configs for CIFAR-10")
     return {
@@ -190,6 +184,23 @@ def _exploding(name: str, sigmas: Tensor | None, ask: Ask) -> dict[str, Any]:
         "sampler": {"name": "reverse-diffusion"},
         "corrector": {"name": "langevin", "snr": snr},
         "edits": [{"name": "repeat", "count": 1}],
-        "levels": {"name": "linspace", "count": steps},
+        "levels": {"name": "linspace", "count": count},
         "wrappers": [],
     }
+
+
+def _ends(sigmas: Tensor | None, ask: Ask, table: str) -> dict[str, Any]:
+    """The lowest and the highest level: in the file, or asked for."""
+    if sigmas is not None:
+        return {"low": float(sigmas.min()), "high": float(sigmas.max())}
+    return {
+        "low": ask.need(f"{table}.low", "model.sigma_min of its config, as 0.01", 0.01),
+        "high": ask.need(f"{table}.high", "model.sigma_max of its config, as 50.0", 50.0),
+    }
+
+
+def _steps(sigmas: Tensor | None, ask: Ask, table: str) -> int:
+    """How many levels there are."""
+    if sigmas is not None:
+        return len(sigmas)
+    return ask.assume(f"{table}.steps", COUNT, "model.num_scales of most of its configs")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from foreign_checkpoints import assert_outputs, converted, described, numbers, unpacked
 from runs import ddpm, done
+from safetensors.torch import save_file
 from song_peers import ScoreSDE
 from torch import Tensor
 from torch.nn import functional as F
@@ -223,6 +224,27 @@ def test_other_options(name: str, tmp_path: Path) -> None:
                 peer.get.named[key] = value / 2
 
 
+def test_bare_weights_are_asked_for_their_levels(tmp_path: Path) -> None:
+    peer = ScoreSDE(seed=4, nf=8, embedding="fourier", scale_by_sigma=True, centered=False)
+    source = tmp_path / "bare.safetensors"
+    save_file({**peer.get.named}, source)
+    told = {
+        "data.size": 8, "schedule.name": "ve", "network.centered": "false",
+        "network.rescale": "true", "network.scale_by_sigma": "true", "network.fir": "false",
+    }  # fmt: skip
+    outcome = ddpm("convert", source, "--dry-run", *words(told))
+    assert outcome.code == 2
+    for key in ("network.low", "network.high", "schedule.low", "schedule.high"):
+        assert f"{key}: not in the file" in outcome.err
+    ends = {f"{table}.{end}": 0.02 + 30 * (end == "high")
+            for table in ("network", "schedule") for end in ("low", "high")}  # fmt: skip
+    model = converted(source, *words(told | ends))
+    x, label = torch.randn(2, 3, 8, 8).double(), torch.tensor([0.5, 20.0]).double()
+    with torch.no_grad():
+        assert (model.network.double()(x, label) - peer(x, label)).abs().max() <= 1e-8
+    assert model.config["schedule"]["high"] == 30.02
+
+
 def test_levels_are_counted_from_the_noisiest(tmp_path: Path) -> None:
     config, told = CASES["levels-by-index"]
     source = tmp_path / "checkpoint_7.pth"
@@ -325,7 +347,7 @@ def test_a_release_answers_all_questions(name: str, tmp_path: Path) -> None:
     torch.save(peer.tree(), source)
     ask = Ask(release)
     conversion = score_sde.read(contents.opened(source), ask)
-    assert (ask.missing, ask.assumed.keys() - {"schedule.steps"}) == ({}, set())
+    assert (ask.missing, ask.assumed) == ({}, {})
     assert ("units" in conversion.settings) == is_ve
 
 
