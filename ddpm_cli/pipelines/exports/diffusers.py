@@ -103,9 +103,10 @@ def _refusal(name: str, problems: list[str]) -> Refusal:
 def _notes(header: Header) -> Iterator[str]:
     classes = int(header.config["network"]["classes"])
     if classes:
+        trained = "" if header.config["train"]["drop_class"] else ", which was not trained"
         yield (
-            f"class {classes} of {classes + 1} in diffusers is the null class; DDPMPipeline and "
-            "DDIMPipeline give no classes: call the unet with class_labels"
+            f"class {classes} of {classes + 1} in diffusers is the null class{trained}; "
+            "DDPMPipeline and DDIMPipeline give no classes: call the unet with class_labels"
         )
     if header.config["network"]["learned_variance"]:
         yield "a learned variance is of use to DDPMScheduler alone"

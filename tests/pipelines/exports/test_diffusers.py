@@ -7,7 +7,7 @@ import pytest
 import torch
 from exact import Recorded
 from foreign_checkpoints import converted
-from runs import PLAIN, ddpm, done
+from runs import ddpm, done
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -17,7 +17,8 @@ from ddpm_cli.diffusion.walk import start
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.models import build, walks
-from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.settings import presets
+from ddpm_cli.settings.config import Config, Layer, resolve
 
 CLOSE, STEPS, ROWS = 1e-4, 10, 2
 SMALL: dict[str, Any] = {
@@ -243,13 +244,22 @@ def images(pipeline: Any) -> Tensor:
     return torch.from_numpy(made)
 
 
+def saved(path: Path, config: Config, info: DataInfo) -> dict[str, Tensor]:
+    """Random weights of a configuration's network, saved as a model."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = build.network(config, info).state_dict()
+    tensors = {name: torch.randn_like(value) for name, value in fresh.items()}
+    checkpoint.save(path, tensors, Header("model", config, info, 0))
+    return tensors
+
+
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of the preset that is made for this, but narrower."""
+    """A model of the preset that is made for this, but narrower and not trained."""
     folder = tmp_path_factory.mktemp("own") / "run"
-    knobs = ["--set", "network.width=8", "--set", "network.groups=4", "--steps", 1, "--batch", 4]
-    rest = ["--set", "train.sheet_every=9", "--set", "levels.count=2", *PLAIN]
-    done("train", "--preset", "mnist-diffusers", *knobs, *rest, "-o", folder)
+    narrow = Layer("test", {"network": {"width": 8, "groups": 4}})
+    config = resolve([*presets.layers("mnist-diffusers"), narrow])
+    saved(folder / "model.safetensors", config, DataInfo((1, 28, 28)))
     return folder
 
 
@@ -281,11 +291,7 @@ def test_classes_keep_their_names(tmp_path: Path) -> None:
                "classes": 2, "groups": 1}  # fmt: skip
     config = resolve([Layer("test", {"network": network})])
     info = DataInfo((1, 4, 4), ("cats", "dogs"))
-    tensors = {
-        name: torch.randn_like(value) for name, value in
-        build.network(config, info).state_dict().items()
-    }  # fmt: skip
-    checkpoint.save(tmp_path / "x.safetensors", tensors, Header("model", config, info, 0))
+    tensors = saved(tmp_path / "x.safetensors", config, info)
     done("convert", tmp_path / "x.safetensors", "--to", "diffusers", tmp_path / "pipe")
     back = converted(tmp_path / "pipe")
     assert back.info.classes == ("cats", "dogs")
