@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from image_sets import KINDS, opened, picture, values
+from record_sets import read
 
 from ddpm_cli.errors import Refusal
 
@@ -38,6 +39,17 @@ def test_classes_are_those_of_the_file(labels: str, top: str, kind: str, tmp_pat
     assert found.classes == ("0", "1", "2")  # numbered as EDM does, where one has no image
     assert found.labels.tolist() == [0, 2] * 3
     assert found.origin == "dataset.json"
+
+
+@KINDS
+def test_order_is_that_of_seed_and_step_alone(kind: str, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    straight = read(opened(kind, tmp_path / "a", IMAGES | told(LABELS), holdout=0), 0)
+    turned = dict(reversed([*(IMAGES | told(LABELS[::-1])).items()]))
+    found = opened(kind, tmp_path / "b", turned, holdout=0, memory=0)
+    for workers, ranks in ((0, 1), (2, 1), (1, 2)):
+        assert read(found, workers, ranks) == straight
 
 
 @KINDS

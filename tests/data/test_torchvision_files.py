@@ -8,6 +8,7 @@ import pytest
 import runs
 import torch
 from image_sets import MEMORY, fill, picture, values
+from record_sets import read
 from torchvision import datasets
 
 from ddpm_cli.data import torchvision_files
@@ -47,6 +48,14 @@ def test_a_set_of_pictures(memory: int, tmp_path: Path) -> None:
     assert (small.shape, small.classes) == ((1, 2, 2), None)
     parts = [values(opened(root, "EuroSAT", split, holdout=0.1)) for split in ("train", "test")]
     assert [len(part) for part in parts] == [18, 2]
+
+
+def test_order_is_that_of_seed_and_step_alone(tmp_path: Path) -> None:
+    root = eurosat(tmp_path)
+    straight = read(opened(root, "EuroSAT", memory=1), 0)
+    found = opened(root, "EuroSAT", memory=0)
+    for workers, ranks in ((0, 1), (2, 1), (1, 2)):
+        assert read(found, workers, ranks) == straight
 
 
 def test_what_is_not_there_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
