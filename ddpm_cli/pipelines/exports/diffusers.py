@@ -9,7 +9,7 @@ what the preset mnist-diffusers trains on the same data does.
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build
 from ddpm_cli.pipelines import cards, opening, schedulers
 from ddpm_cli.pipelines.schedulers import FLOW, Scheduler
+from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.requests import Convert
 
 PRESET = "mnist-diffusers"
@@ -44,23 +45,26 @@ def write(request: Convert) -> list[Path]:
     _refuse_existing(folder, request.force)
     place = find.find(request.source)
     header = read_header(place.path)
-    config = opening.settled(place, header, request.layers)
+    layers, is_classless = _classless(request.layers)
+    config = opening.settled(place, header, layers)
     _refuse_other(header, place.name)
-    network = equivalents.found(header.config["network"], header.data.shape)
+    knobs = dict(header.config["network"]) | ({"classes": 0} if is_classless else {})
+    network = equivalents.found(knobs, header.data.shape)
     scheduler = schedulers.found(config, build.schedule_of(header, place.path))
     if problems := [*network.problems, *scheduler.problems]:
         raise _refusal(place.name, problems)
-    notes = [*_notes(header), *scheduler.notes]
+    notes = [*_notes(header, knobs), *scheduler.notes]
     for note in notes:
         console.say(f"note: {note}")
     if request.dry_run:
         return []
-    tensors = _tensors(header, checkpoint.load(place.path)[1], network)
+    tensors = _tensors(knobs, checkpoint.load(place.path)[1], network)
+    use = [*_python(header, knobs["classes"], folder.name, scheduler), ""]
+    card = _card(place, header, [*use, *(f"- {note}" for note in notes)])
     with _whole(folder) as temporary:
         _fill(temporary, network, scheduler, tensors)
         if header.data.classes and network.layout.has_classes:
             _json(temporary / "unet" / places.NAMES, header.data.classes)
-        card = _card(place, header, folder.name, notes, scheduler)
         (temporary / cards.NAME).write_text(card, encoding="utf-8")
     return [folder]
 
@@ -100,24 +104,46 @@ def _refusal(name: str, problems: list[str]) -> Refusal:
     )
 
 
-def _notes(header: Header) -> Iterator[str]:
-    classes = int(header.config["network"]["classes"])
-    if classes:
-        trained = "" if header.config["train"]["drop_class"] else ", which was not trained"
+def _classless(layers: Sequence[Layer]) -> tuple[list[Layer], bool]:
+    """Settings without network.classes=0, and whether it was there.
+
+    The null class alone is then exported, which pipelines without classes draw.
+    """
+    kept, is_asked = [], False
+    for layer in layers:
+        network = dict(layer.values.get("network", {}))
+        if network.pop("classes", None) == 0:
+            is_asked = True
+            rest = {table: value for table, value in layer.values.items() if table != "network"}
+            layer = Layer(layer.source, rest | ({"network": network} if network else {}))
+        kept.append(layer)
+    return kept, is_asked
+
+
+def _notes(header: Header, knobs: Mapping[str, Any]) -> Iterator[str]:
+    trained = "" if header.config["train"]["drop_class"] else ", which was not trained"
+    if classes := int(knobs["classes"]):
         yield (
             f"class {classes} of {classes + 1} in diffusers is the null class{trained}; "
-            "DDPMPipeline and DDIMPipeline give no classes: call the unet with class_labels"
+            "DDPMPipeline and DDIMPipeline give no classes: call the unet with class_labels, or "
+            "export without them: --set network.classes=0"
         )
-    if header.config["network"]["learned_variance"]:
+    elif header.config["network"]["classes"]:
+        yield f"without classes: it draws what its null class draws{trained}"
+    if knobs["learned_variance"]:
         yield "a learned variance is of use to DDPMScheduler alone"
 
 
 def _tensors(
-    header: Header, weights: Mapping[str, Tensor], network: Equivalent
+    knobs: Mapping[str, Any], weights: Mapping[str, Tensor], network: Equivalent
 ) -> dict[str, Tensor]:
-    """The weights under the names of diffusers, in float32."""
-    knobs = header.config["network"]
+    """The weights under the names of diffusers, in float32.
+
+    A network without its classes has the row of its null class in the bias before it.
+    """
     plain = {name: value.float() for name, value in weights.items()}
+    if "class_embed.weight" in plain and not knobs["classes"]:
+        plain["embed.2.bias"] = plain["embed.2.bias"] + plain["class_embed.weight"][-1]
     if knobs.get("qkv", "parts") == "heads":
         for name, value in plain.items():
             if ".qkv." in name:
@@ -132,15 +158,16 @@ def _tensors(
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
     """A folder beside another, which takes its name when all is written."""
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    parent = folder.absolute().parent
+    folder = folder.absolute()
+    parent = folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=f".{folder.name}.", suffix=".tmp") as held:
         made = Path(held) / "made"
         made.mkdir()
         yield made
         if folder.exists():
             folder.rename(Path(held) / "replaced")
-        made.rename(folder.absolute())
+        made.rename(folder)
         atomic.sync_folder(parent)
 
 
@@ -165,14 +192,13 @@ def _json(path: Path, values: Any) -> None:
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _card(place: Place, header: Header, title: str, notes: list[str], scheduler: Scheduler) -> str:
+def _card(place: Place, header: Header, use: Sequence[str]) -> str:
     """What is in the folder, and how it is used."""
-    use = [*_python(header, title, scheduler), "", *(f"- {note}" for note in notes)]
     tags = ["ddpm-cli", f"diffusers:{PIPELINE}"]
     return cards.of_model(place, header, "\n".join(use), library="diffusers", tags=tags)
 
 
-def _python(header: Header, title: str, scheduler: Scheduler) -> list[str]:
+def _python(header: Header, classes: int, title: str, scheduler: Scheduler) -> list[str]:
     """Lines that draw with diffusers: its pipeline, or a loop where the unet is told classes."""
     is_flow = scheduler.config["_class_name"] == FLOW
     others = [] if is_flow else [
@@ -184,7 +210,7 @@ def _python(header: Header, title: str, scheduler: Scheduler) -> list[str]:
     ]  # fmt: skip
     count = 50 if is_flow else 1000
     draws = [f"images = pipeline(num_inference_steps={count}).images"]
-    if classes := int(header.config["network"]["classes"]):
+    if classes:
         shape = ", ".join(map(str, header.data.shape))
         draws = [
             "unet, scheduler = pipeline.unet, pipeline.scheduler",
@@ -194,6 +220,6 @@ def _python(header: Header, title: str, scheduler: Scheduler) -> list[str]:
             "    for t in scheduler.timesteps:",
             "        x = scheduler.step(unet(x, t, classes).sample, t, x).prev_sample",
         ]
-    start = ["import torch", "from diffusers import DDPMPipeline"][not classes :]
+    start = ["import torch"] * bool(classes) + ["from diffusers import DDPMPipeline"]
     opened = f'pipeline = DDPMPipeline.from_pretrained("{title}")'
     return ["```python", *start, "", opened, *draws, *others, "```"]

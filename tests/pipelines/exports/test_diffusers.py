@@ -299,6 +299,22 @@ def test_classes_keep_their_names(tmp_path: Path) -> None:
     assert all(torch.equal(again[name], tensors[name]) for name in tensors)
 
 
+def test_classes_may_be_left_out(tmp_path: Path) -> None:
+    """What pipelines without classes draw is then what the null class draws."""
+    knobs = {"width": 4, "multipliers": [1], "blocks": 1, "attention": [], "groups": 1}
+    network = {"name": "unet", **knobs, "classes": 2}
+    config, info = resolve([Layer("test", {"network": network})]), DataInfo((1, 4, 4), ("a", "b"))
+    saved(tmp_path / "x.safetensors", config, info)
+    out = [tmp_path / "x.safetensors", "--to", "diffusers", tmp_path / "pipe"]
+    assert "network.classes" in ddpm("convert", *out, "--set", "network.classes=1").err
+    done("convert", *out, "--set", "network.classes=0")
+    x, label = torch.randn(2, 1, 4, 4), torch.tensor([3.0, 700.0])
+    with torch.no_grad():
+        want = ddpm_cli.load(tmp_path / "x.safetensors", dtype="float32").network(x, label)
+        got = converted(tmp_path / "pipe").network(x, label)
+    assert (got - want).abs().max() <= CLOSE
+
+
 def test_nothing_is_replaced_unasked(own: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pipe"
     done("convert", own, "--to", "diffusers", folder, "--dry-run")
