@@ -79,23 +79,24 @@ ELSEWHERE = {
     "evaluation/metrics/test_frechet.py": "evaluation/metrics/parts/gaussians",
     "evaluation/test_measuring.py": "evaluation/measures",
     "files/checkpoints/formats/test_edm.py": (
-        "files/checkpoints/containers/persistent files/checkpoints/layouts/edm_networks"
+        "files/checkpoints/containers/persistent files/checkpoints/formats/parts/edm_networks"
     ),
     "files/checkpoints/formats/test_guided_diffusion.py": (
-        "files/checkpoints/layouts/keys files/checkpoints/layouts/openai "
-        "files/checkpoints/layouts/openai_models files/checkpoints/layouts/questions"
+        "files/checkpoints/formats/parts/keys files/checkpoints/formats/parts/openai "
+        "files/checkpoints/formats/parts/openai_models files/checkpoints/formats/parts/questions"
     ),
-    "files/checkpoints/formats/test_score_sde.py": "files/checkpoints/layouts/song_networks",
+    "files/checkpoints/formats/test_score_sde.py": "files/checkpoints/formats/parts/song_networks",
     "files/checkpoints/formats/test_lucidrains.py": (
         "files/checkpoints/formats/parts/lucidrains_keys networks/parts/memories "
         "networks/parts/postnorm"
     ),
     "files/checkpoints/formats/test_diffusers.py": (
-        "files/checkpoints/diffusers_parts/names files/checkpoints/diffusers_parts/options "
-        "files/checkpoints/diffusers_parts/places"
+        "files/checkpoints/formats/parts/diffusers/names "
+        "files/checkpoints/formats/parts/diffusers/options "
+        "files/checkpoints/formats/parts/diffusers/places"
     ),
-    "files/checkpoints/diffusers_parts/test_schedules.py": (
-        "files/checkpoints/diffusers_parts/walks"
+    "files/checkpoints/formats/parts/diffusers/test_schedules.py": (
+        "files/checkpoints/formats/parts/diffusers/walks"
     ),
     "files/checkpoints/formats/test_k_diffusion.py": (
         "files/checkpoints/containers/fields files/checkpoints/formats/parts/k_diffusion_networks "

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import double
-from ddpm_cli.files.checkpoints.diffusers_parts import schedules
+from ddpm_cli.files.checkpoints.formats.parts.diffusers import schedules
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.toml import toml_value

@@ -10,7 +10,7 @@ from golden.load_golden import FOLDER, Golden
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ddpm_cli.files.checkpoints.layouts import openai
+from ddpm_cli.files.checkpoints.formats.parts import openai
 from ddpm_cli.networks import classifier, unet
 
 GOLDEN = Golden("networks")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from ddpm_cli.files.checkpoints.diffusers_parts import schedules, walks
+from ddpm_cli.files.checkpoints.formats.parts.diffusers import schedules, walks
 from ddpm_cli.models import build
 from ddpm_cli.pipelines import schedulers
 from ddpm_cli.pipelines.schedulers import Scheduler

@@ -21,9 +21,9 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints import checkpoint, find
-from ddpm_cli.files.checkpoints.diffusers_parts import equivalents, names, options, places
-from ddpm_cli.files.checkpoints.diffusers_parts.equivalents import Equivalent
 from ddpm_cli.files.checkpoints.find import Place
+from ddpm_cli.files.checkpoints.formats.parts.diffusers import equivalents, names, options, places
+from ddpm_cli.files.checkpoints.formats.parts.diffusers.equivalents import Equivalent
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build

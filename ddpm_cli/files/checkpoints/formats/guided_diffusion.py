@@ -5,7 +5,7 @@ U-Nets, upsamplers and classifiers of 64 to 512 pixels; files of DPS and deepinv
 
 from ddpm_cli.files.checkpoints.containers.content import Content, state_dict, stripped
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
-from ddpm_cli.files.checkpoints.layouts import openai, openai_models
+from ddpm_cli.files.checkpoints.formats.parts import openai, openai_models
 
 ORDERS = "heads (legacy), or parts of use_new_attention_order"
 

@@ -2,7 +2,7 @@
 
 from ddpm_cli.files.checkpoints.containers.content import Content, state_dict, stripped
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
-from ddpm_cli.files.checkpoints.layouts import openai, openai_models
+from ddpm_cli.files.checkpoints.formats.parts import openai, openai_models
 
 
 def tells(content: Content) -> bool:

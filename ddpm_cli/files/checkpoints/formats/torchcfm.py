@@ -9,7 +9,7 @@ from typing import Any
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.containers.content import Content, state_dict, stripped
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
-from ddpm_cli.files.checkpoints.layouts import openai, openai_models
+from ddpm_cli.files.checkpoints.formats.parts import openai, openai_models
 
 _SETS = {"ema": "ema_model", "model": "net_model"}
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ddpm_cli.files.checkpoints.diffusers_parts import options
-from ddpm_cli.files.checkpoints.diffusers_parts.names import Layout
+from ddpm_cli.files.checkpoints.formats.parts.diffusers import options
+from ddpm_cli.files.checkpoints.formats.parts.diffusers.names import Layout
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.toml import toml_value
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli.files.checkpoints.layouts.keys import linear
+from ddpm_cli.files.checkpoints.formats.parts.keys import linear
 
 QKV = ("to_q", "to_k", "to_v")
 # Names of attention before diffusers 0.17.

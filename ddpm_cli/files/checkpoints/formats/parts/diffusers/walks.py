@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ddpm_cli.files.checkpoints.diffusers_parts.schedules import (
+from ddpm_cli.files.checkpoints.formats.parts.diffusers.schedules import (
     FLOWS,
     PRECONDITIONED,
     Settings,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.diffusers_parts.names import Layout
-from ddpm_cli.files.checkpoints.layouts.keys import ratio
+from ddpm_cli.files.checkpoints.formats.parts.diffusers.names import Layout
+from ddpm_cli.files.checkpoints.formats.parts.keys import ratio
 
 CLASS = "UNet2DModel"
 MOST, LARGEST = 100_000, 2048  # of any number, and of the pixels of a side: files may be wrong

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli.files.checkpoints.layouts.keys import Keys, linear, ratio, with_null
+from ddpm_cli.files.checkpoints.formats.parts.keys import Keys, linear, ratio, with_null
 from ddpm_cli.networks.parts.stages import sides
 
 _PARTS = {

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ddpm_cli.files.checkpoints.diffusers_parts import equivalents, options
-from ddpm_cli.files.checkpoints.diffusers_parts.equivalents import Equivalent
+from ddpm_cli.files.checkpoints.formats.parts.diffusers import equivalents, options
+from ddpm_cli.files.checkpoints.formats.parts.diffusers.equivalents import Equivalent
 from ddpm_cli.settings.config import Layer, resolve
 
 USUAL: dict[str, Any] = {"width": 32, "multipliers": [1, 2], "attention": [8]}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.diffusers_parts import transformers
+from ddpm_cli.files.checkpoints.formats.parts.diffusers import transformers
 from ddpm_cli.networks import dit
 from ddpm_cli.networks.parts.outlines import outline
 

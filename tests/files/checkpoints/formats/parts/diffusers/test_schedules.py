@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.schedules.tables import Table
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.diffusers_parts import schedules, walks
+from ddpm_cli.files.checkpoints.formats.parts.diffusers import schedules, walks
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Layer, resolve
 

@@ -10,7 +10,7 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.containers import content as contents
 from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Weights
-from ddpm_cli.files.checkpoints.diffusers_parts import options, transformers
+from ddpm_cli.files.checkpoints.formats.parts.diffusers import options, transformers
 
 STEM = "diffusion_pytorch_model"
 SCHEDULERS = ("scheduler/scheduler_config.json", "scheduler_config.json", "scheduler/config.json")

@@ -1,1 +1,0 @@
-"""How networks lie in files of other programs, where several formats share it."""
