@@ -120,6 +120,7 @@ ELSEWHERE = {
         "guides/parts/classifiers guides/parts/context guides/parts/steering"
     ),
     "models/test_walks.py": "models/model",
+    "networks/parts/test_layers.py": "networks/parts/attention networks/parts/embeddings",
     "networks/test_unets.py": "networks/parts/stages",
     "options/test_shared.py": "options/listing settings/requests settings/seeds",
     "pipelines/exports/test_export.py": "pipelines/cards pipelines/portable pipelines/tracing",

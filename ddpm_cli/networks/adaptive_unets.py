@@ -4,16 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli.networks.parts.adaptive import AdaptiveAttention, AdaptiveResBlock, AdaptiveStage
-from ddpm_cli.networks.parts.layers import (
-    Fourier,
-    as_exact,
-    dense,
-    each,
-    layout,
-    lookup,
-    with_classes,
-    zero,
-)
+from ddpm_cli.networks.parts.embeddings import Fourier, as_exact
+from ddpm_cli.networks.parts.layers import dense, each, layout, lookup, with_classes, zero
 from ddpm_cli.networks.parts.resampling import enlarge_mirrored, shrink_mirrored
 from ddpm_cli.networks.parts.stages import fold, sides, unfold
 from ddpm_cli.settings.knobs import (

@@ -6,15 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import (
-    as_exact,
-    attend,
-    dense,
-    layout,
-    normalization,
-    sinusoid,
-    zero,
-)
+from ddpm_cli.networks.parts.attention import attend
+from ddpm_cli.networks.parts.embeddings import as_exact, sinusoid
+from ddpm_cli.networks.parts.layers import dense, layout, normalization, zero
 from ddpm_cli.networks.parts.stages import Parts, fold, sides, widths_of
 from ddpm_cli.settings.knobs import (
     Blocks,

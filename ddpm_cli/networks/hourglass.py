@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ddpm_cli.networks.parts.embeddings import Fourier, as_exact
 from ddpm_cli.networks.parts.hourglass import (
     Attending,
     HourglassBlock,
@@ -15,7 +16,7 @@ from ddpm_cli.networks.parts.hourglass import (
     Rms,
     Split,
 )
-from ddpm_cli.networks.parts.layers import Fourier, as_exact, each, lookup, with_classes, zero
+from ddpm_cli.networks.parts.layers import each, lookup, with_classes, zero
 from ddpm_cli.networks.parts.stages import fold, unfold
 from ddpm_cli.settings.knobs import (
     Classes,

@@ -10,15 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks.parts.layers import (
-    as_exact,
-    dense,
-    layout,
-    lookup,
-    sinusoid,
-    with_classes,
-    zero,
-)
+from ddpm_cli.networks.parts.embeddings import as_exact, sinusoid
+from ddpm_cli.networks.parts.layers import dense, layout, lookup, with_classes, zero
 from ddpm_cli.networks.parts.postnorm import Ascent, Descent, Halving, Parts
 from ddpm_cli.networks.parts.stages import widths_of
 from ddpm_cli.settings.knobs import (

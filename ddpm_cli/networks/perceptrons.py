@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import lookup, sinusoid, with_classes, zero
+from ddpm_cli.networks.parts.embeddings import sinusoid
+from ddpm_cli.networks.parts.layers import lookup, with_classes, zero
 from ddpm_cli.settings.knobs import Classes, Depth, Fraction, Frequencies, Width
 
 

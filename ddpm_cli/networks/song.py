@@ -6,15 +6,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ddpm_cli.networks.parts.embeddings import Fourier, as_exact, sinusoid
 from ddpm_cli.networks.parts.layers import (
-    Fourier,
     activation,
-    as_exact,
     dense,
     layout,
     lookup,
     normalization,
-    sinusoid,
     with_classes,
     zero,
 )

@@ -7,15 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks.parts.layers import (
-    as_exact,
-    dense,
-    divided,
-    lookup,
-    sinusoid,
-    with_classes,
-    zero,
-)
+from ddpm_cli.networks.parts.embeddings import as_exact, sinusoid
+from ddpm_cli.networks.parts.layers import dense, divided, lookup, with_classes, zero
 from ddpm_cli.networks.parts.stages import fold, unfold
 from ddpm_cli.networks.parts.tokens import AdaptiveBlock, apart, normed, places, rotations, small
 from ddpm_cli.settings.knobs import (

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ddpm_cli.networks import ncsnpp
-from ddpm_cli.networks.parts.layers import Attention, GroupNorm
+from ddpm_cli.networks.parts.attention import Attention
+from ddpm_cli.networks.parts.layers import GroupNorm
 from ddpm_cli.networks.parts.resampling import Downsample, Pyramid, Upsample
 
 LABEL = torch.tensor([3.0, 900.0])

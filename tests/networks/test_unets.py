@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ddpm_cli import hardware
 from ddpm_cli.networks import unet
-from ddpm_cli.networks.parts.layers import Attention, GroupNorm, PixelNorm, ResBlock
+from ddpm_cli.networks.parts.attention import Attention
+from ddpm_cli.networks.parts.layers import GroupNorm, PixelNorm, ResBlock
 from ddpm_cli.networks.parts.resampling import Downsample, Upsample
 
 SMALL: dict[str, Any] = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": []}

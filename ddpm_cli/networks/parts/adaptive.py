@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import attend, divided, zero
+from ddpm_cli.networks.parts.attention import attend
+from ddpm_cli.networks.parts.layers import divided, zero
 
 EPSILON = 1e-5
 

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.networks.parts import regions
-from ddpm_cli.networks.parts.layers import attend, exactly, zero
+from ddpm_cli.networks.parts.attention import attend
+from ddpm_cli.networks.parts.embeddings import exactly
+from ddpm_cli.networks.parts.layers import zero
 from ddpm_cli.networks.parts.regions import Tiles
 from ddpm_cli.networks.parts.tokens import EPSILON, normed, turned
 

@@ -1,80 +1,16 @@
 """Building blocks of the networks, made for the memory layout that is fastest for their norm."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.networks.parts.resampling import enlarge, shrink
 
 _Value = TypeVar("_Value")
-_dual: Callable[[Tensor], forward_ad.UnpackedDualTensor] = forward_ad.unpack_dual
-
-
-def sinusoid(
-    label: Tensor, width: int, period: float = 10000.0, *, endpoint: bool = False
-) -> Tensor:
-    """Sinusoidal features [B, width] of labels [B], in float32 or wider (Vaswani 2017).
-
-    The frequencies are period^(-i / half) as in ADM, or period^(-i / (half - 1)), which ends at
-    1 / period, as in DDPM, DDPM++ and EDM (`endpoint`).
-    """
-    if not label.is_floating_point():
-        label = label.float()
-    half = width // 2
-    ladder = torch.arange(half, dtype=label.dtype, device=label.device)
-    ladder = ladder / max(half - endpoint, 1)
-    angles = label[:, None] * torch.exp(-math.log(period) * ladder)
-    features = torch.cat([angles.cos(), angles.sin()], dim=1)
-    return F.pad(features, (0, width - 2 * half))
-
-
-def as_exact(label: Tensor, weight: Tensor) -> Tensor:
-    """Labels as floating-point numbers: float32 or wider, and no narrower than the weights."""
-    dtype = torch.promote_types(torch.float32, weight.dtype)
-    if label.is_floating_point():
-        dtype = torch.promote_types(dtype, label.dtype)
-    return label.to(dtype)
-
-
-def exactly(module: nn.Module, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-    """nn.Module._apply of a module whose buffer `frequencies` keeps its number format.
-
-    A 16-bit frequency would turn the highest angles by half a radian.
-    """
-    exact = module.get_buffer("frequencies")
-    nn.Module._apply(module, fn, recurse)  # type: ignore[no-untyped-call]
-    module.frequencies = exact.to(module.get_buffer("frequencies").device)
-    return module
-
-
-class Fourier(nn.Module):
-    """Random Fourier features of the label: cosines, then sines, of 2 pi f label.
-
-    The frequencies f are normal with standard deviation `scale`, drawn once and kept in the
-    checkpoint (Tancik 2020; Song 2021, appendix H.1).
-    """
-
-    frequencies: Tensor
-    _apply = exactly
-
-    def __init__(self, width: int, scale: float) -> None:
-        super().__init__()
-        # Not torch's global generator: the same frequencies whatever was drawn before.
-        drawn = torch.randn(
-            width // 2, generator=torch.Generator("cpu").manual_seed(0), device="cpu"
-        )
-        self.register_buffer("frequencies", (drawn * scale).to(torch.get_default_device()))
-
-    def forward(self, label: Tensor) -> Tensor:
-        """Labels [B] -> [B, width]."""
-        angles = label[:, None] * (2 * math.pi * self.frequencies.to(label.dtype))
-        return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -252,86 +188,3 @@ class ResBlock(nn.Module):
             h = self.norm2(h + shift)
         out: Tensor = self.skip(x) + self.conv2(self.dropout(self.activate(h)))
         return out * 0.5**0.5 if self.rescale else out
-
-
-class Attention(nn.Module):
-    """Self-attention over all pixels with a residual connection (Ho 2020, appendix B).
-
-    The rows of `qkv` are queries, keys and values one behind the other, each head by head
-    (parts), or those of each head behind one another (heads), as in Nichol 2021's code.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        *,
-        heads: int,
-        norm: str,
-        groups: int,
-        epsilon: float = 1e-5,
-        group_width: int = 1,
-        rescale: bool = False,
-        qkv: str = "parts",
-    ) -> None:
-        super().__init__()
-        self.heads, self.rescale, self.by_head = heads, rescale, qkv == "heads"
-        self.norm = normalization(norm, width, groups, epsilon, group_width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.project = zero(nn.Linear(width, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, H, W] -> the same shape."""
-        batch, width, high, wide = x.shape
-        tokens = self.norm(x).permute(0, 2, 3, 1).reshape(batch, high * wide, width)
-        rows = self.qkv(tokens)
-        parts = (
-            rows.reshape(batch, high * wide, self.heads, -1).chunk(3, dim=-1)
-            if self.by_head
-            else rows.chunk(3, dim=-1)
-        )
-        query, key, value = (
-            part.reshape(batch, high * wide, self.heads, -1).transpose(1, 2) for part in parts
-        )
-        mixed = attend(query, key, value).transpose(1, 2).reshape(batch, high * wide, width)
-        out: Tensor = self.project(mixed)
-        residual = out.reshape(batch, high, wide, width).permute(0, 3, 1, 2)
-        x = x + residual
-        return x * 0.5**0.5 if self.rescale else x
-
-
-def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    scale: float | None = None,
-    seen: Tensor | None = None,
-) -> Tensor:
-    """softmax(scale q k^T) v for [B, heads, N, d]; scale: 1 / sqrt(d) if it is None.
-
-    seen: which keys each query sees, true or false and at least one, of the shape of q k^T or one
-    that is repeated.  No fused kernel has a forward derivative, which `torch.func.jvp` asks for.
-    """
-    narrow = query.dtype.itemsize == 2 and query.shape[3] <= 8
-    plain = by_products(query.device.type, query.shape[2], torch.is_grad_enabled(), narrow)
-    if not plain and _dual(query).tangent is None:
-        return F.scaled_dot_product_attention(query, key, value, seen, scale=scale)
-    if scale != 1:
-        query = query * (float(query.shape[-1]) ** -0.5 if scale is None else scale)
-    weight = query @ key.transpose(-2, -1)
-    if seen is not None:
-        weight = weight.masked_fill(~seen, -math.inf)
-    out: Tensor = weight.softmax(dim=-1) @ value
-    return out
-
-
-def by_products(device: str, tokens: int, learning: bool, narrow: bool = False) -> bool:
-    """Whether attention is made of plain matrix products, not of one fused kernel.
-
-    The fused CPU kernel's backward pass is several times slower at small sizes, and a quarter its
-    forward pass where heads are narrow and of 16 bits; it serves where no gradient is needed.  On
-    CUDA the fused kernels are made for hundreds of tokens.
-    """
-    if device == "cpu":
-        return (learning or narrow) and tokens <= 1024
-    return device == "cuda" and tokens < 256

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import attend
+from ddpm_cli.networks.parts.attention import attend
 
 
 class ChannelNorm(nn.Module):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli.networks.parts.layers import attend
+from ddpm_cli.networks.parts.attention import attend
 
 TILE = 8  # tokens a side whose neighbourhoods are looked up together
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import Attention, ResBlock, divided
+from ddpm_cli.networks.parts.attention import Attention
+from ddpm_cli.networks.parts.layers import ResBlock, divided
 from ddpm_cli.networks.parts.resampling import Downsample, Enlarge, Pyramid, Shrink, Upsample
 
 

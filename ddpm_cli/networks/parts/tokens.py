@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.layers import attend, sinusoid, zero
+from ddpm_cli.networks.parts.attention import attend
+from ddpm_cli.networks.parts.embeddings import sinusoid
+from ddpm_cli.networks.parts.layers import zero
 
 EPSILON = 1e-6  # of all norms here, as in DiT
 PERIOD = 100.0  # of the slowest rotation, in tokens: images are not long (Heo 2024)

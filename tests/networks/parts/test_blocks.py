@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from ddpm_cli.networks import mlp, unet
+from ddpm_cli.networks.parts.attention import Attention
 from ddpm_cli.networks.parts.blocks import blocks, recompute
-from ddpm_cli.networks.parts.layers import Attention, ResBlock
+from ddpm_cli.networks.parts.layers import ResBlock
 from ddpm_cli.networks.parts.stages import Stage
 
 

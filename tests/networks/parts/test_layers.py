@@ -10,18 +10,9 @@ import torch.nn.functional as F
 from probes import images, lively
 from torch import nn
 
-from ddpm_cli.networks.parts.layers import (
-    Attention,
-    Fourier,
-    GroupNorm,
-    PixelNorm,
-    ResBlock,
-    attend,
-    by_products,
-    lookup,
-    normalization,
-    sinusoid,
-)
+from ddpm_cli.networks.parts.attention import Attention, attend, by_products
+from ddpm_cli.networks.parts.embeddings import Fourier, sinusoid
+from ddpm_cli.networks.parts.layers import GroupNorm, PixelNorm, ResBlock, lookup, normalization
 from ddpm_cli.networks.parts.resampling import enlarge, shrink
 
 

@@ -115,8 +115,9 @@ def _process(model: Mapping[str, Any], path: Path) -> dict[str, Any]:
     density = model.get("sigma_sample_density")
     if isinstance(density, Mapping) and density.get("type") == "lognormal":
         named = ("loc", "scale") if "loc" in density else ("mean", "std")
-        mean, std = (fields.number(density, key, path) for key in named)
-        tables["draw"] = {"name": "lognormal", "mean": mean, "std": std}
+        if set(named) <= density.keys():  # of training alone: images are made without it
+            mean, std = (fields.number(density, key, path) for key in named)
+            tables["draw"] = {"name": "lognormal", "mean": mean, "std": std}
     return tables
 
 
