@@ -30,7 +30,7 @@ def windows(count: int, side: int, shift: int, device: torch.device) -> Tiles:
     """
     if count + shift <= side:
         side, shift = count, 0
-    tiles = -(-(count + shift) // side)
+    tiles = (count + shift + side - 1) // side  # ONNX divides towards 0
     places = torch.arange(tiles * side, device=device).reshape(tiles, side) - shift
     inside = (places >= 0) & (places < count)
     places = places.clamp(0, count - 1)
@@ -40,7 +40,7 @@ def windows(count: int, side: int, shift: int, device: torch.device) -> Tiles:
 def neighbours(count: int, reach: int, device: torch.device) -> Tiles:
     """The `reach` tokens around each token; near an end the last ones (Hassani 2023, NATTEN)."""
     reach, side = min(reach, count), min(TILE, count)
-    tiles = -(-count // side)
+    tiles = (count + side - 1) // side
     queries = torch.arange(tiles * side, device=device).clamp(max=count - 1).reshape(tiles, side)
     start = (queries - reach // 2).clamp(0, count - reach)
     wide = min(side + reach - 1, count)
