@@ -67,7 +67,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Show what a model, an image or a data set is, and how it was made or is trained on.
+    """Show what a model, image or data set is, and its making.
 
     TARGET is samples made by ddpm, a checkpoint, a run folder, a model's name, or data: a folder
     of images, a zip, .npy, .csv or IDX file, ..., or data:NAME for a set that ddpm knows. Of data
