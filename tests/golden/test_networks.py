@@ -47,11 +47,15 @@ def guided(config: dict[str, Any], path: Path) -> unet | classifier:
     return network.double().eval()
 
 
+def published(key: str) -> unet | classifier:
+    """The network of a case with its published weights, in float64."""
+    return guided(GOLDEN[key].params["config"], FOLDER / f"networks/{key}.safetensors")
+
+
 @pytest.mark.parametrize("key", COVERED)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_published_weights_give_published_numbers(key: str, dtype: torch.dtype) -> None:
-    case = GOLDEN[key]
-    network = guided(case.params["config"], FOLDER / f"networks/{key}.safetensors").to(dtype)
+    case, network = GOLDEN[key], published(key).to(dtype)
     label = case.inputs["timesteps"].to(dtype)
     with torch.no_grad():
         given: dict[str, Tensor] = {"classes": case.inputs["y"]} if "y" in case.inputs else {}
