@@ -3,8 +3,8 @@
 A network that no UNet2DModel equals is refused, by the knob that prevents it. The other way would
 be code of ours in the folder, which diffusers runs with trust_remote_code alone: no pipeline of
 its own would load the model, and whoever gets it would have to trust a stranger's Python for a
-stem and a norm. So the bundled digits, with their patch stem and pixel norm, do not go this way;
-what the preset mnist-diffusers trains on the same data does.
+stem and a norm. So the bundled model mnist, with its patch stem and pixel norm, does not go this
+way; its sibling mnist-diffusers, bundled too, does.
 """
 
 import json
