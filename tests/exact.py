@@ -54,7 +54,6 @@ def by_index(
     """A denoiser whose network looks its level up in a table of its own, by the label."""
 
     def scale(label: Tensor) -> tuple[Tensor, Tensor]:
-        assert label.dtype == torch.float32
         assert torch.equal(label, label.round()), "a trained level has a whole number as label"
         found = abar[label.long()]
         return found.sqrt(), (1 - found).sqrt()
@@ -101,14 +100,15 @@ class Rescaled(nn.Module):
 
     def __init__(self, mixture: Mixture, schedule: Schedule, target: str) -> None:
         super().__init__()
-        self.mixture, self.schedule, self.target = mixture, schedule, target
+        self.mixture, self.target = mixture, target
+        self.process = (schedule,)  # no weights of the network if it is learned
 
     def forward(self, scaled: Tensor, sigma: Tensor) -> Tensor:
         like = (-1, *[1] * (scaled.ndim - 1))
         t, half = sigma.reshape(like), 0.5
         x = scaled * (t**2 + half**2).sqrt()
         if self.target == "mu":
-            x = scaled / self.schedule.alpha(t)
+            x = scaled / self.process[0].alpha(t)
         elif self.target in ("flow", "ve"):
             x = scaled * (1 + t) if self.target == "flow" else scaled
             eps = self.mixture.eps(x, 1.0, sigma)
@@ -116,11 +116,11 @@ class Rescaled(nn.Module):
         x0 = self.mixture.x0(x, 1.0, sigma)
         if self.target == "edm":
             return ((t**2 + half**2) * x0 - half**2 * x) / (t * half * (t**2 + half**2).sqrt())
-        steps = self.schedule.steps or 0
-        number = (self.schedule.time(sigma) * steps).round()
-        before = self.schedule.sigma((number - 1).clamp(min=1) / steps)
+        steps = self.process[0].steps or 0
+        number = (self.process[0].time(sigma) * steps).round()
+        before = self.process[0].sigma((number - 1).clamp(min=1) / steps)
         s = torch.where(number > 1, before, 0.0).reshape(like)
-        return self.schedule.alpha(s) * (x0 + (s / t) ** 2 * (x - x0))
+        return self.process[0].alpha(s) * (x0 + (s / t) ** 2 * (x - x0))
 
 
 def certain(denoise: Denoise, mixture: Mixture) -> Denoise:

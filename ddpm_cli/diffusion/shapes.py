@@ -26,10 +26,11 @@ def rows(level: Tensor, like: Tensor) -> Tensor:
 def told(label: Tensor, like: Tensor, network: nn.Module) -> Tensor:
     """A label ([] or [B]) as one number a row of `like` for a network.
 
-    float64 where the network computes in it, otherwise float32, whatever its number format.
+    float64 where the network computes in it, or is a function without weights, otherwise float32,
+    whatever its number format.
     """
     first = next(network.parameters(), None)
-    exact = first is not None and first.dtype == torch.float64
+    exact = first is None or first.dtype == torch.float64
     return rows(label.to(torch.float64 if exact else torch.float32), like)
 
 
