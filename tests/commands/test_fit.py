@@ -210,4 +210,10 @@ def test_the_bundled_model_comes_with_its_moments() -> None:
     variance = published.moments.variance(published.moments.sigma)
     assert bool((variance > 0).all())
     assert 0.2 < float(variance[-1]) < 0.6  # of all digits: what noise has wiped out
-    assert find.bundled() == ["mnist", "mnist-classifier", "mnist-inpaint", "mnist-upscale"]
+    assert find.bundled() == [
+        "mnist",
+        "mnist-classifier",
+        "mnist-diffusers",
+        "mnist-inpaint",
+        "mnist-upscale",
+    ]
