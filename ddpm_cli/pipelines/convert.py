@@ -48,6 +48,11 @@ def run(request: Convert) -> None:
     if _is_own(path, request):
         _kept(path, output, request, fetched)
         return
+    _bring_in(request, path, output, fetched)
+
+
+def _bring_in(request: Convert, path: Path, output: Path, fetched: hub.Fetched | None) -> None:
+    """Make a checkpoint of ddpm of a foreign one, once everything is told that it does not say."""
     release = releases.read(request.release) if request.release else None
     content = contents.opened(path)
     name = _format(content, request, release)
