@@ -133,11 +133,12 @@ def _idx(path: Path) -> Settings | None:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         if file.read(len(IDX)) != IDX:
             return None
-    test = _beside(path, ("train", "t10k")) or _beside(path, ("train", "test")) or path
-    settings = {"images": str(path), "test_images": str(test)}
-    labels = [_beside(images, ("images", "labels"), ("idx3", "idx1")) for images in (path, test)]
+    test = _beside(path, ("train", "t10k")) or _beside(path, ("train", "test"))
+    settings = {"images": str(path)} | ({"test_images": str(test)} if test else {})
+    files = [file for file in (path, test) if file]
+    labels = [_beside(images, ("images", "labels"), ("idx3", "idx1")) for images in files]
     if all(labels):
-        settings |= dict(zip(("labels", "test_labels"), map(str, labels), strict=True))
+        settings |= dict(zip(("labels", "test_labels"), map(str, labels), strict=False))
     return settings
 
 

@@ -63,8 +63,11 @@ def stored(word: str, what: Kind, layers: Sequence[Layer], mode: Mode) -> Side:
     else:
         name, split = {"folder": "folder", "zip": "archive"}[what], "train"
         settings = {"name": name, "path": word, "mode": mode, "holdout": 0}
+    own = {"path"} if "path" in settings else set[str]()  # data.path is that of a data set
     asked = [
-        layer._replace(values={"data": layer.values["data"]})
+        layer._replace(
+            values={"data": {key: v for key, v in layer.values["data"].items() if key not in own}}
+        )
         for layer in layers
         if "data" in layer.values
     ]

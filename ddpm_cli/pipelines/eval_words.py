@@ -89,6 +89,10 @@ def settled(request: Eval) -> Settled:
     train = Word(request.train, kind(request.train)) if request.train else None
     if train is not None and train.kind in ("model", "statistics"):
         raise ConfigError(f"--train {train.text}: give the images that the model was trained on")
+    words = [word for word in (samples, reference, train) if word is not None]
+    is_set = any("path" in layer.values.get("data", {}) for layer in request.use.layers)
+    if is_set and not any(word.kind in ("data", "model") for word in words):
+        raise ConfigError("data.path: no side is a data set, as folder:train; leave it out")
     return Settled(protocol, reference, samples, train)
 
 

@@ -22,6 +22,9 @@ BAD = 10  # files that are listed
 COMMON = 3  # sizes, texts and flat images that are named
 # Files are looked at one by one, so that no size, no bad file and no bulk is in the way.
 QUICK = {"size": 16, "fit": "crop", "skip_corrupt": True, "memory": 0}
+# Arrays are of one size as it is, and what is compressed of them is read at once.
+UNCUT = {"size": 0, "fit": "error", "skip_corrupt": True}
+ARRAYS = ("idx", "npz")
 USUAL_SHARE = 0.05
 
 
@@ -70,7 +73,8 @@ def _opened(settings: dict[str, Any]) -> Opened:
     Classes that cannot be told are left out, and of few images more are held out.
     """
     knobs = catalog.find("data", settings["name"]).knobs
-    quick = {key: value for key, value in QUICK.items() if key in knobs}
+    usual = UNCUT if catalog.canonical(settings["name"]) in ARRAYS else QUICK
+    quick = {key: value for key, value in usual.items() if key in knobs}
     faults: list[str] = []
     while True:
         config = {"data": picked("data", settings | quick, "the command line")}
@@ -86,11 +90,7 @@ def _opened(settings: dict[str, Any]) -> Opened:
             faults.append(f"{fault}; --set {_assignment(settings, changed)}")
             settings = changed
         else:
-            parts = {"train": sets.train, "test": sets.test}
-            if settings.get("images") and settings["images"] == settings.get("test_images"):
-                faults.append("no images are there to test on, so those to train on are measured")
-                del parts["test"]
-            return Opened(parts, settings, tuple(faults))
+            return Opened({"train": sets.train, "test": sets.test}, settings, tuple(faults))
 
 
 def _whole(config: dict[str, Any], knobs: Mapping[str, Any]) -> Data | None:

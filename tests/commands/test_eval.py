@@ -182,6 +182,18 @@ def test_unlike_protocols_do_not_compare(sides: Path, tmp_path: Path) -> None:
     assert scored(sides / "made", *words, path, "--force")["metrics"]["fid"]["value"] > 0
 
 
+def test_files_beside_a_data_set_keep_their_own_path(sides: Path) -> None:
+    alone = scored(sides / "made", "--ref", sides / "real")
+    for made in ("made", "made.zip"):
+        own = ("--set", f"data.path={sides / 'real'}", "--set", "data.holdout=0")
+        words = ("--ref", "folder:train", *own, "--set", "data.mode=L")
+        both = scored(sides / made, *words)
+        assert both["samples"]["hash"] == alone["samples"]["hash"]
+        assert both["reference"]["hash"] == alone["reference"]["hash"]
+    code, message = refused(sides / "made", "--ref", sides / "real", *own)
+    assert (code, "data.path: no side is a data set" in message) == (2, True)
+
+
 def test_statistics_of_others_are_read(sides: Path, tmp_path: Path) -> None:
     path = tmp_path / "theirs.npz"
     np.savez(path, mu=np.zeros(84), sigma=np.eye(84))

@@ -219,6 +219,20 @@ def test_what_other_readers_tell() -> None:
     assert (found["sizes"]["min"], found["modes"]) == ([16, 16], {"RGB": 30})
 
 
+def test_arrays_are_shown_whole() -> None:
+    found = facts(idx())
+    images = np.frombuffer(Path("my-images-idx3-ubyte").read_bytes()[16:], np.uint8)
+    assert found["sizes"]["min"] == found["sizes"]["max"] == [24, 20]
+    assert found["mean"] == pytest.approx([images.mean() / 255])
+    assert (found["train"], found["test"], found["notes"]) == (38, 2, [])
+    assert "test_images" not in found["command"]
+    values = RANDOM.integers(0, 255, (30, 20, 24, 3), np.uint8)
+    np.savez_compressed("packed.npz", arr_0=values, arr_1=np.arange(30) % 5)
+    found = facts("packed.npz")
+    assert (found["classes"]["count"], found["sizes"]["min"]) == (5, [24, 20])
+    assert found["mean"] == pytest.approx((values / 255).mean((0, 1, 2)).tolist())
+
+
 def test_a_table_says_its_class() -> None:
     found = facts(table())
     assert found["data"]["label"] == "kind"

@@ -132,7 +132,7 @@ def test_images_and_labels_in_idx_files() -> None:
         "labels": "train-labels.idx1",
         "test_labels": "t10k-labels.idx1",
     }
-    assert settings("one.bin") == {"name": "idx", "images": "one.bin", "test_images": "one.bin"}
+    assert settings("one.bin") == {"name": "idx", "images": "one.bin"}
     assert settings("train-labels.idx1") is None
 
 
