@@ -12,12 +12,16 @@ from ddpm_cli.data.row_files import Part, words
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.foreign import missing, telling
 
+WITHOUT = "save whole numbers or words, one for each image, or add --set data.labels=none"
 
-def parts(path: Path, image: str, label: str, limit: int) -> dict[str, Part]:
+
+def parts(
+    path: Path, image: str, label: str, limit: int, *, labels: bool = True
+) -> dict[str, Part]:
     """The images and classes of a .npz file by their split, "" where it has none.
 
     image, label: the names of the arrays, "" for the usual ones; limit: bytes of those that are
-    compressed.
+    compressed; labels: whether classes are read at all.
     """
     try:
         entries = Entries(path, limit)
@@ -30,6 +34,8 @@ def parts(path: Path, image: str, label: str, limit: int) -> dict[str, Part]:
             listed = ", ".join(f"{name} {_shown(entries, name)}" for name in entries.names[:5])
             fix = f"choose one: --set data.image={entries.names[0]}" if entries.names else ""
             raise Refusal(f"{path}: no images in it: {listed or 'it is empty'}", fix or UNREADABLE)
+        if not labels:
+            found = {part: pair._replace(labels=None) for part, pair in found.items()}
         return {part: _part(entries, pair) for part, pair in found.items()}
     except FileNotFoundError as error:
         raise missing.refusal(path, "data", fix=f"paths begin in {Path.cwd()}") from error
@@ -51,7 +57,10 @@ def _part(entries: Entries, pair: Pair) -> Part:
     if pair.labels is None:
         return Part(stack)
     place = f"{entries.path}: {pair.labels}"
-    found = words(entries.read(pair.labels), len(stack), place)
+    try:
+        found = words(entries.read(pair.labels), len(stack), place)
+    except Refusal as refusal:
+        raise Refusal(refusal.message.splitlines()[0], WITHOUT) from None
     return Part(stack, found, f"the array {pair.labels}")
 
 

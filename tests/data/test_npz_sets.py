@@ -170,7 +170,20 @@ def test_nothing_is_unpickled(place: Path, tmp_path: Path) -> None:
     np.savez(place, arr_0=np.array([Canary()], object))
     with pytest.raises(Refusal, match="pickled objects are never read"):
         opened(place)
+    np.savez(place, arr_0=TEN, arr_1=np.array([Canary()] * 10, object))
+    with pytest.raises(Refusal, match="pickled objects are never read") as refused:
+        opened(place)
+    assert "--set data.labels=none" in refused.value.message
+    assert len(opened(place, labels="none")) == 10
     assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("labels", [THIRDS[:9], np.eye(10), THIRDS + 0.5, THIRDS + 1j])
+def test_classes_that_fit_no_image_can_be_left_out(labels: Any, place: Path) -> None:
+    np.savez(place, TEN, labels)
+    with pytest.raises(Refusal, match=r"--set data\.labels=none"):
+        opened(place)
+    assert opened(place, labels="none").classes is None
 
 
 def test_damage_is_one_line(place: Path) -> None:

@@ -39,10 +39,11 @@ def npz(
     what is larger must not be compressed. Other knobs as for folder.
     """
     file = needed(path)
-    parts = npz_sets.parts(file, image, label, memory * 2**20)
+    is_told = labels == "own"
+    parts = npz_sets.parts(file, image, label, memory * 2**20, labels=is_told)
     colours = mode_of(parts, mode)
     wish = Wish(size, colours, (), fit, "none", holdout, skip_corrupt, memory)
-    return row_set(file, parts, split, wish, labels=labels == "own")
+    return row_set(file, parts, split, wish, labels=is_told)
 
 
 def idx(
