@@ -217,7 +217,10 @@ def refuse_idle(config: Config, info: DataInfo) -> None:
     usual = catalog.find("network", settings["name"]).knobs
     if not wanted or wanted == usual["attention"].default or len(info.shape) != 3:
         return
-    have = sides(info.shape[1], settings["patch"], len(settings["multipliers"]))
+    if not all(isinstance(side, int) for side in wanted):  # kinds of attention, as of hdit
+        return
+    levels = len(settings.get("multipliers", settings.get("widths")))
+    have = sides(info.shape[1], settings.get("patch", 1), levels)
     if idle := [side for side in wanted if side not in have]:
         fix = f"choose among {', '.join(map(str, have))}"
         raise ConfigError(

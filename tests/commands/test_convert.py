@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from foreign_checkpoints import FORMATS
 from runs import ddpm
 
@@ -67,6 +68,14 @@ def test_what_is_damaged_is_refused(name: str, tmp_path: Path) -> None:
     assert outcome.code == 1
     assert outcome.err.startswith(f"Error: {MALICIOUS / name}: corrupt: ")
     assert not output.exists()
+
+
+@pytest.mark.parametrize("tree", [None, 5, [5], [None]], ids=str)
+def test_what_holds_no_table_of_weights_is_refused(tree: object, tmp_path: Path) -> None:
+    torch.save(tree, tmp_path / "x.pt")
+    outcome = ddpm("convert", tmp_path / "x.pt", "-o", tmp_path / "x.safetensors")
+    assert (outcome.code, "no weights of a network that is known" in outcome.err) == (1, True)
+    assert not (tmp_path / "x.safetensors").exists()
 
 
 def test_the_canary_sings_where_a_file_is_loaded_carelessly(tmp_path: Path) -> None:

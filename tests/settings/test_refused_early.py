@@ -31,6 +31,32 @@ def test_training(settings: list[str], said: str, data: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ("name='ncsnpp', width=8, multipliers=[1, 1], attention=[5]", "choose among 8, 4"),
+        ("name='adagn-unet', widths=[32, 32, 64], attention=[5]", "choose among 8, 4, 2"),
+    ],
+)
+def test_attention_of_networks_of_other_programs(
+    network: str, said: str, data: Path, tmp_path: Path
+) -> None:
+    words = ["train", "--preset", "tiny", "--set", f"data={{name='mnist', path='{data}'}}"]
+    words += ["--set", f"network={{{network}}}", "--set", "train.batch=8", "--steps", "1"]
+    outcome = ddpm(*words, "-o", tmp_path / "run")
+    assert (outcome.code, said in outcome.err) == (2, True), outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_attention_of_kinds_is_at_no_resolution(data: Path, tmp_path: Path) -> None:
+    network = (
+        "network={name='hdit', attention=['global'], widths=[32], head_widths=[16], depths=[1]}"
+    )
+    words = ["train", "--preset", "tiny", "--set", f"data={{name='mnist', path='{data}'}}"]
+    outcome = ddpm(*words, "--set", network, "--steps", "1", "-b", "8", "-o", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         (["--device", "cpu:3"], 2, "compute.device: no device is named 'cpu:3'; give auto, cpu, "),

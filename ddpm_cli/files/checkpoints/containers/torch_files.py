@@ -69,6 +69,8 @@ def _refuse_inflated(tree: Any) -> None:
     while pending:
         value = pending.pop()
         if isinstance(value, Tensor):
+            if value.is_meta or value.layout != torch.strided:
+                raise ValueError("a tensor without numbers, or with some of them alone (sparse)")
             if value.nbytes > value.untyped_storage().nbytes():
                 raise ValueError(f"a tensor of {value.numel():,} numbers, which it does not hold")
             continue

@@ -4,7 +4,7 @@ The U-Net is that of Ho 2020. Released files are averages.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,8 @@ def tells(content: Content) -> bool:
     tree = content.tree
     if isinstance(tree, (list, tuple)) and tree:
         tree = tree[_RAW]
+    if not isinstance(tree, Mapping):
+        return False
     names = {str(name).removeprefix("module.") for name in tree if isinstance(name, str)}
     return {"temb.dense.0.weight", "conv_in.weight", "mid.block_1.norm1.weight"} <= names
 

@@ -84,6 +84,15 @@ def test_a_tensor_larger_than_its_storage_is_refused(tmp_path: Path) -> None:
         torch_files.read(path)
 
 
+@pytest.mark.parametrize(
+    "weight", [torch.zeros(2, device="meta"), torch.eye(2).to_sparse()], ids=["meta", "sparse"]
+)
+def test_a_tensor_without_its_numbers_is_refused(weight: torch.Tensor, tmp_path: Path) -> None:
+    path = put(tmp_path, saved({"weight": weight}))
+    with pytest.raises(Refusal, match="without numbers"):
+        torch_files.read(path)
+
+
 class Calls:
     """A pickle that calls a function."""
 
