@@ -31,5 +31,8 @@ def widened(weights: dict[str, Tensor], fresh: dict[str, Tensor], name: str) -> 
     differing = {n for n in fresh.keys() & weights.keys() if fresh[n].shape != weights[n].shape}
     if differing := differing | (fresh.keys() ^ weights.keys()):
         what = f"{len(differing)} of its tensors do not fit, as {min(differing)}"
-        raise ConfigError(f"init.model: {name} has another network: {what}")
+        raise ConfigError(
+            f"init.model: {name} has another network: {what}",
+            hints=[f"take its settings: ddpm info {name} --toml > its.toml; --config its.toml"],
+        )
     return weights

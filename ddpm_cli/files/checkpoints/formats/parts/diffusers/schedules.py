@@ -19,6 +19,10 @@ _LATENT = ("HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDis
 _OTHER = ("CMStochasticIterativeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler",
           "KarrasVeScheduler", "VQDiffusionScheduler", "IPNDMScheduler", "UnCLIPScheduler",
           "LCMScheduler", "TCDScheduler", "AmusedScheduler")  # fmt: skip
+# Those that do: of betas, whose names begin so, beside FLOWS and PRECONDITIONED.
+_OF_BETAS = ("DDPM", "DDIM", "DPMSolver", "UniPC", "DEIS", "SASolver", "PNDM", "LMSDiscrete",
+             "EulerDiscrete", "EulerAncestralDiscrete", "HeunDiscrete", "KDPM2", "RePaint",
+             "CosineDPMSolver")  # fmt: skip
 MOST = 100_000  # steps of a process, as everywhere
 NEARLY_1 = 1 - 1e-8  # the last time of a flow: its label is a whole number in float32
 
@@ -31,11 +35,13 @@ def kind(config: Mapping[str, Any]) -> str:
 def process(config: Mapping[str, Any], path: Path) -> Settings:
     """Tables schedule, parameterization and label of a scheduler's configuration."""
     name = kind(config)
-    if name in _OTHER:
+    if name in _OTHER or not (name.startswith(_OF_BETAS) or name in (*FLOWS, *PRECONDITIONED)):
         fix = "put the configuration of another scheduler there, as DDPMScheduler's"
         raise Refusal(f"{path}: _class_name = {name!r}: no process that ddpm has", fix)
     if name in PRECONDITIONED:
         return _preconditioned(config, path)
+    if config.get("timestep_type", "discrete") != "discrete":
+        raise _refusal(path, config, "timestep_type", "only 'discrete' has an equivalent")
     target = config.get("prediction_type", "epsilon")
     flows = name in FLOWS or config.get("use_flow_sigmas") or target == "flow_prediction"
     if flows:
