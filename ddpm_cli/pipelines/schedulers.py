@@ -19,6 +19,8 @@ _TARGETS = {ours: theirs for theirs, ours in schedules.TARGETS.items()}
 _VARIANCES = {"small": "fixed_small", "large": "fixed_large"}
 _CLOSE = 1e-5  # of betas, relative: diffusers computes them in float32
 _UNLIMITED = 1e6  # of the contrast that dynamic thresholding allows before it scales back
+# A move of DDIM is along the network's own noise there, and here away from the clamped image.
+_CLIPPED = "call a DDIMPipeline with use_clipped_model_output=True for what ddpm's ddim draws"
 # Used where none of ours is told: the other three are diffusers' own as well.
 _SPACING = "trailing"
 
@@ -139,6 +141,8 @@ def _limits(config: Config, notes: list[str]) -> dict[str, Any]:
             made["dynamic_thresholding_ratio"] = wrapper["percentile"]
         else:
             notes.append(f"wrappers: {wrapper['name']} has no equivalent and is left out")
+    if made["clip_sample"] and config["sampler"].get("direction") != "raw":
+        notes.append(_CLIPPED)
     return made
 
 

@@ -98,4 +98,7 @@ def test_process_without_an_equivalent_is_named(tables: dict[str, Any], words: s
 
 def test_what_is_left_out_is_said() -> None:
     made = found(levels={"name": "karras"}, sampler={"name": "ddpm", "variance": "optimal"})
-    assert len(made.notes) == 2
+    assert len(made.notes) == 3
+    assert "use_clipped_model_output=True" in " ".join(made.notes)
+    raw = found(sampler={"name": "ddim", "direction": "raw"})
+    assert "use_clipped_model_output=True" not in " ".join(raw.notes)
