@@ -5,7 +5,16 @@ from torch import Tensor, nn
 
 from ddpm_cli.networks.parts.adaptive import AdaptiveAttention, AdaptiveResBlock, AdaptiveStage
 from ddpm_cli.networks.parts.embeddings import Fourier, as_exact
-from ddpm_cli.networks.parts.layers import dense, each, layout, lookup, with_classes, zero
+from ddpm_cli.networks.parts.layers import (
+    beside,
+    dense,
+    each,
+    layout,
+    lookup,
+    refuse_no_images,
+    with_classes,
+    zero,
+)
 from ddpm_cli.networks.parts.resampling import enlarge_mirrored, shrink_mirrored
 from ddpm_cli.networks.parts.stages import fold, sides, unfold
 from ddpm_cli.settings.knobs import (
@@ -48,8 +57,7 @@ class adagn_unet(nn.Module):  # noqa: N801  (a component is named as it is calle
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
-        if len(shape) != 3:
-            raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
+        refuse_no_images(shape)
         channels, *size = shape
         outputs = 2 * channels if learned_variance else channels
         self.patch, self.classes, self.extra, self.layout = patch, classes, extra, layout("group")
@@ -105,8 +113,7 @@ class adagn_unet(nn.Module):  # noqa: N801  (a component is named as it is calle
         condition = self._embedded(label, classes)
         height, width = x.shape[-2:]
         x = x.to(self.stem.weight.dtype)
-        if image is not None:
-            x = torch.cat([x, image.to(x.dtype)], dim=1)
+        x = beside(x, image)
         h = self.stem(dense(fold(x, self.patch), self.layout))
         skips: list[Tensor] = []
         for stage in self.down:

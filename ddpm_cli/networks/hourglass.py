@@ -16,7 +16,14 @@ from ddpm_cli.networks.parts.hourglass import (
     Rms,
     Split,
 )
-from ddpm_cli.networks.parts.layers import each, lookup, with_classes, zero
+from ddpm_cli.networks.parts.layers import (
+    beside,
+    each,
+    lookup,
+    refuse_no_images,
+    with_classes,
+    zero,
+)
 from ddpm_cli.networks.parts.stages import fold, unfold
 from ddpm_cli.settings.knobs import (
     Classes,
@@ -70,8 +77,7 @@ class hdit(nn.Module):  # noqa: N801  (a component is named as it is called in a
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
-        if len(shape) != 3:
-            raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
+        refuse_no_images(shape)
         channels, count = shape[0], len(widths)
         self.patch, self.classes, self.extra, self.levels = patch, classes, extra, count
         outputs = 2 * channels if learned_variance else channels
@@ -136,8 +142,7 @@ class hdit(nn.Module):  # noqa: N801  (a component is named as it is called in a
         condition = self._embedded(label, classes)
         height, width = x.shape[-2:]
         x = x.to(self.stem.weight.dtype)
-        if image is not None:
-            x = torch.cat([x, image.to(x.dtype)], dim=1)
+        x = beside(x, image)
         h = self.stem(fold(self._whole(x), self.patch)).permute(0, 2, 3, 1)
         skips = []
         for level, merge in zip(self.down, self.merges, strict=True):

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.networks.parts.embeddings import as_exact, sinusoid
-from ddpm_cli.networks.parts.layers import dense, layout, lookup, with_classes, zero
+from ddpm_cli.networks.parts.layers import (
+    beside,
+    dense,
+    layout,
+    lookup,
+    refuse_no_images,
+    with_classes,
+    zero,
+)
 from ddpm_cli.networks.parts.postnorm import Ascent, Descent, Halving, Parts
 from ddpm_cli.networks.parts.stages import widths_of
 from ddpm_cli.settings.knobs import (
@@ -71,8 +79,7 @@ class linear_attention_unet(nn.Module):  # noqa: N801  (a component is named as 
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
-        if len(shape) != 3:
-            raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
+        refuse_no_images(shape)
         channels, depth = shape[0], len(multipliers)
         self.classes, self.width, self.theta = classes, width, theta
         self.extra, self.self_condition, self.patch = extra, self_condition, 1
@@ -129,8 +136,7 @@ class linear_attention_unet(nn.Module):  # noqa: N801  (a component is named as 
         if self.self_condition:
             before = torch.zeros_like(x) if estimate is None else estimate.to(x.dtype)
             x = torch.cat([before, x], dim=1)
-        if image is not None:
-            x = torch.cat([x, image.to(x.dtype)], dim=1)
+        x = beside(x, image)
         h = stem = self.stem(dense(x, self.layout))
         skips: list[tuple[Tensor, Tensor]] = []
         for level in self.down:

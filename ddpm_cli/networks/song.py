@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from ddpm_cli.networks.parts.embeddings import Fourier, as_exact, sinusoid
 from ddpm_cli.networks.parts.layers import (
     activation,
+    beside,
     dense,
     layout,
     lookup,
     normalization,
+    refuse_no_images,
     with_classes,
     zero,
 )
@@ -90,8 +92,7 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
-        if len(shape) != 3:
-            raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
+        refuse_no_images(shape)
         channels, *size = shape
         self.extra, self.layout, self.classes = extra, layout("group"), classes
         self.embedding, self.fir = embedding, fir
@@ -186,8 +187,7 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
         label = as_exact(label, self.stem.weight)
         embedding = self._embedded(label, classes)
         x = x.to(dtype) if self.centered else 2 * x.to(dtype) - 1
-        if image is not None:
-            x = torch.cat([x, image.to(x.dtype)], dim=1)
+        x = beside(x, image)
         image = dense(x, self.layout)
         h = self.stem(image)
         skips = [h]

@@ -8,7 +8,15 @@ from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.networks.parts.embeddings import as_exact, sinusoid
-from ddpm_cli.networks.parts.layers import dense, divided, lookup, with_classes, zero
+from ddpm_cli.networks.parts.layers import (
+    beside,
+    dense,
+    divided,
+    lookup,
+    refuse_no_images,
+    with_classes,
+    zero,
+)
 from ddpm_cli.networks.parts.stages import fold, unfold
 from ddpm_cli.networks.parts.tokens import AdaptiveBlock, apart, normed, places, rotations, small
 from ddpm_cli.settings.knobs import (
@@ -58,8 +66,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
-        if len(shape) != 3:
-            raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
+        refuse_no_images(shape)
         _refuse_indivisible(width, heads, positions)
         channels = shape[0]
         outputs = 2 * channels if learned_variance else channels
@@ -108,8 +115,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         embedding = self._embedded(label, classes)
         height, width = x.shape[-2:]
         x = x.to(self.dtype)
-        if image is not None:
-            x = torch.cat([x, image.to(x.dtype)], dim=1)
+        x = beside(x, image)
         h = self.stem(dense(fold(x, self.patch))).permute(0, 2, 3, 1)
         batch, rows, columns, _ = h.shape
         h, turns = h.reshape(batch, rows * columns, self.width), None

@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from ddpm_cli.networks.parts.embeddings import Fourier, as_exact, sinusoid
 from ddpm_cli.networks.parts.layers import (
     activation,
+    beside,
     dense,
     layout,
     lookup,
     normalization,
+    refuse_no_images,
     with_classes,
     zero,
 )
@@ -105,8 +107,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
-        if len(shape) != 3:
-            raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
+        refuse_no_images(shape)
         channels, *size = shape
         self.patch, self.classes, self.width, self.embedding = patch, classes, width, embedding
         self.extra, self.layout = extra, layout(norm)
@@ -194,8 +195,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         x = x.to(self.stem.weight.dtype)
         if self.center_input:
             x = 2 * x - 1
-        if image is not None:
-            x = torch.cat([x, image.to(x.dtype)], dim=1)
+        x = beside(x, image)
         image = dense(fold(x, self.patch), self.layout)
         h = self.stem(image)
         skips = [h]

@@ -64,6 +64,17 @@ def activation(kind: str) -> nn.Module:
     return kinds[kind]()
 
 
+def refuse_no_images(shape: tuple[int, ...]) -> None:
+    """Refuse data that are no images [C, H, W]."""
+    if len(shape) != 3:
+        raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
+
+
+def beside(x: Tensor, image: Tensor | None) -> Tensor:
+    """Noisy images x [B, C, H, W], and a conditioning image, if there is one, as more channels."""
+    return x if image is None else torch.cat([x, image.to(x.dtype)], dim=1)
+
+
 def zero(module: nn.Module) -> nn.Module:
     """Set all parameters to 0, so that a residual branch starts as nothing."""
     for parameter in module.parameters():
