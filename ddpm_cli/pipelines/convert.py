@@ -124,11 +124,11 @@ def _format(content: Content, request: Convert, release: Release | None) -> str:
     named = request.format or (release.format if release else None)
     if named is not None:
         if not formats.find(named).tells(content):
-            fits = [name for name in formats.names() if formats.find(name).tells(content)]
+            fits = _telling(content)
             fix = f"it looks like {' or '.join(fits)}" if fits else "check the file"
             raise Refusal(f"{content.path}: its keys are not those of {named}", fix)
         return named
-    fits = [name for name in formats.names() if formats.find(name).tells(content)]
+    fits = _telling(content)
     if len(fits) == 1:
         return fits[0]
     if not fits:
@@ -141,6 +141,11 @@ def _format(content: Content, request: Convert, release: Release | None) -> str:
         f"{content.path}: {' and '.join(fits)} share these keys; say which: --from {fits[0]}",
         hints=_known(fits),
     )
+
+
+def _telling(content: Content) -> list[str]:
+    """The formats whose keys a checkpoint has."""
+    return [name for name in formats.names() if formats.find(name).tells(content)]
 
 
 def _known(fits: Sequence[str]) -> list[str]:
@@ -191,7 +196,7 @@ def _source(
     return {
         "format": name,
         "file": content.path.name,
-        "sha256": content.digest,
+        "sha256": contents.digest(content.path),
         "release": request.release,
         "weights": conversion.weights,
         "told": configuration.merge([layer.values for layer in request.layers]),

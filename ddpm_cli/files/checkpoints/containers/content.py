@@ -25,22 +25,20 @@ class Content(NamedTuple):
     """A file or folder of another program.
 
     tree: what it holds: dicts and lists of tensors and inert records, or {name: tensor} of a
-    safetensors file; {} of a folder, whose weights `weights` reads. metadata: texts of a
-    safetensors file. configs: the JSON files of a folder by their relative names, or
-    of one file the config.json beside it. digest: the SHA-256 of the file, or of a folder's files.
+    safetensors file; {} of a folder. metadata: texts of a safetensors file. configs: the JSON
+    files of a folder by their relative names.
     """
 
     path: Path
     tree: Any
     metadata: Mapping[str, str]
     configs: Mapping[str, Any]
-    digest: str
 
 
 def opened(path: Path) -> Content:
     """Read a file or folder; nothing in it is run, and what is damaged is refused."""
     if path.is_dir():
-        return Content(path, {}, {}, _configs(path), _digest(path))
+        return Content(path, {}, {}, _configs(path))
     if not path.exists():
         raise missing.refusal(path, "model")
     streams.refuse_special(path)
@@ -48,13 +46,13 @@ def opened(path: Path) -> Content:
         head = file.read(HEAD)
     if signs.is_safetensors(head):
         tree, metadata = _safetensors(path)
-        return Content(path, tree, metadata, {}, _digest(path))
+        return Content(path, tree, metadata, {})
     told = telling.told(path, "model")
     if not head.startswith(b"PK") and not _is_pickle(head):
         if told is not None:
             raise told.refusal(path, "no checkpoint")
         raise Refusal(f"{path}: no checkpoint of any program that is known")
-    return Content(path, torch_files.read(path), {}, {}, _digest(path))
+    return Content(path, torch_files.read(path), {}, {})
 
 
 def _is_pickle(head: bytes) -> bool:
@@ -126,7 +124,7 @@ def config(path: Path) -> Any:
         raise Refusal(f"{path}: corrupt: no JSON") from None
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
     """The SHA-256 of a file, or of all files below a folder in the order of their names."""
     running = hashlib.sha256()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())

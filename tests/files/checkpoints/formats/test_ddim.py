@@ -131,7 +131,7 @@ def test_releases_say_all_that_published_files_do_not(name: str, multipliers: li
     with torch.device("meta"):
         network = unet((3, size, size), **knobs)
     tensors = openai_files.ddim(network, len(multipliers), 2, wide_skip=False)
-    conversion = ddim.read(Content(Path("x.ckpt"), tensors, {}, {}, ""), ask)
+    conversion = ddim.read(Content(Path("x.ckpt"), tensors, {}, {}), ask)
     assert (ask.missing, ask.assumed) == ({}, {})
     found = dict(conversion.settings["network"])
     assert found.items() >= knobs.items()

@@ -299,7 +299,7 @@ def read(release: str, network: nn.Module) -> tuple[dict[str, Any], nn.Module]:
     known, tensors = releases.read(release), openai_files.openai(network)
     ask = Ask(known.settings)
     found = formats.find(known.format)
-    content = Content(Path("x.pt"), tensors, {}, {}, "")
+    content = Content(Path("x.pt"), tensors, {}, {})
     assert found.tells(content)
     conversion = found.read(content, ask)
     assert (ask.missing, ask.assumed) == ({}, {})

@@ -87,7 +87,7 @@ def test_releases_say_all_that_published_files_do_not(name: str) -> None:
     size, extra = known.settings["data"]["size"], 3 if "upsampler" in name else 0
     with torch.device("meta"):
         network = unet((3, size, size), extra, **RELEASES[name] | known.settings["network"])
-    content = Content(Path("x.pt"), openai_files.openai(network), {}, {}, "")
+    content = Content(Path("x.pt"), openai_files.openai(network), {}, {})
     found = formats.find(known.format)
     assert found.tells(content)
     conversion = found.read(content, ask)
