@@ -119,8 +119,11 @@ ELSEWHERE = {
     "guides/test_classifier.py": (
         "guides/parts/classifiers guides/parts/context guides/parts/steering"
     ),
-    "models/test_walks.py": "models/model",
+    "models/test_walks.py": "models/asked models/model",
     "networks/parts/test_layers.py": "networks/parts/attention networks/parts/embeddings",
+    "networks/conditions/test_told.py": (
+        "files/quantities networks/conditions/text networks/conditions/values"
+    ),
     "networks/test_unets.py": "networks/parts/stages",
     "options/test_shared.py": "options/listing settings/requests settings/seeds",
     "pipelines/exports/test_export.py": "pipelines/cards pipelines/portable pipelines/tracing",

@@ -13,6 +13,7 @@ from ddpm_cli.api.handle import Handle, finished, parts
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import walks
+from ddpm_cli.models.asked import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import guide, opening
@@ -52,7 +53,7 @@ def batches(core: Model, seeds: Sequence[int], classes: Classes) -> Callable[[sl
     numbers = arguments.numbers(classes, seeds, core.config, core.info, is_drawn=True)
 
     def batch(rows: slice) -> Batch:
-        return Batch(seeds[rows], core.conditions(None if numbers is None else numbers[rows]))
+        return Batch(seeds[rows], of_classes(None if numbers is None else numbers[rows]))
 
     return batch
 
@@ -107,7 +108,7 @@ def _guided(
     complete = steering.load(core.compute) if steering.config["guides"] else None
 
     def make(rows: slice) -> Batch:
-        plain = Batch(seeds[rows], core.conditions(steering.labels.numbers(seeds[rows])))
+        plain = Batch(seeds[rows], steering.asked.conditions(seeds[rows]))
         return complete(plain) if complete else plain
 
     return samples(core, make, len(seeds), batch)

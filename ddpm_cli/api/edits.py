@@ -8,11 +8,11 @@ from torch import Tensor
 from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Classes
 from ddpm_cli.api.handle import Handle, each, finished, parts
-from ddpm_cli.models import classes as class_names
+from ddpm_cli.models.asked import Asked, of_classes
 from ddpm_cli.pipelines import opening, restorer, windows
 from ddpm_cli.pipelines.inpaint import Filler, Job
 from ddpm_cli.pipelines.restorer import Row
-from ddpm_cli.settings.requests import Inpaint, Upscale
+from ddpm_cli.settings.requests import Inpaint, Upscale, Use
 
 
 def inpaint(
@@ -37,9 +37,8 @@ def inpaint(
     ]
     for label in dict.fromkeys(labels):
         same = [job for job, other in zip(jobs, labels, strict=True) if other == label]
-        told = class_names.fixed(label, core.config)
-        class_names.one(told, core.config, core.info)  # several would be none of an image's own
-        filler = Filler.of(core, told)
+        asked = Asked.given(Use(label=label), core.config, core.info)
+        filler = Filler.of(core, asked)
         for rows in parts(len(same), batch):
             finished(filler.fill(same[rows]) or None)
     filled = core.to_values(torch.stack([job.canvas for job in jobs]))
@@ -63,11 +62,12 @@ def upscale(
     shape = restorer.larger(tuple(low.shape[1:]), takes, core.info.shape, core.config)
     restorer.windows_of("images", shape, core.info.shape)
     told = handle.null(classes, len(low), core.config)
-    numbers: list[int | None] = [*told] if told else [None] * len(low)
+    seen = of_classes(told)
     listed, (noise,) = each(seeds, len(low)), request.noises
     restored = []
     for rows in parts(len(low), batch):
-        pairs = zip(low[rows], listed[rows], numbers[rows], strict=True)
+        own = [{kind: v[row] for kind, v in seen.items()} for row in range(len(low))[rows]]
+        pairs = zip(low[rows], listed[rows], own, strict=True)
         some = finished(restore([Row(*one, noise, scale=core.info.scale) for one in pairs]))
         restored.append(core.to_values(torch.stack(some.images)))
     return torch.cat(restored)

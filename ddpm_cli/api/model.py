@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from ddpm_cli.api import arguments, drawing, edits
 from ddpm_cli.api.arguments import Classes, Settings, refusing
 from ddpm_cli.api.handle import Handle, finished, parts
+from ddpm_cli.data.image_set import told
 from ddpm_cli.diffusion.denoiser import Bindable, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import DataInfo, read_header
 from ddpm_cli.models import walks
+from ddpm_cli.models.asked import of_classes
 from ddpm_cli.pipelines import meter, nll, opening
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.settings.config import Config, Layer
@@ -170,7 +172,7 @@ class Model:
         if classes is None:  # the prediction for the null class is guided nowhere
             core = core._replace(config=core.config | {"guidance": {}})
         numbers = self._handle.null(classes, len(x), core.config)
-        return core.bound(core.conditions(numbers, **images))(core.placed(x), level)
+        return core.bound({**of_classes(numbers), **images})(core.placed(x), level)
 
     @refusing
     def encode(
@@ -189,8 +191,9 @@ class Model:
         coder = self._handle.coder(settings)
         x0 = arguments.images(images, self.info.shape, self.info.scale)
         numbers, latents = self._handle.null(classes, len(x0), coder.model.config), []
+        seen = of_classes(numbers)
         for rows in parts(len(x0), batch):
-            z = finished(coder.encode(x0[rows], None if numbers is None else numbers[rows]))
+            z = finished(coder.encode(x0[rows], told(seen, rows)))
             walks.refuse_not_finite(z, "values that are not finite", "more levels")
             latents.append(z.float().cpu())
         return torch.cat(latents)
@@ -208,9 +211,9 @@ class Model:
         coder = self._handle.coder(settings)
         arguments.refuse_other_shape("latents", latents, self.info.shape)
         numbers, images = self._handle.null(classes, len(latents), coder.model.config), []
+        seen = of_classes(numbers)
         for rows in parts(len(latents), batch):
-            told = None if numbers is None else numbers[rows]
-            x = finished(coder.decode(latents[rows].double(), told))
+            x = finished(coder.decode(latents[rows].double(), told(seen, rows)))
             walks.refuse_not_finite(x, "values that are not finite", "more levels")
             images.append(self.info.finished(x))
         return torch.cat(images)
@@ -304,11 +307,11 @@ class Model:
         meter.plan(core.config, measure, info, core.schedule)
         x0 = arguments.images(images, info.shape, info.scale).double()
         x0 = arguments.on_levels(x0, bits, info) if info.is_image else info.normalized(x0)
-        numbers, measured = handle.null(classes, len(x0), core.config), []
+        seen, measured = of_classes(handle.null(classes, len(x0), core.config)), []
         counted = Meter(core, measure, lambda calls: None)
         for rows in parts(len(x0), batch):
-            told = None if numbers is None else numbers[rows]
-            measured.append(finished(counted(x0[rows], range(len(x0))[rows], told)))
+            own = told(seen, rows)
+            measured.append(finished(counted(x0[rows], range(len(x0))[rows], own)))
         bits_each = torch.cat(measured)
         walks.refuse_not_finite(bits_each, "a likelihood is no finite number", "more levels")
         return bits_each

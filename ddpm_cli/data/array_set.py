@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
-from ddpm_cli.data.image_set import Conditions, conditions_of, shares, told
+from ddpm_cli.data.image_set import Conditions, Texts, conditions_of, shares, told
 from ddpm_cli.errors import Refusal, one_line
+from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.files.titles import Titles
 
 VALUE_LIMIT = 2**28  # values of a set: 1 GiB of float32
@@ -21,6 +22,8 @@ class ArraySet:
     in_memory = True
     range: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
+    values: Quantities | None = None
+    texts: Texts | None = None
 
     def __init__(
         self,

@@ -7,12 +7,14 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.files.titles import Titles
 
 COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
-# What is told of rows beside their values, by kind: "classes", int64 [B]. The network has an
-# input of each name.
+# What is told of rows beside their values, by kind: "classes" int64 [B]; "values" float32 [B, V],
+# normalized, NaN where one is not told; "text" as the network's recipe has it; "image"
+# [B, K, H, W].  The network has an input of each name.
 Conditions = dict[str, Tensor]
 
 
@@ -32,6 +34,10 @@ class Texts(NamedTuple):
         """What is written of image `index`."""
         return self.text(self.names[index])
 
+    def every(self) -> list[str | None]:
+        """What is written of each image."""
+        return [self.text(name) for name in self.names]
+
 
 class Data(Protocol):
     """What training asks of a set: rows by their positions, and what to tell of them.
@@ -39,6 +45,7 @@ class Data(Protocol):
     mean and std undo the normalization of float rows; images have none. titles: what the columns
     of a table are called. range: the pixels that are -1 and 1 in images of floats, None if all
     bytes are. notes: what to say before training. origin: where the classes come from, in words.
+    values: the numbers among the conditions; texts: what is written of each row, if anything is.
     """
 
     shape: tuple[int, ...]
@@ -52,6 +59,8 @@ class Data(Protocol):
     range: tuple[int, int] | None
     notes: tuple[str, ...]
     origin: str
+    values: Quantities | None
+    texts: Texts | None
 
     def __len__(self) -> int: ...
 
@@ -87,6 +96,7 @@ class ImageSet:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     titles: Titles | None = None
+    values: Quantities | None = None
     reach = 1.0
 
     def __init__(
@@ -120,7 +130,7 @@ class ImageSet:
         self.range = range
         self.notes = notes or ()
         self.origin = origin
-        self._texts = texts
+        self.texts = texts
         self.is_of_files = notes is not None
 
     def __len__(self) -> int:
@@ -135,7 +145,7 @@ class ImageSet:
 
     def text(self, index: int) -> str | None:
         """What is written of an image, its caption, or None."""
-        return self._texts.of(index) if self._texts is not None else None
+        return self.texts.of(index) if self.texts is not None else None
 
     @property
     def reader(self) -> Reader | None:

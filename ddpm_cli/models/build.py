@@ -1,13 +1,16 @@
 """From a configuration to the objects it names: data, schedule, network, levels, steps."""
 
+import inspect
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
-from ddpm_cli.data.image_set import Data
+from ddpm_cli.data.image_set import Conditions, Data
 from ddpm_cli.data.tasks import Task, upscale
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
@@ -22,7 +25,9 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import SCHEDULE, DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
+from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.hardware import Compute
+from ddpm_cli.networks.conditions import Recipe
 from ddpm_cli.networks.parts import graphs, outlines
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.networks.parts.outlines import Misfit
@@ -67,15 +72,57 @@ def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any]
 def images(config: Config, split: str) -> Data:
     """The data set of a configuration, of images or of arrays."""
     data: Data = _called("data", config["data"], split)
-    return data
+    return told(config, data)
 
 
 def data_info(data: Data) -> DataInfo:
     """What a checkpoint keeps of its data."""
     shares = data.frequencies()
     frequencies = tuple(shares) if shares else None
-    told = (data.titles, data.range)
-    return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std, *told)
+    rest = (data.titles, data.range, data.values)
+    return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std, *rest)
+
+
+def recipes(config: Config, values: Quantities | None) -> dict[str, Recipe]:
+    """What a network is told beside the class and an image, by kind; values: of its data."""
+    made: dict[str, Recipe] = {}
+    if "values" in config:
+        if values is None:
+            fix = "name them: --set data.values=[...]"
+            raise ConfigError(f"values: the data say no numbers of their rows; {fix}")
+        made["values"] = _recipe("values", config, len(values.names))
+    if "text" in config:
+        made["text"] = _recipe("text", config)
+    return made
+
+
+def _recipe(kind: str, config: Config, *about: Any) -> Recipe:
+    recipe: Recipe = catalog.load(catalog.fixed(kind))(*about, **config[kind])
+    return recipe
+
+
+def nulls(config: Config, info: DataInfo) -> Conditions:
+    """What stands for "not told", a row of each kind that the network takes.
+
+    classes: the number behind the last one (Ho 2022, "Classifier-free guidance", section 3).
+    """
+    classes = config["network"].get("classes", 0)
+    first = {"classes": torch.tensor(classes)} if classes else {}
+    made = recipes(config, info.values)
+    return first | {kind: recipe.null for kind, recipe in made.items()}
+
+
+def told(config: Config, data: Data) -> Data:
+    """A set that also tells its texts, as the network of a configuration reads them."""
+    if "text" not in config:
+        return data
+    if data.texts is None:
+        fix = "captions: a .txt beside each image, or a column text of metadata.csv"
+        raise ConfigError(f"text: nothing is written of these data; {fix}")
+    recipe = cast(Any, _recipe("text", config))
+    other = copy(data)
+    other.conditions = data.conditions | {"text": recipe.rows(data.texts.every())}
+    return other
 
 
 def schedule(config: Config) -> Schedule:
@@ -132,7 +179,15 @@ def network(config: Config, info: DataInfo) -> nn.Module:
     """A network with fresh weights, on the current default device."""
     condition = task(config, info)
     extra = condition.channels if condition else 0
-    network: nn.Module = _called("network", config["network"], info.shape, extra)
+    made = recipes(config, info.values)
+    if not made:
+        plain: nn.Module = _called("network", config["network"], info.shape, extra)
+        return plain
+    name = config["network"]["name"]
+    if "told" not in inspect.signature(catalog.load(catalog.find("network", name))).parameters:
+        fix = "take another, as --set network.name=unet"
+        raise ConfigError(f"network.{name}: told of no {' and '.join(made)}; {fix}")
+    network: nn.Module = _called("network", config["network"], info.shape, extra, made)
     return network
 
 

@@ -1,13 +1,15 @@
 """A checkpoint brought to life: its settings, its denoiser, and walks of batches with it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ddpm_cli import hardware
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.denoiser import Bindable, Counted, Denoise, Denoiser
@@ -65,21 +67,24 @@ class Model(NamedTuple):
         """The walk of the model's settings, from the level `top` if not from the highest."""
         return walks.prepared(self.config, self.schedule, top)
 
-    def conditions(self, classes: Sequence[int] | None, **more: Tensor) -> dict[str, Tensor]:
-        """What the network shall see of a batch: the numbers of classes, and tensors by kind."""
-        return more if classes is None else {"classes": torch.tensor(list(classes)), **more}
+    def bound(
+        self, conditions: Conditions, against: Mapping[str, Tensor] = MappingProxyType({})
+    ) -> Denoise:
+        """The denoiser that sees these conditions, guided away from their nulls if that is set.
 
-    def bound(self, conditions: dict[str, Tensor]) -> Denoise:
-        """The denoiser that sees these conditions, guided away from the null class if it is set.
-
-        Guidance moves between the predictions with and without the class (Ho 2022).
+        Guidance moves between the predictions with and without what is told (Ho 2022).
+        against: what it is away from instead of a null.
         """
-        seen = {kind: sent(rows, self.compute.device) for kind, rows in conditions.items()}
+        device = self.compute.device
+        seen = {kind: sent(rows, device) for kind, rows in conditions.items()}
         settings = self.config.get("guidance", {})
-        if "classes" not in seen or not guidance.is_guiding(settings):
+        nulls = build.nulls(self.config, self.info)
+        told = {kind: seen[kind] for kind in nulls if kind in seen}
+        if not told or not guidance.is_guiding(settings):
             return self.denoiser.bind(**seen)
-        null = torch.full_like(seen["classes"], checks.classes(self.config))
-        return guidance.guidance(self.denoiser, seen, seen | {"classes": null}, **settings)
+        null = {kind: nulls[kind].to(rows).expand_as(rows) for kind, rows in told.items()}
+        null |= {kind: sent(rows, device) for kind, rows in against.items()}
+        return guidance.guidance(self.denoiser, seen, seen | null, **settings)
 
     def parts(self, walk: Walk, count: int) -> Iterator[slice]:
         """Rows of a batch that walk together.
@@ -99,7 +104,9 @@ class Model(NamedTuple):
         for rows in self.parts(walk, len(batch.seeds)):
             seeds = batch.seeds[rows]
             seen = {kind: values[rows] for kind, values in batch.conditions.items()}
-            denoise = walk.wrap(batch.bound(rows) if batch.bound else self.bound(seen))
+            against = {kind: values[rows] for kind, values in batch.against.items()}
+            own = batch.bound(rows) if batch.bound else self.bound(seen, against)
+            denoise = walk.wrap(own)
             if batch.wrap is not None:
                 denoise = batch.wrap(denoise, rows)
             rng = self.randomness.rng(seeds)

@@ -1,7 +1,8 @@
 """Walks as a configuration describes them, prepared once: levels, steps and wrappers."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -110,7 +111,8 @@ class Batch(NamedTuple):
     """What the walks of a batch need, a row an image.
 
     conditions: what the network sees beside the noisy image, by kind: "classes" int64 [B],
-    "image" [B, K, H, W]; start: states [B, ...] at the first level instead of the process's own
+    "image" [B, K, H, W], "values", "text"; against: what guidance is away from, where that is not
+    to be told nothing; start: states [B, ...] at the first level instead of the process's own
     prior; constraint, wrap: of some rows, what is imposed on their state, and what is put around
     the denoiser and its wrappers; shape: of what is drawn, if not of what the network was trained
     on; bound: of some rows, the denoiser that sees their conditions, if not the model's own.
@@ -118,6 +120,7 @@ class Batch(NamedTuple):
 
     seeds: Sequence[int]
     conditions: dict[str, Tensor]
+    against: Mapping[str, Tensor] = MappingProxyType({})
     start: Tensor | None = None
     constraint: Callable[[slice], Constraint] | None = None
     wrap: Callable[[Denoise, slice], Denoise] | None = None

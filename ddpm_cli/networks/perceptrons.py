@@ -1,11 +1,13 @@
 """A residual perceptron for data without neighbourhoods: features, points, small arrays."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ddpm_cli.networks.conditions import NONE, Recipe, Told, added
 from ddpm_cli.networks.parts.embeddings import sinusoid
 from ddpm_cli.networks.parts.layers import lookup, with_classes, zero
 from ddpm_cli.settings.knobs import Classes, Depth, Fraction, Frequencies, Width
@@ -14,15 +16,16 @@ from ddpm_cli.settings.knobs import Classes, Depth, Fraction, Frequencies, Width
 class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
     """Residual perceptron on the flattened data, for any shape; best for small ones.
 
-    shape: [D, ...] of one row; extra: unet's alone. depth: residual blocks. frequencies: Fourier
-    features for each input value, sin and cos of 2^k x, which sharpen what is learned in few
-    dimensions (Tancik 2020). classes, learned_variance: as for unet.
+    shape: [D, ...] of one row; extra: unet's alone; told: as for unet. depth: residual blocks.
+    frequencies: Fourier features for each input value, sin and cos of 2^k x, which sharpen what
+    is learned in few dimensions (Tancik 2020). classes, learned_variance: as for unet.
     """
 
     def __init__(
         self,
         shape: tuple[int, ...],
         extra: int = 0,
+        told: Mapping[str, Recipe] = NONE,
         *,
         width: Width = 128,
         depth: Depth = 3,
@@ -41,6 +44,7 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         self.embed = nn.Sequential(nn.Linear(embedding, width), nn.SiLU(), nn.Linear(width, width))
         # The last row is the null class: what label dropout and guidance use.
         self.class_embed = lookup(classes + 1, width) if classes else None
+        self.told = Told(told, width)
         self.stem = nn.Linear(inputs * (1 + 2 * frequencies), width)
         self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(depth))
         self.head = nn.LayerNorm(width)
@@ -49,11 +53,17 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         # 1 / sigma, which blocks of bounded slope are slow to learn.
         self.slope = zero(nn.Linear(width, outputs))
 
-    def forward(self, x: Tensor, label: Tensor, classes: Tensor | None = None) -> Tensor:
-        """x [B, D, ...], noise label [B], classes [B] (None: null class) -> [B, D or 2 D, ...]."""
+    def forward(
+        self, x: Tensor, label: Tensor, classes: Tensor | None = None, **told: Tensor | None
+    ) -> Tensor:
+        """x [B, D, ...], noise label [B], classes [B] (None: null class) -> [B, D or 2 D, ...].
+
+        told: the other conditions, by kind; of a sequence it sees the vector alone.
+        """
         dtype = self.stem.weight.dtype
         embedding = self.embed(sinusoid(label, self.embedding).to(dtype))
-        embedding = F.silu(with_classes(embedding, self.class_embed, classes))
+        embedding = with_classes(embedding, self.class_embed, classes)
+        embedding = F.silu(added(embedding, self.told(told, x).vector))
         flat = x.to(dtype).flatten(1)
         h = self.stem(_features(flat, self.frequencies))
         for block in self.blocks:

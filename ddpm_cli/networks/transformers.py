@@ -1,5 +1,6 @@
 """A diffusion transformer on patches of pixels: plain matrix products, which suit any machine."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -7,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added
 from ddpm_cli.networks.parts.embeddings import as_exact, sinusoid
 from ddpm_cli.networks.parts.layers import (
     beside,
@@ -37,10 +39,11 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
     """Diffusion transformer: patches of pixels as tokens, blocks of adaLN-zero (Peebles 2023).
 
     shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
-    one. patch: so many pixels a side become a token. ratio: width of the perceptrons in widths of
-    the network. positions: added sines and cosines, or rotations of queries and keys (rope).
-    overlap: patches are read and written with their neighbours, by 3x3 convolutions of patches,
-    against seams. bottleneck: patches pass so many numbers on their way in, 0 for none (Li 2025).
+    one; told: as for unet. patch: so many pixels a side become a token. ratio: width of the
+    perceptrons in widths of the network. positions: added sines and cosines, or rotations of
+    queries and keys (rope). overlap: patches are read and written with their neighbours, by 3x3
+    convolutions of patches, against seams. bottleneck: patches pass so many numbers on their way
+    in, 0 for none (Li 2025).
     embedding, classes, learned_variance: as for unet.
     """
 
@@ -48,6 +51,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         self,
         shape: tuple[int, ...],
         extra: int = 0,
+        told: Mapping[str, Recipe] = NONE,
         *,
         patch: Patch = 4,
         width: Width = 192,
@@ -80,6 +84,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         self.class_embed = lookup(classes + 1, width) if classes else None
         if self.class_embed is not None:
             self.class_embed.weight.data.mul_(0.02)
+        self.told = Told(told, width)
         seen, kernel = (channels + extra) * patch**2, 3 if overlap else 1
         narrow = apart(nn.Conv2d(seen, bottleneck or width, kernel, padding=kernel // 2))
         self.stem: nn.Module = narrow
@@ -107,12 +112,13 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         label: Tensor,
         classes: Tensor | None = None,
         image: Tensor | None = None,
+        **told: Tensor | None,
     ) -> Tensor:
         """x [B, C, H, W], noise label [B], classes [B] (None: null class) -> [B, out, H, W].
 
-        image: the conditioning image [B, extra, H, W].
+        image: the conditioning image [B, extra, H, W]; told: the other conditions, by kind.
         """
-        embedding = self._embedded(label, classes)
+        embedding = self._embedded(label, classes, self.told(told, x))
         height, width = x.shape[-2:]
         x = x.to(self.dtype)
         x = beside(x, image)
@@ -135,12 +141,13 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         """The number format of the weights."""
         return self.modulate.bias.dtype
 
-    def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
-        """The noise label and the class as one vector [B, width], already activated."""
-        seen = as_exact(label, self.modulate.bias)
-        features = sinusoid(seen, FEATURES, endpoint=self.embedding == "endpoint")
+    def _embedded(self, label: Tensor, classes: Tensor | None, seen: Seen) -> Tensor:
+        """The noise label and what is told as one vector [B, width], already activated."""
+        exact = as_exact(label, self.modulate.bias)
+        features = sinusoid(exact, FEATURES, endpoint=self.embedding == "endpoint")
         embedding: Tensor = self.embed(features.to(self.dtype))
-        return F.silu(with_classes(embedding, self.class_embed, classes))
+        embedding = with_classes(embedding, self.class_embed, classes)
+        return F.silu(added(embedding, seen.vector))
 
 
 def _refuse_indivisible(width: int, heads: int, positions: str) -> None:

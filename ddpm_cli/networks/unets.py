@@ -1,10 +1,12 @@
 """One U-Net whose knobs reach from a small MNIST model to DDPM, ADM, DDPM++ and NCSN++."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added
 from ddpm_cli.networks.parts.embeddings import Fourier, as_exact, sinusoid
 from ddpm_cli.networks.parts.layers import (
     activation,
@@ -38,7 +40,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
     """U-Net of residual blocks with concatenated skips, attention by resolution, patch stem.
 
     shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
-    one. attention: the resolutions that have it, in the decoder behind
+    one; told: what else it is told. attention: the resolutions that have it, in the decoder behind
     every block or only the last; attention_up: those of the decoder, if they are others.
     middle: with attention, with attention that lacks its norm, blocks alone, or nothing;
     middle_groups: of the norm of its attention, 0 for as many as elsewhere.
@@ -66,6 +68,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         self,
         shape: tuple[int, ...],
         extra: int = 0,
+        told: Mapping[str, Recipe] = NONE,
         *,
         width: Width = 64,
         multipliers: Multipliers = [1, 2],  # noqa: B006  (read, never changed)
@@ -123,6 +126,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         )
         # The last row is the null class: what label dropout and guidance use.
         self.class_embed = lookup(classes + 1, embedded) if classes else None
+        self.told = Told(told, embedded)
         parts = Parts(
             embedded=embedded,
             dropout=dropout,
@@ -185,12 +189,14 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         label: Tensor,
         classes: Tensor | None = None,
         image: Tensor | None = None,
+        **told: Tensor | None,
     ) -> Tensor:
         """x [B, C, H, W], noise label [B], classes [B] (None: null class) -> [B, out, H, W].
 
-        image: the conditioning image [B, extra, H, W].
+        image: the conditioning image [B, extra, H, W]; told: the other conditions, by kind.
         """
-        embedding = self._embedded(label, classes)
+        seen = self.told(told, x)
+        embedding = self._embedded(label, classes, seen)
         height, width = x.shape[-2:]
         x = x.to(self.stem.weight.dtype)
         if self.center_input:
@@ -200,20 +206,20 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         h = self.stem(image)
         skips = [h]
         for number, stage in enumerate(self.down):
-            h = stage(h, embedding)
+            h = stage(h, embedding, seen=seen)
             if str(number) in self.pyramid:
                 h, image = self.pyramid[str(number)](h, image)
             skips.append(h)
-        h = self.middle(h, embedding)
+        h = self.middle(h, embedding, seen=seen)
         for stage in self.up:
             skip = skips.pop()
             size = skips[-1].shape[-2:] if skips else None
-            h = stage(torch.cat([h, skip], dim=1), embedding, size)
+            h = stage(torch.cat([h, skip], dim=1), embedding, size, seen)
         h = unfold(self.out(self.head(h)), self.patch)[..., :height, :width]
         return h / label.to(h.dtype)[:, None, None, None] if self.per_label else h
 
-    def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
-        """The noise label and the class as one vector [B, E], already activated."""
+    def _embedded(self, label: Tensor, classes: Tensor | None, seen: Seen) -> Tensor:
+        """The noise label and what is told as one vector [B, E], already activated."""
         label = as_exact(label, self.stem.weight)
         if self.embedding.endswith("fourier"):
             is_log = self.embedding == "log-fourier"
@@ -221,5 +227,6 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         else:
             features = sinusoid(label, self.width, endpoint=self.embedding == "endpoint")
         embedding: Tensor = self.embed(features.to(self.stem.weight.dtype))
-        activated: Tensor = self.activate(with_classes(embedding, self.class_embed, classes))
+        embedding = with_classes(embedding, self.class_embed, classes)
+        activated: Tensor = self.activate(added(embedding, seen.vector))
         return activated

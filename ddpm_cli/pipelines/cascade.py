@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Place
@@ -16,11 +17,12 @@ from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes, memory
 from ddpm_cli.models import cost as planning
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import opening, restorer
 from ddpm_cli.pipelines.opening import UPSCALE, Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row, Shape
 from ddpm_cli.settings.config import resolve
-from ddpm_cli.settings.requests import Draw
+from ddpm_cli.settings.requests import Draw, Use
 
 
 class Cascade(NamedTuple):
@@ -28,7 +30,8 @@ class Cascade(NamedTuple):
 
     base: its name; shape: of what the last stage makes; windows: of which each stage makes one
     result; noise: the level of noise that each stage
-    adds to what it enlarges; shrinks: whether it first shrinks what is larger than it takes.
+    adds to what it enlarges; shrinks: whether it first shrinks what is larger than it takes;
+    use: what is asked for, of which each stage is told what it was trained with.
     """
 
     base: str
@@ -37,6 +40,7 @@ class Cascade(NamedTuple):
     windows: Sequence[int]
     noise: float
     shrinks: bool
+    use: Use
 
     @property
     def cost(self) -> str:
@@ -74,7 +78,7 @@ class Cascade(NamedTuple):
         upscalers = [load(stage) for stage in self.stages]
         for upscale, windows in zip(upscalers, self.windows, strict=True):
             memory.refuse_large(upscale.model, min(size, total * windows))
-        return Loaded(self.stages, upscalers, self.noise, self.shrinks, scale)
+        return Loaded(self.stages, upscalers, self.noise, self.shrinks, scale, self.use)
 
 
 class Loaded(NamedTuple):
@@ -85,6 +89,7 @@ class Loaded(NamedTuple):
     noise: float
     shrinks: bool
     scale: Scale
+    use: Use
 
     def counting(self, count: Callable[[int], None]) -> "Loaded":
         """The same, which says of each network call how many rows it has."""
@@ -105,10 +110,13 @@ class Loaded(NamedTuple):
                 to = restorer.brought_down(tuple(lows.shape[1:]), upscale.operator.shape)
                 how = (to, opened.config, self.scale)
                 lows = torch.stack([restorer.shrunk(low, *how) for low in lows])
-            numbers = [_number(opened, labels[i] if labels else None) for i in range(len(seeds))]
+            told = [
+                _told(opened, self.use, labels[i] if labels else None, seed)
+                for i, seed in enumerate(seeds)
+            ]
             rows = [
-                Row(low, seed, number, self.noise, stage, self.scale)
-                for low, seed, number in zip(lows, seeds, numbers, strict=True)
+                Row(low, seed, own, self.noise, stage, self.scale)
+                for low, seed, own in zip(lows, seeds, told, strict=True)
             ]
             restored = upscale(rows)
             if restored is None:
@@ -117,7 +125,7 @@ class Loaded(NamedTuple):
         return x
 
 
-def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw) -> Cascade:
+def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw, use: Use) -> Cascade:
     """The cascade of a base model and those behind it; what does not fit is refused."""
     idle = [f"--aug-noise {draw.aug_noise:g}"] if draw.aug_noise else []
     idle += ["--downscale"] if draw.is_downscaled else []
@@ -132,7 +140,7 @@ def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw) -> Ca
         stages.append(stage)
         windows.append(count)
         before = stage.place.name
-    return Cascade(base.name, shape, stages, windows, draw.aug_noise, draw.is_downscaled)
+    return Cascade(base.name, shape, stages, windows, draw.aug_noise, draw.is_downscaled, use)
 
 
 def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened, Shape, int]:
@@ -179,7 +187,15 @@ def _cost(stage: Opened) -> str:
     return f"; then {stage.place.name}, {moves} steps, {calls or 'any number of'} network calls"
 
 
-def _number(stage: Opened, label: str | None) -> int | None:
-    """The number that a stage knows a class by; the null class if it does not."""
+def _told(stage: Opened, use: Use, label: str | None, seed: int) -> Conditions:
+    """What a stage is told of an image: no class, numbers or text that it was not trained with."""
     name = restorer.class_of(None, {"classes": [label]}, stage)
-    return classes.one(name, stage.config, stage.header.data)
+    config, info = stage.config, stage.header.data
+    classes.one(name, config, info)
+    own = Use(
+        values=use.values if "values" in config else (),
+        texts=use.texts if "text" in config else (),
+        negative=use.negative if "text" in config else None,
+    )
+    asked = Asked.of(own, config, info, name)
+    return {kind: rows[0] for kind, rows in asked.conditions([seed]).items()}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console, hardware
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
@@ -26,6 +27,7 @@ from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost, memory, model, walks
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inversion, lines, opening
 from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
@@ -46,17 +48,17 @@ class Encoded(NamedTuple):
 
 
 def walked(
-    coder: Coder, images: Sequence[Input], numbers: Sequence[int] | None, *, is_checked: bool
+    coder: Coder, images: Sequence[Input], told: Conditions, *, is_checked: bool
 ) -> Encoded | None:
     """Encode images and decode them to see what returns; None if stopped."""
     x0 = torch.stack([image.values for image in images])
-    z = coder.encode(x0, numbers)
+    z = coder.encode(x0, told)
     if z is None:
         return None
     walks.refuse_not_finite(z, "values that are not finite", "more --steps")
     if not is_checked:
         return Encoded(z)
-    again = coder.decode(z, numbers)
+    again = coder.decode(z, told)
     if again is None:
         return None
     again = again.cpu()
@@ -89,7 +91,7 @@ class Work(NamedTuple):
     """What to do with each image, at so many calls; sigma: what noise is added up to, or None."""
 
     opened: Opened
-    label: str | None
+    asked: Asked
     sigma: Tensor | None
     schedule: Schedule
     calls: int | None
@@ -154,11 +156,10 @@ def _planned(request: Encode, opened: Opened) -> Work:
         counted = ("about " if calls else "") + cost.words(calls)
         sigma, price = None, f"{moves} steps, {counted}{again}"
         calls = calls and calls * (1 + request.is_checked)
-    label = classes.fixed(request.use.label, config)
-    classes.one(label, config, header.data)
+    asked = Asked.given(request.use, config, header.data)
     classes.say(request.use.label, config, header.data)
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
-    return Work(opened._replace(config=config), label, sigma, schedule, calls, price, told)
+    return Work(opened._replace(config=config), asked, sigma, schedule, calls, price, told)
 
 
 def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
@@ -189,7 +190,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
             record |= {"range": list(scales.common(found))}
         _save(request, work, torch.cat(parts), names, record)
         own: dict[str, Any] = {"seed": None} if work.sigma is None else lines.seeded(drawn)
-        own["class"] = work.label
+        own["class"] = work.asked.label
         work.lines.tell(request.output, reduce(Spent.plus, took), **own)
     failures.finish()
 
@@ -221,8 +222,8 @@ def _way(
     coder = Coder.of(drawer.counting(bar.advance))
 
     def walk(images: list[Input], seeds: list[int]) -> Encoded | None:
-        numbers = classes.numbers(work.label, seeds, config, drawer.info)
-        return walked(coder, images, numbers, is_checked=request.is_checked)
+        told = work.asked.conditions(seeds)
+        return walked(coder, images, told, is_checked=request.is_checked)
 
     return walk
 
@@ -251,7 +252,7 @@ def _report(
 
 def _row(work: Work, took: Sequence[Spent], row: int, values: dict[str, Any]) -> None:
     """Print of an image, whose latent is in the file of all, how close it came back."""
-    own = {**values, "path": None, "seed": None, "class": work.label}
+    own = {**values, "path": None, "seed": None, "class": work.asked.label}
     work.lines.row(own, took[row])
 
 
@@ -259,7 +260,7 @@ def _save(request: Encode, work: Work, z: Tensor, names: list[str], more: Record
     """Write the latents, with what `ddpm info` and `ddpm sample --from` need to know."""
     (place, header, config), use = work.opened, request.use
     compute = hardware.compute(**config["compute"])
-    how: dict[str, Any] = {"label": work.label, "arguments": use.words}
+    how: dict[str, Any] = {"label": work.asked.label, "arguments": use.words}
     record = provenance.record("encode", place.name, header, config, compute, use.size, **how)
     sigma = walks.prepared(config, work.schedule).levels[0] if work.sigma is None else work.sigma
     # The two number formats disagree by some 6 dB, so decoding takes the same one.

@@ -9,13 +9,13 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.records import compact
 from ddpm_cli.models import build, classes, cost, memory, model
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch as Walked
 from ddpm_cli.models.walks import Chunk
 from ddpm_cli.pipelines.eval_sides import Batch, Side
 from ddpm_cli.pipelines.finishing import drawn
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.pipelines.sample import Labels
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Use
 
@@ -37,7 +37,7 @@ class Drawing:
     name: str
     opened: Opened
     config: Config
-    labels: Labels
+    asked: Asked
     use: Use
     seeds: Sequence[int]
     calls: int | None
@@ -64,7 +64,7 @@ class Drawing:
                 values = drawn(drawer, chunk.seeds, chunk.states)
                 if values is None:
                     return
-                yield drawer.to_pixels(values), self.labels.numbers(chunk.seeds)
+                yield drawer.to_pixels(values), self.asked.numbers(chunk.seeds)
 
     def step(self, size: int) -> None:
         """Take the first step of the first batch and leave it at that, so that all is warm."""
@@ -76,7 +76,7 @@ class Drawing:
 
     def _chunks(self, drawer: Model, size: int) -> Iterator[Chunk]:
         def conditions(some: Sequence[int]) -> Walked:
-            return Walked(some, drawer.conditions(self.labels.numbers(some)), None)
+            return Walked(some, self.asked.conditions(some), self.asked.against(some))
 
         return drawer.chunks(self.seeds, size, conditions)
 
@@ -104,9 +104,9 @@ def drawing(
         raise Refusal(f"{name}: it makes arrays, no images", "eval compares images")
     schedule = build.schedule_of(header, place.path)
     config = cost.sized(opened.config, schedule, use.calls)
-    labels = Labels.of(use.label, config, header.data)
+    asked = Asked.of(use, config, header.data, use.label)
     calls = cost.counted(config, schedule)[1]
-    return Drawing(name, opened, config, labels, use, seeds, calls, bring)
+    return Drawing(name, opened, config, asked, use, seeds, calls, bring)
 
 
 def side(name: str, opened: Opened, use: Use, seeds: Sequence[int]) -> Side:

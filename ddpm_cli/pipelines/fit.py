@@ -96,7 +96,7 @@ def _source(request: Fit, opened: Opened) -> "Source":
     config, path = opened.config, opened.place.path
     header, weights = checkpoint.load(path)
     images = numbered_as(build.images(config, "train"), header.data.classes)
-    info, nulls = build.data_info(images), conditions.nulls(config["network"])
+    info, nulls = build.data_info(images), build.nulls(config, header.data)
     if info.shape != header.data.shape or (nulls and info.classes != header.data.classes):
         raise ConfigError("data: not like the data of the model, in shape or in classes")
     compute = hardware.compute(**config["compute"])

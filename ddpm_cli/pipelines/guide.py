@@ -21,15 +21,15 @@ from ddpm_cli.guides.parts.user_code import Code, load
 from ddpm_cli.guides.parts.user_functions import Function
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes, cost
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import cascade, opening, sample
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.pipelines.sample import Labels
 from ddpm_cli.settings import checks, code_names
 from ddpm_cli.settings.checks import CLASSIFIER
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Guide
+from ddpm_cli.settings.requests import Guide, Use
 from ddpm_cli.training import distributed
 
 
@@ -49,8 +49,8 @@ class Space(NamedTuple):
 class Steering:
     """What steers the walks of a configuration, and what its models are told of classes.
 
-    names: of all classes that there are.  labels: the classes of images, by the numbers that the
-    model is told; targets: those that a classifier is told.  functions: the user's own, by their
+    names: of all classes that there are.  asked: what the model is told; targets: the numbers
+    of classes those that a classifier is told.  functions: the user's own, by their
     flags.  judges: the SHA-256 of all that guides load.
     """
 
@@ -58,7 +58,7 @@ class Steering:
     info: DataInfo
     schedule: Schedule
     names: Sequence[str]
-    labels: Labels
+    asked: Asked
     targets: Numbers
     functions: Mapping[str, Function]
     judges: Sequence[str]
@@ -77,11 +77,11 @@ def run(request: Guide, opened: Opened) -> None:
     """Draw what a request asks for of a model with its settings."""
     use, draw = request.use, request.draw
     _, later = opening.parts(use.model)
-    stages = cascade.planned(later, opened.place, opened.header.data, draw)
+    stages = cascade.planned(later, opened.place, opened.header.data, draw, use)
     schedule = build.schedule_of(opened.header, opened.place.path)
     config = cost.sized(opened.config, schedule, use.calls)
     steering = steered(request, opened._replace(config=config), schedule)
-    label, names = steering.labels.label, steering.names
+    label, names = steering.asked.label, steering.names
     work = sample.Work(
         "guide",
         use,
@@ -89,7 +89,7 @@ def run(request: Guide, opened: Opened) -> None:
         opened._replace(config=steering.config),
         schedule,
         sample.chosen_seeds(draw.seeds, label, names, draw.output),
-        steering.labels,
+        steering.asked,
         stages,
         steer=steering.load if config["guides"] else None,
         judges=steering.judges,
@@ -117,7 +117,7 @@ def steered(request: Guide, opened: Opened, schedule: Schedule) -> Steering:
     functions = _functions(codes, config, info)
     config, judges = pinned(config, info, codes)
     space = space_of(config, info, functions)
-    labels = Labels.of(label, *space)
+    known = Asked.of(Use(), *space, label)
     classes.say(request.use.label, *space)
     told = Told(space, classes.NULL if request.unconditional else label, config, info)
     told.check()
@@ -126,8 +126,8 @@ def steered(request: Guide, opened: Opened, schedule: Schedule) -> Steering:
         info,
         schedule,
         space.names,
-        labels._replace(numbers=told.numbers),
-        labels.numbers,
+        Asked.spelling(use, config, info, label, (told.numbers, known.names)),
+        known.numbers,
         functions,
         judges,
         request.download,

@@ -23,6 +23,7 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs.edits import Results, open_results
 from ddpm_cli.models import build, classes, cost, memory, model, walks
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import opening, windows
@@ -68,17 +69,17 @@ class Job:
 
 
 class Filler(NamedTuple):
-    """A model, the walk that fills holes, and the class of what fills them."""
+    """A model, the walk that fills holes, and what it is told of what fills them."""
 
     model: Model
     walk: Walk
     task: tasks.Task | None
-    label: str | None
+    asked: Asked
 
     @classmethod
-    def of(cls, drawer: Model, label: str | None) -> "Filler":
+    def of(cls, drawer: Model, asked: Asked) -> "Filler":
         """What the settings of a model say of filling holes."""
-        return cls(drawer, drawer.prepared(), build.task(drawer.config, drawer.info), label)
+        return cls(drawer, drawer.prepared(), build.task(drawer.config, drawer.info), asked)
 
     def fill(self, jobs: Sequence[Job]) -> bool:
         """Fill the windows of jobs, all at once and each job's in order; False if stopped."""
@@ -108,11 +109,11 @@ class Filler(NamedTuple):
 
         A model trained for it sees the known pixels; constraints of the walk impose them.
         """
-        numbers = classes.numbers(self.label, seeds, self.model.config, self.model.info)
         images = {}
         if isinstance(self.task, tasks.inpaint):
             images["image"] = self.task.image(x0, known)
-        batch, impose = Batch(seeds, self.model.conditions(numbers, **images)), self.walk.constrain
+        told, against = self.asked.conditions(seeds, **images), self.asked.against(seeds)
+        batch, impose = Batch(seeds, told, against), self.walk.constrain
         if impose is None:
             return batch
 
@@ -129,7 +130,7 @@ class Work(NamedTuple):
 
     request: Inpaint
     opened: Opened
-    label: str | None
+    asked: Asked
     canvas: Canvas
     calls: int | None
     price: str
@@ -160,7 +161,7 @@ def run(request: Inpaint, opened: Opened) -> None:
     )
     if not mine:
         return
-    filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.label)
+    filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.asked)
     memory.refuse_large(filler.model, min(use.size, mine))
     _inpaint(work, filler, sources, target)
 
@@ -172,14 +173,13 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     inputs.mode_of(shape)
     page, schedule = _canvas(request, header.data), build.schedule_of(header, place.path)
     config = cost.sized(config, schedule, request.use.calls)
-    label = classes.fixed(request.use.label, config)
-    classes.one(label, config, header.data)  # an unknown class is refused here
+    asked = Asked.given(request.use, config, header.data)
     classes.say(request.use.label, config, header.data)
     moves, each = cost.plan(config, schedule)
     calls = f"{each} network calls" if each else "network calls as it needs them"
     price = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
-    return Work(request, opened._replace(config=config), label, page, each, price, told)
+    return Work(request, opened._replace(config=config), asked, page, each, price, told)
 
 
 def _canvas(request: Inpaint, info: DataInfo) -> Canvas:
@@ -207,7 +207,7 @@ def _canvas(request: Inpaint, info: DataInfo) -> Canvas:
 def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Results) -> None:
     """Fill the holes of a batch of proposals after the other, and write each."""
     use, size = work.request.use, work.request.use.size
-    record = filler.model.record("inpaint", size, label=work.label, words=use.words)
+    record = filler.model.record("inpaint", size, label=work.asked.label, words=use.words)
     captions.refuse(record, work.request.layout.labels, seed=0, name="", inputs=[""])
     count = sum(target.deals(source.name) for source in sources)
     failures, shares = Failures(count), list[float]()
@@ -269,6 +269,5 @@ def _jobs(
 
 def _class(work: Work) -> str | None:
     """The name of the class that holes are filled with, if the model has classes."""
-    _, header, config = work.opened
-    named = classes.names(work.label, config, header.data, [0])
+    named = work.asked.names([0])
     return named[0] if named else None

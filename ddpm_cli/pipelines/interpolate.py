@@ -1,7 +1,6 @@
 """The images between images or seeds, for `ddpm interpolate`."""
 
 import time
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +17,7 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.outputs.frames import Frames, open_frames
 from ddpm_cli.files.records import compact
 from ddpm_cli.models import build, classes, cost, memory, model, walks
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inversion, lines, opening
 from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.lines import Lines, Spent
@@ -34,17 +34,13 @@ class Work(NamedTuple):
     request: Interpolate
     opened: Opened
     sources: list[Source]
-    label: str | None
+    asked: Asked
     sigma: Tensor | None
     blend: str
     places: list[float]
     calls: int | None
     price: str
     lines: Lines
-
-    def classes(self, seeds: Sequence[int]) -> list[int] | None:
-        """The number of the class of each image."""
-        return classes.numbers(self.label, seeds, self.opened.config, self.opened.header.data)
 
 
 def run(request: Interpolate, opened: Opened) -> None:
@@ -85,15 +81,14 @@ def _planned(request: Interpolate, opened: Opened) -> Work:
         places = latents.positions(ends, request.count)
     except ValueError as error:
         raise ConfigError(f"--count {request.count}: {error}") from None
-    label = classes.fixed(request.use.label, config)
-    classes.one(label, config, header.data)
+    asked = Asked.given(request.use, config, header.data)
     classes.say(request.use.label, config, header.data)
     price = f"{len(places)} frames, {moves} steps, {cost.words(each, 'a frame')}"
     if sources and sigma is None:
         price += f", and about as many for each of the {ends} ends"
     opened = opened._replace(config=config)
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
-    return Work(request, opened, sources, label, sigma, blend, places, each, price, told)
+    return Work(request, opened, sources, asked, sigma, blend, places, each, price, told)
 
 
 def _ends(request: Interpolate) -> list[Source]:
@@ -128,7 +123,7 @@ def _interpolate(work: Work, target: Frames) -> None:
     spent = Spent(len(frames), calls, seconds / count)
     seeds = work.request.seeds or [work.request.seed]
     for path in paths:
-        work.lines.tell(path, spent, **lines.seeded(seeds), **{"class": work.label})
+        work.lines.tell(path, spent, **lines.seeded(seeds), **{"class": work.asked.label})
 
 
 def _frames(work: Work, coder: Coder, images: Tensor | None) -> tuple[Tensor | None, int]:
@@ -173,15 +168,15 @@ def _starts(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
     if work.sigma is not None:
         rng = inversion.noise([work.request.seed] * len(x0), coder.model.randomness)
         return latents.noised(x0, work.sigma, rng)
-    return coder.encode(x0, work.classes(range(len(x0))))
+    return coder.encode(x0, work.asked.conditions(range(len(x0))))
 
 
 def _descended(work: Work, coder: Coder, states: Tensor) -> Tensor | None:
     """What comes of states on the path; with --at the noise of the walk, too, is the same."""
     seeds = [work.request.seed] * len(states)
     if work.sigma is None:
-        return coder.decode(states, work.classes(seeds))
-    return coder.descend(states, seeds, work.classes(seeds), work.sigma)
+        return coder.decode(states, work.asked.conditions(seeds))
+    return coder.descend(states, seeds, work.asked.conditions(seeds), work.sigma)
 
 
 def _report(ends: Tensor, x0: Tensor) -> None:
@@ -193,7 +188,7 @@ def _report(ends: Tensor, x0: Tensor) -> None:
 def _record(work: Work, coder: Coder) -> dict[str, Any]:
     """What the frames say of their making."""
     use = work.request.use
-    record = coder.model.record("interpolate", use.size, label=work.label, words=use.words)
+    record = coder.model.record("interpolate", use.size, label=work.asked.label, words=use.words)
     if work.sources:
         return record | {"inputs": [source.name for source in work.sources]}
     return record | {"seeds": compact(work.request.seeds or ())}

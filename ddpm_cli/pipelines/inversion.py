@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ddpm_cli.data.image_set import Conditions, told
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.diffusion.schedules import Schedule
@@ -43,15 +44,16 @@ class Coder(NamedTuple):
         """The walk of the model's settings."""
         return cls(drawer, drawer.prepared())
 
-    def encode(self, x0: Tensor, numbers: Sequence[int] | None) -> Tensor | None:
+    def encode(self, x0: Tensor, conditions: Conditions) -> Tensor | None:
         """Latents float64 of images [B, ...] in [-1, 1], in units of the prior; None if stopped.
+
+        conditions: what the network sees of each image, by kind.
 
         Where the sampler chooses its steps by the image, images are walked one by one.
         """
         x0, parts = self.model.placed(x0), []
         for rows in self.model.parts(self.walk, len(x0)):
-            conditions = self.model.conditions(None if numbers is None else numbers[rows])
-            denoise = self.walk.wrap(self.model.bound(conditions))
+            denoise = self.walk.wrap(self.model.bound(told(conditions, rows)))
             states = latents.encode(denoise, x0[rows], self.walk.levels, self.walk.predictor)
             top = walks.last(states)
             if top is None:
@@ -59,21 +61,21 @@ class Coder(NamedTuple):
             parts.append(latents.unit(self.model.schedule, top.x, self.walk.levels[0]))
         return torch.cat(parts)
 
-    def decode(self, z: Tensor, numbers: Sequence[int] | None) -> Tensor | None:
+    def decode(self, z: Tensor, conditions: Conditions) -> Tensor | None:
         """The images [B, ...] of latents; None if stopped."""
         x = latents.state(self.model.schedule, z, self.walk.levels[0])
-        return self.descend(x, range(len(z)), numbers)
+        return self.descend(x, range(len(z)), conditions)
 
     def descend(
         self,
         x: Tensor,
         seeds: Sequence[int],
-        numbers: Sequence[int] | None,
+        conditions: Conditions,
         top: Tensor | None = None,
     ) -> Tensor | None:
         """Walk states [B, ...] at the highest level, or at `top`, down to images."""
         walk = self.walk if top is None else self.model.prepared(top)
-        batch = Batch(seeds, self.model.conditions(numbers), start=x)
+        batch = Batch(seeds, conditions, start=x)
         final = walks.last(self.model.draw(batch, walk).states)
         return None if final is None else final.x
 

@@ -108,7 +108,7 @@ def rehearse(materials: Materials, state: State) -> None:
             console.warn(warning)
         walks.prepared(config, state.model.schedule)  # previews walk along these levels
     rows, told = materials.sets.train[torch.zeros(1, dtype=torch.long)]
-    told = conditions.taken(told, conditions.nulls(config["network"]))
+    told = conditions.taken(told, build.nulls(config, materials.info))
     objective = Objective(state.average, build.loss(config), build.task(config, materials.info))
     table = "draw"
     try:
@@ -137,7 +137,7 @@ def _refuse_large(materials: Materials, each: int) -> None:
 def loop_setting(materials: Materials, state: State) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
     config, compute, place, sets, info = materials
-    nulls = conditions.nulls(config["network"])
+    nulls, made = build.nulls(config, info), build.recipes(config, info.values)
     # Neither gathering nor computing twice can be recorded.
     if state.is_shared or config["train"]["recompute"]:
         compute.run(state.model.network)
@@ -161,6 +161,7 @@ def loop_setting(materials: Materials, state: State) -> Setting:
         schedule=state.model.schedule,
         images=sets.train,
         nulls=conditions.on(compute.device, nulls),
+        drops={kind: recipe.drop for kind, recipe in made.items()},
         device=compute.device,
         autocast=compute.autocast,
         measure=measure,

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import signals
+from ddpm_cli.data.image_set import Conditions
+from ddpm_cli.data.image_set import told as of_rows
 from ddpm_cli.diffusion import likelihood
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import is_guiding
@@ -121,36 +123,32 @@ class Meter:
             return sum(map(math.log2, self.model.info.std or ())) / self.model.info.shape[0]
         return math.log2((2**self.measure.bits - 1) / 2)
 
-    def __call__(
-        self, x0: Tensor, numbers: Sequence[int], classes: Sequence[int] | None
-    ) -> Tensor | None:
+    def __call__(self, x0: Tensor, numbers: Sequence[int], told: Conditions) -> Tensor | None:
         """Bits per dimension float64 [B] of rows x0 [B, ...]; None if the process should stop.
 
-        numbers: of the rows; row i has the noise of the seed that is i after the first.
+        numbers: of the rows; row i has the noise of the seed that is i after the first; told:
+        what the network is told of them, by kind.
         """
         x0 = self.model.placed(x0)
         way = self._exact if self.measure.method == "ode" else self._bounded
-        bits = way(x0, [self.measure.seed + number for number in numbers], classes)
+        bits = way(x0, [self.measure.seed + number for number in numbers], told)
         self.rows += len(x0)
         return None if bits is None else bits.cpu().double()
 
-    def _denoise(self, rows: slice, classes: Sequence[int] | None) -> Denoise:
-        conditions = self.model.conditions(None if classes is None else classes[rows])
-        return self.walk.wrap(self.model.bound(conditions))
+    def _denoise(self, rows: slice, told: Conditions) -> Denoise:
+        return self.walk.wrap(self.model.bound(of_rows(told, rows)))
 
     def _count(self, rows: int) -> None:
         self.calls += rows
         self._advance(rows)
 
-    def _exact(
-        self, x0: Tensor, seeds: Sequence[int], classes: Sequence[int] | None
-    ) -> Tensor | None:
+    def _exact(self, x0: Tensor, seeds: Sequence[int], told: Conditions) -> Tensor | None:
         """By the ODE; images whose solver chooses its steps are taken one by one."""
         parts = []
         for rows in self.model.parts(self.walk, len(x0)):
             rng, repeats = self.model.randomness.rng(seeds[rows], "nll"), []
             for _ in range(self.measure.repeats):
-                nats = self._solved(self._denoise(rows, classes), x0[rows], rng)
+                nats = self._solved(self._denoise(rows, told), x0[rows], rng)
                 if nats is None:
                     return None
                 repeats.append(nats)
@@ -172,12 +170,10 @@ class Meter:
         reached = walks.last(solve(denoise, begin, levels, step, probes))
         return None if reached is None else likelihood.log_density(denoise.schedule, reached)
 
-    def _bounded(
-        self, x0: Tensor, seeds: Sequence[int], classes: Sequence[int] | None
-    ) -> Tensor | None:
+    def _bounded(self, x0: Tensor, seeds: Sequence[int], told: Conditions) -> Tensor | None:
         """By the bound, whose terms go into the curve."""
         info, config = self.model.info, self.model.config
-        denoise = self._denoise(slice(0, len(x0)), classes)
+        denoise = self._denoise(slice(0, len(x0)), told)
         rng = self.model.randomness.rng(seeds, "nll")
         # Numbers that are no pixels have a density, and no levels.
         decoder: Decoder = "discretized" if info.is_image else "gaussian"

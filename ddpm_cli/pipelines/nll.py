@@ -14,6 +14,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import build, classes, cost, memory, model
+from ddpm_cli.models.asked import Asked, of_classes
 from ddpm_cli.models.classes import OWN
 from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
@@ -27,13 +28,13 @@ from ddpm_cli.settings.usual import LIKELIHOOD
 
 
 class Work(NamedTuple):
-    """How to measure: label is the class of all images, or classes.OWN."""
+    """How to measure: asked is what all images are told, but for classes.OWN."""
 
     request: Nll
     opened: Opened
     measure: Measure
     schedule: Schedule
-    label: str | None
+    asked: Asked
     calls: int | None
 
 
@@ -83,13 +84,13 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
     )
     calls = meter.plan(config, measure, header.data, schedule)
     label = request.use.label
-    if label != OWN:
-        label = classes.fixed(label, config)
-        classes.numbers(label, [0], config, header.data)  # an unknown class is refused here
-        classes.say(request.use.label, config, header.data)
-    elif not checks.classes(config):
+    if label == OWN and not checks.classes(config):
         raise ConfigError("--class own: this model was trained without classes; leave it out")
-    return Work(request, opened._replace(config=config), measure, schedule, label, calls)
+    fixed = classes.fixed(None if label == OWN else label, config)
+    asked = Asked.of(request.use, config, header.data, fixed)
+    if label != OWN:
+        classes.say(label, config, header.data)
+    return Work(request, opened._replace(config=config), measure, schedule, asked, calls)
 
 
 def _settled(request: Nll, opened: Opened | None) -> tuple[Opened, Schedule]:
@@ -151,7 +152,8 @@ def _measure(work: Work, sequel: Sequel) -> None:
         told = Lines.of_walk(work.request.use.as_json, *how)
         for batch in sequel.rows:
             given = _classes(work, batch)
-            per_row = measure(batch.values, batch.numbers, given)
+            seen = work.asked.conditions(batch.numbers) | of_classes(given)
+            per_row = measure(batch.values, batch.numbers, seen)
             if per_row is None:
                 return
             spent = laps.lap([1] * len(per_row))
@@ -167,10 +169,14 @@ def _measure(work: Work, sequel: Sequel) -> None:
 
 def _classes(work: Work, batch: Rows) -> Sequence[int] | None:
     """The class that each row is given."""
-    if work.label == OWN:
+    if work.request.use.label == OWN:
         return batch.labels
-    _, header, config = work.opened
-    return classes.numbers(work.label, batch.numbers, config, header.data)
+    return work.asked.numbers(batch.numbers)
+
+
+def _label(work: Work) -> str | None:
+    """The class of all images, or that each has its own."""
+    return OWN if work.request.use.label == OWN else work.asked.label
 
 
 def _about(work: Work, batch: Rows, row: int, given: Sequence[int] | None) -> dict[str, Any]:
@@ -204,7 +210,7 @@ def _sum_up(work: Work, sequel: Sequel, bits: list[float], measure: Meter, secon
         "model_hash": header.hash,
         "data": sequel.measured,
         **({"shard": str(request.use.shard)} if request.use.shard else {}),
-        "class": work.label,
+        "class": _label(work),
         "seed": work.measure.seed,
         "images": len(bits),
         "bits": mean,

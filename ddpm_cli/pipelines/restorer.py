@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data.degradations import resize
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.tasks import upscale
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.restoration import Separable, consistent, projected
@@ -30,13 +31,13 @@ WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU
 class Row(NamedTuple):
     """An image to restore, pixels [c, h, w] of a scale, and what its result depends on beside.
 
-    label: the number of its class, if the model has classes; noise: the level of noise that is
+    told: what the network is told of it, by kind; noise: the level of noise that is
     added to it first, of images in [-1, 1]; stage: how many models came before.
     """
 
     low: Tensor
     seed: int
-    label: int | None
+    told: Conditions
     noise: float = 0.0
     stage: int = 1
     scale: Scale = BYTES
@@ -94,10 +95,11 @@ class Restorer(NamedTuple):
 
     def _restored(self, rows: Sequence[Row]) -> Restored | None:
         low = torch.stack([row.scale.values(row.low) for row in rows])
-        labels = [row.label for row in rows if row.label is not None] or None
+        every = [row.told for row in rows]
+        told = {kind: torch.stack([one[kind] for one in every]) for kind in every[0]}
         seeds = self._keys("stage", rows)
         known = self.model.placed(low)
-        batch = Batch(seeds, self.model.conditions(labels, **self._image(low, rows)))
+        batch = Batch(seeds, told | self._image(low, rows))
         if self.shape != self.model.info.shape:
             batch = batch._replace(shape=self.shape, bound=self._bound(batch.conditions))
         if self.exact:

@@ -20,9 +20,9 @@ from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs import samples, targets, trajectories
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
-from ddpm_cli.files.records import Names
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes, cost, memory, model
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Start
 from ddpm_cli.pipelines import cascade, dealing, opening, starts
@@ -32,31 +32,12 @@ from ddpm_cli.pipelines.finishing import Finish, Result
 from ddpm_cli.pipelines.lines import Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import checks, shards
-from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Draw, Sample, Seeds, Use
 from ddpm_cli.settings.seeds import LIMIT
 from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
 
 Steer = Callable[[Batch], Batch]
-
-
-class Labels(NamedTuple):
-    """The class of each seed: the one that --class names, what the network is told, its name."""
-
-    label: str | None
-    numbers: Callable[[Sequence[int]], list[int] | None]
-    names: Names
-
-    @classmethod
-    def of(cls, label: str | None, config: Config, info: DataInfo) -> "Labels":
-        """Those of a model alone; an unknown class is refused."""
-        classes.numbers(label, [], config, info)
-        return cls(
-            label,
-            lambda seeds: classes.numbers(label, seeds, config, info),
-            lambda seeds: classes.names(label, config, info, seeds),
-        )
 
 
 class Work(NamedTuple):
@@ -72,7 +53,7 @@ class Work(NamedTuple):
     opened: Opened
     schedule: Schedule
     seeds: Sequence[int]
-    labels: Labels
+    asked: Asked
     cascade: Cascade
     begin: Start | None = None
     steer: Callable[[Compute], Steer] | None = None
@@ -103,7 +84,7 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         opened = opening.opened(replace(use, model=place.name), *stored.settings)
     opened = opened or opening.opened(opening.base(use))
     place, header, config = opened
-    stages = cascade.planned(later, place, header.data, request.draw)
+    stages = cascade.planned(later, place, header.data, request.draw, use)
     schedule = build.schedule_of(header, place.path)
     begin, label, seeds = None, use.label, None
     if stored is not None:
@@ -114,13 +95,13 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         begin = starts.noised(request, schedule, header, Randomness(config["compute"]["rng"]))
         label = classes.fixed(label, config)
     config = cost.sized(config, schedule, use.calls, begin and begin.sigma)
-    labels = Labels.of(label, config, header.data)
+    asked = Asked.of(use, config, header.data, label)
     classes.say(use.label, config, header.data)
     if seeds is None:
         known = classes.known(config, header.data)
         seeds = chosen_seeds(request.draw.seeds, label, known, request.draw.output)
     opened = opened._replace(config=config)
-    work = Work("sample", use, request.draw, opened, schedule, seeds, labels, stages, begin)
+    work = Work("sample", use, request.draw, opened, schedule, seeds, asked, stages, begin)
     carry_out(work, cost.words)
 
 
@@ -214,7 +195,7 @@ def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool)
             chunks = drawer.chunks(deal.mine, size, _batches(work, drawer, complete), walk)
             later = enlarge.counting(bar.advance)
             told = Lines.of_walk(work.use.as_json, place.name, header, config, moves)
-            kept = (target, watch, record, work.labels.names, work.labels.label)
+            kept = (target, watch, record, work.asked.names, work.asked.label)
             finish = Finish(*kept, drawer, later, told, Watch(bar))
             if work.draw.skip_existing:
                 finish.leave_out(asked, deal.left)
@@ -230,7 +211,7 @@ def _deal(
     work: Work, asked: Sequence[int], target: Output | None, group: Group, meets: bool
 ) -> Deal:
     """Of the seeds asked for those to be drawn, and those of them that this process draws."""
-    found = target.missing(asked, work.labels.names) if target else None
+    found = target.missing(asked, work.asked.names) if target else None
     if not meets:
         return Deal(found or [], found or [], 0)
     left = dealing.agreed_on(found, group)
@@ -244,7 +225,8 @@ def _batches(
 
     def batch(seeds: Sequence[int]) -> Batch:
         start = work.begin.states(seeds) if work.begin else None
-        plain = Batch(seeds, drawer.conditions(work.labels.numbers(seeds)), start)
+        asked = work.asked
+        plain = Batch(seeds, asked.conditions(seeds), asked.against(seeds), start)
         return complete(plain) if complete else plain
 
     return batch
@@ -252,7 +234,7 @@ def _batches(
 
 def _record(work: Work, drawer: Model, size: int) -> dict[str, Any]:
     """What each result says of its making."""
-    record = drawer.record(work.verb, size, label=work.labels.label, words=work.use.words)
+    record = drawer.record(work.verb, size, label=work.asked.label, words=work.use.words)
     if work.judges:
         record["guides"] = list(work.judges)
     if "operator" in drawer.config:

@@ -15,6 +15,7 @@ from ddpm_cli.files.checkpoints.checkpoint import load, save
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
+from ddpm_cli.models.asked import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings import config as configuration
@@ -74,7 +75,7 @@ def _batch_independence(compute: Compute) -> Verdict:
     denoiser = build.denoiser(config, single.place(network.eval(), cast=True))
     model = Model("", Header("model", config, info, step=0), config, single, denoiser)
     alone, together = (
-        [*model.draw(Batch(seeds, model.conditions(seeds)), model.prepared()).states][-1]
+        [*model.draw(Batch(seeds, of_classes(seeds)), model.prepared()).states][-1]
         for seeds in ([3], list(range(8)))
     )
     pixels = [model.to_pixels(state.x.cpu()).int() for state in (alone, together)]

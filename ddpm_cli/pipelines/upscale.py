@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console, hardware
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs
@@ -17,6 +18,7 @@ from ddpm_cli.files.images.scales import BYTES
 from ddpm_cli.files.outputs.edits import Results, open_results
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost, memory
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import opening, restorer
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
@@ -210,12 +212,20 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     if opacity is not None and int(opacity.min()) < inputs.OPAQUE:
         console.warn(f"{image.name}: comes back opaque, on {job.request.look.background}")
     label = restorer.class_of(job.request.use.label, image.record, job.opened)
-    number = classes.one(label, job.opened.config, job.opened.header.data)
+    about = (job.opened.config, job.opened.header.data)
+    classes.one(label, *about)
+    asked = Asked.of(job.request.use, *about, label)
     stage = restorer.stage_after(image.record)
+    after = (stage, image.scale)
     return [
-        _Item(name, image, label, Row(image.image, seed, number, noise, stage, image.scale))
+        _Item(name, image, label, Row(image.image, seed, _told(asked, seed), noise, *after))
         for name, noise, seed in left
     ]
+
+
+def _told(asked: Asked, seed: int) -> Conditions:
+    """What the network is told of the result of a seed."""
+    return {kind: rows[0] for kind, rows in asked.conditions([seed]).items()}
 
 
 def _read(job: Job, source: Source) -> Input:

@@ -49,6 +49,8 @@ FIXED: Mapping[str, str] = {
     "renoise": "diffusion/renoise.py",
     "guidance": "diffusion/guidance.py",
     "units": "diffusion/units.py",
+    "values": "networks/conditions/values.py",
+    "text": "networks/conditions/text.py",
     "init": "training/init.py",
     "train": "training/loop.py",
     "compute": "hardware.py",

@@ -6,6 +6,7 @@ from typing import Any
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings.config import Config, typed
 
+CONDITIONS = ("values", "text")  # tables of what a network may be told
 MOST = 65535  # of a pixel
 CLASSIFIER = "classifier"  # the network that draws nothing, and what it is made for
 
@@ -20,6 +21,12 @@ def purpose(config: Config) -> str:
 def classes(config: Config) -> int:
     """How many classes the network takes; 0 if it takes none. The null class is not counted."""
     return int(config.get("network", {}).get("classes", 0))
+
+
+def told(config: Config) -> dict[str, float]:
+    """What the network is told beside noise levels and images, and how often it was left out."""
+    kinds = {"classes": float(config["train"]["drop_class"])} if classes(config) else {}
+    return kinds | {kind: float(config[kind]["drop"]) for kind in CONDITIONS if kind in config}
 
 
 def suited(config: Config) -> str:
@@ -97,10 +104,13 @@ def check_guidance(config: Config) -> None:
             fix = "set guidance.scale, too"
             raise ConfigError(f"guidance.{idle[0]}: of no use where guidance.scale is 1; {fix}")
         return
-    if not classes(config):
+    kinds = told(config)
+    if not kinds:
         fix = "guide it by a classifier: ddpm guide --classifier FILE --class NAME"
         raise ConfigError(f"guidance.scale: this model was trained without classes; {fix}")
-    if not config["train"]["drop_class"]:
+    if any(kind != "classes" and drop for kind, drop in kinds.items()):
+        return
+    if not kinds.get("classes"):
         fix = "train one with train.drop_class=0.1"
         raise ConfigError(
             f"guidance.scale: this model always saw the class (train.drop_class=0), so it has no "

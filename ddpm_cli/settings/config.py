@@ -65,6 +65,8 @@ def resolve(layers: Sequence[Layer], *, begins: bool = False) -> Config:
         if begins:
             _forget_classes(tables, layer.values.get("data"))
         _overlay(tables, layer, problems)
+    if (numbers := tables["data"].get("values")) is not None and numbers.value:
+        tables.setdefault("values", {})  # what the data tell is told to the network
     config: Config = {"summary": tables["summary"]} if "summary" in tables else {}
     for table in TABLES:
         if table in ARRAYS:

@@ -25,7 +25,9 @@ class Use:
 
     model: what -m says; is_standing: it is a choice of the environment; layers: the settings
     asked for, lowest first; calls: how many network calls an image may cost, which chooses the
-    number of levels; label: what --class says; batch: how many images at once.
+    number of levels; label: what --class says; values: what --value says, NAME=NUMBER each;
+    texts: what --text says; negative: the text that guidance is away from; batch: how many images
+    at once.
     words: how the command line says what no setting stands for, for the record of a result;
     range: the pixels of the files that are read which are black and white.
     shard: which part of the work this is, if it is not all of it.
@@ -36,6 +38,9 @@ class Use:
     layers: Sequence[Layer] = ()
     calls: int | None = None
     label: str | None = None
+    values: Sequence[str] = ()
+    texts: Sequence[str] = ()
+    negative: str | None = None
     batch: int | None = None
     words: Sequence[str] = ()
     as_json: bool = False

@@ -1,11 +1,6 @@
-"""What a network is told beside the noisy image, and how training leaves it out.
-
-A new kind of condition is an entry of a data set's `conditions`, an input of a network, and its
-null and the option of its dropout: here and in `loop.train`.
-"""
+"""What a network is told beside the noisy image, and how training leaves it out."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,15 +8,6 @@ from torch import Tensor
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import sent
-
-
-def nulls(network: Mapping[str, Any]) -> Conditions:
-    """What stands for "not told", by the kinds that a network of these settings takes.
-
-    classes: the number behind the last one (Ho 2022, "Classifier-free guidance", section 3).
-    """
-    classes = network.get("classes", 0)
-    return {"classes": torch.tensor(classes)} if classes else {}
 
 
 def taken(conditions: Conditions, nulls: Conditions) -> Conditions:
@@ -34,13 +20,17 @@ def dropped(
 ) -> Conditions:
     """Conditions [B, ...], each left out of a share of the images that is its rate.
 
-    The first kind is left out where `chance` [B] says so; each further one draws its own from
-    `rng`, so that a run without it draws what it drew before.
+    One alone is left out where `chance` [B] says so.  Of several, half of that falls on the same
+    images, as guidance asks for predictions without any; the rest each draws for itself.
     """
-    left = {}
-    for number, (kind, values) in enumerate(conditions.items()):
-        chances = rng.uniform(1, chance.device)[:, 0] if number else chance
-        told = (chances >= rates.get(kind, 0.0)).reshape(-1, *[1] * (values.ndim - 1))
+    dropping = {kind: rates.get(kind, 0.0) for kind in conditions}
+    left, alone = {}, sum(rate > 0 for rate in dropping.values()) < 2
+    for kind, values in conditions.items():
+        rate = dropping[kind] if alone else dropping[kind] / 2
+        out = chance < rate
+        if not alone:  # own: the share of the others with which the rate is met
+            out = out | (rng.uniform(1, chance.device)[:, 0] < rate / (1 - rate))
+        told = ~out.reshape(-1, *[1] * (values.ndim - 1))
         left[kind] = torch.where(told, values, nulls[kind].to(values))
     return left
 

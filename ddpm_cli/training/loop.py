@@ -50,15 +50,16 @@ class Setting(NamedTuple):
     """What a run trains with and on.
 
     objectives: by the name of a player the module whose forward is its loss; nulls: what stands
-    for each condition that the network takes; measure: numbers of the averaged weights on
-    held-out images; autocast: the context of forward passes; turns: who is trained at a step, in
-    this order; randomness: how seeds become numbers.
+    for each condition that the network takes; drops: how often each is left out, but for classes;
+    measure: numbers of the averaged weights on held-out images; autocast: the context of forward
+    passes; turns: who is trained at a step, in this order; randomness: how seeds become numbers.
     """
 
     objectives: Mapping[str, torch.nn.Module]
     schedule: Schedule
     images: Data
     nulls: Conditions
+    drops: Mapping[str, float]
     device: torch.device
     autocast: Callable[[], AbstractContextManager[None]]
     measure: Callable[[], dict[str, float]]
@@ -174,7 +175,7 @@ def train(
             randomness=randomness,
             flip=flip,
             crop=crop,
-            drop={"classes": drop_class},
+            drop={"classes": drop_class, **setting.drops},
         )
         for step, parts in reporter.keeping(source):
             now = lr * rate(step, steps, warmup, decay, flat=flat, cooldown=cooldown)

@@ -12,6 +12,7 @@ from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.models import build, cost
+from ddpm_cli.models.asked import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings.config import Config, Layer, resolve
@@ -81,7 +82,7 @@ def drawn(config: Config, seeds: list[int]) -> tuple[Tensor, set[int]]:
     denoiser: Denoiser = build.denoiser(config, network)
     header = Header("model", config, DataInfo((1, 2, 2)), step=0)
     model = Model("", header, config, COMPUTE, denoiser)
-    batch = Batch(seeds, model.conditions([seed % 3 for seed in seeds]))
+    batch = Batch(seeds, of_classes([seed % 3 for seed in seeds]))
     *_, last = model.draw(batch, model.prepared()).states
     return last.x, network.sizes
 

@@ -50,7 +50,7 @@ def test_what_a_network_does_not_take_stays_behind() -> None:
     assert list(conditions.taken(told, {"place": NULLS["place"]})) == ["place"]
 
 
-def test_kinds_are_left_out_independently_and_at_their_own_rates() -> None:
+def test_kinds_are_left_out_at_their_own_rates_and_half_of_that_together() -> None:
     count = 4000
     told = {"classes": torch.zeros(count).long(), "place": torch.ones(count, 2)}
     rng = Rng(range(count))
@@ -59,7 +59,7 @@ def test_kinds_are_left_out_independently_and_at_their_own_rates() -> None:
     no_class, no_place = left["classes"] == 4, (left["place"] == 0).all(1)
     assert float(no_class.float().mean()) == pytest.approx(0.3, abs=0.03)
     assert float(no_place.float().mean()) == pytest.approx(0.5, abs=0.03)
-    assert float((no_class & no_place).float().mean()) == pytest.approx(0.15, abs=0.03)
+    assert float((no_class & no_place).float().mean()) == pytest.approx(0.212, abs=0.03)
     assert ((left["place"] == 0).all(1) | (left["place"] == 1).all(1)).all()
 
 
@@ -69,9 +69,3 @@ def test_one_kind_takes_no_further_draws() -> None:
     prepare(rows, told, rng, {"classes": NULLS["classes"]}, drop={"classes": 0.5})
     other.uniform(2)
     assert torch.equal(rng.uniform(1), other.uniform(1))
-
-
-def test_the_null_of_classes_is_behind_the_last() -> None:
-    assert conditions.nulls({"name": "unet", "classes": 10}) == {"classes": torch.tensor(10)}
-    assert conditions.nulls({"name": "unet", "classes": 0}) == {}
-    assert conditions.nulls({"name": "unet"}) == {}

@@ -78,6 +78,7 @@ def game() -> tuple[Setting, State]:
         model.schedule,
         ArraySet(POINTS, torch.zeros(2), torch.ones(2)),
         {},
+        {},
         torch.device("cpu"),
         nullcontext,
         dict,

@@ -20,7 +20,7 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.settings import catalog
 from ddpm_cli.training import optimizers
 from ddpm_cli.training.batches import prepare
-from ddpm_cli.training.conditions import nulls, on
+from ddpm_cli.training.conditions import on
 from ddpm_cli.training.objective import Objective
 from ddpm_cli.training.players import Player, frozen
 from ddpm_cli.training.prefetch import placed
@@ -88,7 +88,7 @@ def test_a_network_does_not_wait(name: str, optimizer: str) -> None:
     model = Denoiser(network, SCHEDULE, parameterizations.v, labels.index)
     player = Player(model, optimizers.optimizer(optimizer, model, torch.float32), frozen(model))
     objective = Objective(model, load("loss", "simple"))
-    without = on(META, nulls({"classes": 3}))
+    without = on(META, {"classes": torch.tensor(3)})
     rows = torch.zeros(BATCH, 1, 8, 8, dtype=torch.uint8)
     told = {"classes": torch.zeros(BATCH, dtype=torch.int64)}
     draws: Any = Draws()

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ddpm_cli import __version__, streams
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import tensor_file, titles
+from ddpm_cli.files import quantities, tensor_file, titles
 from ddpm_cli.files.checkpoints import entries, pieces
 from ddpm_cli.files.images.scales import BYTES, Scale
+from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.files.records import finite
 from ddpm_cli.files.titles import Titles
 from ddpm_cli.foreign import telling
@@ -42,7 +43,8 @@ class DataInfo(NamedTuple):
 
     mean, std: what normalized arrays, one number for each index of their first axis; None for
     images, whose values lie in [-1, 1]. titles: what is known of the columns of a table.
-    range: the pixels of images that are -1 and 1, None for bytes from 0 to 255.
+    range: the pixels of images that are -1 and 1, None for bytes from 0 to 255. values: numbers
+    that the data say of each row, beside its values.
     """
 
     shape: tuple[int, ...]
@@ -52,6 +54,7 @@ class DataInfo(NamedTuple):
     std: tuple[float, ...] | None = None
     titles: Titles | None = None
     range: tuple[int, int] | None = None
+    values: Quantities | None = None
 
     @property
     def scale(self) -> Scale:
@@ -99,10 +102,12 @@ class DataInfo(NamedTuple):
         return torch.where(torch.tensor(self.titles.whole), values.round(), values)
 
     def fields(self) -> dict[str, Any]:
-        """What JSON holds of it; as before there were titles and ranges if there are none."""
+        """What JSON holds of it: entries that most data lack only if they are there."""
         entries = self._asdict()
         titles, pixels = entries.pop("titles"), entries.pop("range")
         entries |= {"titles": titles._asdict()} if titles else {}
+        values = entries.pop("values")
+        entries |= {"values": values._asdict()} if values else {}
         return entries | ({"range": list(pixels)} if pixels else {})
 
 
@@ -290,6 +295,7 @@ def _data(data: dict[str, Any]) -> DataInfo:
         *entries.normalization(data),
         titles.of_json(data),
         entries.pixel_range(data),
+        quantities.of_json(data),
     )
 
 

@@ -7,9 +7,12 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ddpm_cli.networks.conditions import Seen
 from ddpm_cli.networks.parts.attention import Attention
 from ddpm_cli.networks.parts.layers import ResBlock, divided
 from ddpm_cli.networks.parts.resampling import Downsample, Enlarge, Pyramid, Shrink, Upsample
+
+NOTHING = Seen()
 
 
 class Parts(NamedTuple):
@@ -140,8 +143,17 @@ class Stage(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(parts)
 
-    def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """Run x [B, C, H, W] through the parts; `size` is what an upsampling part must reach."""
+    def forward(
+        self,
+        x: Tensor,
+        embedding: Tensor,
+        size: tuple[int, int] | None = None,
+        seen: Seen = NOTHING,
+    ) -> Tensor:
+        """Run x [B, C, H, W] through the parts; `size` is what an upsampling part must reach.
+
+        seen: what the network is told beside its embedding [B, E].
+        """
         for part in self.parts:
             if isinstance(part, ResBlock):
                 x = part(x, embedding, size)

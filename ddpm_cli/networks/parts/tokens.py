@@ -102,8 +102,13 @@ class Mixing(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.project = xavier(nn.Linear(width, width))
 
-    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor] | None) -> Tensor:
-        """x [B, N, D], cosines and sines of `rotations` or None -> [B, N, D]."""
+    def forward(
+        self, x: Tensor, turns: tuple[Tensor, Tensor] | None, seen: Tensor | None = None
+    ) -> Tensor:
+        """x [B, N, D], cosines and sines of `rotations` or None -> [B, N, D].
+
+        seen: which tokens others see, bool [B, 1, 1, N]; None of all.
+        """
         batch, count, width = x.shape
         parts = self.qkv(x).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = parts
@@ -115,7 +120,8 @@ class Mixing(nn.Module):
         if turns is not None:
             cosines, sines = (angles.to(value.dtype) for angles in turns)
             query, key = turned(query, cosines, sines), turned(key, cosines, sines)
-        mixed = attend(query, key, value).transpose(1, 2).reshape(batch, count, width)
+        mixed = attend(query, key, value, seen=seen)
+        mixed = mixed.transpose(1, 2).reshape(batch, count, width)
         out: Tensor = self.project(self.dropout(mixed))
         return out
 
