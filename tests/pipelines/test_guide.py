@@ -46,7 +46,7 @@ def test_functions_themselves_steer(finished: Path) -> None:
     assert (steering.functions["scorer"].name, list(steering.judges)) == ("bright", [])
     where = compute(device="cpu", dtype="float32")
     drawer, complete = model.opened(found.place, found.config, where), steering.load(where)
-    plain = Batch([0, 1], drawer.conditions(steering.labels.numbers([0, 1])))
+    plain = Batch([0, 1], drawer.conditions(steering.asked.numbers([0, 1])))
     ends = []
     for batch in (plain, complete(plain)):
         *_, last = drawer.draw(batch, drawer.prepared()).states
@@ -60,8 +60,8 @@ def test_classes_are_those_of_the_function(finished: Path) -> None:
     steering = guide.steered(request("2-4", classifier=sides), found, schedule)
     assert steering.names == ["0", "1", "2", "3", "4", "5"]
     assert steering.targets([0, 1, 2, 3]) == [2, 3, 4, 2]
-    assert steering.labels.names([0, 1]) == ["2", "3"]
-    assert steering.labels.numbers([0, 1]) == [10, 10], "the model is told the null class"
+    assert steering.asked.names([0, 1]) == ["2", "3"]
+    assert steering.asked.numbers([0, 1]) == [10, 10], "the model is told the null class"
     with pytest.raises(ConfigError, match="no class is named '6'"):
         guide.steered(request("6", classifier=sides), found, schedule)
 
