@@ -21,11 +21,13 @@ from ddpm_cli.diffusion.guidance import agreement, steered
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.models import classes, cost
+from ddpm_cli.models import cost
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines.inpaint import Filler
 from ddpm_cli.settings.config import Config, Layer, resolve
+from ddpm_cli.settings.requests import Use
 
 SIDE = 14  # of the hole
 ROUNDING = 1 / 12  # squared error of the rounding to bytes: no hole counts as closer than that
@@ -65,15 +67,14 @@ def guided(filler: Filler, x0: Tensor, known: Tensor, seeds: Sequence[int]) -> T
 
         return steered(denoise, clean=[judge])
 
-    numbers = classes.numbers(filler.label, seeds, model.config, model.info)
-    batch = Batch(seeds, model.conditions(numbers), wrap=wrap)
+    batch = Batch(seeds, filler.asked.conditions(seeds), wrap=wrap)
     *_, final = model.draw(batch, filler.walk).states
     return final.x
 
 
 def filled(model: Model, digits: Digits, batch: int, method: str) -> Iterator[Tensor]:
     """The digits uint8 [B, 1, 28, 28] with their hole filled, batch by batch."""
-    filler = Filler.of(model, classes.fixed(None, model.config))
+    filler = Filler.of(model, Asked.given(Use(), model.config, model.info))
     for first in range(0, len(digits.pixels), batch):
         pixels = digits.pixels[first : first + batch]
         x0 = model.placed(model.to_values(pixels))

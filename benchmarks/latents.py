@@ -13,15 +13,18 @@ from command_line import Job, measuring
 from torch import Tensor
 
 from ddpm_cli.api.handle import finished
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import from_uint8
-from ddpm_cli.models import build, classes, model
+from ddpm_cli.models import build, model
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inversion
 from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.settings.requests import Use
 from ddpm_cli.settings.usual import CODING
 
 SAMPLERS: dict[str, dict[str, Any]] = {
@@ -48,10 +51,9 @@ def digits(count: int) -> Tensor:
     return sets.mnist("test")[torch.arange(count)][0]
 
 
-def labels(coder: Coder, count: int) -> list[int] | None:
+def untold(coder: Coder, count: int) -> Conditions:
     """The null class of each image, if the model takes classes."""
-    config, info = coder.model.config, coder.model.info
-    return classes.numbers(classes.fixed(None, config), range(count), config, info)
+    return Asked.given(Use(), coder.model.config, coder.model.info).conditions(range(count))
 
 
 def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
@@ -59,8 +61,8 @@ def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
     decibels: list[float] = []
     for part in pixels.split(batch):
         x0 = from_uint8(part)
-        z = finished(coder.encode(x0, labels(coder, len(part))))
-        again = finished(coder.decode(z, labels(coder, len(part))))
+        z = finished(coder.encode(x0, untold(coder, len(part))))
+        again = finished(coder.decode(z, untold(coder, len(part))))
         decibels += psnr(again.cpu(), x0).tolist()
     values = torch.tensor(decibels)
     calls = inversion.plan(coder.model.config, coder.model.schedule)[1]
@@ -71,7 +73,7 @@ def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
 def encoded(coder: Coder, pixels: Tensor, batch: int) -> Tensor:
     """Latents of digits, flattened: [N, D]."""
     latents = [
-        finished(coder.encode(from_uint8(part), labels(coder, len(part))))
+        finished(coder.encode(from_uint8(part), untold(coder, len(part))))
         for part in pixels.split(batch)
     ]
     return torch.cat([z.cpu().flatten(1) for z in latents])

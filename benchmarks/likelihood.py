@@ -12,6 +12,7 @@ from command_line import Job, measuring
 
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.models import build, classes
+from ddpm_cli.models.asked import of_classes
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.meter import Measure, Meter
@@ -65,7 +66,8 @@ def measured(model: Model, measure: Measure, count: int, batch: int, is_told: bo
     label = classes.fixed(None, model.config)
     for part in rows.of_set(sets.mnist("test"), model.info, range(count), batch, measure.bits):
         numbers = classes.numbers(label, part.numbers, model.config, model.info)
-        each = counted(part.values, part.numbers, part.labels if is_told else numbers)
+        told = of_classes(part.labels if is_told else numbers)
+        each = counted(part.values, part.numbers, told)
         bits += [] if each is None else each.tolist()
     seconds = time.perf_counter() - began
     mean, error = meter.mean(bits)

@@ -46,7 +46,7 @@ def test_functions_themselves_steer(finished: Path) -> None:
     assert (steering.functions["scorer"].name, list(steering.judges)) == ("bright", [])
     where = compute(device="cpu", dtype="float32")
     drawer, complete = model.opened(found.place, found.config, where), steering.load(where)
-    plain = Batch([0, 1], drawer.conditions(steering.asked.numbers([0, 1])))
+    plain = Batch([0, 1], steering.asked.conditions([0, 1]))
     ends = []
     for batch in (plain, complete(plain)):
         *_, last = drawer.draw(batch, drawer.prepared()).states
