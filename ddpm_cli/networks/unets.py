@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added
 from ddpm_cli.networks.parts.embeddings import Fourier, as_exact, sinusoid
+from ddpm_cli.networks.parts.grids import PLANE, Grid, cut, spread
 from ddpm_cli.networks.parts.layers import (
     activation,
     beside,
@@ -40,8 +41,9 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
     """U-Net of residual blocks with concatenated skips, attention by resolution, patch stem.
 
     shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
-    one; told: what else it is told. attention: the resolutions that have it, in the decoder behind
-    every block or only the last; attention_up: those of the decoder, if they are others.
+    one; told: what else it is told; grid: unet1d's alone. attention: the resolutions that have it,
+    in the decoder behind every block or only the last; attention_up: those of the decoder, if they
+    are others.
     middle: with attention, with attention that lacks its norm, blocks alone, or nothing;
     middle_groups: of the norm of its attention, 0 for as many as elsewhere.
     decoder_heads: of the decoder, 0 for as many as elsewhere.
@@ -69,6 +71,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         shape: tuple[int, ...],
         extra: int = 0,
         told: Mapping[str, Recipe] = NONE,
+        grid: Grid = PLANE,
         *,
         width: Width = 64,
         multipliers: Multipliers = [1, 2],  # noqa: B006  (read, never changed)
@@ -110,7 +113,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
-        refuse_no_images(shape)
+        refuse_no_images(shape, grid)
         channels, *size = shape
         self.patch, self.classes, self.width, self.embedding = patch, classes, width, embedding
         self.extra, self.layout = extra, layout(norm)
@@ -146,6 +149,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             plain_resampling=plain_resampling,
             wide_skip=wide_skip,
             qkv=qkv,
+            grid=grid,
         )
         levels = sides(size[0], patch, len(multipliers))
         attends = [at in attention for at in levels]
@@ -153,8 +157,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         widths = widths_of(width, multipliers)
         first = widths[0] if stem == "level" else width
 
-        seen = (channels + extra) * patch**2  # width of the image beside the encoder
-        self.stem = nn.Conv2d(seen, first, 3, padding=1)
+        seen = (channels + extra) * patch**grid.axes  # width of the image beside the encoder
+        self.stem = grid.conv(seen, first, 3, padding=1)
         convolved = [at in conv_down for at in levels]
         self.down, skips = parts.encoder(first, widths, blocks, attends, convolved)
         self.pyramid = nn.ModuleDict()
@@ -181,7 +185,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
                 self.up.append(stage)
         final = normalization(norm, now, groups, epsilon, group_width)
         self.head = nn.Sequential(final, nn.SiLU())
-        self.out = zero(nn.Conv2d(now, outputs * patch**2, 3, padding=1))
+        self.out = zero(grid.conv(now, outputs * patch**grid.axes, 3, padding=1))
 
     def forward(
         self,
@@ -197,7 +201,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         """
         seen = self.told(told, x)
         embedding = self._embedded(label, classes, seen)
-        height, width = x.shape[-2:]
+        size = x.shape[2:]
         x = x.to(self.stem.weight.dtype)
         if self.center_input:
             x = 2 * x - 1
@@ -213,10 +217,10 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         h = self.middle(h, embedding, seen=seen)
         for stage in self.up:
             skip = skips.pop()
-            size = skips[-1].shape[-2:] if skips else None
-            h = stage(torch.cat([h, skip], dim=1), embedding, size, seen)
-        h = unfold(self.out(self.head(h)), self.patch)[..., :height, :width]
-        return h / label.to(h.dtype)[:, None, None, None] if self.per_label else h
+            reach = skips[-1].shape[2:] if skips else None
+            h = stage(torch.cat([h, skip], dim=1), embedding, reach, seen)
+        h = cut(unfold(self.out(self.head(h)), self.patch), size)
+        return h / spread(label.to(h.dtype)[:, None], h) if self.per_label else h
 
     def _embedded(self, label: Tensor, classes: Tensor | None, seen: Seen) -> Tensor:
         """The noise label and what is told as one vector [B, E], already activated."""

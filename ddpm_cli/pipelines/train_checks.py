@@ -208,14 +208,14 @@ def _refuse_uncertainty(config: Config) -> None:
 
 
 def refuse_idle(config: Config, info: DataInfo) -> None:
-    """Refuse attention at resolutions that images of the data never have on their way.
+    """Refuse attention at resolutions that images or signals never have on their way.
 
     The usual list of a network, which nobody chose, may have no use.
     """
     settings = config["network"]
     wanted = settings.get("attention", [])
     usual = catalog.find("network", settings["name"]).knobs
-    if not wanted or wanted == usual["attention"].default or len(info.shape) != 3:
+    if not wanted or wanted == usual["attention"].default or len(info.shape) == 1:
         return
     if not all(isinstance(side, int) for side in wanted):  # kinds of attention, as of hdit
         return
@@ -223,9 +223,8 @@ def refuse_idle(config: Config, info: DataInfo) -> None:
     have = sides(info.shape[1], settings.get("patch", 1), levels)
     if idle := [side for side in wanted if side not in have]:
         fix = f"choose among {', '.join(map(str, have))}"
-        raise ConfigError(
-            f"network.attention: no level of {info.shape[1]} pixels a side has {idle[0]}; {fix}"
-        )
+        whole = f"{info.shape[1]} {'pixels a side' if len(info.shape) == 3 else 'values'}"
+        raise ConfigError(f"network.attention: no level of {whole} has {idle[0]}; {fix}")
 
 
 def warn_of_workers(config: Config, place: Group) -> None:

@@ -26,8 +26,9 @@ def widened(weights: dict[str, Tensor], fresh: dict[str, Tensor], name: str) -> 
     """The weights of the model `name` for the network of `fresh` ones, which may see more."""
     if (stem := weights.get(STEM)) is not None and STEM in fresh:
         missing = fresh[STEM].shape[1] - stem.shape[1]
-        if stem.ndim == 4 and missing > 0:
-            weights = weights | {STEM: F.pad(stem, (0, 0, 0, 0, 0, missing))}
+        if stem.ndim > 2 and missing > 0:
+            sides = [0, 0] * (stem.ndim - 2)
+            weights = weights | {STEM: F.pad(stem, [*sides, 0, missing])}
     differing = {n for n in fresh.keys() & weights.keys() if fresh[n].shape != weights[n].shape}
     if differing := differing | (fresh.keys() ^ weights.keys()):
         what = f"{len(differing)} of its tensors do not fit, as {min(differing)}"

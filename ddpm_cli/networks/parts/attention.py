@@ -1,4 +1,4 @@
-"""Attention over all pixels, by the kernel that is fastest where it runs."""
+"""Attention over all pixels, or moments of signals, by the kernel that is fastest there."""
 
 import math
 from collections.abc import Callable
@@ -39,22 +39,21 @@ class Attention(nn.Module):
         self.project = zero(nn.Linear(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, C, H, W] -> the same shape."""
-        batch, width, high, wide = x.shape
-        tokens = self.norm(x).permute(0, 2, 3, 1).reshape(batch, high * wide, width)
+        """x [B, C, H, W] or [B, C, L] -> the same shape."""
+        batch, width, *size = x.shape
+        tokens = self.norm(x).movedim(1, -1).reshape(batch, -1, width)
         rows = self.qkv(tokens)
         parts = (
-            rows.reshape(batch, high * wide, self.heads, -1).chunk(3, dim=-1)
+            rows.reshape(batch, tokens.shape[1], self.heads, -1).chunk(3, dim=-1)
             if self.by_head
             else rows.chunk(3, dim=-1)
         )
         query, key, value = (
-            part.reshape(batch, high * wide, self.heads, -1).transpose(1, 2) for part in parts
+            part.reshape(batch, tokens.shape[1], self.heads, -1).transpose(1, 2) for part in parts
         )
-        mixed = attend(query, key, value).transpose(1, 2).reshape(batch, high * wide, width)
+        mixed = attend(query, key, value).transpose(1, 2).reshape(tokens.shape)
         out: Tensor = self.project(mixed)
-        residual = out.reshape(batch, high, wide, width).permute(0, 3, 1, 2)
-        x = x + residual
+        x = x + out.reshape(batch, *size, width).movedim(-1, 1)
         return x * 0.5**0.5 if self.rescale else x
 
 

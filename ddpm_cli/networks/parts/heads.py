@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ddpm_cli.networks.parts.grids import Grid, cut
 from ddpm_cli.networks.parts.layers import dense, zero
+from ddpm_cli.networks.parts.stages import unfold
 
 
 class Tap:
@@ -16,7 +18,7 @@ class Tap:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        if not isinstance(getattr(network, "out", None), (nn.Conv2d, nn.Linear)):
+        if not isinstance(getattr(network, "out", None), (nn.Conv1d, nn.Conv2d, nn.Linear)):
             raise ValueError("the network has no last layer to put a second head beside")
         self.features = torch.empty(0)
         me = weakref.ref(self)
@@ -40,9 +42,10 @@ class Head(nn.Module):
         super().__init__()
         last, self.shape = network.get_submodule("out"), shape
         patch = int(getattr(network, "patch", 1))
-        if isinstance(last, nn.Conv2d):
-            self.first: nn.Module = nn.Conv2d(last.in_channels, width, 3, padding=1)
-            self.last: nn.Module = zero(nn.Conv2d(width, shape[0] * patch**2, 3, padding=1))
+        if isinstance(last, nn.Conv1d | nn.Conv2d):
+            grid, each = Grid(len(shape) - 1), patch ** (len(shape) - 1)
+            self.first: nn.Module = grid.conv(last.in_channels, width, 3, padding=1)
+            self.last: nn.Module = zero(grid.conv(width, shape[0] * each, 3, padding=1))
         elif isinstance(last, nn.Linear):
             self.first = nn.Linear(last.in_features, width)
             self.last = zero(nn.Linear(width, torch.Size(shape).numel()))
@@ -51,11 +54,9 @@ class Head(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """features as `Tap` caught them, [B, ...] -> [B, *shape]."""
         h = features.float()
-        if h.ndim == 4:
+        if h.ndim > 2:
             h = dense(h)
         h = torch.as_tensor(1 + self.last(F.silu(self.first(h))))
         if h.ndim == 2:
             return h.reshape(-1, *self.shape)
-        if self.patch > 1:
-            h = F.pixel_shuffle(h, self.patch)
-        return h[..., : self.shape[-2], : self.shape[-1]]
+        return cut(unfold(h, self.patch), self.shape[1:])

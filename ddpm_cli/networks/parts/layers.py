@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.networks.parts.grids import PLANE, Grid, spread
 from ddpm_cli.networks.parts.resampling import enlarge, shrink
 
 _Value = TypeVar("_Value")
@@ -22,7 +23,7 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x [B, C, H, W]."""
-        if x.device.type != "cpu" or x.is_contiguous():
+        if x.device.type != "cpu" or x.is_contiguous() or x.ndim != 4:
             return super().forward(x)
         return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
 
@@ -32,7 +33,7 @@ class PixelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x [B, C, H, W]."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 def normalization(
@@ -64,10 +65,13 @@ def activation(kind: str) -> nn.Module:
     return kinds[kind]()
 
 
-def refuse_no_images(shape: tuple[int, ...]) -> None:
-    """Refuse data that are no images [C, H, W]."""
-    if len(shape) != 3:
-        raise ValueError(f"no images but data of shape {shape}; --set network.name=mlp")
+def refuse_no_images(shape: tuple[int, ...], grid: Grid = PLANE) -> None:
+    """Refuse data that are no images [C, H, W], or no signals [C, L]."""
+    if len(shape) == grid.axes + 1:
+        return
+    fitting = {2: "unet1d", 3: "unet"}.get(len(shape), "mlp")
+    what = "images" if grid.axes == 2 else "signals [C, L]"
+    raise ValueError(f"no {what} but data of shape {shape}; --set network.name={fitting}")
 
 
 def beside(x: Tensor, image: Tensor | None) -> Tensor:
@@ -134,6 +138,8 @@ def layout(norm: str) -> torch.memory_format:
 
 def dense(x: Tensor, on_cpu: torch.memory_format = torch.channels_last) -> Tensor:
     """The same [B, C, H, W] in contiguous memory, channels last but perhaps on a CPU."""
+    if x.ndim == 3:  # a signal [B, C, L]
+        return x.contiguous()
     last = torch.channels_last
     return x.contiguous(memory_format=on_cpu if x.device.type == "cpu" else last)
 
@@ -166,24 +172,25 @@ class ResBlock(nn.Module):
         fir: bool = False,
         rescale: bool = False,
         wide_skip: bool = False,
+        grid: Grid = PLANE,
     ) -> None:
         super().__init__()
         self.scale_shift, self.rescale = scale_shift, rescale
         self.resample, self.fir = resample, fir
         self.activate = activation(nonlinearity)
         self.norm1 = normalization(norm, width_in, groups, epsilon, group_width)
-        self.conv1 = nn.Conv2d(width_in, width, 3, padding=1)
+        self.conv1 = grid.conv(width_in, width, 3, padding=1)
         self.embed = nn.Linear(embedding, 2 * width if scale_shift else width)
         self.norm2 = normalization(norm, width, groups, epsilon, group_width)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = zero(nn.Conv2d(width, width, 3, padding=1))
+        self.conv2 = zero(grid.conv(width, width, 3, padding=1))
         straight = width == width_in and not (resample and project)
         side = 3 if wide_skip else 1
         self.skip = (
-            nn.Identity() if straight else nn.Conv2d(width_in, width, side, padding=side // 2)
+            nn.Identity() if straight else grid.conv(width_in, width, side, padding=side // 2)
         )
 
-    def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, ...] | None = None) -> Tensor:
         """x [B, C, H, W], embedding [B, E] already activated -> [B, width, H', W']."""
         h = self.activate(self.norm1(x))
         if self.resample == "down":
@@ -191,7 +198,7 @@ class ResBlock(nn.Module):
         elif self.resample == "up" and size is not None:
             h, x = enlarge(h, size, self.fir), enlarge(x, size, self.fir)
         h = self.conv1(h)
-        shift = self.embed(embedding)[:, :, None, None].to(h.dtype)
+        shift = spread(self.embed(embedding), h).to(h.dtype)
         if self.scale_shift:
             scale, shift = shift.chunk(2, dim=1)
             h = torch.addcmul(shift, self.norm2(h), 1 + scale)

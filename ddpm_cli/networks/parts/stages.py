@@ -1,4 +1,7 @@
-"""The parts that the U-Net and the classifier, which is half of one, are made of."""
+"""The parts that the U-Nets and the classifier, which is half of one, are made of.
+
+Shapes are those of images [B, C, H, W]; signals [B, C, L] have one axis less.
+"""
 
 import math
 from collections.abc import Sequence
@@ -9,6 +12,7 @@ from torch import Tensor, nn
 
 from ddpm_cli.networks.conditions import Seen
 from ddpm_cli.networks.parts.attention import Attention
+from ddpm_cli.networks.parts.grids import PLANE, Grid
 from ddpm_cli.networks.parts.layers import ResBlock, divided
 from ddpm_cli.networks.parts.resampling import Downsample, Enlarge, Pyramid, Shrink, Upsample
 
@@ -36,6 +40,7 @@ class Parts(NamedTuple):
     qkv: str = "parts"
     group_width: int = 1
     nonlinearity: str = "silu"
+    grid: Grid = PLANE
 
     def block(self, width_in: int, width: int, resample: str = "") -> ResBlock:
         return ResBlock(
@@ -54,6 +59,7 @@ class Parts(NamedTuple):
             fir=self.fir,
             rescale=self.rescale,
             wide_skip=self.wide_skip,
+            grid=self.grid,
         )
 
     def heads_of(self, width: int) -> int:
@@ -123,17 +129,18 @@ class Parts(NamedTuple):
             return self.block(width, width, "down")
         if self.plain_resampling:
             return Shrink(fir=self.fir)
-        return Downsample(width, width, fir=self.fir, same=self.same_padding)
+        return Downsample(width, width, fir=self.fir, same=self.same_padding, grid=self.grid)
 
     def up(self, width: int) -> nn.Module:
         if self.resample_blocks:
             return self.block(width, width, "up")
         if self.plain_resampling:
             return Enlarge(fir=self.fir)
-        return Upsample(width, fir=self.fir)
+        return Upsample(width, fir=self.fir, grid=self.grid)
 
     def pyramid(self, width_in: int, width: int, residual: bool) -> Pyramid:
-        return Pyramid(width_in, width, residual=residual, fir=self.fir, rescale=self.rescale)
+        around = {"fir": self.fir, "rescale": self.rescale}
+        return Pyramid(width_in, width, residual=residual, grid=self.grid, **around)
 
 
 class Stage(nn.Module):
@@ -147,7 +154,7 @@ class Stage(nn.Module):
         self,
         x: Tensor,
         embedding: Tensor,
-        size: tuple[int, int] | None = None,
+        size: tuple[int, ...] | None = None,
         seen: Seen = NOTHING,
     ) -> Tensor:
         """Run x [B, C, H, W] through the parts; `size` is what an upsampling part must reach.
@@ -170,19 +177,27 @@ def widths_of(width: int, multipliers: Sequence[float]) -> list[int]:
 
 
 def fold(x: Tensor, patch: int) -> Tensor:
-    """Space to depth: [B, C, H, W] -> [B, C patch^2, H / patch, W / patch], edges repeated."""
+    """Space to depth: [B, C, H, W] -> [B, C patch^2, H / patch, W / patch], edges repeated.
+
+    [B, C, L] -> [B, C patch, L / patch] likewise.
+    """
     if patch == 1:
         return x
-    height, width = x.shape[-2:]
-    missing = (-width % patch, -height % patch)
+    missing = [-side % patch for side in reversed(x.shape[2:])]
     if any(missing):
-        x = F.pad(x, (0, missing[0], 0, missing[1]), mode="replicate")
+        x = F.pad(x, [n for more in missing for n in (0, more)], mode="replicate")
+    if x.ndim == 3:
+        return x.reshape(*x.shape[:2], -1, patch).transpose(2, 3).flatten(1, 2)
     return F.pixel_unshuffle(x, patch)
 
 
 def unfold(x: Tensor, patch: int) -> Tensor:
     """Depth to space, the inverse of `fold`."""
-    return x if patch == 1 else F.pixel_shuffle(x, patch)
+    if patch == 1:
+        return x
+    if x.ndim == 3:
+        return x.reshape(len(x), -1, patch, x.shape[2]).transpose(2, 3).flatten(2)
+    return F.pixel_shuffle(x, patch)
 
 
 def sides(size: int, patch: int, levels: int) -> list[int]:
