@@ -120,7 +120,7 @@ ELSEWHERE = {
         "guides/parts/classifiers guides/parts/context guides/parts/steering"
     ),
     "models/test_walks.py": "models/asked models/model",
-    "networks/parts/test_layers.py": "networks/parts/attention networks/parts/embeddings",
+    "networks/parts/test_layers.py": "networks/parts/embeddings",
     "networks/conditions/test_told.py": (
         "files/quantities networks/conditions/text networks/conditions/values"
     ),

@@ -45,6 +45,7 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         # The last row is the null class: what label dropout and guidance use.
         self.class_embed = lookup(classes + 1, width) if classes else None
         self.told = Told(told, width)
+        self.told.refuse_unseen()
         self.stem = nn.Linear(inputs * (1 + 2 * frequencies), width)
         self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(depth))
         self.head = nn.LayerNorm(width)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added
+from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added, tokens
 from ddpm_cli.networks.parts.embeddings import as_exact, sinusoid
 from ddpm_cli.networks.parts.layers import (
     beside,
@@ -39,8 +39,9 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
     """Diffusion transformer: patches of pixels as tokens, blocks of adaLN-zero (Peebles 2023).
 
     shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
-    one; told: as for unet. patch: so many pixels a side become a token. ratio: width of the
-    perceptrons in widths of the network. positions: added sines and cosines, or rotations of
+    one; told: as for unet, the sequence of a text by cross-attention in each block (Chen 2024).
+    patch: so many pixels a side become a token. ratio: width of the perceptrons in widths of the
+    network. positions: added sines and cosines, or rotations of
     queries and keys (rope). overlap: patches are read and written with their neighbours, by 3x3
     convolutions of patches, against seams. bottleneck: patches pass so many numbers on their way
     in, 0 for none (Li 2025).
@@ -99,6 +100,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
                 activation=activation,
                 qk_norm=qk_norm,
                 dropout=dropout,
+                tokens=tokens(told),
             )
             for _ in range(depth)
         )
@@ -118,7 +120,8 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
 
         image: the conditioning image [B, extra, H, W]; told: the other conditions, by kind.
         """
-        embedding = self._embedded(label, classes, self.told(told, x))
+        seen = self.told(told, x)
+        embedding = self._embedded(label, classes, seen)
         height, width = x.shape[-2:]
         x = x.to(self.dtype)
         x = beside(x, image)
@@ -130,7 +133,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         else:
             turns = rotations(rows, columns, self.width // self.heads, h.device)
         for block in self.blocks:
-            h = block(h, embedding, turns)
+            h = block(h, embedding, turns, seen)
         shift, scale = self.modulate(embedding)[:, None].chunk(2, dim=-1)
         h = torch.addcmul(shift, normed(h, self.norm), 1 + scale)
         h = self.out(h.reshape(batch, rows, columns, self.width).permute(0, 3, 1, 2))

@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added
+from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added, tokens
+from ddpm_cli.networks.parts.attention import Attention
 from ddpm_cli.networks.parts.embeddings import Fourier, as_exact, sinusoid
 from ddpm_cli.networks.parts.grids import PLANE, Grid, cut, spread
 from ddpm_cli.networks.parts.layers import (
@@ -48,7 +49,10 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
     middle_groups: of the norm of its attention, 0 for as many as elsewhere.
     decoder_heads: of the decoder, 0 for as many as elsewhere.
     qkv: the rows of an attention layer, queries, keys and values each in one piece (parts) or
-    head by head (heads), as in Nichol 2021's files. patch: so many pixels a side become channels.
+    head by head (heads), as in Nichol 2021's files. cross: how attention sees the sequence of a
+    text: its keys and values beside those of pixels in one softmax, as in GLIDE, or by a layer of
+    its own behind each of pixels, as in Imagen, which at first adds nothing.
+    patch: so many pixels a side become channels.
     embedding: of the label, by sinusoids as in ADM, by sinusoids whose last frequency is 1/10000
     as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++, of the label
     or of its logarithm (log-fourier); embedded: how wide it becomes, 0 for four times `width`.
@@ -85,6 +89,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         decoder_heads: Heads = 0,
         head_width: HeadWidth = 0,
         qkv: Literal["parts", "heads"] = "parts",
+        cross: Literal["beside", "behind"] = "beside",
         dropout: Fraction = 0.0,
         classes: Classes = 0,
         patch: Patch = 1,
@@ -150,6 +155,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             wide_skip=wide_skip,
             qkv=qkv,
             grid=grid,
+            tokens=tokens(told),
+            cross=cross,
         )
         levels = sides(size[0], patch, len(multipliers))
         attends = [at in attention for at in levels]
@@ -186,6 +193,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         final = normalization(norm, now, groups, epsilon, group_width)
         self.head = nn.Sequential(final, nn.SiLU())
         self.out = zero(grid.conv(now, outputs * patch**grid.axes, 3, padding=1))
+        if not any(isinstance(part, Attention) for part in self.modules()):
+            self.told.refuse_unseen()
 
     def forward(
         self,

@@ -25,6 +25,9 @@ class Seen(NamedTuple):
     present: Tensor | None = None
 
 
+NOTHING = Seen()
+
+
 class Recipe(Protocol):
     """A kind of condition as a configuration describes it.
 
@@ -51,21 +54,36 @@ class Told(nn.Module):
 
     def __init__(self, recipes: Mapping[str, Recipe], width: int) -> None:
         super().__init__()
-        self._nulls = {kind: recipe.null for kind, recipe in recipes.items()}
+        self._kinds = tuple(recipes)
         for kind, recipe in recipes.items():
             self.add_module(kind, recipe.module(width))
+            # On the device beforehand: no copy may wait there while a graph is recorded.
+            self.register_buffer(f"no_{kind}", recipe.null, persistent=False)
 
     def forward(self, told: Mapping[str, Tensor | None], like: Tensor) -> Seen:
         """Conditions by kind, each [B, ...], of noisy images `like` [B, ...] -> Seen."""
-        if strange := [kind for kind in told if kind not in self._nulls]:
+        if strange := [kind for kind in told if kind not in self._kinds]:
             raise ValueError(f"the network is told nothing of {strange[0]}")
         seen = Seen()
-        for kind, null in self._nulls.items():
+        for kind in self._kinds:
             rows = told.get(kind)
-            if rows is None:
-                rows = null.to(like.device).expand(len(like), *null.shape)
+            rows = self._null(kind, like) if rows is None else rows
             seen = _joined(seen, self.get_submodule(kind)(rows))
         return seen
+
+    def refuse_unseen(self) -> None:
+        """Refuse what is a sequence alone, for a network that attends to none."""
+        for kind in self._kinds:
+            with torch.no_grad():
+                seen = self.get_submodule(kind)(self._null(kind, torch.zeros(1)))
+            if seen.vector is None:
+                fix = f"give it attention, or set {kind}.form=pooled"
+                raise ValueError(f"it attends to nothing, and {kind} is a sequence alone; {fix}")
+
+    def _null(self, kind: str, like: Tensor) -> Tensor:
+        """Rows [B, ...] that are told nothing of a kind."""
+        null = self.get_buffer(f"no_{kind}").to(like.device)
+        return null.expand(len(like), *null.shape)
 
 
 def tokens(recipes: Mapping[str, Recipe]) -> int:

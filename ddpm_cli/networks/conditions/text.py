@@ -87,7 +87,7 @@ class Bytes(nn.Module):
     def __init__(self, length: int, *, width: int, depth: int, heads: int) -> None:
         super().__init__()
         self.embed = lookup(BEGIN + 2, width)  # bytes, the beginning, and no text
-        self.places = nn.Parameter(0.02 * torch.randn(length, width))
+        self.places = lookup(length, width)
         self.layers = nn.ModuleList(Layer(width, heads) for _ in range(depth))
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +98,7 @@ class Bytes(nn.Module):
         nothing = first & ~present
         numbers = rows.long().masked_fill(~present, 0).masked_fill(nothing, BEGIN + 1)
         present = present | nothing
-        h = self.embed(numbers) + self.places
+        h = self.embed(numbers) + self.places.weight
         for layer in self.layers:
             h = layer(h, present)
         return normed(h, "layer"), present

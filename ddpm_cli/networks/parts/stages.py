@@ -10,13 +10,11 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.conditions import Seen
+from ddpm_cli.networks.conditions import NOTHING, Seen
 from ddpm_cli.networks.parts.attention import Attention
 from ddpm_cli.networks.parts.grids import PLANE, Grid
 from ddpm_cli.networks.parts.layers import ResBlock, divided
 from ddpm_cli.networks.parts.resampling import Downsample, Enlarge, Pyramid, Shrink, Upsample
-
-NOTHING = Seen()
 
 
 class Parts(NamedTuple):
@@ -41,6 +39,8 @@ class Parts(NamedTuple):
     group_width: int = 1
     nonlinearity: str = "silu"
     grid: Grid = PLANE
+    tokens: int = 0
+    cross: str = "beside"
 
     def block(self, width_in: int, width: int, resample: str = "") -> ResBlock:
         return ResBlock(
@@ -77,6 +77,8 @@ class Parts(NamedTuple):
             group_width=self.group_width,
             rescale=self.rescale,
             qkv=self.qkv,
+            tokens=self.tokens,
+            cross=self.cross,
         )
 
     def stage(self, width_in: int, width: int, attends: bool) -> "Stage":
@@ -166,6 +168,8 @@ class Stage(nn.Module):
                 x = part(x, embedding, size)
             elif isinstance(part, Upsample | Enlarge):
                 x = part(x, size)
+            elif isinstance(part, Attention):
+                x = part(x, seen)
             else:
                 x = part(x)
         return x

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.networks.parts.attention import attend
+from ddpm_cli.networks.conditions import NOTHING, Seen
+from ddpm_cli.networks.parts.attention import CrossAttention, attend
 from ddpm_cli.networks.parts.embeddings import sinusoid
 from ddpm_cli.networks.parts.layers import zero
 
@@ -159,6 +160,8 @@ class AdaptiveBlock(nn.Module):
     """Attention and perceptron whose norms and gates follow the noise level: adaLN-zero.
 
     x + gate * branch(shift + (1 + scale) * norm(x)), every gate 0 at first (Peebles 2023).
+    tokens: how wide what is told is, which is seen between the two, at first without effect
+    (Chen 2024, PixArt-alpha); 0 of nothing.
     """
 
     def __init__(
@@ -171,18 +174,28 @@ class AdaptiveBlock(nn.Module):
         activation: str,
         qk_norm: bool,
         dropout: float,
+        tokens: int = 0,
     ) -> None:
         super().__init__()
         self.norm = norm
         self.modulate = zero(nn.Linear(width, 6 * width))
         self.mix = Mixing(width, heads=heads, qk_norm=qk_norm, dropout=dropout)
+        self.cross = CrossAttention(width, tokens, heads=heads) if tokens else None
         self.perceptron = Perceptron(width, ratio=ratio, activation=activation, dropout=dropout)
 
-    def forward(self, x: Tensor, embedding: Tensor, turns: tuple[Tensor, Tensor] | None) -> Tensor:
-        """x [B, N, D], embedding [B, D] already activated -> [B, N, D]."""
+    def forward(
+        self,
+        x: Tensor,
+        embedding: Tensor,
+        turns: tuple[Tensor, Tensor] | None,
+        seen: Seen = NOTHING,
+    ) -> Tensor:
+        """x [B, N, D], embedding [B, D] already activated, what is told -> [B, N, D]."""
         shift, scale, gate, *rest = self.modulate(embedding)[:, None].chunk(6, dim=-1)
         h = torch.addcmul(shift, normed(x, self.norm), 1 + scale)
         x = torch.addcmul(x, gate, self.mix(h, turns))
+        if self.cross is not None and seen.tokens is not None and seen.present is not None:
+            x = x + self.cross(normed(x, self.norm), seen.tokens, seen.present)
         shift, scale, gate = rest
         h = torch.addcmul(shift, normed(x, self.norm), 1 + scale)
         return torch.addcmul(x, gate, self.perceptron(h))

@@ -11,6 +11,7 @@ from ddpm_cli.networks import dit, mlp, unet
 from ddpm_cli.networks.conditions import Told, whole
 from ddpm_cli.networks.conditions.text import BEGIN, END, text
 from ddpm_cli.networks.conditions.values import values
+from ddpm_cli.networks.parts.blocks import recompute
 
 RECIPES = {"values": values(2, features=8), "text": text(length=6, width=8, depth=1, heads=2)}
 
@@ -30,12 +31,13 @@ def networks() -> list[tuple[nn.Module, Tensor]]:
     small = {"width": 8, "multipliers": [1], "blocks": 1, "attention": [8]}
     return [
         (unet((1, 8, 8), 0, RECIPES, **small), image),
+        (unet((1, 8, 8), 0, RECIPES, **small, cross="behind"), image),
         (dit((1, 8, 8), 0, RECIPES, width=16, depth=1, heads=2), image),
         (mlp((4,), 0, RECIPES, width=16, depth=1), row),
     ]
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_what_is_left_out_is_its_null_bit_for_bit_and_what_is_told_counts(number: int) -> None:
     network, x = networks()[number]
     network = stirred(network)
@@ -51,6 +53,40 @@ def test_what_is_left_out_is_its_null_bit_for_bit_and_what_is_told_counts(number
     told = network(x, label, text=written)
     assert (told[:2] != without[:2]).flatten(1).any(1).all()
     assert torch.allclose(told[2], without[2], atol=1e-12)
+
+
+def gradients(network: nn.Module, x: Tensor, label: Tensor, rows: Tensor) -> list[Tensor]:
+    network.zero_grad()
+    network(x, label, text=rows).square().mean().backward()
+    return [weight.grad.clone() for weight in network.parameters() if weight.grad is not None]
+
+
+@pytest.mark.parametrize(("form", "layers"), [("pooled", 0), ("sequence", 4), ("both", 4)])
+@pytest.mark.parametrize("cross", ["beside", "behind"])
+def test_unet_attends_to_a_sequence_wherever_it_attends(
+    cross: str, form: str, layers: int
+) -> None:
+    read = {"text": text(form=form, length=6, width=8, depth=1, heads=2)}  # type: ignore[arg-type]
+    knobs = {"width": 8, "multipliers": [1, 2], "blocks": 1, "attention": [8], "cross": cross}
+    torch.manual_seed(0)
+    network = stirred(unet((1, 8, 8), 0, read, **knobs)).float()
+    names = [name for name, _ in network.named_parameters() if name.endswith("tell.weight")]
+    assert len(names) == layers
+    assert any(name.startswith("middle") for name in names) == bool(layers)
+    x, label, rows = torch.randn(2, 1, 8, 8), torch.zeros(2), read["text"].rows(["红", "red"])
+    assert not torch.allclose(network(x, label, text=rows), network(x, label), atol=1e-3)
+    once = gradients(network, x, label, rows)
+    recompute(network)
+    assert all(map(torch.equal, once, gradients(network, x, label, rows)))
+
+
+def test_a_sequence_alone_that_nothing_attends_to_is_refused() -> None:
+    read = {"text": text(form="sequence", width=8, depth=1, heads=2)}
+    with pytest.raises(ValueError, match="attends to nothing, and text is a sequence alone"):
+        mlp((4,), 0, read)
+    with pytest.raises(ValueError, match=r"set text\.form=pooled"):
+        unet((1, 8, 8), 0, read, attention=[], middle="blocks")
+    unet((1, 8, 8), 0, read, width=8, attention=[])
 
 
 def test_a_kind_that_a_network_does_not_know_is_refused() -> None:
@@ -74,7 +110,8 @@ def test_what_lies_behind_the_end_of_a_text_is_not_seen() -> None:
     rows = short.rows(["ab"])
     padded = torch.cat([rows, torch.full((1, 5), END, dtype=rows.dtype)], dim=1)
     seen = reader(padded)
-    reader.encode.places = nn.Parameter(reader.encode.places[:4])  # type: ignore[union-attr]
+    places = reader.encode.places  # type: ignore[union-attr]
+    places.weight = nn.Parameter(places.weight[:4])  # type: ignore[union-attr, index]
     assert torch.allclose(reader(rows).vector, seen.vector, atol=1e-12)
     assert seen.present.tolist() == [[True] * 3 + [False] * 6]
 
