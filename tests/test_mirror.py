@@ -121,9 +121,7 @@ ELSEWHERE = {
     ),
     "models/test_walks.py": "models/asked models/model",
     "networks/parts/test_layers.py": "networks/parts/embeddings",
-    "networks/conditions/test_told.py": (
-        "files/quantities networks/conditions/text networks/conditions/values"
-    ),
+    "networks/conditions/test_told.py": "files/quantities networks/conditions/text",
     "networks/test_unets.py": "networks/parts/stages",
     "options/test_shared.py": "options/listing settings/requests settings/seeds",
     "pipelines/exports/test_export.py": "pipelines/cards pipelines/portable pipelines/tracing",

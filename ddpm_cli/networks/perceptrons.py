@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,9 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
 
     shape: [D, ...] of one row; extra: unet's alone; told: as for unet. depth: residual blocks.
     frequencies: Fourier features for each input value, sin and cos of 2^k x, which sharpen what
-    is learned in few dimensions (Tancik 2020). classes, learned_variance: as for unet.
+    is learned in few dimensions (Tancik 2020). inject: the vector of what it is told goes with
+    that of the label, by which the blocks scale and shift, or is added to what they see. classes,
+    learned_variance: as for unet.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         embedding: Width = 64,
         dropout: Fraction = 0.0,
         classes: Classes = 0,
+        inject: Literal["adaptive", "add"] = "adaptive",
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
@@ -44,7 +48,7 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         self.embed = nn.Sequential(nn.Linear(embedding, width), nn.SiLU(), nn.Linear(width, width))
         # The last row is the null class: what label dropout and guidance use.
         self.class_embed = lookup(classes + 1, width) if classes else None
-        self.told = Told(told, width)
+        self.told, self.inject = Told(told, width, embedding), inject
         self.told.refuse_unseen()
         self.stem = nn.Linear(inputs * (1 + 2 * frequencies), width)
         self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(depth))
@@ -62,11 +66,13 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         told: the other conditions, by kind; of a sequence it sees the vector alone.
         """
         dtype = self.stem.weight.dtype
-        embedding = self.embed(sinusoid(label, self.embedding).to(dtype))
-        embedding = with_classes(embedding, self.class_embed, classes)
-        embedding = F.silu(added(embedding, self.told(told, x).vector))
+        seen = self.told(told, x)
+        features = added(sinusoid(label, self.embedding).to(dtype), seen.features)
+        embedding = with_classes(self.embed(features), self.class_embed, classes)
+        beside = self.inject == "add"
+        embedding = F.silu(added(embedding, None if beside else seen.vector))
         flat = x.to(dtype).flatten(1)
-        h = self.stem(_features(flat, self.frequencies))
+        h = added(self.stem(_features(flat, self.frequencies)), seen.vector if beside else None)
         for block in self.blocks:
             h = block(h, embedding)
         slope: Tensor = self.slope(embedding)

@@ -1,11 +1,13 @@
 """The U-Nets of Score SDE (DDPM, DDPM++, NCSN++) and those that EDM made of them."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added, speaks
 from ddpm_cli.networks.parts.embeddings import Fourier, as_exact, sinusoid
 from ddpm_cli.networks.parts.layers import (
     activation,
@@ -47,8 +49,9 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
 
     shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
     one. attention: the resolutions that have it, one head, in the decoder behind the last block.
-    embedding: of the label, by sinusoids, by random Fourier features, or by those of its
-    logarithm; features, embedded: how many there are, and the width behind them (0: as usual).
+    told, inject: as for unet. embedding: of the label, by sinusoids, by random Fourier features, or
+    by those of its logarithm; features, embedded: how many there are, and the width behind them
+    (0: as usual).
     resample: inside blocks, by convolutions, or without weights; fir: filtered by [1, 3, 3, 1].
     progressive_input, progressive_output: the image is fed in, images are summed up, at each
     resolution; strided: without fir that input is halved by strides, not means over pixels.
@@ -63,6 +66,7 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
         self,
         shape: tuple[int, ...],
         extra: int = 0,
+        told: Mapping[str, Recipe] = NONE,
         *,
         width: Width = 128,
         multipliers: Multipliers = [1, 2, 2, 2],  # noqa: B006  (read, never changed)
@@ -70,6 +74,7 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
         attention: Resolutions = [16],  # noqa: B006
         dropout: Fraction = 0.0,
         classes: Classes = 0,
+        inject: Literal["add", "adaptive"] = "add",
         embedding: Literal["sinusoid", "fourier", "log-fourier"] = "fourier",
         fourier_scale: Scale = 16.0,
         features: HeadWidth = 0,
@@ -109,6 +114,7 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
         )
         # The last row is the null class: what label dropout and guidance use.
         self.class_embed, self.class_bias = _class_rows(classes, self.features)
+        self.told, self.inject = Told(told, wide, self.features), inject
         parts = Parts(
             embedded=wide,
             dropout=dropout,
@@ -124,6 +130,7 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
             project_resampled=True,
             fir=fir,
             rescale=rescale,
+            told=inject == "adaptive" and speaks(told),
         )
         attends = [at in attention for at in sides(size[0], 1, len(multipliers))]
         widths = widths_of(width, multipliers)
@@ -178,37 +185,41 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
         label: Tensor,
         classes: Tensor | None = None,
         image: Tensor | None = None,
+        **told: Tensor | None,
     ) -> Tensor:
         """x [B, C, H, W], noise label [B], classes [B] (None: null class) -> [B, out, H, W].
 
-        image: the conditioning image [B, extra, H, W].
+        image: the conditioning image [B, extra, H, W]; told: the other conditions, by kind.
         """
         dtype = self.stem.weight.dtype
         label = as_exact(label, self.stem.weight)
-        embedding = self._embedded(label, classes)
+        seen = self.told(told, x)
+        embedding = self._embedded(label, classes, seen)
+        if seen.vector is not None:
+            seen = seen._replace(vector=self.activate(seen.vector))
         x = x.to(dtype) if self.centered else 2 * x.to(dtype) - 1
         x = beside(x, image)
         image = dense(x, self.layout)
         h = self.stem(image)
         skips = [h]
         for number, stage in enumerate(self.down):
-            h = stage(h, embedding)
+            h = stage(h, embedding, seen=seen)
             if str(number) in self.pyramid:
                 h, image = self.pyramid[str(number)](h, image)
             skips.append(h)
-        h = self.middle(h, embedding)
+        h = self.middle(h, embedding, seen=seen)
         summed = None
         for number, stage in enumerate(self.up):
-            h = stage(torch.cat([h, skips.pop()], dim=1), embedding)
+            h = stage(torch.cat([h, skips.pop()], dim=1), embedding, seen=seen)
             if (at := str(number)) in self.outputs:
                 summed = self._summed(self.outputs[at](h), summed)
             if at in self.rise:
-                h = self.rise[at](h, embedding, skips[-1].shape[-2:])
+                h = self.rise[at](h, embedding, skips[-1].shape[-2:], seen)
         out = self._summed(self.out(self.head(h)), summed)
         return out / self._level(label, out) if self.scale_by_sigma else out
 
-    def _embedded(self, label: Tensor, classes: Tensor | None) -> Tensor:
-        """The noise label and the class as one vector, already activated."""
+    def _embedded(self, label: Tensor, classes: Tensor | None, seen: Seen) -> Tensor:
+        """The noise label and what is told as one vector, already activated."""
         if self.embedding == "sinusoid":
             features = sinusoid(label, self.features, endpoint=True)
         else:
@@ -219,8 +230,10 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
             none = torch.zeros_like(features)
             row = with_classes(none, self.class_embed, classes)
             features = features + self.classes**0.5 * row + self.class_bias
-        embedding: Tensor = self.activate(self.embed(features))
-        return embedding
+        embedding: Tensor = self.embed(added(features, seen.features))
+        vector = seen.vector if self.inject == "add" else None
+        activated: Tensor = self.activate(added(embedding, vector))
+        return activated
 
     def _summed(self, image: Tensor, below: Tensor | None) -> Tensor:
         """An image and the one of half its size below it, if there is one."""

@@ -45,7 +45,8 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
     queries and keys (rope). overlap: patches are read and written with their neighbours, by 3x3
     convolutions of patches, against seams. bottleneck: patches pass so many numbers on their way
     in, 0 for none (Li 2025).
-    embedding, classes, learned_variance: as for unet.
+    inject: the vector of what it is told goes with that of the label, by which the blocks scale
+    and shift, or is added to each token. embedding, classes, learned_variance: as for unet.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         embedding: Literal["sinusoid", "endpoint"] = "sinusoid",
         dropout: Fraction = 0.0,
         classes: Classes = 0,
+        inject: Literal["adaptive", "add"] = "adaptive",
         learned_variance: bool = False,
     ) -> None:
         super().__init__()
@@ -85,7 +87,7 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         self.class_embed = lookup(classes + 1, width) if classes else None
         if self.class_embed is not None:
             self.class_embed.weight.data.mul_(0.02)
-        self.told = Told(told, width)
+        self.told, self.inject = Told(told, width, FEATURES), inject
         seen, kernel = (channels + extra) * patch**2, 3 if overlap else 1
         narrow = apart(nn.Conv2d(seen, bottleneck or width, kernel, padding=kernel // 2))
         self.stem: nn.Module = narrow
@@ -132,6 +134,8 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
             h = h + places(rows, columns, self.width, h.device).to(h.dtype)
         else:
             turns = rotations(rows, columns, self.width // self.heads, h.device)
+        if self.inject == "add" and seen.vector is not None:
+            h = added(h, seen.vector[:, None])
         for block in self.blocks:
             h = block(h, embedding, turns, seen)
         shift, scale = self.modulate(embedding)[:, None].chunk(2, dim=-1)
@@ -148,9 +152,9 @@ class dit(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         """The noise label and what is told as one vector [B, width], already activated."""
         exact = as_exact(label, self.modulate.bias)
         features = sinusoid(exact, FEATURES, endpoint=self.embedding == "endpoint")
-        embedding: Tensor = self.embed(features.to(self.dtype))
+        embedding: Tensor = self.embed(added(features.to(self.dtype), seen.features))
         embedding = with_classes(embedding, self.class_embed, classes)
-        return F.silu(added(embedding, seen.vector))
+        return F.silu(added(embedding, seen.vector if self.inject == "adaptive" else None))
 
 
 def _refuse_indivisible(width: int, heads: int, positions: str) -> None:

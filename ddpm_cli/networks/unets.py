@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added, tokens
+from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added, speaks, tokens
 from ddpm_cli.networks.parts.attention import Attention
 from ddpm_cli.networks.parts.embeddings import Fourier, as_exact, sinusoid
 from ddpm_cli.networks.parts.grids import PLANE, Grid, cut, spread
@@ -57,6 +57,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
     as in DDPM, DDPM++ and EDM (endpoint), or by random Fourier features as in NCSN++, of the label
     or of its logarithm (log-fourier); embedded: how wide it becomes, 0 for four times `width`.
     nonlinearity: of the blocks.
+    inject: the vector of what it is told, as numbers, is added to that of the label, or scales and
+    shifts each block's norm by itself (adaptive); classes are added.
     center_input: it takes images in [0, 1] to [-1, 1] itself. per_label: its output is divided by
     the label, as scores of processes whose variance explodes.
     scale_shift, resample_blocks: adaptive norm and resampling inside blocks (Dhariwal 2021).
@@ -97,6 +99,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         fourier_scale: Scale = 16.0,
         embedded: HeadWidth = 0,
         nonlinearity: Literal["silu", "elu", "relu", "leaky-relu", "gelu", "mish"] = "silu",
+        inject: Literal["add", "adaptive"] = "add",
         center_input: bool = False,
         per_label: bool = False,
         scale_shift: bool = False,
@@ -134,7 +137,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         )
         # The last row is the null class: what label dropout and guidance use.
         self.class_embed = lookup(classes + 1, embedded) if classes else None
-        self.told = Told(told, embedded)
+        self.told, self.inject = Told(told, embedded, features), inject
         parts = Parts(
             embedded=embedded,
             dropout=dropout,
@@ -157,6 +160,7 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             grid=grid,
             tokens=tokens(told),
             cross=cross,
+            told=inject == "adaptive" and speaks(told),
         )
         levels = sides(size[0], patch, len(multipliers))
         attends = [at in attention for at in levels]
@@ -211,6 +215,8 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
         seen = self.told(told, x)
         embedding = self._embedded(label, classes, seen)
         size = x.shape[2:]
+        if seen.vector is not None:
+            seen = seen._replace(vector=self.activate(seen.vector))
         x = x.to(self.stem.weight.dtype)
         if self.center_input:
             x = 2 * x - 1
@@ -239,7 +245,9 @@ class unet(nn.Module):  # noqa: N801  (a component is named as it is called in a
             features = self.fourier(label.log() if is_log else label)
         else:
             features = sinusoid(label, self.width, endpoint=self.embedding == "endpoint")
-        embedding: Tensor = self.embed(features.to(self.stem.weight.dtype))
+        features = added(features.to(self.stem.weight.dtype), seen.features)
+        embedding: Tensor = self.embed(features)
         embedding = with_classes(embedding, self.class_embed, classes)
-        activated: Tensor = self.activate(added(embedding, seen.vector))
+        vector = seen.vector if self.inject == "add" else None
+        activated: Tensor = self.activate(added(embedding, vector))
         return activated

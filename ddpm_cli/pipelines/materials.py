@@ -162,6 +162,7 @@ def loop_setting(materials: Materials, state: State) -> Setting:
         images=sets.train,
         nulls=conditions.on(compute.device, nulls),
         drops={kind: recipe.drop for kind, recipe in made.items()},
+        drop_each={kind: recipe.drop_each for kind, recipe in made.items()},
         device=compute.device,
         autocast=compute.autocast,
         measure=measure,

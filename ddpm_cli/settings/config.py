@@ -65,7 +65,8 @@ def resolve(layers: Sequence[Layer], *, begins: bool = False) -> Config:
         if begins:
             _forget_classes(tables, layer.values.get("data"))
         _overlay(tables, layer, problems)
-    if (numbers := tables["data"].get("values")) is not None and numbers.value:
+    told = (tables["data"].get(key) for key in ("values", "beside"))
+    if any(numbers is not None and numbers.value for numbers in told):
         tables.setdefault("values", {})  # what the data tell is told to the network
     config: Config = {"summary": tables["summary"]} if "summary" in tables else {}
     for table in TABLES:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -114,10 +115,12 @@ def prepare(
     flip: bool = False,
     crop: int = 0,
     drop: Mapping[str, float],
+    drop_each: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[Tensor, Conditions]:
     """Scale rows [B, ...]; flip half of the images, crop them; leave out conditions of some.
 
-    nulls: what stands for each condition that the network takes; drop: how often it is left out.
+    nulls: what stands for each condition that the network takes; drop: how often it is left out,
+    drop_each: how often single entries of it are.
     """
     x0 = scaled(rows)
     chance = rng.uniform(2, rows.device)
@@ -125,7 +128,7 @@ def prepare(
         x0 = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), x0.flip(-1), x0)
     if crop:
         x0 = cropped(x0, crop, rng)
-    return x0, dropped(taken(conditions, nulls), nulls, drop, chance[:, 1], rng)
+    return x0, dropped(taken(conditions, nulls), nulls, drop, chance[:, 1], rng, drop_each)
 
 
 def cropped(x0: Tensor, pad: int, rng: Rng) -> Tensor:

@@ -1,6 +1,7 @@
 """What a network is told beside the noisy image, and how training leaves it out."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -16,21 +17,29 @@ def taken(conditions: Conditions, nulls: Conditions) -> Conditions:
 
 
 def dropped(
-    conditions: Conditions, nulls: Conditions, rates: Mapping[str, float], chance: Tensor, rng: Rng
+    conditions: Conditions,
+    nulls: Conditions,
+    rates: Mapping[str, float],
+    chance: Tensor,
+    rng: Rng,
+    each: Mapping[str, float] = MappingProxyType({}),
 ) -> Conditions:
     """Conditions [B, ...], each left out of a share of the images that is its rate.
 
     One alone is left out where `chance` [B] says so.  Of several, half of that falls on the same
     images, as guidance asks for predictions without any; the rest each draws for itself.
+    each: how often single entries of a kind are left out, whatever else is.
     """
     dropping = {kind: rates.get(kind, 0.0) for kind in conditions}
     left, alone = {}, sum(rate > 0 for rate in dropping.values()) < 2
     for kind, values in conditions.items():
-        rate = dropping[kind] if alone else dropping[kind] / 2
-        out = chance < rate
+        often = dropping[kind] if alone else dropping[kind] / 2
+        out = chance < often
         if not alone:  # own: the share of the others with which the rate is met
-            out = out | (rng.uniform(1, chance.device)[:, 0] < rate / (1 - rate))
+            out = out | (rng.uniform(1, chance.device)[:, 0] < often / (1 - often))
         told = ~out.reshape(-1, *[1] * (values.ndim - 1))
+        if rate := each.get(kind, 0.0):
+            told = told & (rng.uniform(values.shape[1], chance.device) >= rate)
         left[kind] = torch.where(told, values, nulls[kind].to(values))
     return left
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import torch
@@ -51,8 +52,9 @@ class Setting(NamedTuple):
 
     objectives: by the name of a player the module whose forward is its loss; nulls: what stands
     for each condition that the network takes; drops: how often each is left out, but for classes;
-    measure: numbers of the averaged weights on held-out images; autocast: the context of forward
-    passes; turns: who is trained at a step, in this order; randomness: how seeds become numbers.
+    drop_each: how often single entries of each are; measure: numbers of the averaged weights on
+    held-out images; autocast: the context of forward passes; turns: who is trained at a step, in
+    this order; randomness: how seeds become numbers.
     """
 
     objectives: Mapping[str, torch.nn.Module]
@@ -66,6 +68,7 @@ class Setting(NamedTuple):
     share: Share = Share()
     turns: Callable[[int], Sequence[str]] = alone
     randomness: Randomness = PHILOX
+    drop_each: Mapping[str, float] = MappingProxyType({})
 
 
 def train(
@@ -176,6 +179,7 @@ def train(
             flip=flip,
             crop=crop,
             drop={"classes": drop_class, **setting.drops},
+            drop_each=setting.drop_each,
         )
         for step, parts in reporter.keeping(source):
             now = lr * rate(step, steps, warmup, decay, flat=flat, cooldown=cooldown)

@@ -69,3 +69,20 @@ def test_one_kind_takes_no_further_draws() -> None:
     prepare(rows, told, rng, {"classes": NULLS["classes"]}, drop={"classes": 0.5})
     other.uniform(2)
     assert torch.equal(rng.uniform(1), other.uniform(1))
+
+
+def test_single_entries_are_left_out_at_a_rate_of_their_own() -> None:
+    count = 4000
+    told, nulls = {"values": torch.ones(count, 3)}, {"values": torch.full((3,), torch.nan)}
+    rng = Rng(range(count))
+    chance = rng.uniform(2)[:, 1]
+    left = conditions.dropped(told, nulls, {"values": 0.3}, chance, rng, {"values": 0.2})
+    gone = left["values"].isnan()
+    # All are left out of 0.3 and by chance of 0.2^3 of the rest; one is of 0.3 + 0.7 * 0.2.
+    assert float(gone.all(1).float().mean()) == pytest.approx(0.3056, abs=0.03)
+    assert gone.float().mean(0).tolist() == pytest.approx([0.44] * 3, abs=0.03)
+    assert (left["values"][~gone] == 1).all()
+    whole = conditions.dropped(told, nulls, {"values": 0.3}, chance, rng)
+    gone = whole["values"].isnan()
+    assert torch.equal(gone.any(1), gone.all(1))
+    assert float(gone.float().mean()) == pytest.approx(0.3, abs=0.03)

@@ -10,19 +10,22 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-KINDS = ("values", "text")  # each a table of the configuration, and a file of this folder
+KINDS = ("values", "text", "augment")  # each a table of the configuration, and a file here
+EARLY = ("augment",)  # told with the features of the noise level, before they are embedded
 
 
 class Seen(NamedTuple):
     """What a network sees of conditions.
 
     vector: [B, E], to be added to the embedding of the noise level or to scale and shift by;
-    tokens: a sequence [B, L, D] for attention; present: [B, L], which of them are there.
+    tokens: a sequence [B, L, D] for attention; present: [B, L], which of them are there;
+    features: [B, F], to be added to those of the noise level.
     """
 
     vector: Tensor | None = None
     tokens: Tensor | None = None
     present: Tensor | None = None
+    features: Tensor | None = None
 
 
 NOTHING = Seen()
@@ -31,12 +34,14 @@ NOTHING = Seen()
 class Recipe(Protocol):
     """A kind of condition as a configuration describes it.
 
-    null: what a row holds that is told nothing; drop: how often training tells nothing; tokens:
-    how wide the tokens of its sequence are, 0 if it has none.
+    null: what a row holds that is told nothing; drop: how often training tells nothing,
+    drop_each: how often it leaves out single entries; tokens: how wide the tokens of its sequence
+    are, 0 if it has none.
     """
 
     null: Tensor
     drop: float
+    drop_each: float
     tokens: int
 
     def module(self, width: int) -> nn.Module:
@@ -52,11 +57,12 @@ class Told(nn.Module):
     A condition that is left out is its null, so that both give the same bits.
     """
 
-    def __init__(self, recipes: Mapping[str, Recipe], width: int) -> None:
+    def __init__(self, recipes: Mapping[str, Recipe], width: int, features: int = 0) -> None:
+        """width: of vectors; features: how many a network makes of the noise level."""
         super().__init__()
         self._kinds = tuple(recipes)
         for kind, recipe in recipes.items():
-            self.add_module(kind, recipe.module(width))
+            self.add_module(kind, recipe.module(features if kind in EARLY else width))
             # On the device beforehand: no copy may wait there while a graph is recorded.
             self.register_buffer(f"no_{kind}", recipe.null, persistent=False)
 
@@ -76,7 +82,7 @@ class Told(nn.Module):
         for kind in self._kinds:
             with torch.no_grad():
                 seen = self.get_submodule(kind)(self._null(kind, torch.zeros(1)))
-            if seen.vector is None:
+            if seen.vector is None and seen.features is None:
                 fix = f"give it attention, or set {kind}.form=pooled"
                 raise ValueError(f"it attends to nothing, and {kind} is a sequence alone; {fix}")
 
@@ -86,24 +92,33 @@ class Told(nn.Module):
         return null.expand(len(like), *null.shape)
 
 
+def speaks(recipes: Mapping[str, Recipe]) -> bool:
+    """Whether a network with these conditions has a vector of them."""
+    return any(kind not in EARLY for kind in recipes)
+
+
 def tokens(recipes: Mapping[str, Recipe]) -> int:
     """How wide the tokens are that a network with these conditions attends to, 0 of none."""
     return sum(recipe.tokens for recipe in recipes.values())
 
 
 def _joined(a: Seen, b: Seen) -> Seen:
-    vector = b.vector if a.vector is None else a.vector
-    if a.vector is not None and b.vector is not None:
-        vector = a.vector + b.vector
-    if b.tokens is None:
-        return a._replace(vector=vector)
-    if a.tokens is not None:
+    if a.tokens is not None and b.tokens is not None:
         raise ValueError("only one condition has a sequence")
-    return Seen(vector, b.tokens, b.present)
+    return Seen(
+        _summed(a.vector, b.vector),
+        a.tokens if b.tokens is None else b.tokens,
+        a.present if b.tokens is None else b.present,
+        _summed(a.features, b.features),
+    )
+
+
+def _summed(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return b if a is None else a if b is None else a + b
 
 
 def added(embedding: Tensor, vector: Tensor | None) -> Tensor:
-    """An embedding [B, E] and the vector of conditions, if there is one."""
+    """An embedding or features [B, E] and what conditions add to it, if anything."""
     return embedding if vector is None else embedding + vector.to(embedding.dtype)
 
 

@@ -25,6 +25,8 @@ class text:  # noqa: N801  (a table is named as it is called in a config)
     transformer. drop: how often no text is told.
     """
 
+    drop_each = 0.0
+
     def __init__(
         self,
         *,

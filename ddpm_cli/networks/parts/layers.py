@@ -148,6 +148,7 @@ class ResBlock(nn.Module):
     """Two convolutions with the time embedding between them (Ho 2020; Dhariwal 2021).
 
     scale_shift: adaptive norm, (1 + scale) * norm(h) + shift, instead of an added embedding.
+    told: so does, behind it, the vector of what the network is told, and nothing at first.
     resample: "down" or "up" halves or doubles the image inside the block (BigGAN), with a 1x1
     convolution on the way around it if `project` and a low-pass filter if `fir`.
     wide_skip: the convolution around a block that changes the width is 3x3, not 1x1.
@@ -173,6 +174,7 @@ class ResBlock(nn.Module):
         rescale: bool = False,
         wide_skip: bool = False,
         grid: Grid = PLANE,
+        told: bool = False,
     ) -> None:
         super().__init__()
         self.scale_shift, self.rescale = scale_shift, rescale
@@ -181,6 +183,7 @@ class ResBlock(nn.Module):
         self.norm1 = normalization(norm, width_in, groups, epsilon, group_width)
         self.conv1 = grid.conv(width_in, width, 3, padding=1)
         self.embed = nn.Linear(embedding, 2 * width if scale_shift else width)
+        self.tell = zero(nn.Linear(embedding, 2 * width)) if told else None
         self.norm2 = normalization(norm, width, groups, epsilon, group_width)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zero(grid.conv(width, width, 3, padding=1))
@@ -190,8 +193,14 @@ class ResBlock(nn.Module):
             nn.Identity() if straight else grid.conv(width_in, width, side, padding=side // 2)
         )
 
-    def forward(self, x: Tensor, embedding: Tensor, size: tuple[int, ...] | None = None) -> Tensor:
-        """x [B, C, H, W], embedding [B, E] already activated -> [B, width, H', W']."""
+    def forward(
+        self,
+        x: Tensor,
+        embedding: Tensor,
+        size: tuple[int, ...] | None = None,
+        told: Tensor | None = None,
+    ) -> Tensor:
+        """x [B, C, H, W], embedding and told [B, E] already activated -> [B, width, H', W']."""
         h = self.activate(self.norm1(x))
         if self.resample == "down":
             h, x = shrink(h, self.fir), shrink(x, self.fir)
@@ -204,5 +213,8 @@ class ResBlock(nn.Module):
             h = torch.addcmul(shift, self.norm2(h), 1 + scale)
         else:
             h = self.norm2(h + shift)
+        if self.tell is not None and told is not None:
+            scale, shift = spread(self.tell(told), h).to(h.dtype).chunk(2, dim=1)
+            h = torch.addcmul(shift, h, 1 + scale)
         out: Tensor = self.skip(x) + self.conv2(self.dropout(self.activate(h)))
         return out * 0.5**0.5 if self.rescale else out

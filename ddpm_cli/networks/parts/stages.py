@@ -41,6 +41,7 @@ class Parts(NamedTuple):
     grid: Grid = PLANE
     tokens: int = 0
     cross: str = "beside"
+    told: bool = False
 
     def block(self, width_in: int, width: int, resample: str = "") -> ResBlock:
         return ResBlock(
@@ -60,6 +61,7 @@ class Parts(NamedTuple):
             rescale=self.rescale,
             wide_skip=self.wide_skip,
             grid=self.grid,
+            told=self.told,
         )
 
     def heads_of(self, width: int) -> int:
@@ -165,7 +167,7 @@ class Stage(nn.Module):
         """
         for part in self.parts:
             if isinstance(part, ResBlock):
-                x = part(x, embedding, size)
+                x = part(x, embedding, size, seen.vector)
             elif isinstance(part, Upsample | Enlarge):
                 x = part(x, size)
             elif isinstance(part, Attention):
