@@ -66,6 +66,7 @@ ELSEWHERE = {
     "data/test_python_sets.py": "data/python_rows data/sets/programs",
     "data/test_tar_files.py": "data/pieces data/tar_index",
     "data/test_tasks.py": "training/init",
+    "data/test_value_files.py": "data/told_values",
     "data/test_torchvision_files.py": "data/sets/packages",
     "diffusion/samplers/test_contract.py": "diffusion/exponential diffusion/steps",
     "diffusion/schedules/test_tables.py": "settings/inlining",

@@ -175,6 +175,23 @@ def _add(table: _Table, rows: dict[str, _Row], known: set[str], needed: bool) ->
 _HEADER = "\0"  # a column of the line that names the columns
 
 
+def rows(files: Files) -> Iterator[tuple[str, str, str, _Cells]]:
+    """Each row of all tables that name images: its table, its line, its image and its cells."""
+    known, seen = set(files.names), set[str]()
+    for table in _find(files):
+        for line, cells in table.lines():
+            file = _column(cells, FILE_COLUMNS, "", needed=False)
+            if cells.get(_HEADER) or file is None:
+                continue
+            where = f"{table.place}: line {line}"
+            image = table.folder + PurePosixPath(name := _word(cells[file], where)).as_posix()
+            if image not in known or image in seen:
+                what = "again" if image in known else "is none of the images"
+                raise Refusal(f"{where}: {name[:SHOWN]!r} {what}", "keep one row for each image")
+            seen.add(image)
+            yield table.place, where, image, cells
+
+
 def _of_csv(text: str, place: str) -> Iterator[tuple[int, _Cells]]:
     """The lines of a table whose cells stand between commas, semicolons or tabs."""
     first = text.splitlines()[0] if text.strip() else ""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from ddpm_cli.data import depths
+from ddpm_cli.data import depths, told_values, value_files
 from ddpm_cli.data.depths import Look, Looks, Reading, Sizing
 from ddpm_cli.data.image_set import ImageSet, Texts
 from ddpm_cli.data.own_classes import Told
@@ -44,6 +44,8 @@ class Wish(NamedTuple):
     holdout: float
     skip_corrupt: bool
     memory: int
+    values: Sequence[str] = ()
+    beside: str = ""
 
 
 class Unreadable(Refusal):
@@ -116,14 +118,29 @@ def file_set(files: Files, split: Split, wish: Wish, told: Told | None = None) -
     left_out = [f"{files.place(name)}: {said.without[name]}" for name in arranged.without]
     about: dict[str, Any] = {"skipped": (*said.faults, *left_out, *bad.values())}
     about |= {"range": reading.range, "origin": said.origin}
-    about["notes"] = depths.notes(looks, reading) + said.notes
+    about["notes"] = depths.notes(looks, reading) + (() if wish.values else said.notes)
     about["texts"] = said.text and Texts(said.text, [names[index] for index in sizes])
+    images: Tensor | Decoder
     if rows is not None:
-        rows = rows[kept] if bad else rows
-        return ImageSet(rows, shape, numbers, classes, **about)
-    decoder = Decoder(files, [names[index] for index in sizes], size, wish, reading)
-    about |= {"count": len(sizes), "depth": reading.bytes_each}
-    return ImageSet(decoder, shape, numbers, classes, **about)
+        images = rows[kept] if bad else rows
+    else:
+        images = Decoder(files, [names[index] for index in sizes], size, wish, reading)
+        about |= {"count": len(sizes), "depth": reading.bytes_each}
+    found = ImageSet(images, shape, numbers, classes, **about)
+    return with_values(found, files, [names[index] for index in sizes], wish, arranged.told)
+
+
+def with_values(
+    found: ImageSet, files: Files, names: Sequence[str], wish: Wish, told: Told
+) -> ImageSet:
+    """A set of the images `names` of some files, with the numbers that are told of them."""
+    numbers = value_files.of_files(files, wish.values, wish.beside, told)
+    if numbers is None:
+        return found
+    learned = arrange(files, "train", wish.holdout, wish.labels, told).names
+    places = {name: row for row, name in enumerate(files.names)}
+    rows, train = (torch.tensor([places[name] for name in some]) for some in (names, learned))
+    return told_values.put(found, numbers, rows, train)
 
 
 def _check(wish: Wish) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from torch import Tensor
+
 from ddpm_cli.data.class_tables import CLASS_LIMIT, numbered
 from ddpm_cli.data.sources import Files
 from ddpm_cli.errors import Refusal
@@ -16,7 +18,7 @@ class Told(NamedTuple):
     numbers: of the classes by the names of the images; classes: None if none are told; text: what
     is written of an image by its name, if texts there are; origin: where the classes come from,
     notes: what is not read; without: images that have no class, and why; faults: files of the set
-    that cannot be read.
+    that cannot be read; values: numbers [N, V] of all images by the names of their columns.
     """
 
     numbers: Mapping[str, int] = {}
@@ -26,6 +28,7 @@ class Told(NamedTuple):
     notes: tuple[str, ...] = ()
     without: Mapping[str, str] = {}
     faults: tuple[str, ...] = ()
+    values: Callable[[Sequence[str]], Tensor] | None = None
 
     def accept(self, files: Files) -> None:
         """Refuse a set with files that cannot be read, or with classes for some images alone."""

@@ -5,17 +5,21 @@ import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from ddpm_cli.data import own_classes, shards
+import torch
+from torch import Tensor
+
+from ddpm_cli.data import own_classes, shards, told_values
 from ddpm_cli.data.forms import PARQUET
 from ddpm_cli.data.own_classes import Told, Word
 from ddpm_cli.data.parquet_columns import Columns, columns_of
 from ddpm_cli.data.shards import Shard
 from ddpm_cli.data.sources import refuse_large
+from ddpm_cli.data.told_values import number
 from ddpm_cli.errors import ConfigError, Refusal, importing
 
 EXTRA = "parquet"
@@ -99,7 +103,23 @@ class Parquet:
         found = self._classes() if classes else Told()
         has_texts = any(part.columns.text for part in self._parts.values())
         text = self.text if has_texts else None
-        return found._replace(text=text, faults=tuple(self._faults))
+        return found._replace(text=text, faults=tuple(self._faults), values=self.values)
+
+    def values(self, wanted: Sequence[str]) -> Tensor:
+        """Columns of numbers by name, of all rows: float64 [N, V]."""
+        columns = [list[float]() for _ in wanted]
+        for part in self._parts.values():
+            path, first = part.shard.path, len(columns[0])
+            there = self._file(path).schema_arrow.names
+            if missing := next((name for name in wanted if name not in there), None):
+                raise told_values.unknown(missing, there, path)
+            for cells, name in zip(columns, wanted, strict=True):
+                said = enumerate(self._cells(part, name))
+                cells += (number(cell, f"{path}: row {row}, {name}") for row, cell in said)
+            if any(len(cells) != first + part.rows for cells in columns):
+                error = ValueError("columns of several lengths")
+                raise shards.refuse_other(path, error, PARQUET)
+        return torch.tensor(columns, dtype=torch.float64).T
 
     def _classes(self) -> Told:
         columns = [part.columns for part in self._parts.values()]
@@ -137,11 +157,15 @@ class Parquet:
             yield from [None] * part.rows
             return
         label, is_listed = part.columns.label, part.columns.classes is not None
+        for value in self._cells(part, label):
+            yield _word(value, is_listed)
+
+    def _cells(self, part: Part, column: str) -> Iterator[Any]:
+        """What each row of a file holds in a column."""
         try:
             file = self._file(part.shard.path)
-            for batch in file.iter_batches(BATCH, columns=[label], use_threads=False):
-                for value in batch.column(0).to_pylist():
-                    yield _word(value, is_listed)
+            for batch in file.iter_batches(BATCH, columns=[column], use_threads=False):
+                yield from batch.column(0).to_pylist()
         except Exception as error:
             raise shards.refuse_other(part.shard.path, error, PARQUET) from error
 

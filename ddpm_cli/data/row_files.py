@@ -11,7 +11,7 @@ import torch
 from ddpm_cli.data import own_classes
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.image_stacks import Stack
-from ddpm_cli.data.loading import CHANNELS, Wish, file_set
+from ddpm_cli.data.loading import CHANNELS, Wish, file_set, with_values
 from ddpm_cli.data.own_classes import Told, Word
 from ddpm_cli.data.splits import Split, arrange
 from ddpm_cli.errors import Refusal
@@ -111,9 +111,13 @@ def row_set(
             f"{files.place(name)}: {told.without[name]}" for name in arranged.without
         ),
     }
+    images: torch.Tensor | Chosen
     if len(names) * math.prod(stack.shape) <= wish.memory * 2**20:
-        return ImageSet(stack.rows(kept), stack.shape, found, listed, **about)
-    return ImageSet(Chosen(stack, kept), stack.shape, found, listed, count=len(names), **about)
+        images = stack.rows(kept)
+    else:
+        images, about["count"] = Chosen(stack, kept), len(names)
+    part = ImageSet(images, stack.shape, found, listed, **about)
+    return with_values(part, files, names, wish, told)
 
 
 def _becomes(stacks: Sequence[Stack], wish: Wish) -> bool:

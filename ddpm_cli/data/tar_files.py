@@ -2,15 +2,19 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from ddpm_cli.data import own_classes, shards, tar_index
+import torch
+from torch import Tensor
+
+from ddpm_cli.data import own_classes, shards, tar_index, told_values
 from ddpm_cli.data.forms import TAR
 from ddpm_cli.data.own_classes import Told, Word
 from ddpm_cli.data.pieces import Piece
 from ddpm_cli.data.shards import Shard
+from ddpm_cli.data.told_values import number
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images.opening import SUFFIXES
 
@@ -96,7 +100,18 @@ class Tars:
         found = self._classes() if classes else Told()
         has_texts = any(each.files.keys() & {"txt", "json"} for each in self._by_name.values())
         text = self.text if has_texts else None
-        return found._replace(text=text, faults=tuple(self._faults))
+        return found._replace(text=text, faults=tuple(self._faults), values=self.values)
+
+    def values(self, wanted: Sequence[str]) -> Tensor:
+        """Numbers of all samples, each a file or a key of JSON by its name: float64 [N, V]."""
+        rows, there = list[list[float]](), dict[str, None]()
+        for name in self.names:
+            said, where = _said(self._by_name[name], wanted), self.place(name)
+            there |= dict.fromkeys(said)
+            rows.append([number(said.get(key), f"{where}: its {key}") for key in wanted])
+        if missing := next((key for key in wanted if key not in there), None):
+            raise told_values.unknown(missing, [*there], self.root)
+        return torch.tensor(rows, dtype=torch.float64)
 
     def _classes(self) -> Told:
         reasons: dict[str, str] = {}
@@ -185,6 +200,15 @@ def _text(sample: Sample, ending: str, limit: int) -> str:
         return piece.read(f"its .{ending}").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Refusal(f"its .{ending} is no UTF-8 text") from None
+
+
+def _said(sample: Sample, keys: Sequence[str]) -> dict[str, Any]:
+    """What the JSON of a sample says, and its files of these endings; nothing of damaged ones."""
+    try:
+        written = {key: _text(sample, key, WORD_LIMIT) for key in keys if key in sample.files}
+        return _json(sample) | written
+    except Refusal:
+        return {}
 
 
 def _json(sample: Sample) -> dict[str, Any]:

@@ -49,9 +49,9 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
 
     shape: [C, H, W] of the images; extra: channels of a conditioning image, seen beside the noisy
     one. attention: the resolutions that have it, one head, in the decoder behind the last block.
-    told, inject: as for unet. embedding: of the label, by sinusoids, by random Fourier features, or
-    by those of its logarithm; features, embedded: how many there are, and the width behind them
-    (0: as usual).
+    told, inject: as for unet. embedding: of the label, by sinusoids, by random Fourier features,
+    or by those of its logarithm; features, embedded: how many there are, and the width behind
+    them (0: as usual).
     resample: inside blocks, by convolutions, or without weights; fir: filtered by [1, 3, 3, 1].
     progressive_input, progressive_output: the image is fed in, images are summed up, at each
     resolution; strided: without fir that input is halved by strides, not means over pixels.

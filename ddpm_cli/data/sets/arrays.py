@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.data import array_faults
+from ddpm_cli.data import array_faults, told_values, value_files
 from ddpm_cli.data.array_set import VALUE_LIMIT, ArraySet, statistics
 from ddpm_cli.data.class_tables import is_number, numbered
 from ddpm_cli.data.columns import Columns, Row, Wish, bad_cell, chosen, index_like
@@ -37,6 +37,8 @@ def array(
     label: Column = "",
     columns: ColumnList = (),
     skip: ColumnList = (),
+    values: ColumnList = (),
+    beside: str = "",
     normalize: bool = True,
     holdout: Fraction = 0.05,
     seed: Seed = 0,
@@ -45,23 +47,27 @@ def array(
 
     header: whether the first line of a .csv names its columns; auto if it holds no number.
     label: name or number (from 1) of the column that holds the class; columns: those that are
-    values, in that order, by default all others; skip: those that are left out. normalize: scale
+    values, in that order, by default all others; skip: those that are left out. values: columns
+    of numbers that the network is told, and does not learn; beside: a .npy [N, V] or .csv file
+    of them instead, a row for each. normalize: scale
     each column, or each channel of [N, C, ...], to mean 0 and deviation 1; samples are scaled
     back. holdout: the share of the rows, drawn by `seed`, that is kept for test.
     """
     if not path or "\0" in path:
         raise ConfigError("data.path: the data set needs it; add --set data.path=FILE")
     place = Path(path).expanduser()
-    table = _read(place, header, Wish(label, columns, skip))
-    values, labels = table.values, table.labels
-    split_rows = {s: _rows(s, len(values), holdout, seed, place) for s in ("train", "test")}
+    told = () if columns or beside else values
+    table = _read(place, header, Wish(label, columns, (*skip, *told)))
+    numbers = value_files.of_rows(place, values, beside, len(table.values), header)
+    own, labels = table.values, table.labels
+    split_rows = {s: _rows(s, len(own), holdout, seed, place) for s in ("train", "test")}
     if normalize:
-        mean, std = statistics(values[split_rows["train"]], str(place))
+        mean, std = statistics(own[split_rows["train"]], str(place))
     else:
-        mean, std = torch.zeros(values.shape[1]), torch.ones(values.shape[1])
+        mean, std = torch.zeros(own.shape[1]), torch.ones(own.shape[1])
     rows = split_rows[split]
     part = ArraySet(
-        values[rows],
+        own[rows],
         mean,
         std,
         None if labels is None else labels[rows],
@@ -72,9 +78,9 @@ def array(
     if not math.isfinite(part.reach):
         raise Refusal(f"{place}: values beyond the range of 32-bit floats", "rescale them")
     if table.columns and split == "train":
-        _warn_of_indices(place, table.columns, values)
+        _warn_of_indices(place, table.columns, own)
         array_faults.warn_of_label(place, table.columns.label_name, table.columns.value_names)
-    return part
+    return told_values.put(part, numbers, rows, split_rows["train"])
 
 
 class _Table(NamedTuple):

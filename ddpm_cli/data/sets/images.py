@@ -1,9 +1,12 @@
 """The image sets that `[data] name` can choose: to add one, write a function that returns it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ddpm_cli.data import places, recognizing
+import torch
+
+from ddpm_cli.data import measures, places, recognizing, told_values
 from ddpm_cli.data.cifar import CIFAR10, CIFAR100, cifar
 from ddpm_cli.data.idx_files import idx_set
 from ddpm_cli.data.image_set import ImageSet
@@ -12,7 +15,7 @@ from ddpm_cli.data.sources import Archive, Folder
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import cache
 from ddpm_cli.foreign import missing, telling
-from ddpm_cli.settings.knobs import Fraction, Index, PixelRange, Side
+from ddpm_cli.settings.knobs import ColumnList, Fraction, Index, PixelRange, Side
 
 Split = Literal["train", "test"]
 BUNDLED = Path(__file__).parents[2] / "assets" / "mnist"
@@ -32,15 +35,16 @@ CLOTHES = (
 )
 
 
-def mnist(split: Split, *, path: str = "") -> ImageSet:
+def mnist(split: Split, *, path: str = "", values: ColumnList = ()) -> ImageSet:
     """Handwritten digits, 28x28 grey: 60000 to train and 10000 to test, bundled.
 
-    `path` names another folder with the four IDX files (LeCun and Cortes 1998).
+    `path` names another folder with the four IDX files (LeCun and Cortes 1998). values: numbers
+    that the network is told, measured of each image: ink, slant or thickness.
     """
     folder = places.place(path) if path else BUNDLED
     if not _holds_idx(folder):
         raise _no_mnist(folder)
-    return _mnist_like(split, folder, DIGITS)
+    return _mnist_like(split, folder, DIGITS, values)
 
 
 def fashion_mnist(split: Split, *, path: str = "", download: bool = False) -> ImageSet:
@@ -93,6 +97,8 @@ def folder(
     range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["auto", "folders", "csv", "json", "none"] = "auto",
+    values: ColumnList = (),
+    beside: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -104,11 +110,14 @@ def folder(
     fit: what to do with other sizes; crop keeps the middle. labels: csv reads them from
     labels.csv, metadata.csv or metadata.jsonl in the folder, with the columns file (or file_name)
     and label (or class); json from dataset.json, as EDM has it; folders from the subfolders; auto
-    from such a file if one is there, else from the subfolders; none ignores all. holdout: the
+    from such a file if one is there, else from the subfolders; none ignores all. values: numbers
+    that the network is told, columns of such a table by name; beside: a .npy [N, V] or .csv file
+    of them instead, a row for each image in the order of the names, and of which values names
+    columns, or all of a .npy. holdout: the
     share kept for test, chosen by the hash of the file name, unless the subfolders are train and
     test. memory: MiB of pixels to hold; larger sets are decoded while training.
     """
-    wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory)
+    wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory, values, beside)
     return file_set(Folder(places.needed(path)), split, wish)
 
 
@@ -121,12 +130,14 @@ def archive(
     range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["auto", "folders", "csv", "json", "none"] = "auto",
+    values: ColumnList = (),
+    beside: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
 ) -> ImageSet:
     """The images in a zip file, read without unpacking it; knobs as for folder."""
-    wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory)
+    wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory, values, beside)
     return file_set(Archive(places.needed(path)), split, wish)
 
 
@@ -144,7 +155,21 @@ def _no_mnist(place: Path) -> Refusal:
     return Refusal(what, "for a folder of your own images add --set data.name=folder")
 
 
-def _mnist_like(split: Split, place: Path, classes: tuple[str, ...]) -> ImageSet:
+def _mnist_like(
+    split: Split, place: Path, classes: tuple[str, ...], values: Sequence[str] = ()
+) -> ImageSet:
+    found = _idx_part(split, place, classes)
+    if not values:
+        return found
+    learned = found if split == "train" else _idx_part("train", place, classes)
+    first = measures.numbers(learned, values)
+    own = first if split == "train" else measures.numbers(found, values)
+    rows = torch.cat([first.rows, own.rows])
+    train, here = torch.arange(len(first.rows)), torch.arange(len(own.rows)) + len(first.rows)
+    return told_values.put(found, first._replace(rows=rows), here, train)
+
+
+def _idx_part(split: Split, place: Path, classes: tuple[str, ...]) -> ImageSet:
     part = {"train": "train", "test": "t10k"}[split]
     images = _idx_file(place, f"{part}-images-idx3-ubyte")
     return idx_set(images, _idx_file(place, f"{part}-labels-idx1-ubyte"), classes)

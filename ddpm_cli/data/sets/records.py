@@ -8,7 +8,7 @@ from ddpm_cli.data.loading import Wish, file_set
 from ddpm_cli.data.parquet_files import Parquet
 from ddpm_cli.data.places import needed
 from ddpm_cli.data.tar_files import Tars
-from ddpm_cli.settings.knobs import Fraction, Index, PixelRange, Side
+from ddpm_cli.settings.knobs import ColumnList, Fraction, Index, PixelRange, Side
 
 Split = Literal["train", "test"]
 
@@ -24,6 +24,8 @@ def parquet(
     range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["own", "none"] = "own",
+    values: ColumnList = (),
+    beside: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -32,10 +34,10 @@ def parquet(
 
     path: a file, a folder of files, or a pattern as train-{00000..00002}-of-00003.parquet; names
     with train, test or validation are the splits. image, label: the columns of images and
-    classes, by default image or img and label. labels: none leaves classes out. Other knobs as
-    for folder.
+    classes, by default image or img and label. labels: none leaves classes out. values: columns
+    of numbers that the network is told. Other knobs as for folder.
     """
-    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory)
+    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, beside)
     files = Parquet(needed(path), image, label)
     return file_set(files, split, wish, files.told(classes=labels == "own"))
 
@@ -51,6 +53,8 @@ def webdataset(
     range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["own", "none"] = "own",
+    values: ColumnList = (),
+    beside: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -60,9 +64,10 @@ def webdataset(
     path: a file, a folder of files, or a pattern as shards-{0000..0099}.tar; names with train,
     test or val are the splits. image: the ending of images, where stems have several; label: the
     ending or the key of JSON that says the class, by default cls, or label, cls or class in JSON.
-    labels: none leaves classes out. Other knobs as for folder.
+    labels: none leaves classes out. values: keys of JSON, or endings, of numbers that the network
+    is told. Other knobs as for folder.
     """
-    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory)
+    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, beside)
     files = Tars(needed(path), image, label)
     return file_set(files, split, wish, files.told(classes=labels == "own"))
 
@@ -76,6 +81,8 @@ def lmdb(
     range: PixelRange = (),
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["own", "none"] = "own",
+    values: ColumnList = (),
+    beside: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -83,8 +90,9 @@ def lmdb(
     """The images in an LMDB, as of LSUN, whose values are image files.
 
     path: a folder as church_outdoor_train_lmdb, or one of several, whose names say classes and
-    splits; labels: none leaves classes out. Other knobs as for folder.
+    splits; labels: none leaves classes out. values: columns of
+    beside. Other knobs as for folder.
     """
-    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory)
+    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, beside)
     files = Lmdbs(needed(path))
     return file_set(files, split, wish, files.told(classes=labels == "own"))

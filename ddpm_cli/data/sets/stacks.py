@@ -11,7 +11,7 @@ from ddpm_cli.data.loading import Wish
 from ddpm_cli.data.places import needed, place
 from ddpm_cli.data.row_files import Part, mode_of, row_set
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.settings.knobs import Fraction, Index, Side
+from ddpm_cli.settings.knobs import ColumnList, Fraction, Index, Side
 
 Split = Literal["train", "test"]
 Sizing = Literal["error", "resize", "crop"]
@@ -28,6 +28,8 @@ def npz(
     mode: Literal["auto", "RGB", "L", "RGBA"] = "auto",
     fit: Sizing = "error",
     labels: Literal["own", "none"] = "own",
+    values: ColumnList = (),
+    beside: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -35,14 +37,14 @@ def npz(
     """The images in a .npz file: arr_0 [N,H,W,C] of bytes, arr_1 [N] their classes (OpenAI).
 
     image, label: the names of other arrays; x_train, y_train, x_test and y_test, or train_images
-    and so on, are the splits. mode: auto takes the colours that are there. memory: MiB to hold;
-    what is larger must not be compressed. Other knobs as for folder.
+    and so on, are the splits. beside: as for idx. mode: auto takes the colours that are there.
+    memory: MiB to hold; what is larger must not be compressed. Other knobs as for folder.
     """
     file = needed(path)
     is_told = labels == "own"
     parts = npz_sets.parts(file, image, label, memory * 2**20, labels=is_told)
     colours = mode_of(parts, mode)
-    wish = Wish(size, colours, (), fit, "none", holdout, skip_corrupt, memory)
+    wish = Wish(size, colours, (), fit, "none", holdout, skip_corrupt, memory, values, beside)
     return row_set(file, parts, split, wish, labels=is_told)
 
 
@@ -57,12 +59,15 @@ def idx(
     size: Side = 0,
     mode: Literal["auto", "RGB", "L", "RGBA"] = "auto",
     fit: Sizing = "error",
+    values: ColumnList = (),
+    beside: str = "",
     holdout: Fraction = 0.05,
 ) -> ImageSet:
     """Grey images in IDX files of your own, plain or gzipped; labels are optional.
 
     path: a folder of files named as MNIST's, instead of the names of each. holdout: the share
-    kept for test where there are no test_images. size, mode, fit: as for folder.
+    kept for test where there are no test_images. beside: numbers that the network is told, a row
+    for each image to train on and then to test; size, mode, fit, values: as for folder.
     """
     usual = idx_names(needed(path)) if path else ("", "", "", "")
     images, labels = images or usual[0], labels or usual[1]
@@ -75,7 +80,9 @@ def idx(
         raise ConfigError(f"data.{key}: needed, as the other images have classes")
     numbers = [word for part in parts.values() for word in part.words or () if word is not None]
     classes = [str(number) for number in range(max(map(int, numbers), default=-1) + 1)]
-    wish = Wish(size, mode_of(parts, mode), (), fit, "none", holdout, False, UNBOUNDED)
+    wish = Wish(
+        size, mode_of(parts, mode), (), fit, "none", holdout, False, UNBOUNDED, values, beside
+    )
     return row_set(place(images), parts, split, wish, classes=classes)
 
 
