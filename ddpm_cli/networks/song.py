@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added, speaks
+from ddpm_cli.networks.conditions import NONE, Recipe, Seen, Told, added, speaks, tokens
+from ddpm_cli.networks.parts.attention import Attention
 from ddpm_cli.networks.parts.embeddings import Fourier, as_exact, sinusoid
 from ddpm_cli.networks.parts.layers import (
     activation,
@@ -130,6 +131,7 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
             project_resampled=True,
             fir=fir,
             rescale=rescale,
+            tokens=tokens(told),
             told=inject == "adaptive" and speaks(told),
         )
         attends = [at in attention for at in sides(size[0], 1, len(multipliers))]
@@ -178,6 +180,8 @@ class ncsnpp(nn.Module):  # noqa: N801  (a component is named as it is called in
                     self.outputs[last] = nn.Sequential(*head(now), out)
         self.head = head(now)
         self.out = zero(nn.Conv2d(now, outputs, 3, padding=1))
+        if not any(isinstance(part, Attention) for part in self.modules()):
+            self.told.refuse_unseen()
 
     def forward(
         self,
