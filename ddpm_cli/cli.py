@@ -73,6 +73,13 @@ def _class_names(model: str | None) -> list[str]:
     return opening.class_names(model)
 
 
+def _value_names(model: str | None) -> list[str]:
+    """What --value completes."""
+    from ddpm_cli.pipelines import opening
+
+    return opening.value_names(model)
+
+
 completion.install()
 
 
@@ -80,7 +87,10 @@ completion.install()
     cls=Verbs,
     epilog=_EPILOG,
     invoke_without_command=True,
-    context_settings={"max_content_width": 99, "obj": completion.Classes(_class_names)},
+    context_settings={
+        "max_content_width": 99,
+        "obj": completion.Classes(_class_names, _value_names),
+    },
 )
 @click.help_option("-h", "--help")
 @click.option(

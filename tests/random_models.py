@@ -8,6 +8,7 @@ from torch import nn
 
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Layer, resolve
 
@@ -22,9 +23,13 @@ def saved(
     shape: tuple[int, ...] = (1, 8, 8),
     classes: tuple[str, ...] | None = None,
     source: dict[str, Any] | None = None,
+    known: Quantities | None = None,
     **tables: Any,
 ) -> Path:
-    """A model at `path` whose layers, those that start as nothing too, are random."""
+    """A model at `path` whose layers, those that start as nothing too, are random.
+
+    known: the numbers that it is told, with a table `values`.
+    """
     data = {"name": "mnist"} if len(shape) == 3 else {"name": "two-points"}
     levels, train = {"name": "karras", "count": 5}, {"drop_class": 0.1}
     config = resolve(
@@ -35,7 +40,7 @@ def saved(
             )
         ]
     )
-    info = DataInfo(shape, classes)
+    info = DataInfo(shape, classes, values=known)
     if len(shape) != 3:
         info = info._replace(mean=(1.0,) * shape[0], std=(2.0,) * shape[0])
     torch.manual_seed(0)

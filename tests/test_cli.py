@@ -274,6 +274,10 @@ sample --preset nothing
 sample -m mnist,
 sample -vv --sampler x
 sample spare words
+sample --value age
+sample --value age=1:2
+sample --text a --text-from b.txt
+nll a.png --negative a
 guide --interval 2
 guide --interval 2,1
 guide --scale -1

@@ -120,7 +120,7 @@ ELSEWHERE = {
     "guides/test_classifier.py": (
         "guides/parts/classifiers guides/parts/context guides/parts/steering"
     ),
-    "models/test_walks.py": "models/asked models/model",
+    "models/test_walks.py": "models/model",
     "networks/parts/test_layers.py": "networks/parts/embeddings",
     "networks/conditions/test_told.py": "files/quantities networks/conditions/text",
     "networks/test_unets.py": "networks/parts/stages",

@@ -68,6 +68,6 @@ def upscale(
     for rows in parts(len(low), batch):
         own = [{kind: v[row] for kind, v in seen.items()} for row in range(len(low))[rows]]
         pairs = zip(low[rows], listed[rows], own, strict=True)
-        some = finished(restore([Row(*one, noise, scale=core.info.scale) for one in pairs]))
+        some = finished(restore([Row(*one, {}, noise, scale=core.info.scale) for one in pairs]))
         restored.append(core.to_values(torch.stack(some.images)))
     return torch.cat(restored)

@@ -193,7 +193,7 @@ class Model:
         numbers, latents = self._handle.null(classes, len(x0), coder.model.config), []
         seen = of_classes(numbers)
         for rows in parts(len(x0), batch):
-            z = finished(coder.encode(x0[rows], told(seen, rows)))
+            z = finished(coder.encode(x0[rows], told(seen, rows), {}))
             walks.refuse_not_finite(z, "values that are not finite", "more levels")
             latents.append(z.float().cpu())
         return torch.cat(latents)
@@ -213,7 +213,7 @@ class Model:
         numbers, images = self._handle.null(classes, len(latents), coder.model.config), []
         seen = of_classes(numbers)
         for rows in parts(len(latents), batch):
-            x = finished(coder.decode(latents[rows].double(), told(seen, rows)))
+            x = finished(coder.decode(latents[rows].double(), told(seen, rows), {}))
             walks.refuse_not_finite(x, "values that are not finite", "more levels")
             images.append(self.info.finished(x))
         return torch.cat(images)

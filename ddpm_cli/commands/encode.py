@@ -26,6 +26,7 @@ from ddpm_cli.settings.usual import CODING
 @shared.model("Model to encode with.")
 @walking.steps(", heun unless told; it must not add noise")
 @walking.one_label("Class of the images; none unless told.")
+@walking.told(several=False)
 @click.option(
     "--method",
     type=click.Choice(["ode", "forward"]),

@@ -100,6 +100,7 @@ WALKING = ("sampler", "steps", "calls", "label", "seed", "blocks")
 @click.option("--badge", is_flag=True, help="Print a badge for a README, in Markdown.")
 @walking.steps()
 @walking.label
+@walking.told()
 @shared.seed(0, "Seed of the first sample, or of the floor's choice.")
 @shared.batch()
 @walking.rest(deals=True, lists=("protocol", "features", "metric"))

@@ -14,6 +14,7 @@ from ddpm_cli.settings.requests import Guide
     epilog=shared.examples(
         "ddpm guide --class 7 -n 64",
         "ddpm guide --class all -n 100 --scale 2 --interval 0.2,2 -o classes.png",
+        "ddpm guide -m runs/emoji --text 'red heart' --scale 5 --negative yellow",
         "ddpm guide --classifier mnist-classifier --class 7 --scale 4 -n 16",
         "ddpm guide --classifier mnist-classifier --unconditional --class 0-9",
         "ddpm guide --classifier mine.py:logits --class 3 --scale 2",
@@ -24,13 +25,14 @@ from ddpm_cli.settings.requests import Guide
         "ddpm guide --restore mask --image seven.png --mask 7,7,21,21 -n 4",
     ),
 )
-@shared.count(1, "How many images; by default one of each class that --class names.")
+@shared.count(1, "How many images; by default one of each that --class, --text and --value name.")
 @shared.output(
     "PNG, JPEG or WebP, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for "
     "stdout; by default guided.png."
 )
 @shared.model("Model to sample from; others behind commas enlarge its images.")
 @walking.label
+@walking.told()
 @click.option(
     "--scale",
     type=numbers.number(0, 1_000_000),
@@ -141,11 +143,11 @@ def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any
     """Draw images that are steered towards what is asked for.
 
     That is a class, a text, a score or a measurement. Classifier-free guidance needs no more than
-    a model trained with classes and label dropout. Gradients steer any model with any sampler: of
-    a classifier of noisy images at x_t; of CLIP, a function of your own or a measurement at the
-    predicted clean image. ODE steps take the gradient as a shift of the predicted noise, ddpm as
-    a shift of its mean. --set 'guides=[...]' combines several, each with its own scale; see
-    --list guides. Where strong guidance saturates, try
+    a model trained with classes, numbers or texts that were dropped now and then. Gradients steer
+    any model with any sampler: of a classifier of noisy images at x_t; of CLIP, a function of
+    your own or a measurement at the predicted clean image. ODE steps take the gradient as a shift
+    of the predicted noise, ddpm as a shift of its mean. --set 'guides=[...]' combines several,
+    each with its own scale; see --list guides. Where strong guidance saturates, try
     wrappers=[{name="threshold"}] by --set.
     """
     code = guides.code(ctx.params)

@@ -68,6 +68,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @shared.model("Model to fill with.", "newest run of task inpaint in ./runs, else bundled")
 @walking.steps()
 @walking.one_label("Class name or number; none by default.")
+@walking.told(several=False)
 @shared.seed(help="Seed of the first proposal.")
 @shared.seeds
 @shared.fitting

@@ -46,6 +46,7 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
 @walking.at("Give the ends the noise of x_T, the same, instead of walking them up to their own.")
 @walking.steps(", heun unless told; without --at it must not add noise")
 @walking.one_label("Class of all frames; none unless told.")
+@walking.told(several=False)
 @click.option(
     "--speed",
     type=click.IntRange(20, 10_000),

@@ -48,6 +48,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @walking.steps(" of the ODE, dpm-solver of order 3 unless told; ode is adaptive")
 @walking.one_label("Class of the images, or own: their own.", "own")
+@walking.told(own=True, several=False)
 @click.option(
     "--trace",
     type=click.Choice(["exact", "rademacher", "gaussian"]),

@@ -17,6 +17,9 @@ from ddpm_cli.settings.requests import Sample
         "ddpm sample --sampler ddim --steps 20 --set sampler.eta=0.5 -o ddim.png",
         "ddpm sample --class 7 --seeds 0-9,40 -o sevens/",
         "ddpm sample --class all -n 100 -o classes.png",
+        "ddpm sample -m runs/emoji --text 'red heart' --text 'blue star' -n 8",
+        "ddpm sample -m runs/faces --value age=20:80:10 --value weight=60 --labels age",
+        "ddpm sample -m runs/emoji --text-from prompts.txt -o prompts/",
         "ddpm sample -n 10000 -o digits.npz --batch 128",
         "ddpm sample --seed 5 -o - > five.png",
         "ddpm sample -n 8 --trajectory walk.png",
@@ -26,7 +29,7 @@ from ddpm_cli.settings.requests import Sample
         "ddpm sample -m runs/swiss-roll -n 5000 -o a.csv --trajectory a.gif",
     ),
 )
-@shared.count(1, "How many images; by default one of each class that --class names.")
+@shared.count(1, "How many images; by default one of each that --class, --text and --value name.")
 @shared.output(
     "PNG, JPEG or WebP, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for "
     "stdout; by default samples.png. Of arrays .csv, or .npy if they have several axes; a .png is "
@@ -43,6 +46,7 @@ from ddpm_cli.settings.requests import Sample
     help="Moments for an optimal variance, from ddpm fit; by default those beside the model.",
 )
 @walking.label
+@walking.told()
 @click.option(
     "--from",
     "origin",
@@ -71,8 +75,9 @@ def command(
 
     Several images make one sheet, or one file each if -o is a folder or has {seed} in it. An
     image depends on the model, the settings and its own seed, not on the others. Without
-    --class the class, too, comes from the seed; of several classes image by image gets the next.
-    Arrays come in the units of the data.
+    --class the class, too, comes from the seed; of several classes, texts and numbers image by
+    image gets the next combination, of which numbers change fastest and classes slowest; what is
+    not said is not told. Arrays come in the units of the data.
 
     A trajectory holds the states after the moves in the scale that the network sees, noise of
     deviation 1 at the start for most processes, and for two dimensions draws the drift, too.

@@ -78,6 +78,7 @@ def parse_noises(text: str) -> list[float]:
 @shared.count(1, "How many proposals for each input.")
 @walking.steps()
 @walking.one_label("Class name or number, or none; else the input's own.")
+@walking.told(several=False)
 @shared.seed(help="Seed of the first proposal.")
 @shared.seeds
 @shared.batch()

@@ -9,18 +9,23 @@ from ddpm_cli.files.records import Record
 # Keys that say the same as what a record calls otherwise.
 OTHERWISE = {"steps": "levels.count", "input": "inputs"}
 # What only a machine reads, or what says nothing of one image.
-_HIDDEN = ("arguments", "seeds", "classes", "settings", "compute", "guides")
+_HIDDEN = (
+    "arguments", "seeds", "classes", "texts", "values", "numbers", "settings", "compute", "guides",
+)  # fmt: skip
 
 
 def value(entry: Record, key: str) -> Any:
     """What a record says under a key, None if it does not.
 
-    A key is one of the record, as seed, a table of its settings, whose name is meant (sampler),
-    a setting (guidance.scale), or a setting without its table (scale), if there is but one.
+    A key is one of the record, as seed, a number that was told, a table of its settings, whose
+    name is meant (sampler), a setting (guidance.scale), or a setting without its table (scale),
+    if there is but one.
     """
     key = OTHERWISE.get(key, key)
     if key in entry and key not in _HIDDEN:
         return entry[key]
+    if key in (numbers := _numbers(entry)):
+        return numbers[key]
     found = [each for name, each in _settings(entry) if name == key]
     if not found:
         found = [each for name, each in _settings(entry) if name.partition(".")[2] == key]
@@ -30,6 +35,7 @@ def value(entry: Record, key: str) -> Any:
 def known(entry: Record) -> list[str]:
     """The keys under which a record says something."""
     own = [key for key in entry if key not in _HIDDEN and entry[key] is not None]
+    own += [name for name, each in _numbers(entry).items() if each is not None]
     return [*own, *(name for name, each in _settings(entry) if each is not None)]
 
 
@@ -73,6 +79,12 @@ def _line(key: str, value: Any, *, is_alone: bool) -> str:
     text = shown(value)
     is_word = isinstance(value, (str, list, tuple, Mapping)) or not text
     return text if is_word or is_alone else f"{key.rpartition('.')[2]} {text}"
+
+
+def _numbers(entry: Record) -> Mapping[str, Any]:
+    """The numbers that an image was told, by name."""
+    numbers = entry.get("values")
+    return numbers if isinstance(numbers, Mapping) else {}
 
 
 def _settings(entry: Record) -> Iterator[tuple[str, Any]]:

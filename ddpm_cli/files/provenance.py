@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal, one_line
+from ddpm_cli.settings import asking
 from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.settings.toml import toml_value
 
@@ -82,6 +83,7 @@ def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str
             words += ["--seeds", _matching(entry, "seeds", "[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")]
         if entry["class"] is not None:
             words += _option("--class", str(entry["class"]))
+        words += _told(entry)
         if "moments" in entry:
             words += _option("--moments", str(entry["moments"]))
         words += ["--batch", _matching(entry, "batch", "[0-9]{1,9}")]
@@ -106,6 +108,23 @@ def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str
     if any(name.startswith("-") and name != "-" for name in inputs):
         return ["ddpm", *words, "--", *inputs]
     return ["ddpm", words[0], *inputs, *words[1:]]
+
+
+def _told(entry: Mapping[str, Any]) -> list[str]:
+    """The words that tell texts and numbers again."""
+    listed, values = entry.get("text"), entry.get("values") or {}
+    texts = listed if isinstance(listed, list) else [] if listed is None else [listed]
+    words = [word for text in texts for word in _option("--text", _text(text))]
+    words += [word for value in asking.words(values) for word in _option("--value", value)]
+    if entry.get("negative") is not None:
+        words += _option("--negative", _text(entry["negative"]))
+    return words
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("text")
+    return value
 
 
 def places(entry: Mapping[str, Any], target: str) -> list[str]:

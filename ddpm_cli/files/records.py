@@ -17,6 +17,27 @@ SIZE_LIMIT = 2**24  # bytes of a record
 
 Record = Mapping[str, Any]
 Names = Callable[[Sequence[int]], Sequence[str] | None]
+Alone = Callable[[int], Record]  # what a record says of the sample of a seed alone, see `each`
+
+# What a record says that samples are told beside a class; of several samples in a file, where
+# these differ, a list of that key has one for each.
+TOLD = {"text": "texts", "values": "numbers"}
+
+
+def each(told: Sequence[Record]) -> dict[str, Any]:
+    """What a record of several samples says of each, by what it says of each of them alone."""
+    found = {many: [own.get(key) for own in told] for key, many in TOLD.items()}
+    return {many: own for many, own in found.items() if any(one != own[0] for one in own)}
+
+
+def alone(record: Record, row: int) -> dict[str, Any]:
+    """What a record of several samples says that one of them is told."""
+    found = {key: record[key] for key in TOLD if key in record}
+    for key, many in TOLD.items():
+        listed = record.get(many)
+        if isinstance(listed, list) and row < len(listed):
+            found[key] = listed[row]
+    return found
 
 
 def compact(seeds: Sequence[int]) -> str:

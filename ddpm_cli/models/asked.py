@@ -1,37 +1,47 @@
 """What a network is asked to be told of each image: its class, numbers and text, by its seed."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, product
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from ddpm_cli import console
 from ddpm_cli.data.image_set import Conditions
-from ddpm_cli.errors import ConfigError, nearest
+from ddpm_cli.diffusion.guidance import is_guiding
+from ddpm_cli.errors import ConfigError, one_line
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models import build, classes
+from ddpm_cli.settings import asking, checks
+from ddpm_cli.settings.asking import Numbers
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Use
 
-Numbers = Callable[[Sequence[int]], list[int] | None]
-Names = Callable[[Sequence[int]], list[str] | None]
+Numbered = Callable[[Sequence[int]], list[int] | None]
+Named = Callable[[Sequence[int]], list[str] | None]
 
 
 class Asked(NamedTuple):
-    """What images of a model are told; of several texts image i gets number (seed mod how many).
+    """What images of a model are told; several classes, texts and numbers take turns.
+
+    Image i gets number (i mod how many) of their combinations, of which numbers change fastest
+    and classes slowest.
 
     label: what --class says, None of those that their seeds draw; values: numbers in the units of
-    the data by name; texts: what is written; negative: what guidance is away from, instead of no
-    text; spelled: the numbers and names of the classes of seeds, if they are not the model's own.
+    the data by name, None of one that is not told; texts: what is written; negative: what guidance
+    is away from, instead of no text; spelled: the numbers and names of the classes of seeds, if
+    they are not the model's own.
     """
 
     config: Config
     info: DataInfo
     label: str | None = None
-    values: tuple[tuple[str, float], ...] = ()
+    values: Mapping[str, Numbers] = {}
     texts: tuple[str, ...] = ()
     negative: str | None = None
-    spelled: tuple[Numbers, Names] | None = None
+    spelled: tuple[Numbered, Named] | None = None
 
     @classmethod
     def of(cls, use: Use, config: Config, info: DataInfo, label: str | None = None) -> "Asked":
@@ -47,55 +57,133 @@ class Asked(NamedTuple):
         config: Config,
         info: DataInfo,
         label: str | None = None,
-        spelled: tuple[Numbers, Names] | None = None,
+        spelled: tuple[Numbered, Named] | None = None,
     ) -> "Asked":
         """The same with classes that are numbered and named in another way."""
-        values, texts, negative = _numbers(use.values, config, info), use.texts, use.negative
-        if (texts or negative is not None) and "text" not in config:
-            raise ConfigError("--text: this model was trained without texts; leave it out")
-        return cls(config, info, label, values, tuple(texts), negative, spelled)
+        values = _values(use.values, config, info)
+        texts = _texts(use.texts, config)
+        if use.negative is not None:
+            _refuse_negative(config)
+        asked = cls(config, info, label, values, texts, use.negative, spelled)
+        _refuse_idle_guidance(asked)
+        return asked
 
     @classmethod
     def given(cls, use: Use, config: Config, info: DataInfo) -> "Asked":
-        """What a request asks to be told of images that are there, which have one class."""
+        """What a request asks to be told of images that are there, which are told the same."""
         asked = cls.of(use, config, info, classes.fixed(use.label, config))
         classes.one(asked.label, config, info)
+        asked.refuse_several()
         return asked
+
+    def refuse_several(self) -> None:
+        """Refuse texts or numbers that would take turns, as for images that belong together."""
+        if len(self.texts) > 1:
+            raise ConfigError(f"--text: {len(self.texts)} texts; give one")
+        for name, numbers in self.values.items():
+            if len(numbers) > 1:
+                raise ConfigError(f"--value {name}: {len(numbers)} numbers; give one")
+
+    @property
+    def turns(self) -> int:
+        """How many texts and numbers take turns within a class."""
+        return self._combinations * max(1, len(self.texts))
+
+    @property
+    def _combinations(self) -> int:
+        return math.prod(map(len, self.values.values()))
+
+    def count(self, names: Sequence[str] | None = None) -> int:
+        """How many combinations there are, with classes of these names or of the model's own."""
+        known = classes.known(self.config, self.info) if names is None else names
+        labels = len(classes.listed(self.label, known)) if self.label and known else 1
+        return labels * self.turns
+
+    def say(self, label: str | None) -> None:
+        """Say what takes turns; label: what --class says."""
+        classes.say(label, self.config, self.info)
+        every = {"texts": [*map(one_line, self.texts)]}
+        every |= {name: [*map(asking.shown, each)] for name, each in self.values.items()}
+        for name, listed in every.items():
+            if len(listed) > 1:
+                many = len(listed) > classes.SHOWN
+                more = f", ... ({len(listed)} in all)" if many else ""
+                console.say(f"{name}: {', '.join(listed[: classes.SHOWN])}{more}")
 
     def numbers(self, seeds: Sequence[int]) -> list[int] | None:
         """The number of the class of each seed; None for a model without classes."""
+        seeds = self._turned(seeds)
         if self.spelled is not None:
             return self.spelled[0](seeds)
         return classes.numbers(self.label, seeds, self.config, self.info)
 
     def names(self, seeds: Sequence[int]) -> list[str] | None:
         """The name of the class of each seed."""
+        seeds = self._turned(seeds)
         if self.spelled is not None:
             return self.spelled[1](seeds)
         return classes.names(self.label, self.config, self.info, seeds)
 
+    def _turned(self, seeds: Sequence[int]) -> Sequence[int]:
+        """The place of each seed in the turns of the classes; one that is drawn has its own."""
+        turns = self.turns if self.label is not None else 1
+        return seeds if turns == 1 else [seed // turns for seed in seeds]
+
+    def text(self, seed: int) -> str | None:
+        """What is written of the image of a seed, None if nothing is."""
+        return self.texts[seed // self._combinations % len(self.texts)] if self.texts else None
+
+    def told(self, seed: int) -> dict[str, float | None]:
+        """The number of each name that the image of a seed is told."""
+        place = seed % self._combinations
+        combination = next(islice(product(*self.values.values()), place, None))
+        return dict(zip(self.values, combination, strict=True))
+
+    def alone(self, seed: int) -> dict[str, Any]:
+        """What a record says of the image of a seed alone; nothing of what no model is told."""
+        own = self._said(self.text(seed), self.told(seed))
+        if own and self.label is not None and self.turns > 1:
+            own["class"] = (self.names([seed]) or [self.label])[0]
+        return own
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The same with what --class says, as lines of results have it."""
+        return {"class": self.label, **self.record}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a record says of all images, so that they can be made again."""
+        texts = self.texts[0] if len(self.texts) == 1 else list(self.texts) or None
+        values = {k: v[0] if len(v) == 1 else list(v) for k, v in self.values.items()}
+        negative = {} if self.negative is None else {"negative": self.negative}
+        return self._said(texts, values) | negative
+
+    def _said(self, text: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+        said = {"text": text} if "text" in self.config else {}
+        if "values" in self.config and self.info.values:
+            said["values"] = dict.fromkeys(self.info.values.names) | dict(values)
+        return said
+
     def conditions(self, seeds: Sequence[int], **more: Tensor) -> Conditions:
         """What the network shall see of the images of these seeds, by kind."""
         told = of_classes(self.numbers(seeds))
-        if self.values and self.info.values:
-            row = torch.full((len(self.info.values.names),), torch.nan, dtype=torch.float64)
-            for name, value in self.values:
-                row[self.info.values.names.index(name)] = value
-            told["values"] = self.info.values.normalized(row[None]).expand(len(seeds), -1)
+        if any(number is not None for each in self.values.values() for number in each):
+            told["values"] = of_values([self.told(seed) for seed in seeds], self.info)
         if self.texts:
-            told["text"] = self._rows([self.texts[seed % len(self.texts)] for seed in seeds])
+            told["text"] = of_texts([self.text(seed) for seed in seeds], self.config, self.info)
         return told | more
+
+    def alike(self) -> tuple[Conditions, Conditions]:
+        """What the network shall see of one image, without an axis for it, and against it."""
+        told, against = self.conditions([0]), self.against([0])
+        return {k: v[0] for k, v in told.items()}, {k: v[0] for k, v in against.items()}
 
     def against(self, seeds: Sequence[int]) -> Conditions:
         """What guidance is away from, where it is not what nothing is told of."""
         if self.negative is None:
             return {}
-        return {"text": self._rows([self.negative] * len(seeds))}
-
-    def _rows(self, texts: Sequence[str]) -> Tensor:
-        recipe = cast(Any, build.recipes(self.config, self.info.values)["text"])
-        rows: Tensor = recipe.rows(texts)
-        return rows
+        return {"text": of_texts([self.negative] * len(seeds), self.config, self.info)}
 
 
 def of_classes(numbers: Sequence[int] | None) -> Conditions:
@@ -103,22 +191,80 @@ def of_classes(numbers: Sequence[int] | None) -> Conditions:
     return {} if numbers is None else {"classes": torch.tensor(list(numbers))}
 
 
-def _numbers(
-    assignments: Sequence[str], config: Config, info: DataInfo
-) -> tuple[tuple[str, float], ...]:
-    """Numbers by name, of assignments NAME=NUMBER."""
-    if assignments and ("values" not in config or info.values is None):
-        raise ConfigError("--value: this model was trained without values; leave it out")
-    found = {}
-    for text in assignments:
-        name, _, number = text.partition("=")
-        names = info.values.names if info.values else ()
-        if name not in names:
-            raise ConfigError(
-                f"--value {text}: no value is named {name!r}; {nearest(name, names)}"
-            )
-        try:
-            found[name] = float(number)
-        except ValueError:
-            raise ConfigError(f"--value {text}: write NAME=NUMBER") from None
-    return tuple(found.items())
+def of_values(rows: Sequence[Mapping[str, float | None]], info: DataInfo) -> Tensor:
+    """What the network sees of numbers by name: normalized float32 [B, V], NaN if not told."""
+    known = info.values
+    if known is None:
+        raise ValueError("the data say no numbers of their rows")
+    listed = [[row.get(name) for name in known.names] for row in rows]
+    told = [[math.nan if one is None else one for one in row] for row in listed]
+    return known.normalized(torch.tensor(told, dtype=torch.float64))
+
+
+def of_texts(texts: Sequence[str | None], config: Config, info: DataInfo) -> Tensor:
+    """What the network sees of texts, None of none."""
+    recipe = cast(Any, build.recipes(config, info.values)["text"])
+    rows: Tensor = recipe.rows(texts)
+    return rows
+
+
+def _values(words: Sequence[str], config: Config, info: DataInfo) -> dict[str, Numbers]:
+    """The numbers of each name; what was always told in training must be, and fit its range."""
+    known = info.values
+    if known is None or "values" not in config:
+        if words:
+            raise ConfigError("--value: this model was trained without values; leave it out")
+        return {}
+    found = asking.numbers(words, known.names)
+    for place, name in enumerate(known.names):
+        if name in found:
+            _warn_beyond(name, found[name], known.low[place], known.high[place])
+        elif not config["values"]["drop"]:
+            what = f"--value {name}: this model was always told it (values.drop=0)"
+            raise ConfigError(f"{what}; give it, as --value {name}={known.mean[place]:.3g}")
+    return found
+
+
+def _warn_beyond(name: str, numbers: Numbers, low: float, high: float) -> None:
+    """Warn of numbers that training has not seen."""
+    beyond = [number for number in numbers if number is not None and not low <= number <= high]
+    if beyond:
+        what = f"--value {name}={asking.shown(beyond[0])}"
+        console.warn(f"{what}: training saw {low:g} to {high:g}")
+
+
+def _texts(texts: Sequence[str], config: Config) -> tuple[str, ...]:
+    """The texts, which there must be if training always told one."""
+    if "text" not in config:
+        if texts:
+            raise ConfigError("--text: this model was trained without texts; leave it out")
+        return ()
+    if not texts and not config["text"]["drop"]:
+        what = "--text: this model was always told a text (text.drop=0)"
+        raise ConfigError(f"{what}; give one, as --text 'red heart'")
+    return tuple(texts)
+
+
+def _refuse_negative(config: Config) -> None:
+    if "text" not in config:
+        raise ConfigError("--negative: this model was trained without texts; leave it out")
+    if not is_guiding(config.get("guidance", {})):
+        fix = "guide it, as --set guidance.scale=3"
+        raise ConfigError(f"--negative: of no use without classifier-free guidance; {fix}")
+
+
+def _refuse_idle_guidance(asked: Asked) -> None:
+    """Refuse guidance towards nothing: no class, text or number is told."""
+    config = asked.config
+    if not is_guiding(config.get("guidance", {})):
+        return
+    is_class = checks.classes(config) and asked.label != classes.NULL
+    numbers = [number for each in asked.values.values() for number in each]
+    if is_class or asked.texts or any(number is not None for number in numbers):
+        return
+    kinds = {"values": "--value", "text": "--text"}
+    options = [option for kind, option in kinds.items() if kind in config]
+    if not options:
+        return  # of classes alone: models.classes says so
+    fix = f"give {' or '.join(options)}, or --set guidance.scale=1"
+    raise ConfigError(f"guidance.scale: pulls towards what is told, and nothing is; {fix}")

@@ -78,9 +78,11 @@ class Model(NamedTuple):
         device = self.compute.device
         seen = {kind: sent(rows, device) for kind, rows in conditions.items()}
         settings = self.config.get("guidance", {})
-        nulls = build.nulls(self.config, self.info)
-        told = {kind: seen[kind] for kind in nulls if kind in seen}
-        if not told or not guidance.is_guiding(settings):
+        if not guidance.is_guiding(settings):
+            return self.denoiser.bind(**seen)
+        nulls, drops = build.nulls(self.config, self.info), checks.told(self.config)
+        told = {kind: seen[kind] for kind in nulls if kind in seen and drops[kind]}
+        if not told:  # what training always told has no null
             return self.denoiser.bind(**seen)
         null = {kind: nulls[kind].to(rows).expand_as(rows) for kind, rows in told.items()}
         null |= {kind: sent(rows, device) for kind, rows in against.items()}

@@ -120,7 +120,7 @@ def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     return [CompletionItem(incomplete, type="file")]
 
 
-LABELS = ("seed", "class", "sampler", "steps", "eta", "guidance.scale", "model", "inputs")
+LABELS = ("seed", "class", "text", "sampler", "steps", "eta", "guidance.scale", "model", "inputs")
 
 
 def labels(
@@ -201,11 +201,28 @@ def classes(*more: str) -> Complete:
     return complete
 
 
-class Classes:
-    """How to find the names of a model's classes; the command line carries it."""
+def values(*more: str) -> Complete:
+    """Complete the names of the numbers that the model of -m is told; more: other words."""
 
-    def __init__(self, of: Callable[[str | None], list[str]]) -> None:
-        self.of = of
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        known = ctx.find_object(Classes)
+        names = [] if known is None else known.values(ctx.params.get("model"))
+        return starting([*(f"{name}=" for name in names), *more], incomplete)
+
+    return complete
+
+
+class Classes:
+    """How to find the names of a model's classes and values; the command line carries it."""
+
+    def __init__(
+        self,
+        of: Callable[[str | None], list[str]],
+        values: Callable[[str | None], list[str]] = lambda model: [],
+    ) -> None:
+        self.of, self.values = of, values
 
 
 def shards(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.settings import config, layouts, presets, protocols, recipes
+from ddpm_cli.settings import asking, config, layouts, presets, protocols, recipes
 from ddpm_cli.settings.checks import pixel_range
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.layouts import Layout
@@ -146,6 +146,9 @@ def use(
         layers=asked,
         calls=calls,
         label=ctx.params["label"],
+        values=_values(ctx.params["values"]),
+        texts=_texts(ctx),
+        negative=ctx.params.get("negative"),
         batch=ctx.params["batch"],
         words=told,
         as_json=ctx.params["as_json"],
@@ -154,6 +157,22 @@ def use(
         range=scale,
         shard=ctx.params.get("shard"),
     )
+
+
+def _values(words: Sequence[str]) -> Sequence[str]:
+    """What --value says; words that name no numbers are refused."""
+    asking.numbers([word for word in words if word != asking.OWN])
+    return words
+
+
+def _texts(ctx: click.Context) -> Sequence[str]:
+    """The texts that images shall be told, by options or in a file, which is read here."""
+    listed, file = ctx.params["texts"], ctx.params.get("texts_file")
+    if file is None:
+        return tuple(listed)
+    if listed:
+        raise ConfigError("--text-from: --text says already what is told; give one of them")
+    return tuple(asking.texts(file))
 
 
 def evaluated(ctx: click.Context) -> tuple[Use, dict[str, Any]]:

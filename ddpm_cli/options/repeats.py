@@ -14,6 +14,8 @@ from ddpm_cli.errors import ConfigError
 FIXES = {
     "model": "several models of a cascade stand behind commas, as -m BASE,UPSCALER",
     "label": "several classes stand behind commas, as 3,7, where several may be asked for",
+    "texts_file": "give one file with all of them, a text a line",
+    "negative": "one text may name several things",
     "scorer": "give one function, which may add up several scores",
     "classifier": "give one, or others among --set 'guides=[...]'",
     "config_file": 'give one; a file names a preset by extends = "NAME"',

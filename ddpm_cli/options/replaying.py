@@ -21,7 +21,10 @@ _NEVER = {
     "compile", "config_file", "preset",
 }  # fmt: skip
 # What entries of a record of their own say.
-_ELSEWHERE = {"model", "seeds", "label", "batch", "device", "dtype", "as_json", "dry_run"}
+_ELSEWHERE = {
+    "model", "seeds", "label", "values", "texts", "texts_file", "negative", "batch", "device",
+    "dtype", "as_json", "dry_run",
+}  # fmt: skip
 _SETTABLE = (*SAMPLING, "operator")
 _SETTABLE_KEYS = {"data": {"range"}}
 

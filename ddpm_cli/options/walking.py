@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from ddpm_cli.options import completion, listing, numbers, shared
-from ddpm_cli.settings import shards
+from ddpm_cli.settings import asking, shards
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -94,6 +94,64 @@ def one_label(help: str, *more: str) -> Callable[[_Command], _Command]:
         shell_complete=completion.classes("none", *more),
         help=help,
     )
+
+
+def told(*, own: bool = False, several: bool = True) -> Callable[[_Command], _Command]:
+    """Make --value, --text, --text-from and --negative, which options.reading.use reads.
+
+    own: there are rows with numbers and texts of their own; several: texts may take turns.
+    """
+    turns = "; several (age=20,30 or age=20:80:10) take turns" if several else ""
+    mine = f", or {asking.OWN}: each row's own" if own else ""
+
+    def add(command: _Command) -> _Command:
+        if not own:
+            command = click.option(
+                "--negative",
+                metavar="TEXT",
+                callback=_text,
+                help="What guidance is away from, instead of no text.",
+            )(command)
+        if several:
+            command = click.option(
+                "--text-from",
+                "texts_file",
+                metavar="FILE",
+                shell_complete=completion.paths,
+                help="Texts that take turns, one a line; - is stdin.",
+            )(command)
+        again = "; several take turns" if several else ""
+        command = click.option(
+            "--text",
+            "texts",
+            multiple=True,
+            metavar="TEXT",
+            callback=_texts,
+            help=f"What a model of texts is told{mine}{again}.",
+        )(command)
+        return click.option(
+            "--value",
+            "values",
+            multiple=True,
+            metavar="NAME=NUMBER",
+            shell_complete=completion.values(*([asking.OWN] if own else [])),
+            help=f"A number that the model is told, in the units of its data{mine}; none is not "
+            f"told{turns}.",
+        )(command)
+
+    return add
+
+
+def _text(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+    if text is not None:
+        asking.refuse_long(text, f"--{param.name}")
+    return text
+
+
+def _texts(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        asking.refuse_long(text, "--text")
+    return texts
 
 
 def rest(

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images.scales import Scale
+from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes, memory
 from ddpm_cli.models import cost as planning
@@ -22,16 +22,15 @@ from ddpm_cli.pipelines import opening, restorer
 from ddpm_cli.pipelines.opening import UPSCALE, Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row, Shape
 from ddpm_cli.settings.config import resolve
-from ddpm_cli.settings.requests import Draw, Use
+from ddpm_cli.settings.requests import Draw
 
 
 class Cascade(NamedTuple):
     """The stages behind a base model, if any.
 
     base: its name; shape: of what the last stage makes; windows: of which each stage makes one
-    result; noise: the level of noise that each stage
-    adds to what it enlarges; shrinks: whether it first shrinks what is larger than it takes;
-    use: what is asked for, of which each stage is told what it was trained with.
+    result; noise: the level of noise that each stage adds to what it enlarges; shrinks: whether
+    it first shrinks what is larger than it takes.
     """
 
     base: str
@@ -40,7 +39,12 @@ class Cascade(NamedTuple):
     windows: Sequence[int]
     noise: float
     shrinks: bool
-    use: Use
+
+    def refuse(self, asked: Asked) -> None:
+        """Refuse what a stage cannot be told, of what the base is."""
+        label = asked.names([0])
+        for stage in self.stages:
+            _told(stage, asked.alone(0), label[0] if label else None, asked.negative)
 
     @property
     def cost(self) -> str:
@@ -69,16 +73,19 @@ class Cascade(NamedTuple):
             "stage": len(self.stages),
         }
 
-    def loaded(self, compute: Compute, scale: Scale, total: int, size: int) -> "Loaded":
+    def loaded(
+        self, compute: Compute, scale: Scale, total: int, size: int, negative: str | None
+    ) -> "Loaded":
         """The stages with their weights on a device; scale: of the pixels between them.
 
-        Of `total` samples at most `size` rows are computed at once; too many are refused.
+        negative: what guidance is away from.  Of `total` samples at most `size` rows are computed
+        at once; too many are refused.
         """
         load = partial(restorer.opened, compute=compute, exact=False, size=size)
         upscalers = [load(stage) for stage in self.stages]
         for upscale, windows in zip(upscalers, self.windows, strict=True):
             memory.refuse_large(upscale.model, min(size, total * windows))
-        return Loaded(self.stages, upscalers, self.noise, self.shrinks, scale, self.use)
+        return Loaded(self.stages, upscalers, self.noise, self.shrinks, scale, negative)
 
 
 class Loaded(NamedTuple):
@@ -89,7 +96,7 @@ class Loaded(NamedTuple):
     noise: float
     shrinks: bool
     scale: Scale
-    use: Use
+    negative: str | None
 
     def counting(self, count: Callable[[int], None]) -> "Loaded":
         """The same, which says of each network call how many rows it has."""
@@ -97,11 +104,16 @@ class Loaded(NamedTuple):
         return self._replace(upscalers=counted)
 
     def __call__(
-        self, x: Tensor, seeds: Sequence[int], labels: Sequence[str] | None
+        self,
+        x: Tensor,
+        seeds: Sequence[int],
+        labels: Sequence[str] | None,
+        told: Sequence[Record],
     ) -> Tensor | None:
         """Enlarge samples x [B, ...] in [-1, 1], each stage with noise of its own from a seed.
 
-        labels: the names of classes.  None if the process was asked to stop.
+        labels: the names of classes; told: what else records say of each sample.  None if the
+        process was asked to stop.
         """
         pairs = zip(self.stages, self.upscalers, strict=True)
         for stage, (opened, upscale) in enumerate(pairs, 1):
@@ -110,13 +122,11 @@ class Loaded(NamedTuple):
                 to = restorer.brought_down(tuple(lows.shape[1:]), upscale.operator.shape)
                 how = (to, opened.config, self.scale)
                 lows = torch.stack([restorer.shrunk(low, *how) for low in lows])
-            told = [
-                _told(opened, self.use, labels[i] if labels else None, seed)
-                for i, seed in enumerate(seeds)
-            ]
+            names: Sequence[str | None] = labels or [None] * len(seeds)
+            asked = [_told(opened, *own, self.negative) for own in zip(told, names, strict=True)]
             rows = [
-                Row(low, seed, own, self.noise, stage, self.scale)
-                for low, seed, own in zip(lows, seeds, told, strict=True)
+                Row(low, seed, *own.alike(), self.noise, stage, self.scale)
+                for low, seed, own in zip(lows, seeds, asked, strict=True)
             ]
             restored = upscale(rows)
             if restored is None:
@@ -125,7 +135,7 @@ class Loaded(NamedTuple):
         return x
 
 
-def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw, use: Use) -> Cascade:
+def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw) -> Cascade:
     """The cascade of a base model and those behind it; what does not fit is refused."""
     idle = [f"--aug-noise {draw.aug_noise:g}"] if draw.aug_noise else []
     idle += ["--downscale"] if draw.is_downscaled else []
@@ -140,7 +150,7 @@ def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw, use: 
         stages.append(stage)
         windows.append(count)
         before = stage.place.name
-    return Cascade(base.name, shape, stages, windows, draw.aug_noise, draw.is_downscaled, use)
+    return Cascade(base.name, shape, stages, windows, draw.aug_noise, draw.is_downscaled)
 
 
 def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened, Shape, int]:
@@ -187,15 +197,12 @@ def _cost(stage: Opened) -> str:
     return f"; then {stage.place.name}, {moves} steps, {calls or 'any number of'} network calls"
 
 
-def _told(stage: Opened, use: Use, label: str | None, seed: int) -> Conditions:
-    """What a stage is told of an image: no class, numbers or text that it was not trained with."""
+def _told(stage: Opened, own: Record, label: str | None, negative: str | None) -> Asked:
+    """What a stage is told of an image: no class, numbers or text that it was not trained with.
+
+    own: what a record says of the image; negative: what guidance is away from.
+    """
     name = restorer.class_of(None, {"classes": [label]}, stage)
     config, info = stage.config, stage.header.data
     classes.one(name, config, info)
-    own = Use(
-        values=use.values if "values" in config else (),
-        texts=use.texts if "text" in config else (),
-        negative=use.negative if "text" in config else None,
-    )
-    asked = Asked.of(own, config, info, name)
-    return {kind: rows[0] for kind, rows in asked.conditions([seed]).items()}
+    return Asked.of(restorer.told(own, negative, stage), config, info, name)

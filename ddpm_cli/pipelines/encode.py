@@ -26,7 +26,7 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.records import Record
-from ddpm_cli.models import build, classes, cost, memory, model, walks
+from ddpm_cli.models import build, cost, memory, model, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inversion, lines, opening
 from ddpm_cli.pipelines.inversion import Coder
@@ -48,17 +48,22 @@ class Encoded(NamedTuple):
 
 
 def walked(
-    coder: Coder, images: Sequence[Input], told: Conditions, *, is_checked: bool
+    coder: Coder,
+    images: Sequence[Input],
+    told: Conditions,
+    against: Conditions,
+    *,
+    is_checked: bool,
 ) -> Encoded | None:
     """Encode images and decode them to see what returns; None if stopped."""
     x0 = torch.stack([image.values for image in images])
-    z = coder.encode(x0, told)
+    z = coder.encode(x0, told, against)
     if z is None:
         return None
     walks.refuse_not_finite(z, "values that are not finite", "more --steps")
     if not is_checked:
         return Encoded(z)
-    again = coder.decode(z, told)
+    again = coder.decode(z, told, against)
     if again is None:
         return None
     again = again.cpu()
@@ -157,7 +162,7 @@ def _planned(request: Encode, opened: Opened) -> Work:
         sigma, price = None, f"{moves} steps, {counted}{again}"
         calls = calls and calls * (1 + request.is_checked)
     asked = Asked.given(request.use, config, header.data)
-    classes.say(request.use.label, config, header.data)
+    asked.say(request.use.label)
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
     return Work(opened._replace(config=config), asked, sigma, schedule, calls, price, told)
 
@@ -190,7 +195,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
             record |= {"range": list(scales.common(found))}
         _save(request, work, torch.cat(parts), names, record)
         own: dict[str, Any] = {"seed": None} if work.sigma is None else lines.seeded(drawn)
-        own["class"] = work.asked.label
+        own |= work.asked.named
         work.lines.tell(request.output, reduce(Spent.plus, took), **own)
     failures.finish()
 
@@ -222,8 +227,8 @@ def _way(
     coder = Coder.of(drawer.counting(bar.advance))
 
     def walk(images: list[Input], seeds: list[int]) -> Encoded | None:
-        told = work.asked.conditions(seeds)
-        return walked(coder, images, told, is_checked=request.is_checked)
+        told, against = work.asked.conditions(seeds), work.asked.against(seeds)
+        return walked(coder, images, told, against, is_checked=request.is_checked)
 
     return walk
 
@@ -252,7 +257,7 @@ def _report(
 
 def _row(work: Work, took: Sequence[Spent], row: int, values: dict[str, Any]) -> None:
     """Print of an image, whose latent is in the file of all, how close it came back."""
-    own = {**values, "path": None, "seed": None, "class": work.asked.label}
+    own = {**values, "path": None, "seed": None, **work.asked.named}
     work.lines.row(own, took[row])
 
 
@@ -266,7 +271,7 @@ def _save(request: Encode, work: Work, z: Tensor, names: list[str], more: Record
     # The two number formats disagree by some 6 dB, so decoding takes the same one.
     settings = header.config["compute"] | {key: record[key] for key in ("dtype", "rng")}
     header = header._replace(config=config | {"compute": settings})
-    record |= more
+    record |= {**work.asked.record, **more}
     request.output.parent.mkdir(parents=True, exist_ok=True)
     latents_file.save(
         latents_file.Latents(request.output, z, sigma, names, record, work.sigma is None, header)

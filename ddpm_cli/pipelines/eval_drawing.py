@@ -87,6 +87,7 @@ class Drawing:
         return {
             "hash": self.opened.header.hash,
             "seeds": compact(self.seeds),
+            **self.asked.record,
             "class": self.use.label,
             "device": str(compute.device),
             "dtype": str(compute.dtype).removeprefix("torch."),
@@ -112,7 +113,7 @@ def drawing(
 def side(name: str, opened: Opened, use: Use, seeds: Sequence[int]) -> Side:
     """The samples of some seeds from a model, whose cost is said."""
     drawer = drawing(name, opened, use, seeds)
-    classes.say(use.label, drawer.config, opened.header.data)
+    drawer.asked.say(use.label)
     schedule = build.schedule_of(opened.header, opened.place.path)
     moves, calls = cost.plan(drawer.config, schedule)
     console.say(f"{name}: {len(seeds)} images, {moves} steps, {cost.words(calls)}")

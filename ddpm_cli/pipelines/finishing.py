@@ -11,8 +11,9 @@ from ddpm_cli import console
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
-from ddpm_cli.files.records import Names, Record, compact
+from ddpm_cli.files.records import Record, compact
 from ddpm_cli.models import walks
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Chunk
 from ddpm_cli.pipelines import lines
@@ -22,10 +23,11 @@ from ddpm_cli.settings import checks
 
 
 class Result(NamedTuple):
-    """Finished samples [B, ...] of some seeds, their classes, and what each of them took."""
+    """Finished samples [B, ...] of some seeds, their classes, what each is told, and took."""
 
     seeds: Sequence[int]
     labels: Sequence[str] | None
+    told: Sequence[Record]
     values: Tensor
     spent: Sequence[Spent]
 
@@ -44,14 +46,13 @@ def drawn(model: Model, seeds: Sequence[int], states: Iterator[State]) -> Tensor
 class Finish(NamedTuple):
     """Where samples go, what is written beside them, and what is made of them before.
 
-    target: None where another process writes; label: what --class says; laps: what is spent.
+    target: None where another process writes; asked: what they are told; laps: what is spent.
     """
 
     target: Output | None
     watch: Trajectory | None
     record: Record
-    names: Names
-    label: str | None
+    asked: Asked
     model: Model
     enlarge: Loaded
     lines: Lines
@@ -63,11 +64,12 @@ class Finish(NamedTuple):
         values = drawn(self.model, chunk.seeds, states)
         if values is None:
             return None
-        labels = self.names(chunk.seeds)
-        finished = self.enlarge(values, chunk.seeds, labels)
+        labels = self.asked.names(chunk.seeds)
+        told = [self.asked.alone(seed) for seed in chunk.seeds]
+        finished = self.enlarge(values, chunk.seeds, labels, told)
         if finished is None:
             return None
-        return Result(chunk.seeds, labels, finished, self.laps.lap([1] * len(chunk.seeds)))
+        return Result(chunk.seeds, labels, told, finished, self.laps.lap([1] * len(chunk.seeds)))
 
     def take(
         self, results: Iterator[Result | None], left: Sequence[int], bar: console.Progress
@@ -81,7 +83,7 @@ class Finish(NamedTuple):
             done += len(result.seeds)
             total = reduce(Spent.plus, result.spent, total)
             bar.advance(0, note=f"{done} of {len(left)} {self.model.info.noun}")
-        about = {**lines.seeded(left), "class": self.label}
+        about = {**lines.seeded(left), **self.asked.named}
         for path in self.target.finish() if self.target else ():
             self.lines.tell(path, total, **about)
         for path in self.watch.finish(self.record) if self.watch else ():
@@ -93,14 +95,17 @@ class Finish(NamedTuple):
             return
         wanted = {*left}
         gone = [seed for seed in seeds if seed not in wanted]
-        labels, files = self.names(gone), dict[Path, list[int]]()
+        labels, files = self.asked.names(gone), dict[Path, list[int]]()
+        told = [self.asked.alone(seed) for seed in gone]
         for row, seed in enumerate(gone):
-            if path := self.target.place(seed, labels[row] if labels else None):
+            own = labels[row] if labels else None
+            if path := self.target.place(seed, own, told[row].get("text")):
                 files.setdefault(path, []).append(row)
         for path, rows in files.items():
-            own = lines.seeded([gone[row] for row in rows])
-            label = labels[rows[0]] if labels and len(rows) == 1 else self.label
-            self.lines.skip(path, **own, **{"class": label})
+            about = {**lines.seeded([gone[row] for row in rows]), **self.asked.named}
+            if len(rows) == 1:
+                about |= told[rows[0]] | ({"class": labels[rows[0]]} if labels else {})
+            self.lines.skip(path, **about)
         lines.say_skipped(len(left), len(gone))
 
     def _put(self, result: Result) -> None:
@@ -109,6 +114,8 @@ class Finish(NamedTuple):
         for row, seed in enumerate(result.seeds):
             label = None if result.labels is None else result.labels[row]
             labels = None if label is None else [label]
-            paths = self.target.add([seed], labels, result.values[row : row + 1], self.record)
+            own, values = result.told[row], result.values[row : row + 1]
+            paths = self.target.add([seed], labels, values, self.record, [own] if own else [])
             for path in paths:
-                self.lines.tell(path, result.spent[row], **{"seed": seed, "class": label})
+                about = {"seed": seed, **own, "class": label}
+                self.lines.tell(path, result.spent[row], **about)

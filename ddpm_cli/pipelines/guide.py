@@ -29,7 +29,7 @@ from ddpm_cli.settings import checks, code_names
 from ddpm_cli.settings.checks import CLASSIFIER
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Guide, Use
+from ddpm_cli.settings.requests import Guide
 from ddpm_cli.training import distributed
 
 
@@ -77,18 +77,19 @@ def run(request: Guide, opened: Opened) -> None:
     """Draw what a request asks for of a model with its settings."""
     use, draw = request.use, request.draw
     _, later = opening.parts(use.model)
-    stages = cascade.planned(later, opened.place, opened.header.data, draw, use)
+    stages = cascade.planned(later, opened.place, opened.header.data, draw)
     schedule = build.schedule_of(opened.header, opened.place.path)
     config = cost.sized(opened.config, schedule, use.calls)
     steering = steered(request, opened._replace(config=config), schedule)
-    label, names = steering.asked.label, steering.names
+    stages.refuse(steering.asked)
+    usual = steering.asked.count(steering.names)
     work = sample.Work(
         "guide",
         use,
         draw,
         opened._replace(config=steering.config),
         schedule,
-        sample.chosen_seeds(draw.seeds, label, names, draw.output),
+        sample.chosen_seeds(draw.seeds, usual, draw.output),
         steering.asked,
         stages,
         steer=steering.load if config["guides"] else None,
@@ -117,16 +118,19 @@ def steered(request: Guide, opened: Opened, schedule: Schedule) -> Steering:
     functions = _functions(codes, config, info)
     config, judges = pinned(config, info, codes)
     space = space_of(config, info, functions)
-    known = Asked.of(Use(), *space, label)
-    classes.say(request.use.label, *space)
     told = Told(space, classes.NULL if request.unconditional else label, config, info)
+    spelled = (told.numbers, partial(classes.names, label, *space))
+    asked = Asked.spelling(use, config, info, label, spelled)
+    known = Asked(*space, label, asked.values, asked.texts)
+    known.numbers([0])  # an unknown class is refused here
+    known.say(request.use.label)
     told.check()
     return Steering(
         config,
         info,
         schedule,
         space.names,
-        Asked.spelling(use, config, info, label, (told.numbers, known.names)),
+        asked,
         known.numbers,
         functions,
         judges,

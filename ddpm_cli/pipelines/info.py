@@ -9,7 +9,7 @@ from ddpm_cli import console
 from ddpm_cli.data import recognizing
 from ddpm_cli.data.recognizing import Recognized
 from ddpm_cli.errors import ConfigError, Refusal, nearest
-from ddpm_cli.files import provenance, records
+from ddpm_cli.files import captions, provenance, records
 from ddpm_cli.files.checkpoints import best, find, latents, moments
 from ddpm_cli.files.checkpoints.header import Header, parameters, read_header, shapes
 from ddpm_cli.files.images import metadata
@@ -58,7 +58,7 @@ def run(request: Info, kept: Kept) -> None:
         if request.as_command:
             _command(record, target or "-", kept)
         else:
-            _show(record, as_json)
+            _show(record if as_json else _readable(record), as_json)
         return
     if request.as_command:
         raise ConfigError(
@@ -237,6 +237,22 @@ def _belonging(header: Header, path: Path) -> dict[str, Any]:
     there = model != path and model.is_file()
     same = there and read_header(model).hash == fitted.get("model")
     return fitted | {"model_file": str(model) if same else None}
+
+
+def _readable(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record whose texts and numbers that were told are words."""
+    keys = (*records.TOLD, *records.TOLD.values())
+    return {key: _told(each) if key in keys else each for key, each in record.items()}
+
+
+def _told(value: Any) -> str:
+    """Texts and numbers that samples were told, in words; several behind commas."""
+    if isinstance(value, list):
+        return ", ".join(map(_told, value))
+    if isinstance(value, dict):
+        numbers = ((k, v if isinstance(v, list) else [v]) for k, v in value.items())
+        return " ".join(f"{k}={','.join(map(captions.shown, v))}" for k, v in numbers)
+    return "none" if value is None else str(value)
 
 
 def _show(facts: Mapping[str, Any], as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs.edits import Results, open_results
-from ddpm_cli.models import build, classes, cost, memory, model, walks
+from ddpm_cli.models import build, cost, memory, model, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
@@ -174,7 +174,7 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     page, schedule = _canvas(request, header.data), build.schedule_of(header, place.path)
     config = cost.sized(config, schedule, request.use.calls)
     asked = Asked.given(request.use, config, header.data)
-    classes.say(request.use.label, config, header.data)
+    asked.say(request.use.label)
     moves, each = cost.plan(config, schedule)
     calls = f"{each} network calls" if each else "network calls as it needs them"
     price = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"
@@ -208,13 +208,14 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     """Fill the holes of a batch of proposals after the other, and write each."""
     use, size = work.request.use, work.request.use.size
     record = filler.model.record("inpaint", size, label=work.asked.label, words=use.words)
+    record |= work.asked.record
     captions.refuse(record, work.request.layout.labels, seed=0, name="", inputs=[""])
     count = sum(target.deals(source.name) for source in sources)
     failures, shares = Failures(count), list[float]()
     jobs = _jobs(work, sources, target, failures, shares)
     calls, total, done = work.calls, len(target.paths) or 1, 0
     told = EditLines(work.lines, target)
-    told.skip(lambda name: {"input": name, "class": _class(work)})
+    told.skip(lambda name: {"input": name, **_told(work)})
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
         filler, laps = filler._replace(model=filler.model.counting(bar.advance)), Watch(bar)
         while batch := list(islice(jobs, size)):
@@ -226,7 +227,7 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
                 whole = inputs.paste(image, job.canvas, hole)
                 paths = target.add(image.name, job.seed, whole, record, image.scale)
                 anew = round(masks.share(hole, image), 6)
-                own = {"input": image.name, "class": _class(work), "anew": anew}
+                own = {"input": image.name, **_told(work), "anew": anew}
                 told.tell(paths, image.name, job.seed, spent, **own)
             done += len(batch)
             bar.advance(0, note=f"{done} of {total} images")
@@ -267,7 +268,7 @@ def _jobs(
             yield image, Job(image.image, hole, seed, order, image.scale), hole
 
 
-def _class(work: Work) -> str | None:
-    """The name of the class that holes are filled with, if the model has classes."""
+def _told(work: Work) -> dict[str, Any]:
+    """What holes are filled with: the name of the class, if the model has classes, and more."""
     named = work.asked.names([0])
-    return named[0] if named else None
+    return {"class": named[0] if named else None, **work.asked.record}

@@ -16,7 +16,7 @@ from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.outputs.frames import Frames, open_frames
 from ddpm_cli.files.records import compact
-from ddpm_cli.models import build, classes, cost, memory, model, walks
+from ddpm_cli.models import build, cost, memory, model, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inversion, lines, opening
 from ddpm_cli.pipelines.inversion import Coder
@@ -82,7 +82,7 @@ def _planned(request: Interpolate, opened: Opened) -> Work:
     except ValueError as error:
         raise ConfigError(f"--count {request.count}: {error}") from None
     asked = Asked.given(request.use, config, header.data)
-    classes.say(request.use.label, config, header.data)
+    asked.say(request.use.label)
     price = f"{len(places)} frames, {moves} steps, {cost.words(each, 'a frame')}"
     if sources and sigma is None:
         price += f", and about as many for each of the {ends} ends"
@@ -123,7 +123,7 @@ def _interpolate(work: Work, target: Frames) -> None:
     spent = Spent(len(frames), calls, seconds / count)
     seeds = work.request.seeds or [work.request.seed]
     for path in paths:
-        work.lines.tell(path, spent, **lines.seeded(seeds), **{"class": work.asked.label})
+        work.lines.tell(path, spent, **lines.seeded(seeds), **work.asked.named)
 
 
 def _frames(work: Work, coder: Coder, images: Tensor | None) -> tuple[Tensor | None, int]:
@@ -168,15 +168,17 @@ def _starts(work: Work, coder: Coder, images: Tensor | None) -> Tensor | None:
     if work.sigma is not None:
         rng = inversion.noise([work.request.seed] * len(x0), coder.model.randomness)
         return latents.noised(x0, work.sigma, rng)
-    return coder.encode(x0, work.asked.conditions(range(len(x0))))
+    rows = range(len(x0))
+    return coder.encode(x0, work.asked.conditions(rows), work.asked.against(rows))
 
 
 def _descended(work: Work, coder: Coder, states: Tensor) -> Tensor | None:
     """What comes of states on the path; with --at the noise of the walk, too, is the same."""
     seeds = [work.request.seed] * len(states)
+    told, against = work.asked.conditions(seeds), work.asked.against(seeds)
     if work.sigma is None:
-        return coder.decode(states, work.asked.conditions(seeds))
-    return coder.descend(states, seeds, work.asked.conditions(seeds), work.sigma)
+        return coder.decode(states, told, against)
+    return coder.descend(states, seeds, told, against, work.sigma)
 
 
 def _report(ends: Tensor, x0: Tensor) -> None:
@@ -189,6 +191,7 @@ def _record(work: Work, coder: Coder) -> dict[str, Any]:
     """What the frames say of their making."""
     use = work.request.use
     record = coder.model.record("interpolate", use.size, label=work.asked.label, words=use.words)
+    record |= work.asked.record
     if work.sources:
         return record | {"inputs": [source.name for source in work.sources]}
     return record | {"seeds": compact(work.request.seeds or ())}

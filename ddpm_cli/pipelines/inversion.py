@@ -44,16 +44,16 @@ class Coder(NamedTuple):
         """The walk of the model's settings."""
         return cls(drawer, drawer.prepared())
 
-    def encode(self, x0: Tensor, conditions: Conditions) -> Tensor | None:
+    def encode(self, x0: Tensor, conditions: Conditions, against: Conditions) -> Tensor | None:
         """Latents float64 of images [B, ...] in [-1, 1], in units of the prior; None if stopped.
 
-        conditions: what the network sees of each image, by kind.
+        conditions: what the network sees of each image, by kind; against: see Batch.
 
         Where the sampler chooses its steps by the image, images are walked one by one.
         """
         x0, parts = self.model.placed(x0), []
         for rows in self.model.parts(self.walk, len(x0)):
-            denoise = self.walk.wrap(self.model.bound(told(conditions, rows)))
+            denoise = self.walk.wrap(self.model.bound(told(conditions, rows), told(against, rows)))
             states = latents.encode(denoise, x0[rows], self.walk.levels, self.walk.predictor)
             top = walks.last(states)
             if top is None:
@@ -61,21 +61,22 @@ class Coder(NamedTuple):
             parts.append(latents.unit(self.model.schedule, top.x, self.walk.levels[0]))
         return torch.cat(parts)
 
-    def decode(self, z: Tensor, conditions: Conditions) -> Tensor | None:
+    def decode(self, z: Tensor, conditions: Conditions, against: Conditions) -> Tensor | None:
         """The images [B, ...] of latents; None if stopped."""
         x = latents.state(self.model.schedule, z, self.walk.levels[0])
-        return self.descend(x, range(len(z)), conditions)
+        return self.descend(x, range(len(z)), conditions, against)
 
     def descend(
         self,
         x: Tensor,
         seeds: Sequence[int],
         conditions: Conditions,
+        against: Conditions,
         top: Tensor | None = None,
     ) -> Tensor | None:
         """Walk states [B, ...] at the highest level, or at `top`, down to images."""
         walk = self.walk if top is None else self.model.prepared(top)
-        batch = Batch(seeds, conditions, start=x)
+        batch = Batch(seeds, conditions, against, start=x)
         final = walks.last(self.model.draw(batch, walk).states)
         return None if final is None else final.x
 

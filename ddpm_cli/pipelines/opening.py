@@ -292,6 +292,15 @@ def class_names(model: str | None) -> list[str]:
     return list(header.data.classes or map(str, range(classes(header.config))))
 
 
+def value_names(model: str | None) -> list[str]:
+    """The names of the numbers that the model of -m is told; none of none."""
+    try:
+        told = read_header(find.find(parts(model)[0]).path).data.values
+    except (Refusal, ConfigError, OSError):
+        return []
+    return list(told.names) if told else []
+
+
 def base(use: Use) -> Use:
     """What is asked of the first model of a cascade."""
     return replace(use, model=parts(use.model)[0])

@@ -1,7 +1,8 @@
 """Enlarging and restoring given images: by a model trained for it, or by data consistency."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 import torch
@@ -11,18 +12,22 @@ from ddpm_cli.data.degradations import resize
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.tasks import upscale
 from ddpm_cli.diffusion.denoiser import Denoise
+from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.restoration import Separable, consistent, projected
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes, model, walks
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import windows
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
+from ddpm_cli.settings import asking
 from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.requests import Use
 
 Shape = tuple[int, ...]
 WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU
@@ -31,13 +36,15 @@ WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU
 class Row(NamedTuple):
     """An image to restore, pixels [c, h, w] of a scale, and what its result depends on beside.
 
-    told: what the network is told of it, by kind; noise: the level of noise that is
-    added to it first, of images in [-1, 1]; stage: how many models came before.
+    told: what the network is told of it, by kind; against: what guidance is away from; noise: the
+    level of noise that is added to it first, of images in [-1, 1]; stage: how many models came
+    before.
     """
 
     low: Tensor
     seed: int
     told: Conditions
+    against: Conditions
     noise: float = 0.0
     stage: int = 1
     scale: Scale = BYTES
@@ -95,13 +102,12 @@ class Restorer(NamedTuple):
 
     def _restored(self, rows: Sequence[Row]) -> Restored | None:
         low = torch.stack([row.scale.values(row.low) for row in rows])
-        every = [row.told for row in rows]
-        told = {kind: torch.stack([one[kind] for one in every]) for kind in every[0]}
+        told, against = _stacked([r.told for r in rows]), _stacked([r.against for r in rows])
         seeds = self._keys("stage", rows)
         known = self.model.placed(low)
-        batch = Batch(seeds, told | self._image(low, rows))
+        batch = Batch(seeds, told | self._image(low, rows), against)
         if self.shape != self.model.info.shape:
-            batch = batch._replace(shape=self.shape, bound=self._bound(batch.conditions))
+            batch = batch._replace(shape=self.shape, bound=self._bound(batch))
         if self.exact:
 
             def wrap(denoise: Denoise, part: slice) -> Denoise:
@@ -119,20 +125,23 @@ class Restorer(NamedTuple):
         missed = self.operator.error(values.double(), low.double())
         return Restored(pixels, (missed * 127.5).tolist())
 
-    def _bound(self, conditions: dict[str, Tensor]) -> Callable[[slice], Denoise]:
+    def _bound(self, batch: Batch) -> Callable[[slice], Denoise]:
         """The model as it sees large images: in windows, of which some make a batch."""
         every = self.windows
 
-        def seen(some: Sequence[Window], rows: slice) -> Denoise:
-            mine = {
+        def shown(told: Conditions, some: Sequence[Window], rows: slice) -> Conditions:
+            return {
                 kind: torch.cat(
                     [window.of(values[rows]) for window in some]
                     if kind == "image"
                     else [values[rows]] * len(some)
                 )
-                for kind, values in conditions.items()
+                for kind, values in told.items()
             }
-            return self.model.bound(mine)
+
+        def seen(some: Sequence[Window], rows: slice) -> Denoise:
+            told, against = batch.conditions, dict(batch.against)
+            return self.model.bound(shown(told, some, rows), shown(against, some, rows))
 
         def bound(rows: slice) -> Denoise:
             count = max(1, self.size // max(1, rows.stop - rows.start))
@@ -209,6 +218,37 @@ def shrunk(image: Tensor, to: Shape, config: Config, scale: Scale = BYTES) -> Te
     scale = BYTES if image.dtype == torch.uint8 else scale
     small = resize(scale.values(image)[None], size, config["operator"].get("filter", "bicubic"))
     return scale.pixels(small)[0].to(image.dtype)
+
+
+def _stacked(rows: Sequence[Conditions]) -> Conditions:
+    """Conditions of images, each without an axis for them, as those of a batch."""
+    return {kind: torch.stack([row[kind] for row in rows]) for kind in rows[0]}
+
+
+def asked(use: Use, record: Record, job: Opened) -> Asked:
+    """What an image given is told: what is asked for, else what its file says, else nothing."""
+    config, info = job.config, job.header.data
+    label = class_of(use.label, record, job)
+    classes.one(label, config, info)
+    own = told(record, use.negative, job)
+    texts, values = use.texts or own.texts, use.values or own.values
+    found = Asked.of(replace(use, texts=texts, values=values), config, info, label)
+    found.refuse_several()
+    return found
+
+
+def told(own: Record, negative: str | None, job: Opened) -> Use:
+    """A request for what a record says that an image was told, so far as a model takes it."""
+    config, known = job.config, job.header.data.values
+    text, values = own.get("text"), own.get("values")
+    numbers = values if isinstance(values, Mapping) and known and "values" in config else {}
+    mine = {name: numbers[name] for name in known.names if name in numbers} if known else {}
+    is_text = "text" in config
+    return Use(
+        values=asking.words(mine),
+        texts=[text] if is_text and isinstance(text, str) else [],
+        negative=negative if is_guiding(config.get("guidance", {})) and is_text else None,
+    )
 
 
 def class_of(label: str | None, record: Record, job: Opened) -> str | None:

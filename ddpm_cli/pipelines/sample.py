@@ -84,35 +84,30 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         opened = opening.opened(replace(use, model=place.name), *stored.settings)
     opened = opened or opening.opened(opening.base(use))
     place, header, config = opened
-    stages = cascade.planned(later, place, header.data, request.draw, use)
+    stages = cascade.planned(later, place, header.data, request.draw)
     schedule = build.schedule_of(header, place.path)
     begin, label, seeds = None, use.label, None
     if stored is not None:
         begin = starts.decoding(stored, schedule, header)
-        label = classes.fixed(label or stored.record["class"], config)
+        use = starts.told(use, stored, config)
+        label = classes.fixed(use.label, config)
         seeds = starts.numbers(request.draw.seeds, stored)
     elif request.init is not None:
         begin = starts.noised(request, schedule, header, Randomness(config["compute"]["rng"]))
         label = classes.fixed(label, config)
     config = cost.sized(config, schedule, use.calls, begin and begin.sigma)
     asked = Asked.of(use, config, header.data, label)
-    classes.say(use.label, config, header.data)
+    asked.say(request.use.label)
+    stages.refuse(asked)
     if seeds is None:
-        known = classes.known(config, header.data)
-        seeds = chosen_seeds(request.draw.seeds, label, known, request.draw.output)
+        seeds = chosen_seeds(request.draw.seeds, asked.count(), request.draw.output)
     opened = opened._replace(config=config)
     work = Work("sample", use, request.draw, opened, schedule, seeds, asked, stages, begin)
     carry_out(work, cost.words)
 
 
-def chosen_seeds(
-    seeds: Seeds, label: str | None, known: Sequence[str], output: str | None
-) -> Sequence[int]:
-    """The seeds to draw; refused if no disk could hold what they make.
-
-    Of several classes among those `known` one image each is the default.
-    """
-    usual = len(classes.listed(label, known)) if label is not None and known else 1
+def chosen_seeds(seeds: Seeds, usual: int, output: str | None) -> Sequence[int]:
+    """The seeds to draw, `usual` unless told; refused if no disk could hold what they make."""
     if (seeds.count or usual) > LIMIT:  # that many fit on no disk, which says more
         count = seeds.count or usual
         targets.refuse_too_large(Path(output or "samples"), count * targets.LEAST)
@@ -180,14 +175,15 @@ def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool)
     drawer = model.opened(place, config, compute, moments_file=work.draw.moments)
     size = work.use.size
     memory.refuse_large(drawer, min(size, len(work.seeds)))
-    enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size)
+    enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size, work.asked.negative)
     complete = work.steer(compute) if work.steer else None
     with target or nullcontext():
         asked = work.seeds if meets else work.seeds[group.rank :: group.ranks]
         deal = _deal(work, asked, target, group, meets)
         walk = drawer.prepared(work.begin and work.begin.sigma)
         record = _record(work, drawer, size)
-        captions.refuse(record, work.draw.layout.labels, seed=0, **{"class": ""})
+        own = {**work.asked.alone(0), "class": ""}
+        captions.refuse(record, work.draw.layout.labels, seed=0, **own)
         every, mine = work.cascade.calls, len(deal.mine)
         total = None if calls is None or every is None else (calls + every) * mine
         with console.progress(total, "network calls") as bar:
@@ -195,7 +191,7 @@ def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool)
             chunks = drawer.chunks(deal.mine, size, _batches(work, drawer, complete), walk)
             later = enlarge.counting(bar.advance)
             told = Lines.of_walk(work.use.as_json, place.name, header, config, moves)
-            kept = (target, watch, record, work.asked.names, work.asked.label)
+            kept = (target, watch, record, work.asked)
             finish = Finish(*kept, drawer, later, told, Watch(bar))
             if work.draw.skip_existing:
                 finish.leave_out(asked, deal.left)
@@ -211,7 +207,7 @@ def _deal(
     work: Work, asked: Sequence[int], target: Output | None, group: Group, meets: bool
 ) -> Deal:
     """Of the seeds asked for those to be drawn, and those of them that this process draws."""
-    found = target.missing(asked, work.asked.names) if target else None
+    found = target.missing(asked, work.asked.names, work.asked.alone) if target else None
     if not meets:
         return Deal(found or [], found or [], 0)
     left = dealing.agreed_on(found, group)
@@ -241,7 +237,7 @@ def _record(work: Work, drawer: Model, size: int) -> dict[str, Any]:
         record["settings"]["operator"] = drawer.config["operator"]
     if work.draw.moments is not None:
         record["moments"] = str(work.draw.moments)
-    return record | work.cascade.record
+    return record | work.asked.record | work.cascade.record
 
 
 def _place(work: Work) -> str:

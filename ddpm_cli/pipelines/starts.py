@@ -1,11 +1,13 @@
 """Where `ddpm sample` starts if not at pure noise: at latents of a file, or at a noised image."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.diffusion import latents
+from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
@@ -19,6 +21,8 @@ from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.models import walks
 from ddpm_cli.models.walks import Start
 from ddpm_cli.pipelines import inversion
+from ddpm_cli.settings import asking
+from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Sample, Seeds, Use
 
 
@@ -34,6 +38,21 @@ def model(use: Use, stored: Latents) -> Place:
         raise Refusal(what, "give -m MODEL to decode them all the same")
     console.warn(what)
     return named
+
+
+def told(use: Use, stored: Latents, config: Config) -> Use:
+    """A request that tells what was told when the latents were made, unless it says otherwise."""
+    record = stored.record
+    text = record.get("text") if "text" in config else None
+    values = record.get("values") if "values" in config else None
+    negative = record.get("negative") if is_guiding(config.get("guidance", {})) else None
+    return replace(
+        use,
+        label=use.label or record["class"],
+        values=use.values or asking.words(values or {}),
+        texts=use.texts or ([] if text is None else [text]),
+        negative=use.negative if use.negative is not None else negative,
+    )
 
 
 def numbers(seeds: Seeds, stored: Latents) -> Sequence[int]:

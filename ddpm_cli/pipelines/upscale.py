@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console, hardware
-from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs
@@ -82,11 +81,11 @@ class Job(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """One result to be made: its name, the image that it is made of, and its class."""
+    """One result to be made: its name, the image that it is made of, and what it is told."""
 
     name: str
     image: Input
-    label: str | None
+    asked: Asked
     row: Row
 
 
@@ -99,6 +98,8 @@ def run(request: Upscale, opened: Opened) -> None:
     build.operator(config, header.data)  # refused before any work
     classes.one(restorer.class_of(use.label, {}, opened), config, header.data)
     classes.say(use.label, config, header.data)
+    if use.texts or use.values or use.negative is not None:
+        restorer.asked(use, {}, opened)
     wanted = Wanted(inputs.sources(request.inputs), request.seeds.numbers(), request.noises)
     moves, calls = cost.plan(config, schedule)
     mine = len(shards.part(wanted.every, use.size, use.shard))
@@ -148,7 +149,7 @@ def _job(
     memory.refuse_large(restore.model, min(size, count))
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
     record["settings"]["operator"] = config["operator"]
-    own = {"inputs": [""], "name": "", "seed": 0, "class": ""}
+    own = {"inputs": [""], "name": "", "seed": 0, "class": "", **_sayable(opened)}
     captions.refuse(record, request.layout.labels, **own)
     return Job(request, opened, restore, wanted, results, record, calls, told)
 
@@ -211,21 +212,20 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     opacity = inputs.opacity(image) if job.opened.header.data.shape[0] != 4 else None
     if opacity is not None and int(opacity.min()) < inputs.OPAQUE:
         console.warn(f"{image.name}: comes back opaque, on {job.request.look.background}")
-    label = restorer.class_of(job.request.use.label, image.record, job.opened)
-    about = (job.opened.config, job.opened.header.data)
-    classes.one(label, *about)
-    asked = Asked.of(job.request.use, *about, label)
+    asked = restorer.asked(job.request.use, image.record, job.opened)
+    told, against = asked.alike()
     stage = restorer.stage_after(image.record)
-    after = (stage, image.scale)
     return [
-        _Item(name, image, label, Row(image.image, seed, _told(asked, seed), noise, *after))
+        _Item(name, image, asked, Row(image.image, seed, told, against, noise, stage, image.scale))
         for name, noise, seed in left
     ]
 
 
-def _told(asked: Asked, seed: int) -> Conditions:
-    """What the network is told of the result of a seed."""
-    return {kind: rows[0] for kind, rows in asked.conditions([seed]).items()}
+def _sayable(opened: Opened) -> dict[str, Any]:
+    """What a record says that results are told, each by itself."""
+    own = Asked(opened.config, opened.header.data).record
+    numbers = dict.fromkeys(own.get("values", ()), 0.0)
+    return {key: {"text": "", "values": numbers}[key] for key in own}
 
 
 def _read(job: Job, source: Source) -> Input:
@@ -265,7 +265,7 @@ def _write(
             f"the result of seed {row.seed} differs by {error:.0f} levels"
         )
     picture = inputs.grown(item.image, image, colourful=task == "colorize")
-    values = {"input": name, "class": item.label, "noise": row.noise, "error": round(error, 3)}
+    values = {"input": name, **item.asked.named, "noise": row.noise, "error": round(error, 3)}
     scale = BYTES if item.image.is_deep and picture.dtype == torch.uint8 else row.scale
     record = _record(job, item, error)
     paths = job.results.add(item.name, row.seed, picture, record, scale)
@@ -278,7 +278,8 @@ def _record(job: Job, item: _Item, error: float) -> dict[str, Any]:
     record = {
         **job.record,
         "inputs": [item.image.name],
-        "classes": None if item.label is None else [item.label],
+        **item.asked.record,
+        "classes": None if item.asked.label is None else [item.asked.label],
         "stage": row.stage,
         "error": round(error, 3),
     }

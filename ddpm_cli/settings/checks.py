@@ -104,18 +104,23 @@ def check_guidance(config: Config) -> None:
             fix = "set guidance.scale, too"
             raise ConfigError(f"guidance.{idle[0]}: of no use where guidance.scale is 1; {fix}")
         return
-    kinds = told(config)
-    if not kinds:
+    drops = told(config)
+    if not drops:
         fix = "guide it by a classifier: ddpm guide --classifier FILE --class NAME"
-        raise ConfigError(f"guidance.scale: this model was trained without classes; {fix}")
-    if any(kind != "classes" and drop for kind, drop in kinds.items()):
+        what = "this model was trained without classes, values and texts"
+        raise ConfigError(f"guidance.scale: {what}; {fix}")
+    if any(drops.values()):
         return
-    if not kinds.get("classes"):
-        fix = "train one with train.drop_class=0.1"
-        raise ConfigError(
-            f"guidance.scale: this model always saw the class (train.drop_class=0), so it has no "
-            f"null class to be guided away from; {fix}"
-        )
+    kind, *_ = drops
+    saw, key, null = {
+        "classes": ("always saw the class", "train.drop_class", "null class"),
+        "values": ("was always told its values", "values.drop", "prediction without them"),
+        "text": ("was always told a text", "text.drop", "prediction without one"),
+    }[kind]
+    raise ConfigError(
+        f"guidance.scale: this model {saw} ({key}=0), so it has no {null} to be guided away from; "
+        f"train one with {key}=0.1"
+    )
 
 
 def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:

@@ -86,12 +86,24 @@ def load(path: Path) -> Latents:
         whole = whole and len(names) > 0 and 0 < sigma < math.inf
         whole = whole and all(isinstance(facts[key], str) for key in ("model", "hash"))
         whole = whole and isinstance(facts["class"], (str, type(None)))
+        whole = whole and _are_told(facts)
     except (KeyError, TypeError, ValueError):
         whole = False
     if not whole:
         raise Refusal(f"{path}: corrupt: its latents do not fit their header")
     return Latents(
         path, z, torch.tensor(sigma, dtype=torch.float64), names, facts, is_walk, header
+    )
+
+
+def _are_told(facts: Mapping[str, Any]) -> bool:
+    """Whether the texts and numbers that a record says were told are such."""
+    texts = (facts.get("text"), facts.get("negative"))
+    values = facts.get("values") or {}
+    return (
+        all(isinstance(text, (str, type(None))) for text in texts)
+        and isinstance(values, Mapping)
+        and all(isinstance(value, (int, float, type(None))) for value in values.values())
     )
 
 

@@ -22,7 +22,7 @@ from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.outputs.targets import Existing
-from ddpm_cli.files.records import METADATA_KEY, Names, Record, compact
+from ddpm_cli.files.records import METADATA_KEY, Alone, Names, Record, compact, each
 from ddpm_cli.files.titles import Titles
 
 SUFFIXES = (".csv", ".npy", ".npz", ".safetensors")
@@ -56,6 +56,7 @@ class Rows:
             self._dtype = "<u2" if self._scale.is_deep else "|u1"
         self._name = "samples" if scale is None else "images"
         self._seeds, self._classes = list[int](), list[str]()
+        self._told = list[Record]()
         self._record: Record = {}
         self._is_empty = True
 
@@ -78,23 +79,29 @@ class Rows:
         """The bytes of disk that the samples take, which wait in a file beside their own."""
         return 2 * math.prod(self._shape) * np.dtype(self._dtype).itemsize
 
-    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
+    def missing(self, seeds: Sequence[int], names: Names, alone: Alone) -> Sequence[int]:
         """All of them, as the file is made in one go; none if it may be left out and is there."""
         is_there = self._existing.skip and self._path is not None and self._path.is_file()
         return [] if is_there else seeds
 
-    def place(self, seed: int, label: str | None) -> Path | None:
+    def place(self, seed: int, label: str | None, text: str | None = None) -> Path | None:
         """The one file."""
         return self._path
 
     def add(
-        self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
+        self,
+        seeds: Sequence[int],
+        classes: Sequence[str] | None,
+        values: Tensor,
+        record: Record,
+        told: Sequence[Record] = (),
     ) -> list[Path]:
         """Append the values; samples without seeds have none of them."""
         numbers = values.float() if self._scale is None else self._scale.pixels(values)
         self._values.write(numbers.contiguous().numpy().astype(self._dtype, copy=False).data)
         self._seeds += seeds
         self._classes += classes or ()
+        self._told += told
         self._record = record
         self._is_empty = False
         return []
@@ -129,6 +136,7 @@ class Rows:
             rest = {"seeds": np.array(self._seeds, dtype=np.int64)} if self._seeds else {}
             if self._classes:
                 rest["classes"] = np.array(self._classes)
+            rest |= self._columns_told()
             if self._titles.columns:
                 rest["columns"] = np.array(self._titles.columns)
             add_arrays(archive, rest | {METADATA_KEY: np.array(json.dumps(about))})
@@ -147,9 +155,23 @@ class Rows:
         entries = {METADATA_KEY: json.dumps(about, sort_keys=True)}
         file.write(safetensors.save(tensors, entries))
 
+    def _columns_told(self) -> dict[str, Any]:
+        """The text of each sample, and each number that it is told, by name."""
+        found: dict[str, Any] = {}
+        if any(own.get("text") is not None for own in self._told):
+            found["texts"] = np.array([own.get("text") or "" for own in self._told])
+        numbers = [own.get("values") or {} for own in self._told]
+        for name in numbers[0] if numbers else ():
+            column = [row.get(name) for row in numbers]
+            found[f"value.{name}"] = np.array(
+                [math.nan if one is None else one for one in column], dtype=np.float64
+            )
+        return found
+
     def _about(self) -> dict[str, Any]:
         """What the file says of its making."""
-        return {**self._record, **({"seeds": compact(self._seeds)} if self._seeds else {})}
+        seeds = {"seeds": compact(self._seeds)} if self._seeds else {}
+        return {**self._record, **seeds, **each(self._told)}
 
     def _csv_file(self, file: Any) -> None:
         for text in self._csv():

@@ -14,10 +14,11 @@ from ddpm_cli.files.images import sheets
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import encoding, plots, targets
 from ddpm_cli.files.outputs.targets import Existing
-from ddpm_cli.files.records import Names, Record, compact
+from ddpm_cli.files.records import Alone, Names, Record, compact, each
 from ddpm_cli.settings.layouts import USUAL, Layout
 
-FIELDS = ("seed", "class")
+FIELDS = ("seed", "class", "text")
+NAME_LIMIT = 80  # characters of a text in a name
 
 
 class Files:
@@ -35,14 +36,16 @@ class Files:
     def __exit__(self, *_: object) -> None:
         """Files are whole as soon as they have their name."""
 
-    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
+    def missing(self, seeds: Sequence[int], names: Names, alone: Alone) -> Sequence[int]:
         """All seeds, or those without a file; a file in the way is refused."""
         if self._existing.force:
             return seeds
-        labels = names(seeds) if "class" in targets.fields(self._template, FIELDS) else None
+        fields = targets.fields(self._template, FIELDS)
+        labels = names(seeds) if "class" in fields else None
         left = []
         for row, seed in enumerate(seeds):
-            path = self.place(seed, labels[row] if labels else None)
+            own = alone(seed) if "text" in fields else {}
+            path = self.place(seed, labels[row] if labels else None, own.get("text"))
             if not path.exists():
                 left.append(seed)
             elif not path.is_file():
@@ -53,14 +56,20 @@ class Files:
         return left
 
     def add(
-        self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
+        self,
+        seeds: Sequence[int],
+        classes: Sequence[str] | None,
+        values: Tensor,
+        record: Record,
+        told: Sequence[Record] = (),
     ) -> list[Path]:
         """Write each image under its own name."""
         written = []
         for row, (seed, image) in enumerate(zip(seeds, self._scale.pixels(values), strict=True)):
-            label = classes[row] if classes else None
-            path = self.place(seed, label)
-            about = {**record, "seeds": compact([seed]), "classes": [label] if label else None}
+            label, own = classes[row] if classes else None, told[row] if told else {}
+            path = self.place(seed, label, own.get("text"))
+            about = {**record, **own, "seeds": compact([seed])}
+            about["classes"] = [label] if label else None
             data = encoding.encode(image, path, about, self._scale)
             written += targets.put(path, data, self._existing)
         return written
@@ -69,10 +78,19 @@ class Files:
         """Nothing is held back."""
         return []
 
-    def place(self, seed: int, label: str | None) -> Path:
-        """The file of a seed and its class."""
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in label or "none")
-        return Path(self._template.format_map({"seed": targets.seed_name(seed), "class": safe}))
+    def place(self, seed: int, label: str | None, text: str | None = None) -> Path:
+        """The file of a seed, its class, and its text."""
+        fields = {
+            "seed": targets.seed_name(seed),
+            "class": _safe(label),
+            "text": _safe(text)[:NAME_LIMIT],
+        }
+        return Path(self._template.format_map(fields))
+
+
+def _safe(words: str | None) -> str:
+    """Words as a part of the name of a file."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in words or "none")
 
 
 class Drawing(NamedTuple):
@@ -113,6 +131,7 @@ class Picture:
         self._path, self._drawing, self._existing = path, drawing, existing
         self._held: list[Tensor] = []
         self._seeds, self._classes = list[int](), list[str]()
+        self._told = list[Record]()
         self._record: Record = {}
 
     def __enter__(self) -> "Picture":
@@ -123,22 +142,28 @@ class Picture:
     def __exit__(self, *_: object) -> None:
         """An unfinished picture is not written."""
 
-    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
+    def missing(self, seeds: Sequence[int], names: Names, alone: Alone) -> Sequence[int]:
         """All of them, as a picture is made in one go; none if it may be left out and is there."""
         is_there = self._existing.skip and self._path is not None and self._path.is_file()
         return [] if is_there else seeds
 
-    def place(self, seed: int, label: str | None) -> Path | None:
+    def place(self, seed: int, label: str | None, text: str | None = None) -> Path | None:
         """The one file."""
         return self._path
 
     def add(
-        self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
+        self,
+        seeds: Sequence[int],
+        classes: Sequence[str] | None,
+        values: Tensor,
+        record: Record,
+        told: Sequence[Record] = (),
     ) -> list[Path]:
         """Hold the samples until they are complete."""
         self._held.append(self._drawing.hold(values))
         self._seeds += seeds
         self._classes += classes or ()
+        self._told += told
         self._record = record
         return []
 
@@ -150,6 +175,7 @@ class Picture:
         about = {**self._record, "seeds": compact(self._seeds)}
         if self._drawing.names_classes:
             about["classes"] = self._classes or None
+        about |= each(self._told)
         data = encoding.encode(picture, self._path, about, self._drawing.scale)
         if self._path is None:
             console.binary(data)
@@ -160,4 +186,5 @@ class Picture:
         """The record of each sample alone."""
         for row, seed in enumerate(self._seeds):
             label = self._classes[row] if self._classes else None
-            yield {**self._record, "seed": seed, "class": label}
+            own = self._told[row] if self._told else {}
+            yield {**self._record, **own, "seed": seed, "class": label}

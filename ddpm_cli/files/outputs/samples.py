@@ -24,7 +24,7 @@ from ddpm_cli.files.outputs.targets import (
     refuse_too_large,
     refuse_unwritable,
 )
-from ddpm_cli.files.records import Names, Record
+from ddpm_cli.files.records import Alone, Names, Record
 from ddpm_cli.files.titles import Titles
 from ddpm_cli.settings.layouts import USUAL, Layout
 
@@ -36,16 +36,24 @@ class Output(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def missing(self, seeds: Sequence[int], names: Names) -> Sequence[int]:
+    def missing(self, seeds: Sequence[int], names: Names, alone: Alone) -> Sequence[int]:
         """The seeds whose samples are still wanted; `names` gives the classes of seeds."""
 
-    def place(self, seed: int, label: str | None) -> Path | None:
-        """The file of the sample of a seed and its class; None for stdout."""
+    def place(self, seed: int, label: str | None, text: str | None = None) -> Path | None:
+        """The file of the sample of a seed, its class and its text; None for stdout."""
 
     def add(
-        self, seeds: Sequence[int], classes: Sequence[str] | None, values: Tensor, record: Record
+        self,
+        seeds: Sequence[int],
+        classes: Sequence[str] | None,
+        values: Tensor,
+        record: Record,
+        told: Sequence[Record] = (),
     ) -> list[Path]:
-        """Take float32 [B, ...], images in [-1, 1] or arrays in their own units; return files."""
+        """Take float32 [B, ...], images in [-1, 1] or arrays in their own units; return files.
+
+        told: what else the record says of each sample alone.
+        """
 
     def finish(self) -> list[Path]:
         """Write what was held back until all samples are there; return files written."""
@@ -86,7 +94,7 @@ def open_output(
     path, names = Path(place), fields(place, FIELDS)
     if not (is_image and is_one(place) and (place == "-" or encoding.is_picture(path))):
         layout.refuse_idle(place, used)
-    if names == {"class"}:
+    if names and "seed" not in names:
         raise ConfigError(f"-o {place}: several images would share a name; add {{seed}}")
     if not is_one(place):
         if not is_image:

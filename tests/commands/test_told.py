@@ -1,0 +1,187 @@
+"""What verbs tell a model beside classes: options, turns, records, replays and refusals."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import random_models
+import torch
+from PIL import Image
+from runs import ddpm, replayed
+from safetensors import safe_open
+
+from ddpm_cli.files.images.pixels import encode_png, read_metadata
+from ddpm_cli.files.quantities import Quantities
+
+pytestmark = pytest.mark.usefixtures("here")
+
+KNOWN = Quantities(("age", "weight"), (50.0, 70.0), (20.0, 10.0), (20.0, 50.0), (80.0, 90.0))
+TEXT = {"length": 16, "width": 8, "depth": 1, "heads": 2}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that is told classes, two numbers and a text, with random weights."""
+    path = tmp_path_factory.mktemp("models") / "told.safetensors"
+    network = random_models.UNET | {"classes": 2}
+    told = {"known": KNOWN, "values": {}, "text": TEXT}
+    return random_models.saved(path, network, classes=("cat", "dog"), **told)
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that is told a text alone."""
+    path = tmp_path_factory.mktemp("models") / "texts.safetensors"
+    return random_models.saved(path, random_models.UNET, text=TEXT)
+
+
+def is_made_again(path: Path) -> bool:
+    """Whether the command that a file tells makes it again, bit for bit."""
+    before, words = path.read_bytes(), replayed(path)
+    assert ddpm(*words, "--force").code == 0
+    return path.read_bytes() == before
+
+
+def record(path: Path) -> dict[str, object]:
+    """What a picture says of its making."""
+    return read_metadata(path)
+
+
+class TestSample:
+    def test_turns_make_a_sheet_that_is_replayed_bit_for_bit(self, model: Path) -> None:
+        words = (
+            "--class",
+            "cat,dog",
+            "--text",
+            "red heart",
+            "--text",
+            "-x",
+            "--value",
+            "age=20,none",
+        )
+        outcome = ddpm("sample", "-m", model, *words, "-o", "all.png", "--labels", "text,age")
+        assert outcome.code == 0, outcome.err
+        assert "texts: red heart, -x" in outcome.err
+        said = record(Path("all.png"))
+        assert said["seeds"] == "0-7"
+        assert said["texts"] == ["red heart", "red heart", "-x", "-x"] * 2
+        assert said["numbers"] == [{"age": age, "weight": None} for age in (20.0, None)] * 4
+        assert said["classes"] == ["cat"] * 4 + ["dog"] * 4
+        assert is_made_again(Path("all.png"))
+
+    def test_each_file_says_its_own_and_is_replayed_alone(self, model: Path) -> None:
+        words = (
+            "--class",
+            "cat,dog",
+            "--text",
+            "red heart",
+            "--text",
+            "b",
+            "--value",
+            "age=20:80:30",
+        )
+        place = "{seed}-{class}-{text}.png"
+        told = ddpm("sample", "-m", model, *words, "-o", place, "--json")
+        lines = [json.loads(line) for line in told.out.splitlines()]
+        assert lines[7]["path"] == "000007-dog-red_heart.png"
+        own = {"text": "red heart", "values": {"age": 50.0, "weight": None}, "class": "dog"}
+        assert {key: lines[7][key] for key in own} == own
+        said = record(Path(lines[7]["path"]))
+        assert {key: said[key] for key in own} == own
+        assert is_made_again(Path(lines[7]["path"]))
+        info = ddpm("info", lines[7]["path"])
+        assert "red heart" in info.out
+        assert "age=50" in info.out
+        again = ddpm("sample", "-m", model, *words, "-o", place, "--skip-existing", "--json")
+        skipped = [json.loads(line) for line in again.out.splitlines()]
+        assert [line["skipped"] for line in skipped] == [True] * 12
+        assert {key: skipped[7][key] for key in own} == own
+
+    def test_a_file_of_texts_tells_the_same_as_options(self, texts: Path) -> None:
+        Path("prompts.txt").write_text("one\n\ntwo\n")
+        assert ddpm("sample", "-m", texts, "--text-from", "prompts.txt", "-o", "a.npz").code == 0
+        assert (
+            ddpm("sample", "-m", texts, "--text", "one", "--text", "two", "-o", "b.npz").code == 0
+        )
+        a, b = np.load("a.npz"), np.load("b.npz")
+        assert a["texts"].tolist() == ["one", "two"]
+        assert np.array_equal(a["images"], b["images"])
+        assert not np.array_equal(a["images"][0], a["images"][1])
+
+    def test_numbers_stand_in_arrays_and_safetensors(self, model: Path) -> None:
+        words = ("sample", "-m", model, "--class", "cat", "--value", "age=20,none")
+        assert ddpm(*words, "-o", "a.npz").code == 0
+        assert np.isnan(np.load("a.npz")["value.age"]).tolist() == [False, True]
+        assert ddpm(*words, "-o", "a.safetensors").code == 0
+        with safe_open("a.safetensors", "np") as file:
+            said = json.loads(file.metadata()["ddpm"])
+        assert [one["age"] for one in said["numbers"]] == [20.0, None]
+
+    def test_nothing_told_is_what_no_option_gives(self, texts: Path) -> None:
+        assert ddpm("sample", "-m", texts, "-o", "a.png").code == 0
+        assert ddpm("sample", "-m", texts, "--text", "", "-o", "b.png").code == 0
+        a, b = (np.asarray(Image.open(name)) for name in ("a.png", "b.png"))
+        assert not np.array_equal(a, b)  # an empty text is one
+        assert record(Path("a.png"))["text"] is None
+
+
+class TestGuide:
+    def test_text_guides_and_a_negative_one_is_fled(self, texts: Path) -> None:
+        words = ("guide", "-m", texts, "--text", "red heart", "--scale", "5", "--seed", "3")
+        assert "guidance scale 5" in ddpm(*words, "-o", "a.png").err
+        assert ddpm(*words, "--negative", "blue", "-o", "b.png").code == 0
+        assert ddpm("sample", *words[1:5], "--seed", "3", "-o", "c.png").code == 0
+        pictures = [np.asarray(Image.open(name)) for name in ("a.png", "b.png", "c.png")]
+        assert not np.array_equal(pictures[0], pictures[1])
+        assert not np.array_equal(pictures[0], pictures[2])
+        assert record(Path("b.png"))["negative"] == "blue"
+        assert is_made_again(Path("b.png"))
+
+    def test_numbers_guide(self, model: Path) -> None:
+        words = ("guide", "-m", model, "--class", "none", "--value", "age=30", "--scale", "3")
+        assert ddpm(*words, "-o", "a.png").code == 0
+        assert record(Path("a.png"))["values"] == {"age": 30.0, "weight": None}
+
+    def test_nothing_to_guide_towards_is_refused(self, texts: Path) -> None:
+        outcome = ddpm("guide", "-m", texts, "-o", "a.png")
+        assert (outcome.code, "nothing is; give --text" in outcome.err) == (2, True)
+
+
+class TestImagesThatAreThere:
+    @pytest.fixture(autouse=True)
+    def image(self, here: Path) -> None:
+        """A picture to work on."""
+        pixels = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) * 3
+        Path("in.png").write_bytes(encode_png(torch.from_numpy(pixels)))
+
+    def test_latents_keep_what_was_told(self, model: Path) -> None:
+        told = ("--class", "dog", "--text", "a", "--value", "age=30")
+        words = ("encode", "in.png", "-m", model, "-o", "z.safetensors", "--steps", "4")
+        assert ddpm(*words, *told).code == 0
+        assert ddpm("sample", "--from", "z.safetensors", "-o", "a.png").code == 0
+        said = record(Path("a.png"))
+        assert (said["class"], said["text"]) == ("dog", "a")
+        assert said["values"] == {"age": 30.0, "weight": None}
+        again = ("sample", "--from", "z.safetensors", "--text", "b", "-o", "b.png")
+        assert ddpm(*again).code == 0
+        assert record(Path("b.png"))["text"] == "b"
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("inpaint", "in.png", "--mask", "2,2,6,6", "--labels", "text"),
+            ("interpolate", "in.png", "in.png", "-n", "3", "--steps", "4"),
+            ("upscale", "in.png", "--task", "deblur"),
+        ],
+    )
+    def test_other_verbs_tell_and_say_it(self, words: tuple[str, ...], texts: Path) -> None:
+        outcome = ddpm(*words, "-m", texts, "--text", "red heart", "-o", "a.png")
+        assert outcome.code == 0, outcome.err
+        assert record(Path("a.png"))["text"] == "red heart"
+        assert is_made_again(Path("a.png"))
+
+    def test_upscale_tells_what_its_input_says(self, texts: Path) -> None:
+        assert ddpm("sample", "-m", texts, "--text", "red heart", "-o", "own.png").code == 0
+        assert ddpm("upscale", "own.png", "-m", texts, "--task", "deblur", "-o", "a.png").code == 0
+        assert record(Path("a.png"))["text"] == "red heart"
