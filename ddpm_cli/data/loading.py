@@ -45,7 +45,7 @@ class Wish(NamedTuple):
     skip_corrupt: bool
     memory: int
     values: Sequence[str] = ()
-    beside: str = ""
+    values_file: str = ""
 
 
 class Unreadable(Refusal):
@@ -134,7 +134,7 @@ def with_values(
     found: ImageSet, files: Files, names: Sequence[str], wish: Wish, told: Told
 ) -> ImageSet:
     """A set of the images `names` of some files, with the numbers that are told of them."""
-    numbers = value_files.of_files(files, wish.values, wish.beside, told)
+    numbers = value_files.of_files(files, wish.values, wish.values_file, told)
     if numbers is None:
         return found
     learned = arrange(files, "train", wish.holdout, wish.labels, told).names

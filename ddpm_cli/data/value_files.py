@@ -20,14 +20,14 @@ BYTE_LIMIT = 2**31
 
 
 def of_files(
-    files: Files, wanted: Sequence[str], beside: str, told: Told | None = None
+    files: Files, wanted: Sequence[str], values_file: str, told: Told | None = None
 ) -> Numbers | None:
     """What is told of the images of a set: by the set itself, a table in it, or a file beside.
 
     Rows are in the order of the names of the images.
     """
-    if beside:
-        return read(beside, wanted, len(files.names))
+    if values_file:
+        return read(values_file, wanted, len(files.names))
     if not wanted:
         return None
     names = told_values.checked(wanted)
@@ -49,7 +49,7 @@ def _of_tables(files: Files, wanted: tuple[str, ...]) -> Numbers:
         ]
     if not found:
         listed = ", ".join(image_tables.NAMES)
-        fix = f"add one, with the columns file_name and {wanted[0]}, or give data.beside=FILE"
+        fix = f"add one, with the columns file_name and {wanted[0]}, or give data.values_file=FILE"
         raise Refusal(f"{files.root}: no table says its {wanted[0]} ({listed})", fix)
     for name, key in zip(wanted, keys, strict=True):
         if key not in there:
@@ -61,11 +61,11 @@ def _of_tables(files: Files, wanted: tuple[str, ...]) -> Numbers:
 
 
 def of_rows(
-    place: Path, wanted: Sequence[str], beside: str, count: int, header: str
+    place: Path, wanted: Sequence[str], values_file: str, count: int, header: str
 ) -> Numbers | None:
     """What is told of the rows of a table: some of its own columns, or a file beside it."""
-    if beside:
-        return read(beside, wanted, count)
+    if values_file:
+        return read(values_file, wanted, count)
     return read(str(place), wanted, count, header) if wanted else None
 
 

@@ -65,7 +65,7 @@ def resolve(layers: Sequence[Layer], *, begins: bool = False) -> Config:
         if begins:
             _forget_classes(tables, layer.values.get("data"))
         _overlay(tables, layer, problems)
-    told = (tables["data"].get(key) for key in ("values", "beside"))
+    told = (tables["data"].get(key) for key in ("values", "values_file"))
     if any(numbers is not None and numbers.value for numbers in told):
         tables.setdefault("values", {})  # what the data tell is told to the network
     config: Config = {"summary": tables["summary"]} if "summary" in tables else {}

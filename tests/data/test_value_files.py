@@ -104,16 +104,16 @@ def test_an_array_beside_the_images_has_a_row_for_each_in_the_order_of_names(
 ) -> None:
     np.save(tmp_path / "v.npy", np.stack([AGES, np.arange(COUNT)], axis=1))
     beside = str(tmp_path / "v.npy")
-    found = opened("folder", tmp_path / "a", IMAGES, beside=beside)
+    found = opened("folder", tmp_path / "a", IMAGES, values_file=beside)
     assert found.values.names == ("1", "2")
     assert same(own(found)[:, 0], expected(level(found)))
     assert same(own(found)[:, 1], level(found))
-    named = opened("folder", tmp_path / "b", IMAGES, beside=beside, values=["age", "place"])
+    named = opened("folder", tmp_path / "b", IMAGES, values_file=beside, values=["age", "place"])
     assert named.values == found.values._replace(names=("age", "place"))
-    second = opened("folder", tmp_path / "c", IMAGES, beside=beside, values=["2"])
+    second = opened("folder", tmp_path / "c", IMAGES, values_file=beside, values=["2"])
     assert torch.equal(second.conditions["values"][:, 0], found.conditions["values"][:, 1])
     with pytest.raises(ConfigError, match=r"'age': .* has 2 columns and no names"):
-        opened("folder", tmp_path / "d", IMAGES, beside=beside, values=["age"])
+        opened("folder", tmp_path / "d", IMAGES, values_file=beside, values=["age"])
 
 
 def test_a_table_beside_images_without_files_of_their_own(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_table_beside_images_without_files_of_their_own(tmp_path: Path) -> Non
     np.savez(tmp_path / "a.npz", pixels)
     lines = ["age;place", *(f"{'' if math.isnan(age) else age};3" for age in AGES)]
     (tmp_path / "v.csv").write_text("\n".join(lines))
-    about = {"path": str(tmp_path / "a.npz"), "beside": str(tmp_path / "v.csv")}
+    about = {"path": str(tmp_path / "a.npz"), "values_file": str(tmp_path / "v.csv")}
     for more in ({}, {"size": 4, "fit": "resize"}):
         found = stacks.npz("train", **about, values=["age"], **more)  # type: ignore[arg-type]
         assert same(own(found)[:, 0], expected(level(found)))
@@ -142,7 +142,7 @@ def test_a_table_beside_images_without_files_of_their_own(tmp_path: Path) -> Non
 def test_an_array_that_does_not_fit_is_refused(array: Any, message: str, tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", array)
     with pytest.raises(Refusal, match=message):
-        opened("folder", tmp_path / "a", IMAGES, beside=str(tmp_path / "v.npy"))
+        opened("folder", tmp_path / "a", IMAGES, values_file=str(tmp_path / "v.npy"))
 
 
 def test_other_files_beside_are_refused(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_other_files_beside_are_refused(tmp_path: Path) -> None:
     (tmp_path / "v.npy").write_bytes(b"\x93NUMPY" + bytes(20))
     for name in ("v.txt", "v.npy", "no.csv", "."):
         with pytest.raises(Refusal):
-            opened("folder", tmp_path / f"a{len(name)}", IMAGES, beside=str(tmp_path / name))
+            opened("folder", tmp_path / f"a{len(name)}", IMAGES, values_file=str(tmp_path / name))
 
 
 def test_columns_of_parquet_files(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def array(
     columns: ColumnList = (),
     skip: ColumnList = (),
     values: ColumnList = (),
-    beside: str = "",
+    values_file: str = "",
     normalize: bool = True,
     holdout: Fraction = 0.05,
     seed: Seed = 0,
@@ -48,8 +48,8 @@ def array(
     header: whether the first line of a .csv names its columns; auto if it holds no number.
     label: name or number (from 1) of the column that holds the class; columns: those that are
     values, in that order, by default all others; skip: those that are left out. values: columns
-    of numbers that the network is told, and does not learn; beside: a .npy [N, V] or .csv file
-    of them instead, a row for each. normalize: scale
+    of numbers that the network is told, and does not learn; values_file: a .npy [N, V] or .csv
+    file of them instead, a row for each. normalize: scale
     each column, or each channel of [N, C, ...], to mean 0 and deviation 1; samples are scaled
     back. holdout: the share of the rows, drawn by `seed`, that is kept for test.
     """
@@ -58,7 +58,7 @@ def array(
     place = Path(path).expanduser()
     told = () if columns or beside else values
     table = _read(place, header, Wish(label, columns, (*skip, *told)))
-    numbers = value_files.of_rows(place, values, beside, len(table.values), header)
+    numbers = value_files.of_rows(place, values, values_file, len(table.values), header)
     own, labels = table.values, table.labels
     split_rows = {s: _rows(s, len(own), holdout, seed, place) for s in ("train", "test")}
     if normalize:

@@ -98,7 +98,7 @@ def folder(
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["auto", "folders", "csv", "json", "none"] = "auto",
     values: ColumnList = (),
-    beside: str = "",
+    values_file: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -111,13 +111,12 @@ def folder(
     labels.csv, metadata.csv or metadata.jsonl in the folder, with the columns file (or file_name)
     and label (or class); json from dataset.json, as EDM has it; folders from the subfolders; auto
     from such a file if one is there, else from the subfolders; none ignores all. values: numbers
-    that the network is told, columns of such a table by name; beside: a .npy [N, V] or .csv file
-    of them instead, a row for each image in the order of the names, and of which values names
-    columns, or all of a .npy. holdout: the
-    share kept for test, chosen by the hash of the file name, unless the subfolders are train and
+    that the network is told, columns of such a table by name; values_file: a .npy [N, V] or
+    .csv file of them instead, a row for each image in the order of the names, and of which values
+    names columns, or all of a .npy. holdout: the share kept for test, chosen by the hash of the file name, unless the subfolders are train and
     test. memory: MiB of pixels to hold; larger sets are decoded while training.
     """
-    wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory, values, beside)
+    wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory, values, values_file)
     return file_set(Folder(places.needed(path)), split, wish)
 
 
@@ -131,13 +130,13 @@ def archive(
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["auto", "folders", "csv", "json", "none"] = "auto",
     values: ColumnList = (),
-    beside: str = "",
+    values_file: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
 ) -> ImageSet:
     """The images in a zip file, read without unpacking it; knobs as for folder."""
-    wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory, values, beside)
+    wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory, values, values_file)
     return file_set(Archive(places.needed(path)), split, wish)
 
 

@@ -25,7 +25,7 @@ def parquet(
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["own", "none"] = "own",
     values: ColumnList = (),
-    beside: str = "",
+    values_file: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -37,7 +37,7 @@ def parquet(
     classes, by default image or img and label. labels: none leaves classes out. values: columns
     of numbers that the network is told. Other knobs as for folder.
     """
-    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, beside)
+    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, values_file)
     files = Parquet(needed(path), image, label)
     return file_set(files, split, wish, files.told(classes=labels == "own"))
 
@@ -54,7 +54,7 @@ def webdataset(
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["own", "none"] = "own",
     values: ColumnList = (),
-    beside: str = "",
+    values_file: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -67,7 +67,7 @@ def webdataset(
     labels: none leaves classes out. values: keys of JSON, or endings, of numbers that the network
     is told. Other knobs as for folder.
     """
-    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, beside)
+    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, values_file)
     files = Tars(needed(path), image, label)
     return file_set(files, split, wish, files.told(classes=labels == "own"))
 
@@ -82,7 +82,7 @@ def lmdb(
     fit: Literal["error", "resize", "crop"] = "error",
     labels: Literal["own", "none"] = "own",
     values: ColumnList = (),
-    beside: str = "",
+    values_file: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -93,6 +93,6 @@ def lmdb(
     splits; labels: none leaves classes out. values: columns of
     beside. Other knobs as for folder.
     """
-    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, beside)
+    wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, values_file)
     files = Lmdbs(needed(path))
     return file_set(files, split, wish, files.told(classes=labels == "own"))

@@ -29,7 +29,7 @@ def npz(
     fit: Sizing = "error",
     labels: Literal["own", "none"] = "own",
     values: ColumnList = (),
-    beside: str = "",
+    values_file: str = "",
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
@@ -37,14 +37,14 @@ def npz(
     """The images in a .npz file: arr_0 [N,H,W,C] of bytes, arr_1 [N] their classes (OpenAI).
 
     image, label: the names of other arrays; x_train, y_train, x_test and y_test, or train_images
-    and so on, are the splits. beside: as for idx. mode: auto takes the colours that are there.
+    and so on, are the splits. values_file: as for idx. mode: auto takes the colours there are.
     memory: MiB to hold; what is larger must not be compressed. Other knobs as for folder.
     """
     file = needed(path)
     is_told = labels == "own"
     parts = npz_sets.parts(file, image, label, memory * 2**20, labels=is_told)
     colours = mode_of(parts, mode)
-    wish = Wish(size, colours, (), fit, "none", holdout, skip_corrupt, memory, values, beside)
+    wish = Wish(size, colours, (), fit, "none", holdout, skip_corrupt, memory, values, values_file)
     return row_set(file, parts, split, wish, labels=is_told)
 
 
@@ -60,14 +60,14 @@ def idx(
     mode: Literal["auto", "RGB", "L", "RGBA"] = "auto",
     fit: Sizing = "error",
     values: ColumnList = (),
-    beside: str = "",
+    values_file: str = "",
     holdout: Fraction = 0.05,
 ) -> ImageSet:
     """Grey images in IDX files of your own, plain or gzipped; labels are optional.
 
     path: a folder of files named as MNIST's, instead of the names of each. holdout: the share
-    kept for test where there are no test_images. beside: numbers that the network is told, a row
-    for each image to train on and then to test; size, mode, fit, values: as for folder.
+    kept for test where there are no test_images. values_file: numbers that the network is told, a
+    row for each image to train on and then to test; size, mode, fit, values: as for folder.
     """
     usual = idx_names(needed(path)) if path else ("", "", "", "")
     images, labels = images or usual[0], labels or usual[1]
@@ -81,7 +81,7 @@ def idx(
     numbers = [word for part in parts.values() for word in part.words or () if word is not None]
     classes = [str(number) for number in range(max(map(int, numbers), default=-1) + 1)]
     wish = Wish(
-        size, mode_of(parts, mode), (), fit, "none", holdout, False, UNBOUNDED, values, beside
+        size, mode_of(parts, mode), (), fit, "none", holdout, False, UNBOUNDED, values, values_file
     )
     return row_set(place(images), parts, split, wish, classes=classes)
 
