@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console, signals
+from ddpm_cli.data.tasks import pairs
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import Refusal
@@ -32,7 +33,7 @@ from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import layouts
 from ddpm_cli.settings.checks import suited
 from ddpm_cli.settings.requests import BATCH
-from ddpm_cli.training import distributed, sharding
+from ddpm_cli.training import conditions, distributed, sharding
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.clock import Clock
 from ddpm_cli.training.snapshots import Snapshots
@@ -152,6 +153,7 @@ class Journal:
             return  # it had only to take part
         layout = layouts.of_run(config["train"])
         lines = [caption(entry, layout.labels) for entry in self._entries(step, seeds)]
+        values = self._below_given(values, seeds)
         suffix, data = samples.preview(values, info.is_image, layout, lines)
         self._run.samples.mkdir(exist_ok=True)
         path = self._run.samples / f"step-{step:07d}{suffix}"
@@ -187,12 +189,21 @@ class Journal:
 
     def _image(self, seeds: Sequence[int]) -> dict[str, Tensor]:
         """What a conditional model is given for its sheet: test images, changed by its task."""
-        task, test = (
-            build.task(self._materials.config, self._materials.info),
-            self._materials.sets.test,
-        )
+        config, test = self._materials.config, self._materials.sets.test
+        task = build.task(config, self._materials.info)
         if task is None:
             return {}
-        rows, _ = test[torch.tensor(seeds) % len(test)]
+        rows, told = test[torch.tensor(seeds) % len(test)]
+        if (given := conditions.seen(told).get(conditions.IMAGE)) is not None:
+            return {"image": given}
         rng = Randomness(self._materials.compute.rng).rng(seeds)
-        return {"image": task(scaled(rows), rng)}
+        with torch.autocast(self._materials.compute.device.type, enabled=False):
+            return {"image": task(scaled(rows), rng)}
+
+    def _below_given(self, values: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Images of a sheet, each below the one that it was made of."""
+        task = build.task(self._materials.config, self._materials.info)
+        if not isinstance(task, pairs):
+            return values
+        given = task.shown(self._image(seeds)["image"], values.shape[1])
+        return torch.cat([given.to(values), values], dim=2)
