@@ -18,7 +18,7 @@ from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import build, classes
 from ddpm_cli.pipelines.materials import Materials
 from ddpm_cli.settings import checks
-from ddpm_cli.settings.checks import CLASSIFIER, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, PAIRS, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import scaled
@@ -31,7 +31,7 @@ def after_training(folder: Path, config: Config, info: DataInfo) -> str:
     use, model = purpose(config), _named(folder)
     if use == CLASSIFIER:
         words = _guided(model, info)
-    elif use == "pairs":
+    elif use == PAIRS:
         filters = config["task"]["filter"]
         task = ["--task", filters[0]] if len(filters) > 1 else []
         words = ["sample", "--image", f"{model}/{EXAMPLE}", *task, "-m", model, "-n", "4"]

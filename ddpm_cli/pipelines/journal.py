@@ -20,6 +20,7 @@ from ddpm_cli.files.outputs import samples
 from ddpm_cli.files.outputs.event_logs import EventLog
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, walks
+from ddpm_cli.models.asked import of_classes
 from ddpm_cli.models.classes import classes_for
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.out_of_memory import OutOfMemory
@@ -30,8 +31,8 @@ from ddpm_cli.pipelines.evaluator import Evaluator
 from ddpm_cli.pipelines.materials import POINTS, Materials
 from ddpm_cli.pipelines.train_checks import sheet_record
 from ddpm_cli.pipelines.train_eval import Evaluation
-from ddpm_cli.settings import layouts
-from ddpm_cli.settings.checks import suited
+from ddpm_cli.settings import checks, layouts
+from ddpm_cli.settings.checks import PAIRS, suited
 from ddpm_cli.settings.requests import BATCH
 from ddpm_cli.training import conditions, distributed, sharding
 from ddpm_cli.training.batches import scaled
@@ -175,16 +176,24 @@ class Journal:
 
     def _batch(self, seeds: Sequence[int]) -> Batch:
         """What the network is told of these seeds of a sheet."""
-        numbers = classes_for(seeds, self._materials.config, self._materials.info)
-        seen = {} if numbers is None else {"classes": torch.tensor(numbers)}
+        seen = of_classes(self._classes(seeds))
         return Batch(seeds, seen | self._image(seeds))
+
+    def _classes(self, seeds: Sequence[int]) -> list[int] | None:
+        """The classes of a sheet: drawn, or those of the images that are given."""
+        config, _, _, sets, info = self._materials
+        if checks.purpose(config) != PAIRS or not checks.classes(config):
+            return classes_for(seeds, config, info)
+        _, told = sets.test[torch.tensor(seeds) % len(sets.test)]
+        listed: list[int] = told["classes"].tolist()
+        return listed
 
     def _entries(self, step: int, seeds: Sequence[int]) -> Iterator[Record]:
         """What is known of each image of a sheet."""
         config, info = self._materials.config, self._materials.info
-        labels = classes.names(None, config, info, seeds)
+        numbers, names = self._classes(seeds), classes.known(config, info)
         for row, seed in enumerate(seeds):
-            label = labels[row] if labels else None
+            label = names[numbers[row]] if numbers else None
             yield {**sheet_record(config, step), "seed": seed, "class": label}
 
     def _image(self, seeds: Sequence[int]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings import guides
 from ddpm_cli.settings.checks import (
     CLASSIFIER,
+    PAIRS,
     check_guidance,
     classes,
     refuse_other_training,
@@ -25,7 +26,7 @@ from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve, typed
 from ddpm_cli.settings.requests import Inpaint, Translate, Upscale, Use
 from ddpm_cli.settings.toml import dump_toml, read_file
 
-INPAINT, UPSCALE, PAIRS = "inpaint", "upscale", "pairs"  # what models are trained for
+INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for
 
 Known = tuple[Place, Header]
 Suited = Callable[[Header, str], None]

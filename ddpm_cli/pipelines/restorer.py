@@ -101,7 +101,7 @@ class Restorer(NamedTuple):
         known = self.model.placed(low)
         batch = Batch(seeds, told | self._image(low, rows))
         if self.shape != self.model.info.shape:
-            seen = windows.bound(self.model, self.windows, batch.conditions, self.size)
+            seen = windows.bound(self.model, self.windows, self.size, batch.conditions)
             batch = batch._replace(shape=self.shape, bound=seen)
         if self.exact:
 

@@ -18,6 +18,7 @@ from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs.edits import Results, open_results
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost, memory
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import opening, restorer, translating
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch, digest
 from ddpm_cli.pipelines.opening import Opened
@@ -55,7 +56,7 @@ def run(request: Translate, opened: Opened) -> None:
     schedule = build.schedule_of(header, place.path)
     config = cost.sized(config, schedule, use.calls)
     opened = opened._replace(config=config)
-    classes.one(restorer.class_of(use.label, {}, opened), config, header.data)
+    Asked.given(use, config, header.data)  # what cannot be told is refused here
     classes.say(use.label, config, header.data)
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
     moves, calls = cost.plan(config, schedule)
@@ -157,10 +158,12 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     image = _read(job, source)
     given, known = _given(job, image)
     label = restorer.class_of(job.request.use.label, image.record, job.opened)
-    number = classes.one(label, job.opened.config, job.opened.header.data)
+    about = (job.opened.config, job.opened.header.data)
+    classes.one(label, *about)
+    asked = Asked.of(job.request.use, *about, label)
     file = None if source.name == inputs.STDIN else digest(Path(source.name))
     return [
-        _Item(image, file, label, Row(given, known, seed, number))
+        _Item(image, file, label, translating.row(given, known, seed, asked))
         for seed in job.results.missing(source.name)
     ]
 

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data.filters import Filtered
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.tasks import pairs
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.files.images.scales import BYTES
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, model, walks
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import windows
@@ -23,14 +25,15 @@ from ddpm_cli.settings.config import Config
 class Row(NamedTuple):
     """A given image, values [K, h, w] in [-1, 1], and what its result depends on beside.
 
-    known: which of its pixels are given, bool [1, h, w]; seed, label: of the result, the number of
-    its class if the model has classes.
+    known: which of its pixels are given, bool [1, h, w]; told: what else the network is told of
+    the result, [1, ...] by kind; against: what guidance is away from, if not from nothing told.
     """
 
     given: Tensor
     known: Tensor
     seed: int
-    label: int | None = None
+    told: Conditions
+    against: Conditions
 
 
 class Translator(NamedTuple):
@@ -63,13 +66,13 @@ class Translator(NamedTuple):
         known = torch.stack([row.known for row in rows])
         which = torch.full((len(rows),), self.which)
         image = self.task.image(Filtered(given, known, which))
-        labels = [row.label for row in rows if row.label is not None] or None
-        batch = Batch([row.seed for row in rows], self.model.conditions(labels, image=image))
+        told = _stacked([row.told for row in rows]) | {"image": image}
+        batch = Batch([row.seed for row in rows], told, _stacked([row.against for row in rows]))
         shape = (self.model.info.shape[0], *given.shape[2:])
         if shape != self.model.info.shape:
             side = (shape[1], shape[2])
             every = self.windows(side)
-            seen = windows.bound(self.model, every, batch.conditions, self.size)
+            seen = windows.bound(self.model, every, self.size, batch.conditions, batch.against)
             batch = batch._replace(shape=shape, bound=seen)
         state = walks.last(self.model.draw(batch, self.walk).states)
         if state is None:
@@ -88,6 +91,16 @@ class Translator(NamedTuple):
         rng = self.model.randomness.rng([0], "degrade", digest)
         made = self.task.filtered(x0[None], rng, torch.tensor([self.which]))
         return made.images[0], made.known[0]
+
+
+def row(given: Tensor, known: Tensor, seed: int, asked: Asked) -> Row:
+    """A given image with what is asked to be told of its result of this seed."""
+    return Row(given, known, seed, asked.conditions([seed]), asked.against([seed]))
+
+
+def _stacked(rows: Sequence[Conditions]) -> Conditions:
+    """Conditions [B, ...] of rows, each of one image [1, ...]."""
+    return {kind: torch.cat([row[kind] for row in rows]) for kind in rows[0]}
 
 
 def cuts(task: pairs, which: int) -> bool:

@@ -1,12 +1,14 @@
 """Windows over a large image: where they lie, in which order they are filled, or all at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.models.model import Model
 
@@ -75,7 +77,11 @@ def tiled(parts: Sequence[tuple[Sequence[Window], Denoise]]) -> Denoise:
 
 
 def bound(
-    model: Model, every: Sequence[Window], conditions: dict[str, Tensor], size: int
+    model: Model,
+    every: Sequence[Window],
+    size: int,
+    conditions: Conditions,
+    against: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Callable[[slice], Denoise]:
     """A model as it sees rows of large images: by windows, at most `size` of them in a batch."""
 
@@ -88,7 +94,8 @@ def bound(
             )
             for kind, values in conditions.items()
         }
-        return model.bound(mine)
+        others = {kind: torch.cat([v[rows]] * len(some)) for kind, v in against.items()}
+        return model.bound(mine, others)
 
     def tiles(rows: slice) -> Denoise:
         count = max(1, size // max(1, rows.stop - rows.start))

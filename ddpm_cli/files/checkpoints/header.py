@@ -44,8 +44,8 @@ class DataInfo(NamedTuple):
     mean, std: what normalized arrays, one number for each index of their first axis; None for
     images, whose values lie in [-1, 1]. titles: what is known of the columns of a table.
     range: the pixels of images that are -1 and 1, None for bytes from 0 to 255. values: numbers
-    that the data say of each row, beside its values. beside:
-    the channels of the image that lay beside each, 0 of none.
+    that the data say of each row, beside its values. beside: the channels of the image that lay
+    beside each, 0 of none.
     """
 
     shape: tuple[int, ...]
