@@ -81,12 +81,34 @@ class Translator(NamedTuple):
         x = state.x.float().cpu()
         return torch.where(known, given, x) if self.fills else x
 
+    def takes(self, images: Tensor, *, degrades: bool) -> tuple[int, ...]:
+        """The least shape of given images; of one that is filled in opacity may be the last plane.
+
+        degrades: clean images are given, that what is to be undone is done to.
+        """
+        channels, *sides = self.model.info.shape
+        if not degrades:
+            channels = self.task.given
+            if self.fills and images.ndim == 4 and images.shape[1] == channels + 1:
+                channels += 1
+        return channels, *sides
+
+    def given(self, image: Tensor, *, degrades: bool) -> tuple[Tensor, Tensor]:
+        """What the network is given of an image of such a shape, and what of it is known."""
+        if degrades:
+            return self.filtered(image)
+        known = torch.ones_like(image[:1], dtype=torch.bool)
+        if len(image) > self.task.given:
+            image, known = image[:-1], image[-1:] >= 1
+        return image, known
+
     def filtered(self, x0: Tensor) -> tuple[Tensor, Tensor]:
         """What the filter leaves of a clean image [C, h, w] in [-1, 1], and which pixels it left.
 
         How strong it is follows from the image alone, so that results of other seeds are others of
         the same one.
         """
+        x0 = x0.cpu()
         digest = hashlib.sha256(BYTES.pixels(x0).numpy().tobytes()).hexdigest()
         rng = self.model.randomness.rng([0], "degrade", digest)
         made = self.task.filtered(x0[None], rng, torch.tensor([self.which]))

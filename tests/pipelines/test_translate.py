@@ -9,6 +9,7 @@ from PIL import Image
 from runs import Outcome, apart, ddpm, digits, done, replayed, train
 from torch import Tensor
 
+import ddpm_cli
 from ddpm_cli.data.sets import images
 from ddpm_cli.files.images.pixels import encode_png, from_pillow, read_metadata
 
@@ -220,3 +221,34 @@ def test_one_that_cannot_be_read_fails_alone(several: Path, given: Path) -> None
         several, "--task", "jpeg", "--image", given / "0.png", "-o", "out/", "--skip-existing"
     )
     assert (again.code, "0 made, 1 skipped" in again.err) == (0, True)
+
+
+def test_python_makes_the_same(several: Path, given: Path) -> None:
+    """Of one image for all seeds, or of one for each, with its opacity as a further plane."""
+    words = ("--task", "uncrop", "--image", "clear.png", "-n", 2, "-o", "out/")
+    whole = pixels(given / "0.png")
+    clear = torch.full_like(whole, 255)
+    clear[..., 5:] = 0
+    Path("clear.png").write_bytes(encode_png(torch.cat([whole, clear])))
+    done("sample", "-m", several, "--dtype", "float32", *words)
+    model = ddpm_cli.load(str(several), settings={"compute.dtype": "float32"})
+    planes = torch.cat([whole, clear])
+    made = model.sample([0, 1], image=planes, task="uncrop")
+    for number in range(2):
+        written = pixels(Path(f"out/clear-00000{number}.png"))
+        assert apart(model._core.to_pixels(made)[number], written) <= LEVEL
+    several_images = torch.stack([whole, pixels(given / "1.png")])
+    each = model.sample([3, 4], classes=[1, 2], image=several_images, task="jpeg")
+    assert each.shape == (2, 1, 8, 8)
+    assert not torch.equal(each, model.sample([3, 4], image=several_images, task="jpeg"))
+    degraded = model.sample(3, image=several_images[:1], task="blur", degrade=True)
+    assert not torch.equal(degraded, model.sample(3, image=several_images[:1], task="blur"))
+    for wrong in ({}, {"task": "grey"}, {"task": "jpeg", "classes": "0,1"}):
+        with pytest.raises(ValueError, match=r"--task|--class"):
+            model.sample([0, 1], image=whole, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="3 images for 2 seeds"):
+        model.sample([0, 1], image=several_images[[0, 0, 1]], task="jpeg")
+    with pytest.raises(ValueError, match="only with image"):
+        model.sample(0, task="jpeg")
+    with pytest.raises(ValueError, match="--image"):
+        ddpm_cli.load("mnist").sample(0, image=whole)
