@@ -17,6 +17,7 @@ from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.pixels import Mode
 
 CHANNELS: dict[Mode, int] = {"L": 1, "RGB": 3, "RGBA": 4}
+LABELS = ("1", "P")  # of Pillow: modes of pixels that are numbers of things
 NAMED = 3  # of the images without one that a message lists
 
 
@@ -84,7 +85,7 @@ class PartnerFiles:
             image, known = pixels.decoded(stream, name=place)
         self._reading.check(place, image, known)
         fit = "resize" if self._wish.fit == "error" else self._wish.fit
-        image = pixels.fitted(image, self._size, fit)
+        image = pixels.fitted(image, self._size, fit, are_labels=known.mode in LABELS)
         return self._reading.row(image, self._reading.of(known), "error", 0)
 
 

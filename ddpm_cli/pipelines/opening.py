@@ -217,6 +217,9 @@ def translating(request: Translate, known: Known | None = None) -> Opened:
             raise Refusal(what, fix)
 
     use = request.use
+    if parts(use.model)[1]:
+        fix = "ddpm upscale enlarges what it makes"
+        raise ConfigError(f"-m {use.model}: --image takes one model; {fix}")
     place, header = chosen(use.model, PAIRS, suited, known)
     return Opened(place, header, settled(place, header, use.layers))
 

@@ -79,6 +79,20 @@ def test_it_takes_the_size_of_its_image(folders: Path, tmp_path: Path) -> None:
     assert data[torch.arange(4)][1]["image"].shape == (4, 3, 4, 4)
 
 
+def test_labels_are_not_blended(folders: Path, tmp_path: Path) -> None:
+    """A palette has nothing between its entries, however it is resized."""
+    for path in (folders / "labels").rglob("*.bmp"):
+        target = (tmp_path / path.relative_to(folders / "labels")).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        labels = Image.new("P", (24, 24))
+        labels.putpalette([0, 0, 0, 250, 250, 250])
+        labels.paste(1, (5, 5, 20, 19))
+        labels.save(target)
+    for knobs in ({}, {"size": 5, "fit": "crop"}):
+        _, told = loaded(folders, str(tmp_path), **knobs)[torch.arange(3)]
+        assert set(told["image"].flatten().tolist()) == {0, 250}
+
+
 def test_it_is_mirrored_and_cut_with_its_image(folders: Path) -> None:
     rows, told = loaded(folders)[torch.arange(18)]
     x0, conditions = prepare(rows, told, Rng(range(18)), {}, flip=True, crop=2, drop={})

@@ -200,6 +200,8 @@ def test_other_models_say_what_they_take(
     assert (told.code, "train one: ddpm train --preset" in told.err) == (1, True)
     told = make(Path("mnist-inpaint"), "--image", given / "0.png")
     assert (told.code, "ddpm inpaint IMAGE.png" in told.err) == (1, True)
+    told = make(Path(f"{painter / 'run'},mnist-upscale"), "--image", given / "0.png")
+    assert (told.code, "takes one model" in told.err) == (2, True)
     for word in ("--degrade", "--task=jpeg"):
         told = make(painter / "run", "--image", given / "0.png", word)
         assert (told.code, "pairs of its data" in told.err) == (2, True)
