@@ -148,8 +148,14 @@ class ImageSet:
         self.origin = origin
         self.texts = texts
         self.is_of_files = notes is not None
-        self.beside = partners.channels if partners else 0
-        self._partners = partners.images if partners else None
+        self.beside = 0
+        self._partners: Tensor | Positions | None = None
+        if partners is not None:
+            self.accompany(partners)
+
+    def accompany(self, partners: Partners) -> None:
+        """Put an image beside each."""
+        self._partners, self.beside = partners
         if isinstance(self._partners, Tensor):
             self.conditions = {**self.conditions, "image": self._partners}
 

@@ -254,3 +254,15 @@ def test_python_makes_the_same(several: Path, given: Path) -> None:
         model.sample(0, task="jpeg")
     with pytest.raises(ValueError, match="--image"):
         ddpm_cli.load("mnist").sample(0, image=whole)
+
+
+def test_python_trains_on_pairs_of_tensors(data: Path, tmp_path: Path) -> None:
+    rows, _ = images.mnist("train", path=str(data))[torch.arange(24)]
+    settings = {"task.name": "pairs", "network.width": 8, "network.classes": 0, "train.steps": 2,
+                "train.batch": 4, "levels.count": 2, "train.warmup": 0}  # fmt: skip
+    where = {"output": tmp_path / "run", "preset": "tiny", "quiet": True}
+    ddpm_cli.train(rows, beside=255 - rows, settings=settings, **where)
+    model = ddpm_cli.load(tmp_path / "run")
+    assert model.sample([0, 1], image=rows[0]).shape == (2, 1, 8, 8)
+    with pytest.raises(ValueError, match=r"data\.beside"):
+        ddpm_cli.train(rows, settings=settings, **(where | {"output": tmp_path / "other"}))
