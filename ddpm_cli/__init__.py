@@ -40,6 +40,7 @@ def train(
     classes: Sequence[str] | None = None,
     holdout: float = 0.05,
     as_arrays: bool = False,
+    beside: Any = None,
     force: bool = False,
     quiet: bool = False,
 ) -> "Model | None":
@@ -49,6 +50,7 @@ def train(
     of pairs of one and a label; None: the data set of the settings.  Bytes are images, and so are
     floats in [-1, 1] of 3 or 4 axes; other floats, or all with as_arrays, are arrays, normalized.
     test: held-out data, else the share `holdout` of the data; classes: the names of the labels.
+    beside: images [N, K, H, W] to be given to a model of task pairs; with test, those of both.
     preset, settings: as for `ddpm train`; force: start over.
     """
     from ddpm_cli.api import training
@@ -62,6 +64,7 @@ def train(
         classes=classes,
         holdout=holdout,
         as_arrays=as_arrays,
+        beside=beside,
         force=force,
         quiet=quiet,
     )

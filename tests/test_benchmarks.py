@@ -292,6 +292,13 @@ def test_what_trains_is_measured(
         assert outcome.code == 0, outcome.err
         words = ("--steps", 1, "--sheet", tmp_path / "sheet.png")
         assert len(measured("pictures", run, archive, *words)) == 5
+    with subtests.test(script="pairs"):
+        task = 'task={name="pairs", filter=["grey", "uncrop"]}'
+        words = ("--preset", "emoji-colorize", *data, *few, "--set", "data.size=8", "--set", task)
+        outcome = ddpm("train", *words, "-o", tmp_path / "pairs")
+        assert outcome.code == 0, outcome.err
+        words = ("-n", 3, "--steps", 1, "--sheet", tmp_path / "pairs.png")
+        assert len(measured("pairs", tmp_path / "pairs", *words)) == 4
 
 
 class TestGpu:

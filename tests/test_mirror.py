@@ -130,6 +130,7 @@ ELSEWHERE = {
     "pipelines/test_budget.py": "pipelines/train_plan",
     "pipelines/test_evaluator.py": "files/checkpoints/best pipelines/train_eval",
     "pipelines/test_fit.py": "networks/parts/heads",
+    "pipelines/test_translate.py": "pipelines/translating",
     "pipelines/test_guide.py": "pipelines/opening",
     "settings/test_catalog.py": "settings/knobs",
     "settings/test_following.py": "pipelines/train_classes",

@@ -1,4 +1,4 @@
-"""Images made anew in parts, or restored, for the Python API."""
+"""Images made anew in parts, restored, or made of given ones, for the Python API."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,12 @@ from torch import Tensor
 from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Classes
 from ddpm_cli.api.handle import Handle, each, finished, parts
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.models.asked import Asked, of_classes
-from ddpm_cli.pipelines import opening, restorer, windows
+from ddpm_cli.pipelines import opening, restorer, translating, windows
 from ddpm_cli.pipelines.inpaint import Filler, Job
 from ddpm_cli.pipelines.restorer import Row
-from ddpm_cli.settings.requests import Inpaint, Upscale, Use
+from ddpm_cli.settings.requests import Inpaint, Translate, Upscale, Use
 
 
 def inpaint(
@@ -71,3 +72,33 @@ def upscale(
         some = finished(restore([Row(*one, {}, noise, scale=core.info.scale) for one in pairs]))
         restored.append(core.to_values(torch.stack(some.images)))
     return torch.cat(restored)
+
+
+def translate(
+    handle: Handle,
+    request: Translate,
+    images: Tensor,
+    seeds: Sequence[int] | int,
+    classes: Classes,
+    batch: int,
+) -> Tensor:
+    """Images float32 [N, C, h, w] of given ones: [K, h, w] of all seeds, or [N, K, h, w]."""
+    core = handle.model(opening.translating(request, handle.known).config)
+    undone, about = (request.task, request.degrades), (core.config, core.info)
+    translating.place(core.config, undone[0], degrades=undone[1])
+    make, listed = translating.of(core, undone[0], batch), arguments.seeds(seeds)
+    many = images[None] if isinstance(images, Tensor) and images.ndim == 3 else images
+    page = make.takes(many, degrades=undone[1])
+    x = arguments.images(many, arguments.page(many, page), core.info.scale, "image")
+    restorer.windows_of("image", tuple(x.shape[1:]), core.info.shape)
+    if len(x) not in (1, len(listed)):
+        raise ConfigError(f"image: {len(x)} images for {len(listed)} seeds; give one for each")
+    x = x.expand(len(listed), -1, -1, -1)
+    labels = arguments.labels(classes, len(listed))
+    asked = {label: Asked.given(Use(label=label), *about) for label in dict.fromkeys(labels)}
+    rows = [
+        translating.row(*make.given(one, degrades=undone[1]), seed, asked[label])
+        for one, seed, label in zip(x, listed, labels, strict=True)
+    ]
+    made = [finished(make(rows[some])) for some in parts(len(rows), batch)]
+    return core.to_values(core.to_pixels(torch.cat(made)))

@@ -14,6 +14,7 @@ from ddpm_cli.data.image_set import told
 from ddpm_cli.diffusion.denoiser import Bindable, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import State
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import DataInfo, read_header
 from ddpm_cli.models import walks
@@ -21,7 +22,7 @@ from ddpm_cli.models.asked import of_classes
 from ddpm_cli.pipelines import meter, nll, opening
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import BATCH, Inpaint, Method, Seeds, Trace, Upscale
+from ddpm_cli.settings.requests import BATCH, Inpaint, Method, Seeds, Trace, Translate, Upscale
 
 Seed = int | Sequence[int]
 Filling = Literal["auto", "replace", "posterior", "model"]
@@ -100,12 +101,31 @@ class Model:
         )
 
     @refusing
-    def sample(self, seeds: Seed, classes: Classes = None, *, batch: int = BATCH) -> Tensor:
+    def sample(
+        self,
+        seeds: Seed,
+        classes: Classes = None,
+        *,
+        image: Tensor | None = None,
+        task: str | None = None,
+        degrade: bool = False,
+        batch: int = BATCH,
+    ) -> Tensor:
         """Draw samples [N, ...], one for each seed: the same as `ddpm sample` draws.
 
         classes: what --class takes, for all, or a name or number for each seed; without them the
-        class of an image comes from its seed.
+        class of an image comes from its seed. image: of a model of task pairs what the samples
+        are made of, [K, h, w] for all or [N, K, h, w]; one plane more is its opacity, for a model
+        that fills in what is clear; task, degrade: as the options.
         """
+        if image is not None:
+            use = self._handle.use(None)
+            request = Translate(
+                use=use, inputs=(), output=None, seeds=Seeds(), task=task, degrades=degrade
+            )
+            return edits.translate(self._handle, request, image, seeds, classes, batch)
+        if task is not None or degrade:
+            raise ConfigError("task, degrade: only with image; leave them out")
         opening.refuse_conditional(*self._handle.named)
         listed = arguments.seeds(seeds)
         make = drawing.batches(self._core, listed, classes)

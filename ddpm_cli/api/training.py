@@ -36,13 +36,15 @@ def train(
     classes: Sequence[str] | None = None,
     holdout: float = HOLDOUT,
     as_arrays: bool = False,
+    beside: Any = None,
     force: bool = False,
     quiet: bool = False,
 ) -> Path:
     """Train in the folder `output`, or go on with the run there, and return the model's file.
 
     data: a tensor, a pair (tensor, labels), or a data set with a length, of tensors or images or
-    of pairs of one and a label; None: the data set of the settings. See data.python_sets for
+    of pairs of one and a label; None: the data set of the settings. beside: images [N, K, H, W] to
+    be given to a model of task pairs. See data.python_sets for
     what else is said of it. preset, settings: as for `ddpm train`; the network takes as many
     classes as the data have, unless told; without preset a run that is there goes on under its
     own settings. What the command line would refuse is a ValueError of the same text.
@@ -58,12 +60,14 @@ def train(
             is_new = preset is not None or output is None or force
             own = None if is_new else opening.own_settings(folder)
             noise = [] if own or force else opening.own_randomness(folder)
-            if data is None and test is not None:
-                raise ConfigError("test: of no use without data; leave it out")
+            for name, given in (("test", test), ("beside", beside)):
+                if data is None and given is not None:
+                    raise ConfigError(f"{name}: of no use without data; leave it out")
             if data is None:
                 config, pair = _config(own, preset, settings, None, noise), None
             else:
-                rows = sets(data, test, classes=classes, holdout=holdout, as_arrays=as_arrays)
+                how = {"holdout": holdout, "as_arrays": as_arrays, "beside": beside}
+                rows = sets(data, test, classes=classes, **how)
                 config = _config(own, preset, settings, rows, noise)
                 pair = Sets(rows.train, rows.test)
             request = Train(config=config, folder=folder, force=force)

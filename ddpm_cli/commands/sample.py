@@ -7,7 +7,7 @@ import click
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, reading, shared, walking
-from ddpm_cli.settings.requests import Sample
+from ddpm_cli.settings.requests import Sample, Translate
 
 
 @click.command(
@@ -24,6 +24,7 @@ from ddpm_cli.settings.requests import Sample
         "ddpm sample --seed 5 -o - > five.png",
         "ddpm sample -n 8 --trajectory walk.png",
         "ddpm sample --init sketch.png --at 40% -n 8 -o variations.png",
+        "ddpm sample --image grey.png -m runs/emoji-colorize -n 8 -o colours.png",
         "ddpm sample --from latents.safetensors -o back/",
         "ddpm sample -m mnist,mnist-upscale -n 16 -o large.png",
         "ddpm sample -m runs/swiss-roll -n 5000 -o a.csv --trajectory a.gif",
@@ -61,6 +62,7 @@ from ddpm_cli.settings.requests import Sample
     help="Start from an image with noise, as much as --at says, instead of from noise alone.",
 )
 @walking.at("How much noise --init is given: that of x_T.")
+@walking.given
 @shared.fitting
 @walking.cascade
 @shared.seed()
@@ -69,7 +71,13 @@ from ddpm_cli.settings.requests import Sample
 @walking.rest(skips=True, deals=True)
 @click.pass_context
 def command(
-    ctx: click.Context, /, origin: Path | None, init: str | None, at: str | None, **_: Any
+    ctx: click.Context,
+    /,
+    origin: Path | None,
+    init: str | None,
+    at: str | None,
+    images: tuple[str, ...],
+    **_: Any,
 ) -> None:
     """Draw images, or other samples, from a model.
 
@@ -85,7 +93,15 @@ def command(
     --from takes model, sampler, levels and class from the file, and clamps nothing, so that the
     images come back; whatever is asked for as well wins. --init keeps more of the image the
     smaller --at is; levels above it are left out, and the class is none unless asked for.
+
+    --image makes images of given ones, by a model of task pairs: the colours of a grey one, what a
+    JPEG lost, a photograph of a label map. -n proposals are made of each, in the model's own
+    colours, whose class is none unless asked for. Larger images are made by windows.
     """
+    if images:
+        _of_images(ctx, images)
+        return
+    reading.refuse_idle(ctx, "only with --image", "task", "degrades")
     if origin is not None and init is not None:
         raise ConfigError("--init: --from says already where to start; give one of them")
     if (init is None) != (at is None):
@@ -105,3 +121,26 @@ def command(
     from ddpm_cli.pipelines import sample
 
     sample.run(request, opened)
+
+
+def _of_images(ctx: click.Context, images: tuple[str, ...]) -> None:
+    """Make images of given ones."""
+    reading.refuse_idle(ctx, "not with --image", *walking.NOT_OF_GIVEN)
+    request = Translate(
+        use=reading.use(ctx, "task", "degrades", "fit", "background", reads=True),
+        inputs=images,
+        output=ctx.params["output"],
+        seeds=reading.chosen_seeds(ctx),
+        task=ctx.params["task"],
+        degrades=ctx.params["degrades"],
+        skip_existing=ctx.params["skip_existing"],
+        look=reading.look(ctx),
+        layout=reading.layout(ctx),
+    )
+    from ddpm_cli.pipelines import opening
+
+    opened = opening.translating(request)
+
+    from ddpm_cli.pipelines import translate
+
+    translate.run(request, opened)

@@ -24,6 +24,7 @@ class ArraySet:
     notes: tuple[str, ...] = ()
     values: Quantities | None = None
     texts: Texts | None = None
+    beside = 0
 
     def __init__(
         self,

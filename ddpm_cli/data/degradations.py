@@ -21,6 +21,7 @@ Kind = Literal["none", "blur", "bsr"]
 BLUR = 1.2  # pixels of the small image: the widest blur that `degrade` draws
 NOISE = (2 / 127.5, 25 / 127.5)  # levels of noise that it draws, of images in [-1, 1]
 QUALITY = (30, 95)  # and qualities of JPEG; all three are those of Zhang 2021 at factor 2
+LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601: what red, green and blue become in grey
 _FILTERS: tuple[Filter, ...] = ("bicubic", "area")
 _CHANCES = 12  # uniform numbers that a BSR degradation of an image takes
 
@@ -102,6 +103,15 @@ def jpeg(x: Tensor, quality: Tensor) -> Tensor:
         to_pillow(colours).save(buffer, "JPEG", quality=int(number))
         row[: len(colours)] = from_uint8(from_pillow(Image.open(buffer))).to(x)
     return saved
+
+
+def grey(x: Tensor) -> Tensor:
+    """Images in grey, as many channels as before: 0.299 R + 0.587 G + 0.114 B, opacity kept."""
+    if x.shape[1] < len(LUMA):
+        return x
+    weights = torch.tensor(LUMA).to(x)
+    luma = torch.einsum("bchw,c->bhw", x[:, : len(LUMA)], weights)[:, None]
+    return torch.cat([luma.expand(-1, len(LUMA), -1, -1), x[:, len(LUMA) :]], dim=1)
 
 
 def degrade(x: Tensor, factor: float, kind: Kind, rng: Rng, filter: Filter = "bicubic") -> Tensor:

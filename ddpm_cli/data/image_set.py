@@ -14,7 +14,7 @@ COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 # What is told of rows beside their values, by kind: "classes" int64 [B]; "values" float32 [B, V],
 # normalized, NaN where one is not told; "text" as the network's recipe has it; "image"
-# [B, K, H, W].  The network has an input of each name.
+# [B, K, H, W] of bytes or in [-1, 1].  The network has an input of each name.
 Conditions = dict[str, Tensor]
 
 
@@ -39,6 +39,19 @@ class Texts(NamedTuple):
         return [self.text(name) for name in self.names]
 
 
+class Partners(NamedTuple):
+    """The images [N, K, H, W] that lie beside those of a set, or what reads them by position."""
+
+    images: "Tensor | Positions"
+    channels: int
+
+
+class Positions(Protocol):
+    """Reads images [B, K, H, W] by their positions int64 [B]."""
+
+    def __getitem__(self, indices: Tensor) -> Tensor: ...
+
+
 class Data(Protocol):
     """What training asks of a set: rows by their positions, and what to tell of them.
 
@@ -46,6 +59,7 @@ class Data(Protocol):
     of a table are called. range: the pixels that are -1 and 1 in images of floats, None if all
     bytes are. notes: what to say before training. origin: where the classes come from, in words.
     values: the numbers among the conditions; texts: what is written of each row, if anything is.
+    beside: the channels of the image that lies beside each and is told as `image`, 0 of none.
     """
 
     shape: tuple[int, ...]
@@ -61,6 +75,7 @@ class Data(Protocol):
     origin: str
     values: Quantities | None
     texts: Texts | None
+    beside: int
 
     def __len__(self) -> int: ...
 
@@ -113,11 +128,12 @@ class ImageSet:
         notes: tuple[str, ...] | None = None,
         origin: str = "the data",
         texts: Texts | None = None,
+        partners: Partners | None = None,
     ) -> None:
         """Take pixels [N,C,H,W], or a reader of `count` images and the bytes of its values.
 
         `skipped` files are reported; range, notes, origin: see Data; notes None: of no files;
-        texts: what is written of each image.
+        texts: what is written of each image; partners: the image beside each.
         """
         self._images = images
         self._count = len(images) if isinstance(images, Tensor) else count or 0
@@ -132,6 +148,16 @@ class ImageSet:
         self.origin = origin
         self.texts = texts
         self.is_of_files = notes is not None
+        self.beside = 0
+        self._partners: Tensor | Positions | None = None
+        if partners is not None:
+            self.accompany(partners)
+
+    def accompany(self, partners: Partners) -> None:
+        """Put an image beside each."""
+        self._partners, self.beside = partners
+        if isinstance(self._partners, Tensor):
+            self.conditions = {**self.conditions, "image": self._partners}
 
     def __len__(self) -> int:
         return self._count
@@ -141,7 +167,11 @@ class ImageSet:
         if isinstance(self._images, Tensor):
             return self._images[indices], told(self.conditions, indices)
         images, numbers = zip(*(self._images(int(index)) for index in indices), strict=True)
-        return torch.stack(images), told(self.conditions, torch.tensor(numbers))
+        read = torch.tensor(numbers)
+        about = told(self.conditions, read)
+        if self._partners is not None and "image" not in about:
+            about["image"] = self._partners[read]
+        return torch.stack(images), about
 
     def text(self, index: int) -> str | None:
         """What is written of an image, its caption, or None."""
@@ -161,14 +191,16 @@ class ImageSet:
     def size(self) -> int:
         """The bytes all pixels take, or would take, in memory."""
         channels, height, width = self.shape
-        return len(self) * channels * height * width * self._depth
+        return len(self) * (channels + self.beside) * height * width * self._depth
 
     @property
     def what(self) -> str:
         """Number, size and colours of the images, in words."""
         channels, height, width = self.shape
         within = f", {self.range[0]} to {self.range[1]}" if self.range else ""
-        return f"{len(self)} images {width}x{height} {COLOURS.get(channels, channels)}{within}"
+        beside = f", each with one {COLOURS[self.beside]} beside it" if self.beside else ""
+        what = f"{width}x{height} {COLOURS.get(channels, channels)}{within}{beside}"
+        return f"{len(self)} images {what}"
 
     def frequencies(self) -> list[float] | None:
         """Give the share of each class, or None without classes."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data import depths, told_values, value_files
+from ddpm_cli.data.beside import CHANNELS, Beside
 from ddpm_cli.data.depths import Look, Looks, Reading, Sizing
 from ddpm_cli.data.image_set import ImageSet, Texts
 from ddpm_cli.data.own_classes import Told
@@ -23,7 +24,6 @@ from ddpm_cli.files.images.pixels import Mode, decoded, inspected
 from ddpm_cli.files.images.scales import OutOfRange
 
 Size = tuple[int, int]  # width, height
-CHANNELS: dict[Mode, int] = {"L": 1, "RGB": 3, "RGBA": 4}
 LARGEST = 4096  # squared, the pixel limit of an image file
 NAMED = 5  # how many bad files a message lists
 BLOCK = 4096  # files that wait for a thread at a time
@@ -91,10 +91,16 @@ def decode(files: Files, name: str, wish: Wish, reading: Reading) -> tuple[Tenso
     return reading.row(image, reading.of(known), wish.fit, wish.size), look
 
 
-def file_set(files: Files, split: Split, wish: Wish, told: Told | None = None) -> ImageSet:
+def file_set(
+    files: Files,
+    split: Split,
+    wish: Wish,
+    told: Told | None = None,
+    beside: Beside | None = None,
+) -> ImageSet:
     """Make the set of one split, decoded at once if that takes at most wish.memory MiB.
 
-    told: the classes, where the set itself says them.
+    told: the classes, where the set itself says them; beside: images to lie beside these.
     """
     _check(wish)
     arranged = arrange(files, split, wish.holdout, wish.labels, told)
@@ -106,6 +112,7 @@ def file_set(files: Files, split: Split, wish: Wish, told: Told | None = None) -
     size = (wish.size, wish.size) if wish.size else _first_size(files, names)
     shape = (CHANNELS[wish.mode], size[1], size[0])
     bulk = len(names) * math.prod(shape) * reading.bytes_each
+    bulk += len(names) * math.prod(size) * beside.channels if beside else 0
     fits = bulk <= wish.memory * 2**20
     rows = torch.empty(len(names), *shape, dtype=reading.dtype) if fits else None
     visitor = Visitor(files, names, wish, reading, rows)
@@ -119,15 +126,17 @@ def file_set(files: Files, split: Split, wish: Wish, told: Told | None = None) -
     about: dict[str, Any] = {"skipped": (*said.faults, *left_out, *bad.values())}
     about |= {"range": reading.range, "origin": said.origin}
     about["notes"] = depths.notes(looks, reading) + (() if wish.values else said.notes)
-    about["texts"] = said.text and Texts(said.text, [names[index] for index in sizes])
+    chosen = [names[index] for index in sizes]
+    about["texts"] = said.text and Texts(said.text, chosen)
+    about["partners"] = beside and beside.of(files, chosen, size, held=fits)
     images: Tensor | Decoder
     if rows is not None:
         images = rows[kept] if bad else rows
     else:
-        images = Decoder(files, [names[index] for index in sizes], size, wish, reading)
+        images = Decoder(files, chosen, size, wish, reading)
         about |= {"count": len(sizes), "depth": reading.bytes_each}
     found = ImageSet(images, shape, numbers, classes, **about)
-    return with_values(found, files, [names[index] for index in sizes], wish, arranged.told)
+    return with_values(found, files, chosen, wish, arranged.told)
 
 
 def with_values(

@@ -9,11 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.degradations import Filter, gaussian, resize, small
+from ddpm_cli.data.degradations import LUMA, Filter, gaussian, resize, small
 from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.settings.knobs import Factor, Pixels, Share
-
-LUMA = (0.299, 0.587, 0.114)  # of ITU-R BT.601: what red, green and blue become in grey
 
 
 def upscale(

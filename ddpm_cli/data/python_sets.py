@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.data.array_set import VALUE_LIMIT, ArraySet, statistics
-from ddpm_cli.data.image_set import COLOURS, Data, ImageSet
+from ddpm_cli.data.image_set import COLOURS, Data, ImageSet, Partners
 from ddpm_cli.data.python_rows import Items, Rows, class_names, read
 from ddpm_cli.diffusion.rng import keyed
 from ddpm_cli.errors import ConfigError, Refusal
@@ -42,12 +42,14 @@ def sets(
     classes: Sequence[str] | None = None,
     holdout: float = HOLDOUT,
     as_arrays: bool = False,
+    beside: Any = None,
 ) -> PythonSets:
     """Sets of a tensor, of a pair (tensor, labels), or of a data set of tensors or such pairs.
 
     Without `test` the share `holdout` of the rows is held out, always the same ones; data too few
     for one to be held out are measured on themselves. classes: names of the labels 0, 1, ...;
-    as_arrays: floats of any shape are arrays.
+    as_arrays: floats of any shape are arrays. beside: the images that lie beside those of data,
+    a tensor [N, K, H, W], or with `test` one for each of the two.
     """
     rows = read(data, "data")
     if as_arrays and rows.dtype == torch.uint8:
@@ -55,13 +57,34 @@ def sets(
     parts = [rows] if test is None else [rows, read(test, "test")]
     names = class_names([part.labels for part in parts], classes)
     facts = repr(([part.digest for part in parts], names, holdout, as_arrays))
-    digest = hashlib.sha256(facts.encode()).hexdigest()[:DIGITS]
+    digest = hashlib.sha256(facts.encode()).hexdigest()
     train, held = _split(rows, holdout) if test is None else parts
     if train.kind != held.kind:
         raise ConfigError(f"test: rows are {held.kind}, those of data {train.kind}")
     is_array = rows.dtype != torch.uint8 and (as_arrays or len(rows.shape) not in (2, 3))
     pair = _arrays(train, held, names) if is_array else _images(train, held, names)
-    return PythonSets(*pair, sum(map(len, parts)), digest)
+    if beside is not None:
+        both = digest + _accompany(pair, parts, beside, holdout)
+        digest = hashlib.sha256(both.encode()).hexdigest()
+    return PythonSets(*pair, sum(map(len, parts)), digest[:DIGITS])
+
+
+def _accompany(pair: Split, parts: Sequence[Rows], beside: Any, holdout: float) -> str:
+    """Put images beside those of both sets, and give their digest."""
+    others = [read(one, "beside") for one in (beside if len(parts) == 2 else [beside])]
+    for part, other in zip(parts, others, strict=True):
+        if len(other) != len(part):
+            raise ConfigError(f"beside: {len(other)} images for {len(part)} of data; one for each")
+    ends = _split(others[0], holdout) if len(others) == 1 else others
+    for data, other in zip(pair, ends, strict=True):
+        if not isinstance(data, ImageSet):
+            raise ConfigError("beside: of images, and data are none; leave it out")
+        shape = _image_shape(other.shape, "beside")
+        if isinstance(other.values, Items) or shape[1:] != data.shape[1:]:
+            raise ConfigError(f"beside: give a tensor of images {data.shape[2]}x{data.shape[1]}")
+        _refuse_floats(other.dtype, other.low, other.high, "beside")
+        data.accompany(Partners(_pixels(other.values, (len(other), *shape)), shape[0]))
+    return "".join(other.digest for other in others)
 
 
 def _split(rows: Rows, holdout: float) -> tuple[Rows, Rows]:
@@ -80,14 +103,19 @@ def _images(train: Rows, held: Rows, names: tuple[str, ...] | None) -> Split:
     """Sets of images, bytes or floats in [-1, 1]."""
     shape = _image_shape(train.shape)
     low, high = min(train.low, held.low), max(train.high, held.high)
-    if train.dtype != torch.uint8 and max(-low, high) > 1 + SLACK:
-        what = f"values from {low:.3g} to {high:.3g}, but floats of images are in [-1, 1]"
-        fix = "scale them, give bytes as uint8, or as_arrays=True for other numbers"
-        raise ConfigError(f"data: {what}; {fix}")
+    _refuse_floats(train.dtype, low, high, "data")
     if train.dtype != torch.uint8 and low >= 0:
         fix = "images in [0, 1] need 2 * x - 1"
         console.warn(f"data: floats of images are in [-1, 1], and none is below 0; {fix}")
     return _image_set(train, shape, names), _image_set(held, shape, names)
+
+
+def _refuse_floats(dtype: torch.dtype, low: float, high: float, name: str) -> None:
+    """Refuse floats from low to high that no images have."""
+    if dtype != torch.uint8 and max(-low, high) > 1 + SLACK:
+        what = f"values from {low:.3g} to {high:.3g}, but floats of images are in [-1, 1]"
+        fix = "scale them, give bytes as uint8, or as_arrays=True for other numbers"
+        raise ConfigError(f"{name}: {what}; {fix}")
 
 
 def _image_set(rows: Rows, shape: tuple[int, int, int], names: tuple[str, ...] | None) -> ImageSet:
@@ -113,7 +141,7 @@ def _pixels(values: Tensor, shape: tuple[int, ...]) -> Tensor:
     return (values if values.dtype == torch.uint8 else values.float()).reshape(shape)
 
 
-def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def _image_shape(shape: tuple[int, ...], name: str = "data") -> tuple[int, int, int]:
     """Channels, height and width of rows [H, W] or [C, H, W]."""
     if len(shape) == 2:
         return 1, *shape
@@ -125,7 +153,9 @@ def _image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
         fix = "put the channels first: x.permute(0, 3, 1, 2)"
     elif len(shape) != 3:
         fix = "numbers that are no pixels go as floats"
-    raise ConfigError(f"data: rows of {have}; images are HxW, or 1, 3 or 4 channels first; {fix}")
+    raise ConfigError(
+        f"{name}: rows of {have}; images are HxW, or 1, 3 or 4 channels first; {fix}"
+    )
 
 
 def _arrays(train: Rows, held: Rows, names: tuple[str, ...] | None) -> Split:

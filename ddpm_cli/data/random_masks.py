@@ -1,4 +1,4 @@
-"""Random masks to train inpainting with: boxes, brush strokes and cut-off sides."""
+"""Random masks to train inpainting with: boxes, brush strokes, cut-off sides and margins."""
 
 import torch
 from torch import Tensor
@@ -10,14 +10,22 @@ NUMBERS = 2 * CORNERS + 6  # uniform numbers that an image's mask is made of
 
 
 def random_known(
-    count: int, size: tuple[int, int], rng: Rng, *, boxes: float, strokes: float, sides: float
+    count: int,
+    size: tuple[int, int],
+    rng: Rng,
+    *,
+    boxes: float = 0.0,
+    strokes: float = 0.0,
+    sides: float = 0.0,
+    margins: float = 0.0,
 ) -> Tensor:
     """Masks float32 [count, 1, H, W], 1 where an image stays known, each from its own generator.
 
-    boxes, strokes, sides: how often each kind of hole is drawn, in proportion to the others.
+    boxes, strokes, sides, margins: how often each kind of hole is drawn, in proportion to the
+    others.
     """
     chance = rng.uniform(NUMBERS)
-    total = boxes + strokes + sides
+    total = boxes + strokes + sides + margins
     if not total:
         raise ValueError("boxes, strokes and sides are all 0; one of them must be drawn")
     kind = chance[:, 0] * total
@@ -30,6 +38,9 @@ def random_known(
             _sides(chance[:, 1:3], size),
         ),
     )
+    if margins:
+        is_margin = (kind >= boxes + strokes + sides)[:, None, None]
+        holes = torch.where(is_margin, ~_middles(chance[:, 1], size), holes)
     return (~holes).float()[:, None]
 
 
@@ -71,3 +82,10 @@ def _sides(chance: Tensor, size: tuple[int, int]) -> Tensor:
     side = (chance[:, 0] * 4).long()
     every = torch.stack([cut.expand(len(chance), *size) for cut in cuts])
     return every[side, torch.arange(len(chance))]
+
+
+def _middles(chance: Tensor, size: tuple[int, int]) -> Tensor:
+    """Middles whose sides are half to nine tenths of the image's: bool [B, H, W]."""
+    y, x = _grid(size)
+    reach = 0.25 + 0.2 * chance[:, None, None]
+    return ((y - 0.5).abs() < reach) & ((x - 0.5).abs() < reach)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from ddpm_cli.data import own_classes
+from ddpm_cli.data.beside import CHANNELS
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.image_stacks import Stack
-from ddpm_cli.data.loading import CHANNELS, Wish, file_set, with_values
+from ddpm_cli.data.loading import Wish, file_set, with_values
 from ddpm_cli.data.own_classes import Told, Word
 from ddpm_cli.data.splits import Split, arrange
 from ddpm_cli.errors import Refusal

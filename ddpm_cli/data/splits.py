@@ -45,7 +45,7 @@ def arrange(
     of the files, those with the lowest SHA-256 of their name, is for test: no machine and no order
     matters.
     """
-    inner = dict(zip(files.names, _without_common_folders(files.names), strict=True))
+    inner = dict(zip(files.names, without_common_folders(files.names), strict=True))
     if parts := _parts({name.partition("/")[0] for name in inner.values()}):
         chosen = [name for name in inner if inner[name].startswith(f"{parts[split]}/")]
         inner = {name: rest.partition("/")[2] for name, rest in inner.items()}
@@ -95,7 +95,7 @@ def _share(count: int, holdout: float) -> str:
     return f"The share for test is data.holdout={holdout:g}: --set data.holdout={usual:g}"
 
 
-def _without_common_folders(names: Sequence[str]) -> list[str]:
+def without_common_folders(names: Sequence[str]) -> list[str]:
     """Drop the folders that all names start with: they tell no classes apart."""
     parts = [name.split("/") for name in names]
     shortest = min(map(len, parts)) - 1

@@ -1,22 +1,43 @@
 """What a conditional model is trained for: how its conditioning image comes from a clean one."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.degradations import degrade, enlarge, noise, shrink, small
+from ddpm_cli.data.degradations import degrade, enlarge, grey, noise, shrink, small
+from ddpm_cli.data.filters import Filter, Filtered, filtered
 from ddpm_cli.data.random_masks import random_known
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.images.scales import BYTES
-from ddpm_cli.settings.knobs import Noise, NonNegative, Scale
+from ddpm_cli.settings.knobs import (
+    Blurs,
+    Lights,
+    Noise,
+    Noises,
+    NonNegative,
+    Parts,
+    Qualities,
+    Scale,
+)
+
+# How strong filters are unless told.
+QUALITY = (5, 30)  # as in Palette
+SIGMA = (0.5, 2.0)
+LIGHT = (0.1, 0.5)
+NOISE = (0.1, 0.5)
+AREAS = 4
 
 
 class Task(Protocol):
     """Makes the image [B, channels, H, W] that a network sees beside the noisy one."""
 
-    channels: int
+    @property
+    def channels(self) -> int:
+        """How many it has."""
 
     def __call__(self, x0: Tensor, rng: Rng) -> Tensor:
         """The conditioning image of clean images x0 [B, C, H, W] in training."""
@@ -107,3 +128,125 @@ class upscale:  # noqa: N801
             return large
         plane = column(level, large).expand(-1, 1, *large.shape[2:])
         return torch.cat([large, plane], dim=1)
+
+
+class pairs:  # noqa: N801
+    """Image to image: the network sees the image beside each one, or what a filter left of it.
+
+    filter: makes the given image of the clean one, else it is that of data.beside; of several
+    each image gets one by chance, and the network is told which (Saharia 2022, Palette).
+    quality: of jpeg; sigma: of blur, in pixels; light: what low-light leaves, of 1; noise: its
+    deviation, of images in [-1, 1]; each one number, or the least and the largest drawn. areas:
+    greys of segments. The attribute `scale` is that of the pixels of given images, and `given`
+    says how many channels they have.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        filter: Sequence[
+            Literal[
+                "grey", "edges", "segments", "blur", "jpeg", "low-light", "noise", "uncrop", "mask"
+            ]
+        ] = (),
+        quality: Qualities = QUALITY,
+        sigma: Blurs = SIGMA,
+        light: Lights = LIGHT,
+        noise: Noises = NOISE,
+        areas: Parts = AREAS,
+    ) -> None:
+        self.given, self.scale = shape[0], BYTES
+        self.filters: tuple[Filter, ...] = tuple(filter)
+        self._strengths = {
+            "jpeg": quality,
+            "blur": sigma,
+            "low-light": light,
+            "noise": noise,
+            "segments": (areas,),
+        }
+        self._refuse_idle()
+        self._refuse_unfit(shape)
+
+    def see(self, beside: int) -> None:
+        """Take images of so many channels as those beside the data, unless a filter makes them."""
+        if self.filters:
+            return
+        if not beside:
+            fix = "--set data.beside=FOLDER, or --set task.filter=grey makes them"
+            raise ConfigError(f"task.pairs: no images lie beside those of the data; {fix}")
+        self.given, self.scale = beside, BYTES
+
+    @property
+    def channels(self) -> int:
+        """Those of the given image; with several filters a plane for each says which it is."""
+        told = len(self.filters) if len(self.filters) > 1 else 0
+        return self.given + self.cuts + told
+
+    @property
+    def cuts(self) -> bool:
+        """Whether some of the given pixels may be missing, which a plane then says."""
+        return bool({"uncrop", "mask"} & {*self.filters})
+
+    def __call__(self, x0: Tensor, rng: Rng) -> Tensor:
+        """What a filter leaves of clean images x0 [B, C, H, W], as the network sees it."""
+        return self.image(self.filtered(x0, rng))
+
+    def filtered(self, x0: Tensor, rng: Rng, which: Tensor | None = None) -> Filtered:
+        """Clean images x0 [B, C, H, W] by the filters `which` [B], or by those that are drawn."""
+        made = filtered(x0, self.filters, self._strengths, rng, which)
+        # Files hold whole pixels, so the network shall have seen them.
+        whole = self.scale.values(self.scale.pixels(made.images)).to(x0)
+        return made._replace(images=whole * made.known)
+
+    def image(self, given: Filtered) -> Tensor:
+        """Given images [B, K, H, W], of which those pixels that are not known show nothing."""
+        images, known, which = given
+        planes = [images * known]
+        if self.cuts:
+            planes.append(known.to(images))
+        if len(self.filters) > 1:
+            every = torch.arange(len(self.filters), device=images.device)
+            told = (which.to(images.device)[:, None] == every).to(images)
+            planes.append(told[..., None, None].expand(-1, -1, *images.shape[2:]))
+        return torch.cat(planes, dim=1)
+
+    def shown(self, seen: Tensor, channels: int) -> Tensor:
+        """What the network sees [B, channels, H, W] as pictures in so many colours, or grey."""
+        images = seen[:, : self.given]
+        if channels == self.given:
+            return images
+        if channels == 1:
+            return grey(images[:, :3])[:, :1]
+        colours = images[:, :3].expand(-1, 3, -1, -1)
+        return torch.cat([colours, torch.ones_like(colours[:, : channels - 3])], dim=1)
+
+    def _refuse_idle(self) -> None:
+        """Refuse a filter that stands twice, and the strength of one that is not there."""
+        if twice := next((name for name in self.filters if self.filters.count(name) > 1), None):
+            raise ValueError(f"filter {twice} stands twice; leave one out")
+        usual = {
+            "jpeg": ("quality", QUALITY),
+            "blur": ("sigma", SIGMA),
+            "low-light": ("light", LIGHT),
+            "noise": ("noise", NOISE),
+            "segments": ("areas", (AREAS,)),
+        }
+        for name, strength in self._strengths.items():
+            knob, default = usual[name]
+            if name not in self.filters and tuple(strength) != default:
+                raise ValueError(f"{knob} is of filter {name} alone; leave it out")
+            if strength[0] > strength[-1]:
+                raise ValueError(f"{knob} {[*strength]}: write the least first")
+
+    def _refuse_unfit(self, shape: tuple[int, ...]) -> None:
+        """Refuse filters that make nothing of images of this shape."""
+        if len(shape) != 3 or not self.filters:
+            return
+        if shape[0] not in (1, 3, 4):
+            raise ValueError(f"images of {shape[0]} channels have no filters")
+        if shape[0] == 1 and "grey" in self.filters:
+            raise ValueError("filter grey: the images are grey already; choose another")
+        if shape[0] == 4 and self.cuts:
+            what = "what is missing is clear in a file, as images with opacity are themselves"
+            raise ValueError(f"filter uncrop or mask: {what}; set data.mode=RGB")

@@ -78,6 +78,9 @@ def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str
     try:
         verb, inputs = _matching(entry, "command", "[a-z]+"), _strings(entry, "inputs")
         words = [verb, *kept(verb, _strings(entry, "arguments"))]
+        if verb == "sample":  # where images are given by an option
+            words += [word for name in inputs for word in _option("--image", name)]
+            inputs = []
         words += _option("-m", str(entry["model"]))
         if "seeds" in entry or not inputs:  # some edits draw nothing
             words += ["--seeds", _matching(entry, "seeds", "[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")]

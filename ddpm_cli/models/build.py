@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli.data.image_set import Conditions, Data
-from ddpm_cli.data.tasks import Task, upscale
+from ddpm_cli.data.tasks import Task, pairs, upscale
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.diffusion.classifier import Classifier, Trained
@@ -79,7 +79,7 @@ def data_info(data: Data) -> DataInfo:
     """What a checkpoint keeps of its data."""
     shares = data.frequencies()
     frequencies = tuple(shares) if shares else None
-    rest = (data.titles, data.range, data.values)
+    rest = (data.titles, data.range, data.values, data.beside)
     return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std, *rest)
 
 
@@ -170,8 +170,10 @@ def task(config: Config, info: DataInfo) -> Task | None:
     """What a conditional model is given beside the noisy image, or None."""
     settings = config.get("task")
     component: Task | None = _called("task", settings, info.shape) if settings else None
-    if isinstance(component, upscale):
+    if isinstance(component, upscale | pairs):
         component.scale = info.scale
+    if isinstance(component, pairs):
+        component.see(info.beside)
     return component
 
 

@@ -8,7 +8,12 @@ from typing import Any, TypeVar
 import click
 
 from ddpm_cli.options import completion, listing, numbers, shared
-from ddpm_cli.settings import asking, shards
+from ddpm_cli.settings import asking, catalog, shards
+
+# What --image leaves nothing to do for.
+NOT_OF_GIVEN = (
+    "origin", "init", "at", "trajectory", "frames", "moments", "aug_noise", "is_downscaled",
+)  # fmt: skip
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -46,6 +51,31 @@ def trajectory(command: _Command) -> _Command:
         metavar="FILE",
         type=click.Path(path_type=Path),
         help="Keep the whole walk as well: .npz, .safetensors, or drawn as .gif or .png.",
+    )(command)
+
+
+def given(command: _Command) -> _Command:
+    """Add --image, --task and --degrade, of models that make images of given ones."""
+    filters = catalog.find("task", "pairs").knobs["filter"].kind.item
+    command = click.option(
+        "--degrade",
+        "degrades",
+        is_flag=True,
+        help="First take from --image what the model gives back; else it is given as it is.",
+    )(command)
+    command = click.option(
+        "--task",
+        type=click.Choice(filters.choices if filters else ()),
+        help="What was done to --image, of a model that undoes several things.",
+    )(command)
+    return click.option(
+        "--image",
+        "images",
+        metavar="IMAGE",
+        multiple=True,
+        shell_complete=completion.paths,
+        help="Make images of this one, of all in a folder or of - for stdin, by a model of task "
+        "pairs; may be repeated. What is clear in it is missing, for a model that fills in.",
     )(command)
 
 

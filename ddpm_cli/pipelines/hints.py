@@ -7,17 +7,20 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data import tasks
+from ddpm_cli.data.image_set import Conditions
+from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
-from ddpm_cli.files.images import pixels
+from ddpm_cli.files.images import inputs, pixels
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import build, classes
 from ddpm_cli.pipelines.materials import Materials
 from ddpm_cli.settings import checks
-from ddpm_cli.settings.checks import CLASSIFIER, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, PAIRS, purpose
 from ddpm_cli.settings.config import Config
+from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import scaled
 
 EXAMPLE = "example.png"  # in the folder of a run: an image that its model can be given
@@ -28,6 +31,10 @@ def after_training(folder: Path, config: Config, info: DataInfo) -> str:
     use, model = purpose(config), _named(folder)
     if use == CLASSIFIER:
         words = _guided(model, info)
+    elif use == PAIRS:
+        filters = config["task"]["filter"]
+        task = ["--task", filters[0]] if len(filters) > 1 else []
+        words = ["sample", "--image", f"{model}/{EXAMPLE}", *task, "-m", model, "-n", "4"]
     elif use:
         words = [use, f"{model}/{EXAMPLE}", *_hole(use, info), "-m", model]
     else:
@@ -53,10 +60,21 @@ def example(materials: Materials) -> Tensor | None:
     task = build.task(materials.config, materials.info)
     if task is None:
         return None
-    rows, _ = materials.sets.test[torch.zeros(1, dtype=torch.long)]
+    rows, told = materials.sets.test[torch.zeros(1, dtype=torch.long)]
     if isinstance(task, tasks.upscale):
         return pixels.to_uint8(task.low(scaled(rows)))[0]
+    if isinstance(task, tasks.pairs):
+        return _given(task, scaled(rows), conditions.seen(told))
     return pixels.to_uint8(scaled(rows))[0]
+
+
+def _given(task: tasks.pairs, x0: Tensor, told: Conditions) -> Tensor:
+    """What a model of image to image can be given; what is missing of it is clear."""
+    if conditions.IMAGE in told:
+        return pixels.to_uint8(told[conditions.IMAGE])[0]
+    made = task.filtered(x0, Rng([0]), torch.zeros(1, dtype=torch.long))
+    opacity = [made.known.to(torch.uint8) * inputs.OPAQUE] * (not bool(made.known.all()))
+    return torch.cat([pixels.to_uint8(made.images), *opacity], dim=1)[0]
 
 
 def keep_example(folder: Path, image: Tensor) -> None:

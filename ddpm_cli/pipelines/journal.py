@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console, signals
+from ddpm_cli.data.tasks import pairs
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import Refusal
@@ -19,6 +20,7 @@ from ddpm_cli.files.outputs import samples
 from ddpm_cli.files.outputs.event_logs import EventLog
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, walks
+from ddpm_cli.models.asked import of_classes
 from ddpm_cli.models.classes import classes_for
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.out_of_memory import OutOfMemory
@@ -29,10 +31,10 @@ from ddpm_cli.pipelines.evaluator import Evaluator
 from ddpm_cli.pipelines.materials import POINTS, Materials
 from ddpm_cli.pipelines.train_checks import sheet_record
 from ddpm_cli.pipelines.train_eval import Evaluation
-from ddpm_cli.settings import layouts
-from ddpm_cli.settings.checks import suited
+from ddpm_cli.settings import checks, layouts
+from ddpm_cli.settings.checks import PAIRS, suited
 from ddpm_cli.settings.requests import BATCH
-from ddpm_cli.training import distributed, sharding
+from ddpm_cli.training import conditions, distributed, sharding
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.clock import Clock
 from ddpm_cli.training.snapshots import Snapshots
@@ -152,6 +154,7 @@ class Journal:
             return  # it had only to take part
         layout = layouts.of_run(config["train"])
         lines = [caption(entry, layout.labels) for entry in self._entries(step, seeds)]
+        values = self._below_given(values, seeds)
         suffix, data = samples.preview(values, info.is_image, layout, lines)
         self._run.samples.mkdir(exist_ok=True)
         path = self._run.samples / f"step-{step:07d}{suffix}"
@@ -173,26 +176,43 @@ class Journal:
 
     def _batch(self, seeds: Sequence[int]) -> Batch:
         """What the network is told of these seeds of a sheet."""
-        numbers = classes_for(seeds, self._materials.config, self._materials.info)
-        seen = {} if numbers is None else {"classes": torch.tensor(numbers)}
+        seen = of_classes(self._classes(seeds))
         return Batch(seeds, seen | self._image(seeds))
+
+    def _classes(self, seeds: Sequence[int]) -> list[int] | None:
+        """The classes of a sheet: drawn, or those of the images that are given."""
+        config, _, _, sets, info = self._materials
+        if checks.purpose(config) != PAIRS or not checks.classes(config):
+            return classes_for(seeds, config, info)
+        _, told = sets.test[torch.tensor(seeds) % len(sets.test)]
+        listed: list[int] = told["classes"].tolist()
+        return listed
 
     def _entries(self, step: int, seeds: Sequence[int]) -> Iterator[Record]:
         """What is known of each image of a sheet."""
         config, info = self._materials.config, self._materials.info
-        labels = classes.names(None, config, info, seeds)
+        numbers, names = self._classes(seeds), classes.known(config, info)
         for row, seed in enumerate(seeds):
-            label = labels[row] if labels else None
+            label = names[numbers[row]] if numbers else None
             yield {**sheet_record(config, step), "seed": seed, "class": label}
 
     def _image(self, seeds: Sequence[int]) -> dict[str, Tensor]:
         """What a conditional model is given for its sheet: test images, changed by its task."""
-        task, test = (
-            build.task(self._materials.config, self._materials.info),
-            self._materials.sets.test,
-        )
+        config, test = self._materials.config, self._materials.sets.test
+        task = build.task(config, self._materials.info)
         if task is None:
             return {}
-        rows, _ = test[torch.tensor(seeds) % len(test)]
+        rows, told = test[torch.tensor(seeds) % len(test)]
+        if (given := conditions.seen(told).get(conditions.IMAGE)) is not None:
+            return {"image": given}
         rng = Randomness(self._materials.compute.rng).rng(seeds)
-        return {"image": task(scaled(rows), rng)}
+        with torch.autocast(self._materials.compute.device.type, enabled=False):
+            return {"image": task(scaled(rows), rng)}
+
+    def _below_given(self, values: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Images of a sheet, each below the one that it was made of."""
+        task = build.task(self._materials.config, self._materials.info)
+        if not isinstance(task, pairs):
+            return values
+        given = task.shown(self._image(seeds)["image"], values.shape[1])
+        return torch.cat([given.to(values), values], dim=2)

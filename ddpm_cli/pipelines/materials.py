@@ -116,7 +116,7 @@ def rehearse(materials: Materials, state: State) -> None:
         table = "loss"
         with torch.no_grad(), compute.autocast(), memory.watched(are_kept=True) as seen:
             x0 = scaled(rows.to(compute.device))
-            objective(x0, t, Rng([0]), conditions.on(compute.device, told))
+            objective(x0, t, Rng([0]), conditions.on(compute.device, conditions.seen(told)))
     except ConfigError:
         raise
     except ValueError as error:

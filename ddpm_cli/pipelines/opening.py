@@ -17,12 +17,13 @@ from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings import guides
 from ddpm_cli.settings.checks import (
     CLASSIFIER,
+    PAIRS,
     check_guidance,
     classes,
     refuse_other_training,
 )
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve, typed
-from ddpm_cli.settings.requests import Inpaint, Upscale, Use
+from ddpm_cli.settings.requests import Inpaint, Translate, Upscale, Use
 from ddpm_cli.settings.toml import dump_toml, read_file
 
 INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for
@@ -70,6 +71,10 @@ def refuse_conditional(header: Header, name: str) -> None:
     refuse_classifier(header, name)
     if header.task:
         what = f"{name}: a model for {header.task}, which is given an image"
+        if header.task == PAIRS:
+            filters = header.config["task"]["filter"]
+            which = f" --task {filters[0]}" if len(filters) > 1 else ""
+            raise Refusal(what, f"ddpm sample --image IMAGE.png{which} -m {name}")
         mask = " --mask left,top,right,bottom" * (header.task == INPAINT)
         raise Refusal(what, f"ddpm {header.task} IMAGE.png{mask} -m {name}")
 
@@ -194,6 +199,29 @@ def _jumps(request: Inpaint) -> list[dict[str, Any]]:
         return []
     edits = resolve([Layer("--jump", {"edits": [{"name": "jumps", **knobs}]})])["edits"]
     return list(edits)
+
+
+def translating(request: Translate, known: Known | None = None) -> Opened:
+    """The model and settings of `ddpm sample --image`; others than of task pairs are refused.
+
+    known: the model, if it was found before.
+    """
+
+    def suited(header: Header, name: str) -> None:
+        refuse_classifier(header, name)
+        if header.task in (INPAINT, UPSCALE):
+            refuse_conditional(header, name)
+        if header.task != PAIRS:
+            what = f"--image: {name} is no model of images that are given to it"
+            fix = "leave it out, or train one: ddpm train --preset mnist-deblur"
+            raise Refusal(what, fix)
+
+    use = request.use
+    if parts(use.model)[1]:
+        fix = "ddpm upscale enlarges what it makes"
+        raise ConfigError(f"-m {use.model}: --image takes one model; {fix}")
+    place, header = chosen(use.model, PAIRS, suited, known)
+    return Opened(place, header, settled(place, header, use.layers))
 
 
 def restoring(request: Upscale, known: Known | None = None) -> Opened:

@@ -221,7 +221,8 @@ _INPUTS = {
     "sigma": "the noise level of each row [batch]",
     "label": "what the network is told of the noise level of each row [batch]",
     "classes": "the number of each row's class [batch]; null_class, if there is one, is none",
-    "image": "what a conditional model is given beside x [batch, ...]",
+    "image": "what a conditional model is given beside x [batch, ...]; of task pairs the image, 1 "
+    "where it is known if some may be missing, and of several filters 1 for the one of its place",
 }
 _OUTPUTS = {
     "x0": "the clean image that is expected",

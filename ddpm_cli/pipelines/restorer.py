@@ -1,7 +1,7 @@
 """Enlarging and restoring given images: by a model trained for it, or by data consistency."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, cast
 
@@ -107,7 +107,9 @@ class Restorer(NamedTuple):
         known = self.model.placed(low)
         batch = Batch(seeds, told | self._image(low, rows), against)
         if self.shape != self.model.info.shape:
-            batch = batch._replace(shape=self.shape, bound=self._bound(batch))
+            about = (batch.conditions, batch.against)
+            seen = windows.bound(self.model, self.windows, self.size, *about)
+            batch = batch._replace(shape=self.shape, bound=seen)
         if self.exact:
 
             def wrap(denoise: Denoise, part: slice) -> Denoise:
@@ -124,31 +126,6 @@ class Restorer(NamedTuple):
         values = torch.stack([row.scale.values(one) for row, one in pairs])
         missed = self.operator.error(values.double(), low.double())
         return Restored(pixels, (missed * 127.5).tolist())
-
-    def _bound(self, batch: Batch) -> Callable[[slice], Denoise]:
-        """The model as it sees large images: in windows, of which some make a batch."""
-        every = self.windows
-
-        def shown(told: Conditions, some: Sequence[Window], rows: slice) -> Conditions:
-            return {
-                kind: torch.cat(
-                    [window.of(values[rows]) for window in some]
-                    if kind == "image"
-                    else [values[rows]] * len(some)
-                )
-                for kind, values in told.items()
-            }
-
-        def seen(some: Sequence[Window], rows: slice) -> Denoise:
-            told, against = batch.conditions, dict(batch.against)
-            return self.model.bound(shown(told, some, rows), shown(against, some, rows))
-
-        def bound(rows: slice) -> Denoise:
-            count = max(1, self.size // max(1, rows.stop - rows.start))
-            parts = [every[first : first + count] for first in range(0, len(every), count)]
-            return windows.tiled([(some, seen(some, rows)) for some in parts])
-
-        return bound
 
     def _image(self, low: Tensor, rows: Sequence[Row]) -> dict[str, Tensor]:
         """What a conditional model sees of the images given."""

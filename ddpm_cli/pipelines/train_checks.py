@@ -18,7 +18,7 @@ from ddpm_cli.models import flops
 from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
 from ddpm_cli.settings import catalog, checks, layouts
-from ddpm_cli.settings.checks import CLASSIFIER, check_guidance, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, PAIRS, check_guidance, purpose
 from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.curves import rate
@@ -158,6 +158,7 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
     _refuse_classifier(config, info)
     _refuse_uncertainty(config)
+    _refuse_beside(config, info)
     count, have = checks.classes(config), len(info.classes or ())
     if count and not have and (hints := no_classes.ways(config["data"])):
         what = f"network.classes: {count} asked for, but the data have no classes"
@@ -193,6 +194,14 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     if images % parts:
         what = f"{parts} parts of {images} images are not equal"
         raise ConfigError(f"train.accumulate: {what}; give a number that divides them")
+
+
+def _refuse_beside(config: Config, info: DataInfo) -> None:
+    """Refuse images beside those of the data that nothing would look at."""
+    task = config.get("task", {})
+    if info.beside and (task.get("name") != PAIRS or task["filter"]):
+        fix = "leave it out, or --set 'task={name=\"pairs\"}'"
+        raise ConfigError(f"data.beside: of use with task pairs without a filter alone; {fix}")
 
 
 def _refuse_uncertainty(config: Config) -> None:

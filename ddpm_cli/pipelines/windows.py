@@ -1,13 +1,16 @@
 """Windows over a large image: where they lie, in which order they are filled, or all at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
+from ddpm_cli.models.model import Model
 
 REACH = 3  # rows or columns of windows away beyond which none overlap
 
@@ -71,6 +74,35 @@ def tiled(parts: Sequence[tuple[Sequence[Window], Denoise]]) -> Denoise:
         return Prediction(x0, whole("range"), whole("covariance"))
 
     return Wrapped(parts[0][1], call)
+
+
+def bound(
+    model: Model,
+    every: Sequence[Window],
+    size: int,
+    conditions: Conditions,
+    against: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Callable[[slice], Denoise]:
+    """A model as it sees rows of large images: by windows, at most `size` of them in a batch."""
+
+    def seen(some: Sequence[Window], rows: slice) -> Denoise:
+        mine = {
+            kind: torch.cat(
+                [window.of(values[rows]) for window in some]
+                if kind == "image"
+                else [values[rows]] * len(some)
+            )
+            for kind, values in conditions.items()
+        }
+        others = {kind: torch.cat([v[rows]] * len(some)) for kind, v in against.items()}
+        return model.bound(mine, others)
+
+    def tiles(rows: slice) -> Denoise:
+        count = max(1, size // max(1, rows.stop - rows.start))
+        parts = [every[first : first + count] for first in range(0, len(every), count)]
+        return tiled([(some, seen(some, rows)) for some in parts])
+
+    return tiles
 
 
 def _joined(rows: Sequence[tuple[Sequence[Window], Tensor]], like: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from ddpm_cli.settings.config import Config, typed
 
 CONDITIONS = ("values", "text")  # tables of what a network may be told
 MOST = 65535  # of a pixel
+PAIRS = "pairs"  # the task of models that make images of given ones
 CLASSIFIER = "classifier"  # the network that draws nothing, and what it is made for
 
 

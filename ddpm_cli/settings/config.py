@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import catalog, code_names, peers
 from ddpm_cli.settings.catalog import Component, Kind
+from ddpm_cli.settings.knobs import Range
 
 Config = dict[str, Any]
 
@@ -38,6 +39,9 @@ DEFAULTS: Mapping[str, Any] = {
     "train": {},
     "compute": {},
 }
+
+
+ENDS = Range(1, 2)  # of a list: a number alone, or between which two it is drawn
 
 
 class Layer(NamedTuple):
@@ -220,6 +224,7 @@ def _fit(kind: Kind, value: Any) -> Any:
     is_one = isinstance(value, str) or (
         _is_integer(value) and kind.item and kind.item.base == "str"
     )
+    is_one = is_one or (isinstance(value, (int, float)) and kind.range == ENDS)
     if kind.base == "list" and is_one and kind.item is not None:
         return [_fit(kind.item, value)]  # one is a list, too
     if kind.base == "str" and kind.range and _is_integer(value) and value in kind.range:

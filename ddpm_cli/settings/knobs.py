@@ -137,6 +137,12 @@ Factor = Annotated[float, Range(1, 4_096, True)]
 Pixels = Annotated[float, Range(0, 1_000, True)]
 # Far above what any run survives, which says so itself, at the step where it fails.
 LearningRate = Annotated[float, Range(0, 1e30, True)]
+# A fixed strength, or the least and the largest one that is drawn.
+Quality = Annotated[int, Range(1, 100)]  # of JPEG
+Qualities = Annotated[Sequence[Quality], Range(1, 2)]
+Blurs = Annotated[Sequence[Pixels], Range(1, 2)]
+Lights = Annotated[Sequence[Share], Range(1, 2)]
+Noises = Annotated[Sequence[Noise], Range(1, 2)]
 
 # A column of a table: its name, or its number, which becomes a word.
 Column = Annotated[str, Range(1, 65_536)]

@@ -127,6 +127,24 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Translate:
+    """`ddpm sample --image`: images made of the given ones `inputs` by a model of task pairs.
+
+    task: which of its filters it is to undo; degrades: that filter is applied to them first.
+    """
+
+    use: Use
+    inputs: Sequence[str]
+    output: str | None
+    seeds: Seeds
+    task: str | None = None
+    degrades: bool = False
+    skip_existing: bool = False
+    look: Look = field(default_factory=Look)
+    layout: Layout = USUAL
+
+
+@dataclass(frozen=True, kw_only=True)
 class Guide:
     """`ddpm guide`: samples that the guides among the settings steer.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import PHILOX, Randomness, Rng, keyed
 from ddpm_cli.files.images.pixels import from_uint8
-from ddpm_cli.training.conditions import dropped, taken
+from ddpm_cli.training.conditions import IMAGE, dropped, seen, taken
 from ddpm_cli.training.prefetch import placed
 from ddpm_cli.training.readers import Readers
 
@@ -120,15 +120,22 @@ def prepare(
     """Scale rows [B, ...]; flip half of the images, crop them; leave out conditions of some.
 
     nulls: what stands for each condition that the network takes; drop: how often it is left out,
-    drop_each: how often single entries of it are.
+    drop_each: how often single entries of it are. The image beside each is flipped and cropped
+    with it.
     """
-    x0 = scaled(rows)
+    told = seen(taken(conditions, nulls))
+    x0 = beheld = scaled(rows)
+    if (image := told.pop(IMAGE, None)) is not None:
+        beheld = torch.cat([x0, image], dim=1)
     chance = rng.uniform(2, rows.device)
     if flip:
-        x0 = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), x0.flip(-1), x0)
+        beheld = torch.where((chance[:, 0] < 0.5).reshape(-1, 1, 1, 1), beheld.flip(-1), beheld)
     if crop:
-        x0 = cropped(x0, crop, rng)
-    return x0, dropped(taken(conditions, nulls), nulls, drop, chance[:, 1], rng, drop_each)
+        beheld = cropped(beheld, crop, rng)
+    told = dropped(told, nulls, drop, chance[:, 1], rng, drop_each)
+    if image is not None:
+        told[IMAGE] = beheld[:, x0.shape[1] :]
+    return beheld[:, : x0.shape[1]], told
 
 
 def cropped(x0: Tensor, pad: int, rng: Rng) -> Tensor:

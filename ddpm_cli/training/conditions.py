@@ -9,11 +9,22 @@ from torch import Tensor
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import sent
+from ddpm_cli.files.images.pixels import from_uint8
+
+IMAGE = "image"  # the kind that lies beside each image, and is always told
 
 
 def taken(conditions: Conditions, nulls: Conditions) -> Conditions:
-    """Those conditions of a data set that the network takes."""
-    return {kind: conditions[kind] for kind in nulls if kind in conditions}
+    """Those conditions of a data set that the network takes, and the image beside each."""
+    return {kind: conditions[kind] for kind in (*nulls, IMAGE) if kind in conditions}
+
+
+def seen(conditions: Conditions) -> Conditions:
+    """Conditions as the network sees them: bytes of images in [-1, 1]."""
+    image = conditions.get(IMAGE)
+    if image is None or image.dtype != torch.uint8:
+        return conditions
+    return conditions | {IMAGE: from_uint8(image)}
 
 
 def dropped(

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data.image_set import Conditions, told
-from ddpm_cli.diffusion.classifier import Classifier, seen
+from ddpm_cli.diffusion.classifier import Classifier
+from ddpm_cli.diffusion.classifier import seen as judged
 from ddpm_cli.diffusion.rng import PHILOX, Randomness, Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.training.batches import scaled
-from ddpm_cli.training.conditions import on
+from ddpm_cli.training.conditions import on, seen
 from ddpm_cli.training.objective import Objective
 from ddpm_cli.training.state import Draw
 from ddpm_cli.training.window import quartile
@@ -36,7 +37,7 @@ def measured(
     for rows, t, weight in _batches(objective.model.schedule, draw, len(pixels), randomness):
         x0 = scaled(pixels[rows]).to(device)
         rng = _noise(rows, randomness)
-        losses = objective(x0, t, rng, on(device, told(conditions, rows)))
+        losses = objective(x0, t, rng, on(device, seen(told(conditions, rows))))
         total += float((losses.double() * weight.to(losses)).sum())
     values = {"held_out": total / len(pixels)}
     if isinstance(objective.model, Classifier) and "classes" in conditions:
@@ -60,7 +61,7 @@ def accuracy(
     """
     right, count = torch.zeros(4), torch.zeros(4)
     for rows, t, _ in _batches(classify.schedule, draw, len(pixels), randomness):
-        logits = seen(classify, scaled(pixels[rows]).to(device), t, _noise(rows, randomness))
+        logits = judged(classify, scaled(pixels[rows]).to(device), t, _noise(rows, randomness))
         hit = torch.eq(logits.argmax(1).cpu(), labels[rows])
         right.index_add_(0, quartile(t), hit.float())
         count.index_add_(0, quartile(t), torch.ones(len(t)))

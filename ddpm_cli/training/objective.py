@@ -16,7 +16,7 @@ Task = Callable[[Tensor, Rng], Tensor]
 class Objective(nn.Module):
     """Holds the denoiser or classifier and its loss; forward returns the loss of each image.
 
-    task: makes the conditioning images of a conditional model.
+    task: makes the conditioning images of a conditional model, unless the data give them.
     """
 
     def __init__(self, model: Trained, loss: Loss, task: Task | None = None) -> None:
@@ -26,7 +26,7 @@ class Objective(nn.Module):
 
     def forward(self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions) -> Tensor:
         """x0 [B, ...] as the network sees it, times t [B], conditions of x0 -> losses [B]."""
-        if self._task is not None:
+        if self._task is not None and "image" not in conditions:
             # Data are made in full precision; some of what spoils images knows no other.
             with torch.autocast(x0.device.type, enabled=False):
                 conditions = conditions | {"image": self._task(x0, rng)}

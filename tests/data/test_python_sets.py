@@ -110,6 +110,29 @@ def test_data_sets_of_tensors(memory: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert points.train.classes == ("0",)
 
 
+def test_images_lie_beside_others() -> None:
+    """The same rows are held out of both; what does not fit is refused."""
+    alone = sets(BYTES)
+    found = sets(BYTES, beside=BYTES[:, :1])
+    for data in (found.train, found.test):
+        pixels, told = data[torch.arange(len(data))]
+        assert torch.equal(told["image"], pixels[:, :1])
+        assert data.beside == 1
+    assert found.digest not in (alone.digest, sets(BYTES, beside=BYTES[:, 1:2]).digest)
+    apart = sets(FLOATS[:30], FLOATS[30:], beside=(BYTES[:30, 0], BYTES[30:, 0]))
+    assert torch.equal(apart.test[torch.arange(10)][1]["image"], BYTES[30:, :1])
+    for data, beside, words in (
+        (BYTES, BYTES[1:], "39 images for 40"),
+        (BYTES, BYTES[..., :3], "images 6x4"),
+        (BYTES, FLOATS + 9, "beside: values"),
+        (BYTES, BYTES[:, :2], "beside: rows of 2x4x6"),
+        (POINTS, BYTES, "40 images for 100"),
+        (POINTS[:40], BYTES, "of images, and data are none"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            sets(data, beside=beside)
+
+
 def test_points_are_normalized_by_those_to_train_on() -> None:
     found = sets(POINTS)
     assert isinstance(found.train, ArraySet)

@@ -56,7 +56,7 @@ def array(
     if not path or "\0" in path:
         raise ConfigError("data.path: the data set needs it; add --set data.path=FILE")
     place = Path(path).expanduser()
-    told = () if columns or beside else values
+    told = () if columns or values_file else values
     table = _read(place, header, Wish(label, columns, (*skip, *told)))
     numbers = value_files.of_rows(place, values, values_file, len(table.values), header)
     own, labels = table.values, table.labels

@@ -7,13 +7,16 @@ from typing import Literal
 import torch
 
 from ddpm_cli.data import measures, places, recognizing, told_values
+from ddpm_cli.data.beside import Beside
 from ddpm_cli.data.cifar import CIFAR10, CIFAR100, cifar
+from ddpm_cli.data.depths import Sizing
 from ddpm_cli.data.idx_files import idx_set
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.loading import Wish, file_set
 from ddpm_cli.data.sources import Archive, Folder
-from ddpm_cli.errors import Refusal
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import cache
+from ddpm_cli.files.images.pixels import Mode
 from ddpm_cli.foreign import missing, telling
 from ddpm_cli.settings.knobs import ColumnList, Fraction, Index, PixelRange, Side
 
@@ -102,6 +105,8 @@ def folder(
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
+    beside: str = "",
+    beside_mode: Literal["RGB", "L", "RGBA"] = "RGB",
 ) -> ImageSet:
     """The images in a folder of your own; its subfolders, if any, are the classes.
 
@@ -111,13 +116,18 @@ def folder(
     labels.csv, metadata.csv or metadata.jsonl in the folder, with the columns file (or file_name)
     and label (or class); json from dataset.json, as EDM has it; folders from the subfolders; auto
     from such a file if one is there, else from the subfolders; none ignores all. values: numbers
-    that the network is told, columns of such a table by name; values_file: a .npy [N, V] or
-    .csv file of them instead, a row for each image in the order of the names, and of which values
-    names columns, or all of a .npy. holdout: the share kept for test, chosen by the hash of the file name, unless the subfolders are train and
-    test. memory: MiB of pixels to hold; larger sets are decoded while training.
+    that the network is told, columns of such a table by name; values_file: a .npy [N, V] or .csv
+    file of them instead, a row for each image in the order of the names, and of which values
+    names columns, or all of a .npy. holdout: the share kept for test, chosen by the hash of the
+    file name, unless the subfolders are train and test. memory: MiB of pixels to hold; larger sets
+    are decoded while training. beside: another folder or zip file with an image of the same name
+    for each, but for the ending, to be given to a model of task pairs; it is brought to the size
+    of its image. beside_mode: its colours.
     """
     wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory, values, values_file)
-    return file_set(Folder(places.needed(path)), split, wish)
+    return file_set(
+        Folder(places.needed(path)), split, wish, beside=_beside(beside, beside_mode, fit)
+    )
 
 
 def archive(
@@ -134,10 +144,23 @@ def archive(
     holdout: Fraction = 0.05,
     skip_corrupt: bool = False,
     memory: Index = 1024,
+    beside: str = "",
+    beside_mode: Literal["RGB", "L", "RGBA"] = "RGB",
 ) -> ImageSet:
     """The images in a zip file, read without unpacking it; knobs as for folder."""
     wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory, values, values_file)
-    return file_set(Archive(places.needed(path)), split, wish)
+    return file_set(
+        Archive(places.needed(path)), split, wish, beside=_beside(beside, beside_mode, fit)
+    )
+
+
+def _beside(place: str, mode: Mode, fit: Sizing) -> Beside | None:
+    """What data.beside says; a mode of nothing is refused."""
+    if place:
+        return Beside(places.place(place), mode, fit)
+    if mode != "RGB":
+        raise ConfigError("data.beside_mode: of the images of data.beside; leave it out")
+    return None
 
 
 def _no_mnist(place: Path) -> Refusal:

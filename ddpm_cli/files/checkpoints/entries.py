@@ -9,6 +9,7 @@ from ddpm_cli.files.images import scales
 from ddpm_cli.settings.config import Config
 
 SIDE_LIMIT = 2**16  # pixels or channels: more than any network takes
+CHANNELS_LIMIT = 4  # of an image file
 AXES_LIMIT = 8
 SIZE_LIMIT = 2**27  # numbers in one row of the data
 STEP_LIMIT = 10**9

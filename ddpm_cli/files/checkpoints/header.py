@@ -44,7 +44,8 @@ class DataInfo(NamedTuple):
     mean, std: what normalized arrays, one number for each index of their first axis; None for
     images, whose values lie in [-1, 1]. titles: what is known of the columns of a table.
     range: the pixels of images that are -1 and 1, None for bytes from 0 to 255. values: numbers
-    that the data say of each row, beside its values.
+    that the data say of each row, beside its values. beside: the channels of the image that lay
+    beside each, 0 of none.
     """
 
     shape: tuple[int, ...]
@@ -55,6 +56,7 @@ class DataInfo(NamedTuple):
     titles: Titles | None = None
     range: tuple[int, int] | None = None
     values: Quantities | None = None
+    beside: int = 0
 
     @property
     def scale(self) -> Scale:
@@ -105,6 +107,8 @@ class DataInfo(NamedTuple):
         """What JSON holds of it: entries that most data lack only if they are there."""
         entries = self._asdict()
         titles, pixels = entries.pop("titles"), entries.pop("range")
+        if not entries["beside"]:
+            del entries["beside"]
         entries |= {"titles": titles._asdict()} if titles else {}
         values = entries.pop("values")
         entries |= {"values": values._asdict()} if values else {}
@@ -296,6 +300,7 @@ def _data(data: dict[str, Any]) -> DataInfo:
         titles.of_json(data),
         entries.pixel_range(data),
         quantities.of_json(data),
+        entries.whole(data.get("beside", 0), entries.CHANNELS_LIMIT),
     )
 
 

@@ -233,6 +233,22 @@ def opacity(before: Input) -> Tensor | None:
     return _padded(before.original[-1:], page, torch.full((1, 1, 1), OPAQUE, dtype=torch.uint8))
 
 
+def solid(before: Input) -> Tensor:
+    """Which pixels of an input are there, bool [1,H,W]: opaque ones, and none that was padded."""
+    plane = torch.full_like(before.original[:1], OPAQUE, dtype=torch.uint8)
+    if len(before.original) in (2, 4):
+        plane = before.original[-1:].to(torch.uint8)
+    page = (before.image.shape[2], before.image.shape[1])
+    return _padded(plane, page, torch.zeros(1, 1, 1, dtype=torch.uint8)) == OPAQUE
+
+
+def unpadded(before: Input, edited: Tensor) -> Tensor:
+    """An edited image [C,H,W] without the padding that the input was given."""
+    size = (before.original.shape[2], before.original.shape[1])
+    rows, columns = _offset(size, (edited.shape[2], edited.shape[1]))
+    return edited[:, rows, columns]
+
+
 def restore(before: Input, edited: Tensor) -> Tensor:
     """An edited image [C,H,W] in the input's mode and, if it was padded, of its size.
 

@@ -174,11 +174,22 @@ def convert(image: Image.Image, mode: str, background: Colour = WHITE) -> Image.
 
 
 def fitted(
-    image: Image.Image, size: tuple[int, int], fit: Literal["crop", "resize"]
+    image: Image.Image,
+    size: tuple[int, int],
+    fit: Literal["crop", "resize"],
+    *,
+    are_labels: bool = False,
 ) -> Image.Image:
-    """Bring an image to a size: `crop` scales and keeps the middle, `resize` stretches."""
+    """Bring an image to a size: `crop` scales and keeps the middle, `resize` stretches.
+
+    are_labels: its pixels have nothing between them, so the nearest one counts.
+    """
     if image.size == size:
         return image
+    if are_labels and fit == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.NEAREST)
+    if are_labels:
+        return image.resize(size, Image.Resampling.NEAREST)
     if image.mode == DEEP:  # Pillow resizes it, but rounds some of its filters to 8 bits
         wide = fitted(Image.fromarray(np.asarray(image).astype(np.float32)), size, fit)
         grey = np.asarray(wide).round().clip(0, LARGEST).astype(np.uint16)

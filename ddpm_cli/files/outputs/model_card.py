@@ -18,6 +18,7 @@ _PIPELINES = {
     CLASSIFIER: "image-classification",
     "inpaint": "image-to-image",
     "upscale": "image-to-image",
+    "pairs": "image-to-image",
 }
 # The hub's names of sets that are known by ours.
 _DATASETS = {
@@ -112,6 +113,7 @@ def _summary(header: Header) -> str:
         CLASSIFIER: f"A classifier of noisy {noun} of shape {shape}, which guides other models",
         "inpaint": f"A diffusion model that fills holes in {noun} of shape {shape}",
         "upscale": f"A diffusion model that enlarges {noun} to shape {shape}",
+        "pairs": f"A diffusion model that makes {noun} of shape {shape} of others given to it",
     }[header.task]
     classes = int(header.config["network"].get("classes", 0))
     names = one_line(", ".join(header.data.classes or ()))
