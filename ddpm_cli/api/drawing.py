@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddpm_cli.api import arguments
-from ddpm_cli.api.arguments import Classes
 from ddpm_cli.api.handle import Handle, finished, parts
+from ddpm_cli.api.telling import Seen, Telling
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import walks
@@ -48,19 +47,19 @@ def samples(
     return torch.cat(drawn)
 
 
-def batches(core: Model, seeds: Sequence[int], classes: Classes) -> Callable[[slice], Batch]:
-    """What makes a batch of some rows of these seeds, with their classes."""
-    numbers = arguments.numbers(classes, seeds, core.config, core.info, is_drawn=True)
+def batches(core: Model, seeds: Sequence[int], telling: Telling) -> Callable[[slice], Batch]:
+    """What makes a batch of some rows of these seeds, with what they are told."""
+    seen = telling.conditions(seeds, core.config, core.info, is_drawn=True)
 
     def batch(rows: slice) -> Batch:
-        return Batch(seeds[rows], of_classes(None if numbers is None else numbers[rows]))
+        return Batch(seeds[rows], *seen.at(rows))
 
     return batch
 
 
-def states(core: Model, seeds: Sequence[int], classes: Classes) -> Iterator[State]:
+def states(core: Model, seeds: Sequence[int], telling: Telling) -> Iterator[State]:
     """The walk of all seeds in one batch, state by state."""
-    every = batches(core, seeds, classes)(slice(None))
+    every = batches(core, seeds, telling)(slice(None))
     return core.draw(every, core.prepared()).states
 
 
@@ -68,27 +67,33 @@ def guided(
     handle: Handle,
     use: Use,
     seeds: Sequence[int],
-    labels: Sequence[str | None],
+    telling: Telling,
     options: Mapping[str, Any],
     batch: int,
 ) -> Tensor:
     """Samples float32 [N, ...] that are steered; options: those of `ddpm guide`, by parameter.
 
-    labels: what --class says for each seed. An image depends on its own row alone, so those of
-    one label are drawn together.
+    An image depends on its own row alone, so those of one class are drawn together.
     """
     drawn: dict[int, Tensor] = {}
-    for label in dict.fromkeys(labels):
-        rows = [row for row, other in enumerate(labels) if other == label]
-        told = replace(use, label=label)
-        samples = _guided(handle, told, [seeds[row] for row in rows], options, batch)
+    every = telling.rows(len(seeds), handle.info)
+    for label in dict.fromkeys(one.classes for one in every):
+        rows = [row for row, other in enumerate(every) if other.classes == label]
+        own = [every[row] for row in rows]
+        samples = _guided(handle, use, own, [seeds[row] for row in rows], options, batch)
         drawn |= dict(zip(rows, samples, strict=True))
     return torch.stack([drawn[row] for row in range(len(seeds))])
 
 
 def _guided(
-    handle: Handle, use: Use, seeds: Sequence[int], options: Mapping[str, Any], batch: int
+    handle: Handle,
+    use: Use,
+    own: Sequence[Telling],
+    seeds: Sequence[int],
+    options: Mapping[str, Any],
+    batch: int,
 ) -> Tensor:
+    use = replace(use, **own[0].words)
     code = {name: options[name] for name in ("scorer", "classifier") if _is_code(name, options)}
     flags = dict.fromkeys(_FLAGS) | {k: v for k, v in options.items() if k in _FLAGS}
     for name, one in code.items():
@@ -107,8 +112,13 @@ def _guided(
     core = handle.model(steering.config)
     complete = steering.load(core.compute) if steering.config["guides"] else None
 
+    more = Telling.joined(own)
+    numbers = of_classes(steering.asked.numbers(seeds))
+    known = (core.config, core.info, numbers, steering.asked.label)
+    seen = Seen.of(more, len(seeds), *known)
+
     def make(rows: slice) -> Batch:
-        plain = Batch(seeds[rows], steering.asked.conditions(seeds[rows]))
+        plain = Batch(seeds[rows], *seen.at(rows))
         return complete(plain) if complete else plain
 
     return samples(core, make, len(seeds), batch)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.api import arguments
-from ddpm_cli.api.arguments import Classes
 from ddpm_cli.api.handle import Handle, each, finished, parts
+from ddpm_cli.api.telling import Telling
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.models.asked import Asked, of_classes
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import opening, restorer, translating, windows
 from ddpm_cli.pipelines.inpaint import Filler, Job
 from ddpm_cli.pipelines.restorer import Row
@@ -22,7 +22,7 @@ def inpaint(
     images: Tensor,
     masks: Tensor,
     seeds: Sequence[int] | int,
-    classes: Classes,
+    telling: Telling,
     batch: int,
 ) -> Tensor:
     """Images float32 [N, C, H, W] made anew where masks say so; all else stays bit for bit."""
@@ -31,14 +31,17 @@ def inpaint(
     x = arguments.images(images, arguments.page(images, handle.info.shape), handle.info.scale)
     anew, listed = arguments.holes(masks, x), each(seeds, len(x))
     core = handle.model(opening.inpainting(request, handle.known).config)
-    pixels, labels = core.to_pixels(x), arguments.labels(classes, len(x))
+    pixels = core.to_pixels(x)
+    words = [one.words for one in telling.rows(len(x), core.info)]
     jobs = [
         Job(pixels[i], anew[i], listed[i], windows.order(~anew[i, 0], side), core.info.scale)
         for i in range(len(x))
     ]
-    for label in dict.fromkeys(labels):
-        same = [job for job, other in zip(jobs, labels, strict=True) if other == label]
-        asked = Asked.given(Use(label=label), core.config, core.info)
+    for number, own in enumerate(words):
+        if own in words[:number]:
+            continue
+        same = [job for job, other in zip(jobs, words, strict=True) if other == own]
+        asked = Asked.given(Use(**own), core.config, core.info)
         filler = Filler.of(core, asked)
         for rows in parts(len(same), batch):
             finished(filler.fill(same[rows]) or None)
@@ -51,7 +54,7 @@ def upscale(
     request: Upscale,
     images: Tensor,
     seeds: Sequence[int] | int,
-    classes: Classes,
+    telling: Telling,
     batch: int,
 ) -> Tensor:
     """Images float32 [N, C, H, W] of small, grey or blurred ones [N, c, h, w]."""
@@ -62,14 +65,15 @@ def upscale(
     low = core.to_pixels(arguments.images(images, page, core.info.scale))
     shape = restorer.larger(tuple(low.shape[1:]), takes, core.info.shape, core.config)
     restorer.windows_of("images", shape, core.info.shape)
-    told = handle.null(classes, len(low), core.config)
-    seen = of_classes(told)
+    seen = handle.told(telling, len(low), core.config)
     listed, (noise,) = each(seeds, len(low)), request.noises
     restored = []
     for rows in parts(len(low), batch):
-        own = [{kind: v[row] for kind, v in seen.items()} for row in range(len(low))[rows]]
-        pairs = zip(low[rows], listed[rows], own, strict=True)
-        some = finished(restore([Row(*one, {}, noise, scale=core.info.scale) for one in pairs]))
+        scale, given = core.info.scale, list[Row]()
+        for row in range(len(low))[rows]:
+            told, against = seen.alone(row)
+            given.append(Row(low[row], listed[row], told, against, noise, scale=scale))
+        some = finished(restore(given))
         restored.append(core.to_values(torch.stack(some.images)))
     return torch.cat(restored)
 
@@ -79,7 +83,7 @@ def translate(
     request: Translate,
     images: Tensor,
     seeds: Sequence[int] | int,
-    classes: Classes,
+    telling: Telling,
     batch: int,
 ) -> Tensor:
     """Images float32 [N, C, h, w] of given ones: [K, h, w] of all seeds, or [N, K, h, w]."""
@@ -94,11 +98,10 @@ def translate(
     if len(x) not in (1, len(listed)):
         raise ConfigError(f"image: {len(x)} images for {len(listed)} seeds; give one for each")
     x = x.expand(len(listed), -1, -1, -1)
-    labels = arguments.labels(classes, len(listed))
-    asked = {label: Asked.given(Use(label=label), *about) for label in dict.fromkeys(labels)}
+    asked = [Asked.given(Use(**one.words), *about) for one in telling.rows(len(x), core.info)]
     rows = [
-        translating.row(*make.given(one, degrades=undone[1]), seed, asked[label])
-        for one, seed, label in zip(x, listed, labels, strict=True)
+        translating.row(*make.given(one, degrades=undone[1]), seed, own)
+        for one, seed, own in zip(x, listed, asked, strict=True)
     ]
     made = [finished(make(rows[some])) for some in parts(len(rows), batch)]
     return core.to_values(core.to_pixels(torch.cat(made)))

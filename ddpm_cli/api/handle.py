@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ddpm_cli import hardware
 from ddpm_cli.api import arguments
-from ddpm_cli.api.arguments import Classes, Settings
+from ddpm_cli.api.arguments import Settings
+from ddpm_cli.api.telling import Seen, Telling
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError
@@ -104,9 +105,9 @@ class Handle(NamedTuple):
                 raise ConfigError(f"{kind}: missing; a model for {self.header.task} needs {shape}")
             arguments.refuse_other_shape(kind, images[kind], wanted[kind][1:])
 
-    def null(self, classes: Classes, count: int, config: Config) -> list[int] | None:
-        """The numbers of the classes of given images, the null class unless told."""
-        return arguments.numbers(classes, range(count), config, self.info, is_drawn=False)
+    def told(self, telling: Telling, count: int, config: Config) -> Seen:
+        """What given images are told, the null class unless another is."""
+        return telling.conditions(range(count), config, self.info, is_drawn=False)
 
 
 def parts(count: int, batch: int) -> Iterator[slice]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ddpm_cli.api import arguments, drawing, edits
 from ddpm_cli.api.arguments import Classes, Settings, refusing
 from ddpm_cli.api.handle import Handle, finished, parts
-from ddpm_cli.data.image_set import told
+from ddpm_cli.api.telling import Telling, Text, Values
 from ddpm_cli.diffusion.denoiser import Bindable, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import State
@@ -18,7 +18,6 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import DataInfo, read_header
 from ddpm_cli.models import walks
-from ddpm_cli.models.asked import of_classes
 from ddpm_cli.pipelines import meter, nll, opening
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.settings.config import Config, Layer
@@ -93,6 +92,8 @@ class Model:
         weights = sum(parameter.numel() for parameter in network.parameters()) / 1e6
         kind = f"{header.task} " if header.task else ""
         classes = f", {len(self.info.classes)} classes" if self.info.classes else ""
+        classes += f", {len(self.info.values.names)} values" if self.info.values else ""
+        classes += ", text" if "text" in self.config else ""
         shape, dtype = arguments.shown(self.info.shape), str(compute.dtype).split(".")[-1]
         return (
             f"Model({self._core.name!r}: {kind}{self.info.noun} {shape}{classes}, "
@@ -106,6 +107,9 @@ class Model:
         seeds: Seed,
         classes: Classes = None,
         *,
+        values: Values = None,
+        text: Text = None,
+        negative: str | None = None,
         image: Tensor | None = None,
         task: str | None = None,
         degrade: bool = False,
@@ -114,32 +118,44 @@ class Model:
         """Draw samples [N, ...], one for each seed: the same as `ddpm sample` draws.
 
         classes: what --class takes, for all, or a name or number for each seed; without them the
-        class of an image comes from its seed. image: of a model of task pairs what the samples
-        are made of, [K, h, w] for all or [N, K, h, w]; one plane more is its opacity, for a model
-        that fills in what is clear; task, degrade: as the options.
+        class of an image comes from its seed. values: {"age": 37}, {"age": [20, 30]} with one for
+        each, or an array [N, V] of all numbers that the model is told, NaN where one is not; text:
+        one, or one for each; negative: what guidance is away from. image: of a model of task pairs
+        what the samples are made of, [K, h, w] for all or [N, K, h, w]; one plane more is its
+        opacity, for a model that fills in what is clear; task, degrade: as the options.
         """
         if image is not None:
             use = self._handle.use(None)
             request = Translate(
                 use=use, inputs=(), output=None, seeds=Seeds(), task=task, degrades=degrade
             )
-            return edits.translate(self._handle, request, image, seeds, classes, batch)
+            telling = Telling(classes, values, text, negative)
+            return edits.translate(self._handle, request, image, seeds, telling, batch)
         if task is not None or degrade:
             raise ConfigError("task, degrade: only with image; leave them out")
         opening.refuse_conditional(*self._handle.named)
-        listed = arguments.seeds(seeds)
-        make = drawing.batches(self._core, listed, classes)
+        listed, telling = arguments.seeds(seeds), Telling(classes, values, text, negative)
+        make = drawing.batches(self._core, listed, telling)
         return drawing.samples(self._core, make, len(listed), batch)
 
     @refusing
-    def walk(self, seeds: Seed, classes: Classes = None) -> Iterator[State]:
+    def walk(
+        self,
+        seeds: Seed,
+        classes: Classes = None,
+        *,
+        values: Values = None,
+        text: Text = None,
+        negative: str | None = None,
+    ) -> Iterator[State]:
         """Draw samples of seeds in one batch, and give the state after each move.
 
         A state has x [N, ...] at the noise level sigma, in the scale where x = x0 + sigma eps, and
         the clean image x0 predicted last.
         """
         opening.refuse_conditional(*self._handle.named)
-        return drawing.states(self._core, arguments.seeds(seeds), classes)
+        telling = Telling(classes, values, text, negative)
+        return drawing.states(self._core, arguments.seeds(seeds), telling)
 
     @refusing
     def guide(
@@ -147,6 +163,9 @@ class Model:
         seeds: Seed,
         classes: Classes = None,
         *,
+        values: Values = None,
+        text: Text = None,
+        negative: str | None = None,
         scale: float | None = None,
         interval: tuple[float, float] | None = None,
         rescale: float | None = None,
@@ -171,28 +190,36 @@ class Model:
             "interval": None if interval is None else arguments.interval(interval),
         }  # fmt: skip
         listed = arguments.seeds(seeds)
-        labels = arguments.labels(classes, len(listed))
+        telling = Telling(classes, values, text, negative)
         use = self._handle.use(None, settings)
-        return drawing.guided(self._handle, use, listed, labels, options, batch)
+        return drawing.guided(self._handle, use, listed, telling, options, batch)
 
     @refusing
     def denoise(
-        self, x: Tensor, sigma: Tensor | float, classes: Classes = None, **images: Tensor
+        self,
+        x: Tensor,
+        sigma: Tensor | float,
+        classes: Classes = None,
+        *,
+        values: Values = None,
+        text: Text = None,
+        negative: str | None = None,
+        **images: Tensor,
     ) -> Prediction:
         """Predict the clean image of noisy ones x = x0 + sigma eps [N, ...], sigma [] or [N].
 
-        Nothing is clamped, gradients flow, and the null class is told unless classes are.
-        images: what a conditional model sees beside, as `image` [N, K, H, W].
+        Nothing is clamped, gradients flow, and what is not said is not told: no class, number or
+        text. images: what a conditional model sees beside, as `image` [N, K, H, W].
         """
         opening.refuse_classifier(*self._handle.named)
         arguments.refuse_other_shape("x", x, self.info.shape)
         level = arguments.levels(sigma, len(x))
         self._handle.refuse_conditions(images, len(x))
-        core = self._core
-        if classes is None:  # the prediction for the null class is guided nowhere
+        core, telling = self._core, Telling(classes, values, text, negative)
+        if telling.is_empty:  # the prediction of what nothing is told of is guided nowhere
             core = core._replace(config=core.config | {"guidance": {}})
-        numbers = self._handle.null(classes, len(x), core.config)
-        return core.bound({**of_classes(numbers), **images})(core.placed(x), level)
+        told, against = self._handle.told(telling, len(x), core.config)
+        return core.bound(told | images, against)(core.placed(x), level)
 
     @refusing
     def encode(
@@ -200,6 +227,9 @@ class Model:
         images: Tensor,
         classes: Classes = None,
         *,
+        values: Values = None,
+        text: Text = None,
+        negative: str | None = None,
         settings: Settings | None = None,
         batch: int = BATCH,
     ) -> Tensor:
@@ -210,10 +240,10 @@ class Model:
         """
         coder = self._handle.coder(settings)
         x0 = arguments.images(images, self.info.shape, self.info.scale)
-        numbers, latents = self._handle.null(classes, len(x0), coder.model.config), []
-        seen = of_classes(numbers)
+        telling, latents = Telling(classes, values, text, negative), []
+        seen = self._handle.told(telling, len(x0), coder.model.config)
         for rows in parts(len(x0), batch):
-            z = finished(coder.encode(x0[rows], told(seen, rows), {}))
+            z = finished(coder.encode(x0[rows], *seen.at(rows)))
             walks.refuse_not_finite(z, "values that are not finite", "more levels")
             latents.append(z.float().cpu())
         return torch.cat(latents)
@@ -224,16 +254,19 @@ class Model:
         latents: Tensor,
         classes: Classes = None,
         *,
+        values: Values = None,
+        text: Text = None,
+        negative: str | None = None,
         settings: Settings | None = None,
         batch: int = BATCH,
     ) -> Tensor:
         """The images [N, C, H, W] of latents, walked down the way that `encode` walks up."""
         coder = self._handle.coder(settings)
         arguments.refuse_other_shape("latents", latents, self.info.shape)
-        numbers, images = self._handle.null(classes, len(latents), coder.model.config), []
-        seen = of_classes(numbers)
+        telling, images = Telling(classes, values, text, negative), []
+        seen = self._handle.told(telling, len(latents), coder.model.config)
         for rows in parts(len(latents), batch):
-            x = finished(coder.decode(latents[rows].double(), told(seen, rows), {}))
+            x = finished(coder.decode(latents[rows].double(), *seen.at(rows)))
             walks.refuse_not_finite(x, "values that are not finite", "more levels")
             images.append(self.info.finished(x))
         return torch.cat(images)
@@ -246,6 +279,9 @@ class Model:
         seeds: Seed = 0,
         classes: Classes = None,
         *,
+        values: Values = None,
+        text: Text = None,
+        negative: str | None = None,
         method: Filling = "auto",
         jump: int | None = None,
         resample: int | None = None,
@@ -259,11 +295,12 @@ class Model:
         Images larger than the model's are filled by windows. The rest is as in `ddpm inpaint`.
         """
         arguments.refuse_other("method", method, get_args(Filling))
+        telling = Telling(classes, values, text, negative)
         request = Inpaint(
             use=self._handle.use(None, settings), inputs=(), output=None, seeds=Seeds(),
             method=method, jump=jump, resample=resample,
         )  # fmt: skip
-        return edits.inpaint(self._handle, request, images, masks, seeds, classes, batch)
+        return edits.inpaint(self._handle, request, images, masks, seeds, telling, batch)
 
     @refusing
     def upscale(
@@ -272,6 +309,9 @@ class Model:
         seeds: Seed = 0,
         classes: Classes = None,
         *,
+        values: Values = None,
+        text: Text = None,
+        negative: str | None = None,
         task: Undone = "upscale",
         method: Restoring = "auto",
         factor: float | None = None,
@@ -286,6 +326,7 @@ class Model:
         arguments are the options of `ddpm upscale`; noise is its --aug-noise.
         """
         arguments.refuse_other("method", method, get_args(Restoring))
+        telling = Telling(classes, values, text, negative)
         arguments.refuse_other("task", task, get_args(Undone))
         arguments.refuse_number("noise", noise, 0.0)
         if factor is not None:
@@ -294,7 +335,7 @@ class Model:
             use=self._handle.use(None, settings), inputs=(), output=None, seeds=Seeds(),
             method=method, task=task, factor=factor, is_consistent=consistent, noises=(noise,),
         )  # fmt: skip
-        return edits.upscale(self._handle, request, images, seeds, classes, batch)
+        return edits.upscale(self._handle, request, images, seeds, telling, batch)
 
     @refusing
     def nll(
@@ -302,6 +343,8 @@ class Model:
         images: Tensor,
         classes: Classes = None,
         *,
+        values: Values = None,
+        text: Text = None,
         method: Method = "ode",
         trace: Trace | None = None,
         probes: int = 1,
@@ -327,10 +370,11 @@ class Model:
         meter.plan(core.config, measure, info, core.schedule)
         x0 = arguments.images(images, info.shape, info.scale).double()
         x0 = arguments.on_levels(x0, bits, info) if info.is_image else info.normalized(x0)
-        seen, measured = of_classes(handle.null(classes, len(x0), core.config)), []
+        seen = handle.told(Telling(classes, values, text), len(x0), core.config)
+        measured = []
         counted = Meter(core, measure, lambda calls: None)
         for rows in parts(len(x0), batch):
-            own = told(seen, rows)
+            own = seen.at(rows).told
             measured.append(finished(counted(x0[rows], range(len(x0))[rows], own)))
         bits_each = torch.cat(measured)
         walks.refuse_not_finite(bits_each, "a likelihood is no finite number", "more levels")

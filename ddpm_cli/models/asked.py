@@ -60,11 +60,27 @@ class Asked(NamedTuple):
         spelled: tuple[Numbered, Named] | None = None,
     ) -> "Asked":
         """The same with classes that are numbered and named in another way."""
-        values = _values(use.values, config, info)
-        texts = _texts(use.texts, config)
-        if use.negative is not None:
+        told = info.values.names if info.values and "values" in config else ()
+        values = asking.numbers(use.values, told)
+        return cls.checked(config, info, label, values, tuple(use.texts), use.negative, spelled)
+
+    @classmethod
+    def checked(
+        cls,
+        config: Config,
+        info: DataInfo,
+        label: str | None,
+        values: Mapping[str, Numbers],
+        texts: tuple[str, ...],
+        negative: str | None,
+        spelled: tuple[Numbered, Named] | None = None,
+    ) -> "Asked":
+        """What is asked for, unless the model cannot be told it, or must be told more."""
+        _check_values(values, config, info)
+        _check_texts(texts, config)
+        if negative is not None:
             _refuse_negative(config)
-        asked = cls(config, info, label, values, texts, use.negative, spelled)
+        asked = cls(config, info, label, values, texts, negative, spelled)
         _refuse_idle_guidance(asked)
         return asked
 
@@ -208,21 +224,17 @@ def of_texts(texts: Sequence[str | None], config: Config, info: DataInfo) -> Ten
     return rows
 
 
-def _values(words: Sequence[str], config: Config, info: DataInfo) -> dict[str, Numbers]:
-    """The numbers of each name; what was always told in training must be, and fit its range."""
+def _check_values(values: Mapping[str, Numbers], config: Config, info: DataInfo) -> None:
+    """Refuse to tell no number that was always told in training; warn of what it has not seen."""
     known = info.values
     if known is None or "values" not in config:
-        if words:
-            raise ConfigError("--value: this model was trained without values; leave it out")
-        return {}
-    found = asking.numbers(words, known.names)
+        return  # of which there are no names
     for place, name in enumerate(known.names):
-        if name in found:
-            _warn_beyond(name, found[name], known.low[place], known.high[place])
+        if name in values:
+            _warn_beyond(name, values[name], known.low[place], known.high[place])
         elif not config["values"]["drop"]:
             what = f"--value {name}: this model was always told it (values.drop=0)"
             raise ConfigError(f"{what}; give it, as --value {name}={known.mean[place]:.3g}")
-    return found
 
 
 def _warn_beyond(name: str, numbers: Numbers, low: float, high: float) -> None:
@@ -233,16 +245,13 @@ def _warn_beyond(name: str, numbers: Numbers, low: float, high: float) -> None:
         console.warn(f"{what}: training saw {low:g} to {high:g}")
 
 
-def _texts(texts: Sequence[str], config: Config) -> tuple[str, ...]:
-    """The texts, which there must be if training always told one."""
-    if "text" not in config:
-        if texts:
-            raise ConfigError("--text: this model was trained without texts; leave it out")
-        return ()
-    if not texts and not config["text"]["drop"]:
+def _check_texts(texts: tuple[str, ...], config: Config) -> None:
+    """Refuse texts that no model was told, and none if training always told one."""
+    if "text" not in config and texts:
+        raise ConfigError("--text: this model was trained without texts; leave it out")
+    if "text" in config and not texts and not config["text"]["drop"]:
         what = "--text: this model was always told a text (text.drop=0)"
         raise ConfigError(f"{what}; give one, as --text 'red heart'")
-    return tuple(texts)
 
 
 def _refuse_negative(config: Config) -> None:

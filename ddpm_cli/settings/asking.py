@@ -31,16 +31,22 @@ def numbers(words: Sequence[str], names: Sequence[str] | None = None) -> dict[st
         if not equals or not name:
             fix = f"write NAME=NUMBER, as {names[0] if names else 'age'}=37"
             raise ConfigError(f"--value {word!r}: {fix}")
-        if names is not None and name not in names:
-            raise ConfigError(
-                f"--value {word}: no value is named {name!r}; {nearest(name, names)}"
-            )
+        if names is not None:
+            refuse_unknown(name, names)
         if name in found:
             fix = f"several numbers stand behind commas, as {name}=20,30"
             raise ConfigError(f"--value {name}: given twice; {fix}")
         found[name] = tuple(_listed(name, listed))
         _refuse_many(name, len(found[name]))
     return found
+
+
+def refuse_unknown(name: str, names: Sequence[str]) -> None:
+    """Refuse a number that is none of those that a model is told."""
+    if not names:
+        raise ConfigError("--value: this model was trained without values; leave it out")
+    if name not in names:
+        raise ConfigError(f"--value: no value is named {name!r}; {nearest(name, names)}")
 
 
 def words(values: Mapping[str, float | Sequence[float | None] | None]) -> list[str]:
