@@ -39,6 +39,7 @@ def after_training(folder: Path, config: Config, info: DataInfo) -> str:
         words = [use, f"{model}/{EXAMPLE}", *_hole(use, info), "-m", model]
     else:
         words = ["sample", "-m", model, "-n", "64"]
+    words += [] if use == CLASSIFIER else _asked(config, info)
     output = [] if words[0] == "info" else ["-o", free(folder, info)]
     return shlex.join(["ddpm", *words, *output])
 
@@ -85,6 +86,15 @@ def keep_example(folder: Path, image: Tensor) -> None:
 def _named(folder: Path) -> str:
     """A folder as -m takes it: what starts with a dash is no option."""
     return f"./{folder}" if str(folder).startswith("-") else str(folder)
+
+
+def _asked(config: Config, info: DataInfo) -> list[str]:
+    """What a model is told beside classes: a text to be filled in, and the means of numbers."""
+    words = ["--text", "..."] if "text" in config else []
+    known = info.values if "values" in config else None
+    for name, mean in zip(known.names, known.mean, strict=True) if known else ():
+        words += ["--value", f"{name}={mean:.3g}"]
+    return words
 
 
 def _hole(use: str, info: DataInfo) -> list[str]:

@@ -30,6 +30,8 @@ SHOWN = (
     "data",
     "schedule",
     "network",
+    "values",
+    "text",
     "parameterization",
     "loss",
     "sampler",
@@ -187,6 +189,9 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     facts |= _best(header, path)
     if header.data.titles and header.data.titles.columns:
         facts["columns"] = list(header.data.titles.columns)
+    if (known := header.data.values) is not None:
+        ends = zip(known.names, known.low, known.high, strict=True)
+        facts["values_seen"] = {name: [low, high] for name, low, high in ends}
     if header.data.range is not None:
         facts["range"] = list(header.data.range)
     draws = header.task != CLASSIFIER

@@ -19,9 +19,7 @@ from ddpm_cli.files.checkpoints.run import Run
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.files.outputs.event_logs import EventLog
 from ddpm_cli.files.records import Record
-from ddpm_cli.models import build, classes, walks
-from ddpm_cli.models.asked import of_classes
-from ddpm_cli.models.classes import classes_for
+from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.out_of_memory import OutOfMemory
 from ddpm_cli.models.walks import Batch
@@ -29,10 +27,11 @@ from ddpm_cli.pipelines import train_eval
 from ddpm_cli.pipelines.budget import Beside, Forecast
 from ddpm_cli.pipelines.evaluator import Evaluator
 from ddpm_cli.pipelines.materials import POINTS, Materials
+from ddpm_cli.pipelines.shown import Shown
 from ddpm_cli.pipelines.train_checks import sheet_record
 from ddpm_cli.pipelines.train_eval import Evaluation
-from ddpm_cli.settings import checks, layouts
-from ddpm_cli.settings.checks import PAIRS, suited
+from ddpm_cli.settings import layouts
+from ddpm_cli.settings.checks import suited
 from ddpm_cli.settings.requests import BATCH
 from ddpm_cli.training import conditions, distributed, sharding
 from ddpm_cli.training.batches import scaled
@@ -176,25 +175,18 @@ class Journal:
 
     def _batch(self, seeds: Sequence[int]) -> Batch:
         """What the network is told of these seeds of a sheet."""
-        seen = of_classes(self._classes(seeds))
-        return Batch(seeds, seen | self._image(seeds))
+        return Batch(seeds, self._shown.conditions(seeds) | self._image(seeds))
 
-    def _classes(self, seeds: Sequence[int]) -> list[int] | None:
-        """The classes of a sheet: drawn, or those of the images that are given."""
+    @property
+    def _shown(self) -> Shown:
         config, _, _, sets, info = self._materials
-        if checks.purpose(config) != PAIRS or not checks.classes(config):
-            return classes_for(seeds, config, info)
-        _, told = sets.test[torch.tensor(seeds) % len(sets.test)]
-        listed: list[int] = told["classes"].tolist()
-        return listed
+        return Shown(config, info, sets.test)
 
     def _entries(self, step: int, seeds: Sequence[int]) -> Iterator[Record]:
         """What is known of each image of a sheet."""
-        config, info = self._materials.config, self._materials.info
-        numbers, names = self._classes(seeds), classes.known(config, info)
-        for row, seed in enumerate(seeds):
-            label = names[numbers[row]] if numbers else None
-            yield {**sheet_record(config, step), "seed": seed, "class": label}
+        record = sheet_record(self._materials.config, step)
+        for seed, told in zip(seeds, self._shown.entries(seeds), strict=True):
+            yield {**record, "seed": seed, **told}
 
     def _image(self, seeds: Sequence[int]) -> dict[str, Tensor]:
         """What a conditional model is given for its sheet: test images, changed by its task."""
@@ -202,7 +194,7 @@ class Journal:
         task = build.task(config, self._materials.info)
         if task is None:
             return {}
-        rows, told = test[torch.tensor(seeds) % len(test)]
+        rows, told = test[self._shown.rows(seeds)]
         if (given := conditions.seen(told).get(conditions.IMAGE)) is not None:
             return {"image": given}
         rng = Randomness(self._materials.compute.rng).rng(seeds)

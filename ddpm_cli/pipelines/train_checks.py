@@ -17,6 +17,7 @@ from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import flops
 from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
+from ddpm_cli.pipelines import shown
 from ddpm_cli.settings import catalog, checks, layouts
 from ddpm_cli.settings.checks import CLASSIFIER, PAIRS, check_guidance, purpose
 from ddpm_cli.settings.config import SAMPLING, Config
@@ -38,7 +39,7 @@ def refuse_unsuited(config: Config, data: Data) -> None:
     crop, side = config["train"]["crop"], min(data.shape[1:], default=0)
     _refuse_bits(config, data)
     labels = layouts.of_run(config["train"]).labels
-    known = {**sheet_record(config, 0), "seed": 0, "class": ""}
+    known = {**sheet_record(config, 0), "seed": 0, **shown.sayable(config, data)}
     captions.refuse_unknown([known], labels, "train.sheet_labels")
     if config["train"]["resident"] == "on" and not data.in_memory:
         fix = "raise data.memory, or --set train.resident=auto"
