@@ -49,6 +49,7 @@ FILES = {
     "diffusion/guidance.py": "def guidance(x, *, scale: NonNegative = 1.0): 'Two passes.'",
     "diffusion/units.py": "def units(*, low: float = -1.0, high: float = 1.0): 'Where data lie.'",
     "networks/conditions/values.py": "def values(count, *, drop: float = 0.1): 'Numbers.'",
+    "networks/conditions/augment.py": "def augment(*, p: float = 0.12): 'Changes.'",
     "networks/conditions/text.py": "def text(*, drop: float = 0.1): 'Text.'",
     "diffusion/renoise.py": "def renoise(x, *, noise: Positive = 1.0): 'A level up.'",
     "training/loop.py": """

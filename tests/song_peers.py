@@ -372,8 +372,8 @@ class EDM:
             return image
         return self.conv(F.silu(self.norm(x, "out_norm")), config["outputs"], "out_conv")
 
-    def write(self, path: Path) -> None:
-        """A network-snapshot of it: plain pickles of persistent objects."""
+    def write(self, path: Path, **changes: float) -> None:
+        """A network-snapshot of it: plain pickles of persistent objects; changes: of images."""
         config = self.config
         leaves: dict[str, dict[str, Tensor]] = {}
         for name, value in self.get.named.items():
@@ -402,7 +402,9 @@ class EDM:
         plain = {name: value for name, value in state.items() if name not in buffers}
         outer = _persistent(config["precond"], plain, {"model": network}, buffers)
         with _persistence():
-            path.write_bytes(pickle.dumps({"ema": outer, "loss_fn": None}, protocol=4))
+            pipe = _persistent("AugmentPipe", changes) if changes else None
+            made_of = {"ema": outer, "loss_fn": None, "augment_pipe": pipe}
+            path.write_bytes(pickle.dumps(made_of, protocol=4))
 
 
 class _Persistent:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ddpm_cli.data.augmentation import Augmentation
 from ddpm_cli.data.image_set import Conditions, Data
 from ddpm_cli.data.tasks import Task, pairs, upscale
 from ddpm_cli.diffusion import latents
@@ -93,6 +94,8 @@ def recipes(config: Config, values: Quantities | None) -> dict[str, Recipe]:
         made["values"] = _recipe("values", config, len(values.names))
     if "text" in config:
         made["text"] = _recipe("text", config)
+    if "augment" in config:
+        made["augment"] = _recipe("augment", config)
     return made
 
 
@@ -175,6 +178,16 @@ def task(config: Config, info: DataInfo) -> Task | None:
     if isinstance(component, pairs):
         component.see(info.beside)
     return component
+
+
+def augmentation(config: Config, info: DataInfo) -> Augmentation | None:
+    """How the images of a run are changed in training, or None; networks are told of it."""
+    if "augment" not in config:
+        return None
+    if len(info.shape) != 3:
+        raise ConfigError("augment: it changes images, and these are arrays; leave it out")
+    recipe = cast(Any, _recipe("augment", config))
+    return Augmentation(recipe.chances)
 
 
 def network(config: Config, info: DataInfo) -> nn.Module:

@@ -109,7 +109,8 @@ def rehearse(materials: Materials, state: State) -> None:
         walks.prepared(config, state.model.schedule)  # previews walk along these levels
     rows, told = materials.sets.train[torch.zeros(1, dtype=torch.long)]
     told = conditions.taken(told, build.nulls(config, materials.info))
-    objective = Objective(state.average, build.loss(config), build.task(config, materials.info))
+    made = build.task(config, materials.info), build.augmentation(config, materials.info)
+    objective = Objective(state.average, build.loss(config), *made)
     table = "draw"
     try:
         t, _ = state.draw(state.model.schedule, 1, Rng([0]))
@@ -144,7 +145,8 @@ def loop_setting(materials: Materials, state: State) -> Setting:
     else:
         graphs.called(state.model.network, compute)
     task = build.task(config, info)
-    objective = Objective(state.model, build.loss(config), task)
+    augment = build.augmentation(config, info)
+    objective = Objective(state.model, build.loss(config), task, augment)
     averaged = Objective(state.average, build.measured_loss(config), task)
     # A draw that learns would measure something else at every step.
     draw: Draw = build.draw(config)

@@ -51,6 +51,7 @@ FIXED: Mapping[str, str] = {
     "units": "diffusion/units.py",
     "values": "networks/conditions/values.py",
     "text": "networks/conditions/text.py",
+    "augment": "networks/conditions/augment.py",
     "init": "training/init.py",
     "train": "training/loop.py",
     "compute": "hardware.py",

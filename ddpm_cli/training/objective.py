@@ -11,23 +11,42 @@ from ddpm_cli.diffusion.rng import Rng
 
 Loss = Callable[..., Tensor]
 Task = Callable[[Tensor, Rng], Tensor]
+Augment = Callable[[Tensor, Rng], tuple[Tensor, Tensor]]
 
 
 class Objective(nn.Module):
     """Holds the denoiser or classifier and its loss; forward returns the loss of each image.
 
-    task: makes the conditioning images of a conditional model, unless the data give them.
+    task: makes the conditioning images of a conditional model, unless the data give them; augment:
+    changes images, and those beside them with them, and tells the network how.
     """
 
-    def __init__(self, model: Trained, loss: Loss, task: Task | None = None) -> None:
+    def __init__(
+        self,
+        model: Trained,
+        loss: Loss,
+        task: Task | None = None,
+        augment: Augment | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
-        self._loss, self._task = loss, task
+        self._loss, self._task, self._augment = loss, task, augment
 
     def forward(self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions) -> Tensor:
         """x0 [B, ...] as the network sees it, times t [B], conditions of x0 -> losses [B]."""
-        if self._task is not None and "image" not in conditions:
-            # Data are made in full precision; some of what spoils images knows no other.
-            with torch.autocast(x0.device.type, enabled=False):
+        # Data are made in full precision; some of what spoils images knows no other.
+        with torch.autocast(x0.device.type, enabled=False):
+            if self._augment is not None:
+                x0, conditions = self._changed(x0, rng, conditions, self._augment)
+            if self._task is not None and "image" not in conditions:
                 conditions = conditions | {"image": self._task(x0, rng)}
         return self._loss(self.model, x0, t, rng, **conditions)
+
+    def _changed(
+        self, x0: Tensor, rng: Rng, conditions: Conditions, augment: Augment
+    ) -> tuple[Tensor, Conditions]:
+        """Images changed, and their conditions, with the labels of how and images changed alike."""
+        given = {"image": conditions["image"]} if "image" in conditions else {}
+        changed, labels = augment(torch.cat([x0, *(rows.to(x0) for rows in given.values())], 1), rng)
+        moved = {kind: changed[:, x0.shape[1] :] for kind in given}
+        return changed[:, : x0.shape[1]], conditions | moved | {"augment": labels}

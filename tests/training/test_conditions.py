@@ -10,6 +10,10 @@ from ddpm_cli.diffusion.losses import simple
 from ddpm_cli.diffusion.parameterizations import v
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import cosine
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.models import build
+from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import prepare
 from ddpm_cli.training.objective import Objective
@@ -86,3 +90,37 @@ def test_single_entries_are_left_out_at_a_rate_of_their_own() -> None:
     gone = whole["values"].isnan()
     assert torch.equal(gone.any(1), gone.all(1))
     assert float(gone.float().mean()) == pytest.approx(0.3, abs=0.03)
+
+
+class Changed(nn.Module):
+    """A network that is told how images were changed."""
+
+    def forward(self, x: Tensor, label: Tensor, **told: Tensor) -> Tensor:
+        self.told = told
+        return x
+
+
+def test_a_network_is_told_of_changes_in_training_and_of_none_where_it_is_measured() -> None:
+    network = Changed()
+    denoise = Denoiser(network, cosine(steps=10), v, lambda sigma, schedule: sigma)
+    config = resolve([Layer("test", {"augment": {"p": 1.0, "xflip": 0.0}})])
+    augment = build.augmentation(config, DataInfo((1, 8, 8)))
+    assert augment is not None
+    x0, t, rng = torch.randn(3, 1, 8, 8), torch.full((3,), 0.5).double(), Rng([1, 2, 3])
+    seen: list[Tensor] = []
+
+    def loss(model: object, x0: Tensor, *rest: object, **conditions: Tensor) -> Tensor:
+        seen.append(x0)
+        return simple(denoise, x0, *rest, **conditions)  # type: ignore[arg-type]
+
+    Objective(denoise, loss, None, augment)(x0, t, rng, {})
+    labels = network.told["augment"]
+    assert labels.shape == (3, 9)
+    assert not labels[:, 0].any()
+    assert (labels[:, 2:] != 0).all()
+    assert not torch.equal(seen[0], x0)
+    Objective(denoise, loss)(x0, t, rng, {})
+    assert network.told == {}
+    assert torch.equal(seen[1], x0)
+    with pytest.raises(ConfigError, match="augment: it changes images"):
+        build.augmentation(config, DataInfo((4,)))

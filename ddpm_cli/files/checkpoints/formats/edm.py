@@ -22,6 +22,16 @@ from ddpm_cli.files.checkpoints.header import DataInfo
 
 LICENCE = "NVIDIA's own weights: CC BY-NC-SA 4.0; others: as their makers say"
 PRECONDITIONINGS = ("EDMPrecond", "VPPrecond", "VEPrecond", "iDDPMPrecond")
+LABELS, COUNT = "map_augment.weight", 9
+# Its knobs, ours, and what its training has where a file does not say.
+CHANGES = {
+    "p": ("p", 0.12), "xflip": ("xflip", 1e8), "yflip": ("yflip", 1.0), "scale": ("scale", 1.0),
+    "rotate_frac": ("rotate", 1.0), "aniso": ("anisotropy", 1.0),
+    "translate_frac": ("translate", 1.0),
+}  # fmt: skip
+OTHERS = (
+    "rotate_int", "translate_int", "brightness", "contrast", "lumaflip", "hue", "saturation",
+)  # fmt: skip
 ENDS = (0.002, 80.0)  # of EDM's walks, as far as the network goes (Karras 2022, table 1)
 
 
@@ -38,11 +48,12 @@ def read(content: Content, ask: Ask) -> Conversion:
         fix = "they lie in the training-state-*.pt beside it; leave --weights out"
         raise Refusal(f"{content.path}: it holds no raw weights, only their average", fix)
     found = _found(content, objects[which])
-    side, notes = int(found.number("img_resolution")), _notes(found)
+    changes = _augmentation(found, content.tree)
+    side, notes = int(found.number("img_resolution")), _notes(found, is_told=bool(changes))
     if which != ask.weights:
         notes = [*notes, "its average lies in the network-snapshot-*.pkl beside it"]
     try:
-        network, tensors = knobs(found, side), renamed(found, side)
+        network, tensors = knobs(found, side), renamed(found, side, is_told=bool(changes))
     except (ArithmeticError, LookupError, RuntimeError, StopIteration, ValueError) as error:
         what = f"{content.path}: its weights have no shapes of such a network: {error}"
         raise Refusal(what) from None
@@ -50,6 +61,7 @@ def read(content: Content, ask: Ask) -> Conversion:
         "network": network,
         **_process(found),
         **_training(content.tree),
+        **changes,
         "sampler": {"name": "heun"},
         "levels": _levels(found, side),
         "wrappers": [],
@@ -93,12 +105,12 @@ def _found(content: Content, outer: Record) -> Found:
     return Found(content, outer, inner, tensors, blocks)
 
 
-def _notes(found: Found) -> list[str]:
+def _notes(found: Found, *, is_told: bool) -> list[str]:
     """What a user must know of a network."""
     notes = []
     if "map_label.weight" in found.tensors and not attributes(found.inner).get("label_dropout"):
         notes.append("no class was dropped in its training: the null class is untrained")
-    if "map_augment.weight" in found.tensors:
+    if LABELS in found.tensors and not is_told:
         notes.append("its augmentation labels are left out: they are 0 when images are made")
     return notes
 
@@ -146,6 +158,20 @@ def _process(found: Found) -> dict[str, Any]:
         "parameterization": {"name": "eps"},
         "label": {"name": "index", "nearest": True},
     }
+
+
+def _augmentation(found: Found, tree: Any) -> dict[str, Any]:
+    """How images were changed in training, if the network is told of it as ours are.
+
+    That are nine labels, of the flips, factors, angles and shifts of Karras 2022, appendix F.2.
+    """
+    if LABELS not in found.tensors or found.tensor(LABELS).shape[1] != COUNT:
+        return {}
+    pipe = tree.get("augment_pipe") if isinstance(tree, Mapping) else None
+    if any(persistent.number(pipe, name, 0.0) for name in OTHERS):
+        return {}
+    often = {ours: persistent.number(pipe, name, usual) for name, (ours, usual) in CHANGES.items()}
+    return {"augment": often}
 
 
 def _ends(found: Found) -> tuple[float, float]:

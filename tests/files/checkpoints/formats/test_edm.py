@@ -96,10 +96,42 @@ def test_walk_goes_as_far_as_the_network(
 def test_what_is_left_out_is_said(model: Callable[[str], tuple[Model, Path]]) -> None:
     _, source = model("edm_ddpmpp")
     outcome = ddpm("convert", source, "--dry-run")
-    assert "note: its augmentation labels are left out" in outcome.err
+    assert "its augmentation labels" not in outcome.err
     assert "note: no class was dropped in its training" in outcome.err
     assert "licence: NVIDIA's own weights: CC BY-NC-SA 4.0" in outcome.err
     assert "assumed" not in outcome.err
+
+
+def test_labels_of_augmentation_give_the_numbers_of_the_peer(
+    model: Callable[[str], tuple[Model, Path]],
+) -> None:
+    made, _ = model("edm_ddpmpp")
+    io = numbers("edm_ddpmpp")
+    numbered = classes_of(io)
+    assert numbered is not None
+    assert made.config["augment"] == {
+        "p": 0.12, "xflip": 1e8, "yflip": 1.0, "scale": 1.0, "rotate": 1.0, "anisotropy": 1.0,
+        "translate": 1.0,
+    }  # fmt: skip
+    made.network.double()
+    bound = {"classes": numbered, "augment": io["augment_labels"].double()}
+    with torch.no_grad():
+        told = made.denoiser.bind(**bound)(io["x"].double(), io["sigma"].double()).x0
+    assert (told - io["augmented_out64_ema"]).abs().max() <= 1e-8
+    assert (told - io["out64_ema"]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(("labels", "others"), [(6, {}), (9, {"hue": 1.0})])
+def test_labels_of_other_changes_are_left_out(
+    labels: int, others: dict[str, float], tmp_path: Path
+) -> None:
+    peer = EDM(state=EDM_STATE, width=8)
+    peer.get.named["map_augment.weight"] = torch.ones(8, labels)
+    source = tmp_path / "network-snapshot-000200.pkl"
+    peer.write(source, **others)
+    outcome = ddpm("convert", source, "--dry-run")
+    assert "note: its augmentation labels are left out" in outcome.err
+    assert "augment" not in outcome.out
 
 
 def test_raw_weights_lie_in_the_training_state(

@@ -12,7 +12,7 @@ from ddpm_cli.files.checkpoints.containers.unpickling import Record
 
 NETWORKS = {"SongUNet": "ncsnpp", "DhariwalUNet": "unet"}
 FILTERS = ([1.0, 1.0], [1.0, 3.0, 3.0, 1.0])
-SKIPPED = ("resample_filter", "map_augment.weight")  # fixed filters, labels of augmentation
+SKIPPED = "resample_filter"  # which is fixed
 # A block is one of ours and perhaps attention behind it.
 BLOCK = {
     "norm0": (0, "norm1"), "conv0": (0, "conv1"), "affine": (0, "embed"), "norm1": (0, "norm2"),
@@ -21,6 +21,7 @@ BLOCK = {
 }  # fmt: skip
 PLAIN = {
     "map_layer0": "embed.0", "map_layer1": "embed.2", "out_norm": "head.0", "out_conv": "out",
+    "map_augment": "told.augment.project",
 }  # fmt: skip
 
 
@@ -131,13 +132,15 @@ def _heads(found: Found, heads: dict[int, int]) -> dict[str, int]:
     return {"heads": next(iter(heads.values()))}
 
 
-def renamed(found: Found, side: int) -> dict[str, Tensor]:
-    """The tensors under the names of our network."""
+def renamed(found: Found, side: int, *, is_told: bool) -> dict[str, Tensor]:
+    """The tensors under the names of our network; is_told: of how images were changed."""
     places, ours = _places(found, side), dict[str, Tensor]()
     for name, value in found.tensors.items():
         module, _, kind = name.rpartition(".")
         block, _, part = module.rpartition(".")
         if name.endswith(SKIPPED) or module == "map_label":
+            continue
+        if module == "map_augment" and not is_told:
             continue
         if name == "map_noise.freqs":
             ours["fourier.frequencies"] = value
@@ -154,6 +157,9 @@ def renamed(found: Found, side: int) -> dict[str, Tensor]:
             raise Refusal(f"{found.content.path}: {name} is no tensor of a network that is known")
     if found.is_song:
         ours["embed.0.weight"] = _swapped(found.tensor("map_layer0.weight").T).T
+        if is_told:
+            told = f"{PLAIN['map_augment']}.weight"
+            ours[told] = _swapped(ours[told])
     return ours | _classes(found)
 
 
