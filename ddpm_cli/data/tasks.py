@@ -168,8 +168,10 @@ class pairs:  # noqa: N801
         self._refuse_idle()
         self._refuse_unfit(shape)
 
-    def see(self, beside: int) -> None:
+    def see(self, beside: int, *, are_images: bool) -> None:
         """Take images of so many channels as those beside the data, unless a filter makes them."""
+        if not are_images:
+            raise ConfigError("task.pairs: of images, and the data are none; --set task.name=none")
         if self.filters:
             return
         if not beside:
@@ -241,8 +243,10 @@ class pairs:  # noqa: N801
 
     def _refuse_unfit(self, shape: tuple[int, ...]) -> None:
         """Refuse filters that make nothing of images of this shape."""
-        if len(shape) != 3 or not self.filters:
+        if not self.filters:
             return
+        if len(shape) != 3:
+            raise ValueError("the data are no images, which filters are of; leave the task out")
         if shape[0] not in (1, 3, 4):
             raise ValueError(f"images of {shape[0]} channels have no filters")
         if shape[0] == 1 and "grey" in self.filters:

@@ -176,7 +176,7 @@ def task(config: Config, info: DataInfo) -> Task | None:
     if isinstance(component, upscale | pairs):
         component.scale = info.scale
     if isinstance(component, pairs):
-        component.see(info.beside)
+        component.see(info.beside, are_images=info.is_image)
     return component
 
 

@@ -143,10 +143,10 @@ def source(folders: Path, *more: str) -> tuple[str, ...]:
 
 
 def test_runs_go_on_bit_for_bit(folders: Path, tmp_path: Path) -> None:
-    """With workers that decode, mirrored and cut; and a stopped one ends as one that was not."""
+    """Mirrored and cut, a stopped one ends as one that was not, whose images a worker decoded."""
     own = ("--set", "task.name=pairs", "--set", "train.crop=1", "--set", "data.memory=0")
-    words = (*source(folders, *own), "--set", "train.workers=1")
-    done = train(folders, tmp_path / "whole", *words)
+    words = source(folders, *own)
+    done = train(folders, tmp_path / "whole", *words, "--set", "train.workers=1")
     assert done.code == 0, done.err
     header = read_header(tmp_path / "whole" / "model.safetensors")
     assert (header.task, header.data.beside) == ("pairs", 1)

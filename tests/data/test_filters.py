@@ -163,6 +163,13 @@ def test_what_makes_no_sense_is_refused(channels: int, knobs: Config, words: str
         build.task(config(**knobs), DataInfo((channels, 8, 8)))
 
 
+def test_arrays_have_no_filters() -> None:
+    for shape in ((2,), (3, 8, 8)):
+        info = DataInfo(shape, mean=(0.0,) * shape[0], std=(1.0,) * shape[0])
+        with pytest.raises(ConfigError, match=r"task\.pairs: .*no"):
+            build.task(config(filter="blur"), info)
+
+
 def test_one_number_is_a_fixed_strength() -> None:
     assert config(filter="jpeg", quality=9)["task"]["quality"] == [9]
     assert config(filter="blur", sigma=1.5)["task"]["sigma"] == [1.5]
