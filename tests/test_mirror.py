@@ -22,6 +22,7 @@ ELSEWHERE = {
         "files/checkpoints/containers/unpickling files/checkpoints/conversion "
         "pipelines/convert_check settings/releases"
     ),
+    "data/test_emoji_names.py": "data/emoji_tables",
     "commands/test_encode.py": (
         "files/checkpoints/latents options/walking pipelines/inversion pipelines/starts "
         "settings/usual"

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from ddpm_cli.data import dataset_json, image_tables
@@ -43,15 +43,14 @@ def arrange(
 
     Folders named train and test, or train and val, are the splits. Otherwise the share `holdout`
     of the files, those with the lowest SHA-256 of their name, is for test: no machine and no order
-    matters.
+    matters. So are those that the set itself holds back, before the others.
     """
     inner = dict(zip(files.names, without_common_folders(files.names), strict=True))
     if parts := _parts({name.partition("/")[0] for name in inner.values()}):
         chosen = [name for name in inner if inner[name].startswith(f"{parts[split]}/")]
         inner = {name: rest.partition("/")[2] for name, rest in inner.items()}
     else:
-        held = _held_out(list(inner.values()), holdout)
-        chosen = [name for name in inner if (inner[name] in held) == (split == "test")]
+        chosen = _chosen(inner, split, holdout, told.held if told else ())
     if not chosen:
         what = f"{files.root}: none of its {len(inner)} images is for {split}"
         raise Refusal(what, _share(len(inner), holdout))
@@ -67,6 +66,18 @@ def arrange(
     chosen_labels = [numbers.get(inner[name].partition("/")[0], 0) for name in chosen]
     said = told if told.classes is not None else told._replace(origin=FOLDERS)
     return Arrangement(chosen, chosen_labels, classes or None, said)
+
+
+def _chosen(
+    inner: Mapping[str, str], split: Split, holdout: float, kept: Sequence[str]
+) -> list[str]:
+    """The files of a split; kept: those for test in any case, which are the first there."""
+    known = frozenset(kept)
+    others = {name: rest for name, rest in inner.items() if name not in known}
+    held = _held_out([*others.values()], holdout)
+    if split == "train":
+        return [name for name, rest in others.items() if rest not in held]
+    return [*kept, *(name for name, rest in others.items() if rest in held)]
 
 
 def _told(files: Files, labels: Labels) -> Told:
