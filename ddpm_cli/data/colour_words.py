@@ -3,11 +3,8 @@
 import torch
 from torch import Tensor
 
-# The basic colour terms of English (Berlin and Kay 1969).
-COLOURS = (
-    "black", "grey", "white", "red", "pink", "orange", "brown", "yellow", "green", "blue",
-    "purple",
-)  # fmt: skip
+from ddpm_cli.data.emoji_tables import COLOURS
+
 OPAQUE = 128
 
 _TO_LMS = (

@@ -2,13 +2,12 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from ddpm_cli.data.colour_words import COLOURS
-from ddpm_cli.data.emoji_tables import FLAGS, NEWER
+from ddpm_cli.data.emoji_tables import COLOURS, FLAGS, NEWER
 
 JOINER, KEYCAP, EMOJI_STYLE, TEXT_STYLE = 0x200D, 0x20E3, 0xFE0F, 0xFE0E
 TONES = {
@@ -33,6 +32,8 @@ PEOPLE = {
     0x1F9D2: "child",
     0x1F476: "baby",
 }
+# What begins an emoji: keycaps, two signs, symbols, and the planes of pictures.
+DRAWN = (range(0x23, 0x3A), range(0xA9, 0xAF), range(0x203C, 0x329A), range(0x1F004, 0x1FB00))
 # What people with these things do.
 ROLES = {
     0x1F33E: "farmer",
@@ -74,6 +75,15 @@ class Name(NamedTuple):
     formal: str
     usual: str
     is_thing: bool
+
+
+def is_set(names: Iterable[str]) -> bool:
+    """Whether files are emoji by all of their names, and not numbered ones."""
+    found = [(name, points(name)) for name in names]
+    first = [numbers[0] for _, numbers in found if numbers]
+    lettered = [re.search("[a-f]", PurePosixPath(name).stem, re.IGNORECASE) for name, _ in found]
+    are_known = len(first) == len(found) and all(any(p in r for r in DRAWN) for p in first)
+    return are_known and 2 * sum(map(bool, lettered)) >= len(found) > 0
 
 
 def points(name: str) -> list[int] | None:

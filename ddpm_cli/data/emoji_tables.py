@@ -1,5 +1,10 @@
-"""Names that Python may not know: of code points newer than its Unicode, and of flags."""
+"""Words that captions are made of: for colours, and names that Python may not know."""
 
+# The basic colour terms of English (Berlin and Kay 1969).
+COLOURS = (
+    "black", "grey", "white", "red", "pink", "orange", "brown", "yellow", "green", "blue",
+    "purple",
+)  # fmt: skip
 # Unicode 14 to 16; Python 3.10 has 13. Names in Unicode never change.
 NEWER = """
     1f6dc wireless; 1f6dd playground slide; 1f6de wheel; 1f6df ring buoy; 1f7f0 heavy equals sign;

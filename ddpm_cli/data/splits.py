@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from ddpm_cli.data import dataset_json, image_tables
+from ddpm_cli.data import dataset_json, image_tables, texts
 from ddpm_cli.data.class_tables import in_order
 from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
@@ -82,12 +82,13 @@ def _chosen(
 
 def _told(files: Files, labels: Labels) -> Told:
     """What files beside the images say of them; nothing where none is to be read."""
-    told = None
+    told = image_tables.texts_alone(files) if labels == "none" else None
     if labels in ("auto", "json"):
         told = dataset_json.read(files, needed=labels == "json")
     if told is None and labels in ("auto", "csv"):
         told = image_tables.read(files, needed=labels == "csv")
-    return told or Told(origin=FOLDERS)
+    told = told or Told(origin=FOLDERS)
+    return told._replace(text=texts.beside(files)) if told.text is None else told
 
 
 def _parts(folders: set[str]) -> dict[Split, str] | None:
