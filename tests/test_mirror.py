@@ -114,6 +114,7 @@ ELSEWHERE = {
     "files/outputs/test_trajectories.py": "files/outputs/frames",
     "files/test_provenance.py": "files/records options/reading",
     "golden/test_weights.py": "diffusion/weights",
+    "diffusion/losses/test_contrasting.py": "diffusion/contrast",
     "guides/parts/test_clip_judge.py": (
         "diffusion/cutouts guides/clip guides/parts/clip_files guides/parts/faults"
     ),
