@@ -33,15 +33,15 @@ class Texts(NamedTuple):
 
     def of(self, index: int) -> str | None:
         """What is written of image `index`, a caption a line; None if nothing is."""
-        return "\n".join(texts.captions(self.text(self.names[index]))) or None
+        return "\n".join(self.captions(index)) or None
 
     def every(self) -> list[str | None]:
         """What is written of each image."""
         return [self.of(index) for index in range(len(self.names))]
 
-    def captions(self) -> list[list[str]]:
-        """The captions of each image, none or several."""
-        return [texts.captions(self.text(name)) for name in self.names]
+    def captions(self, index: int) -> list[str]:
+        """The captions of image `index`, none or several."""
+        return texts.captions(self.text(self.names[index]))
 
 
 class Partners(NamedTuple):

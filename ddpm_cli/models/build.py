@@ -126,7 +126,7 @@ def told(config: Config, data: Data) -> Data:
         raise ConfigError(f"text: nothing is written of these data; {fix}")
     recipe = cast(Any, _recipe("text", config))
     other = copy(data)
-    every = data.texts.captions()
+    every = [data.texts.captions(row) for row in range(len(data.texts.names))]
     most = min(max(map(len, every), default=1) or 1, CAPTIONS)
     listed = [[*row[:most], *[None] * (most - len(row))] for row in every]
     rows = [recipe.rows(list(captions)) for captions in zip(*listed, strict=True)]

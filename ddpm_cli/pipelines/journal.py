@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console, signals
+from ddpm_cli.data.image_set import told
 from ddpm_cli.data.tasks import pairs
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Randomness
@@ -32,7 +33,7 @@ from ddpm_cli.pipelines.materials import POINTS, Materials
 from ddpm_cli.pipelines.train_checks import sheet_record
 from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import checks, layouts
-from ddpm_cli.settings.checks import PAIRS, suited
+from ddpm_cli.settings.checks import CONDITIONS, PAIRS, suited
 from ddpm_cli.settings.requests import BATCH
 from ddpm_cli.training import conditions, distributed, sharding
 from ddpm_cli.training.batches import scaled
@@ -177,24 +178,38 @@ class Journal:
     def _batch(self, seeds: Sequence[int]) -> Batch:
         """What the network is told of these seeds of a sheet."""
         seen = of_classes(self._classes(seeds))
-        return Batch(seeds, seen | self._image(seeds))
+        return Batch(seeds, seen | self._held_out(seeds) | self._image(seeds))
 
     def _classes(self, seeds: Sequence[int]) -> list[int] | None:
         """The classes of a sheet: drawn, or those of the images that are given."""
         config, _, _, sets, info = self._materials
         if checks.purpose(config) != PAIRS or not checks.classes(config):
             return classes_for(seeds, config, info)
-        _, told = sets.test[torch.tensor(seeds) % len(sets.test)]
-        listed: list[int] = told["classes"].tolist()
+        _, known = sets.test[torch.tensor([self._row(seed) for seed in seeds])]
+        listed: list[int] = known["classes"].tolist()
         return listed
 
     def _entries(self, step: int, seeds: Sequence[int]) -> Iterator[Record]:
         """What is known of each image of a sheet."""
         config, info = self._materials.config, self._materials.info
         numbers, names = self._classes(seeds), classes.known(config, info)
+        texts = self._materials.sets.test.texts if "text" in config else None
         for row, seed in enumerate(seeds):
             label = names[numbers[row]] if numbers else None
-            yield {**sheet_record(config, step), "seed": seed, "class": label}
+            record = {**sheet_record(config, step), "seed": seed, "class": label}
+            captions = texts.captions(self._row(seed)) if texts else []
+            yield record | {"text": captions[0] if captions else None}
+
+    def _row(self, seed: int) -> int:
+        """The test image whose numbers, text and conditioning image a seed is given."""
+        return seed % len(self._materials.sets.test)
+
+    def _held_out(self, seeds: Sequence[int]) -> dict[str, Tensor]:
+        """The numbers and texts of test images, which the network never saw with theirs."""
+        nulls = build.nulls(self._materials.config, self._materials.info)
+        every, rows = self._materials.sets.test.conditions, [self._row(seed) for seed in seeds]
+        some = {kind: every[kind] for kind in CONDITIONS if kind in every}
+        return conditions.taken(told(some, torch.tensor(rows)), nulls)
 
     def _image(self, seeds: Sequence[int]) -> dict[str, Tensor]:
         """What a conditional model is given for its sheet: test images, changed by its task."""
@@ -202,8 +217,8 @@ class Journal:
         task = build.task(config, self._materials.info)
         if task is None:
             return {}
-        rows, told = test[torch.tensor(seeds) % len(test)]
-        if (given := conditions.seen(told).get(conditions.IMAGE)) is not None:
+        rows, beside = test[torch.tensor([self._row(seed) for seed in seeds])]
+        if (given := conditions.seen(beside).get(conditions.IMAGE)) is not None:
             return {"image": given}
         rng = Randomness(self._materials.compute.rng).rng(seeds)
         with torch.autocast(self._materials.compute.device.type, enabled=False):

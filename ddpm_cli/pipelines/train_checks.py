@@ -37,7 +37,7 @@ def refuse_unsuited(config: Config, data: Data) -> None:
     crop, side = config["train"]["crop"], min(data.shape[1:], default=0)
     _refuse_bits(config, data)
     labels = layouts.of_run(config["train"]).labels
-    known = {**sheet_record(config, 0), "seed": 0, "class": ""}
+    known = {**sheet_record(config, 0), "seed": 0, "class": "", "text": ""}
     captions.refuse_unknown([known], labels, "train.sheet_labels")
     if config["train"]["resident"] == "on" and not data.in_memory:
         fix = "raise data.memory, or --set train.resident=auto"
