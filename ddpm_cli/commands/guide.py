@@ -149,8 +149,7 @@ def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any
     function of your own or a measurement at the predicted clean image. ODE steps take the
     gradient as a shift of the predicted noise, ddpm as a shift of its mean. --set 'guides=[...]'
     combines several, each with its own scale; see --list guides. Where strong guidance
-    saturates, try
-    wrappers=[{name="threshold"}] by --set.
+    saturates, try wrappers=[{name="threshold"}] by --set.
     """
     code = guides.code(ctx.params)
     words = ("unconditional", "download", "aug_noise", "is_downscaled", *code)

@@ -86,6 +86,8 @@ def test_single_entries_are_left_out_at_a_rate_of_their_own() -> None:
     gone = whole["values"].isnan()
     assert torch.equal(gone.any(1), gone.all(1))
     assert float(gone.float().mean()) == pytest.approx(0.3, abs=0.03)
+
+
 def test_of_several_captions_each_row_is_told_one_that_it_has() -> None:
     """By seed and row alone, all of them alike often; without randomness the first."""
     null = torch.full((2,), -1, dtype=torch.int16)
