@@ -22,6 +22,7 @@ ELSEWHERE = {
         "files/checkpoints/containers/unpickling files/checkpoints/conversion "
         "pipelines/convert_check settings/releases"
     ),
+    "data/test_emoji_names.py": "data/emoji_tables",
     "commands/test_encode.py": (
         "files/checkpoints/latents options/walking pipelines/inversion pipelines/starts "
         "settings/usual"
@@ -113,6 +114,7 @@ ELSEWHERE = {
     "files/outputs/test_trajectories.py": "files/outputs/frames",
     "files/test_provenance.py": "files/records options/reading",
     "golden/test_weights.py": "diffusion/weights",
+    "diffusion/losses/test_contrasting.py": "diffusion/contrast",
     "guides/parts/test_clip_judge.py": (
         "diffusion/cutouts guides/clip guides/parts/clip_files guides/parts/faults"
     ),

@@ -17,7 +17,7 @@ from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines import train as pipeline
 from ddpm_cli.pipelines.materials import Sets
 from ddpm_cli.settings import budgets, presets, recipes
-from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.checks import JUDGES
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.inlining import inlined
 from ddpm_cli.settings.requests import Train
@@ -79,7 +79,7 @@ def train(
 def trained(data: Any, **options: Any) -> Model | None:
     """The model of `train` ready for use; None of a classifier, which draws nothing."""
     path = train(data, **options)
-    return None if read_header(path).task == CLASSIFIER else load(str(path))
+    return None if read_header(path).task in JUDGES else load(str(path))
 
 
 def _config(

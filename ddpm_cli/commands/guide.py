@@ -91,7 +91,8 @@ from ddpm_cli.settings.requests import Guide
 @click.option(
     "--clip-model",
     metavar="MODEL",
-    help="Folder that open_clip saved, or ARCHITECTURE/WEIGHTS, fetched with --download only.",
+    help="A CLIP that ddpm trained, a folder that open_clip saved, or ARCHITECTURE/WEIGHTS, "
+    "fetched with --download only.",
     shell_complete=completion.paths,
 )
 @click.option("--cutouts", type=numbers.whole(1, 1_000), help="Squares that CLIP sees at a time.")
@@ -144,11 +145,11 @@ def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any
 
     That is a class, a text, a score or a measurement. Classifier-free guidance needs no more than
     a model trained with classes, numbers or texts that were dropped now and then. Gradients steer
-    any model with any sampler: of a classifier of noisy images at x_t; of CLIP, a function of
-    your own or a measurement at the predicted clean image. ODE steps take the gradient as a shift
-    of the predicted noise, ddpm as a shift of its mean. --set 'guides=[...]' combines several,
-    each with its own scale; see --list guides. Where strong guidance saturates, try
-    wrappers=[{name="threshold"}] by --set.
+    any model with any sampler: of a classifier or CLIP of noisy images at x_t; of another CLIP, a
+    function of your own or a measurement at the predicted clean image. ODE steps take the
+    gradient as a shift of the predicted noise, ddpm as a shift of its mean. --set 'guides=[...]'
+    combines several, each with its own scale; see --list guides. Where strong guidance
+    saturates, try wrappers=[{name="threshold"}] by --set.
     """
     code = guides.code(ctx.params)
     words = ("unconditional", "download", "aug_noise", "is_downscaled", *code)

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from ddpm_cli.data import texts
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.files.titles import Titles
 
@@ -31,12 +32,16 @@ class Texts(NamedTuple):
     names: Sequence[str]
 
     def of(self, index: int) -> str | None:
-        """What is written of image `index`."""
-        return self.text(self.names[index])
+        """What is written of image `index`, a caption a line; None if nothing is."""
+        return "\n".join(self.captions(index)) or None
 
     def every(self) -> list[str | None]:
         """What is written of each image."""
-        return [self.text(name) for name in self.names]
+        return [self.of(index) for index in range(len(self.names))]
+
+    def captions(self, index: int) -> list[str]:
+        """The captions of image `index`, none or several."""
+        return texts.captions(self.text(self.names[index]))
 
 
 class Partners(NamedTuple):
@@ -174,7 +179,7 @@ class ImageSet:
         return torch.stack(images), about
 
     def text(self, index: int) -> str | None:
-        """What is written of an image, its caption, or None."""
+        """What is written of an image, a line for each of its captions, or None."""
         return self.texts.of(index) if self.texts is not None else None
 
     @property

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from ddpm_cli.data import texts
 from ddpm_cli.data.class_tables import numbered
 from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
@@ -17,7 +18,6 @@ from ddpm_cli.errors import Refusal
 NAMES = ("labels.csv", "metadata.csv", "metadata.jsonl")
 FILE_COLUMNS = ("file", "file_name")
 LABEL_COLUMNS = ("label", "class")
-TEXT_COLUMNS = ("text", "caption")
 SHOWN = 60  # letters of a cell in a message
 WITHOUT = "--set data.labels=folders reads no table"
 
@@ -49,6 +49,16 @@ class _Table(NamedTuple):
         text = _decoded(self.data, self.place)
         read = _of_json_lines if self.name.endswith(".jsonl") else _of_csv
         return read(text, self.place)
+
+
+def texts_alone(files: Files) -> Told:
+    """What tables say of images beside their classes; one that cannot be read is told of."""
+    try:
+        told = _read(files, needed=False) or Told()
+    except Refusal as refusal:
+        why, *_ = refusal.message.splitlines()
+        return Told(notes=(f"{why}; so its texts are not read",))
+    return Told(text=told.text, notes=told.notes)
 
 
 def read(files: Files, *, needed: bool) -> Told | None:
@@ -97,8 +107,8 @@ def _told(
 ) -> Told:
     """Number the classes of all rows."""
     origin = " and ".join(sorted({table.name for table in found}))
-    texts = {name: row.text for name, row in rows.items() if row.text}
-    text = texts.get if texts else None
+    written = {name: row.text for name, row in rows.items() if row.text}
+    text = written.get if written else None
     if not needed and not any(row.label for row in rows.values()):
         return Told({}, None, text, origin, tuple(notes))
     without = [image for image in files.names if image not in rows]
@@ -141,8 +151,8 @@ def _lacking(table: _Table) -> str:
     names = {*next((cells for _, cells in table.lines()), {})}
     if not names & {*FILE_COLUMNS}:
         return f"no column named {' or '.join(FILE_COLUMNS)}"
-    if not names & {*LABEL_COLUMNS, *TEXT_COLUMNS}:
-        return f"no column named {' or '.join((*LABEL_COLUMNS, *TEXT_COLUMNS))}"
+    if not names & {*LABEL_COLUMNS, *texts.KEYS}:
+        return f"no column named {' or '.join((*LABEL_COLUMNS, *texts.KEYS))}"
     return ""
 
 
@@ -153,7 +163,7 @@ def _add(table: _Table, rows: dict[str, _Row], known: set[str], needed: bool) ->
         where = f"{table.place}: line {line}"
         file = _column(cells, FILE_COLUMNS, where)
         label = _column(cells, LABEL_COLUMNS, where, needed=needed)
-        text = _column(cells, TEXT_COLUMNS, where, needed=False)
+        text = _column(cells, texts.KEYS, where, needed=False)
         if cells.get(_HEADER):
             is_labelled = label is not None
             continue
@@ -169,7 +179,7 @@ def _add(table: _Table, rows: dict[str, _Row], known: set[str], needed: bool) ->
         told = _word(cells[label], where) if label is not None else ""
         if (needed or is_labelled) and not told:
             raise Refusal(f"{where}: no {label or 'label'}; every image needs one")
-        rows[image] = _Row(where, told, _word(cells[text], where) if text is not None else "")
+        rows[image] = _Row(where, told, _text(cells[text], where) if text is not None else "")
 
 
 _HEADER = "\0"  # a column of the line that names the columns
@@ -239,7 +249,7 @@ def _decoded(data: bytes, place: str) -> str:
 
 def _refuse_double(names: list[str], place: str) -> None:
     """Refuse columns of which one alone can count."""
-    for wanted in (FILE_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS[:1]):
+    for wanted in (FILE_COLUMNS, LABEL_COLUMNS, texts.KEYS[:1]):
         if sum(name in wanted for name in names) > 1:
             raise _unnamed("more than one column", wanted, f"{place}: line 1")
 
@@ -257,6 +267,11 @@ def _column(
 def _unnamed(what: str, wanted: tuple[str, ...], where: str) -> Refusal:
     fix = "the first line names the columns" if where.endswith("line 1") else "every line has it"
     return Refusal(f"{where}: {what} named {' or '.join(wanted)}; {fix}")
+
+
+def _text(cell: Any, where: str) -> str:
+    """A cell as a text: a list of words and sentences is one of several captions."""
+    return texts.of(cell) or _word(cell, where)
 
 
 def _word(cell: Any, where: str) -> str:

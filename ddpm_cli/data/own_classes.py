@@ -18,7 +18,8 @@ class Told(NamedTuple):
     numbers: of the classes by the names of the images; classes: None if none are told; text: what
     is written of an image by its name, if texts there are; origin: where the classes come from,
     notes: what is not read; without: images that have no class, and why; faults: files of the set
-    that cannot be read; values: numbers [N, V] of all images by the names of their columns.
+    that cannot be read; values: numbers [N, V] of all images by the names of their columns; held:
+    images for test in any case, in their order.
     """
 
     numbers: Mapping[str, int] = {}
@@ -29,6 +30,7 @@ class Told(NamedTuple):
     without: Mapping[str, str] = {}
     faults: tuple[str, ...] = ()
     values: Callable[[Sequence[str]], Tensor] | None = None
+    held: tuple[str, ...] = ()
 
     def accept(self, files: Files) -> None:
         """Refuse a set with files that cannot be read, or with classes for some images alone."""

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ddpm_cli.data.texts import KEYS
 from ddpm_cli.errors import ConfigError, Refusal
 
 IMAGES = ("image", "img", "jpg", "png", "webp", "bytes", "image_bytes")
 LABELS = ("label", "labels", "class", "cls", "target", "fine_label")
-TEXTS = ("text", "caption")
 FEATURES = b"huggingface"  # the key of the schema's metadata
 JSON_LIMIT = 2**24  # bytes of the features
 SHOWN = 8  # columns that a message lists
@@ -24,14 +24,14 @@ class Columns(NamedTuple):
     classes: tuple[str, ...] | None = None
 
 
-def columns_of(path: Path, schema: Any, image: str, label: str) -> Columns:
-    """Choose the columns of a file by its Arrow schema; image, label: the ones asked for."""
+def columns_of(path: Path, schema: Any, image: str, label: str, text: str = "") -> Columns:
+    """Choose the columns of a file by its Arrow schema; image, label, text: those asked for."""
     features = _features(path, schema)
     found = _label(path, schema, features, label)
     return Columns(
         _image(path, schema, features, image),
         found,
-        next((name for name in TEXTS if name in schema.names and _is_text(schema, name)), None),
+        _text(path, schema, text),
         _classes(path, features.get(found)) if found else None,
     )
 
@@ -89,10 +89,20 @@ def _is_bytes(kind: Any) -> bool:
     return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
 
 
+def _text(path: Path, schema: Any, asked: str) -> str | None:
+    """The column of texts: the one asked for, else by its name; of words, or lists of them."""
+    there = [name for name in schema.names if _is_text(schema, name)]
+    if asked and asked not in there:
+        raise _no_column("text", "texts", asked, path, schema)
+    return asked or next((name for name in KEYS if name in there), None)
+
+
 def _is_text(schema: Any, name: str) -> bool:
     import pyarrow
 
     kind = schema.field(name).type
+    if pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind):
+        kind = kind.value_type
     return bool(pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind))
 
 

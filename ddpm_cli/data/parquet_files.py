@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli.data import own_classes, shards, told_values
+from ddpm_cli.data import own_classes, shards, texts, told_values
 from ddpm_cli.data.forms import PARQUET
 from ddpm_cli.data.own_classes import Told, Word
 from ddpm_cli.data.parquet_columns import Columns, columns_of
@@ -50,10 +50,10 @@ class Parquet:
     It can be sent or forked to worker processes: each opens the files for itself.
     """
 
-    def __init__(self, path: Path, image: str = "", label: str = "") -> None:
-        """Read what the files say of their rows; image, label: columns, "" for the usual ones."""
+    def __init__(self, path: Path, image: str = "", label: str = "", text: str = "") -> None:
+        """Read what files say of their rows; image, label, text: columns, "" for usual ones."""
         _refuse_without_arrow()
-        self.root, self._asked = path, (image, label)
+        self.root, self._asked = path, (image, label, text)
         self._forget()
         parts = {shard.path: self._part(shard) for shard in shards.found(path, PARQUET)}
 
@@ -96,7 +96,7 @@ class Parquet:
         if part.columns.text is None:
             return None
         value = self._value(part, row, part.columns.text)
-        return None if value is None else str(value)
+        return texts.of(value)
 
     def told(self, *, classes: bool = True) -> Told:
         """What the files say of the images: with classes, the column that holds them."""

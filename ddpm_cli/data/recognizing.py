@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from ddpm_cli.data import npz_names, shards, sources
+from ddpm_cli.data import emoji_names, npz_names, shards, sources
 from ddpm_cli.data.array_faults import LABELS
 from ddpm_cli.data.forms import LMDB, PARQUET, TAR, Form
 from ddpm_cli.data.sources import DATASET, is_array_name
@@ -218,6 +218,16 @@ def _is_zip_of_images(path: Path) -> bool:
     return telling.kind(path) == ZIP and any(map(is_image_name, names))
 
 
+def _are_emoji(path: Path) -> bool:
+    """Whether a zip file or a folder holds images of emoji, by the names of all."""
+    if path.is_dir():
+        return emoji_names.is_set(filter(is_image_name, islice(_below(path), LIMIT)))
+    if not _is_zip_of_images(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return emoji_names.is_set(filter(is_image_name, archive.namelist()))
+
+
 # What is told first counts.
 TELLERS = (
     Teller("cifar10", "CIFAR-10", _cifar(*CIFAR_10)),
@@ -231,6 +241,7 @@ TELLERS = (
     Teller("idx", "images in an IDX file", _idx),
     Teller("array", "a .npy array", at(lambda path: telling.kind(path) == NPY)),
     Teller("array", "a table (.csv)", _table),
+    Teller("emoji", "emoji named by their code points", at(_are_emoji)),
     Teller("archive", "a zip file of images", at(_is_zip_of_images)),
     Teller("folder", "a folder of images", at(_has_images)),
 )

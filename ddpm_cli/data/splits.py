@@ -3,10 +3,10 @@
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from ddpm_cli.data import dataset_json, image_tables
+from ddpm_cli.data import dataset_json, image_tables, texts
 from ddpm_cli.data.class_tables import in_order
 from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
@@ -43,15 +43,14 @@ def arrange(
 
     Folders named train and test, or train and val, are the splits. Otherwise the share `holdout`
     of the files, those with the lowest SHA-256 of their name, is for test: no machine and no order
-    matters.
+    matters. So are those that the set itself holds back, before the others.
     """
     inner = dict(zip(files.names, without_common_folders(files.names), strict=True))
     if parts := _parts({name.partition("/")[0] for name in inner.values()}):
         chosen = [name for name in inner if inner[name].startswith(f"{parts[split]}/")]
         inner = {name: rest.partition("/")[2] for name, rest in inner.items()}
     else:
-        held = _held_out(list(inner.values()), holdout)
-        chosen = [name for name in inner if (inner[name] in held) == (split == "test")]
+        chosen = _chosen(inner, split, holdout, told.held if told else ())
     if not chosen:
         what = f"{files.root}: none of its {len(inner)} images is for {split}"
         raise Refusal(what, _share(len(inner), holdout))
@@ -69,14 +68,27 @@ def arrange(
     return Arrangement(chosen, chosen_labels, classes or None, said)
 
 
+def _chosen(
+    inner: Mapping[str, str], split: Split, holdout: float, kept: Sequence[str]
+) -> list[str]:
+    """The files of a split; kept: those for test in any case, which are the first there."""
+    known = frozenset(kept)
+    others = {name: rest for name, rest in inner.items() if name not in known}
+    held = _held_out([*others.values()], holdout)
+    if split == "train":
+        return [name for name, rest in others.items() if rest not in held]
+    return [*kept, *(name for name, rest in others.items() if rest in held)]
+
+
 def _told(files: Files, labels: Labels) -> Told:
     """What files beside the images say of them; nothing where none is to be read."""
-    told = None
+    told = image_tables.texts_alone(files) if labels == "none" else None
     if labels in ("auto", "json"):
         told = dataset_json.read(files, needed=labels == "json")
     if told is None and labels in ("auto", "csv"):
         told = image_tables.read(files, needed=labels == "csv")
-    return told or Told(origin=FOLDERS)
+    told = told or Told(origin=FOLDERS)
+    return told._replace(text=texts.beside(files)) if told.text is None else told
 
 
 def _parts(folders: set[str]) -> dict[Split, str] | None:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_cli.data import own_classes, shards, tar_index, told_values
+from ddpm_cli.data import own_classes, shards, tar_index, texts, told_values
 from ddpm_cli.data.forms import TAR
 from ddpm_cli.data.own_classes import Told, Word
 from ddpm_cli.data.pieces import Piece
@@ -20,9 +20,8 @@ from ddpm_cli.files.images.opening import SUFFIXES
 
 KINDS = tuple(suffix[1:] for suffix in SUFFIXES)  # endings of images
 LABELS = ("label", "cls", "class")  # keys of JSON
-TEXTS = ("text", "caption")
 WORD_LIMIT = 2**12  # bytes of a .cls
-TEXT_LIMIT = 2**20  # bytes of a .txt or .json
+TEXT_LIMIT = texts.LIMIT  # of a .txt or .json
 
 
 class Sample(NamedTuple):
@@ -41,12 +40,12 @@ class Tars:
     Only places in them are kept, so it can be sent or forked to worker processes.
     """
 
-    def __init__(self, path: Path, image: str = "", label: str = "") -> None:
-        """Read the headers; image, label: endings of files, "" for the usual ones.
+    def __init__(self, path: Path, image: str = "", label: str = "", text: str = "") -> None:
+        """Read the headers; image, label, text: endings of files, "" for the usual ones.
 
-        label: may also be a key of JSON.
+        label, text: may also be keys of JSON.
         """
-        self.root, self._label = path, label
+        self.root, self._label, self._text = path, label, text
         self._faults: list[str] = []
         found = {shard: self._samples(shard, image) for shard in shards.found(path, TAR)}
 
@@ -86,19 +85,24 @@ class Tars:
 
     def text(self, name: str) -> str | None:
         """The text of a sample, its .txt or what its .json says; None of a damaged one."""
-        sample = self._by_name[name]
+        sample, ending = self._by_name[name], self._text or "txt"
         try:
-            if "txt" in sample.files:
-                return _text(sample, "txt", TEXT_LIMIT)
+            if ending in sample.files:
+                return _text(sample, ending, TEXT_LIMIT)
             said = _json(sample)
         except Refusal:
             return None
-        return next((said[key] for key in TEXTS if isinstance(said.get(key), str)), None)
+        found = (texts.of(said.get(key)) for key in ([self._text] if self._text else texts.KEYS))
+        return next((text for text in found if text is not None), None)
 
     def told(self, *, classes: bool = True) -> Told:
         """What the samples say: with classes, their .cls, or what their .json says."""
         found = self._classes() if classes else Told()
-        has_texts = any(each.files.keys() & {"txt", "json"} for each in self._by_name.values())
+        endings = {self._text or "txt", "json"}
+        has_texts = any(each.files.keys() & endings for each in self._by_name.values())
+        if self._text and not any(map(self.text, self.names)):
+            what = f"data.text: no sample of {self.root} has a file .{self._text}"
+            raise ConfigError(f"{what}, or that key in its .json")
         text = self.text if has_texts else None
         return found._replace(text=text, faults=tuple(self._faults), values=self.values)
 

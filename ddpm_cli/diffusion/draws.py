@@ -18,6 +18,12 @@ def uniform(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
     return _times(schedule, rng.uniform(n)[0].double())
 
 
+def lowest(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
+    """The lowest level alone: of networks that judge clean images."""
+    t = torch.full((n,), 1 / schedule.steps if schedule.steps else 0.0, dtype=torch.float64)
+    return t, torch.ones_like(t)
+
+
 def low_discrepancy(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
     """One shared offset and n evenly spaced times: lower variance (Kingma 2021, appendix I.1)."""
     offset = rng.uniform(1)[0].double()

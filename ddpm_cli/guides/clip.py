@@ -7,9 +7,13 @@ from typing import Literal
 
 from torch import Tensor
 
+from ddpm_cli.diffusion.cutouts import similarity
 from ddpm_cli.diffusion.guidance import Judge
 from ddpm_cli.diffusion.rng import PHILOX, Randomness, Rng
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.guides.parts import clip_judge, clip_runs
+from ddpm_cli.guides.parts.clip_judge import Targets
+from ddpm_cli.guides.parts.clip_runs import Run
 from ddpm_cli.guides.parts.context import Context, Guide
 from ddpm_cli.settings.knobs import Few, Strength
 
@@ -33,6 +37,26 @@ class Comparing:
         return self.scale * self.objective(x0, rng)
 
 
+@dataclass(frozen=True)
+class Noisy:
+    """Pulls noisy images towards those that a CLIP of noisy images finds nearer."""
+
+    run: Run
+    wanted: Targets
+    scale: float
+    of: Literal["noisy"] = "noisy"
+    at_mean: bool = False
+
+    def judge(self, seeds: Sequence[int]) -> Judge:
+        """What it says of any images."""
+        return self.score
+
+    def score(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Scale times how near x = x0 + sigma eps [B, C, H, W] is to what is wanted, [B]."""
+        vectors = self.run.encode(x, sigma)[:, None]
+        return self.scale * similarity(vectors, *self.wanted).to(x)
+
+
 def clip(
     context: Context,
     *,
@@ -44,15 +68,20 @@ def clip(
 ) -> Guide:
     """CLIP pulls towards texts and images: scale times minus half the squared angle to theirs.
 
-    model: a folder that open_clip saved, or ARCHITECTURE/WEIGHTS.  prompts, images: texts and
-    files, each with a weight behind a colon if it is not 1.  cutouts: random squares of the
-    predicted image that CLIP sees, as in Crowson's CLIP-guided diffusion (2021).
+    model: a run that ddpm trained, a folder that open_clip saved, or ARCHITECTURE/WEIGHTS.
+    prompts, images: texts and files, each with a weight behind a colon if it is not 1.  cutouts:
+    random squares of the predicted image that CLIP sees, as in Crowson's CLIP-guided diffusion
+    (2021); one of noisy images sees x_t itself, whole (Nichol 2022).
     """
-    from ddpm_cli.guides.parts.clip_judge import load
-
     if not prompts and not images:
         raise ConfigError("guides.clip: nothing is wanted; give --clip TEXT or --clip-image FILE")
     context.refuse_arrays("clip")
-    network = load(model, download=context.download, device=context.compute.device)
-    randomness = Randomness(context.compute.rng)
-    return Comparing(network.objective(prompts, images, cutouts), scale, randomness)
+    device, randomness = context.compute.device, Randomness(context.compute.rng)
+    own = clip_runs.named(model)
+    if own is None:
+        network = clip_judge.load(model, download=context.download, device=device)
+        return Comparing(network.objective(prompts, images, cutouts), scale, randomness)
+    run = clip_runs.load(own[0], context.info, context.compute)
+    if run.is_noisy:
+        return Noisy(run, clip_judge.targets(run, prompts, images), scale)
+    return Comparing(clip_judge.objective(run, prompts, images, cutouts), scale, randomness)

@@ -33,10 +33,11 @@ from ddpm_cli.networks.parts import graphs, outlines
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.networks.parts.outlines import Misfit
 from ddpm_cli.settings import catalog
-from ddpm_cli.settings.checks import CLASSIFIER, purpose
+from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.inlining import inlined
 
+CAPTIONS = 8  # of an image that are told, the first ones
 # What the other kinds of checkpoints are.
 _NO_MODELS = {
     "state": "a state to go on training from",
@@ -116,7 +117,11 @@ def nulls(config: Config, info: DataInfo) -> Conditions:
 
 
 def told(config: Config, data: Data) -> Data:
-    """A set that also tells its texts, as the network of a configuration reads them."""
+    """A set that also tells its texts, as the network of a configuration reads them.
+
+    Where a row has several captions there are so many of each row, [N, F, ...], the missing ones
+    null.
+    """
     if "text" not in config:
         return data
     if data.texts is None:
@@ -124,7 +129,12 @@ def told(config: Config, data: Data) -> Data:
         raise ConfigError(f"text: nothing is written of these data; {fix}")
     recipe = cast(Any, _recipe("text", config))
     other = copy(data)
-    other.conditions = data.conditions | {"text": recipe.rows(data.texts.every())}
+    every = [data.texts.captions(row) for row in range(len(data.texts.names))]
+    most = min(max(map(len, every), default=1) or 1, CAPTIONS)
+    listed = [[*row[:most], *[None] * (most - len(row))] for row in every]
+    rows = [recipe.rows(list(captions)) for captions in zip(*listed, strict=True)]
+    several = rows[0] if most == 1 else torch.stack(rows, dim=1)
+    other.conditions = data.conditions | {"text": several}
     return other
 
 
@@ -214,8 +224,8 @@ def denoiser(config: Config, network: nn.Module) -> Denoiser:
 
 
 def trained(config: Config, network: nn.Module) -> Trained:
-    """What a configuration trains around a network: a denoiser, or a classifier by its name."""
-    if purpose(config) == CLASSIFIER:
+    """What a configuration trains around a network: a denoiser, or what judges noisy images."""
+    if purpose(config) in JUDGES:
         return Classifier(network, *_process(config), units(config))
     return denoiser(config, network)
 
@@ -339,7 +349,7 @@ def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path:
 def classifier(
     header: Header, weights: dict[str, Tensor], compute: Compute, path: Path
 ) -> Classifier:
-    """The classifier of the checkpoint `path`, weights in the number format of the device.
+    """The classifier or CLIP of the checkpoint `path`, weights in the device's number format.
 
     They are frozen, but the gradient with respect to the image is there.
     """

@@ -20,7 +20,7 @@ def forward(config: Config, info: DataInfo) -> int:
     with torch.device("meta"):
         network = build.network(config, info).eval()
         x, label, seen = torch.zeros(1, *info.shape), torch.zeros(1, dtype=torch.float64), {}
-        if checks.classes(config) and checks.purpose(config) != checks.CLASSIFIER:
+        if checks.classes(config) and checks.purpose(config) not in checks.JUDGES:
             seen["classes"] = torch.zeros(1, dtype=torch.int64)
         if condition is not None:
             seen["image"] = torch.zeros(1, condition.channels, *info.shape[1:])

@@ -28,7 +28,7 @@ from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, out_of_memory, walks
 from ddpm_cli.models.walks import Batch, Chunk, Walk
 from ddpm_cli.settings import checks
-from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.checks import JUDGES
 from ddpm_cli.settings.config import Config
 
 
@@ -188,7 +188,7 @@ def restored(place: Place, compute: Compute) -> tuple[Header, Denoiser]:
 def trained(place: Place, compute: Compute) -> Trained:
     """The denoiser or the classifier of a checkpoint on a device."""
     header, weights = checkpoint.load(place.path, str(compute.device))
-    make = build.classifier if checks.purpose(header.config) == CLASSIFIER else build.restored
+    make = build.classifier if checks.purpose(header.config) in JUDGES else build.restored
     return make(header, weights, compute, place.path)
 
 

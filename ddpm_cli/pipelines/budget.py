@@ -17,7 +17,7 @@ from ddpm_cli.pipelines.materials import HELD_OUT, POINTS, Materials, loop_setti
 from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import budgets
 from ddpm_cli.settings.budgets import Budget
-from ddpm_cli.settings.checks import CLASSIFIER, purpose
+from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
@@ -67,7 +67,7 @@ class Beside(NamedTuple):
 
 def calls(config: Config, schedule: Schedule) -> int:
     """Network calls for a sample; a classifier draws none."""
-    if purpose(config) == CLASSIFIER:
+    if purpose(config) in JUDGES:
         return 0
     try:
         counted = cost.counted(config, schedule)[1]

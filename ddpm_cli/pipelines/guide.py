@@ -15,7 +15,7 @@ from ddpm_cli.files.images import inputs, pixels
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.opening import BYTE_LIMIT
 from ddpm_cli.files.images.scales import Scale
-from ddpm_cli.guides.parts import classifiers, steering, user_functions
+from ddpm_cli.guides.parts import classifiers, clip_runs, steering, user_functions
 from ddpm_cli.guides.parts.context import Context, Numbers
 from ddpm_cli.guides.parts.user_code import Code, load
 from ddpm_cli.guides.parts.user_functions import Function
@@ -26,7 +26,7 @@ from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import cascade, opening, sample
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import checks, code_names
-from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.checks import CLASSIFIER, CLIP
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Guide
@@ -176,6 +176,9 @@ def pinned(config: Config, info: DataInfo, codes: Mapping[str, Code]) -> tuple[C
             place, header = classifiers.named(guide["model"], info)
             guide = guide | {"model": place.name}
             hashes.append(header.hash)
+        elif name == CLIP and (own := clip_runs.named(guide["model"])):
+            guide = guide | {"model": own[0].name}
+            hashes.append(own[1].hash)
         elif file and file != inputs.STDIN:
             hashes.append(_digest(Path(file)))
         guides.append(guide)

@@ -1,5 +1,6 @@
 """What to type next: commands that work as they are printed, wherever a training ends."""
 
+import contextlib
 import shlex
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import build, classes
 from ddpm_cli.pipelines.materials import Materials
 from ddpm_cli.settings import checks
-from ddpm_cli.settings.checks import CLASSIFIER, PAIRS, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, CLIP, PAIRS, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import scaled
 
+EXAMPLE_TEXT = "red heart"
 EXAMPLE = "example.png"  # in the folder of a run: an image that its model can be given
 
 
@@ -31,6 +33,8 @@ def after_training(folder: Path, config: Config, info: DataInfo) -> str:
     use, model = purpose(config), _named(folder)
     if use == CLASSIFIER:
         words = _guided(model, info)
+    elif use == CLIP:
+        words = _compared(model, info)
     elif use == PAIRS:
         filters = config["task"]["filter"]
         task = ["--task", filters[0]] if len(filters) > 1 else []
@@ -121,6 +125,17 @@ def _guided(classifier: str, info: DataInfo) -> list[str]:
             rest = ["--classifier", classifier, "--class", label, *told]
             return ["guide", "-m", name, *rest]
     return ["info", classifier]
+
+
+def _compared(clip: str, info: DataInfo) -> list[str]:
+    """Guiding a model of such images by a text, or what a CLIP is if there is no such model."""
+    for path in find.newest_runs(find.RUNS):
+        with contextlib.suppress(Refusal, OSError):
+            header = read_header(path)
+            if header.kind == "model" and not header.task and header.data.shape == info.shape:
+                wanted = ["--clip", EXAMPLE_TEXT, "--clip-model", clip]
+                return ["guide", "-m", str(path.parent), *wanted]
+    return ["info", clip]
 
 
 def _told(header: Header, info: DataInfo, label: str) -> list[str] | None:

@@ -19,7 +19,7 @@ from ddpm_cli.files.provenance import Kept
 from ddpm_cli.pipelines import standing
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.checks import JUDGES
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.requests import Info
 from ddpm_cli.settings.toml import dump_toml, read_file, toml_value
@@ -194,7 +194,7 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         facts["values_seen"] = {name: [low, high] for name, low, high in ends}
     if header.data.range is not None:
         facts["range"] = list(header.data.range)
-    draws = header.task != CLASSIFIER
+    draws = header.task not in JUDGES
     for table in SHOWN:
         if table in header.config and (draws or table not in configuration.SAMPLING):
             facts[table] = header.config[table]

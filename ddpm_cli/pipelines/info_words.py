@@ -36,10 +36,15 @@ def lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines.append(("bad files", str(bad["files"]) if bad["files"] else "none"))
     lines += [("", reason) for reason in bad["first"]]
     if facts["captions"]:
-        first = ", ".join(repr(text) for text in facts["captions"]["first"])
+        first = ", ".join(map(_caption, facts["captions"]["first"]))
         lines.append(("captions", f"{facts['captions']['images']}: {first}, ..."))
     lines += [("note", note) for note in facts["notes"]]
     return [*lines, ("to train", facts["command"] or "more than one of them is needed")]
+
+
+def _caption(text: str) -> str:
+    """The captions of an image."""
+    return " or ".join(map(repr, text.splitlines()))
 
 
 def _of_images(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

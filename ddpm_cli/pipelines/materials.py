@@ -15,7 +15,7 @@ from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, memory, walks
 from ddpm_cli.networks.parts import graphs
-from ddpm_cli.settings.checks import CLASSIFIER, purpose, refuse_half, unsuited
+from ddpm_cli.settings.checks import JUDGES, purpose, refuse_half, unsuited
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions, distributed, held_out, sharding
 from ddpm_cli.training.batches import scaled
@@ -103,7 +103,7 @@ def rehearse(materials: Materials, state: State) -> None:
     config, compute = materials.config, materials.compute
     if config["network"].get("learned_variance") and config["loss"]["name"] == "simple":
         console.warn("network.learned_variance: loss simple trains no variance; use hybrid")
-    if purpose(config) != CLASSIFIER:
+    if purpose(config) not in JUDGES:
         if warning := unsuited(config):
             console.warn(warning)
         walks.prepared(config, state.model.schedule)  # previews walk along these levels

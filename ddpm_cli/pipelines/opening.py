@@ -17,6 +17,7 @@ from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings import guides
 from ddpm_cli.settings.checks import (
     CLASSIFIER,
+    CLIP,
     PAIRS,
     check_guidance,
     classes,
@@ -58,12 +59,16 @@ def own_randomness(folder: Path) -> list[Layer]:
 
 
 def refuse_classifier(header: Header, name: str) -> None:
-    """Refuse to draw with a model that only tells classes apart."""
+    """Refuse to draw with a model that only tells classes, or texts, apart."""
     if header.task == CLASSIFIER:
         what = f"{name}: a classifier, which draws nothing"
         raise Refusal(
             what, f"it guides a model that draws: ddpm guide --classifier {name} --class 0"
         )
+    if header.task == CLIP:
+        what = f"{name}: a CLIP, which draws nothing"
+        fix = f"it guides a model that draws: ddpm guide --clip 'a text' --clip-model {name}"
+        raise Refusal(what, fix)
 
 
 def refuse_conditional(header: Header, name: str) -> None:

@@ -21,7 +21,7 @@ from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.models import build
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.settings.checks import CLASSIFIER, classes
+from ddpm_cli.settings.checks import JUDGES, classes
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Convert
 
@@ -52,7 +52,7 @@ class Portable(NamedTuple):
     @property
     def is_sized(self) -> bool:
         """Whether rows are images, whose height and width may be others if the network allows."""
-        return len(self.header.data.shape) == 3 and self.header.task != CLASSIFIER
+        return len(self.header.data.shape) == 3 and self.header.task not in JUDGES
 
 
 class Denoised(nn.Module):
@@ -104,7 +104,7 @@ def opened(request: Convert) -> Portable:
     place, header, config = settled(request)
     compute = hardware.compute(device="cpu", dtype="float32")
     weights = checkpoint.load(place.path)[1]
-    make = build.classifier if header.task == CLASSIFIER else build.restored
+    make = build.classifier if header.task in JUDGES else build.restored
     model = make(header, weights, compute, place.path)
     task = build.task(header.config, header.data)
     is_raw = request.part == "network"
@@ -172,7 +172,7 @@ def _inputs(model: Trained, header: Header, task: Task | None, is_raw: bool) -> 
     inputs = {"x": x, "sigma": sigma.float()}
     if is_raw:
         inputs = {"x": z, "label": model.label(sigma, model.schedule).float()}
-    if (known := classes(header.config)) and header.task != CLASSIFIER:
+    if (known := classes(header.config)) and header.task not in JUDGES:
         inputs["classes"] = torch.tensor([0, known - 1, known])[:count]
     if task is not None:
         inputs["image"] = normal(task.channels, *header.data.shape[1:]).clamp(-1, 1)
@@ -180,7 +180,7 @@ def _inputs(model: Trained, header: Header, task: Task | None, is_raw: bool) -> 
 
 
 def _outputs(model: Trained, header: Header, is_raw: bool) -> tuple[str, ...]:
-    if header.task == CLASSIFIER:
+    if header.task in JUDGES:
         return ("logits",)
     if is_raw:
         return ("output",)
@@ -195,7 +195,7 @@ def _about(
     outputs: Sequence[str],
 ) -> dict[str, Any]:
     """What the file says of itself: inputs and outputs, the levels to walk along, the model."""
-    whole = CLASSIFIER if header.task == CLASSIFIER else "denoiser"
+    whole = header.task if header.task in JUDGES else "denoiser"
     about: dict[str, Any] = {
         "part": "network" if "label" in inputs else whole,
         "inputs": {name: _INPUTS[name] for name in inputs},
@@ -204,7 +204,7 @@ def _about(
         "classes": list(header.data.classes or ()),
         "null_class": _null(header.config),
     }
-    if header.task != CLASSIFIER:
+    if header.task not in JUDGES:
         about |= _levels(model, config)
     own = {"hash": header.hash, "version": __version__, "data": header.data.fields()}
     return about | own | {"config": header.config, "source": dict(header.source or {})}

@@ -12,6 +12,7 @@ from ddpm_cli.models import build, classes
 from ddpm_cli.models.asked import of_classes
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config
+from ddpm_cli.training.conditions import taken
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -44,13 +45,9 @@ class Shown(NamedTuple):
         """What the network is told of seeds, by kind, but for images."""
         if not self.kinds and checks.purpose(self.config) != checks.PAIRS:
             return of_classes(classes.classes_for(seeds, self.config, self.info))
-        nulls = build.nulls(self.config, self.info)
-        told = self._told(seeds)
-        return {kind: told[kind] for kind in nulls if kind in told}
-
-    def _told(self, seeds: Sequence[int]) -> Conditions:
-        rows = self.rows(seeds)
-        return {kind: values[rows] for kind, values in self.test.conditions.items()}
+        rows, nulls = self.rows(seeds), build.nulls(self.config, self.info)
+        known = self.test.conditions
+        return taken({kind: known[kind][rows] for kind in nulls if kind in known}, nulls)
 
     def entries(self, seeds: Sequence[int]) -> list[dict[str, Any]]:
         """What the record of each sample says that it is told."""
@@ -68,7 +65,7 @@ class Shown(NamedTuple):
                 }
         if "text" in told and self.test.texts is not None:
             for entry, row in zip(found, self.rows(seeds).tolist(), strict=True):
-                entry["text"] = self.test.texts.of(row)
+                entry["text"] = next(iter(self.test.texts.captions(row)), None)
         return found
 
 

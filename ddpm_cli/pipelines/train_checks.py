@@ -19,7 +19,7 @@ from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
 from ddpm_cli.pipelines import shown
 from ddpm_cli.settings import catalog, checks, layouts
-from ddpm_cli.settings.checks import CLASSIFIER, PAIRS, check_guidance, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, JUDGES, PAIRS, check_guidance, purpose
 from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.curves import rate
@@ -28,7 +28,6 @@ from ddpm_cli.training.distributed import Group
 SAMPLE = 64  # images whose values are looked at
 LITTLE = 0.5  # of a learning rate that is never reached
 MANY = 10_000  # network calls for a sheet that are felt
-CROSS_ENTROPY = "cross-entropy"  # the loss of classifiers
 
 
 def refuse_unsuited(config: Config, data: Data) -> None:
@@ -247,26 +246,42 @@ def warn_of_workers(config: Config, place: Group) -> None:
 
 
 def _refuse_classifier(config: Config, info: DataInfo) -> None:
-    """Refuse a classifier without its loss or labels, and its loss without a classifier."""
-    classifies, entropy = purpose(config) == CLASSIFIER, config["loss"]["name"] == CROSS_ENTROPY
-    if not classifies:
-        if entropy:
-            raise ConfigError(
-                f"loss.{CROSS_ENTROPY}: for a classifier alone; --set network.name={CLASSIFIER}"
-            )
+    """Refuse a classifier or CLIP without its loss or labels, and the loss without its network."""
+    use, loss = purpose(config), config["loss"]["name"]
+    if use not in JUDGES:
+        if own := [network for network, name in JUDGES.items() if name == loss]:
+            raise ConfigError(f"loss.{loss}: for a {own[0]} alone; --set network.name={own[0]}")
         return
+    problems = _unlabelled(config, info) if use == CLASSIFIER else _untold(config)
+    if loss != JUDGES[use]:
+        what = f"loss.name: {loss} is for other networks"
+        problems.insert(0, f"{what}; a {use} takes --set loss.name={JUDGES[use]}")
+    if config["schedule"]["name"] == "learned":
+        what = f"schedule.learned: noise cannot be learned from what a {use} sees"
+        problems.append(f"{what}, which would end it; --set schedule.name=cosine")
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _unlabelled(config: Config, info: DataInfo) -> list[str]:
+    """Why a classifier would not learn of all its images."""
     problems = []
-    if not entropy:
-        what = f"loss.name: {config['loss']['name']} is for models that draw"
-        problems.append(f"{what}; a classifier takes --set loss.name={CROSS_ENTROPY}")
     if not info.classes:
         what = f"data.{config['data']['name']}: no labels"
         problems.append(f"{what}, and a classifier learns nothing else; choose labelled data")
     if dropped := config["train"]["drop_class"]:
         what = f"train.drop_class: {dropped:g} of the labels left out"
         problems.append(f"{what}, but a classifier learns them; --set train.drop_class=0")
-    if config["schedule"]["name"] == "learned":
-        what = "schedule.learned: noise cannot be learned from classes"
-        problems.append(f"{what}, which would end it; --set schedule.name=cosine")
-    if problems:
-        raise ConfigError(*problems)
+    return problems
+
+
+def _untold(config: Config) -> list[str]:
+    """Why a CLIP would not learn of all its images, or of less than a batch at a time."""
+    problems = []
+    if dropped := config.get("text", {}).get("drop"):
+        what = f"text.drop: {dropped:g} of the texts left out"
+        problems.append(f"{what}, but a clip learns them; --set text.drop=0")
+    if (parts := config["train"]["accumulate"]) > 1:
+        what = f"train.accumulate: images are compared within each of the {parts} parts alone"
+        problems.append(f"{what}; --set train.accumulate=1")
+    return problems

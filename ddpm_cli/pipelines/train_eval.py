@@ -20,7 +20,7 @@ from ddpm_cli.pipelines.eval_evidence import Names, numbering, prospect
 from ddpm_cli.pipelines.eval_sides import Side
 from ddpm_cli.pipelines.materials import Materials
 from ddpm_cli.settings import evaluations
-from ddpm_cli.settings.checks import CLASSIFIER, purpose
+from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.protocols import Protocol
 from ddpm_cli.settings.requests import BATCH
@@ -84,8 +84,8 @@ def planned(materials: Materials) -> Evaluation | None:
     protocol = evaluations.protocol(config["train"])
     if protocol is None:
         return None
-    if purpose(config) == CLASSIFIER:
-        raise ConfigError(f"train.eval_every: a classifier draws no samples; {OFF}")
+    if (use := purpose(config)) in JUDGES:
+        raise ConfigError(f"train.eval_every: a {use} draws no samples; {OFF}")
     if not info.is_image:
         raise ConfigError(f"train.eval_every: arrays, and eval compares images; {OFF}")
     extractor = eval_features.extractor(protocol.features, None, materials.compute.device)

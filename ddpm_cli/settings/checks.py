@@ -9,13 +9,15 @@ from ddpm_cli.settings.config import Config, typed
 CONDITIONS = ("values", "text")  # tables of what a network may be told
 MOST = 65535  # of a pixel
 PAIRS = "pairs"  # the task of models that make images of given ones
-CLASSIFIER = "classifier"  # the network that draws nothing, and what it is made for
+CLASSIFIER, CLIP = "classifier", "clip"  # networks that draw nothing, and what they are made for
+JUDGES = {CLASSIFIER: "cross-entropy", CLIP: "contrastive"}  # each with its loss
 
 
 def purpose(config: Config) -> str:
-    """What a model is made for: a task ("inpaint"), "classifier", or nothing but to draw: ""."""
-    if config.get("network", {}).get("name") == CLASSIFIER:
-        return CLASSIFIER
+    """What a model is made for: a task ("inpaint"), a judge's name, or nothing but to draw: ""."""
+    name = config.get("network", {}).get("name")
+    if name in JUDGES:
+        return str(name)
     return str(config.get("task", {}).get("name", ""))
 
 

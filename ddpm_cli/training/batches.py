@@ -123,7 +123,7 @@ def prepare(
     drop_each: how often single entries of it are. The image beside each is flipped and cropped
     with it.
     """
-    told = seen(taken(conditions, nulls))
+    told = seen(taken(conditions, nulls, rng))
     x0 = beheld = scaled(rows)
     if (image := told.pop(IMAGE, None)) is not None:
         beheld = torch.cat([x0, image], dim=1)

@@ -14,9 +14,32 @@ from ddpm_cli.files.images.pixels import from_uint8
 IMAGE = "image"  # the kind that lies beside each image, and is always told
 
 
-def taken(conditions: Conditions, nulls: Conditions) -> Conditions:
-    """Those conditions of a data set that the network takes, and the image beside each."""
-    return {kind: conditions[kind] for kind in (*nulls, IMAGE) if kind in conditions}
+def taken(conditions: Conditions, nulls: Conditions, rng: Rng | None = None) -> Conditions:
+    """Those conditions of a data set that the network takes, and the image beside each.
+
+    Of several of one row, as captions, [B, F, ...], which are null behind a row's last, `rng`
+    draws one that is there; without it that is the first.
+    """
+    found = {kind: conditions[kind] for kind in (*nulls, IMAGE) if kind in conditions}
+    return {
+        kind: _one(rows, nulls[kind], rng) if _has_several(rows, nulls.get(kind)) else rows
+        for kind, rows in found.items()
+    }
+
+
+def _has_several(rows: Tensor, null: Tensor | None) -> bool:
+    return null is not None and rows.ndim > null.ndim + 1
+
+
+def _one(rows: Tensor, null: Tensor, rng: Rng | None) -> Tensor:
+    """One of several [B, F, ...] of each row, [B, ...]."""
+    if rng is None:
+        return rows[:, 0]
+    nan = rows.isnan() if rows.is_floating_point() else torch.zeros_like(rows, dtype=torch.bool)
+    is_null = (nan | torch.eq(rows, null.to(rows))).flatten(2).all(2)
+    count = (~is_null).sum(1).clamp(min=1)
+    chosen = (rng.uniform(1, rows.device)[:, 0] * count).long().clamp(max=rows.shape[1] - 1)
+    return rows[torch.arange(len(rows), device=rows.device), chosen]
 
 
 def seen(conditions: Conditions) -> Conditions:

@@ -1,6 +1,7 @@
 """Numbers of a model on images that it is not trained on, comparable over a whole run."""
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -8,6 +9,7 @@ from torch import Tensor
 from ddpm_cli.data.image_set import Conditions, told
 from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.diffusion.classifier import seen as judged
+from ddpm_cli.diffusion.contrast import Towers
 from ddpm_cli.diffusion.rng import PHILOX, Randomness, Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.training.batches import scaled
@@ -29,7 +31,7 @@ def measured(
     device: torch.device,
     randomness: Randomness = PHILOX,
 ) -> dict[str, float]:
-    """Mean loss over fixed images at fixed times with fixed noise; accuracy of a classifier.
+    """Mean loss over fixed images at fixed times with fixed noise; accuracy of what judges them.
 
     conditions: of all images, those alone that the network takes.
     """
@@ -40,10 +42,36 @@ def measured(
         losses = objective(x0, t, rng, on(device, seen(told(conditions, rows))))
         total += float((losses.double() * weight.to(losses)).sum())
     values = {"held_out": total / len(pixels)}
-    if isinstance(objective.model, Classifier) and "classes" in conditions:
-        labels = conditions["classes"]
-        values |= accuracy(objective.model, draw, pixels, labels, device, randomness)
+    if isinstance(objective.model, Classifier) and conditions.keys() & {"classes", "text"}:
+        right = answers(objective.model, conditions, device)
+        values |= accuracy(objective.model, draw, pixels, right, device, randomness)
     return values
+
+
+class Answers(NamedTuple):
+    """The number of the right answer to each image [N], and what its scores [B, K] are.
+
+    texts: unit vectors [K, D] of the texts among which a CLIP chooses; None of a classifier,
+    whose logits are the scores.
+    """
+
+    right: Tensor
+    texts: Tensor | None = None
+
+    def chosen(self, logits: Tensor) -> Tensor:
+        """The number of the answer with the highest score of each image."""
+        scores = logits if self.texts is None else logits @ self.texts.T.to(logits)
+        return scores.argmax(1).cpu()
+
+
+@torch.no_grad()
+def answers(judge: Classifier, conditions: Conditions, device: torch.device) -> Answers:
+    """What a classifier is asked, the class of an image; or a CLIP, its text among all of them."""
+    if "classes" in conditions:
+        return Answers(conditions["classes"])
+    rows, right = torch.unique(conditions["text"], dim=0, return_inverse=True)
+    towers = cast(Towers, judge.network)
+    return Answers(right, torch.cat([towers.read(part.to(device)) for part in rows.split(BATCH)]))
 
 
 @torch.no_grad()
@@ -51,18 +79,18 @@ def accuracy(
     classify: Classifier,
     draw: Draw,
     pixels: Tensor,
-    labels: Tensor,
+    answers: Answers,
     device: torch.device,
     randomness: Randomness = PHILOX,
 ) -> dict[str, float]:
-    """Share of the images of which a classifier knows the class, in all and by quartile of t.
+    """Share of the images to which it knows the answer, in all and by quartile of t.
 
     The noise is that of the held-out loss; accuracy_q1 is of the cleanest.
     """
     right, count = torch.zeros(4), torch.zeros(4)
     for rows, t, _ in _batches(classify.schedule, draw, len(pixels), randomness):
         logits = judged(classify, scaled(pixels[rows]).to(device), t, _noise(rows, randomness))
-        hit = torch.eq(logits.argmax(1).cpu(), labels[rows])
+        hit = torch.eq(answers.chosen(logits), answers.right[rows])
         right.index_add_(0, quartile(t), hit.float())
         count.index_add_(0, quartile(t), torch.ones(len(t)))
     whole = {"accuracy": float(right.sum() / count.sum())}

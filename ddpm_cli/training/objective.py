@@ -45,8 +45,11 @@ class Objective(nn.Module):
     def _changed(
         self, x0: Tensor, rng: Rng, conditions: Conditions, augment: Augment
     ) -> tuple[Tensor, Conditions]:
-        """Images changed, and their conditions, with the labels of how and images changed alike."""
-        given = {"image": conditions["image"]} if "image" in conditions else {}
-        changed, labels = augment(torch.cat([x0, *(rows.to(x0) for rows in given.values())], 1), rng)
-        moved = {kind: changed[:, x0.shape[1] :] for kind in given}
-        return changed[:, : x0.shape[1]], conditions | moved | {"augment": labels}
+        """Images changed, the image beside each alike, and conditions that say how."""
+        given, channels = conditions.get("image"), x0.shape[1]
+        both = x0 if given is None else torch.cat([x0, given.to(x0)], dim=1)
+        changed, labels = augment(both, rng)
+        told = conditions | {"augment": labels}
+        if given is not None:
+            told["image"] = changed[:, channels:]
+        return changed[:, :channels], told

@@ -88,6 +88,17 @@ def test_a_table_of_texts_alone_leaves_the_folders_their_classes(
 
 
 @KINDS
+def test_without_classes_there_still_are_texts(kind: str, tmp_path: Path) -> None:
+    data = lines([{"file_name": name, "label": "x", "text": ["one ", "two"]} for name in FOLDERS])
+    files = {**FOLDERS, "metadata.jsonl": data}
+    found = opened(kind, tmp_path, files, labels="none", holdout=0)
+    assert (found.classes, found.text(0)) == (None, "one\ntwo")
+    bad = opened(kind, tmp_path, {**files, "metadata.jsonl": b"[1]"}, labels="none", holdout=0)
+    assert (bad.classes, bad.text(0)) == (None, None)
+    assert bad.notes[0].endswith("line 1: no JSON object; so its texts are not read")
+
+
+@KINDS
 @pytest.mark.parametrize(("labels", "classes"), [("folders", ("x", "y")), ("none", None)])
 def test_what_is_told_counts(labels: str, classes: Any, kind: str, tmp_path: Path) -> None:
     data = {**FOLDERS, "metadata.csv": b"file_name,label\nx/a.png,1\n"}

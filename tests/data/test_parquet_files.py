@@ -124,6 +124,15 @@ def test_texts_stand_beside_images(tmp_path: Path) -> None:
     assert [files.text(name) for name in files.names[:2]] == ["a cat", None]
 
 
+def test_texts_of_other_columns(tmp_path: Path) -> None:
+    said = [["a cat", "a  tom"], *[None] * 9]
+    file = parquet(tmp_path / "a.parquet", TEN, said=said, caption=["no"] * 10)
+    files = parquet_files.Parquet(file, text="said")
+    assert [files.text(name) for name in files.names[:2]] == ["a cat\na tom", None]
+    with pytest.raises(ConfigError, match=r"data\.text: no column 'words' of texts"):
+        parquet_files.Parquet(file, text="words")
+
+
 def test_columns_can_be_chosen(tmp_path: Path) -> None:
     place = parquet(tmp_path / "a.parquet", TEN, THIRDS, kind=["x"] * 10, mask=TEN)
     assert opened(place, label="kind").classes == ("x",)

@@ -59,6 +59,23 @@ def test_sets_of_the_field(names: list[str], path: str, expected: tuple[str, str
     assert settings(path) == dict(zip(("name", "path"), expected, strict=True))
 
 
+def test_emoji() -> None:
+    put(
+        "e/1f600.png",
+        "e/2764-fe0f.png",
+        "e/1f1eb-1f1f7.png",
+        "numbers/1000.png",
+        "numbers/2000.png",
+    )
+    put("mixed/1f600.png", "mixed/cat.png")
+    assert settings("e") == {"name": "emoji", "path": "e"}
+    assert settings("numbers") == {"name": "folder", "path": "numbers"}
+    assert settings("mixed") == {"name": "folder", "path": "mixed"}
+    with zipfile.ZipFile("e.zip", "w") as archive:
+        archive.writestr("72x72/emoji_u1f469_200d_1f33e.png", b"")
+    assert settings("e.zip") == {"name": "emoji", "path": "e.zip"}
+
+
 def test_files() -> None:
     with zipfile.ZipFile("a.zip", "w") as archive:
         archive.writestr("x/a.png", b"")

@@ -87,6 +87,10 @@ class Names:
     def place(self, name: str) -> str:
         return name
 
+    def beside(self, name: str) -> bytes | None:
+        """Nothing lies beside them."""
+        return None
+
 
 @pytest.mark.parametrize(
     ("folders", "held"),

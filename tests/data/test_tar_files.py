@@ -80,6 +80,16 @@ def test_texts_stand_beside_images(tmp_path: Path) -> None:
     assert [found.text(name) for name in found.names] == ["a cat\n", "a dog", None]
 
 
+def test_texts_of_other_names(tmp_path: Path) -> None:
+    said = json.dumps({"prompts": ["a dog", "a puppy"], "text": "no"})
+    files = {**sample(0, json=said), **sample(1, prompts="a cat")}
+    path = tar(tmp_path / "a.tar", files)
+    found = tar_files.Tars(path, text="prompts")
+    assert [found.text(name) for name in found.names] == ["a dog\na puppy", "a cat"]
+    with pytest.raises(ConfigError, match=r"data\.text: no sample of .* has a file \.words"):
+        tar_files.Tars(path, text="words").told()
+
+
 def test_shards_of_a_pattern_and_a_folder_are_the_same(tmp_path: Path) -> None:
     for number in reversed(range(3)):
         tar(tmp_path / f"shards-{number:04}.tar", samples(*range(4 * number, 4 * number + 4)))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ddpm_cli.data.image_set import ImageSet, Texts
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import quantities
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -48,3 +49,18 @@ def test_values_that_the_data_lack_and_networks_that_are_told_nothing_are_refuse
     config = resolve([Layer("", {"text": {}, "network": {"name": "ncsnpp"}})])
     with pytest.raises(ConfigError, match=r"network.ncsnpp: told of no text; take another"):
         build.network(config, DataInfo((1, 8, 8)))
+
+
+def test_rows_of_several_captions_are_told_all_of_them() -> None:
+    written = {"a": "red heart\nheavy black heart", "b": " one ", "c": None}
+    images = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
+    data = ImageSet(images, (1, 2, 2), texts=Texts(written.get, "abc"))
+    config = resolve([Layer("", {"text": {"length": 4}})])
+    rows = build.told(config, data).conditions["text"]
+    assert rows.tolist() == [
+        [[256, *b"red"], [256, *b"hea"]],
+        [[256, *b"one"], [-1] * 4],
+        [[-1] * 4, [-1] * 4],
+    ]
+    data.texts = Texts({"a": "red"}.get, "abc")
+    assert build.told(config, data).conditions["text"].shape == (3, 4)

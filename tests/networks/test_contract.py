@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.networks.parts.outlines import outline
 from ddpm_cli.settings import catalog
+from ddpm_cli.settings.checks import JUDGES
 
 SHAPES = {"unet1d": (1, 8)}  # of what is no image
 IMAGE = (1, 8, 8)
-NETWORKS = sorted({*catalog.names("network")} - {"classifier"})
+NETWORKS = sorted({*catalog.names("network")} - {*JUDGES})
 # Settings besides the defaults, each with a network that is small.
 SMALL: dict[str, list[dict[str, Any]]] = {
     "unet": [

@@ -9,12 +9,13 @@ import torch
 from ddpm_cli import train as from_python
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.settings import catalog, following
+from ddpm_cli.settings.checks import JUDGES
 from ddpm_cli.settings.config import ENVIRONMENT, Layer, from_json, resolve
 from ddpm_cli.settings.toml import read_file
 from tests import runs
 from tests.pipelines.test_hints import picture
 
-OTHERS = ("classifier", "unet1d")  # it draws nothing; it draws no images
+OTHERS = (*JUDGES, "unet1d")  # they draw nothing; it draws no images
 NETWORKS = [name for name in catalog.names("network") if name not in OTHERS]
 SMALL = ("--steps", "2", "--batch", "4", "--set", "train.sheet_count=0")
 TINY = ("--preset", "tiny", *SMALL)

@@ -124,3 +124,30 @@ def test_a_network_is_told_of_changes_in_training_and_of_none_where_it_is_measur
     assert torch.equal(seen[1], x0)
     with pytest.raises(ConfigError, match="augment: it changes images"):
         build.augmentation(config, DataInfo((4,)))
+
+
+def test_of_several_captions_each_row_is_told_one_that_it_has() -> None:
+    """By seed and row alone, all of them alike often; without randomness the first."""
+    null = torch.full((2,), -1, dtype=torch.int16)
+    rows = torch.tensor([[[1, 1], [2, -1], [3, 3]], [[4, 4], [5, 5], [-1, -1]]]).to(null)
+    rows = torch.cat([rows, torch.full_like(rows[:1], -1)])
+    told, nulls = {"text": rows.repeat(400, 1, 1)}, {"text": null}
+    found = conditions.taken(told, nulls, Rng(range(1200)))["text"].reshape(400, 3, 2)
+    assert torch.equal(conditions.taken(told, nulls, Rng(range(1200)))["text"][:3], found[0])
+    firsts = found[:, :, 0]
+    for row, captions in ((0, (1, 2, 3)), (1, (4, 5))):
+        shares = [float((firsts[:, row] == first).float().mean()) for first in captions]
+        assert shares == pytest.approx([1 / len(captions)] * len(captions), abs=0.1)
+    assert bool((found[:, 2] == -1).all())
+    assert conditions.taken({"text": rows}, nulls)["text"].tolist() == [[1, 1], [4, 4], [-1, -1]]
+    floats = torch.where(rows == -1, torch.nan, rows.float())[:, :, None]
+    nan = {"text": torch.full((1, 2), torch.nan)}
+    drawn = conditions.taken({"text": floats}, nan, Rng(range(3)))["text"]
+    assert drawn.shape == (3, 1, 2)
+    assert drawn[:2].isfinite().any(-1).all()
+
+
+def test_one_caption_a_row_draws_nothing() -> None:
+    null, rng = {"text": torch.full((2,), -1)}, Rng([0])
+    conditions.taken({"text": torch.tensor([[1, 2]])}, null, rng)
+    assert torch.equal(rng.uniform(1), Rng([0]).uniform(1))

@@ -86,7 +86,7 @@ class TestTraining:
         ("words", "message"),
         [
             (["train.drop_class=0.1"], "train.drop_class: 0.1 of the labels left out"),
-            (["loss.name=simple"], "loss.name: simple is for models that draw"),
+            (["loss.name=simple"], "loss.name: simple is for other networks"),
             (["network.classes=4"], "network.classes: 4 asked for, but the data has 10"),
             (["network.classes=0"], "tell it how many classes there are"),
             (["schedule={name='learned', width=8}"], "schedule.learned: noise cannot be learned"),

@@ -18,6 +18,7 @@ from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.settings import catalog
+from ddpm_cli.settings.checks import JUDGES
 from ddpm_cli.training import optimizers
 from ddpm_cli.training.batches import prepare
 from ddpm_cli.training.conditions import on
@@ -53,7 +54,7 @@ def player_of(module: nn.Module) -> Player:
     return Player(module, torch.optim.AdamW(module.parameters()), frozen(module))
 
 
-@pytest.mark.parametrize("name", [n for n in catalog.names("loss") if n != "cross-entropy"])
+@pytest.mark.parametrize("name", [n for n in catalog.names("loss") if n not in JUDGES.values()])
 def test_no_loss_waits(name: str) -> None:
     model = Denoiser(
         Smooth(torch.float32).to(META),

@@ -115,14 +115,15 @@ def folder(
     fit: what to do with other sizes; crop keeps the middle. labels: csv reads them from
     labels.csv, metadata.csv or metadata.jsonl in the folder, with the columns file (or file_name)
     and label (or class); json from dataset.json, as EDM has it; folders from the subfolders; auto
-    from such a file if one is there, else from the subfolders; none ignores all. values: numbers
-    that the network is told, columns of such a table by name; values_file: a .npy [N, V] or .csv
-    file of them instead, a row for each image in the order of the names, and of which values
-    names columns, or all of a .npy. holdout: the share kept for test, chosen by the hash of the
-    file name, unless the subfolders are train and test. memory: MiB of pixels to hold; larger sets
-    are decoded while training. beside: another folder or zip file with an image of the same name
-    for each, but for the ending, to be given to a model of task pairs; it is brought to the size
-    of its image. beside_mode: its colours.
+    from such a file if one is there, else from the subfolders; none has no classes. Captions are
+    the column text (or caption) of such a table, else files as cat.txt beside cat.png. values:
+    numbers that the network is told, columns of such a table by name; values_file: a .npy [N, V]
+    or .csv file of them instead, a row for each image in the order of the names, and of which
+    values names columns, or all of a .npy. holdout: the share kept for test, chosen by the hash
+    of the file name, unless the subfolders are train and test. memory: MiB of pixels to hold;
+    larger sets are decoded while training. beside: another folder or zip file with an image of
+    the same name for each, but for the ending, to be given to a model of task pairs; it is
+    brought to the size of its image. beside_mode: its colours.
     """
     wish = Wish(size, mode, range, fit, labels, holdout, skip_corrupt, memory, values, values_file)
     return file_set(

@@ -19,6 +19,7 @@ def parquet(
     path: str = "",
     image: str = "",
     label: str = "",
+    text: str = "",
     size: Side = 0,
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     range: PixelRange = (),
@@ -33,12 +34,12 @@ def parquet(
     """The images in Parquet files, as of Hugging Face data sets (extra parquet).
 
     path: a file, a folder of files, or a pattern as train-{00000..00002}-of-00003.parquet; names
-    with train, test or validation are the splits. image, label: the columns of images and
-    classes, by default image or img and label. labels: none leaves classes out. values: columns
-    of numbers that the network is told. Other knobs as for folder.
+    with train, test or validation are the splits. image, label, text: the columns of images,
+    classes and captions, by default image or img, label, and text or caption. labels: none leaves
+    classes out. values: columns of numbers that the network is told. Other knobs as for folder.
     """
     wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, values_file)
-    files = Parquet(needed(path), image, label)
+    files = Parquet(needed(path), image, label, text)
     return file_set(files, split, wish, files.told(classes=labels == "own"))
 
 
@@ -48,6 +49,7 @@ def webdataset(
     path: str = "",
     image: str = "",
     label: str = "",
+    text: str = "",
     size: Side = 0,
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     range: PixelRange = (),
@@ -63,12 +65,13 @@ def webdataset(
 
     path: a file, a folder of files, or a pattern as shards-{0000..0099}.tar; names with train,
     test or val are the splits. image: the ending of images, where stems have several; label: the
-    ending or the key of JSON that says the class, by default cls, or label, cls or class in JSON.
-    labels: none leaves classes out. values: keys of JSON, or endings, of numbers that the network
-    is told. Other knobs as for folder.
+    ending or the key of JSON that says the class, by default cls, or label, cls or class in JSON;
+    text: that of captions, by default txt, or text or caption in JSON. labels: none leaves
+    classes out. values: keys of JSON, or endings, of numbers that the network is told. Other
+    knobs as for folder.
     """
     wish = Wish(size, mode, range, fit, "none", holdout, skip_corrupt, memory, values, values_file)
-    files = Tars(needed(path), image, label)
+    files = Tars(needed(path), image, label, text)
     return file_set(files, split, wish, files.told(classes=labels == "own"))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ddpm_cli import __version__
 from ddpm_cli.errors import one_line
 from ddpm_cli.files.checkpoints.header import Header
-from ddpm_cli.settings.checks import CLASSIFIER
+from ddpm_cli.settings.checks import CLASSIFIER, CLIP, JUDGES
 from ddpm_cli.settings.toml import toml_value
 
 LIBRARY = "ddpm-cli"
@@ -16,6 +16,7 @@ LIBRARY = "ddpm-cli"
 _PIPELINES = {
     "": "unconditional-image-generation",
     CLASSIFIER: "image-classification",
+    CLIP: "zero-shot-image-classification",
     "inpaint": "image-to-image",
     "upscale": "image-to-image",
     "pairs": "image-to-image",
@@ -111,6 +112,7 @@ def _summary(header: Header) -> str:
     does = {
         "": f"A diffusion model that draws {noun} of shape {shape}",
         CLASSIFIER: f"A classifier of noisy {noun} of shape {shape}, which guides other models",
+        CLIP: f"A CLIP of {noun} of shape {shape} and texts, which guides other models",
         "inpaint": f"A diffusion model that fills holes in {noun} of shape {shape}",
         "upscale": f"A diffusion model that enlarges {noun} to shape {shape}",
         "pairs": f"A diffusion model that makes {noun} of shape {shape} of others given to it",
@@ -171,7 +173,7 @@ def _assumed(entries: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _settings(header: Header) -> str:
     """The tables of the configuration that say what the model is."""
-    draws = header.task != CLASSIFIER
+    draws = header.task not in JUDGES
     tables = [name for name in _TABLES if draws or name not in ("loss", "sampler", "levels")]
     rows = [(name, _inline(header.config[name])) for name in tables if name in header.config]
     return _table(rows)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,26 @@ class Prompt(NamedTuple):
 
     text: str
     weight: float
+
+
+class Encoders(Protocol):
+    """What embeds images and texts as unit vectors."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what it sees."""
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] in the colours that it knows."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Unit embeddings [B, D] of images [B, C, *size]."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit embeddings [P, D] of texts."""
+
+    def encode_file(self, path: str) -> Tensor:
+        """The unit embedding [1, D] of the middle of an image file."""
 
 
 class Clip:
@@ -58,28 +78,58 @@ class Clip:
         image = fitted(read_pillow(path, "RGB"), (width, height), "crop")
         return self.encode(from_uint8(from_pillow(image))[None].to(self._device))
 
+    def seen(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] as the three colours that it knows."""
+        return colours(x)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what it sees."""
+        return self._model.size
+
     def objective(self, prompts: Sequence[str], images: Sequence[str], cutouts: int) -> Objective:
-        """How near images are to prompts, each "TEXT:WEIGHT" or "FILE:WEIGHT": larger is nearer.
+        """How near predicted clean images are to prompts; see `objective`."""
+        return objective(self, prompts, images, cutouts)
 
-        (x0 [B, C, H, W] in [-1, 1], rng) -> score [B] = -sum_p w_p mean over cutouts of
-        2 asin^2(|a - b_p| / 2), for unit embeddings a of random cutouts and b_p of prompts, and
-        weights w_p, by default 1, whose magnitudes are scaled to 1 in sum (Crowson 2021).
-        """
-        texts = [parse(text) for text in prompts]
-        files = [_image_prompt(text) for text in images]
-        weights = normalized([prompt.weight for prompt in (*texts, *files)])
-        wanted = [self.encode_texts([prompt.text for prompt in texts])] if texts else []
-        wanted += [self.encode_file(prompt.text) for prompt in files]
-        targets = torch.cat(wanted)
-        shares = torch.tensor(weights, dtype=targets.dtype, device=targets.device)
 
-        def score(x0: Tensor, rng: Rng) -> Tensor:
-            seen = colours(x0.to(self._device).float())
-            embeddings = self.encode(crops(seen, cutouts, self._model.size, rng))
-            scores = similarity(embeddings.reshape(len(x0), cutouts, -1), targets, shares)
-            return scores.to(x0)
+class Targets(NamedTuple):
+    """Unit embeddings [P, D] of prompts, and their weights [P]."""
 
-        return score
+    vectors: Tensor
+    shares: Tensor
+
+
+def targets(judge: Encoders, prompts: Sequence[str], images: Sequence[str]) -> Targets:
+    """What is wanted: prompts, each "TEXT:WEIGHT" or "FILE:WEIGHT".
+
+    The magnitudes of weights, by default 1, are scaled to 1 in sum.
+    """
+    texts = [parse(text) for text in prompts]
+    files = [_image_prompt(text) for text in images]
+    weights = normalized([prompt.weight for prompt in (*texts, *files)])
+    wanted = [judge.encode_texts([prompt.text for prompt in texts])] if texts else []
+    wanted += [judge.encode_file(prompt.text) for prompt in files]
+    vectors = torch.cat(wanted)
+    return Targets(vectors, torch.tensor(weights, dtype=vectors.dtype, device=vectors.device))
+
+
+def objective(
+    judge: Encoders, prompts: Sequence[str], images: Sequence[str], cutouts: int
+) -> Objective:
+    """How near images are to prompts, see `targets`: larger is nearer.
+
+    (x0 [B, C, H, W] in [-1, 1], rng) -> score [B] = -sum_p w_p mean over cutouts of
+    2 asin^2(|a - b_p| / 2), for unit embeddings a of random cutouts and b_p of prompts, and
+    weights w_p (Crowson 2021).
+    """
+    wanted = targets(judge, prompts, images)
+
+    def score(x0: Tensor, rng: Rng) -> Tensor:
+        seen = judge.seen(x0.to(wanted.vectors.device).float())
+        embeddings = judge.encode(crops(seen, cutouts, judge.size, rng))
+        return similarity(embeddings.reshape(len(x0), cutouts, -1), *wanted).to(x0)
+
+    return score
 
 
 def load(model: str, *, download: bool = False, device: torch.device | str = "cpu") -> Clip:

@@ -12,10 +12,11 @@ from torch import Tensor
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules.schedule import Schedule
 from ddpm_cli.settings import catalog
+from ddpm_cli.settings.checks import JUDGES
 
 
-# The loss of classifiers has no denoiser; see diffusion/test_classifier.py.
-@pytest.mark.parametrize("name", sorted({*catalog.names("loss")} - {"cross-entropy"}))
+# These have no denoiser; see diffusion/test_classifier.py and test_contrasting.py.
+@pytest.mark.parametrize("name", sorted({*catalog.names("loss")} - {*JUDGES.values()}))
 def test_every_loss_trains_on_every_process(name: str, subtests: pytest.Subtests) -> None:
     """In float32, at both ends of time, each image by itself, with its class passed on."""
     component = catalog.find("loss", name)
