@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.files.titles import Titles
 
@@ -25,10 +26,14 @@ class Reader(Protocol):
 
 
 class Texts(NamedTuple):
-    """What is written of images, read when it is asked for."""
+    """What is written of images, read when it is asked for.
+
+    encoding: of the frozen encoder that reads it, if one does.
+    """
 
     text: Callable[[str], str | None]
     names: Sequence[str]
+    encoding: Encoding | None = None
 
     def of(self, index: int) -> str | None:
         """What is written of image `index`."""
