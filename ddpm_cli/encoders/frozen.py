@@ -83,7 +83,8 @@ class Frozen:
     def rows(self, texts: Sequence[str | None]) -> Tensor:
         """Texts as rows float16 [N, L, D], NaN behind their ends; None is no text."""
         about = self.about
-        rows = torch.full((len(texts), about.length, about.width), torch.nan, dtype=FORMAT)
+        shape = (len(texts), about.length, about.width)
+        rows = torch.full(shape, torch.nan, dtype=FORMAT, device="cpu")
         numbers: dict[str, list[int]] = {}
         for number, text in enumerate(texts):
             if text is not None:
