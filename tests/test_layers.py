@@ -24,7 +24,7 @@ FLOORS = (
     {"hardware"},
     {"diffusion", "networks"},
     {"files"},
-    {"data", "evaluation"},
+    {"data", "encoders", "evaluation"},
     {"training"},
     {"models"},
     {"guides"},
@@ -54,6 +54,7 @@ HEAVY = {
     "torchdiffeq",
     "torch_fidelity",
     "open_clip",
+    "transformers",
     "huggingface_hub",
     "tensorboard",
     "wandb",
@@ -63,7 +64,7 @@ HEAVY = {
 TABLES = {*catalog.KINDS, *catalog.PICKED}
 OPTIONAL = {
     "matplotlib", "torchdiffeq", "torch_fidelity", "open_clip", "huggingface_hub", "tensorboard",
-    "wandb", "onnxruntime", "onnxscript",
+    "wandb", "onnxruntime", "onnxscript", "transformers",
 }  # fmt: skip
 LIGHT_PARTS = {
     "cli", "commands", "__main__", "__init__", "options", "settings", "errors", "signals",

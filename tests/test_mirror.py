@@ -116,13 +116,14 @@ ELSEWHERE = {
     "golden/test_weights.py": "diffusion/weights",
     "diffusion/losses/test_contrasting.py": "diffusion/contrast",
     "guides/parts/test_clip_judge.py": (
-        "diffusion/cutouts guides/clip guides/parts/clip_files guides/parts/faults"
+        "diffusion/cutouts guides/clip encoders/clip_files guides/parts/faults"
     ),
     "guides/parts/test_user_code.py": "guides/parts/user_functions",
     "guides/test_classifier.py": (
         "guides/parts/classifiers guides/parts/context guides/parts/steering"
     ),
     "models/test_walks.py": "models/model",
+    "encoders/test_frozen.py": "encoders/clip_texts encoders/hashes files/encodings",
     "networks/parts/test_layers.py": "networks/parts/embeddings",
     "networks/conditions/test_told.py": "files/quantities networks/conditions/text",
     "networks/test_unets.py": "networks/parts/stages",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data import texts
+from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.files.titles import Titles
 
@@ -26,18 +27,18 @@ class Reader(Protocol):
 
 
 class Texts(NamedTuple):
-    """What is written of images, read when it is asked for."""
+    """What is written of images, read when it is asked for.
+
+    encoding: of the frozen encoder that reads it, if one does.
+    """
 
     text: Callable[[str], str | None]
     names: Sequence[str]
+    encoding: Encoding | None = None
 
     def of(self, index: int) -> str | None:
         """What is written of image `index`, a caption a line; None if nothing is."""
         return "\n".join(self.captions(index)) or None
-
-    def every(self) -> list[str | None]:
-        """What is written of each image."""
-        return [self.of(index) for index in range(len(self.names))]
 
     def captions(self, index: int) -> list[str]:
         """The captions of image `index`, none or several."""

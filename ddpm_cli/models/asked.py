@@ -219,7 +219,7 @@ def of_values(rows: Sequence[Mapping[str, float | None]], info: DataInfo) -> Ten
 
 def of_texts(texts: Sequence[str | None], config: Config, info: DataInfo) -> Tensor:
     """What the network sees of texts, None of none."""
-    recipe = cast(Any, build.recipes(config, info.values)["text"])
+    recipe = cast(Any, build.recipes(config, info)["text"])
     rows: Tensor = recipe.rows(texts)
     return rows
 

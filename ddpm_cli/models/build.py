@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ddpm_cli import hardware
 from ddpm_cli.data.augmentation import Augmentation
 from ddpm_cli.data.image_set import Conditions, Data
 from ddpm_cli.data.tasks import Task, pairs, upscale
@@ -22,13 +23,14 @@ from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Step, Visited
 from ddpm_cli.diffusion.units import USUAL, Units
+from ddpm_cli.encoders.frozen import Frozen
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import SCHEDULE, DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
-from ddpm_cli.files.quantities import Quantities
+from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.hardware import Compute
-from ddpm_cli.networks.conditions import Recipe
+from ddpm_cli.networks.conditions import Recipe, text
 from ddpm_cli.networks.parts import graphs, outlines
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.networks.parts.outlines import Misfit
@@ -81,20 +83,21 @@ def data_info(data: Data) -> DataInfo:
     """What a checkpoint keeps of its data."""
     shares = data.frequencies()
     frequencies = tuple(shares) if shares else None
-    rest = (data.titles, data.range, data.values, data.beside)
+    encoding = data.texts.encoding if data.texts else None
+    rest = (data.titles, data.range, data.values, data.beside, encoding)
     return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std, *rest)
 
 
-def recipes(config: Config, values: Quantities | None) -> dict[str, Recipe]:
-    """What a network is told beside the class and an image, by kind; values: of its data."""
+def recipes(config: Config, info: DataInfo) -> dict[str, Recipe]:
+    """What a network is told beside the class and an image, by kind; info: of its data."""
     made: dict[str, Recipe] = {}
     if "values" in config:
-        if values is None:
+        if info.values is None:
             fix = "name them: --set data.values=[...]"
             raise ConfigError(f"values: the data say no numbers of their rows; {fix}")
-        made["values"] = _recipe("values", config, len(values.names))
+        made["values"] = _recipe("values", config, len(info.values.names))
     if "text" in config:
-        made["text"] = _recipe("text", config)
+        made["text"] = _recipe("text", config, frozen(config, info.encoding))
     if "augment" in config:
         made["augment"] = _recipe("augment", config)
     return made
@@ -105,6 +108,17 @@ def _recipe(kind: str, config: Config, *about: Any) -> Recipe:
     return recipe
 
 
+def frozen(config: Config, known: Encoding | None = None) -> Frozen | None:
+    """The encoder of texts that is not trained, if a configuration names one.
+
+    known: what the checkpoint says of it.
+    """
+    if config["text"]["encoder"] == text.BYTES:
+        return None
+    device = hardware.compute(**config["compute"]).device
+    return Frozen(config["text"], device, known)
+
+
 def nulls(config: Config, info: DataInfo) -> Conditions:
     """What stands for "not told", a row of each kind that the network takes.
 
@@ -112,7 +126,7 @@ def nulls(config: Config, info: DataInfo) -> Conditions:
     """
     classes = config["network"].get("classes", 0)
     first = {"classes": torch.tensor(classes)} if classes else {}
-    made = recipes(config, info.values)
+    made = recipes(config, info)
     return first | {kind: recipe.null for kind, recipe in made.items()}
 
 
@@ -127,14 +141,19 @@ def told(config: Config, data: Data) -> Data:
     if data.texts is None:
         fix = "captions: a .txt beside each image, or a column text of metadata.csv"
         raise ConfigError(f"text: nothing is written of these data; {fix}")
-    recipe = cast(Any, _recipe("text", config))
-    other = copy(data)
+    encoder = frozen(config)
+    recipe = cast(Any, _recipe("text", config, encoder))
     every = [data.texts.captions(row) for row in range(len(data.texts.names))]
+    other = copy(data)
     most = min(max(map(len, every), default=1) or 1, CAPTIONS)
     listed = [[*row[:most], *[None] * (most - len(row))] for row in every]
     rows = [recipe.rows(list(captions)) for captions in zip(*listed, strict=True)]
     several = rows[0] if most == 1 else torch.stack(rows, dim=1)
     other.conditions = data.conditions | {"text": several}
+    if encoder is not None:
+        other.texts = data.texts._replace(encoding=encoder.about)
+    if cut := recipe.cut([caption for captions in every for caption in captions]):
+        other.notes = (*data.notes, cut)
     return other
 
 
@@ -204,7 +223,7 @@ def network(config: Config, info: DataInfo) -> nn.Module:
     """A network with fresh weights, on the current default device."""
     condition = task(config, info)
     extra = condition.channels if condition else 0
-    made = recipes(config, info.values)
+    made = recipes(config, info)
     if not made:
         plain: nn.Module = _called("network", config["network"], info.shape, extra)
         return plain

@@ -138,7 +138,7 @@ def _refuse_large(materials: Materials, each: int) -> None:
 def loop_setting(materials: Materials, state: State) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
     config, compute, place, sets, info = materials
-    nulls, made = build.nulls(config, info), build.recipes(config, info.values)
+    nulls, made = build.nulls(config, info), build.recipes(config, info)
     # Neither gathering nor computing twice can be recorded.
     if state.is_shared or config["train"]["recompute"]:
         compute.run(state.model.network)

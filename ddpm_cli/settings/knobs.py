@@ -87,6 +87,7 @@ Blocks = Annotated[int, Range(1, 32)]
 Depth = Annotated[int, Range(1, 256)]
 Heads = Annotated[int, Range(0, 1_024)]
 TextLength = Annotated[int, Range(1, 4_096)]  # of bytes or tokens
+TextDepth = Annotated[int, Range(0, 256)]
 HeadWidth = Annotated[int, Range(0, 16_384)]
 Classes = Annotated[int, Range(0, 100_000), Word("auto")]
 Bottleneck = Annotated[int, Range(0, 16_384)]

@@ -52,3 +52,21 @@ def test_a_wrong_result_fails(value: float, monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_unknown_device_is_refused(name: str) -> None:
     outcome = ddpm("selftest", "--device", name)
     assert (outcome.code, f"no device is named '{name}'" in outcome.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("scale", "word", "mean", "std"),
+    [
+        (1, "red", 0.5, 0.3),
+        (1, "蓝", -0.5, 0.3),
+        (1, None, 0, 0.34**0.5),  # of both words: 0.5^2 + 0.3^2
+        (0, "red", 0, 0.34**0.5),  # guided by the null alone
+        (2, "蓝", -0.6931, 0.2161),  # as Runge and Kutta have it
+    ],
+)
+def test_words_draw_what_the_exact_network_knows_of_them(
+    scale: float, word: str | None, mean: float, std: float
+) -> None:
+    drawn = oracles.written(scale, word)
+    assert float(drawn.mean()) == pytest.approx(mean, abs=3e-3)
+    assert float(drawn.std()) == pytest.approx(std, abs=3e-3)

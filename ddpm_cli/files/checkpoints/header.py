@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ddpm_cli import __version__, streams
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import quantities, tensor_file, titles
+from ddpm_cli.files import encodings, quantities, tensor_file, titles
 from ddpm_cli.files.checkpoints import entries, pieces
+from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.files.records import finite
@@ -45,7 +46,7 @@ class DataInfo(NamedTuple):
     images, whose values lie in [-1, 1]. titles: what is known of the columns of a table.
     range: the pixels of images that are -1 and 1, None for bytes from 0 to 255. values: numbers
     that the data say of each row, beside its values. beside: the channels of the image that lay
-    beside each, 0 of none.
+    beside each, 0 of none. encoding: of a frozen encoder of texts.
     """
 
     shape: tuple[int, ...]
@@ -57,6 +58,7 @@ class DataInfo(NamedTuple):
     range: tuple[int, int] | None = None
     values: Quantities | None = None
     beside: int = 0
+    encoding: Encoding | None = None
 
     @property
     def scale(self) -> Scale:
@@ -110,8 +112,9 @@ class DataInfo(NamedTuple):
         if not entries["beside"]:
             del entries["beside"]
         entries |= {"titles": titles._asdict()} if titles else {}
-        values = entries.pop("values")
-        entries |= {"values": values._asdict()} if values else {}
+        for kind in ("values", "encoding"):
+            told = entries.pop(kind)
+            entries |= {kind: told._asdict()} if told else {}
         return entries | ({"range": list(pixels)} if pixels else {})
 
 
@@ -301,6 +304,7 @@ def _data(data: dict[str, Any]) -> DataInfo:
         entries.pixel_range(data),
         quantities.of_json(data),
         entries.whole(data.get("beside", 0), entries.CHANNELS_LIMIT),
+        encodings.of_json(data),
     )
 
 

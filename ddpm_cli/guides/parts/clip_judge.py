@@ -12,9 +12,9 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.diffusion.cutouts import colours, crops, similarity
 from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.encoders import clip_files
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.images.pixels import fitted, from_pillow, from_uint8, read_pillow
-from ddpm_cli.guides.parts import clip_files
 
 Objective = Callable[[Tensor, Rng], Tensor]
 

@@ -10,12 +10,12 @@ from torch import Tensor
 from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.diffusion.contrast import Towers
 from ddpm_cli.diffusion.cutouts import colours
+from ddpm_cli.encoders import clip_files
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
 from ddpm_cli.files.images.pixels import fitted, from_pillow, from_uint8, read_pillow
-from ddpm_cli.guides.parts import clip_files
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
 from ddpm_cli.settings.checks import CLIP
@@ -29,7 +29,7 @@ class Run:
 
     def __init__(self, header: Header, clip: Classifier, device: torch.device) -> None:
         self._clip, self._device = clip, device
-        self._text = cast(Any, build.recipes(header.config, None)["text"])
+        self._text = cast(Any, build.recipes(header.config, header.data)["text"])
         self.channels, *size = header.data.shape
         self.size = (size[0], size[1])
         self.is_noisy = header.config["draw"]["name"] != CLEAN

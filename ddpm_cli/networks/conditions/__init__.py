@@ -82,7 +82,7 @@ class Told(nn.Module):
         for kind in self._kinds:
             with torch.no_grad():
                 seen = self.get_submodule(kind)(self._null(kind, torch.zeros(1)))
-            if seen.vector is None and seen.features is None:
+            if seen.tokens is not None and seen.vector is None:
                 fix = f"give it attention, or set {kind}.form=pooled"
                 raise ValueError(f"it attends to nothing, and {kind} is a sequence alone; {fix}")
 

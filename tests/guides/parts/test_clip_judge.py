@@ -18,9 +18,10 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.diffusion import cutouts
 from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.encoders import clip_files
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images import pixels
-from ddpm_cli.guides.parts import clip_files, clip_judge
+from ddpm_cli.guides.parts import clip_judge
 
 SETTINGS: dict[str, Any] = {
     "embed_dim": 8,

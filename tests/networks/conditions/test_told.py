@@ -110,7 +110,7 @@ def test_what_lies_behind_the_end_of_a_text_is_not_seen() -> None:
     rows = short.rows(["ab"])
     padded = torch.cat([rows, torch.full((1, 5), END, dtype=rows.dtype)], dim=1)
     seen = reader(padded)
-    places = reader.encode.places  # type: ignore[union-attr]
+    places = reader.stem.places  # type: ignore[union-attr]
     places.weight = nn.Parameter(places.weight[:4])  # type: ignore[union-attr, index]
     assert torch.allclose(reader(rows).vector, seen.vector, atol=1e-12)
     assert seen.present.tolist() == [[True] * 3 + [False] * 6]

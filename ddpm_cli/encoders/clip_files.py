@@ -55,8 +55,14 @@ class Model(NamedTuple):
     std: tuple[float, ...]
 
 
-def find(model: str, *, download: bool) -> Files:
-    """The files of a folder, or of ARCHITECTURE/TAG in the cache; fetched only with `download`."""
+ASK = "add --download to fetch it, or give the folder of a model"
+
+
+def find(model: str, *, download: bool, fetch: str = ASK) -> Files:
+    """The files of a folder, or of ARCHITECTURE/TAG in the cache; fetched only with `download`.
+
+    fetch: how to do that, {} being what.
+    """
     _open_clip()
     place = Path(model).expanduser()
     if place.is_dir():
@@ -64,7 +70,7 @@ def find(model: str, *, download: bool) -> Files:
     if place.exists():
         fix = f"give the folder of a CLIP model, with {CONFIG} and {WEIGHTS}"
         raise Refusal(f"{model}: not a folder; {fix}")
-    return _by_name(model, download)
+    return _by_name(model, download, fetch)
 
 
 def load(files: Files, device: torch.device | str) -> Model:
@@ -144,7 +150,7 @@ def _in_folder(place: Path) -> Files:
     return Files(str(config), values if isinstance(values, dict) else {}, weights)
 
 
-def _by_name(model: str, download: bool) -> Files:
+def _by_name(model: str, download: bool, fetch: str) -> Files:
     open_clip = _open_clip()
     architecture, _, tag = model.rpartition("/")
     if not architecture:
@@ -161,10 +167,10 @@ def _by_name(model: str, download: bool) -> Files:
     settings["quick_gelu"] = bool(known.get("quick_gelu", False))
     looks = {key: list(known[key]) for key in ("mean", "std")}
     config = {"model_cfg": settings, "preprocess_cfg": looks}
-    return Files(model, config, _cached(model, str(known.get("hf_hub", "")), download))
+    return Files(model, config, _cached(model, str(known.get("hf_hub", "")), download, fetch))
 
 
-def _cached(model: str, place: str, download: bool) -> Path:
+def _cached(model: str, place: str, download: bool, fetch: str) -> Path:
     """The weights of a model in the hub's cache; only with `download` are they fetched."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
@@ -176,7 +182,7 @@ def _cached(model: str, place: str, download: bool) -> Path:
         return Path(path)
     if not download:
         what = f"{model}: {repository}/{name} is not in the cache of the Hugging Face hub"
-        raise Refusal(what, "add --download to fetch it, or give the folder of a model")
+        raise Refusal(what, fetch.format(f"{repository} {name}"))
     try:
         return Path(hf_hub_download(repository, name))
     except Exception as error:  # of the hub, its network client and the disk, of many kinds
