@@ -14,6 +14,7 @@ from scoring import Scorer
 from torch import Tensor
 
 from ddpm_cli.api import drawing
+from ddpm_cli.api.telling import Telling
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.models import build, classes, cost
 from ddpm_cli.models.model import Model, fitted, opened
@@ -86,7 +87,7 @@ class Subject(NamedTuple):
     def draw(self, config: Config, count: int) -> Tensor:
         """Images float32 [count, C, H, W], not rounded to bytes, of seeds 0 to count - 1."""
         model = self.model._replace(config=config)
-        batch = drawing.batches(model, range(count), None)
+        batch = drawing.batches(model, range(count), Telling())
         return drawing.samples(model, batch, count, self.batch)
 
     def score(self, scorer: Scorer, config: Config, count: int) -> tuple[Row, Tensor]:

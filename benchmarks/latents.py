@@ -61,8 +61,8 @@ def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
     decibels: list[float] = []
     for part in pixels.split(batch):
         x0 = from_uint8(part)
-        z = finished(coder.encode(x0, untold(coder, len(part))))
-        again = finished(coder.decode(z, untold(coder, len(part))))
+        z = finished(coder.encode(x0, untold(coder, len(part)), {}))
+        again = finished(coder.decode(z, untold(coder, len(part)), {}))
         decibels += psnr(again.cpu(), x0).tolist()
     values = torch.tensor(decibels)
     calls = inversion.plan(coder.model.config, coder.model.schedule)[1]
@@ -73,7 +73,7 @@ def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
 def encoded(coder: Coder, pixels: Tensor, batch: int) -> Tensor:
     """Latents of digits, flattened: [N, D]."""
     latents = [
-        finished(coder.encode(from_uint8(part), untold(coder, len(part))))
+        finished(coder.encode(from_uint8(part), untold(coder, len(part)), {}))
         for part in pixels.split(batch)
     ]
     return torch.cat([z.cpu().flatten(1) for z in latents])

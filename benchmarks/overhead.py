@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ddpm_cli import hardware
 from ddpm_cli.api import drawing
+from ddpm_cli.api.telling import Telling
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.models import build, cost, walks
 from ddpm_cli.models.model import Model
@@ -81,7 +82,7 @@ class Bench:
         began = time.perf_counter()
         denoiser = build.denoiser(config, clocked)
         model = Model("benchmark", self._header, config, self._compute, denoiser)
-        batch = drawing.batches(model, range(self._batch), None)(slice(None))
+        batch = drawing.batches(model, range(self._batch), Telling())(slice(None))
         state = walks.last(model.draw(batch, model.prepared()).states)
         if state is not None:
             model.to_pixels(state.x.cpu())

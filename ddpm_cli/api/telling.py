@@ -64,7 +64,8 @@ class Telling(NamedTuple):
         """What is said of images alone, without their classes, as of a batch."""
         values = {name: [one.values[name] for one in every] for name in every[0].values}
         written: list[Any] = [one.text for one in every]
-        return cls(None, values or None, written, every[0].negative)
+        is_said = any(one is not None for one in written)
+        return cls(None, values or None, written if is_said else None, every[0].negative)
 
     @property
     def words(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ddpm_cli.settings.requests import Sample, Translate
         "ddpm sample --class 7 --seeds 0-9,40 -o sevens/",
         "ddpm sample --class all -n 100 -o classes.png",
         "ddpm sample -m runs/emoji --text 'red heart' --text 'blue star' -n 8",
-        "ddpm sample -m runs/faces --value age=20:80:10 --value weight=60 --labels age",
+        "ddpm sample -m runs/faces --value age=20:80:10 --labels age",
         "ddpm sample -m runs/emoji --text-from prompts.txt -o prompts/",
         "ddpm sample -n 10000 -o digits.npz --batch 128",
         "ddpm sample --seed 5 -o - > five.png",

@@ -46,8 +46,8 @@ def test_values_that_the_data_lack_and_networks_that_are_told_nothing_are_refuse
     config = resolve([Layer("", {"values": {}})])
     with pytest.raises(ConfigError, match=r"values: the data say no numbers"):
         build.network(config, DataInfo((1, 8, 8)))
-    config = resolve([Layer("", {"text": {}, "network": {"name": "ncsnpp"}})])
-    with pytest.raises(ConfigError, match=r"network.ncsnpp: told of no text; take another"):
+    config = resolve([Layer("", {"text": {}, "network": {"name": "hdit"}})])
+    with pytest.raises(ConfigError, match=r"network.hdit: told of no text; take another"):
         build.network(config, DataInfo((1, 8, 8)))
 
 
