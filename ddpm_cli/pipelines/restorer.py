@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -212,6 +212,13 @@ def asked(use: Use, record: Record, job: Opened) -> Asked:
     found = Asked.of(replace(use, texts=texts, values=values), config, info, label)
     found.refuse_several()
     return found
+
+
+def sayable(opened: Opened) -> dict[str, Any]:
+    """What a record says that results are told, each by itself."""
+    own = Asked(opened.config, opened.header.data).record
+    numbers = dict.fromkeys(own.get("values", ()), 0.0)
+    return {key: {"text": "", "values": numbers}[key] for key in own}
 
 
 def told(own: Record, negative: str | None, job: Opened) -> Use:

@@ -17,7 +17,7 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs.edits import Results, open_results
 from ddpm_cli.files.records import Record
-from ddpm_cli.models import build, classes, cost, memory
+from ddpm_cli.models import build, cost, memory
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import opening, restorer, translating
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch, digest
@@ -41,11 +41,11 @@ class Job(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """One result to be made: the image that it is made of, its hash, its class, and the rest."""
+    """One result to be made: the image that it is made of, its hash, and what it is told."""
 
     image: Input
     hash: str | None
-    label: str | None
+    asked: Asked
     row: Row
 
 
@@ -56,8 +56,7 @@ def run(request: Translate, opened: Opened) -> None:
     schedule = build.schedule_of(header, place.path)
     config = cost.sized(config, schedule, use.calls)
     opened = opened._replace(config=config)
-    Asked.given(use, config, header.data)  # what cannot be told is refused here
-    classes.say(use.label, config, header.data)
+    Asked.given(use, config, header.data).say(use.label)  # what cannot be told is refused here
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
     moves, calls = cost.plan(config, schedule)
     every = range(len(sources) * len(seeds))
@@ -98,7 +97,7 @@ def _job(
     translate = translating.opened(opened, compute, request.task, use.size)
     memory.refuse_large(translate.model, min(use.size, count))
     record = translate.model.record("sample", use.size, label=use.label, words=use.words)
-    own = {"inputs": [""], "name": "", "seed": 0, "class": ""}
+    own = {"inputs": [""], "name": "", "seed": 0, "class": "", **restorer.sayable(opened)}
     captions.refuse(record, request.layout.labels, **own)
     return Job(request, opened, translate, sources, results, record, calls, told)
 
@@ -157,13 +156,10 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     """What is left to be made of one input."""
     image = _read(job, source)
     given, known = _given(job, image)
-    label = restorer.class_of(job.request.use.label, image.record, job.opened)
-    about = (job.opened.config, job.opened.header.data)
-    classes.one(label, *about)
-    asked = Asked.of(job.request.use, *about, label)
+    asked = restorer.asked(job.request.use, image.record, job.opened)
     file = None if source.name == inputs.STDIN else digest(Path(source.name))
     return [
-        _Item(image, file, label, translating.row(given, known, seed, asked))
+        _Item(image, file, asked, translating.row(given, known, seed, asked))
         for seed in job.results.missing(source.name)
     ]
 
@@ -216,8 +212,9 @@ def _write(job: Job, item: _Item, values: Tensor, spent: Spent, told: EditLines)
         **job.record,
         "inputs": [image.name],
         "input_hash": item.hash,
-        "classes": None if item.label is None else [item.label],
+        **item.asked.record,
+        "classes": None if item.asked.label is None else [item.asked.label],
     }
     paths = job.results.add(image.name, row.seed, pixels, record, scale)
-    own: dict[str, Any] = {"input": image.name, "class": item.label, "input_hash": item.hash}
+    own: dict[str, Any] = {"input": image.name, **item.asked.named, "input_hash": item.hash}
     told.tell(paths, image.name, row.seed, spent, **own)

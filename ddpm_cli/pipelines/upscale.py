@@ -149,7 +149,7 @@ def _job(
     memory.refuse_large(restore.model, min(size, count))
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
     record["settings"]["operator"] = config["operator"]
-    own = {"inputs": [""], "name": "", "seed": 0, "class": "", **_sayable(opened)}
+    own = {"inputs": [""], "name": "", "seed": 0, "class": "", **restorer.sayable(opened)}
     captions.refuse(record, request.layout.labels, **own)
     return Job(request, opened, restore, wanted, results, record, calls, told)
 
@@ -219,13 +219,6 @@ def _opened(job: Job, source: Source) -> list[_Item]:
         _Item(name, image, asked, Row(image.image, seed, told, against, noise, stage, image.scale))
         for name, noise, seed in left
     ]
-
-
-def _sayable(opened: Opened) -> dict[str, Any]:
-    """What a record says that results are told, each by itself."""
-    own = Asked(opened.config, opened.header.data).record
-    numbers = dict.fromkeys(own.get("values", ()), 0.0)
-    return {key: {"text": "", "values": numbers}[key] for key in own}
 
 
 def _read(job: Job, source: Source) -> Input:
