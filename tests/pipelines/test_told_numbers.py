@@ -7,7 +7,7 @@ import torch
 from runs import PLAIN, done
 
 LEARNING = (
-    *PLAIN, "--steps", 250, "--batch", 128, "--set", "network={name='mlp', width=32, depth=2}",
+    *PLAIN, "--steps", 400, "--batch", 128, "--set", "network={name='mlp', width=32, depth=2}",
     "--set", "wrappers=[]", "--set", "data.name=array",
     "--set", "train.sheet_count=0", "--set", "train.lr=3e-3", "--set", "levels.count=20",
 )  # fmt: skip
