@@ -4,11 +4,12 @@ import csv
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from ddpm_cli.data import array_faults, image_tables, told_values
+from ddpm_cli.data import array_faults, image_tables, texts, told_values
 from ddpm_cli.data.class_tables import is_number
 from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.places import place
@@ -58,6 +59,28 @@ def _of_tables(files: Files, wanted: tuple[str, ...]) -> Numbers:
     none = [float("nan")] * len(wanted)
     rows = [found.get(image, none) for image in files.names]
     return of_words(wanted, rows, " and ".join(places))
+
+
+def offered(files: Files) -> tuple[str, ...]:
+    """The columns of the tables beside images that hold numbers, or nothing, in every row."""
+    taken = {*image_tables.FILE_COLUMNS, *image_tables.LABEL_COLUMNS, *texts.KEYS}
+    found, says = dict[str, bool](), dict[str, bool]()
+    try:
+        for _, _, _, cells in image_tables.rows(files):
+            for name in cells.keys() - taken:
+                says[name] = says.get(name, False) or cells[name] not in (None, "")
+                found[name] = found.get(name, True) and _is_number(cells[name])
+    except Refusal:
+        return ()
+    return tuple(sorted(name for name, holds in found.items() if holds and says[name]))
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        number(cell, "")
+    except Refusal:
+        return False
+    return True
 
 
 def of_rows(

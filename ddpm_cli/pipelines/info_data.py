@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ddpm_cli import console
+from ddpm_cli.data import value_files
 from ddpm_cli.data.image_set import Data, ImageSet
+from ddpm_cli.data.loading import Decoder
 from ddpm_cli.data.recognizing import Recognized
 from ddpm_cli.data.surveying import Survey, survey
 from ddpm_cli.errors import ConfigError, Refusal, one_line
@@ -152,6 +154,7 @@ def _facts(request: Info, found: Recognized, opened: Opened, seen: Survey) -> di
         "near_constant": {"images": len(seen.flat), "first": seen.flat[:COMMON]},
         "bad": {"files": len(seen.bad), "first": [bad.splitlines()[0] for bad in seen.bad[:BAD]]},
         "captions": _captions(opened.parts),
+        "numbers": _numbers(train),
         "notes": [*opened.faults, *_notes(opened, seen)],
         "command": line if opened.is_whole else None,
     }
@@ -198,6 +201,14 @@ def _captions(parts: Mapping[str, Data]) -> dict[str, Any] | None:
     texts = [part.text(row) for part in images for row in range(len(part))]
     known = [text for text in texts if text]
     return {"images": len(known), "first": known[:COMMON]} if known else None
+
+
+def _numbers(train: Data) -> list[str]:
+    """The columns of tables beside images that can be told to a network as numbers."""
+    decoder = train.reader if isinstance(train, ImageSet) else None
+    if not isinstance(decoder, Decoder):
+        return []
+    return [*value_files.offered(decoder.files)]
 
 
 def _draw(request: Info, data: Data, seen: Survey) -> None:

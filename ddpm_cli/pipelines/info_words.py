@@ -38,6 +38,9 @@ def lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     if facts["captions"]:
         first = ", ".join(map(_caption, facts["captions"]["first"]))
         lines.append(("captions", f"{facts['captions']['images']}: {first}, ..."))
+    if facts["numbers"]:
+        told = recognizing.assignments({"values": facts["numbers"]})
+        lines.append(("numbers", f"{', '.join(facts['numbers'])}; to tell them add {told}"))
     lines += [("note", note) for note in facts["notes"]]
     return [*lines, ("to train", facts["command"] or "more than one of them is needed")]
 

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from image_sets import KINDS, opened, picture
+from image_sets import KINDS, fill, opened, picture
 from record_sets import parquet, tar
 from torch import Tensor
 
+from ddpm_cli.data import value_files
 from ddpm_cli.data.sets import arrays, images, records, stacks
+from ddpm_cli.data.sources import Folder
 from ddpm_cli.errors import ConfigError, Refusal
 
 COUNT = 20
@@ -213,3 +215,13 @@ def test_measures_of_digits_are_on_the_scale_of_those_to_train_on(tmp_path: Path
         assert same(own(part)[:, 1], means)
     with pytest.raises(ConfigError, match="no column 'weight' in what is measured"):
         images.mnist("train", path=str(tmp_path), values=["weight"])
+
+
+def test_columns_that_can_be_told_are_those_of_numbers_alone(tmp_path: Path) -> None:
+    for kind, ending in (("a", "csv"), ("b", "jsonl")):
+        files = {**IMAGES, f"metadata.{ending}": table(ending)}
+        folder = Folder(fill(tmp_path / kind, files))
+        assert value_files.offered(folder) == ("age",)
+    labels = {**IMAGES, "labels.csv": b"file,label,size,empty\n01.png,3,4,\n02.png,5,,\n"}
+    assert value_files.offered(Folder(fill(tmp_path / "c", labels))) == ("size",)
+    assert value_files.offered(Folder(fill(tmp_path / "d", IMAGES))) == ()

@@ -119,9 +119,11 @@ def test_a_network_is_told_of_changes_in_training_and_of_none_where_it_is_measur
     assert not labels[:, 0].any()
     assert (labels[:, 2:] != 0).all()
     assert not torch.equal(seen[0], x0)
+    Objective(denoise, loss, None, augment)(x0, t, Rng([1, 2, 3]), {"image": 2 * x0})
+    assert torch.allclose(network.told["image"], 2 * seen[1], atol=1e-6)
     Objective(denoise, loss)(x0, t, rng, {})
     assert network.told == {}
-    assert torch.equal(seen[1], x0)
+    assert torch.equal(seen[2], x0)
     with pytest.raises(ConfigError, match="augment: it changes images"):
         build.augmentation(config, DataInfo((4,)))
 
