@@ -182,11 +182,17 @@ def _about(
         "shape": list(header.data.shape),
         "classes": list(header.data.classes or ()),
         "null_class": _null(header.config),
+        "nulls": {kind: _shape(inputs[kind]) for kind in ("values", "text") if kind in inputs},
     }
     if header.task not in JUDGES:
         about |= _levels(model, config)
     own = {"hash": header.hash, "version": __version__, "data": header.data.fields()}
     return about | own | {"config": header.config, "source": dict(header.source or {})}
+
+
+def _shape(rows: Tensor) -> dict[str, Any]:
+    """The shape of a row of what is told, and what all of it is where nothing is told."""
+    return {"shape": list(rows.shape[1:]), "fill": "nan" if rows.is_floating_point() else -1}
 
 
 def _null(config: Config) -> int | None:
