@@ -128,7 +128,9 @@ ELSEWHERE = {
     "networks/conditions/test_told.py": "files/quantities networks/conditions/text",
     "networks/test_unets.py": "networks/parts/stages",
     "options/test_shared.py": "options/listing settings/requests settings/seeds",
-    "pipelines/exports/test_export.py": "pipelines/cards pipelines/portable pipelines/tracing",
+    "pipelines/exports/test_export.py": (
+        "pipelines/cards pipelines/portable pipelines/portable_calls pipelines/tracing"
+    ),
     "pipelines/test_hub.py": "pipelines/publish",
     "pipelines/test_budget.py": "pipelines/train_plan",
     "pipelines/test_evaluator.py": "files/checkpoints/best pipelines/train_eval",

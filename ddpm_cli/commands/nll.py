@@ -7,6 +7,7 @@ import click
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, numbers, reading, shared, walking
+from ddpm_cli.settings import asking
 from ddpm_cli.settings.requests import Method, Nll, Trace
 from ddpm_cli.settings.usual import LIKELIHOOD
 
@@ -162,14 +163,24 @@ def _refuse_idle(ctx: click.Context, method: Method) -> None:
         raise ConfigError("--probes: of no use with --trace exact; leave it out")
 
 
+def _own(ctx: click.Context) -> list[str]:
+    """The options by which each row is told its own."""
+    given = {
+        "--class": [ctx.params["label"]],
+        "--value": ctx.params["values"],
+        "--text": ctx.params["texts"],
+    }
+    return [option for option, said in given.items() if asking.OWN in said]
+
+
 def _refuse_other_data(ctx: click.Context, has_inputs: bool) -> None:
     """Refuse to measure on nothing, or on files and a data set at once."""
     words = reading.words(ctx, "data", "split", "count")
-    is_own = ctx.params["label"] == "own"
     if has_inputs:
-        if words or is_own:
+        words = [*words, *(f"{option} own" for option in _own(ctx))]
+        if words:
             fix = "leave out INPUT, or what is said of the data"
-            raise ConfigError(f"{words[0] if words else '--class own'}: of a data set; {fix}")
+            raise ConfigError(f"{words[0]}: of a data set; {fix}")
         return
     if not words:
         fix = "--split test -n 100 takes the model's own data"

@@ -130,6 +130,19 @@ def nulls(config: Config, info: DataInfo) -> Conditions:
     return first | {kind: recipe.null for kind, recipe in made.items()}
 
 
+def unsaid(config: Config, info: DataInfo, count: int = 1) -> Conditions:
+    """What a network sees of rows that are told nothing but a class, of every kind that it takes.
+
+    For what is about its cost, which is that of being told.
+    """
+    rows = {kind: null.expand(count, *null.shape) for kind, null in nulls(config, info).items()}
+    if "classes" in rows:
+        rows["classes"] = torch.zeros(count, dtype=torch.int64)
+    if (condition := task(config, info)) is not None:
+        rows["image"] = torch.zeros(count, condition.channels, *info.shape[1:])
+    return rows
+
+
 def told(config: Config, data: Data) -> Data:
     """A set that also tells its texts, as the network of a configuration reads them.
 

@@ -16,14 +16,12 @@ def forward(config: Config, info: DataInfo) -> int:
 
     Nothing is computed: the network and what it sees lie on the device "meta".
     """
-    condition = build.task(config, info)
     with torch.device("meta"):
         network = build.network(config, info).eval()
-        x, label, seen = torch.zeros(1, *info.shape), torch.zeros(1, dtype=torch.float64), {}
-        if checks.classes(config) and checks.purpose(config) not in checks.JUDGES:
-            seen["classes"] = torch.zeros(1, dtype=torch.int64)
-        if condition is not None:
-            seen["image"] = torch.zeros(1, condition.channels, *info.shape[1:])
+        x, label = torch.zeros(1, *info.shape), torch.zeros(1, dtype=torch.float64)
+        draws = checks.purpose(config) not in checks.JUDGES
+        told = build.unsaid(config, info) if draws else {}
+        seen = {kind: rows.to("meta") for kind, rows in told.items()}
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             network(x, label, **seen)
     return int(counter.get_total_flops())

@@ -13,7 +13,6 @@ from ddpm_cli import hardware
 from ddpm_cli.errors import Refusal
 from ddpm_cli.models import build
 from ddpm_cli.models.model import Model
-from ddpm_cli.settings import checks
 
 LARGE = 2**20  # numbers in a batch from which on it is looked at
 TEMPORARY = 2  # times the outputs of modules: what they make within themselves
@@ -49,13 +48,8 @@ def watched(*, are_kept: bool = False) -> Iterator[list[int]]:
 
 def row_bytes(model: Model) -> int:
     """The bytes that each row of a batch takes on a walk, as one call of the network shows."""
-    shape, config = model.info.shape, model.config
-    conditions, task = dict[str, Tensor](), build.task(config, model.info)
-    if checks.classes(config):
-        conditions["classes"] = torch.zeros(1, dtype=torch.int64)
-    if task is not None:
-        conditions["image"] = torch.zeros(1, task.channels, *shape[1:])
-    x = model.placed(torch.zeros(1, *shape))
+    conditions = build.unsaid(model.config, model.info)
+    x = model.placed(torch.zeros(1, *model.info.shape))
     states = STATES * x.nbytes
     if model.compute.compile:  # a first call would take minutes
         return states

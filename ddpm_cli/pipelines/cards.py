@@ -68,17 +68,20 @@ class Code(NamedTuple):
     call: str
     full: str
     normal: str
+    none: str
 
 
 NUMPY = Code(
     'session.run(None, {{"x": x.astype("f4"), "{level}": numpy.full(4, {t}, "f4"){named}}})[0]',
     "numpy.full(4, {null})",
     "numpy.random.randn(4, {shape})",
+    'numpy.full((4, {rows}), {fill}, "{numpy}")',
 )
 TORCH = Code(
     "program(x=x.float(), {level}=torch.full((4,), {t}){keywords})[0]",
     "torch.full((4,), {null})",
     "torch.randn(4, {shape}, dtype=torch.float64)",
+    "torch.full((4, {rows}), {fill}, dtype=torch.{torch})",
 )
 
 
@@ -87,7 +90,8 @@ def python(about: Mapping[str, Any], opening: Sequence[str], code: Code) -> str:
 
     opening: lines that load the file and read `about`, what it says of itself.
     """
-    more = [name for name in ("classes", "image") if name in about["inputs"]]
+    told = [name for name in ("values", "text") if name in about["inputs"]]
+    more = [name for name in ("classes", "image") if name in about["inputs"]] + told
     null = about["null_class"]
     fields = {
         "level": "label" if "label" in about["inputs"] else "sigma",
@@ -100,6 +104,7 @@ def python(about: Mapping[str, Any], opening: Sequence[str], code: Code) -> str:
     lines = [full] if "classes" in more else []
     if "image" in more:
         lines.append("image = ...  # what the model is given beside x")
+    lines += [_nothing(name, code, about["nulls"][name]) for name in told]
     if "levels" in about and about["part"] == "denoiser":
         lines += [
             f'x = about["start"] * {code.normal}',
@@ -111,3 +116,15 @@ def python(about: Mapping[str, Any], opening: Sequence[str], code: Code) -> str:
         lines += [f"x = {code.normal}", f"{next(iter(about['outputs']))} = {code.call}"]
     body = [line.format(t="1.0", **fields) for line in lines]
     return "\n".join(["```python", *opening, *body, "```"])
+
+
+def _nothing(kind: str, code: Code, null: Mapping[str, Any]) -> str:
+    """A line that tells nothing of a kind, an array of rows of this shape."""
+    is_float = null["fill"] == "nan"
+    made = code.none.format(
+        rows=", ".join(map(str, null["shape"])),
+        fill='float("nan")' if is_float else null["fill"],
+        numpy="f4" if is_float else "i2",
+        torch="float32" if is_float else "int16",
+    )
+    return f"{kind} = {made}  # nothing is told"

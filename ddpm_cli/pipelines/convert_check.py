@@ -57,10 +57,6 @@ def _output(model: Any, header: Header, x: Tensor, sigma: Tensor) -> Tensor:
     if isinstance(model, Classifier):
         logits: Tensor = model(x, sigma.expand(len(x)))
         return logits
-    condition: dict[str, Tensor] = {}
-    if task := build.task(header.config, header.data):
-        condition["image"] = torch.zeros(len(x), task.channels, *header.data.shape[1:])
-    if header.config["network"].get("classes"):
-        condition["classes"] = torch.zeros(len(x), dtype=torch.long)
-    x0: Tensor = model(x, sigma, **condition).x0
+    told = build.unsaid(header.config, header.data, len(x))
+    x0: Tensor = model(x, sigma, **told).x0
     return x0

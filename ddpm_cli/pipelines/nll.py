@@ -11,24 +11,29 @@ from ddpm_cli import console
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import Header
+from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import build, classes, cost, memory, model
-from ddpm_cli.models.asked import Asked, of_classes
-from ddpm_cli.models.classes import OWN
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel
-from ddpm_cli.settings import checks, shards
+from ddpm_cli.settings import asking, checks, shards
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import Method, Nll
+from ddpm_cli.settings.requests import Method, Nll, Use
 from ddpm_cli.settings.usual import LIKELIHOOD
+
+_OPTIONS = {
+    "classes": ("--class", "classes"),
+    "values": ("--value", "values"),
+    "text": ("--text", "texts"),
+}
 
 
 class Work(NamedTuple):
-    """How to measure: asked is what all images are told, but for classes.OWN."""
+    """How to measure: asked is what all images are told, but for what is their own."""
 
     request: Nll
     opened: Opened
@@ -83,14 +88,29 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
         request.seed,
     )
     calls = meter.plan(config, measure, header.data, schedule)
-    label = request.use.label
-    if label == OWN and not checks.classes(config):
-        raise ConfigError("--class own: this model was trained without classes; leave it out")
-    fixed = classes.fixed(None if label == OWN else label, config)
-    asked = Asked.of(request.use, config, header.data, fixed)
-    if label != OWN:
-        classes.say(label, config, header.data)
+    asked = _asked(request.use, config, header.data)
     return Work(request, opened._replace(config=config), measure, schedule, asked, calls)
+
+
+def _asked(use: Use, config: Config, info: DataInfo) -> Asked:
+    """What all rows are told, but for the kinds of which each has its own."""
+    own = rows.own(use)
+    for kind in own:
+        if kind not in checks.told(config):
+            option, what = _OPTIONS[kind]
+            fix = "leave it out"
+            raise ConfigError(f"{option} own: this model was trained without {what}; {fix}")
+    label = None if "classes" in own else use.label
+    rest = replace(
+        use,
+        values=() if "values" in own else use.values,
+        texts=() if "text" in own else use.texts,
+    )
+    left = {key: table for key, table in config.items() if key not in own}
+    asked = Asked.of(rest, left, info, classes.fixed(label, config))
+    asked.refuse_several()
+    classes.say(label, config, info)
+    return asked
 
 
 def _settled(request: Nll, opened: Opened | None) -> tuple[Opened, Schedule]:
@@ -151,8 +171,8 @@ def _measure(work: Work, sequel: Sequel) -> None:
         how = (place.name, header, config, len(measure.walk.levels) - 1)
         told = Lines.of_walk(work.request.use.as_json, *how)
         for batch in sequel.rows:
-            given = _classes(work, batch)
-            seen = work.asked.conditions(batch.numbers) | of_classes(given)
+            seen = work.asked.conditions(batch.numbers) | batch.told
+            given = seen["classes"].tolist() if "classes" in seen else None
             per_row = measure(batch.values, batch.numbers, seen)
             if per_row is None:
                 return
@@ -167,16 +187,10 @@ def _measure(work: Work, sequel: Sequel) -> None:
     sequel.failures.finish()
 
 
-def _classes(work: Work, batch: Rows) -> Sequence[int] | None:
-    """The class that each row is given."""
-    if work.request.use.label == OWN:
-        return batch.labels
-    return work.asked.numbers(batch.numbers)
-
-
-def _label(work: Work) -> str | None:
-    """The class of all images, or that each has its own."""
-    return OWN if work.request.use.label == OWN else work.asked.label
+def _told(work: Work) -> dict[str, Any]:
+    """What all images are told, or that each is told its own."""
+    own = {{"classes": "class"}.get(kind, kind): asking.OWN for kind in rows.own(work.request.use)}
+    return {**work.asked.named, **own}
 
 
 def _about(work: Work, batch: Rows, row: int, given: Sequence[int] | None) -> dict[str, Any]:
@@ -210,7 +224,7 @@ def _sum_up(work: Work, sequel: Sequel, bits: list[float], measure: Meter, secon
         "model_hash": header.hash,
         "data": sequel.measured,
         **({"shard": str(request.use.shard)} if request.use.shard else {}),
-        "class": _label(work),
+        **_told(work),
         "seed": work.measure.seed,
         "images": len(bits),
         "bits": mean,

@@ -17,10 +17,12 @@ from ddpm_cli.diffusion.shapes import double
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import Header, read_header
+from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
 from ddpm_cli.models import build
+from ddpm_cli.models.asked import of_texts
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.portable_calls import Denoised, Raw
 from ddpm_cli.settings.checks import JUDGES, classes
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Convert
@@ -53,42 +55,6 @@ class Portable(NamedTuple):
     def is_sized(self) -> bool:
         """Whether rows are images, whose height and width may be others if the network allows."""
         return len(self.header.data.shape) == 3 and self.header.task not in JUDGES
-
-
-class Denoised(nn.Module):
-    """A denoiser or classifier at the level sigma [B] of the state x [B, ...] = x0 + sigma eps."""
-
-    def __init__(self, model: Trained) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, x: Tensor, sigma: Tensor, classes: Tensor | None = None, image: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        """The clean image and, if it is learned, the channel of variances; or logits."""
-        seen = self.model(x, sigma, **_present(classes, image))
-        if isinstance(seen, Tensor):
-            return (seen,)
-        return (seen.x0,) if seen.range is None else (seen.x0, seen.range)
-
-
-class Raw(nn.Module):
-    """A network as it is, of its own input x [B, ...] and label [B]."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(
-        self, x: Tensor, label: Tensor, classes: Tensor | None = None, image: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        """What the network predicts."""
-        return (self.network(x, label, **_present(classes, image)),)
-
-
-def _present(classes: Tensor | None, image: Tensor | None) -> dict[str, Tensor]:
-    given = {"classes": classes, "image": image}
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def settled(request: Convert) -> Opened:
@@ -176,7 +142,20 @@ def _inputs(model: Trained, header: Header, task: Task | None, is_raw: bool) -> 
         inputs["classes"] = torch.tensor([0, known - 1, known])[:count]
     if task is not None:
         inputs["image"] = normal(task.channels, *header.data.shape[1:]).clamp(-1, 1)
-    return inputs
+    return inputs | _told(header.config, header.data, count)
+
+
+def _told(config: Config, info: DataInfo, count: int) -> dict[str, Tensor]:
+    """Numbers and texts of so many rows, the last of none."""
+    nulls, told = build.nulls(config, info), dict[str, Tensor]()
+    if "values" in nulls:
+        rows = torch.linspace(-1, 1, count)[:, None].repeat(1, len(nulls["values"]))
+        rows[-1] = nulls["values"]
+        told["values"] = rows
+    if "text" in nulls:
+        texts = [*(f"text {number}" for number in range(count - 1)), None]
+        told["text"] = of_texts(texts, config, info)
+    return told
 
 
 def _outputs(model: Trained, header: Header, is_raw: bool) -> tuple[str, ...]:
@@ -203,11 +182,17 @@ def _about(
         "shape": list(header.data.shape),
         "classes": list(header.data.classes or ()),
         "null_class": _null(header.config),
+        "nulls": {kind: _shape(inputs[kind]) for kind in ("values", "text") if kind in inputs},
     }
     if header.task not in JUDGES:
         about |= _levels(model, config)
     own = {"hash": header.hash, "version": __version__, "data": header.data.fields()}
     return about | own | {"config": header.config, "source": dict(header.source or {})}
+
+
+def _shape(rows: Tensor) -> dict[str, Any]:
+    """The shape of a row of what is told, and what all of it is where nothing is told."""
+    return {"shape": list(rows.shape[1:]), "fill": "nan" if rows.is_floating_point() else -1}
 
 
 def _null(config: Config) -> int | None:
@@ -223,6 +208,10 @@ _INPUTS = {
     "classes": "the number of each row's class [batch]; null_class, if there is one, is none",
     "image": "what a conditional model is given beside x [batch, ...]; of task pairs the image, 1 "
     "where it is known if some may be missing, and of several filters 1 for the one of its place",
+    "values": "numbers of each row [batch, V] in the order of data.values.names, as (number - "
+    "mean) / std; NaN is not told",
+    "text": "the text of each row as config.text reads it [batch, ...]: by encoder bytes 256, its "
+    "UTF-8, then -1; all -1 of no text",
 }
 _OUTPUTS = {
     "x0": "the clean image that is expected",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.data.image_set import Data, numbered_as
+from ddpm_cli.data.image_set import Conditions, Data, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -18,21 +18,25 @@ from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
+from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.models import build, classes
-from ddpm_cli.settings import shards
+from ddpm_cli.settings import asking, shards
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Nll
+from ddpm_cli.settings.requests import Nll, Use
 
 COUNT = 100  # rows of a data set, unless told otherwise
 
 
 class Rows(NamedTuple):
-    """A batch: names and numbers of rows, values [B, ...] as a network sees them, true classes."""
+    """A batch: names and numbers of rows, values [B, ...] as a network sees them.
+
+    told: what the data say of each, by kind, of the kinds that the network is to be told.
+    """
 
     names: list[str]
     numbers: list[int]
     values: Tensor
-    labels: list[int] | None = None
+    told: Conditions
 
 
 class Sequel(NamedTuple):
@@ -55,14 +59,15 @@ def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequ
     shard = request.use.shard
     if not request.inputs:
         split = request.split or "test"
-        data = data_set(config, split, info, request.use.label == classes.OWN)
+        kinds = own(request.use)
+        data = data_set(config, split, info, kinds)
         total = min(request.count or COUNT, len(data))
         if request.count and total < request.count:
             console.warn(f"-n {request.count}: there are {total} rows")
         numbers = shards.part(range(total), batch, shard)
         shards.say(shard, len(numbers), total, "rows")
         what = f"{len(numbers)} of {config['data']['name']} {split}"
-        rows = of_set(data, info, numbers, batch, request.bits)
+        rows = of_set(data, info, numbers, batch, request.bits, kinds)
         return Sequel(what, len(numbers), rows, Failures(len(numbers)))
     if not info.is_image:
         fix = "--data array --set data.path=FILE"
@@ -74,6 +79,16 @@ def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequ
     failures = Failures(len(sources))
     files = of_files(request, sources, info, batch, failures)
     return Sequel(f"{len(sources)} images", len(sources), files, failures)
+
+
+def own(use: Use) -> list[str]:
+    """The kinds of which each row is told its own."""
+    asked = {
+        "classes": use.label == classes.OWN,
+        "values": asking.OWN in use.values,
+        "text": asking.OWN in use.texts,
+    }
+    return [kind for kind, is_own in asked.items() if is_own]
 
 
 def of_files(
@@ -96,17 +111,27 @@ def of_files(
     images = failures.passing(read, numbered)
     while some := list(islice(images, batch)):
         numbers, names, values = zip(*some, strict=True)
-        yield Rows(list(names), list(numbers), torch.stack(values))
+        yield Rows(list(names), list(numbers), torch.stack(values), {})
 
 
 def of_set(
-    data: Data, info: DataInfo, rows: Sequence[int], batch: int, bits: int | None
+    data: Data,
+    info: DataInfo,
+    rows: Sequence[int],
+    batch: int,
+    bits: int | None,
+    kinds: Sequence[str],
 ) -> Iterator[Rows]:
-    """Batches of these rows of a set, in order, nothing dropped or augmented."""
+    """Batches of these rows of a set, in order, nothing dropped or augmented.
+
+    kinds: what they say of themselves.
+    """
     for first in range(0, len(rows), batch):
         numbers = torch.tensor(rows[first : first + batch])
         values, conditions = data[numbers]
-        labels = conditions.get("classes")
+        told = {kind: conditions[kind] for kind in kinds}
+        if "values" in told and data.values and info.values:
+            told["values"] = _in_scale(told["values"], data.values, info.values)
         listed: list[int] = numbers.tolist()
         if info.is_image:
             pixels = values if values.dtype == torch.uint8 else info.scale.pixels(values)
@@ -114,15 +139,22 @@ def of_set(
         else:
             values = _renormalized(values, data, info)
         names = [*map(str, listed)]
-        yield Rows(names, listed, values, None if labels is None else labels.tolist())
+        yield Rows(names, listed, values, told)
 
 
-def data_set(config: Config, split: str, info: DataInfo, is_labelled: bool) -> Data:
+def _in_scale(values: Tensor, theirs: Quantities, ours: Quantities) -> Tensor:
+    """Numbers as another set has normalized them, in the scale of the model's."""
+    mean, std = (torch.tensor(each, dtype=torch.float64) for each in theirs[1:3])
+    return ours.normalized(values.double() * std + mean)
+
+
+def data_set(config: Config, split: str, info: DataInfo, kinds: Sequence[str]) -> Data:
     """The data set of a configuration; one that is unlike the model's own is refused.
 
-    is_labelled: the model is to be told the classes of the rows.
+    kinds: what the model is to be told of the rows.
     """
-    data = numbered_as(build.images(config, split), info.classes)
+    needed = {k: v for k, v in config.items() if k != "text" or "text" in kinds}
+    data = numbered_as(build.images(needed, split), info.classes)
     if tuple(data.shape) != info.shape or (data.mean is None) != info.is_image:
         have, want = ("x".join(map(str, shape)) for shape in (data.shape, info.shape))
         kind = "images" if info.is_image else "arrays"
@@ -134,9 +166,18 @@ def data_set(config: Config, split: str, info: DataInfo, is_labelled: bool) -> D
         raise ConfigError(f"data: pixels of {theirs}, the model's are {info.scale}; {fix}")
     for note in data.notes:
         console.warn(note)
-    if is_labelled and (data.labels is None or data.classes != info.classes):
+    _refuse_untold(data, info, kinds)
+    if "classes" in kinds and (data.labels is None or data.classes != info.classes):
         raise ConfigError("--class own: these data have no classes, or others than the model")
     return data
+
+
+def _refuse_untold(data: Data, info: DataInfo, kinds: Sequence[str]) -> None:
+    """Refuse data that say other numbers of their rows than those that the model is told."""
+    have, want = (each.names if each else () for each in (data.values, info.values))
+    if "values" in kinds and have != want:
+        fix = f"the model is told {', '.join(want)}"
+        raise ConfigError(f"--value own: these data say {', '.join(have) or 'none'}; {fix}")
 
 
 def _refuse_other_columns(data: Data, info: DataInfo) -> None:

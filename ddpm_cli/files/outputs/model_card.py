@@ -89,7 +89,8 @@ def _front(header: Header, licence: str, library: str, tags: Sequence[str]) -> s
         fields |= {} if known else {"license_name": licence}
     fields["library_name"] = library
     if header.data.is_image:
-        fields["pipeline_tag"] = _PIPELINES[header.task]
+        is_text = "text" in header.config and not header.task
+        fields["pipeline_tag"] = "text-to-image" if is_text else _PIPELINES[header.task]
     words = ["ddpm", "diffusion", str(header.config["network"]["name"]), *tags]
     fields["tags"] = list(dict.fromkeys(words))
     if not source and (known := _DATASETS.get(str(header.config["data"]["name"]))):
@@ -123,7 +124,15 @@ def _summary(header: Header) -> str:
     told = f": {names}" if classes and names and len(names) <= 200 else ""
     said = header.config.get("summary")
     about = f" It was made with the settings \u201c{said}\u201d." if said else ""
-    return f"{does}{of}{told}.{about}\n"
+    return f"{does}{of}{told}{_told(header)}.{about}\n"
+
+
+def _told(header: Header) -> str:
+    """What it is told beside classes, in words."""
+    numbers = header.data.values.names if header.data.values else ()
+    kinds = [one_line(", ".join(numbers))] * ("values" in header.config and bool(numbers))
+    kinds += ["a text"] * ("text" in header.config)
+    return f", told {' and '.join(kinds)}" if kinds else ""
 
 
 def _origin(header: Header, parameters: int | None) -> Rows:

@@ -15,6 +15,7 @@ from torch import Tensor
 import ddpm_cli
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import find
+from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.pipelines import cards, portable
 from ddpm_cli.settings.requests import Convert
 
@@ -118,6 +119,24 @@ def test_what_a_conditional_model_is_given(tmp_path: Path) -> None:
     model = portable.opened(Convert(source="mnist-inpaint", target="export"))
     assert list(model.inputs) == ["x", "sigma", "classes", "image"]
     assert model.inputs["image"].shape == (3, 2, 28, 28)
+
+
+def test_what_is_told_is_an_input_of_its_kind(tmp_path: Path) -> None:
+    known = Quantities(("age",), (50.0,), (20.0,), (20.0,), (80.0,))
+    text = {"length": 6, "width": 8, "depth": 1, "heads": 2}
+    path = tmp_path / "a.safetensors"
+    random_models.saved(path, random_models.MLP, known=known, values={}, text=text)
+    model = portable.opened(Convert(source=str(path), target="export"))
+    values, text_rows = model.inputs["values"], model.inputs["text"]
+    assert (tuple(values.shape), bool(values[-1].isnan().all())) == ((3, 1), True)
+    assert (tuple(text_rows.shape), text_rows[-1].tolist()) == ((3, 6), [-1] * 6)
+    assert not torch.equal(model.function(**model.inputs)[0][0], model.function(
+        **(model.inputs | {"text": text_rows[[-1] * 3]})
+    )[0][0])  # fmt: skip
+    code = cards.python(model.about, [], cards.TORCH)
+    assert 'values = torch.full((4, 1), float("nan"), dtype=torch.float32)' in code
+    assert "text = torch.full((4, 6), -1, dtype=torch.int16)  # nothing is told" in code
+    assert "values=values, text=text" in code
 
 
 @pytest.mark.parametrize(
