@@ -267,6 +267,19 @@ def test_a_run_is_bundled(
     assert lines[1] == f"hash {read_header(small, verify=True).hash}"
 
 
+def test_guidance_by_texts_is_shown_side_by_side(scripts: SimpleNamespace) -> None:
+    job = scripts.command_line.Job(None, 4, "float32", 1, False)
+    asked = scripts.clip_guidance.Asked("model", "clip", ["a", "b"], 2, job)
+    assert asked.told == ["a", "a", "b", "b"]
+    x = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    drawn = [("text alone", 1.0, x), ("clip", 30.0, x)]
+    assert scripts.clip_guidance.page(drawn, asked).startswith(b"\x89PNG")
+    row = {"first": 0.5, "error": 0.1, "few": 0.75, "mean_rank": 3.0, "texts": 9, "seconds": 2.0}
+    lines = scripts.clip_guidance.report([("text alone", 1.0, row), ("clip", 30.0, row)])
+    assert "mean rank of 9" in lines
+    assert "| clip, 30 " in lines
+
+
 @pytest.mark.slow
 def test_what_trains_is_measured(
     measured: Callable[..., list[str]], subtests: pytest.Subtests, tmp_path: Path

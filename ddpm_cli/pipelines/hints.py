@@ -19,7 +19,7 @@ from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import build, classes
 from ddpm_cli.pipelines.materials import Materials
 from ddpm_cli.settings import checks
-from ddpm_cli.settings.checks import CLASSIFIER, CLIP, PAIRS, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, CLIP, JUDGES, PAIRS, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import scaled
@@ -43,7 +43,7 @@ def after_training(folder: Path, config: Config, info: DataInfo) -> str:
         words = [use, f"{model}/{EXAMPLE}", *_hole(use, info), "-m", model]
     else:
         words = ["sample", "-m", model, "-n", "64"]
-    words += [] if use == CLASSIFIER else _asked(config, info)
+    words += [] if use in JUDGES else _asked(config, info)
     output = [] if words[0] == "info" else ["-o", free(folder, info)]
     return shlex.join(["ddpm", *words, *output])
 

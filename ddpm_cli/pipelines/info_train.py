@@ -18,12 +18,14 @@ STEP = 4  # a side is a multiple of it
 DEEP = 32  # pixels a side behind the stem from which on a third level pays
 GREY = {"L", "LA", "1 bit", "16-bit grey"}
 POINTS = "swiss-roll"  # the preset of rows of numbers
+LENGTHS, LONGEST = 16, 256  # bytes of a text: a multiple of one, at most the other
+WRITTEN = {"emoji": "emoji-text"}  # presets of another name than the set, which are told its texts
 SMALL, LARGE = "mnist", "mnist-large"  # of grey images and of all others
 
 
 def command(target: str, settings: Mapping[str, Any], data: Data, seen: Survey) -> str:
     """The words of `ddpm train` that train on a set of this content, as a shell takes them."""
-    own = _preset_of(settings["name"])
+    own = WRITTEN.get(settings["name"]) or _preset_of(settings["name"])
     folder = f"runs/{_stem(target)}"
     if own is not None:
         rest = {key: value for key, value in settings.items() if key != "name"}
@@ -41,6 +43,8 @@ def command(target: str, settings: Mapping[str, Any], data: Data, seen: Survey) 
         preset = POINTS
     if data.classes and len(data.classes) == len(data) > 1:
         network["network.classes"] = 0
+    if isinstance(data, ImageSet):
+        network |= _texts(data, attends="network.attention" in network)
     return _joined(["--preset", preset], wanted, network, folder)
 
 
@@ -86,6 +90,16 @@ def _network(side: int) -> dict[str, Any]:
     inner = math.ceil(side / (2 * max(2, patch)))
     changed = {"network.patch": patch} if patch > 2 else {}
     return {**changed, "network.multipliers": "[1,2,3]", "network.attention": f"[{inner}]"}
+
+
+def _texts(data: ImageSet, *, attends: bool) -> dict[str, Any]:
+    """The encoder of texts that a set has of most images: as long as the longest one."""
+    written = [data.texts.captions(row) for row in range(len(data))] if data.texts else []
+    if 2 * sum(map(bool, written)) <= len(data):
+        return {}
+    longest = 1 + max(len(text.encode()) for captions in written for text in captions)
+    length = min(LONGEST, -(-longest // LENGTHS) * LENGTHS)
+    return {"text.form": "both" if attends else "pooled", "text.length": length}
 
 
 def _stem(target: str) -> str:

@@ -207,6 +207,7 @@ def test_texts_are_counted_and_shown() -> None:
     assert found["captions"] == {"images": 20, "first": ["text 0", "text 1", "text 10"]}
     assert found["classes"]["from"] == "metadata.jsonl"
     assert found["classes"]["rows"] == {"a": 10, "b": 10}
+    assert "--set text.form=pooled --set text.length=16" in found["command"]
 
 
 def test_what_other_readers_tell() -> None:

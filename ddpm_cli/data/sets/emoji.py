@@ -14,6 +14,9 @@ from ddpm_cli.data.sources import Archive, Files, Folder
 from ddpm_cli.errors import Refusal
 from ddpm_cli.settings.knobs import Fraction, Index, Side
 
+HELD = (
+    "green heart", "purple heart", "orange circle", "brown circle", "yellow square", "blue book",
+)  # fmt: skip
 SEEN = 32  # pixels a side in which colours are counted
 
 
@@ -22,7 +25,7 @@ def emoji(
     *,
     path: str = "",
     captions: Literal["both", "usual", "formal"] = "both",
-    held: list[str] = ["green heart", "blue circle", "purple square", "orange book"],  # noqa: B006
+    held: Sequence[str] = HELD,
     size: Side = 0,
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     fit: Literal["error", "resize", "crop"] = "error",

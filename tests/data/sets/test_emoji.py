@@ -49,8 +49,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "emoji.zip")
 
 
+HELD = ["green heart", "blue circle", "orange book"]
+
+
 def test_captions_and_compositions_for_test(place: str) -> None:
-    train, test = (emoji(split, path=place, holdout=0.0) for split in ("train", "test"))
+    parts = ("train", "test")
+    train, test = (emoji(split, path=place, held=HELD, holdout=0.0) for split in parts)
     assert {train.text(i) for i in range(len(train))} == {
         "flag of france",
         "waving hand sign, dark skin tone",
@@ -77,13 +81,13 @@ def test_knobs(place: str) -> None:
 
 
 def test_held_out_share_comes_behind_compositions(place: str) -> None:
-    test = emoji("test", path=place, holdout=0.5)
+    test = emoji("test", path=place, held=HELD, holdout=0.5)
     assert len(test) == 3 + 3
     assert test.text(0) == "green heart"
 
 
 def test_it_goes_to_other_processes(place: str) -> None:
-    found = copy.deepcopy(emoji("train", path=place, memory=0, holdout=0.0))
+    found = copy.deepcopy(emoji("train", path=place, held=HELD, memory=0, holdout=0.0))
     row = [found.text(i) for i in range(6)].index("large red circle")
     assert found[torch.tensor([row])][0][0, :, 3, 3].tolist() == [*RED]
 

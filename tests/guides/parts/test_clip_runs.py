@@ -61,7 +61,7 @@ def run(
         "-o", folder,
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
-    assert "try: ddpm info" in outcome.err
+    assert outcome.err.endswith(f"try: ddpm info {folder}\n")
     return folder
 
 
