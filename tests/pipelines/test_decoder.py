@@ -36,8 +36,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         judge = ('network={name="classifier",width=8,multipliers=[1]}', "train.crop=0")
         of = {
             "judge": ("mnist-classifier", judge),
-            "prior": ("swiss-roll", ("embed.encoder=judge", "network.width=8", "text.width=8")),
-            "decoder": ("tiny", ("vector.encoder=judge", "vector.size=2", "network.width=8")),
+            "prior": (
+                "swiss-roll",
+                ("embed.encoder=judge", "network.width=8", "text.width=8", "network.classes=0"),
+            ),
+            "decoder": (
+                "tiny",
+                ("vector.encoder=judge", "vector.size=2", "network.width=8", "network.classes=0"),
+            ),
         }
         for name, (preset, settings) in of.items():
             words = [word for one in settings for word in ("--set", one)]
@@ -62,7 +68,7 @@ def test_images_are_made_of_the_vectors_that_a_prior_draws(
     config = resolve([read_header(place.path).layer("it")])
     drawer = model.opened(place, config)
     keys = [drawer.randomness.key(seed, "stage", 1) for seed in range(2)]
-    told = {"vector": image_vectors.unit(vectors), "classes": torch.tensor([2, 2])}
+    told = {"vector": image_vectors.unit(vectors)}
     state = last(drawer.draw(Batch(keys, told), drawer.prepared()).states)
     assert state is not None
     drawn = torch.from_numpy(np.load("x.npz")["images"])
