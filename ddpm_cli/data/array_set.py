@@ -49,6 +49,13 @@ class ArraySet:
         self.titles = titles
         self.origin = origin
 
+    @classmethod
+    def of_normalized(cls, values: Tensor, mean: Tensor, std: Tensor) -> "ArraySet":
+        """Take float32 values [N, D, ...] as a network sees them, which may share memory."""
+        made = cls(values[:1], mean, std)
+        made._values = values
+        return made
+
     def __len__(self) -> int:
         return len(self._values)
 
@@ -59,12 +66,13 @@ class ArraySet:
     @property
     def size(self) -> int:
         """The bytes that all values take."""
-        return 4 * self._values.numel()
+        stored = self._values.untyped_storage().nbytes()  # of which windows share some
+        return min(4 * self._values.numel(), stored)
 
     @property
     def reach(self) -> float:
         """The largest magnitude of a normalized value."""
-        return float(self._values.abs().max())
+        return max(float(self._values.amax()), -float(self._values.amin()))
 
     @property
     def what(self) -> str:

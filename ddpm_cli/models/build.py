@@ -25,11 +25,13 @@ from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Step, Visited
 from ddpm_cli.diffusion.units import USUAL, Units
 from ddpm_cli.encoders.frozen import Frozen
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.files.checkpoints.header import SCHEDULE, DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.hardware import Compute
+from ddpm_cli.models import image_vectors
+from ddpm_cli.models.image_vectors import Encoder
 from ddpm_cli.networks.conditions import Recipe, text
 from ddpm_cli.networks.parts import graphs, outlines
 from ddpm_cli.networks.parts.heads import Head, Tap
@@ -76,7 +78,21 @@ def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any]
 def images(config: Config, split: str) -> Data:
     """The data set of a configuration, of images or of arrays."""
     data: Data = _called("data", config["data"], split)
+    load = partial(encoder, config)
+    if "embed" in config:
+        data = image_vectors.embed(data, load, **config["embed"])
+    if "vector" in config:
+        settings = config["vector"]
+        data = image_vectors.described(data, load, settings["encoder"], settings["size"])
     return told(config, data)
+
+
+def encoder(config: Config, name: str) -> Encoder:
+    """The classifier or CLIP of that name, to encode images where a configuration computes."""
+    path = find.find(name).path
+    compute = hardware.compute(**(config["compute"] | {"dtype": "float32", "compile": False}))
+    header, weights = checkpoint.load(path, str(compute.device))
+    return Encoder(name, classifier(header, weights, compute, path), header.data, compute)
 
 
 def data_info(data: Data) -> DataInfo:
@@ -100,6 +116,8 @@ def recipes(config: Config, info: DataInfo) -> dict[str, Recipe]:
         made["text"] = _recipe("text", config, frozen(config, info.encoding))
     if "augment" in config:
         made["augment"] = _recipe("augment", config)
+    if "vector" in config:
+        made["vector"] = _recipe("vector", config)
     return made
 
 

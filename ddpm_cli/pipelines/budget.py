@@ -57,7 +57,7 @@ class Beside(NamedTuple):
         saved = sum(tensor.nbytes for tensor in state.tensors().values())
         held_out = min(HELD_OUT, len(materials.sets.test))
         each = calls(materials.config, state.model.schedule)
-        usual = cls(each, saved, held_out, materials.info.is_image)
+        usual = cls(each, saved, held_out, is_image=len(materials.info.shape) > 1)
         if evaluation is None:
             return usual
         sharing = 1 if state.is_shared else materials.place.ranks

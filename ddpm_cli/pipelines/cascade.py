@@ -1,13 +1,13 @@
-"""Cascades: samples of one model enlarged by the next (Ho 2022)."""
+"""Cascades: samples of one model enlarged by the next (Ho 2022), or vectors made images."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ddpm_cli import console
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Place
@@ -18,7 +18,8 @@ from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes, memory
 from ddpm_cli.models import cost as planning
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import opening, restorer
+from ddpm_cli.pipelines import decoder, opening, restorer
+from ddpm_cli.pipelines.decoder import Decoder
 from ddpm_cli.pipelines.opening import UPSCALE, Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row, Shape
 from ddpm_cli.settings.config import resolve
@@ -30,11 +31,12 @@ class Cascade(NamedTuple):
 
     base: its name; shape: of what the last stage makes; windows: of which each stage makes one
     result; noise: the level of noise that each stage adds to what it enlarges; shrinks: whether
-    it first shrinks what is larger than it takes.
+    it first shrinks what is larger than it takes; info: of the model that makes the results.
     """
 
     base: str
     shape: Shape
+    info: DataInfo
     stages: Sequence[Opened]
     windows: Sequence[int]
     noise: float
@@ -81,18 +83,17 @@ class Cascade(NamedTuple):
         negative: what guidance is away from.  Of `total` samples at most `size` rows are computed
         at once; too many are refused.
         """
-        load = partial(restorer.opened, compute=compute, exact=False, size=size)
-        upscalers = [load(stage) for stage in self.stages]
-        for upscale, windows in zip(upscalers, self.windows, strict=True):
-            memory.refuse_large(upscale.model, min(size, total * windows))
-        return Loaded(self.stages, upscalers, self.noise, self.shrinks, scale, negative)
+        models = [_loaded(stage, compute, size) for stage in self.stages]
+        for one, windows in zip(models, self.windows, strict=True):
+            memory.refuse_large(one.model, min(size, total * windows))
+        return Loaded(self.stages, models, self.noise, self.shrinks, scale, negative)
 
 
 class Loaded(NamedTuple):
     """The models of a cascade behind its base."""
 
     stages: Sequence[Opened]
-    upscalers: list[Restorer]
+    models: list[Restorer | Decoder]
     noise: float
     shrinks: bool
     scale: Scale
@@ -100,8 +101,8 @@ class Loaded(NamedTuple):
 
     def counting(self, count: Callable[[int], None]) -> "Loaded":
         """The same, which says of each network call how many rows it has."""
-        counted = [stage._replace(model=stage.model.counting(count)) for stage in self.upscalers]
-        return self._replace(upscalers=counted)
+        counted = [stage._replace(model=stage.model.counting(count)) for stage in self.models]
+        return self._replace(models=counted)
 
     def __call__(
         self,
@@ -112,27 +113,45 @@ class Loaded(NamedTuple):
     ) -> Tensor | None:
         """Enlarge samples x [B, ...] in [-1, 1], each stage with noise of its own from a seed.
 
-        labels: the names of classes; told: what else records say of each sample.  None if the
-        process was asked to stop.
+        Vectors [B, D] become images first.  labels: the names of classes; told: what else records
+        say of each sample.  None if the process was asked to stop.
         """
-        pairs = zip(self.stages, self.upscalers, strict=True)
-        for stage, (opened, upscale) in enumerate(pairs, 1):
-            lows = self.scale.pixels(x)  # as files between the stages would hold them
-            if self.shrinks:
-                to = restorer.brought_down(tuple(lows.shape[1:]), upscale.operator.shape)
-                how = (to, opened.config, self.scale)
-                lows = torch.stack([restorer.shrunk(low, *how) for low in lows])
+        made: Tensor | None = x
+        pairs = zip(self.stages, self.models, strict=True)
+        for stage, (opened, one) in enumerate(pairs, 1):
             names: Sequence[str | None] = labels or [None] * len(seeds)
             asked = [_told(opened, *own, self.negative) for own in zip(told, names, strict=True)]
-            rows = [
-                Row(low, seed, *own.alike(), self.noise, stage, self.scale)
-                for low, seed, own in zip(lows, seeds, asked, strict=True)
-            ]
-            restored = upscale(rows)
-            if restored is None:
+            alike = [own.alike() for own in asked]
+            if isinstance(one, Decoder):
+                made = one(x, seeds, alike, stage)
+            else:
+                made = self._enlarged(x, seeds, alike, opened, one, stage)
+            if made is None:
                 return None
-            x = self.scale.values(torch.stack(restored.images))
+            x = made
         return x
+
+    def _enlarged(
+        self,
+        x: Tensor,
+        seeds: Sequence[int],
+        told: Sequence[tuple[Conditions, Conditions]],
+        opened: Opened,
+        upscale: Restorer,
+        stage: int,
+    ) -> Tensor | None:
+        """Images x [B, C, H, W] in [-1, 1] enlarged by one stage."""
+        lows = self.scale.pixels(x)  # as files between the stages would hold them
+        if self.shrinks:
+            to = restorer.brought_down(tuple(lows.shape[1:]), upscale.operator.shape)
+            how = (to, opened.config, self.scale)
+            lows = torch.stack([restorer.shrunk(low, *how) for low in lows])
+        rows = [
+            Row(low, seed, *own, self.noise, stage, self.scale)
+            for low, seed, own in zip(lows, seeds, told, strict=True)
+        ]
+        restored = upscale(rows)
+        return None if restored is None else self.scale.values(torch.stack(restored.images))
 
 
 def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw) -> Cascade:
@@ -141,16 +160,17 @@ def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw) -> Ca
     idle += ["--downscale"] if draw.is_downscaled else []
     if idle and not names:
         raise ConfigError(f"{idle[0]}: only with a second model, as in -m base,large")
-    before, shape = base.name, info.shape
+    before, shape, made = base.name, info.shape, info
     stages, windows = list[Opened](), list[int]()
     for name in names:
         stage, shape, count = _stage(name, before, shape, draw.is_downscaled)
         if draw.aug_noise:
             opening.refuse_noise(draw.aug_noise, stage.header)
+        made = stage.header.data
         stages.append(stage)
         windows.append(count)
         before = stage.place.name
-    return Cascade(base.name, shape, stages, windows, draw.aug_noise, draw.is_downscaled)
+    return Cascade(base.name, shape, made, stages, windows, draw.aug_noise, draw.is_downscaled)
 
 
 def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened, Shape, int]:
@@ -160,6 +180,11 @@ def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened,
     """
     place, header = opening.restorer(name, "auto", UPSCALE)
     large = header.data.shape
+    if "vector" in header.config and not header.task:
+        size = (header.config["vector"]["size"],)
+        if shape != size:
+            raise _misfit(before, shape, place, f"vectors of {size[0]} values", "decodes")
+        return Opened(place, header, resolve([header.layer(str(place.path))])), large, 1
     if not header.task and (len(shape) != 3 or len(large) != 3 or large[-1] <= shape[-1]):
         raise _misfit(before, shape, place, "smaller images")
     factor = None if header.task else large[-1] / shape[-1]
@@ -179,9 +204,17 @@ def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened,
     return Opened(place, header, config), large, count
 
 
-def _misfit(before: str, shape: Shape, place: Place, takes: str) -> Refusal:
+def _loaded(stage: Opened, compute: Compute, size: int) -> Restorer | Decoder:
+    if "operator" in stage.config:
+        return restorer.opened(stage, compute, exact=False, size=size)
+    return decoder.opened(stage, compute)
+
+
+def _misfit(
+    before: str, shape: Shape, place: Place, takes: str, does: str = "enlarges"
+) -> Refusal:
     fix = "name models of which each takes what the one before makes"
-    return Refusal(f"-m: {before} makes {_shown(shape)}, {place.name} enlarges {takes}", fix)
+    return Refusal(f"-m: {before} makes {_shown(shape)}, {place.name} {does} {takes}", fix)
 
 
 def _shown(shape: Shape) -> str:

@@ -117,7 +117,7 @@ class Journal:
             return
         config, info = self._materials.config, self._materials.info
         try:
-            count = config["train"]["sheet_count"] if info.is_image else POINTS
+            count = config["train"]["sheet_count"] if len(info.shape) > 1 else POINTS
             self._draw(state.step, state.average, range(count))
         except OutOfMemory:
             fix = f"--set train.sheet_count={count // 4} draws fewer"
@@ -141,7 +141,8 @@ class Journal:
         calls, drawn = self._beside.calls, []
         with compute.autocast(), console.progress(calls * len(seeds), "calls of a sheet") as bar:
             drawer = drawer.counting(bar.advance)
-            for chunk in drawer.chunks(seeds, BATCH if info.is_image else POINTS, self._batch):
+            size = BATCH if len(info.shape) > 1 else POINTS
+            for chunk in drawer.chunks(seeds, size, self._batch):
                 final = walks.last(chunk.states)
                 if final is None:
                     return

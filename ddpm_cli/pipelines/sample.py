@@ -64,7 +64,7 @@ class Work(NamedTuple):
     def scale(self) -> Scale:
         """Of the pixels of results: that of the image which they are made of, or the model's."""
         given = self.given or (self.begin and self.begin.scale)
-        return scales.drawn([given] if given else [], self.info.scale, self.cascade.shape)
+        return scales.drawn([given] if given else [], self.cascade.info.scale, self.cascade.shape)
 
     @property
     def info(self) -> DataInfo:
@@ -121,7 +121,7 @@ def carry_out(work: Work, price: Callable[[int | None], str]) -> None:
     """
     config, work = work.opened.config, _of_shard(work)
     moves, calls = cost.plan(config, work.schedule, work.begin and work.begin.sigma)
-    count = f"{len(work.seeds)} {work.info.noun}"
+    count = f"{len(work.seeds)} {work.cascade.info.noun}"
     console.say(f"{count}, {moves} steps, {price(calls)}{work.cascade.cost}")
     if warning := checks.unsuited(config):
         console.warn(warning)
@@ -243,7 +243,7 @@ def _record(work: Work, drawer: Model, size: int) -> dict[str, Any]:
 def _place(work: Work) -> str:
     """What -o says, or what it is without."""
     default = "guided" if work.verb == "guide" else "samples"
-    suffix = samples.endings(work.info.shape, is_image=work.info.is_image)[0]
+    suffix = samples.endings(work.cascade.shape, is_image=work.cascade.info.is_image)[0]
     return work.draw.output or default + suffix
 
 
@@ -255,8 +255,8 @@ def _target(work: Work) -> Output:
         work.cascade.shape,
         force=work.use.force,
         skip_existing=work.draw.skip_existing,
-        is_image=work.info.is_image,
-        titles=work.info.titles,
+        is_image=work.cascade.info.is_image,
+        titles=work.cascade.info.titles,
         scale=work.scale,
         layout=work.draw.layout,
         used=trajectories.uses(work.draw.trajectory, work.info),

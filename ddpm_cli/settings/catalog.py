@@ -52,6 +52,8 @@ FIXED: Mapping[str, str] = {
     "values": "networks/conditions/values.py",
     "text": "networks/conditions/text.py",
     "augment": "networks/conditions/augment.py",
+    "vector": "networks/conditions/vector.py",
+    "embed": "models/image_vectors.py",
     "init": "training/init.py",
     "train": "training/loop.py",
     "compute": "hardware.py",

@@ -6,7 +6,7 @@ from typing import Any
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings.config import Config, typed
 
-CONDITIONS = ("values", "text")  # tables of what a network may be told
+CONDITIONS = ("values", "text", "vector")  # tables of what a network may be told
 MOST = 65535  # of a pixel
 PAIRS = "pairs"  # the task of models that make images of given ones
 MOVED = {"text.model"}  # where something lies that a checkpoint knows by its hash

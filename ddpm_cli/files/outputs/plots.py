@@ -1,5 +1,6 @@
-"""Pictures of data that are no images: clouds of points, histograms, and fields of arrows."""
+"""Pictures of data that are no images: points, histograms, fields of arrows, and curves."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from torch import Tensor
 from ddpm_cli.errors import Refusal, missing_extra
 
 POINT_LIMIT = 10**6
+PANEL_LIMIT = 64  # signals in a picture
 Box = list[tuple[float, float]]  # the limits of each axis
 COLOURS = 10  # classes that are told apart
 
@@ -25,8 +27,8 @@ class Panel(NamedTuple):
 
 
 def is_drawn(shape: tuple[int, ...]) -> bool:
-    """Whether samples of a shape have a picture: points on a line or in a plane."""
-    return len(shape) == 1 and shape[0] <= 2
+    """Whether samples of a shape have a picture: one or two numbers, or signals [C, L]."""
+    return len(shape) == 2 or (len(shape) == 1 and shape[0] <= 2)
 
 
 def refuse(
@@ -36,6 +38,9 @@ def refuse(
     if not is_drawn(shape):
         what = "x".join(map(str, shape))
         raise Refusal(f"{path}: no picture of samples of {what} values; {fix}")
+    if len(shape) == 2 and count > PANEL_LIMIT:
+        fix = "ask for fewer, or use .npy"
+        raise Refusal(f"{path}: {count} signals are too many to plot (at most {PANEL_LIMIT})", fix)
     if count > POINT_LIMIT:
         fix = "ask for fewer, or use .npy"
         raise Refusal(f"{path}: {count} points are too many to plot (at most {POINT_LIMIT})", fix)
@@ -53,6 +58,8 @@ def available() -> bool:
 
 def cloud(points: Tensor, classes: Sequence[str] = ()) -> Tensor:
     """Draw samples [N, 1 or 2] as a uint8 picture [3, H, W], coloured by class."""
+    if points.ndim == 3:
+        return signals(points, classes)
     figure = _figure()(figsize=(5, 5 if points.shape[1] == 2 else 3.5), layout="constrained")
     axes = figure.subplots()
     names = sorted(set(classes))
@@ -63,6 +70,21 @@ def cloud(points: Tensor, classes: Sequence[str] = ()) -> Tensor:
     for name in names:
         _draw(axes, points[torch.from_numpy(labels == name)], box(points), name)
     axes.legend(fontsize="small")
+    return _pixels(figure)
+
+
+def signals(values: Tensor, classes: Sequence[str] = ()) -> Tensor:
+    """Draw signals [N, C, L] as a uint8 picture [3, H, W]: a panel each, a curve a channel."""
+    shown = values[:PANEL_LIMIT].double().numpy()
+    across = math.ceil(math.sqrt(len(shown)))
+    down = -(-len(shown) // across)
+    figure = _figure()(figsize=(1 + 2.4 * across, 0.6 + 1.4 * down), layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flatten()
+    for axes, one, name in zip(grid, shown, [*classes] or [""] * len(shown), strict=False):
+        axes.plot(one.T, linewidth=1)
+        axes.set_title(name, fontsize="small")
+    for axes in grid[len(shown) :]:
+        axes.axis("off")
     return _pixels(figure)
 
 

@@ -53,6 +53,9 @@ class Points(NamedTuple):
 
     def refuse(self, path: Path, count: int, frames: int) -> None:
         """Refuse what has no picture."""
+        if len(self.shape) > 1:
+            what = "x".join(map(str, self.shape))
+            raise Refusal(f"{path}: no picture of samples of {what} values; {TRAJECTORY}")
         plots.refuse(path, count, self.shape, TRAJECTORY)
 
     def strip(

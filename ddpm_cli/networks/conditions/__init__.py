@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-KINDS = ("values", "text", "augment")  # each a table of the configuration, and a file here
+# Each is a table of the configuration, and a file of this folder.
+KINDS = ("values", "text", "augment", "vector")
 EARLY = ("augment",)  # told with the features of the noise level, before they are embedded
 
 

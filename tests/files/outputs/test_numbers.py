@@ -81,7 +81,7 @@ def test_a_plot(roll: Path) -> None:
 
 
 def test_no_plot_of_many_values(tmp_path: Path) -> None:
-    np.save("data.npy", np.random.default_rng(0).normal(size=(40, 2, 3)))
+    np.save("data.npy", np.random.default_rng(0).normal(size=(40, 2, 3, 1)))
     words = ["--set", "data={name='array', path='data.npy'}", "--set", "wrappers=[]",
              "--set", "network={name='mlp', width=8}"]  # fmt: skip
     outcome = ddpm("train", *TOY[:8], *words, "-o", "run")
@@ -89,11 +89,25 @@ def test_no_plot_of_many_values(tmp_path: Path) -> None:
     for option in ("-o", "--trajectory"):
         refused = ddpm("sample", "-m", "run", option, "a.png")
         assert refused.code == 1
-        assert "a.png: no picture of samples of 2x3 values; use .csv" in refused.err
+        assert "a.png: no picture of samples of 2x3x1 values; use .csv" in refused.err
     sample(Path("run"), "-n", 3, "-o", "a.csv", "--steps", 3)
     assert Path("a.csv").read_text().splitlines()[0] == "x1,x2,x3,x4,x5,x6"
     sample(Path("run"), "-n", 3, "-o", "a.npy", "--steps", 3)
-    assert np.load("a.npy").shape == (3, 2, 3)
+    assert np.load("a.npy").shape == (3, 2, 3, 1)
+
+
+def test_a_plot_of_signals(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    np.save("data.npy", np.random.default_rng(0).normal(size=(40, 2, 9)))
+    words = ["--set", "data={name='array', path='data.npy'}", "--set", "wrappers=[]",
+             "--set", "network={name='unet1d', width=4, blocks=1}"]  # fmt: skip
+    outcome = ddpm("train", *TOY[:8], *words, "-o", "run")
+    assert outcome.code == 0, outcome.err
+    sample(Path("run"), "-n", 3, "-o", "a.png", "--steps", 3)
+    assert open_image("a.png").float().std() > 1
+    assert "65 signals are too many" in ddpm("sample", "-m", "run", "-n", 65, "-o", "b.png").err
+    refused = ddpm("sample", "-m", "run", "--trajectory", "b.png", "-o", "b.npy")
+    assert "b.png: no picture of samples of 2x9 values" in refused.err
 
 
 def test_without_matplotlib(roll: Path, monkeypatch: pytest.MonkeyPatch) -> None:
