@@ -141,7 +141,7 @@ def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw) -> Ca
     idle += ["--downscale"] if draw.is_downscaled else []
     if idle and not names:
         raise ConfigError(f"{idle[0]}: only with a second model, as in -m base,large")
-    before, shape = base.name, info.shape
+    before, shape = base.name, info.row
     stages, windows = list[Opened](), list[int]()
     for name in names:
         stage, shape, count = _stage(name, before, shape, draw.is_downscaled)

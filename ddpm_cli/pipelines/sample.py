@@ -243,7 +243,7 @@ def _record(work: Work, drawer: Model, size: int) -> dict[str, Any]:
 def _place(work: Work) -> str:
     """What -o says, or what it is without."""
     default = "guided" if work.verb == "guide" else "samples"
-    suffix = samples.endings(work.info.shape, is_image=work.info.is_image)[0]
+    suffix = samples.endings(work.info.row, is_image=work.info.is_image)[0]
     return work.draw.output or default + suffix
 
 

@@ -21,8 +21,8 @@ def table(path: Path, text: str) -> Path:
 
 def learned(path: Path, **knobs: Any) -> list[list[float]]:
     """All rows of a file as they are, sorted."""
-    train = array("train", path=str(path), normalize=False, **knobs)
-    test = array("test", path=str(path), normalize=False, **knobs)
+    train = array("train", path=str(path), normalize="none", **knobs)
+    test = array("test", path=str(path), normalize="none", **knobs)
     return sorted([*rows(train).tolist(), *rows(test).tolist()])
 
 
@@ -42,8 +42,8 @@ TABLE = ",age,income,job\n0,24,18.5,clerk\n1,37,33.9,nurse\n2,42,40.8,clerk\n3,4
 )
 def test_chosen(knobs: dict[str, Any], names: tuple[str, ...], tmp_path: Path) -> None:
     path = str(table(tmp_path / "a.csv", TABLE))
-    found = array("train", path=path, normalize=False, holdout=0.25, seed=3, **knobs)
-    whole = array("train", path=path, label="job", normalize=False, holdout=0.25, seed=3)
+    found = array("train", path=path, normalize="none", holdout=0.25, seed=3, **knobs)
+    whole = array("train", path=path, label="job", normalize="none", holdout=0.25, seed=3)
     assert found.titles is not None
     assert found.titles.columns == names
     assert found.titles.whole == tuple(name != "income" for name in names)
@@ -115,18 +115,29 @@ def test_numbers_of_a_file_without_names_are_places(tmp_path: Path) -> None:
         (
             "a,b,job\n1,2,clerk\n3,,nurse\n",
             {},
-            "line 2, column 3 (job): 'clerk' is no number",
+            "line 3, column 2 (b): an empty cell is no number",
             [
-                "--set data.label=job",
-                "column 2 (b): fill the gaps, or drop the 1 rows",
-                """--set 'data.skip=["b", "job"]'""",
+                "column 2 (b) has gaps: --set data.missing=fill or mask, or drop the 1 rows",
+                """--set 'data.skip=["b"]'""",
             ],
+        ),
+        (
+            "a,b\n1,2\n3,4\n5,6o\n",
+            {"categories": ["a"]},
+            "line 4, column 2 (b): '6o' is no number",
+            ["""words of categories: --set 'data.categories=["a", "b"]'"""],
+        ),
+        (
+            "a,job\n1,clerk\n2,\n3,nurse\n",
+            {},
+            "line 3, column 2 (job): an empty cell is no word",
+            ["column 2 (job) has gaps: --set data.missing=fill or mask"],
         ),
         (
             "a,b\n1,2\n3,NA\n5,\n",
             {"skip": []},
             "line 3, column 2 (b): 'NA' is no number",
-            ["fill the gaps, or drop the 2 rows", """--set 'data.skip=["b"]'"""],
+            ["data.missing=fill or mask, or drop the 2 rows", """--set 'data.skip=["b"]'"""],
         ),
         (
             "a,b,c\n1,2,x\n3,,y\n",
