@@ -41,7 +41,8 @@ ELSEWHERE = {
     "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
     "commands/test_info.py": "files/checkpoints/find",
     "commands/test_info_data.py": (
-        "data/surveying pipelines/info_sheet pipelines/info_train pipelines/info_words"
+        "data/surveying pipelines/info_columns pipelines/info_sheet pipelines/info_train "
+        "pipelines/info_words"
     ),
     "commands/test_inpaint.py": "files/images/canvas files/images/masks",
     "commands/test_nll.py": "files/outputs/curves pipelines/meter pipelines/rows",

@@ -60,6 +60,13 @@ class ArraySet:
         """Give normalized values float32 [B, ...] and what is told of them, as their classes."""
         return self._values[indices], told(self.conditions, indices)
 
+    def in_units(self, indices: Tensor) -> Tensor:
+        """Rows float64 [B, C, ...] in the units of the data, NaN where a value is missing."""
+        own = codes.restored(self._values[indices], self.mean, self.std, self.titles).double()
+        if self.titles is None or own.ndim != 2:
+            return own
+        return torch.where(torch.tensor(self.titles.whole), own.round(), own)
+
     @property
     def size(self) -> int:
         """The bytes that all values take."""

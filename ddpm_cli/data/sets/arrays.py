@@ -85,8 +85,9 @@ def array(
     wish = Wish(label, columns, (*skip, *told), categories, quantile)
     table = _read(place, header, wish, may_lack=missing != "error")
     numbers = value_files.of_rows(place, values, values_file, len(table.values), header)
-    split_rows = {s: _rows(s, len(table.values), holdout, seed, place) for s in ("train", "test")}
-    train, rows = split_rows["train"], split_rows[split]
+    rows, train = (
+        _rows(part, len(table.values), holdout, seed, place) for part in (split, "train")
+    )
     titles = _titles(table, train, normalize, encode)
     mean, std = _scale(table, train, titles, normalize, place)
     own = table.values
