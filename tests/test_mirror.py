@@ -58,7 +58,7 @@ ELSEWHERE = {
     "commands/test_selftest.py": "evaluation/oracles",
     "commands/test_upscale.py": "pipelines/restorer",
     "data/sets/test_arrays.py": "pipelines/train_checks",
-    "data/test_columns.py": "data/table_cells",
+    "data/test_columns.py": "data/column_files data/table_cells",
     "data/test_shards.py": "data/forms",
     "data/test_sources.py": "data/places",
     "data/test_dataset_json.py": "data/npy_images",

@@ -2,7 +2,7 @@
 
 import math
 from array import array as packed
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ddpm_cli.data.array_set import VALUE_LIMIT
 from ddpm_cli.data.class_tables import in_order, numbered
+from ddpm_cli.data.column_files import Rows
 from ddpm_cli.data.columns import (
     Columns,
     Faults,
@@ -25,8 +26,6 @@ from ddpm_cli.data.columns import (
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.titles import is_gap, is_number
 from ddpm_cli.settings.knobs import Header
-
-Rows = Callable[[], Iterator[Row]]  # reads a table from its begin
 
 
 class Table(NamedTuple):

@@ -1,9 +1,7 @@
-"""Arrays of numbers from the user's own file: .npy of any shape, or .csv."""
+"""Arrays of numbers from the user's own file: .npy of any shape, or a table, most often .csv."""
 
-import csv
 import math
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +12,7 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.data import (
     array_faults,
+    column_files,
     gaps,
     quantiles,
     table_cells,
@@ -22,7 +21,7 @@ from ddpm_cli.data import (
 )
 from ddpm_cli.data.array_set import VALUE_LIMIT, ArraySet, statistics
 from ddpm_cli.data.class_tables import numbered
-from ddpm_cli.data.columns import Row, Wish, chosen, index_like
+from ddpm_cli.data.columns import Wish, chosen, index_like
 from ddpm_cli.data.table_cells import Table
 from ddpm_cli.diffusion.rng import keyed
 from ddpm_cli.errors import ConfigError, Refusal
@@ -65,18 +64,20 @@ def array(
 ) -> ArraySet:
     """The rows of a .npy or .csv file of your own: [N, D], or [N, ...] in a .npy file.
 
+    Columns may also come as the arrays of a .npz file, or in a .parquet file.
+
     header: whether the first line of a .csv names its columns; auto if it holds no number.
     label: name or number (from 1) of the column that holds the class; columns: those that are
     values, in that order, by default all others; skip: those that are left out. values: columns
     of numbers that the network is told, and does not learn; values_file: a .npy [N, V] or .csv
-    file of them instead, a row for each. categories:
-    columns whose values are names, as those of words always are; encode: a value for each of
-    them (onehot), or for each bit of its number (bits; Chen 2022). normalize: scale each column,
-    or each channel of [N, C, ...], to mean 0 and deviation 1; quantile makes columns of numbers
-    normal first, and so do those that are named by the setting `quantile`; samples are brought
-    back. missing: what becomes of empty cells: mask leaves them out of the loss, and the network
-    sees noise there; fill draws them, once, given the rest of their row. holdout: the share of
-    the rows, drawn by `seed`, that is kept for test.
+    file of them instead, a row for each. categories: columns whose values are names, as those of
+    words always are; encode: a value for each of them (onehot), or for each bit of its number
+    (bits; Chen 2022). normalize: scale each column, or each channel of [N, C, ...], to mean 0
+    and deviation 1; quantile makes columns of numbers normal first; samples are brought back.
+    quantile: the columns that become normal where others do not. missing: what becomes of empty
+    cells: mask leaves them out of the loss, and the network sees noise there; fill draws them,
+    once, given the rest of their row. holdout: the share of the rows, drawn by `seed`, that is
+    kept for test.
     """
     if not path or "\0" in path:
         raise ConfigError("data.path: the data set needs it; add --set data.path=FILE")
@@ -191,8 +192,10 @@ def _read(place: Path, header: Header, wish: Wish, *, may_lack: bool) -> Table:
             raise Refusal(f"{place}: larger than the limit of {BYTE_LIMIT} bytes")
         if place.suffix.lower() == ".npy":
             return _read_npy(place, wish, may_lack)
-        if place.suffix.lower() == ".csv":
-            return _read_csv(place, header, wish, may_lack)
+        if place.suffix.lower() in (".csv", *column_files.NAMED):
+            named = header if place.suffix.lower() == ".csv" else "yes"
+            with column_files.opened(place) as rows:
+                return table_cells.read(place, rows, named, wish, may_lack=may_lack)
     except OSError as error:
         raise Refusal(f"{place}: {error.strerror or error}") from error
     raise array_faults.unknown_ending(place)
@@ -263,28 +266,6 @@ def _refuse_not_finite(place: Path, values: Tensor, may_lack: bool = False) -> N
         count = int(wrong.sum())
         fix = f"remove or fill in the {count} values that are NaN or infinite"
         raise Refusal(f"{place}: {where}: not a finite number", fix)
-
-
-def _read_csv(place: Path, header: Header, wish: Wish, may_lack: bool) -> Table:
-    """Read rows of cells, separated by commas, semicolons or tabs."""
-    array_faults.refuse_foreign(place)
-    with place.open(encoding="utf-8-sig", newline="") as stream:
-
-        def rows() -> Iterator[Row]:
-            stream.seek(0)
-            reader = csv.reader(stream, delimiter=mark)
-            try:
-                yield from ((reader.line_num, row) for row in reader if any(map(str.strip, row)))
-            except csv.Error as error:
-                raise Refusal(f"{place}: line {reader.line_num}: {error}") from None
-
-        try:
-            start = stream.read(2**16)
-            first = start.splitlines()[0] if start.strip() else ""
-            mark = max(",;\t", key=first.count)
-            return table_cells.read(place, rows, header, wish, may_lack=may_lack)
-        except UnicodeDecodeError:
-            raise array_faults.not_utf8(place) from None
 
 
 def _rows(part: str, count: int, holdout: float, seed: int, place: Path) -> Tensor:
