@@ -66,6 +66,17 @@ class Titles(NamedTuple):
         """The scores of a column, if it has some."""
         return self.scores[column] if self.scores else None
 
+    def facts(self) -> dict[str, Any]:
+        """What there is to say of named columns: which are of which type, and their words."""
+        known = [*enumerate(self.names)]
+        facts = {
+            "columns": [*self.names],
+            "integers": [name for at, name in known if self.whole[at]],
+            "normal_scores": [name for at, name in known if self.scored(at)],
+            "categories": {name: [*self.words(at)] for at, name in known if self.words(at)},
+        }
+        return {key: value for key, value in facts.items() if value} if self.columns else {}
+
     def fields(self) -> dict[str, Any]:
         """What JSON holds of it: as before there were types, if there are none."""
         plain = {"columns": self.columns, "whole": self.whole, "label": self.label}

@@ -87,6 +87,10 @@ def test_a_table_comes_back_from_a_run(tmp_path: Path) -> None:
     assert stored["samples"].shape == (30, 4)
     words = json.loads(str(stored["ddpm"]))["categories"][2]
     assert [words[int(number)] for number in stored["samples"][:, 2]] == [row[2] for row in rows]
+    told = json.loads(runs.done("info", tmp_path / "run", "--json").out)
+    assert told["columns"] == HEADER
+    assert (told["integers"], told["normal_scores"]) == (["age"], ["income [kEUR]"])
+    assert told["categories"] == {"job": sorted(WORDS)}
     info = read_header(tmp_path / "run" / "model.safetensors").data
     assert info.cells(info.values_of([names, *rows])) == [names, *rows]
 
