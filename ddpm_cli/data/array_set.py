@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.image_set import Conditions, Texts, conditions_of, shares, told
+from ddpm_cli.data.image_set import Conditions, Data, Texts, conditions_of, shares, told
 from ddpm_cli.errors import Refusal, one_line
 from ddpm_cli.files import codes
 from ddpm_cli.files.quantities import Quantities
@@ -95,6 +95,13 @@ class ArraySet:
     def frequencies(self) -> list[float] | None:
         """Give the share of each class, or None without classes."""
         return shares(self.labels, self.classes)
+
+
+def refuse_gaps(data: Data, use: str) -> None:
+    """Refuse rows of which values are missing, for a use that takes none."""
+    if isinstance(data, ArraySet) and data.has_gaps:
+        fix = "--set data.missing=fill draws them given the rest of their row"
+        raise Refusal(f"data: some cells are missing, and {use} takes whole rows", fix)
 
 
 def _shared(deviations: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.data.array_set import ArraySet
+from ddpm_cli.data.array_set import refuse_gaps
 from ddpm_cli.data.image_set import Data, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
@@ -130,9 +130,7 @@ def data_set(config: Config, split: str, info: DataInfo, is_labelled: bool) -> D
         kind = "images" if info.is_image else "arrays"
         raise ConfigError(f"data: {have} values a row, the model is one of {kind} of {want}")
     _refuse_other_columns(data, info)
-    if isinstance(data, ArraySet) and data.has_gaps:
-        fix = "--set data.missing=fill draws them given the rest of their row"
-        raise Refusal(f"data: rows of {split} have missing cells", fix)
+    refuse_gaps(data, "a likelihood")
     if info.is_image and data.range != info.range:
         theirs = BYTES if data.range is None else Scale(*data.range)
         fix = "their bits do not compare; see data.range"
