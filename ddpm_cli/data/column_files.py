@@ -13,6 +13,7 @@ from ddpm_cli.data.array_faults import UNREADABLE
 from ddpm_cli.data.columns import Row
 from ddpm_cli.data.parquet_files import refuse_without_arrow
 from ddpm_cli.errors import Refusal
+from ddpm_cli.foreign import telling
 
 Rows = Callable[[], Iterator[Row]]  # reads a table from its begin
 NAMED = (".npz", ".parquet")  # files that always name their columns
@@ -76,18 +77,27 @@ def _npz(place: Path) -> Mapping[str, Sequence[Any]]:
     except OSError:
         raise
     except Exception as error:  # NumPy reads the headers with Python's own parser
-        raise Refusal(f"{place}: no readable .npz file of columns", UNREADABLE) from error
+        if told := telling.told(place, "data", texts=False):
+            raise told.refusal(place, "no readable .npz file of columns") from error
+        raise Refusal(f"{place}: no readable .npz file", UNREADABLE) from error
     for name, values in columns.items():
         if values.ndim != 1 or values.dtype.kind not in "biufU":
             shape = "x".join(map(str, values.shape)) or "a single value"
-            what = f"{place}: {name} is no column but {shape} of {values.dtype}"
-            raise Refusal(what, "save columns: numpy.savez('FILE.npz', age=..., height=...)")
+            what = f"an .npz file: {name} is no column but {shape} of {values.dtype}"
+            told = telling.told(place, "data", texts=False)
+            fix = "save columns: numpy.savez('FILE.npz', age=..., height=...)"
+            raise Refusal(f"{place}: {what}", told.way if told else fix)
     return {name: values.tolist() for name, values in columns.items()}
 
 
 def _parquet(place: Path) -> Mapping[str, Sequence[Any]]:
     """The columns of a Parquet file, of numbers, truths and words."""
-    refuse_without_arrow()
+    try:
+        refuse_without_arrow()
+    except Refusal as problem:
+        raise Refusal(
+            f"{place}: a Parquet file, and {problem.args[0]}", *problem.args[1:]
+        ) from None
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -95,7 +105,9 @@ def _parquet(place: Path) -> Mapping[str, Sequence[Any]]:
         table = parquet.ParquetFile(place).read()
     except pyarrow.ArrowException as error:
         why = (str(error).splitlines() or ["damaged"])[0]
-        raise Refusal(f"{place}: no readable Parquet file: {why}", "copy it again") from error
+        raise Refusal(
+            f"{place}: a Parquet file that is damaged: {why}", "copy it again"
+        ) from error
     pairs = zip(table.column_names, table.columns, strict=True)
     columns = {name: column.to_pylist() for name, column in pairs}
     for name, values in columns.items():

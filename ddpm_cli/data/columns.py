@@ -191,12 +191,15 @@ class Faults:
             named = _setting(
                 "data.categories", [*columns.wish.categories, *map(columns.address, self.words)]
             )
-            ways.append(f"if they are words of categories: {named}")
+            label = shlex.quote(f"data.label={columns.address(min(self.words))}")
+            is_free = columns.label is None and len(columns.values) > 1
+            first = f"words can be the class: --set {label}; or " if is_free else "words can be "
+            ways.append(f"{first}categories: {named}")
         if self.gaps:
             rows = {line for fault in self.gaps.values() for line in fault.lines}
             where = ", ".join(columns.called(at) for at in sorted(self.gaps))
             drop = f", or drop the {len(rows)} rows that have some" if len(rows) < lines else ""
-            ways.append(f"{where} has gaps: --set data.missing=fill or mask{drop}")
+            ways.append(f"{where}: fill the gaps{drop}, or --set data.missing=fill or mask")
         return "; ".join(ways)
 
 

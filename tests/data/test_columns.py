@@ -117,7 +117,7 @@ def test_numbers_of_a_file_without_names_are_places(tmp_path: Path) -> None:
             {},
             "line 3, column 2 (b): an empty cell is no number",
             [
-                "column 2 (b) has gaps: --set data.missing=fill or mask, or drop the 1 rows",
+                "column 2 (b): fill the gaps, or drop the 1 rows that have some",
                 """--set 'data.skip=["b"]'""",
             ],
         ),
@@ -125,19 +125,19 @@ def test_numbers_of_a_file_without_names_are_places(tmp_path: Path) -> None:
             "a,b\n1,2\n3,4\n5,6o\n",
             {"categories": ["a"]},
             "line 4, column 2 (b): '6o' is no number",
-            ["""words of categories: --set 'data.categories=["a", "b"]'"""],
+            ["""words can be the class: --set data.label=b"""],
         ),
         (
             "a,job\n1,clerk\n2,\n3,nurse\n",
             {},
             "line 3, column 2 (job): an empty cell is no word",
-            ["column 2 (job) has gaps: --set data.missing=fill or mask"],
+            ["column 2 (job): fill the gaps", "or --set data.missing=fill or mask"],
         ),
         (
             "a,b\n1,2\n3,NA\n5,\n",
             {"skip": []},
             "line 3, column 2 (b): 'NA' is no number",
-            ["data.missing=fill or mask, or drop the 2 rows", """--set 'data.skip=["b"]'"""],
+            ["fill the gaps, or drop the 2 rows", """--set 'data.skip=["b"]'"""],
         ),
         (
             "a,b,c\n1,2,x\n3,,y\n",
