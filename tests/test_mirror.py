@@ -42,7 +42,8 @@ ELSEWHERE = {
     "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
     "commands/test_info.py": "files/checkpoints/find",
     "commands/test_info_data.py": (
-        "data/surveying pipelines/info_sheet pipelines/info_train pipelines/info_words"
+        "data/surveying pipelines/info_columns pipelines/info_sheet pipelines/info_train "
+        "pipelines/info_words"
     ),
     "commands/test_inpaint.py": "files/images/canvas files/images/masks",
     "commands/test_nll.py": "files/outputs/curves pipelines/meter pipelines/rows",
@@ -58,6 +59,7 @@ ELSEWHERE = {
     "commands/test_selftest.py": "evaluation/oracles",
     "commands/test_upscale.py": "pipelines/restorer",
     "data/sets/test_arrays.py": "pipelines/train_checks",
+    "data/test_columns.py": "data/column_files data/table_cells",
     "data/test_shards.py": "data/forms",
     "data/test_sources.py": "data/places",
     "data/test_dataset_json.py": "data/npy_images",

@@ -368,7 +368,7 @@ class Model:
         layers = handle.apart(settings)
         core = handle.model(nll.settled(*handle.known, self.schedule, layers, method))
         meter.plan(core.config, measure, info, core.schedule)
-        x0 = arguments.images(images, info.shape, info.scale).double()
+        x0 = arguments.images(images, info.row, info.scale).double()
         x0 = arguments.on_levels(x0, bits, info) if info.is_image else info.normalized(x0)
         seen = handle.told(Telling(classes, values, text), len(x0), core.config)
         measured = []

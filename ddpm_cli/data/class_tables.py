@@ -1,12 +1,12 @@
 """The classes of a set: their order, and the number of each row's."""
 
-import math
 from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files.titles import is_number
 
 CLASS_LIMIT = 10000
 
@@ -28,11 +28,3 @@ def in_order(classes: Collection[str]) -> tuple[str, ...]:
     """
     as_numbers = all(map(is_number, classes))
     return tuple(sorted(classes, key=lambda word: (float(word) if as_numbers else 0.0, word)))
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell of a table, or the name of a class, is a finite number as people write it."""
-    try:
-        return "_" not in cell and math.isfinite(float(cell))  # Python alone reads 1_000
-    except ValueError:
-        return False

@@ -2,19 +2,18 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.class_tables import is_number
 from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli.files.titles import WORD_LIMIT, is_gap
 
 SHOWN = 40  # letters of a cell in a message
-# How programs write that there is no value.
-GAPS = ("", "na", "n/a", "nan", "null", "none", "-", "?")
+FEW = 20  # words of a column that may all be categories, however short the table
 
 Row = tuple[int, list[str]]  # the number of its line, and its cells
 
@@ -23,24 +22,30 @@ class Wish(NamedTuple):
     """What is asked for of columns, each by its name or its number from 1.
 
     label: the one that holds the class; columns: those that are values, in that order; skip:
-    those that are left out.
+    those that are left out; categories: those that hold words, even if these are numbers;
+    quantile: those of which a network sees normal scores.
     """
 
     label: str = ""
     columns: Sequence[str] = ()
     skip: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    quantile: Sequence[str] = ()
 
 
 class Columns(NamedTuple):
     """The positions of the columns that are values, in their order, and of the class.
 
-    names: of all columns in the file, None if it names none.
+    names: of all columns in the file, None if it names none; asked, quantile: the positions of
+    those that shall be categories, and be seen as normal scores.
     """
 
     values: list[int]
     label: int | None
     names: list[str] | None
     wish: Wish
+    asked: frozenset[int] = frozenset()
+    quantile: frozenset[int] = frozenset()
 
     @property
     def value_names(self) -> tuple[str, ...] | None:
@@ -61,11 +66,11 @@ class Columns(NamedTuple):
         """The setting that leaves these columns out, too, as a shell takes it."""
         gone = sorted(dropped)
         if self.wish.columns:
-            kept = [self._address(at) for at in self.values if at not in gone]
+            kept = [self.address(at) for at in self.values if at not in gone]
             return _setting("data.columns", kept)
-        return _setting("data.skip", [*self.wish.skip, *map(self._address, gone)])
+        return _setting("data.skip", [*self.wish.skip, *map(self.address, gone)])
 
-    def _address(self, at: int) -> str:
+    def address(self, at: int) -> str:
         """What names a column and no other."""
         name = str(at + 1) if self.names is None else self.names[at]
         return name if self.names is None or self.names.count(name) == 1 else str(at + 1)
@@ -93,7 +98,32 @@ def chosen(wish: Wish, names: list[str] | None, count: int, place: Path) -> Colu
     if not values:
         key = "columns" if wish.columns else "skip"
         raise ConfigError(f"data.{key}: no column of {place} is left to learn; keep one")
-    return Columns(values, label, names, wish)
+    asked, quantile = (
+        frozenset(_learned(key, words, values, names, count, place))
+        for key, words in (("categories", wish.categories), ("quantile", wish.quantile))
+    )
+    if asked & quantile:
+        word = min(
+            set(wish.categories) & set(wish.quantile), default=str(min(asked & quantile) + 1)
+        )
+        raise ConfigError(f"data.quantile: {word!r} holds categories; leave one of the two out")
+    return Columns(values, label, names, wish, asked, quantile)
+
+
+def _learned(
+    key: str,
+    words: Sequence[str],
+    values: list[int],
+    names: list[str] | None,
+    count: int,
+    place: Path,
+) -> Iterator[int]:
+    """The positions of columns that a setting names, each of which must be among the values."""
+    for word in words:
+        at = _position(key, word, names, count, place)
+        if at not in values:
+            raise ConfigError(f"data.{key}: {word!r} is not among the values; leave it out")
+        yield at
 
 
 def _position(key: str, word: str, names: list[str] | None, count: int, place: Path) -> int:
@@ -113,45 +143,89 @@ def _position(key: str, word: str, names: list[str] | None, count: int, place: P
     raise ConfigError(f"data.{key}: no column is named {word!r}; {fix}")
 
 
-def bad_cell(place: object, columns: Columns, row: Row, rest: Iterable[Row]) -> Refusal:
-    """The refusal of a row with words or gaps among its values, with the ways out.
+class Fault(NamedTuple):
+    """The first cell of a column that is no number, and the lines of all that are none."""
 
-    rest: the rows that follow, as other columns may have faults, too.
+    cell: str
+    lines: list[int]
+
+
+class Faults:
+    """What cells are no numbers, by their columns: words, and gaps."""
+
+    def __init__(self) -> None:
+        self.words, self.gaps = dict[int, Fault](), dict[int, Fault]()
+        self._of_words: frozenset[int] = frozenset()
+
+    def forget(self, of_words: Iterable[int]) -> None:
+        """Begin anew with the columns that turned out to be of words."""
+        self._of_words = frozenset(of_words)
+        for at in self._of_words:
+            self.words.pop(at, None)
+            self.gaps.pop(at, None)
+
+    def add(self, at: int, line: int, cell: str) -> None:
+        """Count a cell of a column that is no number, or of words the gap that it is."""
+        faults = self.gaps if is_gap(cell, of_words=at in self._of_words) else self.words
+        faults.setdefault(at, Fault(cell.strip(), [])).lines.append(line)
+
+    def refusal(self, place: object, columns: Columns, lines: int) -> Refusal:
+        """The refusal of a table for them, with the ways out; lines: of the rows of values."""
+        every = [*self.words.items(), *self.gaps.items()]
+        first, (cell, found) = min(every, key=lambda item: (item[1].lines[0], item[0]))
+        shown = repr(cell[:SHOWN]) if cell else "an empty cell"
+        kind = "word" if first in self._of_words else "number"
+        what = f"{place}: line {found[0]}, {columns.called(first)}: {shown} is no {kind}"
+        if columns.names is None and first in self.words and len(found) == 1 and found[0] == 1:
+            return Refusal(what, "if it names the column, add --set data.header=yes")
+        faulty = self.words.keys() | self.gaps.keys()
+        out = f"leave out what is not to be learned: {columns.without(faulty)}"
+        if len(faulty) == len(columns.values):
+            out = "every column has such cells; write numbers into those to be learned"
+        return Refusal(what, self._ways(columns, lines), out)
+
+    def _ways(self, columns: Columns, lines: int) -> str:
+        """What to do about words among numbers and about gaps, in one line."""
+        ways = []
+        if self.words:
+            named = _setting(
+                "data.categories", [*columns.wish.categories, *map(columns.address, self.words)]
+            )
+            label = shlex.quote(f"data.label={columns.address(min(self.words))}")
+            is_free = columns.label is None and len(columns.values) > 1
+            first = f"words can be the class: --set {label}; or " if is_free else "words can be "
+            ways.append(f"{first}categories: {named}")
+        if self.gaps:
+            rows = {line for fault in self.gaps.values() for line in fault.lines}
+            where = ", ".join(columns.called(at) for at in sorted(self.gaps))
+            drop = f", or drop the {len(rows)} rows that have some" if len(rows) < lines else ""
+            ways.append(f"{where}: fill the gaps{drop}, or --set data.missing=fill or mask")
+        return "; ".join(ways)
+
+
+def is_of_words(columns: Columns, at: int, faults: Faults, lines: int) -> bool:
+    """Whether a column of a table holds words, not numbers with some mistake among them.
+
+    More than half of its cells must be words, but for gaps; of a table without names the first
+    line may hold names.
     """
-    words, gaps = dict[int, list[int]](), dict[int, list[int]]()
-    for line, cells in (row, *rest):
-        for at in columns.values:
-            cell = cells[at].strip() if at < len(cells) else ""
-            if not is_number(cell):
-                faults = gaps if cell.lower() in GAPS else words
-                faults.setdefault(at, []).append(line)
-    line, cells = row
-    first = next(at for at in columns.values if not is_number(cells[at]))
-    cell = cells[first].strip()
-    shown = repr(cell[:SHOWN]) if cell else "an empty cell"
-    what = f"{place}: line {line}, {columns.called(first)}: {shown} is no number"
-    if columns.names is None and words.get(first) == [line]:
-        return Refusal(what, "if it names the column, add --set data.header=yes")
-    faulty = words.keys() | gaps.keys()
-    out = f"leave out what is not to be learned: {columns.without(faulty)}"
-    if len(faulty) == len(columns.values):
-        out = "every column has such cells; write numbers into those to be learned"
-    return Refusal(what, *_ways(columns, words, gaps), out)
+    if at not in faults.words:
+        return at in columns.asked
+    words, gaps = faults.words[at].lines, faults.gaps[at].lines if at in faults.gaps else ()
+    is_named = columns.names is None and words == [1]
+    return not is_named and 2 * len(words) > lines - len(gaps)
 
 
-def _ways(columns: Columns, words: dict[int, list[int]], gaps: dict[int, list[int]]) -> list[str]:
-    """What to do about columns of words and about gaps, given their lines, in one line."""
-    ways = []
-    if words and columns.label is None and len(columns.values) > 1:
-        name = columns._address(min(words))
-        ways.append(f"words can be the class: --set {shlex.quote(f'data.label={name}')}")
-    elif words:
-        ways.append("write numbers for words")
-    if gaps:
-        lines = sorted({line for found in gaps.values() for line in found})
-        where = ", ".join(columns.called(at) for at in sorted(gaps))
-        ways.append(f"{where}: fill the gaps, or drop the {len(lines)} rows that have some")
-    return ["; ".join(ways)]
+def refuse_crowded(place: object, columns: Columns, at: int, words: int, lines: int) -> None:
+    """Refuse a column with more words than can be learned, as a column of names has.
+
+    Nobody asked for them as categories: then they may be no more than half of the lines.
+    """
+    is_usual = words <= FEW or at in columns.asked or 2 * words <= lines
+    if words <= WORD_LIMIT and is_usual:
+        return
+    what = f"{place}: {columns.called(at)}: {words} different words on {lines} lines"
+    raise Refusal(what, f"too many to learn; leave it out: {columns.without([at])}")
 
 
 def index_like(columns: Columns, values: Tensor) -> list[int]:

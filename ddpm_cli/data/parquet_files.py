@@ -52,7 +52,7 @@ class Parquet:
 
     def __init__(self, path: Path, image: str = "", label: str = "", text: str = "") -> None:
         """Read what files say of their rows; image, label, text: columns, "" for usual ones."""
-        _refuse_without_arrow()
+        refuse_without_arrow()
         self.root, self._asked = path, (image, label, text)
         self._forget()
         parts = {shard.path: self._part(shard) for shard in shards.found(path, PARQUET)}
@@ -240,7 +240,7 @@ def _word(value: Any, is_listed: bool) -> Word:
     return value if is_listed else str(value)
 
 
-def _refuse_without_arrow() -> None:
+def refuse_without_arrow() -> None:
     """Say at once that pyarrow is missing, or older than what may read files of others."""
     with importing("pyarrow", EXTRA):
         import pyarrow

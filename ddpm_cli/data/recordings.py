@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ddpm_cli.data import array_faults
 from ddpm_cli.data.array_set import VALUE_LIMIT
-from ddpm_cli.data.class_tables import is_number
 from ddpm_cli.data.columns import Wish, chosen
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files.titles import is_number
 
 SUFFIXES = (".csv", ".npy", ".wav")
 WIDTHS = {1: "u1", 2: "<i2", 4: "<i4"}  # bytes of a value of sound, and what they are

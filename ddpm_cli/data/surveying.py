@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ddpm_cli.data.array_set import ArraySet
 from ddpm_cli.data.image_set import Data, ImageSet
 from ddpm_cli.data.loading import Decoder, reason_of, threaded
 from ddpm_cli.errors import Refusal
@@ -24,13 +25,14 @@ class Sight(NamedTuple):
     """What was seen of a row.
 
     size: width and height of an image; mode: of its pixels, as stored; channels: how many count;
-    values: how many each has; sums, squares: over each channel, of values 0 to 1 if of an image;
-    low, high: the least and largest value; digest: of what it holds, whatever file it lies in.
+    values: how many all have, or each; sums, squares: over each channel, of values 0 to 1 if of
+    an image; low, high: the least and largest value; digest: of what it holds, whatever file it
+    lies in.
     """
 
     size: tuple[int, int] | None
     mode: str
-    values: int
+    values: int | np.ndarray
     sums: np.ndarray
     squares: np.ndarray
     low: float
@@ -42,7 +44,7 @@ class Moments:
     """Sums of the values of each channel over rows that have the same channels."""
 
     def __init__(self, channels: int) -> None:
-        self.count = 0
+        self.count: int | np.ndarray = 0
         self.sums, self.squares = np.zeros(channels), np.zeros(channels)
 
     def add(self, sight: Sight) -> None:
@@ -90,8 +92,9 @@ class Survey:
                 total.count += one.count
                 total.sums += one.sums
                 total.squares += one.squares
-        mean = total.sums / max(1, total.count)
-        deviation = np.sqrt(np.maximum(0, total.squares / max(1, total.count) - mean**2))
+        count = np.maximum(1, total.count)
+        mean = total.sums / count
+        deviation = np.sqrt(np.maximum(0, total.squares / count - mean**2))
         return mean.tolist(), deviation.tolist()
 
 
@@ -140,8 +143,9 @@ def _looker(data: Data, part: str) -> _Looker:
         return _Looker(
             lambda row: _of_file(decoder, names[row]), lambda row: files.place(names[row])
         )
-    look = _of_pixels if isinstance(data, ImageSet) else _of_values
-    return _Looker(lambda row: look(data, row), lambda row: f"{part} {row}")
+    if isinstance(data, ArraySet):
+        return _Looker(lambda row: _of_values(data, row), lambda row: f"{part} {row}")
+    return _Looker(lambda row: _of_pixels(data, row), lambda row: f"{part} {row}")
 
 
 def _of_file(decoder: Decoder, name: str) -> Sight:
@@ -172,17 +176,16 @@ def _of_pixels(data: Data, row: int) -> Sight:
     return _seen(values[..., :3], BYTES, size, mode, digest)
 
 
-def _of_values(data: Data, row: int) -> Sight:
-    """What is in a row of numbers, in their own units."""
-    values = data[torch.tensor([row])][0][0].double().numpy()
-    wide = [-1, *[1] * (values.ndim - 1)]
-    mean, std = np.reshape(data.mean or 0.0, wide), np.reshape(data.std or 1.0, wide)
-    digest = _digest("", (), data[torch.tensor([row])][0].numpy().tobytes())
-    own = (values * std + mean).reshape(len(values), -1)
-    sums, squares = own.sum(1), (own**2).sum(1)
-    return Sight(
-        None, "numbers", own.shape[1], sums, squares, float(own.min()), float(own.max()), digest
-    )
+def _of_values(data: ArraySet, row: int) -> Sight:
+    """What is in a row of numbers, in their own units; what is missing is left out."""
+    numbers = torch.tensor([row])
+    own = data.in_units(numbers)[0].flatten(1 if len(data.shape) > 1 else 0).numpy()
+    own = own.reshape(len(own), -1)
+    known = np.isfinite(own)
+    there, digest = np.where(known, own, 0.0), _digest("", (), data[numbers][0].numpy().tobytes())
+    sums, squares, count = there.sum(1), (there**2).sum(1), known.sum(1)
+    low, high = (float(end(own[known], initial=0.0)) for end in (np.min, np.max))
+    return Sight(None, "numbers", count, sums, squares, low, high, digest)
 
 
 def _seen(

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.class_tables import is_number
-from ddpm_cli.data.columns import GAPS
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files import quantities
 from ddpm_cli.files.quantities import Quantities
+from ddpm_cli.files.titles import GAPS, is_number
 
 SHOWN = 40  # letters of a cell in a message
 

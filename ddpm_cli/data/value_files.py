@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from ddpm_cli.data import array_faults, image_tables, texts, told_values
-from ddpm_cli.data.class_tables import is_number
 from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.places import place
 from ddpm_cli.data.sources import Files
 from ddpm_cli.data.told_values import Numbers, number, of_words, position
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.titles import is_number
 
 BYTE_LIMIT = 2**31
 

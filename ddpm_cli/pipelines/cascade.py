@@ -160,7 +160,7 @@ def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw) -> Ca
     idle += ["--downscale"] if draw.is_downscaled else []
     if idle and not names:
         raise ConfigError(f"{idle[0]}: only with a second model, as in -m base,large")
-    before, shape, made = base.name, info.shape, info
+    before, shape, made = base.name, info.row, info
     stages, windows = list[Opened](), list[int]()
     for name in names:
         stage, shape, count = _stage(name, before, shape, draw.is_downscaled)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli import console, hardware, signals
+from ddpm_cli.data.array_set import refuse_gaps
 from ddpm_cli.data.image_set import Conditions, numbered_as
 from ddpm_cli.diffusion import analytic
 from ddpm_cli.diffusion.analytic import Moments
@@ -99,6 +100,7 @@ def _source(request: Fit, opened: Opened) -> "Source":
     info, nulls = build.data_info(images), build.nulls(config, header.data)
     if info.shape != header.data.shape or (nulls and info.classes != header.data.classes):
         raise ConfigError("data: not like the data of the model, in shape or in classes")
+    refuse_gaps(images, "a fit")
     compute = hardware.compute(**config["compute"])
     denoiser = build.restored(header, weights, compute, path)
     batch = request.use.size

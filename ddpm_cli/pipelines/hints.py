@@ -52,7 +52,7 @@ def free(folder: Path, info: DataInfo) -> str:
     """The name of a file for what a run's model makes, none that exists."""
     stem = (folder.name or folder.resolve().name).translate(str.maketrans("{}", "__"))
     stem = f"./{stem}" if stem.startswith("-") else stem or "samples"
-    suffix = samples.endings(info.shape, is_image=info.is_image)[0]
+    suffix = samples.endings(info.row, is_image=info.is_image)[0]
     count, name = 1, f"{stem}{suffix}"
     while Path(name).exists():
         count += 1

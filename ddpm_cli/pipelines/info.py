@@ -187,8 +187,7 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     facts |= _origin(header)
     facts |= standing.of_run(path.parent, header.config)
     facts |= _best(header, path)
-    if header.data.titles and header.data.titles.columns:
-        facts["columns"] = list(header.data.titles.columns)
+    facts |= header.data.titles.facts() if header.data.titles else {}
     if (known := header.data.values) is not None:
         ends = zip(known.names, known.low, known.high, strict=True)
         facts["values_seen"] = {name: [low, high] for name, low, high in ends}

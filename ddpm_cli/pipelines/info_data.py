@@ -14,7 +14,7 @@ from ddpm_cli.data.surveying import Survey, survey
 from ddpm_cli.errors import ConfigError, Refusal, one_line
 from ddpm_cli.files.outputs import encoding, targets
 from ddpm_cli.models import build
-from ddpm_cli.pipelines import info_sheet, info_train, info_words
+from ddpm_cli.pipelines import info_columns, info_sheet, info_train, info_words
 from ddpm_cli.pipelines.materials import Sets
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.config import picked
@@ -23,7 +23,7 @@ from ddpm_cli.settings.requests import Info
 BAD = 10  # files that are listed
 COMMON = 3  # sizes, texts and flat images that are named
 # Files are looked at one by one, so that no size, no bad file and no bulk is in the way.
-QUICK = {"size": 16, "fit": "crop", "skip_corrupt": True, "memory": 0}
+QUICK = {"size": 16, "fit": "crop", "skip_corrupt": True, "memory": 0, "missing": "mask"}
 # Arrays are of one size as it is, and what is compressed of them is read at once.
 UNCUT = {"size": 0, "fit": "error", "skip_corrupt": True}
 ARRAYS = ("idx", "npz")
@@ -135,7 +135,9 @@ def _facts(request: Info, found: Recognized, opened: Opened, seen: Survey) -> di
     train, test = opened.train, opened.parts.get("test")
     mean, deviation = seen.spread()
     is_image = bool(seen.sizes)
-    line = info_train.command(str(request.target), opened.settings, train, seen)
+    columns = info_columns.types(opened.parts)
+    suiting = opened.settings | info_columns.suiting(columns or (), opened.settings)
+    line = info_train.command(str(request.target), suiting, train, seen)
     facts: dict[str, Any] = {
         "source": str(request.target),
         "kind": "data",
@@ -160,6 +162,11 @@ def _facts(request: Info, found: Recognized, opened: Opened, seen: Survey) -> di
     }
     if train.titles is not None and train.titles.columns:
         facts["columns"] = list(train.titles.columns)
+    if columns is not None:
+        facts["types"] = columns
+        for key in ("mean", "std"):  # the numbers of words have none
+            pairs = zip(facts[key], columns, strict=True)
+            facts[key] = [None if "words" in column else value for value, column in pairs]
     return facts
 
 

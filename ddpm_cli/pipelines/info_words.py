@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ddpm_cli.data import recognizing
+from ddpm_cli.pipelines import info_columns
 
 CLASSES = 20  # that are named with their counts
 
@@ -63,12 +64,10 @@ def _of_images(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _of_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    columns = facts.get("columns")
     shape = "x".join(map(str, facts["shape"]))
-    return [
-        ("values", f"{shape} in each row"),
-        *([("columns", ", ".join(columns))] if columns else []),
-    ]
+    columns = [info_columns.words(each) for each in facts.get("types", ())]
+    keys = ["columns", *[""] * len(columns)]
+    return [("values", f"{shape} in each row"), *zip(keys, columns, strict=False)]
 
 
 def _of_classes(classes: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -97,5 +96,5 @@ def _by(size: Sequence[int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _numbers(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)
+def _numbers(values: Sequence[float | None]) -> str:
+    return " ".join("-" if value is None else f"{value:.4g}" for value in values)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
+from ddpm_cli.data.array_set import refuse_gaps
 from ddpm_cli.data.image_set import Conditions, Data, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
@@ -155,11 +156,13 @@ def data_set(config: Config, split: str, info: DataInfo, kinds: Sequence[str]) -
     """
     needed = {k: v for k, v in config.items() if k != "text" or "text" in kinds}
     data = numbered_as(build.images(needed, split), info.classes)
-    if tuple(data.shape) != info.shape or (data.mean is None) != info.is_image:
-        have, want = ("x".join(map(str, shape)) for shape in (data.shape, info.shape))
+    shape = build.data_info(data).row
+    if shape != info.row or (data.mean is None) != info.is_image:
+        have, want = ("x".join(map(str, each)) for each in (shape, info.row))
         kind = "images" if info.is_image else "arrays"
         raise ConfigError(f"data: {have} values a row, the model is one of {kind} of {want}")
     _refuse_other_columns(data, info)
+    refuse_gaps(data, "a likelihood")
     if info.is_image and data.range != info.range:
         theirs = BYTES if data.range is None else Scale(*data.range)
         fix = "their bits do not compare; see data.range"
@@ -220,6 +223,9 @@ def scaled(pixels: Tensor, bits: int | None, name: str, info: DataInfo) -> Tenso
 
 def _renormalized(values: Tensor, data: Data, info: DataInfo) -> Tensor:
     """Values in float64 as the model was trained to see them, whatever part of the set this is."""
+    theirs = build.data_info(data)
+    if theirs.columns.is_typed or info.columns.is_typed:
+        return info.normalized(info.values_of(theirs.cells(theirs.finished(values)), "data"))
     wide = [-1, *[1] * (values.ndim - 2)]
     mean, std, own_mean, own_std = (
         torch.tensor(numbers, dtype=torch.float64).reshape(wide)

@@ -8,6 +8,7 @@ import torch
 
 from ddpm_cli import console, hardware
 from ddpm_cli.data import no_classes
+from ddpm_cli.data.array_set import ArraySet
 from ddpm_cli.data.image_set import Data, ImageSet
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import captions
@@ -43,6 +44,7 @@ def refuse_unsuited(config: Config, data: Data) -> None:
     if config["train"]["resident"] == "on" and not data.in_memory:
         fix = "raise data.memory, or --set train.resident=auto"
         raise ConfigError(f"train.resident: the images are decoded on demand; {fix}")
+    _refuse_gaps(config, data)
     if data.mean is None:
         if crop >= side:
             what = f"{crop} pixels more at each edge of {side}"
@@ -204,12 +206,26 @@ def _refuse_beside(config: Config, info: DataInfo) -> None:
         raise ConfigError(f"data.beside: of use with task pairs without a filter alone; {fix}")
 
 
+def _errors() -> list[str]:
+    """The losses that are squared errors with a weight."""
+    kinds = {name: catalog.find("loss", name).module for name in catalog.names("loss")}
+    return [name for name in kinds if kinds[name] == kinds["simple"]]
+
+
+def _refuse_gaps(config: Config, data: Data) -> None:
+    """Refuse missing cells of a table under a loss that cannot leave them out."""
+    name, errors = config["loss"]["name"], _errors()
+    if name not in errors and isinstance(data, ArraySet) and data.has_gaps:
+        what = f"loss {name} cannot leave missing cells out"
+        fix = f"--set data.missing=fill, or loss.name={' or '.join(errors)}"
+        raise ConfigError(f"data.missing: {what}; {fix}")
+
+
 def _refuse_uncertainty(config: Config) -> None:
     """Refuse learned weights of losses that are bounds, may be negative or are no errors."""
     if not config["train"]["uncertainty"]:
         return
-    kinds = {name: catalog.find("loss", name).module for name in catalog.names("loss")}
-    errors = [name for name in kinds if kinds[name] == kinds["simple"]]
+    errors = _errors()
     if (name := config["loss"]["name"]) not in errors:
         what = f"loss {name} is no squared error with a weight to learn"
         fix = f"choose loss.name={' or '.join(errors)}, or --set train.uncertainty=false"

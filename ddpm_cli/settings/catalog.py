@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import knobs as knob_types
 from ddpm_cli.settings.knob_help import sentences
-from ddpm_cli.settings.knobs import Form, Range, Word
+from ddpm_cli.settings.knobs import Form, Range, Truth, Word
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,6 +59,8 @@ FIXED: Mapping[str, str] = {
     "compute": "hardware.py",
 }
 
+_Bound = Range | Form | Word | Truth
+
 _WORDS: Mapping[str, str] = {
     "int": "an integer",
     "float": "a number",
@@ -79,6 +81,7 @@ class Kind(NamedTuple):
     item: "Kind | None" = None
     form: Form | None = None
     word: str = ""  # see knobs.Word
+    truth: Truth | None = None
 
     def __str__(self) -> str:
         if self.choices:
@@ -279,20 +282,22 @@ def _kind(node: ast.expr, aliases: dict[str, ast.expr]) -> Kind:
     raise TypeError(f"line {node.lineno}: a knob cannot be of type {ast.unparse(node)}")
 
 
-def _narrowed(kind: Kind, bounds: Iterable[Range | Form | Word]) -> Kind:
+def _narrowed(kind: Kind, bounds: Iterable[_Bound]) -> Kind:
     """A kind within all of its bounds."""
     for bound in bounds:
         if isinstance(bound, Form):
             kind = kind._replace(form=bound)
         elif isinstance(bound, Word):
             kind = kind._replace(word=bound.word)
+        elif isinstance(bound, Truth):
+            kind = kind._replace(truth=bound)
         else:
             kind = kind._replace(range=bound)
     return kind
 
 
-def _bounds(node: ast.expr) -> Range | Form | Word:
-    makers: dict[str, type[Range | Form | Word]] = {"Range": Range, "Form": Form, "Word": Word}
+def _bounds(node: ast.expr) -> _Bound:
+    makers: dict[str, type[_Bound]] = {m.__name__: m for m in (Range, Form, Word, Truth)}
     if not isinstance(node, ast.Call) or ast.unparse(node.func) not in makers:
         raise TypeError(f"line {node.lineno}: {ast.unparse(node)} is no Range and no Form")
     keywords = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}

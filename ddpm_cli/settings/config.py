@@ -217,6 +217,8 @@ def _fit(kind: Kind, value: Any) -> Any:
         return None
     if kind.word and value == kind.word:
         return value
+    if kind.truth is not None and isinstance(value, bool):
+        return kind.truth.yes if value else kind.truth.no
     if kind.base == "list" and isinstance(value, list) and kind.item is not None:
         if kind.range is not None and len(value) not in kind.range:
             raise ValueError

@@ -7,7 +7,7 @@ beyond all that was ever published and below what could exhaust a machine before
 """
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 
 class Range(NamedTuple):
@@ -46,6 +46,13 @@ class Form(NamedTuple):
 
     pattern: str
     words: str
+
+
+class Truth(NamedTuple):
+    """The words that true and false stand for, as they were once the only choice."""
+
+    yes: str
+    no: str
 
 
 class Word(NamedTuple):
@@ -151,6 +158,12 @@ Noises = Annotated[Sequence[Noise], Range(1, 2)]
 # A column of a table: its name, or its number, which becomes a word.
 Column = Annotated[str, Range(1, 65_536)]
 ColumnList = Annotated[Sequence[Column], Range(0, 65_536)]
+
+# How a table is read, and what a network sees of its columns.
+Header = Literal["auto", "yes", "no"]
+Encode = Literal["onehot", "bits"]
+Normalize = Annotated[Literal["standard", "quantile", "none"], Truth("standard", "none")]
+Missing = Literal["error", "mask", "fill"]
 
 # What stands below an image: layouts.keys reads it.
 Labels = Annotated[

@@ -21,8 +21,8 @@ def table(path: Path, text: str) -> Path:
 
 def learned(path: Path, **knobs: Any) -> list[list[float]]:
     """All rows of a file as they are, sorted."""
-    train = array("train", path=str(path), normalize=False, **knobs)
-    test = array("test", path=str(path), normalize=False, **knobs)
+    train = array("train", path=str(path), normalize="none", **knobs)
+    test = array("test", path=str(path), normalize="none", **knobs)
     return sorted([*rows(train).tolist(), *rows(test).tolist()])
 
 
@@ -42,8 +42,8 @@ TABLE = ",age,income,job\n0,24,18.5,clerk\n1,37,33.9,nurse\n2,42,40.8,clerk\n3,4
 )
 def test_chosen(knobs: dict[str, Any], names: tuple[str, ...], tmp_path: Path) -> None:
     path = str(table(tmp_path / "a.csv", TABLE))
-    found = array("train", path=path, normalize=False, holdout=0.25, seed=3, **knobs)
-    whole = array("train", path=path, label="job", normalize=False, holdout=0.25, seed=3)
+    found = array("train", path=path, normalize="none", holdout=0.25, seed=3, **knobs)
+    whole = array("train", path=path, label="job", normalize="none", holdout=0.25, seed=3)
     assert found.titles is not None
     assert found.titles.columns == names
     assert found.titles.whole == tuple(name != "income" for name in names)
@@ -115,12 +115,23 @@ def test_numbers_of_a_file_without_names_are_places(tmp_path: Path) -> None:
         (
             "a,b,job\n1,2,clerk\n3,,nurse\n",
             {},
-            "line 2, column 3 (job): 'clerk' is no number",
+            "line 3, column 2 (b): an empty cell is no number",
             [
-                "--set data.label=job",
-                "column 2 (b): fill the gaps, or drop the 1 rows",
-                """--set 'data.skip=["b", "job"]'""",
+                "column 2 (b): fill the gaps, or drop the 1 rows that have some",
+                """--set 'data.skip=["b"]'""",
             ],
+        ),
+        (
+            "a,b\n1,2\n3,4\n5,6o\n",
+            {"categories": ["a"]},
+            "line 4, column 2 (b): '6o' is no number",
+            ["""words can be the class: --set data.label=b"""],
+        ),
+        (
+            "a,job\n1,clerk\n2,\n3,nurse\n",
+            {},
+            "line 3, column 2 (job): an empty cell is no word",
+            ["column 2 (job): fill the gaps", "or --set data.missing=fill or mask"],
         ),
         (
             "a,b\n1,2\n3,NA\n5,\n",
@@ -165,6 +176,102 @@ def test_words_and_gaps_name_the_ways_out(
     assert len(rest) <= 2
     for way in ways:
         assert way in "\n".join(rest)
+
+
+class TestFilesOfColumns:
+    COLUMNS: dict[str, Any] = {  # noqa: RUF012
+        "age": [30, 41, 52, 63],
+        "kind": ["b", "a", "b", "b"],
+        "size": [0.1, 1 / 3, 1e-20, 4.0],
+    }
+
+    def of(self, path: Path, **knobs: Any) -> list[list[float]]:
+        found = array("train", path=str(path), holdout=0.0, **knobs)
+        assert found.titles is not None
+        assert found.titles.columns == ("age", "kind", "size")
+        assert found.titles.words(1) == ("a", "b")
+        return found.in_units(torch.arange(len(found))).float().tolist()
+
+    def test_npz(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", **self.COLUMNS)
+        rows = [[30, 1, 0.1], [41, 0, 1 / 3], [52, 1, 1e-20], [63, 1, 4]]
+        found = torch.tensor(self.of(tmp_path / "a.npz"))
+        assert torch.allclose(found, torch.tensor(rows), atol=1e-6)
+
+    def test_parquet(self, tmp_path: Path) -> None:
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        columns = self.COLUMNS | {"age": [30, None, 52, 63]}
+        parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+        with pytest.raises(Refusal, match=r"column 1 \(age\): an empty cell"):
+            self.of(tmp_path / "a.parquet")
+        filled = self.of(tmp_path / "a.parquet", missing="fill")
+        assert filled[2] == [52, 1, pytest.approx(0, abs=1e-6)]
+
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ({"a": np.zeros(3), "b": np.zeros(4)}, "its columns differ: 3 of a, 4 of b"),
+            ({"a": np.zeros((3, 2))}, "a is no column but 3x2 of float64"),
+            ({"a": np.array([None, 1], dtype=object)}, "no readable .npz file"),
+        ],
+    )
+    def test_others_are_refused(self, columns: Any, message: str, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", **columns)
+        with pytest.raises(Refusal, match=message):
+            array("train", path=str(tmp_path / "a.npz"))
+
+
+class TestCategories:
+    def test_words_are_some_and_others_may_be_asked_for(self, tmp_path: Path) -> None:
+        path = table(tmp_path / "a.csv", "x,zip,job\n1,20,b\n2,10,a\n3,20,b\n")
+        found = array("train", path=str(path), categories=["zip"], holdout=0.0)
+        assert found.titles is not None
+        assert found.titles.categories == ((), ("10", "20"), ("a", "b"))
+        assert found.shape == (5,)
+        assert found.titles.whole == (True, False, False)
+        bits = array("train", path=str(path), categories=["zip"], encode="bits", holdout=0.0)
+        assert bits.shape == (3,)
+
+    def test_of_an_array(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "a.npy", np.array([[0.5, 3], [1, 7], [1, 3]]))
+        found = array("train", path=str(tmp_path / "a.npy"), categories=["2"], holdout=0.0)
+        assert found.titles is not None
+        assert found.titles.categories == ((), ("3", "7"))
+        assert found.in_units(torch.arange(3))[:, 1].tolist() == [0, 1, 0]
+
+    def test_none_may_be_a_word_but_an_empty_cell_is_none(self, tmp_path: Path) -> None:
+        path = table(tmp_path / "a.csv", "x,job\n1,none\n2,\n3,low\n")
+        found = array("train", path=str(path), missing="mask", holdout=0.0)
+        assert found.titles is not None
+        assert found.titles.words(1) == ("low", "none")
+        assert found.in_units(torch.arange(3))[:, 1].isnan().tolist() == [False, True, False]
+
+    def test_names_are_too_many(self, tmp_path: Path) -> None:
+        lines = [f"{number},name{number}" for number in range(50)]
+        path = table(tmp_path / "a.csv", "\n".join(["x,name", *lines]))
+        with pytest.raises(Refusal, match=r"name\): 50 different words on 50 lines") as caught:
+            array("train", path=str(path))
+        assert "data.skip" in caught.value.message
+        assert array("train", path=str(path), categories=["name"]).shape == (51,)
+
+    @pytest.mark.parametrize(
+        ("knobs", "message"),
+        [
+            (
+                {"quantile": ["job"], "categories": ["job"]},
+                "data.quantile: 'job' holds",
+            ),
+            ({"categories": ["job"], "label": "job"}, "data.categories: 'job' is not among"),
+            ({"quantile": ["ag"]}, r"data.quantile: no column is named 'ag'; did you mean age\?"),
+        ],
+    )
+    def test_settings_that_do_not_go_together(
+        self, knobs: dict[str, Any], message: str, tmp_path: Path
+    ) -> None:
+        path = table(tmp_path / "a.csv", TABLE)
+        with pytest.raises(ConfigError, match=message):
+            array("train", path=str(path), **knobs)
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ TABLES = [
     data("array", "a.npy", make.LFS, "Git LFS pointer|git lfs pull", "allow_pickle"),
     data("array", "a.npy", b"", "an empty file"),
     data(
-        "array", "a.npz", make.npz(x=[1.0], y=[2.0]),
+        "array", "a.npz", make.npz(x=[[1.0], [2.0]], y=[2.0]),
         "an .npz file|numpy.save('a.npy', a[a.files[0]])",
     ),
     data(
@@ -178,7 +178,7 @@ TABLES = [
         "skips the first",
     ),
     data(
-        "array", "a.csv", b"a,b\n1,x\n2,y\n", "line 2, column 2|data.label=b|data.skip",
+        "array", "a.csv", b"a,b\n1,x\n2,3\n", "line 2, column 2|data.label=b|data.skip",
         "skips the first",
     ),
     Row({"d/": b""}, train("array", "d"), 1, "a folder|data.name=folder"),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 2
+TYPED = 3  # of tables with types of columns, which who does not know them would draw wrong
 ENTRY = "ddpm"
 AVERAGE = "average."  # names of the averaged weights in a state start so
 SCHEDULE = "schedule."  # and of a learned schedule's
@@ -75,26 +76,54 @@ class DataInfo(NamedTuple):
         """What the data are called."""
         return "images" if self.is_image else "samples"
 
+    @property
+    def row(self) -> tuple[int, ...]:
+        """The shape of a row in units of the data: of a table one value for each column."""
+        return (len(self.titles.whole),) if self.titles and self.titles.is_typed else self.shape
+
+    @property
+    def columns(self) -> Titles:
+        """What is known of the columns of rows of one axis, whether there was a table or none."""
+        return self.titles or Titles(None, (False,) * self.shape[0])
+
     def normalized(self, values: "Tensor") -> "Tensor":
         """Values [B, ...] in the units of the data as float64 that a network sees."""
-        import torch
+        from ddpm_cli.files import codes
 
-        if self.mean is None or self.std is None:
-            return values.double()
-        wide = [-1, *[1] * (values.ndim - 2)]
-        mean, std = (torch.tensor(v, dtype=torch.float64) for v in (self.mean, self.std))
-        return (values.double() - mean.reshape(wide)) / std.reshape(wide)
+        return codes.normalized(values, self.mean, self.std, self.titles)
 
     def restore(self, x: "Tensor") -> "Tensor":
-        """Values x [B, ...] of a network as float32 in the units of the data, on the CPU."""
-        import torch
+        """Values x [B, ...] of a network as float32 in the units of the data, on the CPU.
 
-        if self.mean is None or self.std is None:
-            return x.detach().cpu().float()
-        wide = [-1, *[1] * (x.ndim - 2)]
-        mean, std = (torch.tensor(v, dtype=torch.float64) for v in (self.mean, self.std))
-        restored = x.detach().cpu().double() * std.reshape(wide) + mean.reshape(wide)
-        return restored.float()
+        Of a category it is the number of the nearest word.
+        """
+        from ddpm_cli.files import codes
+
+        return codes.restored(x, self.mean, self.std, self.titles).float()
+
+    def values_of(self, rows: Sequence[Sequence[str]], place: object = "table") -> "Tensor":
+        """Values float64 [B, C] in the units of the data of rows of text, NaN for empty cells.
+
+        The first row may name the columns, in any order and among others (`cells.arranged`).
+        """
+        from ddpm_cli.files import cells
+
+        return cells.values_of(rows, self.columns, place)
+
+    def cells(self, values: "Tensor") -> list[list[str]]:
+        """Values [B, C] as `finished` gives them as rows of text, the names of columns first."""
+        from ddpm_cli.files import cells
+
+        return cells.texts(values, self.columns)
+
+    def log_determinant(self, values: "Tensor") -> "Tensor":
+        """Nats float64 [B] to add to the log density of `normalized` values for that of values.
+
+        Of a category the density stays that of its relaxed code, a vector of 0 and 1.
+        """
+        from ddpm_cli.files import codes
+
+        return codes.log_determinant(values, self.std, self.titles)
 
     def finished(self, x: "Tensor") -> "Tensor":
         """Samples x [B, ...] as `restore` gives them, but whole where the data hold integers."""
@@ -111,7 +140,7 @@ class DataInfo(NamedTuple):
         titles, pixels = entries.pop("titles"), entries.pop("range")
         if not entries["beside"]:
             del entries["beside"]
-        entries |= {"titles": titles._asdict()} if titles else {}
+        entries |= {"titles": titles.fields()} if titles else {}
         for kind in ("values", "encoding"):
             told = entries.pop(kind)
             entries |= {kind: told._asdict()} if told else {}
@@ -156,7 +185,7 @@ class Header(NamedTuple):
         some = {key: getattr(self, key) for key in _SOME}
         return {
             **{key: dict(value) for key, value in some.items() if value is not None},
-            "format": FORMAT,
+            "format": TYPED if self.data.titles and self.data.titles.is_typed else FORMAT,
             "kind": self.kind,
             "config": self.config,
             "data": self.data.fields(),
@@ -259,7 +288,7 @@ def _fields(path: Path, layout: Mapping[str, Any], metadata: Mapping[str, str]) 
         raise corrupt(path, "its header is no ddpm header") from None
     if not isinstance(number, int) or number < 1:
         raise corrupt(path, "its header has no format number")
-    if number > FORMAT:
+    if number > max(FORMAT, TYPED):
         fix = "update ddpm: pip install -U ddpm-cli"
         raise Refusal(f"{path}: written by a newer ddpm (format {number})", fix)
     whole: dict[str, Any] = fields

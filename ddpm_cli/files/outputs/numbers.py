@@ -18,6 +18,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from ddpm_cli import console
+from ddpm_cli.files import cells
 from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs import targets
@@ -32,8 +33,9 @@ BLOCK = 2**20  # bytes of a piece of CSV
 class Rows:
     """One file of all samples; images are pixels in .npy and .npz, all else is float32.
 
-    .npz and .safetensors hold seeds, classes and provenance as well; .csv names its columns, as
-    the table that was learned did (`titles`). Without a path, CSV goes to stdout.
+    .npz and .safetensors hold seeds, classes and provenance as well; .csv is the table that was
+    learned again, names, integers and words (`titles`), which elsewhere are numbers from 0.
+    Without a path, CSV goes to stdout.
     """
 
     def __init__(
@@ -171,7 +173,8 @@ class Rows:
     def _about(self) -> dict[str, Any]:
         """What the file says of its making."""
         seeds = {"seeds": compact(self._seeds)} if self._seeds else {}
-        return {**self._record, **seeds, **each(self._told)}
+        words = {"categories": self._titles.categories} if self._titles.categories else {}
+        return {**self._record, **seeds, **words, **each(self._told)}
 
     def _csv_file(self, file: Any) -> None:
         for text in self._csv():
@@ -190,21 +193,13 @@ class Rows:
             rows = slice(first, first + count)
             read = self._values.read(4 * width * len(self._seeds[rows]))
             block = np.frombuffer(read, dtype="<f4").reshape(-1, width)
-            cells = [self._cells(values) for values in block]
-            for row, label in zip(cells, self._classes[rows], strict=False):
+            lines = [cells.written(values, self._titles) for values in block]
+            for row, label in zip(lines, self._classes[rows], strict=False):
                 row.append(label)
-            writer.writerows(cells)
+            writer.writerows(lines)
             yield text.getvalue()
             text.seek(0)
             text.truncate()
-
-    def _cells(self, values: Any) -> list[str]:
-        """A row as text: integers as such, of others as many digits as bring back the float32."""
-        cells = [*map(str, values)]
-        for column, whole in enumerate(self._titles.whole):
-            if whole:
-                cells[column] = str(int(values[column]))
-        return cells
 
 
 def npy_bytes(values: Any) -> bytes:

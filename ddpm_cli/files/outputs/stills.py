@@ -79,4 +79,4 @@ class Points(NamedTuple):
 
 def of_data(info: DataInfo, layout: Layout = USUAL) -> Images | Points:
     """How walks of these data are drawn."""
-    return Images(info.shape, layout) if info.is_image else Points(info.shape)
+    return Images(info.shape, layout) if info.is_image else Points(info.row)

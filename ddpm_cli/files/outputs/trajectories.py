@@ -84,7 +84,7 @@ class Trajectory:
         self._chosen = set(torch.linspace(0, moves, wanted).round().long().tolist())
         targets.refuse_existing(path, force, "--trajectory")
         encoding.announce(path)
-        self._refuse_size(count, 4 * count * math.prod(info.shape) * len(self._chosen))
+        self._refuse_size(count, 4 * count * math.prod(info.row) * len(self._chosen))
         self._states: list[list[Tensor]] = [[] for _ in self._chosen]
         self._levels: list[tuple[float, float]] = []
         self._fields: list[Field | None] = []
@@ -123,7 +123,8 @@ class Trajectory:
     def _field(self, chunk: Chunk, state: State, alpha: float) -> Field | None:
         """The drift on a grid, for a strip of two dimensions whose samples share their class."""
         mixed = len(set(chunk.classes or ())) > 1
-        if not self._strip or self._info.shape != (2,) or mixed or not state.sigma:
+        is_plane = self._info.shape == self._info.row == (2,)
+        if not self._strip or not is_plane or mixed or not state.sigma:
             return None
         reach = 2.5 * alpha * float(chunk.denoise.schedule.prior(state.sigma))
         line = torch.linspace(-reach, reach, GRID, dtype=state.x.dtype)

@@ -38,7 +38,7 @@ class TestFiles:
     @pytest.mark.parametrize("kind", ["<f2", ">f8", "i1", "u8", "?"])
     def test_npy_of_any_number_type(self, kind: str, tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", np.array([[0, 1], [1, 0], [1, 1]]).astype(kind))
-        found = array("train", path=str(tmp_path / "a.npy"), normalize=False)
+        found = array("train", path=str(tmp_path / "a.npy"), normalize="none")
         assert found.mean == (0.0, 0.0)
         assert set(rows(found).flatten().tolist()) == {0.0, 1.0}
 
@@ -143,7 +143,7 @@ class TestBadFiles:
     def test_npy(self, values: np.ndarray, message: str, tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", values)
         with pytest.raises(Refusal) as caught:
-            array("train", path=str(tmp_path / "a.npy"), normalize=False, holdout=0.5)
+            array("train", path=str(tmp_path / "a.npy"), normalize="none", holdout=0.5)
         assert message in caught.value.message.splitlines()[0]
 
     def test_a_header_that_claims_too_much(self, tmp_path: Path) -> None:

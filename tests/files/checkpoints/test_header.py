@@ -13,7 +13,7 @@ from ddpm_cli.files import titles
 from ddpm_cli.files.checkpoints import checkpoint, header
 from ddpm_cli.files.checkpoints.find import bundled, find
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.files.titles import Titles
+from ddpm_cli.files.titles import Scores, Titles
 from ddpm_cli.models import build
 from ddpm_cli.settings import catalog, presets
 from ddpm_cli.settings.config import Layer, resolve
@@ -113,3 +113,36 @@ class TestTitles:
         x = torch.tensor([[0.3, 0.3]])
         assert info.finished(x).tolist() == [[1.0, pytest.approx(0.3)]]
         assert info.restore(x)[0, 0] == pytest.approx(1.1)
+
+    def test_types_are_kept_and_older_readers_are_told(self) -> None:
+        scores = Scores((0.0, 1.5, 4.0), (-1.0, 0.0, 1.0), 0.0, None)
+        words = ((), ("a", "b", "c"), ())
+        whole, some = (True, False, False), (scores, None, None)
+        known = Titles(("x", "kind", "y"), whole, None, words, "bits", some)
+        info = DataInfo((4,), mean=(0.0,) * 4, std=(1.0,) * 4, titles=known)
+        assert titles.of_json(json.loads(json.dumps(info.fields()))) == known
+        config = resolve([Layer("test", {"data": {"name": "array"}})])
+        assert header.Header("model", config, info, 1).fields()["format"] == header.TYPED
+        plain = info._replace(shape=(3,), titles=Titles(None, (False,) * 3))
+        assert header.Header("model", config, plain, 1).fields()["format"] == header.FORMAT
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"categories": [["a", "b"]]},
+            {"categories": [["a", "a"], []]},
+            {"categories": [["a", "b"], []], "encode": "words"},
+            {"scores": [{"values": [0, 1], "scores": [1, 0], "low": None, "high": None}, None]},
+            {"scores": [{"values": [0], "scores": [1], "low": None, "high": None}, None]},
+            {"scores": [None]},
+        ],
+    )
+    def test_types_that_cannot_be_are_refused(self, wrong: dict[str, Any]) -> None:
+        said = {"columns": None, "whole": [False, False], "label": None}
+        with pytest.raises(ValueError, match="titles"):
+            titles.of_json({"shape": [2], "titles": said | wrong})
+
+    def test_true_and_false_are_words_in_headers_of_before(self) -> None:
+        for was, now in ((True, "standard"), (False, "none")):
+            said = resolve([Layer("old", {"data": {"name": "array", "normalize": was}})])
+            assert said["data"]["normalize"] == now
