@@ -1,11 +1,12 @@
 """A CLIP trained on a tiny set of captions: what it retrieves, and how it guides."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
-from runs import PLAIN, ddpm, metrics
+from runs import PLAIN, assert_same, ddpm, metrics, result, signal_after
 
 from ddpm_cli import hardware
 from ddpm_cli.diffusion.rng import Rng
@@ -156,6 +157,19 @@ def test_guide_takes_it(run: Path, captioned: Path, tmp_path: Path) -> None:
     assert outcome.code == 1
     assert "a CLIP, which draws nothing" in outcome.err
     assert "ddpm guide --clip 'a text' --clip-model" in outcome.err
+
+
+def test_the_captions_that_are_drawn_are_those_of_a_run_without_a_stop(
+    captioned: Path, tmp_path: Path
+) -> None:
+    settings = (*TOWERS, "data.name=folder", f"data.path={captioned}", "train.drop_class=0")
+    words = [word for setting in settings for word in ("--set", setting)]
+    words += ["--preset", "tiny", *PLAIN, "--steps", 6, "--batch", 4]
+    assert ddpm("train", *words, "-o", tmp_path / "whole").code == 0
+    with signal_after(3, signal.SIGTERM):
+        assert ddpm("train", *words, "-o", tmp_path / "parts").code == 143
+    assert ddpm("train", *words, "-o", tmp_path / "parts").code == 0
+    assert_same(result(tmp_path / "parts"), result(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(
