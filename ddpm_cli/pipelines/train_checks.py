@@ -20,7 +20,7 @@ from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
 from ddpm_cli.pipelines import shown
 from ddpm_cli.settings import catalog, checks, layouts
-from ddpm_cli.settings.checks import CLASSIFIER, JUDGES, PAIRS, check_guidance, purpose
+from ddpm_cli.settings.checks import CLASSIFIER, CONDITIONS, JUDGES, PAIRS, check_guidance, purpose
 from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.curves import rate
@@ -233,13 +233,17 @@ def _refuse_uncertainty(config: Config) -> None:
 
 
 def refuse_idle(config: Config, info: DataInfo) -> None:
-    """Refuse attention at resolutions that images or signals never have on their way.
+    """Refuse attention at resolutions that images or signals never have, and idle ways in.
 
     The usual list of a network, which nobody chose, may have no use.
     """
     settings = config["network"]
     wanted = settings.get("attention", [])
     usual = catalog.find("network", settings["name"]).knobs
+    is_told = any(kind in config for kind in CONDITIONS)
+    if "inject" in settings and settings["inject"] != usual["inject"].default and not is_told:
+        fix = "leave it out, or name numbers with data.values"
+        raise ConfigError(f"network.inject: nothing is told to be injected; {fix}")
     if not wanted or wanted == usual["attention"].default or len(info.shape) == 1:
         return
     if not all(isinstance(side, int) for side in wanted):  # kinds of attention, as of hdit

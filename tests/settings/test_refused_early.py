@@ -14,6 +14,7 @@ from runs import ddpm
         (["network.heads=0"], "network.heads: 0 heads do not divide"),
         (["network.heads=3"], "network.heads: 3 heads do not divide"),
         (["network.width=24", "network.head_width=5"], "network.head_width: "),
+        (["network.inject=adaptive"], "network.inject: nothing is told to be injected"),
         (["network.attention=[5]"], "network.attention: no level of 8 pixels a side has 5"),
         (["network.attention=[8, 99]"], "network.attention: no level of 8 pixels a side has 99"),
         (["schedule.name=table", "schedule.file=/dev/zero"], "/dev/zero: not a regular file"),

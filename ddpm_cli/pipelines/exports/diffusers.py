@@ -29,6 +29,7 @@ from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build
 from ddpm_cli.pipelines import cards, opening, schedulers
 from ddpm_cli.pipelines.schedulers import FLOW, Scheduler
+from ddpm_cli.settings.checks import CONDITIONS
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.requests import Convert
 
@@ -89,6 +90,9 @@ def _refuse_other(header: Header, name: str) -> None:
     if header.task:
         what = f"{name}: a model for {header.task}, not one that draws from noise alone"
         raise Refusal(what, "no pipeline of diffusers loads such a network")
+    if told := [kind for kind in CONDITIONS if kind in header.config]:
+        what = f"{name}: its network is told {' and '.join(told)}"
+        raise Refusal(what, "no unconditional UNet of diffusers is; --to export or onnx")
     kind = header.config["network"]["name"]
     if kind != "unet":
         raise _refusal(name, [f"network.name: {kind} has no equivalent; unet has"])

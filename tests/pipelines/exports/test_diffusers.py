@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import random_models
 import torch
 from exact import Recorded
 from foreign_checkpoints import converted
@@ -14,6 +15,7 @@ from torch import Tensor
 import ddpm_cli
 from ddpm_cli.api.model import Model
 from ddpm_cli.diffusion.walk import start
+from ddpm_cli.files import quantities
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.models import build, walks
@@ -363,3 +365,13 @@ def test_other_models_are_refused(model: str, word: str, tmp_path: Path) -> None
     outcome = ddpm("convert", model, "--to", "diffusers", tmp_path / "pipe")
     assert outcome.code == 1
     assert f"a model for {word}" in outcome.err
+
+
+def test_networks_that_are_told_more_are_refused(tmp_path: Path) -> None:
+    known = quantities.of(("age",), torch.rand(5, 1))
+    network = {"name": "unet", "width": 32, "multipliers": [1], "blocks": 1, "attention": []}
+    path = random_models.saved(tmp_path / "a.safetensors", network, known=known, values={})
+    outcome = ddpm("convert", path, "--to", "diffusers", tmp_path / "pipe")
+    assert outcome.code == 1
+    assert "its network is told values" in outcome.err
+    assert "--to export" in outcome.err
