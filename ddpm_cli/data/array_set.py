@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.image_set import Conditions, Data, Texts, conditions_of, shares, told
+from ddpm_cli.data.image_set import Conditions, Data, Held, Texts, conditions_of, shares, told
 from ddpm_cli.errors import Refusal, one_line
 from ddpm_cli.files import codes
 from ddpm_cli.files.quantities import Quantities
@@ -49,7 +49,7 @@ class ArraySet:
         self.shape = tuple(self._values.shape[1:])
         self.columns = values.shape[1]
         self.labels = labels
-        self.conditions = conditions_of(labels)
+        self.conditions: Held = {**conditions_of(labels)}
         self.classes = classes
         self.titles = titles
         self.origin = origin

@@ -1,6 +1,6 @@
 """What a data set is, and a set of equally sized images, in memory or decoded on demand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import NamedTuple, Protocol
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data import texts
+from ddpm_cli.data.repeated import Repeated
 from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.files.titles import Titles
@@ -18,6 +19,8 @@ COLOURS = {1: "grey", 3: "RGB", 4: "RGBA"}
 # normalized, NaN where one is not told; "text" as the network's recipe has it; "image"
 # [B, K, H, W] of bytes or in [-1, 1].  The network has an input of each name.
 Conditions = dict[str, Tensor]
+# The same of all rows of a set.
+Held = dict[str, Tensor | Repeated]
 
 
 class Reader(Protocol):
@@ -70,7 +73,7 @@ class Data(Protocol):
 
     shape: tuple[int, ...]
     labels: Tensor | None
-    conditions: Conditions
+    conditions: Held
     classes: tuple[str, ...] | None
     skipped: tuple[str, ...]
     mean: tuple[float, ...] | None
@@ -146,7 +149,7 @@ class ImageSet:
         self._depth = images.element_size() if isinstance(images, Tensor) else depth
         self.shape: tuple[int, ...] = shape
         self.labels = labels
-        self.conditions = conditions_of(labels)
+        self.conditions: Held = {**conditions_of(labels)}
         self.classes = classes
         self.skipped = skipped
         self.range = range
@@ -218,7 +221,7 @@ def conditions_of(labels: Tensor | None) -> Conditions:
     return {} if labels is None else {"classes": labels}
 
 
-def told(conditions: Conditions, indices: Tensor | slice) -> Conditions:
+def told(conditions: Mapping[str, Tensor | Repeated], indices: Tensor | slice) -> Conditions:
     """What is told of some of the rows."""
     return {kind: values[indices] for kind, values in conditions.items()}
 
@@ -234,7 +237,7 @@ def numbered_as(data: Data, classes: tuple[str, ...] | None) -> Data:
     places = torch.tensor([classes.index(name) for name in data.classes])
     other = copy(data)
     other.labels, other.classes = places[data.labels], classes
-    other.conditions = data.conditions | conditions_of(other.labels)
+    other.conditions = {**data.conditions, **conditions_of(other.labels)}
     return other
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.image_set import Conditions
+from ddpm_cli.data.image_set import Held
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files import quantities
 from ddpm_cli.files.quantities import Quantities
@@ -25,7 +25,7 @@ class Numbers(NamedTuple):
 
 
 class _Set(Protocol):
-    conditions: Conditions
+    conditions: Held
     values: Quantities | None
 
 

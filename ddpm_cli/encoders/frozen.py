@@ -13,7 +13,7 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.encoders.clip_texts import ClipTexts
 from ddpm_cli.encoders.folders import FolderTexts
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError, Refusal, one_line
 from ddpm_cli.files import atomic, cache
 from ddpm_cli.files.encodings import Encoding
 
@@ -94,7 +94,9 @@ class Frozen:
         return rows
 
     def shortened(self, texts: Sequence[str]) -> list[str]:
-        """Those of the texts that are cut."""
+        """Those of the texts that are cut; of what is kept nothing is said again."""
+        if self._encoder is None and all(self._kept(text) is not None for text in texts):
+            return []
         encoder = self._opened()
         sizes = zip(texts, encoder.sizes(texts), strict=True)
         return [text for text, size in sizes if size > encoder.length]
@@ -125,6 +127,7 @@ class Frozen:
 
     def _opened(self) -> Encoder:
         if self._encoder is None:
+            self._refuse_missing()
             self._encoder = KINDS[self._kind](self._model, self._most, self._device)
             if self._about is not None and self._encoder.hash != self._about.hash:
                 what = (
@@ -133,6 +136,14 @@ class Frozen:
                 fix = f"give that with SHA-256 {self._about.hash[:12]}...: --set text.model=FOLDER"
                 raise Refusal(what, fix)
         return self._encoder
+
+    def _refuse_missing(self) -> None:
+        """Refuse a folder that is no longer where it was when a model was trained."""
+        place = Path(self._model).expanduser()
+        is_path = self._kind == "transformers" or place.is_absolute()
+        if self._about is not None and is_path and not place.is_dir():
+            what = f"text.model: {one_line(self._model)}: no such folder, with the model's encoder"
+            raise Refusal(what, "say where it is now: --set text.model=FOLDER")
 
     def _place(self, text: str) -> Path:
         """Where what is said of a text lies: by the encoder, its settings and the text."""

@@ -82,6 +82,7 @@ class Asked(NamedTuple):
             _refuse_negative(config)
         asked = cls(config, info, label, values, texts, negative, spelled)
         _refuse_idle_guidance(asked)
+        _read([*texts, *([] if negative is None else [negative])], config, info)
         return asked
 
     @classmethod
@@ -252,6 +253,15 @@ def _check_texts(texts: tuple[str, ...], config: Config) -> None:
     if "text" in config and not texts and not config["text"]["drop"]:
         what = "--text: this model was always told a text (text.drop=0)"
         raise ConfigError(f"{what}; give one, as --text 'red heart'")
+
+
+def _read(texts: Sequence[str], config: Config, info: DataInfo) -> None:
+    """Say which texts are cut; a frozen encoder that is not there is missed before any work."""
+    if texts:
+        recipe = cast(Any, build.recipes(config, info)["text"])
+        if cut := recipe.cut(texts):
+            console.warn(cut)
+        recipe.rows(texts)
 
 
 def _refuse_negative(config: Config) -> None:

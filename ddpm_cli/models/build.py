@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ddpm_cli import hardware
 from ddpm_cli.data.augmentation import Augmentation
 from ddpm_cli.data.image_set import Conditions, Data
+from ddpm_cli.data.repeated import Repeated
 from ddpm_cli.data.tasks import Task, pairs, upscale
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
@@ -178,9 +179,13 @@ def told(config: Config, data: Data) -> Data:
     other = copy(data)
     most = min(max(map(len, every), default=1) or 1, CAPTIONS)
     listed = [[*row[:most], *[None] * (most - len(row))] for row in every]
-    rows = [recipe.rows(list(captions)) for captions in zip(*listed, strict=True)]
-    several = rows[0] if most == 1 else torch.stack(rows, dim=1)
-    other.conditions = data.conditions | {"text": several}
+    unlike = dict.fromkeys(caption for row in listed for caption in row)
+    place = {caption: number for number, caption in enumerate(unlike)}
+    numbers = torch.tensor([[place[caption] for caption in row] for row in listed])
+    rows = Repeated(recipe.rows(list(unlike)), numbers[:, 0] if most == 1 else numbers)
+    # What a frozen encoder says is a hundred times as large as the bytes of a text.
+    held = rows[:] if encoder is None else rows
+    other.conditions = data.conditions | {"text": held}
     if encoder is not None:
         other.texts = data.texts._replace(encoding=encoder.about)
     if cut := recipe.cut([caption for captions in every for caption in captions]):

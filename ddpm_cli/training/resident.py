@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import hardware
-from ddpm_cli.data.image_set import Conditions, Data, told
+from ddpm_cli.data.image_set import Conditions, Data, Held, told
+from ddpm_cli.data.repeated import Repeated
 from ddpm_cli.diffusion.shapes import sent
-from ddpm_cli.training import conditions
 
 SHARE = 4  # of the free memory of a device, one part for the rows
 ROWS = 4096  # that are moved at once
@@ -23,13 +23,16 @@ class Resident:
     """
 
     def __init__(self, data: Data, device: torch.device) -> None:
-        first, self._conditions = data[torch.arange(0)]
+        first, _ = data[torch.arange(0)]
         shape = (len(data), *data.shape)
         self._rows = torch.empty(shape, dtype=first.dtype, device=device)
         for start in range(0, len(data), ROWS):
             numbers = torch.arange(start, min(start + ROWS, len(data)))
             self._rows[numbers[0] : numbers[-1] + 1] = data[numbers][0]
-        self._conditions = conditions.on(device, data.conditions)
+        self._conditions: Held = {
+            kind: rows.on(device) if isinstance(rows, Repeated) else sent(rows, device)
+            for kind, rows in data.conditions.items()
+        }
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -1,12 +1,16 @@
 """From a configuration to the objects it names: whose complaints name which key."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
+from torch import Tensor
 
 from ddpm_cli.data.image_set import ImageSet, Texts
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import quantities
 from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.models import build
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.config import Layer, resolve
@@ -64,3 +68,34 @@ def test_rows_of_several_captions_are_told_all_of_them() -> None:
     ]
     data.texts = Texts({"a": "red"}.get, "abc")
     assert build.told(config, data).conditions["text"].shape == (3, 4)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_texts_are_encoded_once_and_held_as_often_as_they_differ(
+    frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Sequence[str | None]]()
+
+    class Said:
+        width, length, about = 2, 3, Encoding("0" * 64, 2, 3)
+
+        def rows(self, texts: Sequence[str | None]) -> Tensor:
+            asked.append(texts)
+            return torch.stack([torch.full((3, 2), float(len(text or ""))) for text in texts])
+
+        def shortened(self, texts: Sequence[str]) -> list[str]:
+            return []
+
+    monkeypatch.setattr(build, "frozen", lambda config: Said() if frozen else None)
+    written = {"a": "red\nrot", "b": "red", "c": None, "d": "blue"}
+    texts = Texts(written.get, [*"abcd"])
+    data = ImageSet(torch.zeros(4, 3, 2, 2, dtype=torch.uint8), (3, 2, 2), texts=texts)
+    config = resolve([Layer("", {"text": {"length": 6}})])
+    told = build.told(config, data)
+    _, conditions = told[torch.tensor([3, 0])]
+    if frozen:
+        assert asked[-1] == ["red", "rot", None, "blue"]
+        assert conditions["text"][..., 0, 0].tolist() == [[4, 0], [3, 3]]
+    else:
+        rows = [[[*row[row >= 0]] for row in image] for image in conditions["text"]]
+        assert rows == [[[256, *b"blue"], []], [[256, *b"red"], [256, *b"rot"]]]

@@ -7,9 +7,8 @@ import pytest
 import torch
 from image_sets import fill
 from random_encoders import clip_folder
-from runs import PLAIN, ddpm
+from runs import PLAIN, ddpm, replayed
 
-from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import encode_png
 from ddpm_cli.models.asked import Asked
@@ -47,7 +46,7 @@ def test_a_frozen_encoder_is_asked_again_for_new_texts_alone(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data, encoder = squares(tmp_path / "set", ("red", "蓝")), clip_folder(tmp_path / "clip")
-    text = ("text.encoder=clip", f"text.model={encoder}", "text.width=16", "text.depth=1")
+    text = ("text.encoder=clip", f"text.model={encoder}", "text.width=16", "train.resident=on")
     made = ddpm("train", *settings(data, *text), "-o", tmp_path / "run")
     assert made.code == 0, made.err
     path = tmp_path / "run" / "model.safetensors"
@@ -63,14 +62,24 @@ def test_a_frozen_encoder_is_asked_again_for_new_texts_alone(
     encoder.rename(tmp_path / "away")
     known = Asked.of(Use(texts=("red", "蓝")), dict(header.config), header.data)
     assert torch.equal(known.conditions([0])["text"].nan_to_num(), rows[:1].nan_to_num())
-    new = Asked.of(Use(texts=("another",)), dict(header.config), header.data)
-    with pytest.raises(Refusal, match="no such folder"):
-        new.conditions([0])
-    drawn = ddpm("sample", "-m", path, "-n", 1, "-o", tmp_path / "one.png", *PLAIN)
+    sample = ("sample", "-m", path, *PLAIN, "--set", "guidance.scale=2", "-o")
+    drawn = ddpm(*sample, tmp_path / "known.png", "--text", "蓝")
     assert drawn.code == 0, drawn.err
-    there = ("--set", f"text.model={tmp_path / 'away'}")
-    drawn = ddpm("sample", "-m", path, "-n", 1, "-o", tmp_path / "two.png", *PLAIN, *there)
+    drawn = ddpm(*sample, tmp_path / "new.png", "--text", "another", "-n", 1)
+    assert drawn.code == 1
+    assert f"Error: text.model: {encoder}: no such folder, with the model's encoder" in drawn.err
+    assert "--set text.model=FOLDER" in drawn.err
+    assert not (tmp_path / "new.png").exists()
+    there = ("--text", f"another {LONG}", "--set", f"text.model={tmp_path / 'away'}")
+    drawn = ddpm(*sample, tmp_path / "new.png", *there)
     assert drawn.code == 0, drawn.err
+    assert "text.length: the text is longer than 12 tokens, and cut there" in drawn.err
+    before = (tmp_path / "new.png").read_bytes()
+    words = replayed(tmp_path / "new.png")
+    (tmp_path / "new.png").unlink()
+    again = ddpm(*words)
+    assert again.code == 0, again.err
+    assert (tmp_path / "new.png").read_bytes() == before
 
 
 def test_texts_that_are_cut_are_said_once(tmp_path: Path) -> None:
