@@ -41,6 +41,8 @@ def train(
     holdout: float = 0.05,
     as_arrays: bool = False,
     beside: Any = None,
+    values: Any = None,
+    texts: Any = None,
     force: bool = False,
     quiet: bool = False,
 ) -> "Model | None":
@@ -50,7 +52,9 @@ def train(
     of pairs of one and a label; None: the data set of the settings.  Bytes are images, and so are
     floats in [-1, 1] of 3 or 4 axes; other floats, or all with as_arrays, are arrays, normalized.
     test: held-out data, else the share `holdout` of the data; classes: the names of the labels.
-    beside: images [N, K, H, W] to be given to a model of task pairs; with test, those of both.
+    beside: images [N, K, H, W] to be given to a model of task pairs; values: numbers to be told of
+    each row, {"age": [...]}, NaN where one is not told; texts: what is written of each, None where
+    nothing is; with test, of each of these a pair, of both.
     preset, settings: as for `ddpm train`; force: start over.
     """
     from ddpm_cli.api import training
@@ -65,6 +69,8 @@ def train(
         holdout=holdout,
         as_arrays=as_arrays,
         beside=beside,
+        values=values,
+        texts=texts,
         force=force,
         quiet=quiet,
     )

@@ -13,6 +13,7 @@ from ddpm_cli.api.model import Model
 from ddpm_cli.data.python_sets import HOLDOUT, PythonSets, sets
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import read_header
+from ddpm_cli.models import build
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines import train as pipeline
 from ddpm_cli.pipelines.materials import Sets
@@ -37,6 +38,8 @@ def train(
     holdout: float = HOLDOUT,
     as_arrays: bool = False,
     beside: Any = None,
+    values: Any = None,
+    texts: Any = None,
     force: bool = False,
     quiet: bool = False,
 ) -> Path:
@@ -44,8 +47,9 @@ def train(
 
     data: a tensor, a pair (tensor, labels), or a data set with a length, of tensors or images or
     of pairs of one and a label; None: the data set of the settings. beside: images [N, K, H, W] to
-    be given to a model of task pairs. See data.python_sets for
-    what else is said of it. preset, settings: as for `ddpm train`; the network takes as many
+    be given to a model of task pairs. values: numbers that the model shall be told of each row,
+    {"age": [...]}; texts: what is written of each. See data.python_sets for what else is said of
+    it. preset, settings: as for `ddpm train`; the network takes as many
     classes as the data have, unless told; without preset a run that is there goes on under its
     own settings. What the command line would refuse is a ValueError of the same text.
     """
@@ -60,16 +64,17 @@ def train(
             is_new = preset is not None or output is None or force
             own = None if is_new else opening.own_settings(folder)
             noise = [] if own or force else opening.own_randomness(folder)
-            for name, given in (("test", test), ("beside", beside)):
+            more = {"beside": beside, "values": values, "texts": texts}
+            for name, given in {"test": test, **more}.items():
                 if data is None and given is not None:
                     raise ConfigError(f"{name}: of no use without data; leave it out")
             if data is None:
                 config, pair = _config(own, preset, settings, None, noise), None
             else:
-                how = {"holdout": holdout, "as_arrays": as_arrays, "beside": beside}
+                how = {"holdout": holdout, "as_arrays": as_arrays, **more}
                 rows = sets(data, test, classes=classes, **how)
                 config = _config(own, preset, settings, rows, noise)
-                pair = Sets(rows.train, rows.test)
+                pair = Sets(*(build.told(config, each) for each in (rows.train, rows.test)))
             request = Train(config=config, folder=folder, force=force)
             return pipeline.trained(request, pair).model
     except Refusal as refusal:
@@ -103,7 +108,11 @@ def _config(
         raise ConfigError("data: a table of the settings and an argument; give one of the two")
     if not below and data.train.mean is not None:
         below = [ARRAYS]
-    above = {"data": {"name": "python", "rows": data.rows, "digest": data.digest}}
+    above: dict[str, Any] = {
+        "data": {"name": "python", "rows": data.rows, "digest": data.digest},
+        **({"values": {}} if data.train.values is not None else {}),
+        **({"text": {}} if data.train.texts is not None else {}),
+    }
     config = resolve([*noise, *below, Layer("data", above), *told], begins=True)
     config.pop("summary", None)  # what a preset says of itself is not true of other data
     return inlined(config)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
+from ddpm_cli.data import python_told
 from ddpm_cli.data.array_set import VALUE_LIMIT, ArraySet, statistics
 from ddpm_cli.data.image_set import COLOURS, Data, ImageSet, Partners
 from ddpm_cli.data.python_rows import Items, Rows, class_names, read
@@ -43,13 +44,17 @@ def sets(
     holdout: float = HOLDOUT,
     as_arrays: bool = False,
     beside: Any = None,
+    values: Any = None,
+    texts: Any = None,
 ) -> PythonSets:
     """Sets of a tensor, of a pair (tensor, labels), or of a data set of tensors or such pairs.
 
     Without `test` the share `holdout` of the rows is held out, always the same ones; data too few
     for one to be held out are measured on themselves. classes: names of the labels 0, 1, ...;
     as_arrays: floats of any shape are arrays. beside: the images that lie beside those of data,
-    a tensor [N, K, H, W], or with `test` one for each of the two.
+    a tensor [N, K, H, W], or with `test` one for each of the two. values: numbers of each row,
+    {"age": [N]}, NaN where one is not told; texts: what is written of each, None where nothing
+    is; with `test` a pair of such.
     """
     rows = read(data, "data")
     if as_arrays and rows.dtype == torch.uint8:
@@ -65,6 +70,12 @@ def sets(
     pair = _arrays(train, held, names) if is_array else _images(train, held, names)
     if beside is not None:
         both = digest + _accompany(pair, parts, beside, holdout)
+        digest = hashlib.sha256(both.encode()).hexdigest()
+    if values is not None or texts is not None:
+        counts = [(len(rows), each) for each in _halves(len(rows), holdout)]
+        if test is not None:
+            counts = [(len(part), torch.arange(len(part))) for part in parts]
+        both = digest + python_told.tell(pair, counts, values, texts)
         digest = hashlib.sha256(both.encode()).hexdigest()
     return PythonSets(*pair, sum(map(len, parts)), digest[:DIGITS])
 
@@ -88,15 +99,21 @@ def _accompany(pair: Split, parts: Sequence[Rows], beside: Any, holdout: float) 
 
 
 def _split(rows: Rows, holdout: float) -> tuple[Rows, Rows]:
-    """Rows to train on and rows held out, which depend on their number alone."""
+    """Rows to train on and rows held out."""
+    first, second = _halves(len(rows), holdout)
+    return rows.chosen(first), rows.chosen(second)
+
+
+def _halves(count: int, holdout: float) -> tuple[Tensor, Tensor]:
+    """The numbers of both, which depend on how many there are alone."""
     if not 0 <= holdout < 1:
         raise ConfigError(f"holdout: {holdout} is no share; give a number from 0 to less than 1")
-    held = round(len(rows) * holdout)
-    if not 0 < held < len(rows):
-        return rows, rows
+    held = round(count * holdout)
+    if not 0 < held < count:
+        return torch.arange(count), torch.arange(count)
     generator = torch.Generator().manual_seed(keyed(0, "holdout"))
-    shuffled = torch.randperm(len(rows), generator=generator)
-    return rows.chosen(shuffled[held:].sort().values), rows.chosen(shuffled[:held].sort().values)
+    shuffled = torch.randperm(count, generator=generator)
+    return shuffled[held:].sort().values, shuffled[:held].sort().values
 
 
 def _images(train: Rows, held: Rows, names: tuple[str, ...] | None) -> Split:

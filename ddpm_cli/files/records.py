@@ -24,10 +24,17 @@ Alone = Callable[[int], Record]  # what a record says of the sample of a seed al
 TOLD = {"text": "texts", "values": "numbers"}
 
 
-def each(told: Sequence[Record]) -> dict[str, Any]:
-    """What a record of several samples says of each, by what it says of each of them alone."""
-    found = {many: [own.get(key) for own in told] for key, many in TOLD.items()}
-    return {many: own for many, own in found.items() if any(one != own[0] for one in own)}
+def each(told: Sequence[Record], record: Record) -> dict[str, Any]:
+    """What a record of several samples says of each, by what it says of each of them alone.
+
+    record: what it says of all; what is true of all needs no list.
+    """
+    found = {}
+    for key, many in TOLD.items():
+        listed = [own.get(key) for own in told]
+        if any(one != record.get(key) for one in listed):
+            found[many] = listed
+    return found
 
 
 def alone(record: Record, row: int) -> dict[str, Any]:

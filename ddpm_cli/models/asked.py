@@ -233,7 +233,7 @@ def _check_values(values: Mapping[str, Numbers], config: Config, info: DataInfo)
     for place, name in enumerate(known.names):
         if name in values:
             _warn_beyond(name, values[name], known.low[place], known.high[place])
-        elif not config["values"]["drop"]:
+        elif not (config["values"]["drop"] or config["values"].get("drop_each")):
             what = f"--value {name}: this model was always told it (values.drop=0)"
             raise ConfigError(f"{what}; give it, as --value {name}={known.mean[place]:.3g}")
 

@@ -91,6 +91,7 @@ def rows(path: Path, shelf: Shelf) -> Iterator[Sample]:
             about,
             None if seeds is None else int(seeds[number]),
             None if classes is None else str(classes[number]),
+            told=records.alone(record, number),
         )
 
 

@@ -11,6 +11,7 @@ import torch
 
 from ddpm_cli import __version__, console
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files import records
 from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import BYTES, WIDE, Scale
 from ddpm_cli.files.images.sheets import Page
@@ -26,6 +27,7 @@ from ddpm_cli.settings.collecting import STDOUT, Collect
 
 MAKERS = ("sample", "guide")  # whose records say all, without inputs
 TOLD = {"model", "class", "settings", "batch", "dtype", "device", "threads"}  # to make it again
+TEXTS = tuple(records.TOLD)
 TABLE = "labels.csv"  # of the classes in an archive, which ddpm train reads
 
 Write = Callable[[], None]
@@ -56,7 +58,15 @@ def _record(together: Gathered, *, is_whole: bool = True) -> Record:
     """What can be said of all samples; is_whole: whether the command that made them says it."""
     alike = dict(gathering.common(together.samples))
     alike.pop("range", None)
-    if is_whole and alike.get("command") in MAKERS and together.seeds and alike.keys() >= TOLD:
+    # Of single files each has a text of its own, and no command makes all of them.
+    is_told = all(key in alike for key in TEXTS if key in together.samples[0].record)
+    if (
+        is_whole
+        and is_told
+        and alike.get("command") in MAKERS
+        and together.seeds
+        and alike.keys() >= TOLD
+    ):
         return alike
     kept = {key: value for key, value in alike.items() if key in ("model", "hash", "settings")}
     return {"version": __version__, "command": "collect", **kept}
@@ -75,6 +85,7 @@ def sheet(together: Gathered, request: Collect) -> Write:
         about["arguments"] = [*about.get("arguments", []), *words]
     if together.seeds:
         about |= {"seeds": compact(together.seeds), "classes": together.labels or None}
+        about |= records.each([sample.told for sample in samples], about)
 
     def write() -> None:
         dtype = torch.int32 if samples[0].kind == "I;16" else torch.uint8
@@ -104,13 +115,15 @@ def arrays(together: Gathered, request: Collect) -> Write:
     rows = Rows(path, len(samples), first.shape, existing, scale=scale if is_pixels else None)
     targets.refuse_too_large(path, rows.size)
     record, seeds, labels = _record(together), together.seeds, together.labels
+    is_told = any(sample.told for sample in samples)
 
     def write() -> None:
         with rows, console.progress(len(samples), "samples") as bar:
             for number, each in enumerate(samples):
                 values, one = each.source.values()[None], slice(number, number + 1)
                 finished = scale.values(values) if is_pixels else values
-                rows.add(seeds[one], labels[one], finished, record)
+                told = [each.told] if is_told else []
+                rows.add(seeds[one], labels[one], finished, record, told)
                 bar.advance()
             rows.finish()
 
@@ -143,7 +156,10 @@ def _files(samples: Sequence[Sample]) -> Iterator[bytes]:
     for each in samples:
         data = each.source.data()
         if data is None:
-            about = {**each.record, "classes": None if each.label is None else [each.label]}
+            about = {**each.record, **each.told}
+            about["classes"] = None if each.label is None else [each.label]
+            if each.told and each.label is not None and about.get("class") is not None:
+                about["class"] = each.label
             if each.seed is not None:
                 about["seeds"] = compact([each.seed])
             data = encoding.encode(_pixels(each), None, about, _scale([each]))

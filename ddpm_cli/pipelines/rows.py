@@ -24,6 +24,7 @@ from ddpm_cli.models import build, classes
 from ddpm_cli.settings import asking, shards
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Nll, Use
+from ddpm_cli.training.conditions import taken
 
 COUNT = 100  # rows of a data set, unless told otherwise
 
@@ -68,7 +69,9 @@ def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequ
         numbers = shards.part(range(total), batch, shard)
         shards.say(shard, len(numbers), total, "rows")
         what = f"{len(numbers)} of {config['data']['name']} {split}"
-        rows = of_set(data, info, numbers, batch, request.bits, kinds)
+        known = build.nulls(config, info) if kinds else {}
+        nulls = {kind: known[kind] for kind in kinds}
+        rows = of_set(data, info, numbers, batch, request.bits, nulls)
         return Sequel(what, len(numbers), rows, Failures(len(numbers)))
     if not info.is_image:
         fix = "--data array --set data.path=FILE"
@@ -121,16 +124,16 @@ def of_set(
     rows: Sequence[int],
     batch: int,
     bits: int | None,
-    kinds: Sequence[str],
+    nulls: Conditions,
 ) -> Iterator[Rows]:
     """Batches of these rows of a set, in order, nothing dropped or augmented.
 
-    kinds: what they say of themselves.
+    nulls: of the kinds that rows are told of themselves, of several captions the first.
     """
     for first in range(0, len(rows), batch):
         numbers = torch.tensor(rows[first : first + batch])
         values, conditions = data[numbers]
-        told = {kind: conditions[kind] for kind in kinds}
+        told = {kind: rows for kind, rows in taken(conditions, nulls).items() if kind in nulls}
         if "values" in told and data.values and info.values:
             told["values"] = _in_scale(told["values"], data.values, info.values)
         listed: list[int] = numbers.tolist()

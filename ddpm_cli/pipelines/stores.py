@@ -6,11 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple, Protocol
 
 from torch import Tensor
 
 from ddpm_cli.data.sources import Archive
+from ddpm_cli.files import records
 from ddpm_cli.files.images import lossy, pixels
 from ddpm_cli.files.records import Record
 from ddpm_cli.settings.seeds import LIMIT
@@ -33,7 +35,8 @@ class Sample(NamedTuple):
     """One sample that is there.
 
     place: what messages call it; kind: of its pixels, as L or I;16, or of its numbers, as float32;
-    label: its class; input: what it is an edit of; record: what its file says of all in it.
+    label: its class; input: what it is an edit of; record: what its file says of all in it; told:
+    what it says that this one is told beside a class.
     """
 
     place: str
@@ -46,6 +49,7 @@ class Sample(NamedTuple):
     seed: int | None = None
     label: str | None = None
     input: str | None = None
+    told: Record = MappingProxyType({})
 
     @property
     def is_picture(self) -> bool:
@@ -56,7 +60,14 @@ class Sample(NamedTuple):
     def entry(self) -> Record:
         """All that is known of it."""
         own = {"name": self.name, "file": Path(self.place).name, "folder": self.folder}
-        return {**self.record, **own, "seed": self.seed, "class": self.label, "input": self.input}
+        return {
+            **self.record,
+            **self.told,
+            **own,
+            "seed": self.seed,
+            "class": self.label,
+            "input": self.input,
+        }
 
 
 class Picture(NamedTuple):
@@ -104,7 +115,7 @@ class Shelf:
 
     def shared(self, record: Mapping[str, Any]) -> Record:
         """What a record says of all samples that were made together."""
-        own = ("seeds", "classes", "inputs", "quality", "frame", "error")
+        own = ("seeds", "classes", "inputs", "quality", "frame", "error", *records.TOLD.values())
         rest = {key: value for key, value in record.items() if key not in own}
         return self._records.setdefault(json.dumps(rest, sort_keys=True), rest)
 
@@ -131,6 +142,7 @@ def picture(path: str, shelf: Shelf, archive: Archive | None = None) -> Sample:
         seed,
         None if classes[0] is None or len(classes) > 1 else str(classes[0]),
         " ".join(map(str, inputs)) if isinstance(inputs, list) and inputs else None,
+        records.alone(record, 0) if len(seeds) == 1 else {},
     )
 
 

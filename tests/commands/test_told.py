@@ -118,6 +118,28 @@ class TestSample:
             said = json.loads(file.metadata()["ddpm"])
         assert [one["age"] for one in said["numbers"]] == [20.0, None]
 
+    def test_parts_of_a_job_are_collected_as_one_would_have_made_them(self, model: Path) -> None:
+        told = ("--class", "cat", "--text", "a", "--text", "b", "--value", "age=20,30")
+        words = ("sample", "-m", model, *told, "-n", "4")
+        assert ddpm(*words, "-o", "all.npz").code == 0
+        for part in ("1", "2"):
+            assert (
+                ddpm(*words, "--batch", "2", "--shard", f"{part}/2", "-o", "p{shard}.npz").code
+                == 0
+            )
+        parts = sorted(map(str, Path().glob("p*.npz")))
+        assert ddpm("collect", *parts, "-o", "both.npz").code == 0
+        whole, both = np.load("all.npz"), np.load("both.npz")
+        for name in ("texts", "value.age", "seeds", "classes"):
+            assert whole[name].tolist() == both[name].tolist()
+        assert json.loads(str(both["ddpm"]))["texts"] == ["a", "a", "b", "b"]
+        assert ddpm("collect", "both.npz", "-o", "files/").code == 0
+        said = record(Path("files/000002.png"))
+        assert (said["text"], said["values"]) == ("b", {"age": 20.0, "weight": None})
+        sheet = ("collect", "files/", "-o", "sheet.png", "--labels", "text,age")
+        assert ddpm(*sheet).code == 0
+        assert record(Path("sheet.png"))["texts"] == ["a", "a", "b", "b"]
+
     def test_nothing_told_is_what_no_option_gives(self, texts: Path) -> None:
         assert ddpm("sample", "-m", texts, "-o", "a.png").code == 0
         assert ddpm("sample", "-m", texts, "--text", "", "-o", "b.png").code == 0

@@ -23,6 +23,7 @@ def config(classes: int = 2, **tables: Any) -> Config:
     return resolve([Layer("", {"network": network, **tables})])
 
 
+ALWAYS = {"drop": 0.0, "drop_each": 0.0}
 BOTH = config(values={}, text={"length": 8})
 
 
@@ -72,7 +73,7 @@ def test_what_is_not_told_is_left_out_or_nan() -> None:
         (Use(negative="a"), {}, "--negative: this model was trained without texts"),
         (Use(values=["age=3"]), {}, "--value: this model was trained without values"),
         (Use(), {"text": {"drop": 0.0}}, r"always told a text \(text.drop=0\); give one, as --te"),
-        (Use(values=["age=30"]), {"values": {"drop": 0.0}}, r"--value size: .* as --value size=2"),
+        (Use(values=["age=30"]), {"values": ALWAYS}, r"--value size: .* as --value size=2"),
         (Use(negative="a", texts=["b"]), {"text": {}}, "--negative: of no use without classifier"),
     ],
 )

@@ -174,7 +174,7 @@ class Rows:
         """What the file says of its making."""
         seeds = {"seeds": compact(self._seeds)} if self._seeds else {}
         words = {"categories": self._titles.categories} if self._titles.categories else {}
-        return {**self._record, **seeds, **words, **each(self._told)}
+        return {**self._record, **seeds, **words, **each(self._told, self._record)}
 
     def _csv_file(self, file: Any) -> None:
         for text in self._csv():

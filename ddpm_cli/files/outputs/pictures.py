@@ -175,7 +175,7 @@ class Picture:
         about = {**self._record, "seeds": compact(self._seeds)}
         if self._drawing.names_classes:
             about["classes"] = self._classes or None
-        about |= each(self._told)
+        about |= each(self._told, self._record)
         data = encoding.encode(picture, self._path, about, self._drawing.scale)
         if self._path is None:
             console.binary(data)
