@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data import seasons
+from ddpm_cli.diffusion.denoiser import Denoise
+from ddpm_cli.diffusion.guidance import agreement, steered
 from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.evaluation.forecasts import crps, crps_of_normal, naive
 from ddpm_cli.files.checkpoints import find
@@ -22,25 +24,36 @@ from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings.config import Layer, resolve
-from ddpm_cli.training.conditions import on
 
 JUMPS = {"name": "jumps", "lengths": [1], "visits": [10]}
+NOISE = 0.05  # of what guided walks agree with, of normalized values
 METHODS: dict[str, dict[str, Any]] = {
     "replace": {"constraints": [{"name": "replace"}]},
     "replace, each level 10 times": {"constraints": [{"name": "replace"}], "edits": [JUMPS]},
     "posterior": {"constraints": [{"name": "posterior"}], "sampler": {"name": "ddim", "eta": 1.0}},
+    "guided (Song 2023)": {"constraints": []},
+    "guided (Song 2023), stochastic": {"sampler": {"name": "ddim", "eta": 1.0}},
 }
 
 
 def completed(model: Model, rows: Tensor, mask: Tensor, seeds: list[int]) -> Tensor:
     """Normalized rows [N, ...] drawn anew where the mask [1, ...] does not hold them."""
-    impose = build.constraint(model.config)
+    impose, known = build.constraint(model.config), model.placed(rows)
+    mask = mask.to(known.device)
 
     def constraint(part: slice) -> Constraint:
-        return impose(model.placed(rows[part]), mask.to(model.compute.device))
+        return impose(known[part], mask)
 
-    conditions = on(model.compute.device, {})
-    chunk = model.draw(Batch(seeds, conditions, constraint=constraint), model.prepared())
+    def wrap(denoise: Denoise, part: slice) -> Denoise:
+        def judge(predicted: Tensor, sigma: Tensor) -> Tensor:
+            return agreement((known[part] - predicted) * mask, sigma, noise=NOISE)
+
+        return steered(denoise, clean=[judge])
+
+    batch = Batch(seeds, {}, constraint=constraint)
+    if not model.config["constraints"]:
+        batch = Batch(seeds, {}, wrap=wrap)
+    chunk = model.draw(batch, model.prepared())
     state = walks.last(chunk.states)
     if state is None:
         raise SystemExit(130)
