@@ -10,7 +10,7 @@ from ddpm_cli.api.handle import Handle, each, finished, parts
 from ddpm_cli.api.telling import Telling
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import opening, restorer, translating, windows
+from ddpm_cli.pipelines import opening, opening_inpaint, restorer, translating, windows
 from ddpm_cli.pipelines.inpaint import Filler, Job
 from ddpm_cli.pipelines.restorer import Row
 from ddpm_cli.settings.requests import Inpaint, Translate, Upscale, Use
@@ -30,7 +30,7 @@ def inpaint(
     side = sides[0], sides[1]
     x = arguments.images(images, arguments.page(images, handle.info.shape), handle.info.scale)
     anew, listed = arguments.holes(masks, x), each(seeds, len(x))
-    core = handle.model(opening.inpainting(request, handle.known).config)
+    core = handle.model(opening_inpaint.inpainting(request, handle.known).config)
     pixels = core.to_pixels(x)
     words = [one.words for one in telling.rows(len(x), core.info)]
     jobs = [

@@ -6,7 +6,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.shapes import double, rows
 
-RIDGE = 1e-3  # least variance of a known value given x, of sigma^2 / (1 + sigma^2)
+RIDGE = 1e-3  # least variance of a known value given x, of sigma^2 / (1 + sigma^2), up to sigma 1
 
 
 def conditioned(denoise: Denoise, known: Tensor, mask: Tensor) -> Denoise:
@@ -28,8 +28,7 @@ def conditioned(denoise: Denoise, known: Tensor, mask: Tensor) -> Denoise:
         x0 = prediction.x0 if x.requires_grad else prediction.x0.detach()
         y = known.to(x0)
         missing = (y - x0).where(mask, 0.0).flatten(1)
-        least = RIDGE / (1 + rows(double(sigma), x).double() ** 2)
-        shift = _shift(slopes, missing, flat, places, least)
+        shift = _shift(slopes, missing, flat, places, rows(double(sigma), x).double() ** 2)
         return prediction._replace(x0=y.where(mask, x0 + shift.reshape(x0.shape).to(x0)))
 
     return Wrapped(denoise, call)
@@ -58,22 +57,31 @@ def _slopes(x0: Tensor, x: Tensor, places: list[int]) -> Tensor:
 
 
 def _shift(
-    slopes: Tensor, missing: Tensor, mask: Tensor, places: list[int], least: Tensor
+    slopes: Tensor, missing: Tensor, mask: Tensor, places: list[int], variance: Tensor
 ) -> Tensor:
-    """C A^T (A C A^T)^-1 missing, float64 [B, D]; sigma^2 stands on both sides, and is left out.
+    """C A^T (A C A^T)^-1 missing, float64 [B, D], whatever number C is multiplied with.
 
-    slopes: [B, K, D]; missing: y - A D [B, D]; mask: [B, D]; least: [B]. A network's Jacobian is
-    no covariance: it is made symmetric, and its eigenvalues are at least `least`.
+    slopes: dD/dx [B, K, D]; missing: y - A D [B, D]; mask: [B, D]; variance: sigma^2 [B]. A
+    network's Jacobian is no covariance, and its error grows with sigma: what cannot be of data
+    with unit variance is cut off. S = (1 + sigma^2) dD/dx is made symmetric; where it is A S A^T,
+    its eigenvalues are RIDGE at least, above sigma 1 more and from 1 / RIDGE on 1, so that what
+    is known there pulls the less; and of no other value it explains a larger variance than
+    (1 + sigma^2) / sigma^2.
     """
     if not places:
         return missing.new_zeros(missing.shape).double()
-    known = mask[:, places]
-    inner = slopes[:, :, places]
+    known, variance = mask[:, places], variance.to(slopes)
+    scaled = slopes * (1 + variance)[:, None, None]
+    inner = scaled[:, :, places]
     inner = (inner + inner.transpose(1, 2)) / 2
     both = known[:, :, None] & known[:, None]
     inner = torch.where(both, inner, torch.eye(len(places), dtype=inner.dtype).to(inner))
     values, vectors = torch.linalg.eigh(inner)
-    values = torch.maximum(values, least[:, None].to(values))
-    along = vectors.transpose(1, 2) @ missing[:, places, None].double()
-    weights = vectors @ (along / values[:, :, None])
-    return (weights.transpose(1, 2) @ slopes.masked_fill(~known[:, :, None], 0.0))[:, 0]
+    least = RIDGE * variance.clamp(1, 1 / RIDGE)
+    roots = torch.maximum(values, least[:, None]).sqrt()[:, :, None]
+    white = vectors.transpose(1, 2) / roots
+    explained = white @ scaled.masked_fill(~known[:, :, None], 0.0)
+    most = (1 + 1 / variance).sqrt()[:, None, None]
+    explained = explained * (most / explained.norm(dim=1, keepdim=True)).clamp(max=1)
+    shift: Tensor = (white @ missing[:, places, None].double()).transpose(1, 2) @ explained
+    return shift[:, 0]

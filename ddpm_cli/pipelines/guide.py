@@ -29,8 +29,10 @@ from ddpm_cli.settings import checks, code_names
 from ddpm_cli.settings.checks import CLASSIFIER, CLIP
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Guide
+from ddpm_cli.settings.requests import Draw, Guide
 from ddpm_cli.training import distributed
+
+NO_DRAW = Draw()  # of walks that other verbs begin
 
 
 class Space(NamedTuple):

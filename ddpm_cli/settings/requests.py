@@ -196,9 +196,10 @@ class Interpolate:
 
 @dataclass(frozen=True, kw_only=True)
 class Inpaint:
-    """`ddpm inpaint`: parts of images anew, or more around them.
+    """`ddpm inpaint`: parts of images anew, or more around them, or gaps in rows of numbers.
 
-    jump, resample: RePaint's; mask, keeps, threshold: see files.images.masks.Mask.
+    jump, resample: RePaint's; mask, keeps, threshold: see files.images.masks.Mask, and of rows
+    data.row_masks; code: the function "scorer" of the user's own, as of Guide, and its scale.
     """
 
     use: Use
@@ -216,6 +217,8 @@ class Inpaint:
     skip_existing: bool = False
     look: Look = field(default_factory=Look)
     layout: Layout = USUAL
+    code: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
+    scale: float | None = None
 
     @property
     def chosen_method(self) -> str:
