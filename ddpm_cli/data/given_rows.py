@@ -79,11 +79,15 @@ class Given(NamedTuple):
         return self._replace(values=whole, sheet=sheet)
 
 
-def sources(paths: Sequence[str]) -> list[Source]:
-    """The files of rows that arguments name: files, or folders with all of theirs by name."""
+def sources(paths: Sequence[str], *, repeated: bool = False) -> list[Source]:
+    """The files of rows that arguments name: files, or folders with all of theirs by name.
+
+    The same file twice is refused unless `repeated`.
+    """
     found = [source for path in paths for source in _listed(path)]
     counts = Counter(Path(source.name).absolute() for source in found)
-    if twice := [source.name for source in found if counts[Path(source.name).absolute()] > 1]:
+    twice = [source.name for source in found if counts[Path(source.name).absolute()] > 1]
+    if twice and not repeated:
         raise ConfigError(f"{twice[0]}: named more than once; leave one out")
     return found
 

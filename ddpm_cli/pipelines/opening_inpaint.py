@@ -7,6 +7,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.pipelines.opening import (
+    FLOAT32,
     INPAINT,
     Known,
     Opened,
@@ -39,8 +40,7 @@ def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
 
     task = INPAINT if method in ("auto", "model") else ""
     place, header = chosen(use.model, task, suited, known)
-    is_rows = not header.data.is_image
-    below = [Layer("ddpm inpaint", {"compute": {"dtype": "float32"}})] if is_rows else []
+    below = [] if header.data.is_image else [FLOAT32]
     above = [_scorer(request)] if request.code else []
     free = ("constraints", "guides")
     config = settled(place, header, use.layers, below, above=above, free=free)

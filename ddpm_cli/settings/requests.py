@@ -176,14 +176,14 @@ class Encode:
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolate:
-    """`ddpm interpolate`: frames between images, or between the noise of seeds.
+    """`ddpm interpolate`: frames between images or rows, or between the noise of seeds.
 
     count: frames from each end to the next; speed: milliseconds a frame of a film.
     """
 
     use: Use
     inputs: Sequence[str]
-    output: str
+    output: str | None
     seeds: Sequence[int] | None = None
     count: int = 9
     blend: Literal["slerp", "lerp"] | None = None
@@ -258,7 +258,8 @@ class Nll:
 
     steps: what --steps says, which the layers hold, too; trace None: as suits the data;
     bits: images have 2^bits levels, 8 unless told;
-    terms, curve: files of the bound's terms and of its rate-distortion curve.
+    terms, curve, scores: files of the bound's terms, of its rate-distortion curve, and of a line
+    for each image or row.
     """
 
     use: Use
@@ -274,6 +275,7 @@ class Nll:
     moments: Path | None = None
     terms: Path | None = None
     curve: Path | None = None
+    scores: Path | None = None
     seed: int = 0
     look: Look = field(default_factory=Look)
 
