@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.api import arguments
+from ddpm_cli.api import rows as rows_of
 from ddpm_cli.api.handle import Handle, each, finished, parts
 from ddpm_cli.api.telling import Telling
 from ddpm_cli.errors import ConfigError
@@ -20,12 +21,16 @@ def inpaint(
     handle: Handle,
     request: Inpaint,
     images: Tensor,
-    masks: Tensor,
+    masks: Tensor | None,
     seeds: Sequence[int] | int,
     telling: Telling,
     batch: int,
 ) -> Tensor:
     """Images float32 [N, C, H, W] made anew where masks say so; all else stays bit for bit."""
+    if not handle.info.is_image:
+        return rows_of.inpaint(handle, request, images, masks, seeds, telling, batch)
+    if masks is None:
+        raise ConfigError("masks: what to make anew? give them with the images")
     _, *sides = handle.info.shape
     side = sides[0], sides[1]
     x = arguments.images(images, arguments.page(images, handle.info.shape), handle.info.scale)

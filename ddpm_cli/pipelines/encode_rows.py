@@ -98,13 +98,13 @@ def _encoded(
             x = latents.noised(x0, work.sigma, inversion.noise(seeds, randomness))
             parts.append(latents.unit(work.schedule, x, work.sigma))
             continue
-        told = work.asked.conditions(seeds)
-        z = coder.encode(x0, told)
+        told = work.asked.conditions(seeds), work.asked.against(seeds)
+        z = coder.encode(x0, *told)
         if z is None:
             return None
         walks.refuse_not_finite(z, "values that are not finite", "more --steps")
         if request.is_checked:
-            again = coder.decode(z, told)
+            again = coder.decode(z, *told)
             if again is None:
                 return None
             apart = max(apart, float((again.cpu() - x0).abs().max()))

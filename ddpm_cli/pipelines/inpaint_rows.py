@@ -19,14 +19,14 @@ from ddpm_cli.files.records import compact
 from ddpm_cli.models import build, classes, cost, memory, model
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
-from ddpm_cli.pipelines import guide, lines, opening, opening_inpaint, row_filling
+from ddpm_cli.pipelines import guide, inpaint, lines, opening, opening_inpaint, row_filling
 from ddpm_cli.pipelines.guide import Steering
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.row_filling import Known, RowFiller
 from ddpm_cli.settings import shards
 from ddpm_cli.settings.layouts import USUAL
-from ddpm_cli.settings.requests import Guide, Inpaint, Look
+from ddpm_cli.settings.requests import Inpaint, Look
 
 OWN = ("seed", "row")  # columns of a table of several seeds
 
@@ -107,14 +107,8 @@ def _planned(request: Inpaint, opened: Opened) -> tuple[Work, str]:
     place, header, config = opened
     schedule = build.schedule_of(header, place.path)
     config = cost.sized(config, schedule, request.use.calls)
-    steering = None
-    if config["guides"]:
-        asked_of = Guide(use=request.use, draw=guide.NO_DRAW, code=request.code)
-        steering = guide.steered(asked_of, opened._replace(config=config), schedule)
-        config, asked = steering.config, steering.asked
-    else:
-        asked = Asked.given(request.use, config, header.data)
-        classes.say(request.use.label, config, header.data)
+    asked, steering = inpaint.told_of(request, opened._replace(config=config), schedule)
+    config = steering.config if steering else config
     moves, calls = cost.plan(config, schedule)
     price = f"{moves} steps, {cost.words(calls, 'a row')}"
     if opening_inpaint.is_joint(config, header):

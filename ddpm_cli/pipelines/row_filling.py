@@ -22,26 +22,30 @@ Complete = Callable[[Batch], Batch]  # puts guides around the denoiser of a batc
 
 
 class Known(NamedTuple):
-    """Rows x [N, ...] as a network sees them, NaN where nothing is known, and their classes.
+    """Rows x [N, ...] as a network sees them, NaN where nothing is known, and what it is told.
 
-    numbers: which rows of their file they are; classes: their numbers, if rows have their own.
+    numbers: which rows of their file they are; told: what rows have of their own, by kind;
+    against: what guidance is away from, if that is theirs, too.
     """
 
     x: Tensor
     numbers: Sequence[int]
-    classes: Sequence[int] | None = None
+    told: Conditions
+    against: Conditions
 
-    def part(self, rows: slice) -> "Known":
+    def at(self, rows: Sequence[int]) -> "Known":
         """Some of them."""
-        own = None if self.classes is None else self.classes[rows]
-        return Known(self.x[rows], self.numbers[rows], own)
+        places = torch.tensor(rows, dtype=torch.int64)
+        told, against = (
+            {kind: values[places] for kind, values in each.items()}
+            for each in (self.told, self.against)
+        )
+        return Known(self.x[places], [self.numbers[row] for row in rows], told, against)
 
     @property
     def lacking(self) -> "Known":
         """Those of which not all is known."""
-        left: list[int] = self.x.isnan().flatten(1).any(1).nonzero()[:, 0].tolist()
-        own = None if self.classes is None else [self.classes[row] for row in left]
-        return Known(self.x[left], [self.numbers[row] for row in left], own)
+        return self.at(self.x.isnan().flatten(1).any(1).nonzero()[:, 0].tolist())
 
 
 def known(given: Given, core: Model, asked_label: str | None) -> Known:
@@ -49,11 +53,11 @@ def known(given: Given, core: Model, asked_label: str | None) -> Known:
 
     asked_label: what --class says, which comes first.
     """
-    numbers = None
+    told: Conditions = {}
     names = classes.known(core.config, core.info)
     if given.labels is not None and names and asked_label is None:
-        numbers = class_numbers(given, names)
-    return Known(core.info.normalized(given.values), range(len(given.values)), numbers)
+        told = of_classes(class_numbers(given, names))
+    return Known(core.info.normalized(given.values), range(len(given.values)), told, {})
 
 
 def class_numbers(given: Given, names: Sequence[str]) -> list[int]:
@@ -87,20 +91,24 @@ class RowFiller(NamedTuple):
         unknown = rows.x.isnan()
         x0, mask = self.model.placed(rows.x.nan_to_num()), ~unknown.to(self.model.compute.device)
         keys = [self.model.randomness.key(seed, "row", number) for number in rows.numbers]
-        batch = self._batch(keys, self._told(rows, seed), x0, mask)
+        batch = self._batch(keys, rows, seed, (x0, mask))
         final = walks.last(self.model.draw(batch, self.walk).states)
         if final is None:
             return None
         walks.refuse_not_finite(final.x, "values that are not finite came out")
         return final.x.cpu()
 
-    def _told(self, rows: Known, seed: int) -> Conditions:
-        told = self.asked.conditions([seed] * len(rows.x))
-        return told | of_classes(rows.classes)
+    def _batch(
+        self, keys: Sequence[int], some: Known, seed: int, what: tuple[Tensor, Tensor]
+    ) -> Batch:
+        """What walks of rows need: their start, and what imposes their known values.
 
-    def _batch(self, keys: Sequence[int], told: Conditions, x0: Tensor, mask: Tensor) -> Batch:
-        """What walks of rows need: their start, and what imposes their known values."""
-        against = self.asked.against(keys)
+        what: the values and where they are known.
+        """
+        x0, mask = what
+        seeds = [seed] * len(keys)
+        told = self.asked.conditions(seeds) | some.told
+        against = {**self.asked.against(seeds), **some.against}
         noise = self.model.randomness.rng(keys, "start").normal(x0)
         start = begun(self.model.schedule, noise, self.walk.levels[0], x0, mask)
         plain = Batch(keys, told, against, start)
@@ -129,7 +137,7 @@ def every(
     """
     x, lacking = rows.x.clone(), rows.lacking
     for first in range(0, len(lacking.x), size):
-        some = lacking.part(slice(first, first + size))
+        some = lacking.at(range(len(lacking.x))[first : first + size])
         drawn = filler.fill(some, seed)
         if drawn is None:
             return None

@@ -62,9 +62,9 @@ def test_the_posterior_mean_of_normal_data_is_exact() -> None:
         torch.testing.assert_close(found[~KNOWN], exact, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("step", "moves"), [(heun, 30), (ddpm, 300)])
+@pytest.mark.parametrize(("step", "moves"), [(heun, 30), (ddpm, 200)])
 def test_walks_draw_from_the_exact_conditional(step: Step, moves: int) -> None:
-    count, along = 4000, levels.karras(processes.edm(), count=moves)
+    count, along = 2000, levels.karras(processes.edm(), count=moves)
     known, mask = Y.expand(count, 4), KNOWN.expand(count, 4)
     rng = Rng(range(count))
     noise = rng.normal(known)
@@ -73,8 +73,8 @@ def test_walks_draw_from_the_exact_conditional(step: Step, moves: int) -> None:
     assert torch.equal(last.x[:, KNOWN], known[:, KNOWN])
     mean, covariance = conditional()
     drawn = last.x[:, ~KNOWN]
-    torch.testing.assert_close(drawn.mean(0), mean, rtol=0, atol=0.04)
-    torch.testing.assert_close(drawn.T.cov(), covariance, rtol=0, atol=0.05)
+    torch.testing.assert_close(drawn.mean(0), mean, rtol=0, atol=0.06)
+    torch.testing.assert_close(drawn.T.cov(), covariance, rtol=0, atol=0.07)
 
 
 def test_rows_know_each_their_own_values() -> None:
