@@ -36,7 +36,7 @@ STEPS: Mapping[str, Step] = {"ddim": ddim, "heun": heun, "ddpm": ddpm}
 METHODS = ("replace", "posterior", "repaint", "covariance")
 RESAMPLED = 10  # RePaint's jumps and visits
 
-Fill = Callable[[Tensor, int], Tensor]  # (rows with NaN, seed) -> rows
+Fill = Callable[[Tensor], Tensor]  # rows with NaN -> rows, each with noise of its own
 
 
 def correlation() -> Tensor:
@@ -78,9 +78,9 @@ def exact(method: str, sampler: str, moves: int) -> Fill:
     if method == "repaint":
         along = edits.jumps(along, lengths=[RESAMPLED], visits=[RESAMPLED])
 
-    def fill(rows: Tensor, seed: int) -> Tensor:
+    def fill(rows: Tensor) -> Tensor:
         y, mask = rows.nan_to_num(), ~rows.isnan()
-        rng = Rng([seed * len(rows) + row for row in range(len(rows))])
+        rng = Rng(range(len(rows)))
         x = begun(schedule, rng.normal(y), along[0], y, mask)
         asked = conditioned(denoise, y, mask) if method == "covariance" else denoise
         impose = {"posterior": constraints.posterior, "covariance": None}
@@ -100,8 +100,8 @@ def trained(run: Path, method: str) -> Fill:
     knobs = {"jump": RESAMPLED, "resample": RESAMPLED} if method == "repaint" else {}
     name = "replace" if method == "repaint" else method
 
-    def fill(rows: Tensor, seed: int) -> Tensor:
-        filled: Tensor = model.inpaint(rows, seeds=seed, method=name, batch=4096, **knobs)
+    def fill(rows: Tensor) -> Tensor:
+        filled: Tensor = model.inpaint(rows, method=name, batch=4096, **knobs)
         return filled
 
     return fill
@@ -118,7 +118,7 @@ def measured(fill: Fill, rows: int, draws: int) -> dict[str, float]:
     matrix = correlation()
     true, known = rows_of(rows, matrix)
     gappy = true.masked_fill(~known, math.nan)
-    drawn = torch.stack([fill(gappy, seed) for seed in range(draws)])
+    drawn = fill(gappy.repeat(draws, 1)).reshape(draws, rows, COLUMNS)
     mean, deviation = conditionals(true, known, matrix)
     gaps = ~known
     z = ((drawn - mean) / deviation)[:, gaps]

@@ -25,7 +25,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
         "ddpm inpaint digit.png --panorama 84x28 -o panorama.png",
         "ddpm inpaint table.csv -m runs/table -n 5 -o filled-{seed}.csv",
         "ddpm inpaint table.csv -m runs/table --mask price --mask age:1-20",
-        "ddpm inpaint series.npy -m runs/series --mask 24: -n 20 -o forecasts.npy",
+        "ddpm inpaint series.npy -m runs/series --mask 24: -n 20 -o out.npy",
     ),
 )
 @shared.inputs

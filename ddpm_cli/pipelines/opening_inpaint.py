@@ -20,6 +20,15 @@ from ddpm_cli.settings.requests import Inpaint
 
 JOINT = "covariance"  # a way to fill rows of up to so many values
 JOINT_MOST = 256
+# First-order steps shrink what they draw by some percent, which intervals show.
+ROWS = Layer(
+    "ddpm inpaint",
+    {
+        "sampler": {"name": "heun"},
+        "corrector": {"name": "none"},
+        "levels": {"name": "logsnr", "count": 50},
+    },
+)
 
 
 def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
@@ -42,11 +51,17 @@ def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
     place, header = chosen(use.model, task, suited, known)
     below = [] if header.data.is_image else [FLOAT32]
     above = [_scorer(request)] if request.code else []
-    free = ("constraints", "guides")
-    config = settled(place, header, use.layers, below, above=above, free=free)
+
+    def standing(*layers: Layer) -> Config:
+        free = ("constraints", "guides")
+        return settled(place, header, use.layers, [*below, *layers], above=above, free=free)
+
+    config = standing()
     if request.scale is not None and not request.code:
         raise ConfigError("--scale: of --scorer, and none is given; leave it out")
     constraints = _constraints(method, config, header)
+    if is_joint(config | {"constraints": constraints}, header):
+        config = standing(ROWS)
     edits = [*_jumps(request), *config["edits"]]
     return Opened(place, header, config | {"constraints": constraints, "edits": edits})
 
