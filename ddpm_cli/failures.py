@@ -17,9 +17,9 @@ class Failures:
     A command with one input fails as if there were no batch.
     """
 
-    def __init__(self, total: int) -> None:
-        """Take the number of inputs."""
-        self._total, self._failed = total, 0
+    def __init__(self, total: int, failed: int = 0) -> None:
+        """Take the number of inputs, and of those that failed before."""
+        self._total, self._failed = total, failed
 
     @property
     def total(self) -> int:

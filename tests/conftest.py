@@ -133,6 +133,14 @@ def roll(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A little trained run on a table of people, in two classes; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("people") / "run"
+    runs.train_table(folder)
+    return folder
+
+
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished run."""

@@ -111,6 +111,26 @@ def train_toy(preset: str, folder: Path, *words: object) -> Outcome:
     return done("train", "--preset", preset, *TOY, "-o", folder, *words)
 
 
+def train_table(folder: Path) -> Outcome:
+    """Train on a table of 200 people for a moment: integers, numbers, words and a class."""
+    generator = torch.Generator().manual_seed(0)
+    ages = torch.randint(20, 80, (200,), generator=generator).tolist()
+    lines = [
+        f"{age},{150 + age / 4:.1f},{('red', 'green', 'blue')[age % 3]},{'ns'[age > 50]}\n"
+        for age in ages
+    ]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name("people.csv")
+    path.write_text("age,height [cm],kind,site\n" + "".join(lines))
+    return done(
+        "train", *PLAIN, "--set", "data.name=array", "--set", f"data.path={path}",
+        "--set", "data.label=site", "--set", "network.name=mlp", "--set", "network.width=16",
+        "--set", "network.classes=2", "--set", "wrappers=[]", "--steps", 20, "--batch", 16,
+        "--set", "levels.count=4", "--set", "train.warmup=2", "--set", "train.drop_class=0.2",
+        "-o", folder,
+    )  # fmt: skip
+
+
 def sample(model: Path, *words: object) -> Outcome:
     """Sample from a model in float32."""
     return done("sample", "-m", model, "--dtype", "float32", *words)

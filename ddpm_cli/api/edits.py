@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.api import arguments
+from ddpm_cli.api import rows as rows_of
 from ddpm_cli.api.handle import Handle, each, finished, parts
 from ddpm_cli.api.telling import Telling
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import opening, restorer, translating, windows
+from ddpm_cli.pipelines import opening, opening_inpaint, restorer, translating, windows
 from ddpm_cli.pipelines.inpaint import Filler, Job
 from ddpm_cli.pipelines.restorer import Row
 from ddpm_cli.settings.requests import Inpaint, Translate, Upscale, Use
@@ -20,17 +21,21 @@ def inpaint(
     handle: Handle,
     request: Inpaint,
     images: Tensor,
-    masks: Tensor,
+    masks: Tensor | None,
     seeds: Sequence[int] | int,
     telling: Telling,
     batch: int,
 ) -> Tensor:
     """Images float32 [N, C, H, W] made anew where masks say so; all else stays bit for bit."""
+    if not handle.info.is_image:
+        return rows_of.inpaint(handle, request, images, masks, seeds, telling, batch)
+    if masks is None:
+        raise ConfigError("masks: what to make anew? give them with the images")
     _, *sides = handle.info.shape
     side = sides[0], sides[1]
     x = arguments.images(images, arguments.page(images, handle.info.shape), handle.info.scale)
     anew, listed = arguments.holes(masks, x), each(seeds, len(x))
-    core = handle.model(opening.inpainting(request, handle.known).config)
+    core = handle.model(opening_inpaint.inpainting(request, handle.known).config)
     pixels = core.to_pixels(x)
     words = [one.words for one in telling.rows(len(x), core.info)]
     jobs = [

@@ -83,8 +83,10 @@ class Handle(NamedTuple):
     def coder(self, settings: Settings | None) -> Coder:
         """What turns images into latents and back."""
         opening.refuse_conditional(*self.named)
-        mode_of(self.info.shape)
-        core = self.model(self.settled(self.apart(settings), CODING))
+        if self.info.is_image:
+            mode_of(self.info.shape)
+        exact = [] if self.info.is_image else [opening.FLOAT32]
+        core = self.model(self.settled(self.apart(settings), CODING, *exact))
         inversion.plan(core.config, core.schedule)
         return Coder.of(core)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.api import arguments, drawing, edits
+from ddpm_cli.api import arguments, drawing, edits, rows
 from ddpm_cli.api.arguments import Classes, Settings, refusing
 from ddpm_cli.api.handle import Handle, finished, parts
 from ddpm_cli.api.telling import Telling, Text, Values
@@ -24,7 +24,7 @@ from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.requests import BATCH, Inpaint, Method, Seeds, Trace, Translate, Upscale
 
 Seed = int | Sequence[int]
-Filling = Literal["auto", "replace", "posterior", "model"]
+Filling = Literal["auto", "replace", "posterior", "covariance", "model"]
 Restoring = Literal["auto", "model", "zero-shot"]
 Undone = Literal["upscale", "colorize", "deblur"]
 
@@ -235,15 +235,16 @@ class Model:
     ) -> Tensor:
         """Latents [N, C, H, W] of images along the probability-flow ODE, in units of the prior.
 
+        Of a model of arrays they are of rows [N, ...] in the units of the data.
         The walk is that of `ddpm encode`, unless these settings say otherwise: how the model
         draws is another matter.
         """
         coder = self._handle.coder(settings)
-        x0 = arguments.images(images, self.info.shape, self.info.scale)
+        x0 = rows.seen(images, self.info)
         telling, latents = Telling(classes, values, text, negative), []
         seen = self._handle.told(telling, len(x0), coder.model.config)
-        for rows in parts(len(x0), batch):
-            z = finished(coder.encode(x0[rows], *seen.at(rows)))
+        for part in parts(len(x0), batch):
+            z = finished(coder.encode(x0[part], *seen.at(part)))
             walks.refuse_not_finite(z, "values that are not finite", "more levels")
             latents.append(z.float().cpu())
         return torch.cat(latents)
@@ -265,8 +266,8 @@ class Model:
         arguments.refuse_other_shape("latents", latents, self.info.shape)
         telling, images = Telling(classes, values, text, negative), []
         seen = self._handle.told(telling, len(latents), coder.model.config)
-        for rows in parts(len(latents), batch):
-            x = finished(coder.decode(latents[rows].double(), *seen.at(rows)))
+        for part in parts(len(latents), batch):
+            x = finished(coder.decode(latents[part].double(), *seen.at(part)))
             walks.refuse_not_finite(x, "values that are not finite", "more levels")
             images.append(self.info.finished(x))
         return torch.cat(images)
@@ -275,7 +276,7 @@ class Model:
     def inpaint(
         self,
         images: Tensor,
-        masks: Tensor,
+        masks: Tensor | None = None,
         seeds: Seed = 0,
         classes: Classes = None,
         *,
@@ -285,6 +286,8 @@ class Model:
         method: Filling = "auto",
         jump: int | None = None,
         resample: int | None = None,
+        scorer: str | Callable[[Tensor], Tensor] | None = None,
+        scale: float | None = None,
         settings: Settings | None = None,
         batch: int = BATCH,
     ) -> Tensor:
@@ -293,12 +296,17 @@ class Model:
         Masks are bools or have two levels, as 0 and 255, of which the higher one is made anew.
         All else stays as it is, bit for bit. seeds: one for each image, or the first one's.
         Images larger than the model's are filled by windows. The rest is as in `ddpm inpaint`.
+
+        Of a model of arrays they are rows [N, ...] in the units of the data, float64 again: NaN
+        is filled, and where masks, bools [N, ...] or of one row, are true. One seed is of all.
+        scorer, scale: as of `guide`.
         """
         arguments.refuse_other("method", method, get_args(Filling))
         telling = Telling(classes, values, text, negative)
         request = Inpaint(
             use=self._handle.use(None, settings), inputs=(), output=None, seeds=Seeds(),
-            method=method, jump=jump, resample=resample,
+            method=method, jump=jump, resample=resample, scale=scale,
+            code={} if scorer is None else {"scorer": scorer},
         )  # fmt: skip
         return edits.inpaint(self._handle, request, images, masks, seeds, telling, batch)
 
@@ -368,14 +376,14 @@ class Model:
         layers = handle.apart(settings)
         core = handle.model(nll.settled(*handle.known, self.schedule, layers, method))
         meter.plan(core.config, measure, info, core.schedule)
-        x0 = arguments.images(images, info.row, info.scale).double()
-        x0 = arguments.on_levels(x0, bits, info) if info.is_image else info.normalized(x0)
+        x0 = rows.seen(images, info).double()
+        x0 = arguments.on_levels(x0, bits, info) if info.is_image else x0
         seen = handle.told(Telling(classes, values, text), len(x0), core.config)
         measured = []
         counted = Meter(core, measure, lambda calls: None)
-        for rows in parts(len(x0), batch):
-            own = seen.at(rows).told
-            measured.append(finished(counted(x0[rows], range(len(x0))[rows], own)))
+        for part in parts(len(x0), batch):
+            own = seen.at(part).told
+            measured.append(finished(counted(x0[part], range(len(x0))[part], own)))
         bits_each = torch.cat(measured)
         walks.refuse_not_finite(bits_each, "a likelihood is no finite number", "more levels")
         return bits_each

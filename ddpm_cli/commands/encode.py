@@ -19,6 +19,7 @@ from ddpm_cli.settings.usual import CODING
         "ddpm encode a.png --sampler ddim --steps 200 --class 7",
         "ddpm encode a.png --method forward --at 400 -o noisy.safetensors",
         "ddpm sample --from latents.safetensors -o back/",
+        "ddpm encode table.csv -m runs/table -o z.safetensors",
     ),
 )
 @shared.inputs
@@ -63,6 +64,9 @@ def command(
     --method forward draws x_T given the image instead, noise of each image's own seed; the
     model's own sampler takes it away again. Latents are kept in units of the process's noise,
     x_T itself of a variance-preserving process and x_T / sigma of an exploding one.
+
+    A model of arrays takes .csv and .npy files, each row of which becomes a latent; said is how
+    far the rows of a file are from what comes back, in deviations of their columns.
     """
     path = Path(output or "latents.safetensors")
     if path.suffix != ".safetensors":
@@ -80,11 +84,15 @@ def command(
     )
     from ddpm_cli.pipelines import opening
 
-    opened = opening.opened(request.use, *([CODING] if method == "ode" else []))
+    opened = opening.opened(request.use, *([CODING] if method == "ode" else []), is_exact=True)
+    if opened.header.data.is_image:
+        from ddpm_cli.pipelines import encode
 
-    from ddpm_cli.pipelines import encode
+        encode.run(request, opened)
+        return
+    from ddpm_cli.pipelines import encode_rows
 
-    encode.run(request, opened)
+    encode_rows.run(request, opened)
 
 
 def _check(ctx: click.Context, method: str, at: str | None) -> None:

@@ -100,8 +100,9 @@ from ddpm_cli.settings.requests import Guide
 @click.option(
     "--scorer",
     metavar="FILE.py:NAME",
-    help="Code of yours, which is run: a function NAME of images float32 [B,C,H,W] in [-1,1] to "
-    "scores [B]; or a torch.export program.pt2, with --trust.",
+    help="Code of yours, which is run: a function NAME of images float32 [B,C,H,W] in [-1,1], or "
+    "rows [B,...] in the units of the data, to scores [B]; or a torch.export program.pt2, with "
+    "--trust.",
     shell_complete=completion.paths,
 )
 @click.option(

@@ -5,10 +5,11 @@ from typing import Any
 import click
 
 from ddpm_cli.options import completion, numbers, reading, shared, walking
+from ddpm_cli.settings import guides
 from ddpm_cli.settings.requests import Inpaint
 
 # Options that no setting stands for; a result says how they were given.
-OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "background")
+OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "background", "scorer")
 
 
 @click.command(
@@ -22,6 +23,9 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
         "ddpm inpaint cut-out.png --mask alpha -o - > whole.png",
         "ddpm inpaint digit.png --extend 14,14,0,0 -o wide.png",
         "ddpm inpaint digit.png --panorama 84x28 -o panorama.png",
+        "ddpm inpaint table.csv -m runs/table -n 5 -o filled-{seed}.csv",
+        "ddpm inpaint table.csv -m runs/table --mask price --mask age:1-20",
+        "ddpm inpaint series.npy -m runs/series --mask 24: -n 20 -o out.npy",
     ),
 )
 @shared.inputs
@@ -31,7 +35,9 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
     multiple=True,
     shell_complete=completion.mask,
     help="What to make anew: a file or a folder of files named like the images, white where; a "
-    "box left,top,right,bottom; or alpha, where the image is transparent. Several unite.",
+    "box left,top,right,bottom; or alpha, where the image is transparent. Of rows, beside their "
+    "gaps: COLUMN or COLUMN:ROWS as price:1-5,9; a slice of the last axes as 24: or 0,24:; or a "
+    ".csv or .npy file, 1 where. Several unite.",
 )
 @shared.mask_keeps("auto")
 @click.option(
@@ -47,11 +53,13 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @click.option("--panorama", metavar="WxH", help="More image around the input, up to that size.")
 @click.option(
     "--method",
-    type=click.Choice(["auto", "replace", "posterior", "model"]),
+    type=click.Choice(["auto", "replace", "posterior", "covariance", "model"]),
     default="auto",
     show_default=True,
     help="How known pixels count: for a model trained to fill holes, or by noising them along the "
-    "walk, anew (replace) or as they were (posterior). auto: model if it is one, else replace.",
+    "walk, anew (replace) or as they were (posterior); or of rows by how their values vary "
+    "together (covariance). auto: model if it is one; of rows covariance, up to 256 values; else "
+    "replace.",
 )
 @click.option(
     "--jump", type=numbers.whole(1, 100_000), metavar="J", help="RePaint: go back up J levels."
@@ -62,8 +70,21 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
     metavar="R",
     help="RePaint: come by each level R times. The paper has 10 for both.",
 )
-@shared.count(1, "How many proposals for each image.")
-@shared.output("PNG, JPEG or WebP, folder/, name with {name} and {seed} in it, or - for stdout.")
+@click.option(
+    "--scorer",
+    metavar="FILE.py:NAME",
+    help="Code of yours, which is run, that pulls towards what it scores higher; see ddpm guide.",
+    shell_complete=completion.paths,
+)
+@click.option(
+    "--scale", type=numbers.number(0, 1_000_000), metavar="S", help="How strongly; 1 unless told."
+)
+@click.option("--trust", is_flag=True, help="Load a .pt2 of --scorer, which can run any code.")
+@shared.count(1, "How many proposals for each image, or fillings of each file of rows.")
+@shared.output(
+    "PNG, JPEG or WebP, of rows .csv or .npy; folder/, name with {name} and {seed} in it, or - "
+    "for stdout."
+)
 @shared.layout
 @shared.model("Model to fill with.", "newest run of task inpaint in ./runs, else bundled")
 @walking.steps()
@@ -89,13 +110,18 @@ def command(
     jump: int | None,
     resample: int | None,
     skip_existing: bool,
+    scale: float | None,
     **_: Any,
 ) -> None:
-    """Make parts of images anew, or more around them.
+    """Make parts of images anew, or more around them; or fill gaps in rows of numbers.
 
     A mask says what is made anew. All other pixels stay as they are, bit for bit. Images larger
     than the model are filled by windows that overlap by half, those that know most first. With
     --fit pad the padding counts as known.
+
+    A model of arrays takes .csv and .npy files. Empty cells and NaN are filled, and what --mask
+    names; all else stays to the letter, other columns too. Columns are found by name. A row
+    depends on its number and the seed alone.
     """
     request = Inpaint(
         use=reading.use(ctx, *OWN, reads=True),
@@ -113,11 +139,18 @@ def command(
         skip_existing=skip_existing,
         look=reading.look(ctx),
         layout=reading.layout(ctx),
+        code=guides.scorer(ctx.params),
+        scale=scale,
     )
-    from ddpm_cli.pipelines import opening
+    from ddpm_cli.pipelines import opening_inpaint
 
-    opened = opening.inpainting(request)
+    opened = opening_inpaint.inpainting(request)
 
-    from ddpm_cli.pipelines import inpaint
+    if opened.header.data.is_image:
+        from ddpm_cli.pipelines import inpaint
 
-    inpaint.run(request, opened)
+        inpaint.run(request, opened)
+        return
+    from ddpm_cli.pipelines import inpaint_rows
+
+    inpaint_rows.run(request, opened)

@@ -22,12 +22,14 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
         "ddpm interpolate --seeds 1,2 -n 9 -o seeds.png",
         "ddpm interpolate a.png b.png --at 50% --seed 3 -o strip.png",
         "ddpm interpolate a.png b.png --steps 20 --class 7 -o frames/",
+        "ddpm interpolate rows.csv -m runs/table -n 9 -o between.csv",
     ),
 )
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, shell_complete=completion.paths)
 @shared.count(9, "Frames from each end to the next, both ends counted.")
 @shared.output(
-    "PNG, JPEG or WebP strip, .gif film, folder/ of frames, or - for stdout; interpolation.png."
+    "PNG, JPEG or WebP strip, .gif film, folder/ of frames, or - for stdout; interpolation.png. "
+    "Of rows a file as of ddpm sample; interpolation.csv."
 )
 @shared.layout
 @shared.model("Model to interpolate with.")
@@ -82,6 +84,8 @@ def command(
     With --at the ends are given noise instead, both the same, a straight line runs between
     them, and the model's own sampler takes the noise away (Ho 2020, section 4.2): the larger T,
     the more each frame is an image of its own, and the less the ends are kept.
+
+    Of a model of arrays the ends are the rows of .csv and .npy files, all of them in their order.
     """
     if inputs and seeds:
         raise ConfigError("--seeds: INPUT says already between what; give one of them")
@@ -96,7 +100,7 @@ def command(
     request = Interpolate(
         use=reading.use(ctx, *OWN, reads=bool(inputs)),
         inputs=inputs,
-        output=output or "interpolation.png",
+        output=output,
         seeds=seeds,
         count=count,
         blend=blend,
@@ -108,8 +112,12 @@ def command(
     )
     from ddpm_cli.pipelines import opening
 
-    opened = opening.opened(request.use, *([CODING] if at is None else []))
+    opened = opening.opened(request.use, *([CODING] if at is None else []), is_exact=True)
+    if opened.header.data.is_image:
+        from ddpm_cli.pipelines import interpolate
 
-    from ddpm_cli.pipelines import interpolate
+        interpolate.run(request, opened)
+        return
+    from ddpm_cli.pipelines import interpolate_rows
 
-    interpolate.run(request, opened)
+    interpolate_rows.run(request, opened)

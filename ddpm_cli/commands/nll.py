@@ -26,6 +26,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
         "ddpm nll --split test --method vlb --steps 100 --class own",
         "ddpm nll a.png --method vlb --rate-distortion curve.csv",
         "ddpm nll --data fashion-mnist --sampler ode --repeats 3",
+        "ddpm nll table.csv -m runs/table -o scores.csv",
     ),
 )
 @click.argument("inputs", metavar="[INPUT...]", nargs=-1, shell_complete=completion.paths)
@@ -39,6 +40,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=numbers.whole(),
     help=f"How many rows of the data, from the first on; {COUNT} unless told.",
 )
+@shared.output("A line for each image or row, with its rank from the least likely on: .csv, ...")
 @shared.model("Model to measure.")
 @click.option(
     "--method",
@@ -104,6 +106,7 @@ def command(
     trace: Trace | None,
     terms: Path | None,
     rate_distortion: Path | None,
+    output: str | None,
     **options: Any,
 ) -> None:
     """Measure how likely a model finds images.
@@ -120,8 +123,12 @@ def command(
 
     The network computes in float32 unless told: what bfloat16 rounds off shows in the second
     decimal. Images are those of INPUT, or the first of a data set in its order; they are
-    given the null class unless told. Standard errors are over images. Of data that are no
-    images the density is measured, in their own units. Exit code 3: some inputs failed.
+    given the null class unless told. Standard errors are over images. Exit code 3: some inputs
+    failed.
+
+    Of a model of arrays INPUT are .csv and .npy files, of which each row is measured: the density,
+    in the units of the data. -o writes a line for each: nll = -log p(row) in nats is an anomaly
+    score, and rank 1 the least likely row. --class own is the file's column of classes.
     """
     _refuse_idle(ctx, method)
     _refuse_other_data(ctx, bool(inputs))
@@ -137,6 +144,7 @@ def command(
         trace=trace,
         terms=terms,
         curve=rate_distortion,
+        scores=None if output is None else Path(output),
         bits=options["bits"] if reading.words(ctx, "bits") else None,
         look=reading.look(ctx),
         **{name: options[name] for name in names},
@@ -177,7 +185,7 @@ def _refuse_other_data(ctx: click.Context, has_inputs: bool) -> None:
     """Refuse to measure on nothing, or on files and a data set at once."""
     words = reading.words(ctx, "data", "split", "count")
     if has_inputs:
-        words = [*words, *(f"{option} own" for option in _own(ctx))]
+        words = [*words, *(f"{option} own" for option in _own(ctx) if option != "--class")]
         if words:
             fix = "leave out INPUT, or what is said of the data"
             raise ConfigError(f"{words[0]}: of a data set; {fix}")

@@ -14,6 +14,7 @@ from ddpm_cli.settings.knobs import Fraction, NonNegative, Positive, Strength
 
 # (images [B, ...], sigma []) -> log-likelihood [B] of what is wanted, up to a constant.
 Judge = Callable[[Tensor, Tensor], Tensor]
+MOST = 2.0  # the variance that guided rows have at most, of sqrt(D)
 
 
 def guidance(
@@ -100,6 +101,7 @@ def steered(
     clean: Sequence[Judge] = (),
     *,
     at_mean: bool = False,
+    is_bounded: bool = False,
 ) -> Denoise:
     """Guidance by gradients: judges of the state or of the predicted image say what is wanted.
 
@@ -108,6 +110,7 @@ def steered(
     where an ancestral step would go without it, which is where section 4.1 expands.
     clean: of the predicted clean image, the gradient going back through the network to x
     (Chung 2023, DPS, eq. 10).
+    is_bounded: rows of unit variance move no further than that allows; see `bounded`.
     """
 
     def call(x: Tensor, sigma: Tensor) -> Prediction:
@@ -115,7 +118,11 @@ def steered(
             with torch.enable_grad():
                 place = x.detach().requires_grad_()
                 prediction = denoise(place, sigma)
-                score: Tensor | None = gradient(clean, prediction.x0, sigma, place)
+                score: Tensor | None
+                if is_bounded:
+                    score = bounded(clean, prediction.x0, sigma, place)
+                else:
+                    score = gradient(clean, prediction.x0, sigma, place)
             prediction = _detached(prediction)
         else:
             prediction, score = denoise(x, sigma), None
@@ -137,6 +144,21 @@ def gradient(
         said = sum(judge(x, sigma).sum() for judge in judges)
         (slope,) = torch.autograd.grad(torch.as_tensor(said), place)
     return slope
+
+
+def bounded(judges: Sequence[Judge], x0: Tensor, sigma: Tensor, place: Tensor) -> Tensor:
+    """What `gradient` says with respect to x, within what data of unit variance allow.
+
+    sigma^2 times it is Var[x0 given x] g, where g is the gradient at x0, and no variance of D
+    values of unit variance is larger than D. The error of a network's Jacobian times sigma^2
+    knows no such bound where sigma is large: the shift is at most MOST sqrt(D) |g|.
+    """
+    slope = gradient(judges, x0, sigma)
+    (score,) = torch.autograd.grad(x0, place, slope)
+    longest = MOST * math.sqrt(x0[0].numel()) * slope.flatten(1).norm(dim=1)
+    shift = double(sigma).to(score) ** 2 * score.flatten(1).norm(dim=1)
+    shorter: Tensor = (longest / shift.clamp(min=torch.finfo(x0.dtype).tiny)).clamp(max=1)
+    return score * column(shorter, score)
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:

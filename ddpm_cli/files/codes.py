@@ -35,6 +35,23 @@ def restored(x: Tensor, mean: Numbers, std: Numbers, titles: Titles | None) -> T
     return codes if titles is None else decoded(codes, titles)
 
 
+def units(x: Tensor, mean: Numbers, std: Numbers, titles: Titles | None) -> Tensor:
+    """Codes [B, D] of what a network sees, in float64 and with slopes: numbers in their units.
+
+    Those of words stay codes: nearly 1 at the word that is meant.
+    """
+    if mean is None or std is None:
+        return x
+    codes = x.double() * _wide(std, x).to(x.device) + _wide(mean, x).to(x.device)
+    if titles is None or not titles.scores:
+        return codes
+    parts = [
+        _unscored(part[:, 0], titles.scored(column))[:, None] if part.shape[1] == 1 else part
+        for column, part in _columns(codes, titles)
+    ]
+    return torch.cat(parts, 1)
+
+
 def log_determinant(values: Tensor, std: Numbers, titles: Titles | None) -> Tensor:
     """log |d normalized / d values| in nats [B]; codes of categories are values of their own."""
     nats = -math.prod(values.shape[2:]) * sum(map(math.log, std or ()))

@@ -107,10 +107,10 @@ class Work(NamedTuple):
 def run(request: Encode, opened: Opened) -> None:
     """Encode what a request asks for with a model and its settings."""
     use, every = request.use, inputs.sources(request.inputs)
-    request, sources = _of_shard(request, every)
+    request, sources = of_shard(request, every)
     targets.refuse_existing(request.output, use.force)
     inputs.mode_of(opened.header.data.shape)
-    work = _planned(request, opened)
+    work = planned(request, opened)
     shards.say(use.shard, len(sources), len(every), "images")
     console.say(f"{len(sources)} images, {work.price}")
     if use.dry_run:
@@ -120,7 +120,7 @@ def run(request: Encode, opened: Opened) -> None:
         _encode(request, work, sources)
 
 
-def _of_shard(request: Encode, every: Sequence[Source]) -> tuple[Encode, Sequence[Source]]:
+def of_shard(request: Encode, every: Sequence[Source]) -> tuple[Encode, Sequence[Source]]:
     """What a shard has to encode, as if it were all there is: the first image has its own seed."""
     use, named = request.use, str(request.output)
     output = Path(shards.place(named, use.shard))
@@ -145,7 +145,7 @@ def _with_seed(words: Sequence[str], seed: int) -> list[str]:
     return [*left, "--seed", str(seed)]
 
 
-def _planned(request: Encode, opened: Opened) -> Work:
+def planned(request: Encode, opened: Opened) -> Work:
     """What is asked for; what has no effect is refused."""
     place, header, config = opened
     schedule = build.schedule_of(header, place.path)
@@ -193,7 +193,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
         record: dict[str, Any] = {"inputs": [source.name for source in sources]}
         if {*found} != {work.opened.header.data.scale}:  # to give them back as they came
             record |= {"range": list(scales.common(found))}
-        _save(request, work, torch.cat(parts), names, record)
+        save(request, work, torch.cat(parts), names, record)
         own: dict[str, Any] = {"seed": None} if work.sigma is None else lines.seeded(drawn)
         own |= work.asked.named
         work.lines.tell(request.output, reduce(Spent.plus, took), **own)
@@ -261,7 +261,7 @@ def _row(work: Work, took: Sequence[Spent], row: int, values: dict[str, Any]) ->
     work.lines.row(own, took[row])
 
 
-def _save(request: Encode, work: Work, z: Tensor, names: list[str], more: Record) -> None:
+def save(request: Encode, work: Work, z: Tensor, names: list[str], more: Record) -> None:
     """Write the latents, with what `ddpm info` and `ddpm sample --from` need to know."""
     (place, header, config), use = work.opened, request.use
     compute = hardware.compute(**config["compute"])

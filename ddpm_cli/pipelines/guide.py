@@ -70,7 +70,8 @@ class Steering:
         where = (self.config, self.info, compute, self.schedule)
         told = (self.download, self.functions, self.range)
         context = Context(*where, self.targets, *told)
-        return partial(steering.completed, steering.loaded(context))
+        is_bounded = not self.info.is_image
+        return partial(steering.completed, steering.loaded(context), is_bounded=is_bounded)
 
 
 def run(request: Guide, opened: Opened) -> None:
@@ -157,7 +158,7 @@ def _functions(codes: Mapping[str, Code], config: Config, info: DataInfo) -> dic
     compute = hardware.compute(**config["compute"])
     device = distributed.local_device(compute.device, distributed.group())
     makers = {"scorer": user_functions.scorer, CLASSIFIER: user_functions.classifier}
-    return {flag: makers[flag](codes[flag], device, info.shape) for flag in codes}
+    return {flag: makers[flag](codes[flag], device, info.shape, info) for flag in codes}
 
 
 def _classifiers(config: Config) -> list[str]:

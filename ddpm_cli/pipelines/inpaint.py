@@ -1,6 +1,6 @@
 """Holes in images of any size, filled by windows of a model's size, for `ddpm inpaint`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from ddpm_cli import console
 from ddpm_cli.data import tasks
 from ddpm_cli.diffusion.known_pixels import begun
 from ddpm_cli.diffusion.rng import Randomness
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.failures import Failures
@@ -26,12 +27,13 @@ from ddpm_cli.models import build, cost, memory, model, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
-from ddpm_cli.pipelines import opening, windows
+from ddpm_cli.pipelines import guide, opening, windows
+from ddpm_cli.pipelines.guide import Steering
 from ddpm_cli.pipelines.lines import EditLines, Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
 from ddpm_cli.settings import shards
-from ddpm_cli.settings.requests import Inpaint
+from ddpm_cli.settings.requests import Draw, Guide, Inpaint
 
 
 class Job:
@@ -69,12 +71,16 @@ class Job:
 
 
 class Filler(NamedTuple):
-    """A model, the walk that fills holes, and what it is told of what fills them."""
+    """A model, the walk that fills holes, and what it is told of what fills them.
+
+    complete: puts guides around the denoiser, if there are any.
+    """
 
     model: Model
     walk: Walk
     task: tasks.Task | None
     asked: Asked
+    complete: Callable[[Batch], Batch] | None = None
 
     @classmethod
     def of(cls, drawer: Model, asked: Asked) -> "Filler":
@@ -114,6 +120,7 @@ class Filler(NamedTuple):
             images["image"] = self.task.image(x0, known)
         told, against = self.asked.conditions(seeds, **images), self.asked.against(seeds)
         batch, impose = Batch(seeds, told, against), self.walk.constrain
+        batch = self.complete(batch) if self.complete else batch
         if impose is None:
             return batch
 
@@ -126,7 +133,10 @@ class Filler(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What to do with each image; calls: of a window; price: what that takes, in words."""
+    """What to do with each image; calls: of a window; price: what that takes, in words.
+
+    steering: the guides, if there are any.
+    """
 
     request: Inpaint
     opened: Opened
@@ -135,6 +145,7 @@ class Work(NamedTuple):
     calls: int | None
     price: str
     lines: Lines
+    steering: Steering | None = None
 
 
 def run(request: Inpaint, opened: Opened) -> None:
@@ -162,6 +173,8 @@ def run(request: Inpaint, opened: Opened) -> None:
     if not mine:
         return
     filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.asked)
+    if work.steering:
+        filler = filler._replace(complete=work.steering.load(filler.model.compute))
     memory.refuse_large(filler.model, min(use.size, mine))
     _inpaint(work, filler, sources, target)
 
@@ -173,13 +186,26 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     inputs.mode_of(shape)
     page, schedule = _canvas(request, header.data), build.schedule_of(header, place.path)
     config = cost.sized(config, schedule, request.use.calls)
-    asked = Asked.given(request.use, config, header.data)
-    asked.say(request.use.label)
+    opened = opened._replace(config=config)
+    asked, steering = told_of(request, opened, schedule)
+    config = steering.config if steering else config
     moves, each = cost.plan(config, schedule)
     calls = f"{each} network calls" if each else "network calls as it needs them"
     price = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
-    return Work(request, opened._replace(config=config), asked, page, each, price, told)
+    opened = opened._replace(config=config)
+    return Work(request, opened, asked, page, each, price, told, steering)
+
+
+def told_of(request: Inpaint, opened: Opened, schedule: Schedule) -> tuple[Asked, Steering | None]:
+    """What a model is told of all images or rows, and the guides of its walks if there are any."""
+    use, config, info = request.use, opened.config, opened.header.data
+    if config["guides"]:
+        steering = guide.steered(Guide(use=use, draw=Draw(), code=request.code), opened, schedule)
+        return steering.asked, steering
+    asked = Asked.given(use, config, info)
+    asked.say(use.label)
+    return asked, None
 
 
 def _canvas(request: Inpaint, info: DataInfo) -> Canvas:

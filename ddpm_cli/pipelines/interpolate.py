@@ -47,13 +47,14 @@ def run(request: Interpolate, opened: Opened) -> None:
     """Make the frames that a request asks for with a model and its settings."""
     shape = opened.header.data.shape
     inputs.mode_of(shape)
-    work = _planned(request, opened)
+    sources = _ends(request)
+    work = planned(request, opened, sources, len(sources or request.seeds or ()))
     console.say(work.price)
     if request.use.dry_run:
         opening.shown(work.opened.config)
         return
     target = open_frames(
-        request.output,
+        request.output or "interpolation.png",
         len(work.places),
         shape,
         force=request.use.force,
@@ -63,11 +64,9 @@ def run(request: Interpolate, opened: Opened) -> None:
     _interpolate(work, target)
 
 
-def _planned(request: Interpolate, opened: Opened) -> Work:
-    """What is asked for; what makes no sense is refused before any work."""
+def planned(request: Interpolate, opened: Opened, sources: list[Source], ends: int) -> Work:
+    """What is asked for; what makes no sense is refused before any work. ends: how many."""
     place, header, config = opened
-    sources = _ends(request)
-    ends = len(sources or request.seeds or ())
     schedule, calls = build.schedule_of(header, place.path), request.use.calls
     if request.at is None:
         config = cost.sized(config, schedule, calls)
@@ -94,11 +93,16 @@ def _planned(request: Interpolate, opened: Opened) -> Work:
 def _ends(request: Interpolate) -> list[Source]:
     """The images at the ends; none if these are seeds."""
     sources = inputs.sources(request.inputs, repeated=True)
-    if len(sources or request.seeds or ()) < 2:
-        raise ConfigError("INPUT: name two images or more, or seeds: --seeds 1,2")
-    if request.at is not None and not sources:
-        raise ConfigError("--at: gives images noise, and seeds are noise already; leave it out")
+    refuse_ends(request, len(sources or request.seeds or ()), "images")
     return sources
+
+
+def refuse_ends(request: Interpolate, count: int, noun: str) -> None:
+    """Refuse fewer ends than two, and noise for ends that are noise."""
+    if count < 2:
+        raise ConfigError(f"INPUT: name two {noun} or more, or seeds: --seeds 1,2")
+    if request.at is not None and not request.inputs:
+        raise ConfigError(f"--at: gives {noun} noise, and seeds are noise already; leave it out")
 
 
 def _interpolate(work: Work, target: Frames) -> None:
@@ -106,11 +110,11 @@ def _interpolate(work: Work, target: Frames) -> None:
     place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
     memory.refuse_large(coder.model, min(work.request.use.size, len(work.places)))
-    captions.refuse(_record(work, coder), work.request.layout.labels, frame=0)
+    captions.refuse(recorded(work, coder), work.request.layout.labels, frame=0)
     ends = _ends_read(work, coder)
     images = torch.stack([end.values for end in ends]) if ends else None
     began = time.monotonic()
-    frames, calls = _frames(work, coder, images)
+    frames, calls = walked(work, coder, images)
     if frames is None:
         return
     walks.refuse_not_finite(frames, "values that are not finite", "more --steps")
@@ -118,7 +122,7 @@ def _interpolate(work: Work, target: Frames) -> None:
         _report(frames[:: work.request.count - 1], images)
     info = coder.model.info
     scale = scales.drawn([end.scale for end in ends], info.scale, info.shape)
-    paths = target.write(frames, _record(work, coder), scale)
+    paths = target.write(frames, recorded(work, coder), scale)
     count, seconds = len(paths) or 1, time.monotonic() - began
     spent = Spent(len(frames), calls, seconds / count)
     seeds = work.request.seeds or [work.request.seed]
@@ -126,7 +130,7 @@ def _interpolate(work: Work, target: Frames) -> None:
         work.lines.tell(path, spent, **lines.seeded(seeds), **work.asked.named)
 
 
-def _frames(work: Work, coder: Coder, images: Tensor | None) -> tuple[Tensor | None, int]:
+def walked(work: Work, coder: Coder, images: Tensor | None) -> tuple[Tensor | None, int]:
     """Find the ends, and walk down from each place between them; None if asked to stop.
 
     The frames, and the network calls of all of it.
@@ -145,7 +149,7 @@ def _frames(work: Work, coder: Coder, images: Tensor | None) -> tuple[Tensor | N
             part = _descended(work, coder, states)
             if part is None:
                 return None, bar.done
-            parts.append(coder.model.info.restore(part))
+            parts.append(coder.model.info.finished(part))
             done += len(states)
             bar.advance(0, note=f"{done} of {frames} frames")
     return torch.cat(parts), bar.done
@@ -187,7 +191,7 @@ def _report(ends: Tensor, x0: Tensor) -> None:
     console.say(f"the ends come back at {', '.join(decibels)} dB")
 
 
-def _record(work: Work, coder: Coder) -> dict[str, Any]:
+def recorded(work: Work, coder: Coder) -> dict[str, Any]:
     """What the frames say of their making."""
     use = work.request.use
     record = coder.model.record("interpolate", use.size, label=work.asked.label, words=use.words)

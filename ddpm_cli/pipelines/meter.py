@@ -18,6 +18,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.variational import Decoder, prior_bits, terms
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.coding import Curve
+from ddpm_cli.files import codes
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model
@@ -133,7 +134,15 @@ class Meter:
         way = self._exact if self.measure.method == "ode" else self._bounded
         bits = way(x0, [self.measure.seed + number for number in numbers], told)
         self.rows += len(x0)
-        return None if bits is None else bits.cpu().double()
+        return None if bits is None else bits.cpu().double() - self._stretched(x0)
+
+    def _stretched(self, x0: Tensor) -> Tensor | float:
+        """Bits per dimension [B] that normal scores of columns take, each at its own value."""
+        titles = self.model.info.titles
+        if titles is None or not titles.is_typed:
+            return 0.0
+        nats = codes.log_slopes(self.model.info.restore(x0), titles)
+        return nats / (math.log(2) * x0[0].numel())
 
     def _denoise(self, rows: slice, told: Conditions) -> Denoise:
         return self.walk.wrap(self.model.bound(of_rows(told, rows)))

@@ -18,6 +18,7 @@ from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.meter import Measure, Meter
+from ddpm_cli.pipelines.nll_scores import Scores
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel
 from ddpm_cli.settings import asking, checks, shards
@@ -59,13 +60,17 @@ def run(request: Nll, opened: Opened | None = None) -> None:
 
 def _of_shard(request: Nll) -> Nll:
     """A request with files of the shard's own for its part of the curves."""
-    files = {"--terms": request.terms, "--rate-distortion": request.curve}
+    files = {
+        "--terms": request.terms,
+        "--rate-distortion": request.curve,
+        "-o": request.scores,
+    }
     shard, own = request.use.shard, dict[str, Path | None](files)
     for option, path in files.items():
         if path is not None:
             own[option] = Path(shards.place(str(path), shard, option))
             shards.refuse_shared(str(path), shard, option)
-    return replace(request, terms=own["--terms"], curve=own["--rate-distortion"])
+    return replace(request, terms=own["--terms"], curve=own["--rate-distortion"], scores=own["-o"])
 
 
 def _planned(request: Nll, opened: Opened | None) -> Work:
@@ -155,8 +160,13 @@ def _check_files(request: Nll, is_image: bool) -> None:
         if not is_image:
             raise ConfigError("--rate-distortion: of images alone; leave it out")
         curves.refuse(curve, "--rate-distortion", [".csv", ".png"], force)
-    if terms is not None and curve is not None and terms.absolute() == curve.absolute():
-        raise ConfigError(f"--rate-distortion {curve}: --terms names the same file; give another")
+    if request.scores is not None:
+        curves.refuse(request.scores, "-o", [".csv"], force)
+    named = {"--terms": terms, "--rate-distortion": curve, "-o": request.scores}
+    taken = dict[Path, str]()
+    for option, path in named.items():
+        if path is not None and (other := taken.setdefault(path.absolute(), option)) != option:
+            raise ConfigError(f"{option} {path}: {other} names the same file; give another")
 
 
 def _measure(work: Work, sequel: Sequel) -> None:
@@ -165,6 +175,7 @@ def _measure(work: Work, sequel: Sequel) -> None:
     measured = model.opened(place, config, moments_file=work.request.moments)
     memory.refuse_large(measured, min(work.request.use.size, sequel.total))
     began, bits = time.monotonic(), list[float]()
+    scores = Scores(math.prod(header.data.shape))
     total = None if work.calls is None else work.calls * sequel.total
     with console.progress(total, "network calls") as bar:
         measure, laps = Meter(measured, work.measure, bar.advance), Watch(bar)
@@ -180,10 +191,16 @@ def _measure(work: Work, sequel: Sequel) -> None:
             for row, value in enumerate(per_row.tolist()):
                 own = _about(work, batch, row, given)
                 with sequel.failures.caught():
-                    _report(own, value, told if work.request.use.as_json else None, spent[row])
+                    _refuse_infinite(own, value)
+                    _report(
+                        scores.add(own, value),
+                        told if work.request.use.as_json else None,
+                        spent[row],
+                    )
                     bits.append(value)
     if bits:
-        _sum_up(work, sequel, bits, measure, time.monotonic() - began)
+        scores.say()
+        _sum_up(work, sequel, bits, measure, time.monotonic() - began, scores)
     sequel.failures.finish()
 
 
@@ -199,22 +216,35 @@ def _about(work: Work, batch: Rows, row: int, given: Sequence[int] | None) -> di
     names = [*classes.known(config, header.data), classes.NULL]
     label = None if given is None else names[given[row]]
     seed = work.measure.seed + batch.numbers[row]
-    return {"input": batch.names[row], "seed": seed, "class": label}
+    place = {} if batch.places is None else {"row": batch.places[row]}
+    return {"input": batch.names[row], **place, "seed": seed, "class": label}
 
 
-def _report(own: dict[str, Any], bits: float, told: Lines | None, spent: Spent) -> None:
-    """Print what one row takes, as JSON or with -v."""
-    name = own["input"]
+def _refuse_infinite(own: dict[str, Any], bits: float) -> None:
+    """Refuse a row whose likelihood is no number."""
+    name = own["input"] + (f": row {own['row']}" if "row" in own else "")
     if not math.isfinite(bits):
         what = f"{name}: its likelihood is no finite number"
         raise Refusal(what, "try --dtype float32, or more --steps")
+
+
+def _report(said: dict[str, Any], told: Lines | None, spent: Spent) -> None:
+    """Print what one row takes, as JSON or with -v."""
     if told is not None:
-        told.row({**own, "bits": bits, "nats": bits * math.log(2), "path": None}, spent)
+        told.row({**said, "path": None}, spent)
     else:
-        console.detail(f"{name}  {bits:.4f} bits/dim")
+        name = said["input"] + (f" row {said['row']}" if "row" in said else "")
+        console.detail(f"{name}  {said['bits']:.4f} bits/dim")
 
 
-def _sum_up(work: Work, sequel: Sequel, bits: list[float], measure: Meter, seconds: float) -> None:
+def _sum_up(
+    work: Work,
+    sequel: Sequel,
+    bits: list[float],
+    measure: Meter,
+    seconds: float,
+    scores: Scores,
+) -> None:
     """Print the mean, then write the files that are asked for."""
     request, (place, header, config) = work.request, work.opened
     mean, error = meter.mean(bits)
@@ -241,6 +271,8 @@ def _sum_up(work: Work, sequel: Sequel, bits: list[float], measure: Meter, secon
     else:
         _say(work, sequel, values)
     terms, curve, force = request.terms, request.curve, request.use.force
+    if request.scores is not None:
+        scores.write(request.scores, force)
     if terms is not None:
         curves.write(terms, measure.curve.terms(work.schedule), force)
     if curve is not None:

@@ -24,10 +24,11 @@ from ddpm_cli.settings.checks import (
     refuse_other_training,
 )
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve, typed
-from ddpm_cli.settings.requests import Inpaint, Translate, Upscale, Use
+from ddpm_cli.settings.requests import Translate, Upscale, Use
 from ddpm_cli.settings.toml import dump_toml, read_file
 
 INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for
+FLOAT32 = Layer("a model of rows", {"compute": {"dtype": "float32"}})
 
 Known = tuple[Place, Header]
 Suited = Callable[[Header, str], None]
@@ -101,9 +102,14 @@ def chosen(
     return place, header
 
 
-def opened(use: Use, *below: Layer, free: Sequence[str] = ()) -> Opened:
-    """The unconditional model of a request with its settings; see `settled`."""
+def opened(use: Use, *below: Layer, free: Sequence[str] = (), is_exact: bool = False) -> Opened:
+    """The unconditional model of a request with its settings; see `settled`.
+
+    is_exact: a model of rows computes in float32 unless told, as 8 bits of a number are too few.
+    """
     place, header = chosen(use.model)
+    if is_exact and not header.data.is_image:
+        below = (*below, FLOAT32)
     return Opened(place, header, settled(place, header, use.layers, below, free=free))
 
 
@@ -164,46 +170,6 @@ def guiding(use: Use, flags: Mapping[str, Any], known: Known | None = None) -> O
     free = ("guides", "operator")
     config = settled(place, header, use.layers, below, above=[above], free=free)
     return Opened(place, header, config)
-
-
-def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
-    """The model and settings of `ddpm inpaint`: trained to fill holes, or unconditional.
-
-    known: the model, if it was found before.
-    """
-    method, use = request.chosen_method, request.use
-
-    def suited(header: Header, name: str) -> None:
-        refuse_classifier(header, name)
-        if header.task not in ("", INPAINT):
-            fix = f"choose one for inpaint, or an unconditional one: -m {find.DEFAULT}-{INPAINT}"
-            raise Refusal(f"{name}: a model for {header.task}, not for inpaint", fix)
-        if method == "model" and not header.task:
-            fix = "use replace, or a model of ddpm train --preset mnist-inpaint"
-            raise ConfigError(f"--method model: {name} was not trained to fill holes; {fix}")
-
-    task = INPAINT if method in ("auto", "model") else ""
-    place, header = chosen(use.model, task, suited, known)
-    config = settled(place, header, use.layers, free=["constraints"])
-    is_model = method == "model" or (method == "auto" and "task" in config)
-    if is_model or (method == "auto" and config["constraints"]):
-        constraints = [] if method == "model" else config["constraints"]
-    else:
-        name = "replace" if method == "auto" else method
-        layer = Layer("--method", {"constraints": [{"name": name}]})
-        constraints = resolve([layer])["constraints"]
-    edits = [*_jumps(request), *config["edits"]]
-    return Opened(place, header, config | {"constraints": constraints, "edits": edits})
-
-
-def _jumps(request: Inpaint) -> list[dict[str, Any]]:
-    """RePaint's jumps, which come before all other edits of the levels."""
-    values = {"lengths": request.jump, "visits": request.resample}
-    knobs = {key: [value] for key, value in values.items() if value is not None}
-    if not knobs:
-        return []
-    edits = resolve([Layer("--jump", {"edits": [{"name": "jumps", **knobs}]})])["edits"]
-    return list(edits)
 
 
 def translating(request: Translate, known: Known | None = None) -> Opened:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
+from ddpm_cli.data import given_rows
 from ddpm_cli.data.array_set import refuse_gaps
 from ddpm_cli.data.image_set import Conditions, Data, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
@@ -21,6 +22,7 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.models import build, classes
+from ddpm_cli.pipelines import given
 from ddpm_cli.settings import asking, shards
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Nll, Use
@@ -33,12 +35,14 @@ class Rows(NamedTuple):
     """A batch: names and numbers of rows, values [B, ...] as a network sees them.
 
     told: what the data say of each, by kind, of the kinds that the network is to be told.
+    places: which row of its file each is, from 1.
     """
 
     names: list[str]
     numbers: list[int]
     values: Tensor
     told: Conditions
+    places: list[int] | None = None
 
 
 class Sequel(NamedTuple):
@@ -74,8 +78,11 @@ def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequ
         rows = of_set(data, info, numbers, batch, request.bits, nulls)
         return Sequel(what, len(numbers), rows, Failures(len(numbers)))
     if not info.is_image:
-        fix = "--data array --set data.path=FILE"
-        raise ConfigError(f"INPUT: this model is none of images; use --split test, or {fix}")
+        return of_tables(request, config, info, batch)
+    if request.use.label == classes.OWN:
+        raise ConfigError(
+            "--class own: of a data set; leave out INPUT, or what is said of the data"
+        )
     inputs.mode_of(info.shape)
     every = [*enumerate(inputs.sources(request.inputs))]
     sources = shards.part(every, batch, shard)
@@ -93,6 +100,34 @@ def own(use: Use) -> list[str]:
         "text": asking.OWN in use.texts,
     }
     return [kind for kind, is_own in asked.items() if is_own]
+
+
+def of_tables(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequel:
+    """The rows of files of numbers; one with a gap is reported and left out."""
+    given.refuse_pictures(request.use, request.look)
+    sources, shard = given_rows.sources(request.inputs), request.use.shard
+    files = Failures(len(sources))
+    every = [*enumerate(given.rows(sources, info, files))]
+    chosen = shards.part(every, batch, shard)
+    shards.say(shard, len(chosen), len(every), "rows")
+    names = classes.known(config, info) if "classes" in own(request.use) else None
+    failures = Failures(len(chosen) + files.count, files.count)
+
+    def read(one: tuple[int, given.Row]) -> tuple[int, given.Row, int]:
+        number, row = one
+        if bool(row.values.isnan().any()):
+            raise given.gap(row.place)
+        return number, row, 0 if names is None else given.class_number(row, names)
+
+    def batches() -> Iterator[Rows]:
+        passing = failures.passing(read, chosen)
+        while some := list(islice(passing, batch)):
+            numbers, rows, labels = (list(each) for each in zip(*some, strict=True))
+            named, places = [row.name for row in rows], [row.number for row in rows]
+            told = {} if names is None else {"classes": torch.tensor(labels)}
+            yield Rows(named, numbers, given.seen(rows, info), told, places)
+
+    return Sequel(f"{len(chosen)} rows", len(chosen), batches(), failures)
 
 
 def of_files(

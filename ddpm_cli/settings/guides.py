@@ -45,6 +45,13 @@ def code(flags: Mapping[str, Any]) -> dict[str, str]:
     return names
 
 
+def scorer(flags: Mapping[str, Any]) -> dict[str, str]:
+    """What --scorer names of code, for a verb that has no other guide."""
+    if flags["trust"] and flags["scorer"] is None:
+        raise ConfigError("--trust: only with --scorer")
+    return code({**flags, "classifier": None})
+
+
 def layer(flags: Mapping[str, Any], standing: Config) -> Layer:
     """What the flags say of guidance and guides.
 

@@ -176,14 +176,14 @@ class Encode:
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolate:
-    """`ddpm interpolate`: frames between images, or between the noise of seeds.
+    """`ddpm interpolate`: frames between images or rows, or between the noise of seeds.
 
     count: frames from each end to the next; speed: milliseconds a frame of a film.
     """
 
     use: Use
     inputs: Sequence[str]
-    output: str
+    output: str | None
     seeds: Sequence[int] | None = None
     count: int = 9
     blend: Literal["slerp", "lerp"] | None = None
@@ -196,9 +196,10 @@ class Interpolate:
 
 @dataclass(frozen=True, kw_only=True)
 class Inpaint:
-    """`ddpm inpaint`: parts of images anew, or more around them.
+    """`ddpm inpaint`: parts of images anew, or more around them, or gaps in rows of numbers.
 
-    jump, resample: RePaint's; mask, keeps, threshold: see files.images.masks.Mask.
+    jump, resample: RePaint's; mask, keeps, threshold: see files.images.masks.Mask, and of rows
+    data.row_masks; code: the function "scorer" of the user's own, as of Guide, and its scale.
     """
 
     use: Use
@@ -216,6 +217,8 @@ class Inpaint:
     skip_existing: bool = False
     look: Look = field(default_factory=Look)
     layout: Layout = USUAL
+    code: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
+    scale: float | None = None
 
     @property
     def chosen_method(self) -> str:
@@ -255,7 +258,8 @@ class Nll:
 
     steps: what --steps says, which the layers hold, too; trace None: as suits the data;
     bits: images have 2^bits levels, 8 unless told;
-    terms, curve: files of the bound's terms and of its rate-distortion curve.
+    terms, curve, scores: files of the bound's terms, of its rate-distortion curve, and of a line
+    for each image or row.
     """
 
     use: Use
@@ -271,6 +275,7 @@ class Nll:
     moments: Path | None = None
     terms: Path | None = None
     curve: Path | None = None
+    scores: Path | None = None
     seed: int = 0
     look: Look = field(default_factory=Look)
 

@@ -139,7 +139,7 @@ def open_results(
     elif len(seeds) > 1:
         layout.refuse_idle(place)
     every = {s.name: {n: _named(template, s.stem, n) for n in seeds} for s in inputs}
-    _refuse_collisions(every, place)
+    refuse_collisions(every, place)
     left: Places = {name: {} for name, _ in pairs}
     skipped = dict[Path, Skipped]()
     for name, seed in pairs:
@@ -179,7 +179,7 @@ def _named(template: str, stem: str, seed: int) -> Path:
     return Path(template.format_map({"name": stem, "seed": targets.seed_name(seed)}))
 
 
-def _refuse_collisions(places: dict[str, dict[int, Path]], place: str) -> None:
+def refuse_collisions(places: dict[str, dict[int, Path]], place: str) -> None:
     """Refuse two results of one name, and a result that would replace an input."""
     taken: dict[Path, str] = {}
     for name, paths in places.items():

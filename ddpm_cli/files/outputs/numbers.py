@@ -189,9 +189,9 @@ class Rows:
         names = self._titles.columns or [f"x{i + 1}" for i in range(width)]
         writer.writerow([*names, *[self._titles.label or "class"] * bool(self._classes)])
         self._values.seek(0)
-        for first in range(0, len(self._seeds), count):
+        for first in range(0, self._shape[0], count):
             rows = slice(first, first + count)
-            read = self._values.read(4 * width * len(self._seeds[rows]))
+            read = self._values.read(4 * width * count)
             block = np.frombuffer(read, dtype="<f4").reshape(-1, width)
             lines = [cells.written(values, self._titles) for values in block]
             for row, label in zip(lines, self._classes[rows], strict=False):

@@ -14,18 +14,21 @@ def loaded(context: Context) -> list[Guide]:
     return [build.maker("guides", settings)(context) for settings in context.config["guides"]]
 
 
-def steer(guides: Sequence[Guide], denoise: Denoise, seeds: Sequence[int]) -> Denoise:
-    """The denoiser of the images of these seeds, pulled by guides."""
+def steer(
+    guides: Sequence[Guide], denoise: Denoise, seeds: Sequence[int], *, is_bounded: bool = False
+) -> Denoise:
+    """The denoiser of the images of these seeds, pulled by guides; is_bounded: see `steered`."""
     noisy, clean = (
         [guide.judge(seeds) for guide in guides if guide.of == of] for of in ("noisy", "clean")
     )
-    return steered(denoise, noisy, clean, at_mean=any(guide.at_mean for guide in guides))
+    at_mean = any(guide.at_mean for guide in guides)
+    return steered(denoise, noisy, clean, at_mean=at_mean, is_bounded=is_bounded)
 
 
-def completed(guides: Sequence[Guide], batch: Batch) -> Batch:
-    """The batch with guides around its denoiser."""
+def completed(guides: Sequence[Guide], batch: Batch, *, is_bounded: bool = False) -> Batch:
+    """The batch with guides around its denoiser; is_bounded: see `steered`."""
 
     def wrap(denoise: Denoise, rows: slice) -> Denoise:
-        return steer(guides, denoise, batch.seeds[rows])
+        return steer(guides, denoise, batch.seeds[rows], is_bounded=is_bounded)
 
     return batch._replace(wrap=wrap)

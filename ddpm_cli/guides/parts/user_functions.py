@@ -9,11 +9,16 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files import codes
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.guides.parts.faults import blamed
 from ddpm_cli.guides.parts.user_code import Code
 from ddpm_cli.settings import code_names
 
-_SCORES = "a scorer takes images float32 [B, C, H, W] in [-1, 1] and gives scores [B]"
+_SCORES = (
+    "a scorer takes images float32 [B, C, H, W] in [-1, 1], or rows [B, ...] in the units of "
+    "the data, and gives scores [B]"
+)
 _LOGITS = (
     "a classifier takes x_t = alpha x float32 [B, C, H, W] and noise labels float32 [B], "
     "and gives logits [B, K]"
@@ -82,14 +87,26 @@ class Function:
         return value.detach(), slope
 
 
-def scorer(code: Code, device: torch.device, shape: Sequence[int]) -> Function:
-    """A function of images [B, *shape] to scores [B], tried on two images."""
-    function = Function(code.name, code.on(device), _SCORES)
-    function.with_slope(function, _images(device, shape))
+def in_units(info: DataInfo, x0: Tensor) -> Tensor:
+    """What scorers take of values x0 [B, ...] of a network: rows in the units of the data."""
+    return codes.units(x0, info.mean, info.std, info.titles)
+
+
+def scorer(
+    code: Code, device: torch.device, shape: Sequence[int], info: DataInfo | None = None
+) -> Function:
+    """A function of images or rows [B, *shape] to scores [B], tried on two of them.
+
+    info: of rows, what their units are.
+    """
+    function, trial = Function(code.name, code.on(device), _SCORES), _images(device, shape)
+    function.with_slope(function, trial if info is None else in_units(info, trial).float())
     return function
 
 
-def classifier(code: Code, device: torch.device, shape: Sequence[int]) -> Function:
+def classifier(
+    code: Code, device: torch.device, shape: Sequence[int], info: DataInfo | None = None
+) -> Function:
     """A function of x_t [B, *shape] and noise labels [B] to logits, tried on two images."""
     x, label = _images(device, shape), torch.zeros(2, device=device)
     untried = Function(code.name, code.on(device), _LOGITS)

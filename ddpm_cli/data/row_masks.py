@@ -1,0 +1,138 @@
+"""Which values of given rows are made anew: columns, cells, slices, or files of 0 and 1."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.data import given_rows
+from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli.files import cells
+from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.titles import Titles, is_number
+
+_SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+_INDEX = re.compile(r"(-?[0-9]{1,9})?(?:(:)(-?[0-9]{1,9})?)?")
+
+
+def named(places: Sequence[str], info: DataInfo) -> list[str]:
+    """The columns that are named whole, which a file may lack."""
+    return [word for word in places if info.titles and word in (info.titles.columns or ())]
+
+
+def mask(places: Sequence[str], info: DataInfo, count: int) -> Tensor:
+    """What places say of `count` rows is made anew, bool [N, ...]; several unite.
+
+    COLUMN, by name or number from 1; COLUMN:ROWS, of rows from 1 as in 1-5,9; indices and slices
+    as Python has them, of the last axes of a row, as in 24: or 0,24:; a .csv or .npy file.
+    """
+    anew = torch.zeros(count, *info.row, dtype=torch.bool)
+    for word in places:
+        if not word:
+            raise ConfigError("--mask: an empty name; give a column, a slice or a file")
+        _add(anew, word, info)
+    return anew
+
+
+def _add(anew: Tensor, word: str, info: DataInfo) -> None:
+    """Mark what one place says."""
+    titles = info.columns if len(info.row) == 1 else None
+    if titles is not None and (at := _column(word, titles)) is not None:
+        anew[:, at] = True
+        return
+    column, colon, rows = word.rpartition(":")
+    if titles is not None and colon and column in titles.names:
+        chosen = torch.tensor(_rows(word, rows, len(anew)))
+        anew[chosen, titles.names.index(column)] = True
+        return
+    if Path(word).suffix.lower() in given_rows.SUFFIXES:
+        anew |= _of_file(Path(word), info, len(anew))
+        return
+    places = _slices(word, info.row)
+    if places is None:
+        raise _unknown(word, titles)
+    part = anew.permute(*range(1, anew.ndim), 0)[places]  # a view
+    if not part.numel():
+        raise ConfigError(f"--mask {word}: nothing in rows of {'x'.join(map(str, info.row))}")
+    part.fill_(True)
+
+
+def _column(word: str, titles: Titles) -> int | None:
+    """The place of a column, by its name or its number from 1."""
+    if word in titles.names:
+        return titles.names.index(word)
+    is_there = word.isdecimal() and 1 <= int(word) <= len(titles.names)
+    return int(word) - 1 if is_there else None
+
+
+def _rows(word: str, text: str, count: int) -> list[int]:
+    """Rows of numbers from 1, as in 1-5,9."""
+    found = list[int]()
+    for token in text.split(","):
+        span = _SPAN.fullmatch(token.strip())
+        first, last = (int(span[1]), int(span[2] or span[1])) if span else (0, 0)
+        if not 1 <= first <= last <= count:
+            fix = f"write rows from 1 to {count}, as 1-5,9"
+            raise ConfigError(f"--mask {word}: {token.strip()!r} are no rows; {fix}")
+        found += range(first - 1, last)
+    return found
+
+
+def _slices(word: str, shape: Sequence[int]) -> tuple[slice, ...] | None:
+    """Slices of all axes of a row, of which a word names the last ones; None if it names none."""
+    tokens = [token.strip() for token in word.split(",")]
+    spans = [_INDEX.fullmatch(token) for token in tokens]
+    if not all(token and span for token, span in zip(tokens, spans, strict=True)):
+        return None
+    if len(tokens) > len(shape):
+        raise ConfigError(f"--mask {word}: {len(tokens)} axes, rows have {len(shape)}")
+    found = []
+    for span, size in zip(spans, shape[-len(tokens) :], strict=True):
+        first, colon, last = (span or [None] * 4)[1], span and span[2], span and span[3]
+        if colon:
+            found.append(slice(int(first) if first else None, int(last) if last else None))
+            continue
+        at = int(first or 0)
+        if not -size <= at < size:
+            raise ConfigError(f"--mask {word}: {at} is beyond an axis of {size}, counted from 0")
+        found.append(slice(at % size, at % size + 1))
+    return (*[slice(None)] * (len(shape) - len(tokens)), *found)
+
+
+def _of_file(place: Path, info: DataInfo, count: int) -> Tensor:
+    """What a file says of each value, or of each value of every row: 0 stays, 1 is made anew."""
+    if not place.is_file():
+        raise Refusal(f"{place}: no such file, and no column of the model")
+    if place.suffix.lower() == ".npy":
+        values = torch.from_numpy(given_rows.stored(place).astype("float64"))
+    else:
+        values = _of_text(place, info)
+    if tuple(values.shape) == info.row:
+        values = values.expand(count, *info.row)
+    if tuple(values.shape) != (count, *info.row):
+        have, want = ("x".join(map(str, shape)) for shape in (values.shape, (count, *info.row)))
+        raise Refusal(f"{place}: a mask {have}, the rows are {want}")
+    if not bool(((values == 0) | (values == 1)).all()):
+        raise Refusal(f"{place}: a mask holds 0 and 1 alone, 1 where values are made anew")
+    return values == 1
+
+
+def _of_text(place: Path, info: DataInfo) -> Tensor:
+    """The numbers of a .csv file, their columns by name if the first line has names."""
+    rows = given_rows.text_rows(place)[0]
+    titles = Titles(info.columns.names, (True,) * len(info.row and info.columns.whole))
+    if len(info.row) > 1:
+        raise Refusal(f"{place}: rows have {len(info.row)} axes; give a .npy file")
+    if rows and not any(map(is_number, rows[0])) and info.titles and info.titles.columns:
+        return cells.values_of(rows, titles, place)
+    body = rows[1:] if rows and not any(map(is_number, rows[0])) else rows
+    return cells.values_of(body, titles._replace(columns=None), place)
+
+
+def _unknown(word: str, titles: Titles | None) -> ConfigError:
+    """The refusal of a place that is none."""
+    if titles is None:
+        return ConfigError(f"--mask {word}: no slice, as 24: or 0,24:, and no .npy file")
+    return ConfigError(f"--mask {word}: no column is named so; {nearest(word, titles.names)}")

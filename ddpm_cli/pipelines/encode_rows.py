@@ -1,0 +1,124 @@
+"""Rows of numbers to latents, for `ddpm encode`: as tables come, and back by `ddpm sample`."""
+
+from collections.abc import Sequence
+from functools import reduce
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.data import given_rows
+from ddpm_cli.data.given_rows import Given
+from ddpm_cli.diffusion import latents
+from ddpm_cli.diffusion.rng import Randomness
+from ddpm_cli.failures import Failures
+from ddpm_cli.files.images.inputs import Source
+from ddpm_cli.files.outputs import targets
+from ddpm_cli.models import memory, model, walks
+from ddpm_cli.pipelines import encode, given, inversion, lines, opening
+from ddpm_cli.pipelines.encode import Work
+from ddpm_cli.pipelines.inversion import Coder
+from ddpm_cli.pipelines.lines import Spent, Watch
+from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.settings import shards
+from ddpm_cli.settings.requests import Encode
+
+
+def run(request: Encode, opened: Opened) -> None:
+    """Encode the rows of the files that a request names."""
+    given.refuse_pictures(request.use, request.look)
+    use, every = request.use, given_rows.sources(request.inputs)
+    request, sources = encode.of_shard(request, every)
+    targets.refuse_existing(request.output, use.force)
+    work = encode.planned(request, opened)
+    shards.say(use.shard, len(sources), len(every), "files")
+    console.say(f"{len(sources)} files, {work.price.replace('an image', 'a row')}")
+    if use.dry_run:
+        opening.shown(work.opened.config)
+        return
+    if sources:
+        _encode(request, work, sources)
+
+
+def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
+    """Encode file by file, report each, and write all latents to one file."""
+    info, failures = work.opened.header.data, Failures(len(sources))
+    files = failures.passing(lambda one: given.whole(given_rows.read(one, info)), sources)
+    parts, names, took = list[Tensor](), list[str](), list[Spent]()
+    with console.progress(None if work.calls is None else 0, "network calls") as bar:
+        coder, laps = _coder(request, work, bar), Watch(bar)
+        for file in files:
+            bar.expect((work.calls or 0) * len(file.values))
+            encoded = _encoded(request, work, coder, file, len(names))
+            if encoded is None:
+                return
+            z, apart = encoded
+            parts.append(z)
+            names += [f"{file.source.name}[{row}]" for row in range(len(z))]
+            spent = reduce(Spent.plus, laps.lap([1] * len(z)), Spent())
+            took.append(spent)
+            _report(work, request, file, apart, spent)
+            bar.advance(0, note=f"{len(names)} rows")
+    if names:
+        encode.save(request, work, torch.cat(parts), names, {"inputs": [s.name for s in sources]})
+        seeds = range(request.seed, request.seed + len(names))
+        own: dict[str, Any] = {"seed": None} if work.sigma is None else lines.seeded(seeds)
+        own["class"] = work.asked.label
+        work.lines.tell(request.output, reduce(Spent.plus, took), **own)
+    failures.finish()
+
+
+def _coder(request: Encode, work: Work, bar: console.Progress) -> Coder | None:
+    """The model and its way, if rows walk; noise is added without a network."""
+    if work.sigma is not None:
+        return None
+    drawer = model.opened(work.opened.place, work.opened.config)
+    memory.refuse_large(drawer, request.use.size)
+    return Coder.of(drawer.counting(bar.advance))
+
+
+def _encoded(
+    request: Encode, work: Work, coder: Coder | None, file: Given, first: int
+) -> tuple[Tensor, float | None] | None:
+    """Latents [N, ...] of a file, and how far its rows are from what comes back, in deviations.
+
+    first: how many rows came before, as each has a seed of its own.
+    """
+    info, parts, apart = work.opened.header.data, list[Tensor](), 0.0
+    rows = given.of_file(file)
+    while some := list(islice(rows, request.use.size)):
+        x0 = given.seen(some, info)
+        seeds = [request.seed + first + row.number - 1 for row in some]
+        if coder is None or work.sigma is not None:
+            if work.sigma is None:
+                raise ValueError("no way to walk")
+            randomness = Randomness(work.opened.config["compute"]["rng"])
+            x = latents.noised(x0, work.sigma, inversion.noise(seeds, randomness))
+            parts.append(latents.unit(work.schedule, x, work.sigma))
+            continue
+        told = work.asked.conditions(seeds), work.asked.against(seeds)
+        z = coder.encode(x0, *told)
+        if z is None:
+            return None
+        walks.refuse_not_finite(z, "values that are not finite", "more --steps")
+        if request.is_checked:
+            again = coder.decode(z, *told)
+            if again is None:
+                return None
+            apart = max(apart, float((again.cpu() - x0).abs().max()))
+        parts.append(z.cpu())
+    return torch.cat(parts), apart if coder is not None and request.is_checked else None
+
+
+def _report(work: Work, request: Encode, file: Given, apart: float | None, spent: Spent) -> None:
+    """Print how close the rows of a file came back."""
+    if apart is None:
+        return
+    name, count = file.source.name, len(file.values)
+    if request.use.as_json:
+        own = {"input": name, "rows": count, "largest": apart, "path": None, "seed": None}
+        work.lines.row({**own, "class": work.asked.label}, spent)
+    else:
+        console.line(f"{name}  {count} rows, back to within {apart:.2g} deviations")

@@ -1,0 +1,83 @@
+"""Rows of numbers that verbs are given: read whole, as a model sees them."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.data import given_rows
+from ddpm_cli.data.given_rows import Given
+from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli.failures import Failures
+from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.images.inputs import Source
+from ddpm_cli.settings.layouts import USUAL, Layout
+from ddpm_cli.settings.requests import Look, Use
+
+
+class Row(NamedTuple):
+    """A row of a file, values float64 [...] in the units of the data; number: from 1."""
+
+    name: str
+    number: int
+    values: Tensor
+    label: str | None = None
+
+    @property
+    def place(self) -> str:
+        """What messages call it."""
+        return f"{self.name}: row {self.number}"
+
+
+def refuse_pictures(use: Use, look: Look = Look(), layout: Layout = USUAL) -> None:  # noqa: B008
+    """Refuse options that are about pictures, to a model of rows."""
+    given = {
+        "--fit, --background": look != Look(),
+        "--columns, --zoom, --labels": layout != USUAL,
+        "data.range": use.range is not None,
+    }
+    for name in (name for name, is_given in given.items() if is_given):
+        raise ConfigError(f"{name}: of images, and this model makes rows; leave it out")
+
+
+def rows(sources: Sequence[Source], info: DataInfo, failures: Failures) -> Iterator[Row]:
+    """The rows of files, one file after the other; a file that cannot be read is reported."""
+    for given in failures.passing(lambda source: given_rows.read(source, info), sources):
+        yield from of_file(given)
+
+
+def of_file(given: Given) -> Iterator[Row]:
+    """The rows of a file."""
+    labels = given.labels or [None] * len(given.values)
+    for number, (values, label) in enumerate(zip(given.values, labels, strict=True), 1):
+        yield Row(given.source.name, number, values, label)
+
+
+def whole(given: Given) -> Given:
+    """The same rows; a gap in them is refused."""
+    gaps = given.values.isnan().flatten(1).any(1).nonzero()[:, 0].tolist()
+    if gaps:
+        raise gap(f"{given.source.name}: row {gaps[0] + 1}")
+    return given
+
+
+def gap(place: str) -> Refusal:
+    """The refusal of a row with a gap."""
+    return Refusal(f"{place}: a value is missing", "ddpm inpaint draws what is missing")
+
+
+def seen(some: Sequence[Row], info: DataInfo) -> Tensor:
+    """Rows as a network sees them, float64 [B, ...]."""
+    return info.normalized(torch.stack([row.values for row in some]))
+
+
+def class_number(row: Row, names: Sequence[str]) -> int:
+    """The number of the class that a row says, that of the null class if it says none."""
+    if row.label is None:
+        return len(names)
+    if row.label not in names:
+        raise Refusal(
+            f"{row.place}: no class {row.label!r} was learned", nearest(row.label, names)
+        )
+    return names.index(row.label)

@@ -1,0 +1,55 @@
+"""The rows between rows of numbers, or between seeds, for `ddpm interpolate`."""
+
+import time
+
+from ddpm_cli import console
+from ddpm_cli.data import given_rows
+from ddpm_cli.files.outputs import samples
+from ddpm_cli.models import memory, model, walks
+from ddpm_cli.pipelines import given, interpolate, lines, opening
+from ddpm_cli.pipelines.inversion import Coder
+from ddpm_cli.pipelines.lines import Spent
+from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.settings.requests import Interpolate
+
+
+def run(request: Interpolate, opened: Opened) -> None:
+    """Make the rows that a request asks for; its ends are all rows of its files, in order."""
+    given.refuse_pictures(request.use, request.look, request.layout)
+    info, sources = opened.header.data, given_rows.sources(request.inputs, repeated=True)
+    files = [given.whole(given_rows.read(source, info)) for source in sources]
+    ends = [row for file in files for row in given.of_file(file)]
+    count = len(ends or request.seeds or ())
+    interpolate.refuse_ends(request, count, "rows")
+    work = interpolate.planned(request, opened, sources, count)
+    console.say(work.price)
+    if request.use.dry_run:
+        opening.shown(work.opened.config)
+        return
+    place_of = request.output or f"interpolation{samples.endings(info.row, is_image=False)[0]}"
+    target = samples.open_output(
+        place_of,
+        len(work.places),
+        info.row,
+        force=request.use.force,
+        skip_existing=False,
+        is_image=False,
+        titles=info.titles,
+    )
+    with target:
+        place, _, config = work.opened
+        coder = Coder.of(model.opened(place, config))
+        memory.refuse_large(coder.model, min(request.use.size, len(work.places)))
+        x0, began = given.seen(ends, info) if ends else None, time.monotonic()
+        made, calls = interpolate.walked(work, coder, x0)
+        if made is None:
+            return
+        walks.refuse_not_finite(made, "values that are not finite", "more --steps")
+        if x0 is not None and work.sigma is None:
+            apart = (info.normalized(made[:: request.count - 1]) - x0).abs().max()
+            console.say(f"the ends come back to within {float(apart):.2g} deviations")
+        target.add([], None, made, interpolate.recorded(work, coder))
+        spent = Spent(len(made), calls, time.monotonic() - began)
+        for path in target.finish():
+            seeds = lines.seeded(request.seeds or [request.seed])
+            work.lines.tell(path, spent, **seeds, **{"class": work.asked.label})

@@ -1,0 +1,107 @@
+"""What `ddpm inpaint` does before its work: find the model, and settle how known values count."""
+
+import math
+from typing import Any
+
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints import find
+from ddpm_cli.files.checkpoints.header import Header
+from ddpm_cli.pipelines.opening import (
+    FLOAT32,
+    INPAINT,
+    Known,
+    Opened,
+    chosen,
+    refuse_classifier,
+    settled,
+)
+from ddpm_cli.settings.config import Config, Layer, resolve
+from ddpm_cli.settings.requests import Inpaint
+
+JOINT = "covariance"  # a way to fill rows of up to so many values
+JOINT_MOST = 256
+# First-order steps shrink what they draw by some percent, which intervals show.
+ROWS = Layer(
+    "ddpm inpaint",
+    {
+        "sampler": {"name": "heun"},
+        "corrector": {"name": "none"},
+        "levels": {"name": "logsnr", "count": 50},
+    },
+)
+
+
+def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
+    """The model and settings of `ddpm inpaint`: trained to fill holes, or unconditional.
+
+    known: the model, if it was found before.
+    """
+    method, use = request.chosen_method, request.use
+
+    def suited(header: Header, name: str) -> None:
+        refuse_classifier(header, name)
+        if header.task not in ("", INPAINT):
+            fix = f"choose one for inpaint, or an unconditional one: -m {find.DEFAULT}-{INPAINT}"
+            raise Refusal(f"{name}: a model for {header.task}, not for inpaint", fix)
+        if method == "model" and not header.task:
+            fix = "use replace, or a model of ddpm train --preset mnist-inpaint"
+            raise ConfigError(f"--method model: {name} was not trained to fill holes; {fix}")
+
+    task = INPAINT if method in ("auto", "model") else ""
+    place, header = chosen(use.model, task, suited, known)
+    below = [] if header.data.is_image else [FLOAT32]
+    above = [_scorer(request)] if request.code else []
+
+    def standing(*layers: Layer) -> Config:
+        free = ("constraints", "guides")
+        return settled(place, header, use.layers, [*below, *layers], above=above, free=free)
+
+    config = standing()
+    if request.scale is not None and not request.code:
+        raise ConfigError("--scale: of --scorer, and none is given; leave it out")
+    constraints = _constraints(method, config, header)
+    if is_joint(config | {"constraints": constraints}, header):
+        config = standing(ROWS)
+    edits = [*_jumps(request), *config["edits"]]
+    return Opened(place, header, config | {"constraints": constraints, "edits": edits})
+
+
+def _scorer(request: Inpaint) -> Layer:
+    """The guide that is a function of the user's own."""
+    scale = {} if request.scale is None else {"scale": request.scale}
+    return Layer("--scorer", {"guides": [{"name": "scorer", **scale}]})
+
+
+def _constraints(method: str, config: Config, header: Header) -> list[dict[str, Any]]:
+    """What a method imposes on the states of a walk: nothing, where known values count otherwise.
+
+    That is a model trained for it, or the covariance of a row (see `is_joint`).
+    """
+    is_rows, size = not header.data.is_image, math.prod(header.data.shape)
+    if method == JOINT and not is_rows:
+        raise ConfigError(f"--method {JOINT}: of rows of numbers; this model makes images")
+    if method == JOINT and size > JOINT_MOST:
+        fix = f"at most {JOINT_MOST}; use replace or posterior"
+        raise ConfigError(f"--method {JOINT}: a gradient for each of {size} values; {fix}")
+    is_model = method == "model" or (method == "auto" and "task" in config)
+    if is_model or (method == "auto" and config["constraints"]):
+        return [] if method == "model" else list(config["constraints"])
+    if method == JOINT or (method == "auto" and is_rows and size <= JOINT_MOST):
+        return []
+    name = "replace" if method == "auto" else method
+    return list(resolve([Layer("--method", {"constraints": [{"name": name}]})])["constraints"])
+
+
+def is_joint(config: Config, header: Header) -> bool:
+    """Whether known values count by how those of a row vary together: diffusion.conditioning."""
+    return not header.data.is_image and not config["constraints"]
+
+
+def _jumps(request: Inpaint) -> list[dict[str, Any]]:
+    """RePaint's jumps, which come before all other edits of the levels."""
+    values = {"lengths": request.jump, "visits": request.resample}
+    knobs = {key: [value] for key, value in values.items() if value is not None}
+    if not knobs:
+        return []
+    edits = resolve([Layer("--jump", {"edits": [{"name": "jumps", **knobs}]})])["edits"]
+    return list(edits)
