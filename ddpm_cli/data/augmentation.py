@@ -13,6 +13,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.rng import Rng
 
 STRETCH = 2**0.2  # a deviation of factors
+SLANTED = 0.5  # how often images are stretched along a slanted axis, as the published runs have it
 SHIFT = 1 / 8  # a deviation of translations, in sides
 # The lowpass filter of the symlet of 6 vanishing moments (Daubechies 1992). It is orthonormal: up
 # by 2 and down again is nothing.
@@ -49,11 +50,12 @@ class Augmentation:
 
         The matrix takes (x, y, 1), in pixels from the middle, to where it is in the new image.
         """
-        uniform, normal = rng.uniform(10, x0.device), rng.normal(x0.new_zeros(len(x0), 4)).float()
+        uniform, normal = rng.uniform(11, x0.device), rng.normal(x0.new_zeros(len(x0), 4)).float()
         chances = torch.tensor(self._chances, device=x0.device)
         happens = (uniform[:, :6] < chances).float()
         flips = happens[:, :2] * (uniform[:, 6:8] < 0.5)
-        turn, axis = (2 * math.pi * uniform[:, 8:] - math.pi).unbind(1)
+        turn, axis = (2 * math.pi * uniform[:, 8:10] - math.pi).unbind(1)
+        axis = axis * (uniform[:, 10] < SLANTED)
         scale, turn = normal[:, 0] * happens[:, 2], turn * happens[:, 3]
         stretch = normal[:, 1] * happens[:, 4]
         shift = normal[:, 2:] * happens[:, 5:]

@@ -65,7 +65,9 @@ def test_labels_say_what_was_drawn() -> None:
         assert set(flip.tolist()) == {0.0, 1.0}
         assert float(flip.mean()) == pytest.approx(0.5, abs=0.03)
     assert torch.allclose((cosine + 1) ** 2 + sine**2, torch.ones(count).double(), atol=1e-5)
-    for normal in (scale, dx, dy, 2**0.5 * across, 2**0.5 * down):
+    # Half of the axes along which images are stretched are slanted, by any angle.
+    assert float((down == 0).double().mean()) == pytest.approx(0.5, abs=0.03)
+    for normal in (scale, dx, dy, across / 0.75**0.5, down / 0.25**0.5):
         assert float(normal.mean()) == pytest.approx(0, abs=0.06)
         assert float(normal.std()) == pytest.approx(1, abs=0.06)
     # What a matrix does to areas is the scale alone, and the shift is in eighths of the sides.
