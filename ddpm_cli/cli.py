@@ -31,7 +31,7 @@ from ddpm_cli.commands import (
 )
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
 from ddpm_cli.foreign import missing
-from ddpm_cli.options import completion, schema
+from ddpm_cli.options import completion, model_names, schema
 from ddpm_cli.options.repeats import Verbs
 from ddpm_cli.settings import peers
 from ddpm_cli.settings import presets as shipped
@@ -89,7 +89,7 @@ completion.install()
     invoke_without_command=True,
     context_settings={
         "max_content_width": 99,
-        "obj": completion.Classes(_class_names, _value_names),
+        "obj": model_names.Classes(_class_names, _value_names),
     },
 )
 @click.help_option("-h", "--help")

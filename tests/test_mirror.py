@@ -135,6 +135,7 @@ ELSEWHERE = {
     "networks/parts/test_layers.py": "networks/parts/embeddings",
     "networks/conditions/test_told.py": "files/quantities networks/conditions/text",
     "networks/test_unets.py": "networks/parts/stages",
+    "options/test_completion.py": "options/model_names",
     "options/test_shared.py": "options/listing settings/requests settings/seeds",
     "pipelines/exports/test_export.py": (
         "pipelines/cards pipelines/portable pipelines/portable_calls pipelines/tracing"

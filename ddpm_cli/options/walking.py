@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ddpm_cli.options import completion, listing, numbers, shared
+from ddpm_cli.options import completion, listing, model_names, numbers, shared
 from ddpm_cli.settings import asking, catalog, shards
 
 # What --image leaves nothing to do for.
@@ -108,7 +108,7 @@ def label(command: _Command) -> _Command:
         "--class",
         "label",
         metavar="NAME",
-        shell_complete=completion.classes("all", "none"),
+        shell_complete=model_names.classes("all", "none"),
         multiple=True,
         callback=lambda ctx, param, names: ",".join(names) if names else None,
         help="Class name or number, several as 0-4,8 or all, which take turns, or none.",
@@ -121,7 +121,7 @@ def one_label(help: str, *more: str) -> Callable[[_Command], _Command]:
         "--class",
         "label",
         metavar="NAME",
-        shell_complete=completion.classes("none", *more),
+        shell_complete=model_names.classes("none", *more),
         help=help,
     )
 
@@ -164,7 +164,7 @@ def told(*, own: bool = False, several: bool = True) -> Callable[[_Command], _Co
             "values",
             multiple=True,
             metavar="NAME=NUMBER",
-            shell_complete=completion.values(*([asking.OWN] if own else [])),
+            shell_complete=model_names.values(*([asking.OWN] if own else [])),
             help=f"A number that the model is told, in the units of its data{mine}; none is not "
             f"told{turns}.",
         )(command)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_cli import __version__, console
-from ddpm_cli.errors import Refusal
+from ddpm_cli.errors import Refusal, one_line
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import find
@@ -110,10 +110,16 @@ def _galleries(
         yield gallery(item.name, read, len(item.files) - len(files))
 
 
+def _label(path: Path) -> str:
+    """The name of a picture, with the text that it was made of."""
+    text = metadata.read(path).get("text")
+    return f"{path.name}: {one_line(text)}" if isinstance(text, str) and text else path.name
+
+
 def _named(path: Path, side: int) -> Embedded:
     """A picture that was named."""
     try:
-        return embedded(path, path.name, side)
+        return embedded(path, _label(path), side)
     except OSError as fault:
         raise Refusal(f"{path}: {fault.strerror or fault}") from fault
 

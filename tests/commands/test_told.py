@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from runs import ddpm, replayed
 from safetensors import safe_open
+from safetensors.torch import load_file
 
-from ddpm_cli.files.images.pixels import encode_png, read_metadata
+from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
 from ddpm_cli.files.quantities import Quantities
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -146,6 +147,32 @@ class TestSample:
         a, b = (np.asarray(Image.open(name)) for name in ("a.png", "b.png"))
         assert not np.array_equal(a, b)  # an empty text is one
         assert record(Path("a.png"))["text"] is None
+
+
+def test_each_stage_of_a_cascade_is_told_what_it_takes(
+    model: Path, texts: Path, tmp_path: Path
+) -> None:
+    task = {"name": "upscale", "factor": 2.0}
+    large = tmp_path / "large.safetensors"
+    random_models.saved(large, random_models.UNET, shape=(1, 16, 16), text=TEXT, task=task)
+    words = ("--text", "red", "--text", "blue", "--value", "age=30", "--class", "cat")
+    told = ("sample", *words, "--dtype", "float32", "-o", "a.safetensors")
+    assert ddpm(*told, "-m", f"{model},{large}").code == 0
+    first = ("sample", *words, "--dtype", "float32", "-o", "{seed}.png", "-m", model)
+    assert ddpm(*first).code == 0
+    again = ("upscale", "000001.png", "-m", large, "-s", 1, "--dtype", "float32")
+    assert ddpm(*again, "-o", "b.png").code == 0
+    assert record(Path("b.png"))["text"] == "blue"
+    assert ddpm(*again, "--text", "red", "-o", "c.png").code == 0
+    both, b, c = load_file("a.safetensors")["samples"][1], *map(open_image, ("b.png", "c.png"))
+    pixels = ((both + 1) * 127.5).round()
+    assert int((pixels - b[:1]).abs().max()) <= 1
+    assert int((pixels - c[:1]).abs().max()) > 1
+    always = tmp_path / "always.safetensors"
+    text = TEXT | {"drop": 0.0}
+    random_models.saved(always, random_models.UNET, shape=(1, 16, 16), text=text, task=task)
+    outcome = ddpm("sample", "-m", f"{model},{always}", "-o", "d.png")
+    assert (outcome.code, "always told a text (text.drop=0)" in outcome.err) == (2, True)
 
 
 class TestGuide:

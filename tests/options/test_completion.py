@@ -13,9 +13,11 @@ from pathlib import Path
 
 import click
 import pytest
+import random_models
 from click.shell_completion import ShellComplete
 
 from ddpm_cli import cli
+from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.options import completion
 from ddpm_cli.settings import catalog, recipes
 
@@ -102,6 +104,14 @@ class TestPaths:
 
 
 class TestNames:
+    def test_numbers_of_the_model(self, tmp_path: Path) -> None:
+        known = Quantities(("age", "size"), (0.0,) * 2, (1.0,) * 2, (0.0,) * 2, (1.0,) * 2)
+        path = tmp_path / "a.safetensors"
+        random_models.saved(path, random_models.MLP, shape=(2,), known=known, values={})
+        assert offered("sample", "-m", str(path), "--value", "") == ["age=", "size="]
+        assert offered("nll", "-m", str(path), "--value", "") == ["age=", "size=", "own"]
+        assert offered("sample", "-m", "mnist", "--value", "") == []
+
     def test_classes_of_the_model(self, roll: Path) -> None:
         digits = [*map(str, range(10))]
         assert offered("sample", "--class", "") == [*digits, "all", "none"]
