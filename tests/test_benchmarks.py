@@ -484,3 +484,15 @@ def test_ways_to_measure_likelihood(scripts: SimpleNamespace) -> None:
         assert (settled["levels"]["count"], settled["sampler"]["name"]) == (count, name)
     row = {"bits": 1.5, "error": 0.01, "calls": 30.0, "seconds": 0.5}
     assert "bound, 30 levels" in scripts.likelihood.report([("mnist", way("vlb", 30), row)])
+
+
+def test_fillings_of_a_copula_are_held_to_its_conditionals(scripts: SimpleNamespace) -> None:
+    ways = ("covariance", "replace")
+    exact, rough = (
+        scripts.imputation.measured(scripts.imputation.exact(way, "heun", 20), 60, 59)
+        for way in ways
+    )
+    assert abs(exact["mass"] - 0.9) < 0.02
+    assert exact["bias"] < 0.06
+    assert abs(exact["deviation"] - 1) < 0.05
+    assert rough["bias"] > 0.2

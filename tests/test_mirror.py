@@ -58,7 +58,7 @@ ELSEWHERE = {
     "commands/test_verbs_on_rows.py": (
         "api/rows data/given_rows data/row_masks files/outputs/row_files pipelines/encode_rows "
         "pipelines/given pipelines/inpaint_rows pipelines/interpolate_rows pipelines/nll_scores "
-        "pipelines/opening_inpaint pipelines/row_filling"
+        "pipelines/opening_inpaint pipelines/opening_rows pipelines/row_filling"
     ),
     "commands/test_sample.py": "pipelines/finishing",
     "commands/test_selftest.py": "evaluation/oracles",

@@ -20,6 +20,7 @@ from ddpm_cli.models import build, model
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import inversion, opening
 from ddpm_cli.pipelines.inversion import Coder
+from ddpm_cli.pipelines.opening_rows import FLOAT32
 from ddpm_cli.settings.config import SAMPLING, Config, Layer
 from ddpm_cli.settings.requests import Use
 from ddpm_cli.settings.usual import CODING
@@ -85,7 +86,7 @@ class Handle(NamedTuple):
         opening.refuse_conditional(*self.named)
         if self.info.is_image:
             mode_of(self.info.shape)
-        exact = [] if self.info.is_image else [opening.FLOAT32]
+        exact = [] if self.info.is_image else [FLOAT32]
         core = self.model(self.settled(self.apart(settings), CODING, *exact))
         inversion.plan(core.config, core.schedule)
         return Coder.of(core)

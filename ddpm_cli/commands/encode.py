@@ -82,9 +82,9 @@ def command(
         seed=seed,
         look=reading.look(ctx),
     )
-    from ddpm_cli.pipelines import opening
+    from ddpm_cli.pipelines import opening_rows
 
-    opened = opening.opened(request.use, *([CODING] if method == "ode" else []), is_exact=True)
+    opened = opening_rows.opened(request.use, *([CODING] if method == "ode" else []))
     if opened.header.data.is_image:
         from ddpm_cli.pipelines import encode
 

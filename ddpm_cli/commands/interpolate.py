@@ -110,9 +110,9 @@ def command(
         look=reading.look(ctx),
         layout=reading.layout(ctx),
     )
-    from ddpm_cli.pipelines import opening
+    from ddpm_cli.pipelines import opening_rows
 
-    opened = opening.opened(request.use, *([CODING] if at is None else []), is_exact=True)
+    opened = opening_rows.opened(request.use, *([CODING] if at is None else []))
     if opened.header.data.is_image:
         from ddpm_cli.pipelines import interpolate
 

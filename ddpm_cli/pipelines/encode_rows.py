@@ -65,7 +65,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
         encode.save(request, work, torch.cat(parts), names, {"inputs": [s.name for s in sources]})
         seeds = range(request.seed, request.seed + len(names))
         own: dict[str, Any] = {"seed": None} if work.sigma is None else lines.seeded(seeds)
-        own["class"] = work.asked.label
+        own |= work.asked.named
         work.lines.tell(request.output, reduce(Spent.plus, took), **own)
     failures.finish()
 
@@ -119,6 +119,6 @@ def _report(work: Work, request: Encode, file: Given, apart: float | None, spent
     name, count = file.source.name, len(file.values)
     if request.use.as_json:
         own = {"input": name, "rows": count, "largest": apart, "path": None, "seed": None}
-        work.lines.row({**own, "class": work.asked.label}, spent)
+        work.lines.row({**own, **work.asked.named}, spent)
     else:
         console.line(f"{name}  {count} rows, back to within {apart:.2g} deviations")

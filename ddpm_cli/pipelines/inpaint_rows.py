@@ -213,7 +213,7 @@ def _about(work: Work, given: Given, file: RowFile) -> dict[str, Any]:
     seeds = lines.seeded(file.seeds) | ({"seeds": compact(file.seeds)} if file.seeds[1:] else {})
     share = round(float(gaps.double().mean()), 6)
     about = {"input": file.name, "class": label, "anew": share, "rows": len(gaps)}
-    return {**seeds, **about}
+    return {**seeds, **about, **work.asked.record}
 
 
 def drawer(core: Model, asked: Asked) -> RowFiller:

@@ -52,4 +52,4 @@ def run(request: Interpolate, opened: Opened) -> None:
         spent = Spent(len(made), calls, time.monotonic() - began)
         for path in target.finish():
             seeds = lines.seeded(request.seeds or [request.seed])
-            work.lines.tell(path, spent, **seeds, **{"class": work.asked.label})
+            work.lines.tell(path, spent, **seeds, **work.asked.named)

@@ -28,7 +28,6 @@ from ddpm_cli.settings.requests import Translate, Upscale, Use
 from ddpm_cli.settings.toml import dump_toml, read_file
 
 INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for
-FLOAT32 = Layer("a model of rows", {"compute": {"dtype": "float32"}})
 
 Known = tuple[Place, Header]
 Suited = Callable[[Header, str], None]
@@ -102,14 +101,9 @@ def chosen(
     return place, header
 
 
-def opened(use: Use, *below: Layer, free: Sequence[str] = (), is_exact: bool = False) -> Opened:
-    """The unconditional model of a request with its settings; see `settled`.
-
-    is_exact: a model of rows computes in float32 unless told, as 8 bits of a number are too few.
-    """
+def opened(use: Use, *below: Layer, free: Sequence[str] = ()) -> Opened:
+    """The unconditional model of a request with its settings; see `settled`."""
     place, header = chosen(use.model)
-    if is_exact and not header.data.is_image:
-        below = (*below, FLOAT32)
     return Opened(place, header, settled(place, header, use.layers, below, free=free))
 
 

@@ -7,7 +7,6 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.pipelines.opening import (
-    FLOAT32,
     INPAINT,
     Known,
     Opened,
@@ -15,6 +14,7 @@ from ddpm_cli.pipelines.opening import (
     refuse_classifier,
     settled,
 )
+from ddpm_cli.pipelines.opening_rows import FLOAT32
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.requests import Inpaint
 

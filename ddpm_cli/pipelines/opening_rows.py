@@ -1,0 +1,15 @@
+"""How models of rows of numbers are opened: they compute in float32 unless told."""
+
+from ddpm_cli.pipelines.opening import Opened, chosen, settled
+from ddpm_cli.settings.config import Layer
+from ddpm_cli.settings.requests import Use
+
+# What bfloat16 keeps of a number, three digits, shows in a table.
+FLOAT32 = Layer("a model of rows", {"compute": {"dtype": "float32"}})
+
+
+def opened(use: Use, *below: Layer) -> Opened:
+    """The unconditional model of a request, of images or of rows, with its settings."""
+    place, header = chosen(use.model)
+    exact = () if header.data.is_image else (FLOAT32,)
+    return Opened(place, header, settled(place, header, use.layers, (*below, *exact)))
