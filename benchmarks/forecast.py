@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data import seasons
+from ddpm_cli.diffusion.conditioning import conditioned
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import agreement, steered
 from ddpm_cli.diffusion.steps import Constraint
@@ -27,17 +28,24 @@ from ddpm_cli.settings.config import Layer, resolve
 
 JUMPS = {"name": "jumps", "lengths": [1], "visits": [10]}
 NOISE = 0.05  # of what guided walks agree with, of normalized values
+EXACT = "by the Jacobian (ddpm inpaint)"
 METHODS: dict[str, dict[str, Any]] = {
     "replace": {"constraints": [{"name": "replace"}]},
     "replace, each level 10 times": {"constraints": [{"name": "replace"}], "edits": [JUMPS]},
     "posterior": {"constraints": [{"name": "posterior"}], "sampler": {"name": "ddim", "eta": 1.0}},
     "guided (Song 2023)": {"constraints": []},
     "guided (Song 2023), stochastic": {"sampler": {"name": "ddim", "eta": 1.0}},
+    EXACT: {"sampler": {"name": "ddim", "eta": 1.0}},
 }
 
 
-def completed(model: Model, rows: Tensor, mask: Tensor, seeds: list[int]) -> Tensor:
-    """Normalized rows [N, ...] drawn anew where the mask [1, ...] does not hold them."""
+def completed(
+    model: Model, rows: Tensor, mask: Tensor, seeds: list[int], *, exact: bool = False
+) -> Tensor:
+    """Normalized rows [N, ...] drawn anew where the mask [1, ...] does not hold them.
+
+    exact: by what the network's Jacobian says of known values, if no constraint is set.
+    """
     impose, known = build.constraint(model.config), model.placed(rows)
     mask = mask.to(known.device)
 
@@ -45,6 +53,9 @@ def completed(model: Model, rows: Tensor, mask: Tensor, seeds: list[int]) -> Ten
         return impose(known[part], mask)
 
     def wrap(denoise: Denoise, part: slice) -> Denoise:
+        if exact:
+            return conditioned(denoise, known[part], mask.expand_as(known[part]))
+
         def judge(predicted: Tensor, sigma: Tensor) -> Tensor:
             return agreement((known[part] - predicted) * mask, sigma, noise=NOISE)
 
@@ -60,14 +71,14 @@ def completed(model: Model, rows: Tensor, mask: Tensor, seeds: list[int]) -> Ten
     return state.x
 
 
-def drawn(model: Model, past: Tensor, length: int, count: int) -> Tensor:
+def drawn(model: Model, past: Tensor, length: int, count: int, *, exact: bool) -> Tensor:
     """So many forecasts [M, N, length] of pasts [N, K] in the units of the data."""
     each, total = len(past), model.info.shape[-1]
     rows = torch.zeros(count * each, 1, total)
     rows[..., : past.shape[1]] = past.repeat(count, 1)[:, None]
     mask = torch.arange(total) < past.shape[1]
     normal = model.info.normalized(rows)
-    made = completed(model, normal, mask[None, None], list(range(len(rows))))
+    made = completed(model, normal, mask[None, None], list(range(len(rows))), exact=exact)
     values = model.info.restore(made)[:, 0, past.shape[1] :]
     return values.reshape(count, each, length)
 
@@ -76,8 +87,9 @@ def drawn(model: Model, past: Tensor, length: int, count: int) -> Tensor:
 @click.option("-m", "--model", "name", default="runs/series")
 @click.option("-n", "series", default=64, help="Series to forecast.")
 @click.option("--samples", default=32, help="Forecasts of each.")
+@click.option("--method", "methods", multiple=True, type=click.Choice(list(METHODS)))
 @click.option("--length", default=24, help="Values at the end that are forecast.")
-def main(name: str, series: int, samples: int, length: int) -> None:
+def main(name: str, series: int, samples: int, length: int, methods: tuple[str, ...]) -> None:
     """Print the mean CRPS of each forecast, in the units of the data, and its standard error."""
     place = find.find(name)
     header = read_header(place.path)
@@ -97,8 +109,11 @@ def main(name: str, series: int, samples: int, length: int) -> None:
         "the best there is": crps_of_normal(mean, deviation, truth),
     }
     for method, settings in METHODS.items():
+        if method not in (methods or METHODS):
+            continue
         config = resolve([header.layer(str(place.path)), Layer(method, settings)])
-        scores[method] = crps(drawn(opened(place, config), past, length, samples), truth)
+        made = drawn(opened(place, config), past, length, samples, exact=method == EXACT)
+        scores[method] = crps(made, truth)
     click.echo("| forecast | CRPS | standard error |\n|---|---|---|")
     for method, score in scores.items():
         each = score.mean(1)
