@@ -22,6 +22,18 @@ def named(places: Sequence[str], info: DataInfo) -> list[str]:
     return [word for word in places if info.titles and word in (info.titles.columns or ())]
 
 
+def refuse_unknown(places: Sequence[str], info: DataInfo) -> None:
+    """Refuse places that no rows of a model have, before any file is read."""
+    for word in places:
+        column, colon, _ = word.rpartition(":")
+        if colon and len(info.row) == 1 and column in info.columns.names:
+            continue
+        if Path(word).suffix.lower() not in given_rows.SUFFIXES:
+            mask([word], info, 1)
+        elif not Path(word).is_file() and word not in named([word], info):
+            raise Refusal(f"{word}: no such file, and no column of the model")
+
+
 def mask(places: Sequence[str], info: DataInfo, count: int) -> Tensor:
     """What places say of `count` rows is made anew, bool [N, ...]; several unite.
 

@@ -64,6 +64,7 @@ def run(request: Inpaint, opened: Opened) -> None:
     _refuse_idle(request)
     use, sources = request.use, given_rows.sources(request.inputs)
     seeds = request.seeds.numbers()
+    row_masks.refuse_unknown(request.mask, opened.header.data)
     work, price = _planned(request, opened)
     console.say(f"{len(sources)} files, {price}")
     if use.dry_run:

@@ -103,6 +103,8 @@ class TestInpaint:
         ("words", "code", "told"),
         [
             (("--mask", "agge"), 2, "did you mean age?"),
+            (("--mask", "agge", "--dry-run"), 2, "did you mean age?"),
+            (("--mask", "hole.csv", "--dry-run"), 1, "no such file"),
             (("--mask", "age:9"), 2, "write rows from 1 to 4"),
             (("--mask", "9:"), 2, "nothing in rows of 3"),
             (("--extend", "1,1,1,1"), 2, "of images"),
