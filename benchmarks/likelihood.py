@@ -64,9 +64,10 @@ def measured(model: Model, measure: Measure, count: int, batch: int, is_told: bo
     counted, bits = Meter(model, measure, lambda calls: None), list[float]()
     began = time.perf_counter()
     label = classes.fixed(None, model.config)
-    for part in rows.of_set(sets.mnist("test"), model.info, range(count), batch, measure.bits):
+    data, nulls = sets.mnist("test"), build.nulls(model.config, model.info)
+    for part in rows.of_set(data, model.info, range(count), batch, measure.bits, nulls):
         numbers = classes.numbers(label, part.numbers, model.config, model.info)
-        told = of_classes(part.labels if is_told else numbers)
+        told = of_classes(part.told["classes"].tolist() if is_told else numbers)
         each = counted(part.values, part.numbers, told)
         bits += [] if each is None else each.tolist()
     seconds = time.perf_counter() - began

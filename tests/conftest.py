@@ -50,6 +50,8 @@ FILES = {
     "diffusion/units.py": "def units(*, low: float = -1.0, high: float = 1.0): 'Where data lie.'",
     "networks/conditions/values.py": "def values(count, *, drop: float = 0.1): 'Numbers.'",
     "networks/conditions/augment.py": "def augment(*, p: float = 0.12): 'Changes.'",
+    "networks/conditions/vector.py": "def vector(*, size: int = 0): 'A vector.'",
+    "models/image_vectors.py": "def embed(*, encoder: str = ''): 'Vectors.'",
     "networks/conditions/text.py": "def text(*, drop: float = 0.1): 'Text.'",
     "diffusion/renoise.py": "def renoise(x, *, noise: Positive = 1.0): 'A level up.'",
     "training/loop.py": """

@@ -113,7 +113,7 @@ def command(
     scale: float | None,
     **_: Any,
 ) -> None:
-    """Make parts of images anew, or more around them; or fill gaps in rows of numbers.
+    """Make parts of images or rows anew, or more around images.
 
     A mask says what is made anew. All other pixels stay as they are, bit for bit. Images larger
     than the model are filled by windows that overlap by half, those that know most first. With

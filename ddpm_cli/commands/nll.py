@@ -1,5 +1,6 @@
 """`ddpm nll`: how likely a model finds images, in bits per dimension."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ddpm_cli.settings import asking
 from ddpm_cli.settings.requests import Method, Nll, Trace
 from ddpm_cli.settings.usual import LIKELIHOOD
 
+ROWS = (".csv", ".npy")  # files that may say the class of each of their rows
 COUNT = 100  # rows of a data set, unless told otherwise
 EXACT_ONLY = ("trace", "probes")
 BOUND_ONLY = ("variance", "moments", "terms", "rate_distortion")
@@ -131,7 +133,7 @@ def command(
     score, and rank 1 the least likely row. --class own is the file's column of classes.
     """
     _refuse_idle(ctx, method)
-    _refuse_other_data(ctx, bool(inputs))
+    _refuse_other_data(ctx, inputs)
     names = ("steps", "probes", "repeats", "moments", "seed")
     request = Nll(
         use=reading.use(
@@ -181,11 +183,13 @@ def _own(ctx: click.Context) -> list[str]:
     return [option for option, said in given.items() if asking.OWN in said]
 
 
-def _refuse_other_data(ctx: click.Context, has_inputs: bool) -> None:
+def _refuse_other_data(ctx: click.Context, inputs: Sequence[str]) -> None:
     """Refuse to measure on nothing, or on files and a data set at once."""
     words = reading.words(ctx, "data", "split", "count")
-    if has_inputs:
-        words = [*words, *(f"{option} own" for option in _own(ctx) if option != "--class")]
+    if inputs:
+        tables = any(Path(p).suffix.lower() in ROWS or Path(p).is_dir() for p in inputs)
+        own = [option for option in _own(ctx) if option != "--class" or not tables]
+        words = [*words, *(f"{option} own" for option in own)]
         if words:
             fix = "leave out INPUT, or what is said of the data"
             raise ConfigError(f"{words[0]}: of a data set; {fix}")

@@ -79,11 +79,16 @@ class Given(NamedTuple):
         return self._replace(values=whole, sheet=sheet)
 
 
-def sources(paths: Sequence[str], *, repeated: bool = False) -> list[Source]:
+def sources(paths: Sequence[str], info: DataInfo, *, repeated: bool = False) -> list[Source]:
     """The files of rows that arguments name: files, or folders with all of theirs by name.
 
-    The same file twice is refused unless `repeated`.
+    Other files are refused, and the same one twice unless `repeated`; info: of the model.
     """
+    for place in (Path(path) for path in paths if path not in ("", "-")):
+        if place.is_file() and place.suffix.lower() not in SUFFIXES:
+            what = f"the model makes arrays {'x'.join(map(str, info.row))}, no images"
+            fix = "choose another with -m, or give it a .csv or .npy file"
+            raise Refusal(f"{place}: {what}", fix)
     found = [source for path in paths for source in _listed(path)]
     counts = Counter(Path(source.name).absolute() for source in found)
     twice = [source.name for source in found if counts[Path(source.name).absolute()] > 1]

@@ -29,7 +29,7 @@ from ddpm_cli.settings.requests import Encode
 def run(request: Encode, opened: Opened) -> None:
     """Encode the rows of the files that a request names."""
     given.refuse_pictures(request.use, request.look)
-    use, every = request.use, given_rows.sources(request.inputs)
+    use, every = request.use, given_rows.sources(request.inputs, opened.header.data)
     request, sources = encode.of_shard(request, every)
     targets.refuse_existing(request.output, use.force)
     work = encode.planned(request, opened)

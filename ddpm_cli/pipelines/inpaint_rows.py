@@ -62,9 +62,10 @@ class Work(NamedTuple):
 def run(request: Inpaint, opened: Opened) -> None:
     """Fill the gaps of the files that a request names with a model and its settings."""
     _refuse_idle(request)
-    use, sources = request.use, given_rows.sources(request.inputs)
+    use, info = request.use, opened.header.data
+    sources = given_rows.sources(request.inputs, info)
     seeds = request.seeds.numbers()
-    row_masks.refuse_unknown(request.mask, opened.header.data)
+    row_masks.refuse_unknown(request.mask, info)
     work, price = _planned(request, opened)
     console.say(f"{len(sources)} files, {price}")
     if use.dry_run:

@@ -16,7 +16,8 @@ from ddpm_cli.settings.requests import Interpolate
 def run(request: Interpolate, opened: Opened) -> None:
     """Make the rows that a request asks for; its ends are all rows of its files, in order."""
     given.refuse_pictures(request.use, request.look, request.layout)
-    info, sources = opened.header.data, given_rows.sources(request.inputs, repeated=True)
+    info = opened.header.data
+    sources = given_rows.sources(request.inputs, info, repeated=True)
     files = [given.whole(given_rows.read(source, info)) for source in sources]
     ends = [row for file in files for row in given.of_file(file)]
     count = len(ends or request.seeds or ())

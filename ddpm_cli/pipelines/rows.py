@@ -105,7 +105,7 @@ def own(use: Use) -> list[str]:
 def of_tables(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequel:
     """The rows of files of numbers; one with a gap is reported and left out."""
     given.refuse_pictures(request.use, request.look)
-    sources, shard = given_rows.sources(request.inputs), request.use.shard
+    sources, shard = given_rows.sources(request.inputs, info), request.use.shard
     files = Failures(len(sources))
     every = [*enumerate(given.rows(sources, info, files))]
     chosen = shards.part(every, batch, shard)

@@ -154,13 +154,19 @@ def knob(table: str, name: str, choices: Iterable[str]) -> str:
     meant, knobs = key(name), list(choices)
     if table in catalog.PICKED:
         return nearest(name, knobs)
+    if name not in KEYS and table in catalog.KINDS and (owners := _owners(table, name)):
+        return f"{name} is a key of {table}.name={', '.join(owners)}"
     owner, _, own = meant.partition(".")
     if meant and (owner != table or own in (*knobs, "name")):
         return f"did you mean {meant}?"
     if not meant:
         return nearest(name, knobs)
-    owners = [part for part in catalog.names(table) if own in catalog.find(table, part).knobs]
-    return f"{own} is a key of {table}.name={', '.join(owners)}"
+    return f"{own} is a key of {table}.name={', '.join(_owners(table, own))}"
+
+
+def _owners(table: str, name: str) -> list[str]:
+    """The components of a table that have a knob of this name."""
+    return [part for part in catalog.names(table) if name in catalog.find(table, part).knobs]
 
 
 def _knobs(table: str) -> set[str]:

@@ -34,13 +34,19 @@ class Objective(nn.Module):
 
     def forward(self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions) -> Tensor:
         """x0 [B, ...] as the network sees it, times t [B], conditions of x0 -> losses [B]."""
-        # Data are made in full precision; some of what spoils images knows no other.
-        with torch.autocast(x0.device.type, enabled=False):
-            if self._augment is not None:
-                x0, conditions = self._changed(x0, rng, conditions, self._augment)
-            if self._task is not None and "image" not in conditions:
-                conditions = conditions | {"image": self._task(x0, rng)}
+        if self._augment is not None or self._task is not None:
+            # Data are made in full precision; some of what spoils images knows no other.
+            with torch.autocast(x0.device.type, enabled=False):
+                x0, conditions = self._made(x0, rng, conditions)
         return self._loss(self.model, x0, t, rng, **conditions)
+
+    def _made(self, x0: Tensor, rng: Rng, conditions: Conditions) -> tuple[Tensor, Conditions]:
+        """Images changed, and what the task makes of them, unless that is given."""
+        if self._augment is not None:
+            x0, conditions = self._changed(x0, rng, conditions, self._augment)
+        if self._task is not None and "image" not in conditions:
+            conditions = conditions | {"image": self._task(x0, rng)}
+        return x0, conditions
 
     def _changed(
         self, x0: Tensor, rng: Rng, conditions: Conditions, augment: Augment

@@ -135,7 +135,7 @@ def test_a_classifier_learns_the_labels(images: Tensor, tmp_path: Path) -> None:
 def test_without_data_it_is_that_of_the_settings(data: Path, tmp_path: Path) -> None:
     settings = {**QUICK, "data": {"name": "mnist", "path": str(data)}}
     model = train(output=tmp_path / "run", settings=settings, quiet=True)
-    assert config(model)["data"] == {"name": "mnist", "path": str(data)}
+    assert config(model)["data"] == {"name": "mnist", "path": str(data), "values": []}
 
 
 def test_it_tells_of_its_progress_unless_it_is_quiet(

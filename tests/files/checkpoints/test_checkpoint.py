@@ -19,7 +19,7 @@ from safetensors import torch as safetensors
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint, latents
-from ddpm_cli.files.checkpoints.header import FORMAT, digest, read_header
+from ddpm_cli.files.checkpoints.header import TYPED, digest, read_header
 from ddpm_cli.files.images.pixels import from_pillow, read_metadata, read_pillow
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -181,8 +181,8 @@ def entry(model: Path, change: Callable[[Header], None]) -> None:
 
 class TestHeader:
     def test_of_a_newer_format(self, model: Path) -> None:
-        entry(model, lambda fields: fields.update(format=FORMAT + 1))
-        refused(model, "written by a newer ddpm (format 3)")
+        entry(model, lambda fields: fields.update(format=TYPED + 1))
+        refused(model, "written by a newer ddpm (format 4)")
 
     @pytest.mark.parametrize("number", [0, -1, "1", None, 1.5, [1]])
     def test_of_no_format(self, number: object, model: Path) -> None:

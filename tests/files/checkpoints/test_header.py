@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from ddpm_cli.files import titles
+from ddpm_cli.files import quantities, titles
 from ddpm_cli.files.checkpoints import checkpoint, header
 from ddpm_cli.files.checkpoints.find import bundled, find
 from ddpm_cli.files.checkpoints.header import DataInfo
@@ -68,12 +68,17 @@ class TestParameters:
         """Learned schedules, Fourier features and low-pass filters are among them."""
         config = resolve(presets.layers(name))
         shape = shape_of(config["network"]["name"], 3)
-        assert same_count(config, DataInfo(shape, tuple("0123456789")))
+        names = config["data"].get("values", ())
+        told = quantities.of(tuple(names), torch.rand(3, len(names))) if names else None
+        assert same_count(config, DataInfo(shape, tuple("0123456789"), values=told))
 
     @pytest.mark.parametrize("name", catalog.names("network"))
     def test_of_every_network(self, name: str) -> None:
         """Name a layer's tensor that is not trained as the others, or count it in header.py."""
-        tables = {"network": {"name": name, "classes": 3}}
+        takes = {} if name == "clip" else {"classes": 3}
+        tables: dict[str, Any] = {"network": {"name": name, **takes}}
+        if name == "clip":
+            tables |= {"loss": {"name": "contrastive"}, "text": {"form": "pooled"}}
         if name == "classifier":
             tables["loss"] = {"name": "cross-entropy"}
         info = DataInfo(shape_of(name, 1), tuple("abc"))

@@ -323,7 +323,7 @@ def test_compact(seeds: list[int], text: str) -> None:
         ((64,), False, ".csv", False),
         ((6, 16, 16), False, ".npy", False),
         ((3, 16, 16), False, ".npy", False),
-        ((2, 64), False, ".npy", False),
+        ((2, 64), False, ".npy", True),
     ],
 )
 def test_every_ending_of_a_shape_is_taken(

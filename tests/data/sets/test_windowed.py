@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_cli.data.sets.series import series
+from ddpm_cli.data.sets.windowed import series
 from ddpm_cli.errors import ConfigError, Refusal
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddpm_cli.data.sets.emoji import emoji
+from ddpm_cli.data.sets.pictographs import emoji
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images import pixels
 
