@@ -12,7 +12,7 @@ TESTS = Path(__file__).parent
 PACKAGE = Path(ddpm_cli.__file__).parent
 # Modules that are tested with others, by the file that does it.
 ELSEWHERE = {
-    "data/sets/test_series.py": "data/recordings",
+    "data/sets/test_windowed.py": "data/recordings",
     "api/test_model.py": "api/arguments api/drawing api/edits api/handle api/loading",
     "commands/test_collect.py": (
         "pipelines/array_stores pipelines/collect_latents pipelines/collected_files "

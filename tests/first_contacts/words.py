@@ -30,7 +30,7 @@ SETTINGS = [
     ),
     Row({"run/config.toml": b""}, "train --resume runn", 1, "no run|type: --resume run"),
     Row(
-        {}, "train --set data.size=64", 2, "size is a key of data.name=archive, folder",
+        {}, "train --set data.size=64", 2, "size is a key of data.name=archive, emoji, folder",
         "did you mean",
     ),
     Row({}, "sample -m mnist --seeds 0-99999999999", 2, "seeds go from 0 to 4294967295"),
