@@ -11,7 +11,7 @@ from cells import Record, Row, markdown, number, say
 from command_line import Job, measuring
 
 from ddpm_cli.data.sets import images as sets
-from ddpm_cli.models import build, classes
+from ddpm_cli.models import build, classes, kinds
 from ddpm_cli.models.asked import of_classes
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.pipelines import meter, opening, rows
@@ -64,7 +64,7 @@ def measured(model: Model, measure: Measure, count: int, batch: int, is_told: bo
     counted, bits = Meter(model, measure, lambda calls: None), list[float]()
     began = time.perf_counter()
     label = classes.fixed(None, model.config)
-    data, nulls = sets.mnist("test"), build.nulls(model.config, model.info)
+    data, nulls = sets.mnist("test"), kinds.nulls(model.config, model.info)
     for part in rows.of_set(data, model.info, range(count), batch, measure.bits, nulls):
         numbers = classes.numbers(label, part.numbers, model.config, model.info)
         told = of_classes(part.told["classes"].tolist() if is_told else numbers)

@@ -12,7 +12,7 @@ from ddpm_cli.api.arguments import Classes
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.models import build
+from ddpm_cli.models import kinds
 from ddpm_cli.models.asked import Asked, of_classes, of_texts, of_values
 from ddpm_cli.models.classes import NULL
 from ddpm_cli.settings import asking
@@ -193,7 +193,7 @@ def _number(name: str, value: Any) -> float | None:
 
 def _encoded(rows: Tensor, count: int, config: Config, info: DataInfo) -> Tensor:
     """Rows of texts as an encoder made them, one for each image."""
-    null = build.nulls(config, info)["text"]
+    null = kinds.nulls(config, info)["text"]
     if tuple(rows.shape) != (count, *null.shape):
         have, want = arguments.shown(rows.shape), arguments.shown((count, *null.shape))
         raise ConfigError(f"text: rows of shape {have}; the network takes {want}")

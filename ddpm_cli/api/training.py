@@ -13,7 +13,7 @@ from ddpm_cli.api.model import Model
 from ddpm_cli.data.python_sets import HOLDOUT, PythonSets, sets
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.models import build
+from ddpm_cli.models import kinds
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines import train as pipeline
 from ddpm_cli.pipelines.materials import Sets
@@ -74,7 +74,7 @@ def train(
                 how = {"holdout": holdout, "as_arrays": as_arrays, **more}
                 rows = sets(data, test, classes=classes, **how)
                 config = _config(own, preset, settings, rows, noise)
-                pair = Sets(*(build.told(config, each) for each in (rows.train, rows.test)))
+                pair = Sets(*(kinds.told(config, each) for each in (rows.train, rows.test)))
             request = Train(config=config, folder=folder, force=force)
             return pipeline.trained(request, pair).model
     except Refusal as refusal:

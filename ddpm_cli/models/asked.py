@@ -13,7 +13,7 @@ from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.errors import ConfigError, one_line
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.models import build, classes
+from ddpm_cli.models import classes, kinds
 from ddpm_cli.settings import asking, checks
 from ddpm_cli.settings.asking import Numbers
 from ddpm_cli.settings.config import Config
@@ -220,7 +220,7 @@ def of_values(rows: Sequence[Mapping[str, float | None]], info: DataInfo) -> Ten
 
 def of_texts(texts: Sequence[str | None], config: Config, info: DataInfo) -> Tensor:
     """What the network sees of texts, None of none."""
-    recipe = cast(Any, build.recipes(config, info)["text"])
+    recipe = cast(Any, kinds.recipes(config, info)["text"])
     rows: Tensor = recipe.rows(texts)
     return rows
 
@@ -258,7 +258,7 @@ def _check_texts(texts: tuple[str, ...], config: Config) -> None:
 def _read(texts: Sequence[str], config: Config, info: DataInfo) -> None:
     """Say which texts are cut; a frozen encoder that is not there is missed before any work."""
     if texts:
-        recipe = cast(Any, build.recipes(config, info)["text"])
+        recipe = cast(Any, kinds.recipes(config, info)["text"])
         if cut := recipe.cut(texts):
             console.warn(cut)
         recipe.rows(texts)

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 from ddpm_cli import hardware
 from ddpm_cli.data.augmentation import Augmentation
 from ddpm_cli.data.image_set import Conditions, Data
-from ddpm_cli.data.repeated import Repeated
 from ddpm_cli.data.tasks import Task, pairs, upscale
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.analytic import Analytic
@@ -24,16 +22,13 @@ from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Step, Visited
 from ddpm_cli.diffusion.units import USUAL, Units
-from ddpm_cli.encoders.frozen import Frozen
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.files.checkpoints.header import SCHEDULE, DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
-from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import image_vectors
+from ddpm_cli.models import image_vectors, kinds
 from ddpm_cli.models.image_vectors import Encoder
-from ddpm_cli.networks.conditions import Recipe, text
 from ddpm_cli.networks.parts import graphs, outlines
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.networks.parts.outlines import Misfit
@@ -42,7 +37,6 @@ from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.inlining import inlined
 
-CAPTIONS = 8  # of an image that are told, the first ones
 # What the other kinds of checkpoints are.
 _NO_MODELS = {
     "state": "a state to go on training from",
@@ -85,7 +79,7 @@ def images(config: Config, split: str) -> Data:
     if "vector" in config:
         settings = config["vector"]
         data = image_vectors.described(data, load, settings["encoder"], settings["size"])
-    return told(config, data)
+    return kinds.told(config, data)
 
 
 def encoder(config: Config, name: str) -> Encoder:
@@ -105,92 +99,19 @@ def data_info(data: Data) -> DataInfo:
     return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std, *rest)
 
 
-def recipes(config: Config, info: DataInfo) -> dict[str, Recipe]:
-    """What a network is told beside the class and an image, by kind; info: of its data."""
-    made: dict[str, Recipe] = {}
-    if "values" in config:
-        if info.values is None:
-            fix = "name them: --set data.values=[...]"
-            raise ConfigError(f"values: the data say no numbers of their rows; {fix}")
-        made["values"] = _recipe("values", config, len(info.values.names))
-    if "text" in config:
-        made["text"] = _recipe("text", config, frozen(config, info.encoding))
-    if "augment" in config:
-        made["augment"] = _recipe("augment", config)
-    if "vector" in config:
-        made["vector"] = _recipe("vector", config)
-    return made
-
-
-def _recipe(kind: str, config: Config, *about: Any) -> Recipe:
-    recipe: Recipe = catalog.load(catalog.fixed(kind))(*about, **config[kind])
-    return recipe
-
-
-def frozen(config: Config, known: Encoding | None = None) -> Frozen | None:
-    """The encoder of texts that is not trained, if a configuration names one.
-
-    known: what the checkpoint says of it.
-    """
-    if config["text"]["encoder"] == text.BYTES:
-        return None
-    device = hardware.compute(**config["compute"]).device
-    return Frozen(config["text"], device, known)
-
-
-def nulls(config: Config, info: DataInfo) -> Conditions:
-    """What stands for "not told", a row of each kind that the network takes.
-
-    classes: the number behind the last one (Ho 2022, "Classifier-free guidance", section 3).
-    """
-    classes = config["network"].get("classes", 0)
-    first = {"classes": torch.tensor(classes)} if classes else {}
-    made = recipes(config, info)
-    return first | {kind: recipe.null for kind, recipe in made.items()}
-
-
 def unsaid(config: Config, info: DataInfo, count: int = 1) -> Conditions:
     """What a network sees of rows that are told nothing but a class, of every kind that it takes.
 
     For what is about its cost, which is that of being told.
     """
-    rows = {kind: null.expand(count, *null.shape) for kind, null in nulls(config, info).items()}
+    rows = {
+        kind: null.expand(count, *null.shape) for kind, null in kinds.nulls(config, info).items()
+    }
     if "classes" in rows:
         rows["classes"] = torch.zeros(count, dtype=torch.int64)
     if (condition := task(config, info)) is not None:
         rows["image"] = torch.zeros(count, condition.channels, *info.shape[1:])
     return rows
-
-
-def told(config: Config, data: Data) -> Data:
-    """A set that also tells its texts, as the network of a configuration reads them.
-
-    Where a row has several captions there are so many of each row, [N, F, ...], the missing ones
-    null.
-    """
-    if "text" not in config:
-        return data
-    if data.texts is None:
-        fix = "captions: a .txt beside each image, or a column text of metadata.csv"
-        raise ConfigError(f"text: nothing is written of these data; {fix}")
-    encoder = frozen(config)
-    recipe = cast(Any, _recipe("text", config, encoder))
-    every = [data.texts.captions(row) for row in range(len(data.texts.names))]
-    other = copy(data)
-    most = min(max(map(len, every), default=1) or 1, CAPTIONS)
-    listed = [[*row[:most], *[None] * (most - len(row))] for row in every]
-    unlike = dict.fromkeys(caption for row in listed for caption in row)
-    place = {caption: number for number, caption in enumerate(unlike)}
-    numbers = torch.tensor([[place[caption] for caption in row] for row in listed])
-    rows = Repeated(recipe.rows(list(unlike)), numbers[:, 0] if most == 1 else numbers)
-    # What a frozen encoder says is a hundred times as large as the bytes of a text.
-    held = rows[:] if encoder is None else rows
-    other.conditions = data.conditions | {"text": held}
-    if encoder is not None:
-        other.texts = data.texts._replace(encoding=encoder.about)
-    if cut := recipe.cut([caption for captions in every for caption in captions]):
-        other.notes = (*data.notes, cut)
-    return other
 
 
 def schedule(config: Config) -> Schedule:
@@ -251,7 +172,7 @@ def augmentation(config: Config, info: DataInfo) -> Augmentation | None:
         return None
     if len(info.shape) != 3:
         raise ConfigError("augment: it changes images, and these are arrays; leave it out")
-    recipe = cast(Any, _recipe("augment", config))
+    recipe = cast(Any, kinds.recipe("augment", config))
     return Augmentation(recipe.chances)
 
 
@@ -259,7 +180,7 @@ def network(config: Config, info: DataInfo) -> nn.Module:
     """A network with fresh weights, on the current default device."""
     condition = task(config, info)
     extra = condition.channels if condition else 0
-    made = recipes(config, info)
+    made = kinds.recipes(config, info)
     if not made:
         plain: nn.Module = _called("network", config["network"], info.shape, extra)
         return plain

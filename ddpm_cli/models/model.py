@@ -25,7 +25,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo, Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, out_of_memory, walks
+from ddpm_cli.models import build, kinds, out_of_memory, walks
 from ddpm_cli.models.walks import Batch, Chunk, Walk
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.checks import JUDGES
@@ -80,7 +80,7 @@ class Model(NamedTuple):
         settings = self.config.get("guidance", {})
         if not guidance.is_guiding(settings):
             return self.denoiser.bind(**seen)
-        nulls, drops = build.nulls(self.config, self.info), checks.told(self.config)
+        nulls, drops = kinds.nulls(self.config, self.info), checks.told(self.config)
         told = {kind: seen[kind] for kind in nulls if kind in seen and drops[kind]}
         if not told:  # what training always told has no null
             return self.denoiser.bind(**seen)

@@ -20,7 +20,7 @@ from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints import moments as sidecar
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build
+from ddpm_cli.models import build, kinds
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.pipelines.lines import Lines, Spent, digest
 from ddpm_cli.pipelines.opening import Opened
@@ -97,7 +97,7 @@ def _source(request: Fit, opened: Opened) -> "Source":
     config, path = opened.config, opened.place.path
     header, weights = checkpoint.load(path)
     images = numbered_as(build.images(config, "train"), header.data.classes)
-    info, nulls = build.data_info(images), build.nulls(config, header.data)
+    info, nulls = build.data_info(images), kinds.nulls(config, header.data)
     if info.shape != header.data.shape or (nulls and info.classes != header.data.classes):
         raise ConfigError("data: not like the data of the model, in shape or in classes")
     refuse_gaps(images, "a fit")

@@ -13,7 +13,7 @@ from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, memory, walks
+from ddpm_cli.models import build, kinds, memory, walks
 from ddpm_cli.networks.parts import graphs
 from ddpm_cli.settings.checks import JUDGES, purpose, refuse_half, unsuited
 from ddpm_cli.settings.config import Config
@@ -108,7 +108,7 @@ def rehearse(materials: Materials, state: State) -> None:
             console.warn(warning)
         walks.prepared(config, state.model.schedule)  # previews walk along these levels
     rows, told = materials.sets.train[torch.zeros(1, dtype=torch.long)]
-    told = conditions.taken(told, build.nulls(config, materials.info))
+    told = conditions.taken(told, kinds.nulls(config, materials.info))
     made = build.task(config, materials.info), build.augmentation(config, materials.info)
     objective = Objective(state.average, build.loss(config), *made)
     table = "draw"
@@ -138,7 +138,7 @@ def _refuse_large(materials: Materials, each: int) -> None:
 def loop_setting(materials: Materials, state: State) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
     config, compute, place, sets, info = materials
-    nulls, made = build.nulls(config, info), build.recipes(config, info)
+    nulls, made = kinds.nulls(config, info), kinds.recipes(config, info)
     # Neither gathering nor computing twice can be recorded.
     if state.is_shared or config["train"]["recompute"]:
         compute.run(state.model.network)

@@ -18,7 +18,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
-from ddpm_cli.models import build
+from ddpm_cli.models import build, kinds
 from ddpm_cli.models.asked import of_texts
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.opening import Opened
@@ -147,7 +147,7 @@ def _inputs(model: Trained, header: Header, task: Task | None, is_raw: bool) -> 
 
 def _told(config: Config, info: DataInfo, count: int) -> dict[str, Tensor]:
     """Numbers and texts of so many rows, the last of none."""
-    nulls, told = build.nulls(config, info), dict[str, Tensor]()
+    nulls, told = kinds.nulls(config, info), dict[str, Tensor]()
     if "values" in nulls:
         rows = torch.linspace(-1, 1, count)[:, None].repeat(1, len(nulls["values"]))
         rows[-1] = nulls["values"]

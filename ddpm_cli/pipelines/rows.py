@@ -21,7 +21,7 @@ from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.quantities import Quantities
-from ddpm_cli.models import build, classes
+from ddpm_cli.models import build, classes, kinds
 from ddpm_cli.pipelines import given
 from ddpm_cli.settings import asking, shards
 from ddpm_cli.settings.config import Config
@@ -65,16 +65,16 @@ def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequ
     shard = request.use.shard
     if not request.inputs:
         split = request.split or "test"
-        kinds = own(request.use)
-        data = data_set(config, split, info, kinds)
+        asked = own(request.use)
+        data = data_set(config, split, info, asked)
         total = min(request.count or COUNT, len(data))
         if request.count and total < request.count:
             console.warn(f"-n {request.count}: there are {total} rows")
         numbers = shards.part(range(total), batch, shard)
         shards.say(shard, len(numbers), total, "rows")
         what = f"{len(numbers)} of {config['data']['name']} {split}"
-        known = build.nulls(config, info) if kinds else {}
-        nulls = {kind: known[kind] for kind in kinds}
+        known = kinds.nulls(config, info) if asked else {}
+        nulls = {kind: known[kind] for kind in asked}
         rows = of_set(data, info, numbers, batch, request.bits, nulls)
         return Sequel(what, len(numbers), rows, Failures(len(numbers)))
     if not info.is_image:

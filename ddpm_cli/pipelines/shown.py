@@ -8,7 +8,7 @@ import torch
 
 from ddpm_cli.data.image_set import Conditions, Data
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.models import build, classes
+from ddpm_cli.models import classes, kinds
 from ddpm_cli.models.asked import of_classes
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config
@@ -45,7 +45,7 @@ class Shown(NamedTuple):
         """What the network is told of seeds, by kind, but for images."""
         if not self.kinds and checks.purpose(self.config) != checks.PAIRS:
             return of_classes(classes.classes_for(seeds, self.config, self.info))
-        rows, nulls = self.rows(seeds), build.nulls(self.config, self.info)
+        rows, nulls = self.rows(seeds), kinds.nulls(self.config, self.info)
         known = self.test.conditions
         return taken({kind: known[kind][rows] for kind in nulls if kind in known}, nulls)
 

@@ -11,7 +11,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import quantities
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.encodings import Encoding
-from ddpm_cli.models import build
+from ddpm_cli.models import build, kinds
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.config import Layer, resolve
 
@@ -38,9 +38,9 @@ def test_complaints_of_components_name_their_table_once(
 def test_nulls_are_of_the_kinds_that_a_network_is_told() -> None:
     info = DataInfo((2,), values=quantities.of(("age", "size"), torch.rand(5, 2)))
     base = {"network": {"name": "mlp", "classes": 10}}
-    assert build.nulls(resolve([Layer("", base)]), info) == {"classes": torch.tensor(10)}
-    assert build.nulls(resolve([Layer("", {"network": {"name": "mlp"}})]), info) == {}
-    told = build.nulls(resolve([Layer("", base | {"values": {}, "text": {"length": 3}})]), info)
+    assert kinds.nulls(resolve([Layer("", base)]), info) == {"classes": torch.tensor(10)}
+    assert kinds.nulls(resolve([Layer("", {"network": {"name": "mlp"}})]), info) == {}
+    told = kinds.nulls(resolve([Layer("", base | {"values": {}, "text": {"length": 3}})]), info)
     assert list(told) == ["classes", "values", "text"]
     assert told["values"].isnan().tolist() == [True, True]
     assert told["text"].tolist() == [-1, -1, -1]
@@ -60,14 +60,14 @@ def test_rows_of_several_captions_are_told_all_of_them() -> None:
     images = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
     data = ImageSet(images, (1, 2, 2), texts=Texts(written.get, "abc"))
     config = resolve([Layer("", {"text": {"length": 4}})])
-    rows = build.told(config, data).conditions["text"]
+    rows = kinds.told(config, data).conditions["text"]
     assert rows.tolist() == [
         [[256, *b"red"], [256, *b"hea"]],
         [[256, *b"one"], [-1] * 4],
         [[-1] * 4, [-1] * 4],
     ]
     data.texts = Texts({"a": "red"}.get, "abc")
-    assert build.told(config, data).conditions["text"].shape == (3, 4)
+    assert kinds.told(config, data).conditions["text"].shape == (3, 4)
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -86,12 +86,12 @@ def test_texts_are_encoded_once_and_held_as_often_as_they_differ(
         def shortened(self, texts: Sequence[str]) -> list[str]:
             return []
 
-    monkeypatch.setattr(build, "frozen", lambda config: Said() if frozen else None)
+    monkeypatch.setattr(kinds, "frozen", lambda config: Said() if frozen else None)
     written = {"a": "red\nrot", "b": "red", "c": None, "d": "blue"}
     texts = Texts(written.get, [*"abcd"])
     data = ImageSet(torch.zeros(4, 3, 2, 2, dtype=torch.uint8), (3, 2, 2), texts=texts)
     config = resolve([Layer("", {"text": {"length": 6}})])
-    told = build.told(config, data)
+    told = kinds.told(config, data)
     _, conditions = told[torch.tensor([3, 0])]
     if frozen:
         assert asked[-1] == ["red", "rot", None, "blue"]

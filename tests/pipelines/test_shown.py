@@ -8,7 +8,7 @@ import torch
 from ddpm_cli.data.image_set import ImageSet, Texts
 from ddpm_cli.files import quantities
 from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.models import build, classes
+from ddpm_cli.models import classes, kinds
 from ddpm_cli.pipelines.shown import Shown, sayable
 from ddpm_cli.settings.config import Layer, resolve
 
@@ -25,7 +25,7 @@ def shown(**tables: Any) -> Shown:
     held = ImageSet(torch.zeros(10, 1, 4, 4).byte(), (1, 4, 4), labels, names, texts=texts)
     held.conditions["values"] = KNOWN.normalized(AGES)
     held.values = KNOWN
-    return Shown(config, DataInfo((1, 4, 4), names, values=KNOWN), build.told(config, held))
+    return Shown(config, DataInfo((1, 4, 4), names, values=KNOWN), kinds.told(config, held))
 
 
 def test_seeds_are_told_of_rows_that_lie_far_apart_and_all_have_their_turn() -> None:

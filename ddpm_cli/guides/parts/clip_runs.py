@@ -17,7 +17,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
 from ddpm_cli.files.images.pixels import fitted, from_pillow, from_uint8, read_pillow
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build
+from ddpm_cli.models import build, kinds
 from ddpm_cli.settings.checks import CLIP
 
 CLEAN = "lowest"  # the draw of times of those that see no noise
@@ -29,7 +29,7 @@ class Run:
 
     def __init__(self, header: Header, clip: Classifier, device: torch.device) -> None:
         self._clip, self._device = clip, device
-        self._text = cast(Any, build.recipes(header.config, header.data)["text"])
+        self._text = cast(Any, kinds.recipes(header.config, header.data)["text"])
         self.channels, *size = header.data.shape
         self.size = (size[0], size[1])
         self.is_noisy = header.config["draw"]["name"] != CLEAN

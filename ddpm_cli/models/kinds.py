@@ -1,0 +1,95 @@
+"""What a network is told, as its configuration says: recipes by kind, nulls, and texts of data."""
+
+from copy import copy
+from typing import Any, cast
+
+import torch
+
+from ddpm_cli import hardware
+from ddpm_cli.data.image_set import Conditions, Data
+from ddpm_cli.data.repeated import Repeated
+from ddpm_cli.encoders.frozen import Frozen
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.encodings import Encoding
+from ddpm_cli.networks.conditions import Recipe, text
+from ddpm_cli.settings import catalog
+from ddpm_cli.settings.config import Config
+
+CAPTIONS = 8  # of an image that are told, the first ones
+
+
+def recipes(config: Config, info: DataInfo) -> dict[str, Recipe]:
+    """What a network is told beside the class and an image, by kind; info: of its data."""
+    made: dict[str, Recipe] = {}
+    if "values" in config:
+        if info.values is None:
+            fix = "name them: --set data.values=[...]"
+            raise ConfigError(f"values: the data say no numbers of their rows; {fix}")
+        made["values"] = recipe("values", config, len(info.values.names))
+    if "text" in config:
+        made["text"] = recipe("text", config, frozen(config, info.encoding))
+    if "augment" in config:
+        made["augment"] = recipe("augment", config)
+    if "vector" in config:
+        made["vector"] = recipe("vector", config)
+    return made
+
+
+def recipe(kind: str, config: Config, *about: Any) -> Recipe:
+    """A kind of condition as its table describes it; about: what it is made for."""
+    made: Recipe = catalog.load(catalog.fixed(kind))(*about, **config[kind])
+    return made
+
+
+def frozen(config: Config, known: Encoding | None = None) -> Frozen | None:
+    """The encoder of texts that is not trained, if a configuration names one.
+
+    known: what the checkpoint says of it.
+    """
+    if config["text"]["encoder"] == text.BYTES:
+        return None
+    device = hardware.compute(**config["compute"]).device
+    return Frozen(config["text"], device, known)
+
+
+def nulls(config: Config, info: DataInfo) -> Conditions:
+    """What stands for "not told", a row of each kind that the network takes.
+
+    classes: the number behind the last one (Ho 2022, "Classifier-free guidance", section 3).
+    """
+    classes = config["network"].get("classes", 0)
+    first = {"classes": torch.tensor(classes)} if classes else {}
+    made = recipes(config, info)
+    return first | {kind: one.null for kind, one in made.items()}
+
+
+def told(config: Config, data: Data) -> Data:
+    """A set that also tells its texts, as the network of a configuration reads them.
+
+    Where a row has several captions there are so many of each row, [N, F, ...], the missing ones
+    null.
+    """
+    if "text" not in config:
+        return data
+    if data.texts is None:
+        fix = "captions: a .txt beside each image, or a column text of metadata.csv"
+        raise ConfigError(f"text: nothing is written of these data; {fix}")
+    encoder = frozen(config)
+    reads = cast(Any, recipe("text", config, encoder))
+    every = [data.texts.captions(row) for row in range(len(data.texts.names))]
+    other = copy(data)
+    most = min(max(map(len, every), default=1) or 1, CAPTIONS)
+    listed = [[*row[:most], *[None] * (most - len(row))] for row in every]
+    unlike = dict.fromkeys(caption for row in listed for caption in row)
+    place = {caption: number for number, caption in enumerate(unlike)}
+    numbers = torch.tensor([[place[caption] for caption in row] for row in listed])
+    rows = Repeated(reads.rows(list(unlike)), numbers[:, 0] if most == 1 else numbers)
+    # What a frozen encoder says is a hundred times as large as the bytes of a text.
+    held = rows[:] if encoder is None else rows
+    other.conditions = data.conditions | {"text": held}
+    if encoder is not None:
+        other.texts = data.texts._replace(encoding=encoder.about)
+    if cut := reads.cut([caption for captions in every for caption in captions]):
+        other.notes = (*data.notes, cut)
+    return other
