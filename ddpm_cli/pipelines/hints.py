@@ -28,8 +28,11 @@ EXAMPLE_TEXT = "red heart"
 EXAMPLE = "example.png"  # in the folder of a run: an image that its model can be given
 
 
-def after_training(folder: Path, config: Config, info: DataInfo) -> str:
-    """The command that shows what the model of a run is good for, as a shell takes it."""
+def after_training(folder: Path, config: Config, info: DataInfo, text: str = "") -> str:
+    """The command that shows what the model of a run is good for, as a shell takes it.
+
+    text: what a model of texts can be told, where one is known.
+    """
     use, model = purpose(config), _named(folder)
     if use == CLASSIFIER:
         words = _guided(model, info)
@@ -43,7 +46,7 @@ def after_training(folder: Path, config: Config, info: DataInfo) -> str:
         words = [use, f"{model}/{EXAMPLE}", *_hole(use, info), "-m", model]
     else:
         words = ["sample", "-m", model, "-n", "64"]
-    words += [] if use in JUDGES else _asked(config, info)
+    words += [] if use in JUDGES else _asked(config, info, text)
     output = [] if words[0] == "info" else ["-o", free(folder, info)]
     return shlex.join(["ddpm", *words, *output])
 
@@ -92,9 +95,17 @@ def _named(folder: Path) -> str:
     return f"./{folder}" if str(folder).startswith("-") else str(folder)
 
 
-def _asked(config: Config, info: DataInfo) -> list[str]:
-    """What a model is told beside classes: a text to be filled in, and the means of numbers."""
-    words = ["--text", "..."] if "text" in config else []
+def example_text(materials: Materials) -> str:
+    """What is written of the first row held out that has a text, for a model of texts."""
+    texts = materials.sets.test.texts if "text" in materials.config else None
+    rows = range(len(texts.names)) if texts else ()
+    return next((one for row in rows if texts for one in texts.captions(row) if one), "")
+
+
+def _asked(config: Config, info: DataInfo, text: str) -> list[str]:
+    """What a model is told beside classes: a text, and the means of numbers."""
+    is_needed = "text" in config and not config["text"]["drop"]
+    words = ["--text", text or EXAMPLE_TEXT] if text or is_needed else []
     known = info.values if "values" in config else None
     for name, mean in zip(known.names, known.mean, strict=True) if known else ():
         words += ["--value", f"{name}={mean:.3g}"]

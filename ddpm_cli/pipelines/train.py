@@ -52,7 +52,7 @@ from ddpm_cli.training.state import State
 class End(NamedTuple):
     """Where a run of so many steps stands when a command is done with it; began: at this one.
 
-    example: what a conditional model can be given, an image uint8 [C, h, w].
+    example, text: what a conditional model can be given, an image uint8 [C, h, w] and a text.
     """
 
     model: Path
@@ -62,6 +62,7 @@ class End(NamedTuple):
     steps: int
     leads: bool
     example: Tensor | None = None
+    text: str = ""
 
 
 def run(request: Train) -> None:
@@ -201,7 +202,8 @@ def _looped(
         if train_eval.owed(folder, config, began, place):
             journal.evaluate(state)
         train(setting, state, journal, **config["train"])
-    return end._replace(step=state.step, example=hints.example(materials))
+    image, text = hints.example(materials), hints.example_text(materials)
+    return end._replace(step=state.step, example=image, text=text)
 
 
 def _sets(config: Config, header: Header | None) -> Sets:
@@ -257,4 +259,4 @@ def _farewell(request: Train, end: End) -> None:
         return
     if end.example is not None:
         hints.keep_example(folder, end.example)
-    console.say(f"try: {hints.after_training(folder, request.config, end.info)}")
+    console.say(f"try: {hints.after_training(folder, request.config, end.info, end.text)}")

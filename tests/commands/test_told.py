@@ -12,8 +12,13 @@ from runs import ddpm, replayed
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
 from ddpm_cli.files.quantities import Quantities
+from ddpm_cli.models import build, kinds
+from ddpm_cli.settings.config import Layer, resolve
+from ddpm_cli.training.init import init
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -234,3 +239,33 @@ class TestImagesThatAreThere:
         assert ddpm("sample", "-m", texts, "--text", "red heart", "-o", "own.png").code == 0
         assert ddpm("upscale", "own.png", "-m", texts, "--task", "deblur", "-o", "a.png").code == 0
         assert record(Path("a.png"))["text"] == "red heart"
+
+
+def test_a_model_of_texts_begins_one_that_fills_holes_by_text(texts: Path) -> None:
+    """GLIDE's fine-tuning (Nichol 2022, section 2.3): at first the known pixels say nothing."""
+    header, weights = checkpoint.load(texts)
+    tables = {key: header.config[key] for key in ("network", "text", "data")}
+    config = resolve([Layer("the test", {**tables, "task": {"name": "inpaint"}})])
+    filling = build.trained(config, build.network(config, header.data))
+    init(filling, model=str(texts))
+    checkpoint.save(
+        Path("f.safetensors"), filling.weights(), Header("model", config, header.data, 7)
+    )
+    Image.new("L", (8, 8), 99).save("in.png")
+    drawn = []
+    for text in ("red heart", "blue"):
+        words = ("in.png", "--mask", "2,2,6,6", "-m", "f.safetensors", "--text", text)
+        outcome = ddpm("inpaint", *words, "-o", f"{text}.png")
+        assert outcome.code == 0, outcome.err
+        assert record(Path(f"{text}.png"))["text"] == text
+        drawn.append(np.asarray(Image.open(f"{text}.png")))
+    assert (drawn[0] != drawn[1])[2:6, 2:6].any()
+    assert (drawn[0] == 99)[:2].all()
+    base = build.trained(header.config, build.network(header.config, header.data))
+    base.load_weights(weights)
+    x, sigma = torch.randn(2, 1, 8, 8), torch.tensor(0.7)
+    told = {"text": kinds.recipe("text", config).rows(["red heart", None])}  # type: ignore[attr-defined]
+    seen = torch.cat([x, torch.ones(2, 1, 8, 8)], dim=1)
+    with torch.no_grad():
+        same = filling.bind(**told, image=seen)(x, sigma).x0  # type: ignore[operator]
+        assert torch.equal(same, base.bind(**told)(x, sigma).x0)  # type: ignore[operator]
