@@ -26,7 +26,7 @@ def refuse_unknown(places: Sequence[str], info: DataInfo) -> None:
     """Refuse places that no rows of a model have, before any file is read."""
     for word in places:
         column, colon, _ = word.rpartition(":")
-        if colon and len(info.row) == 1 and column in info.columns.names:
+        if colon and len(info.row) == 1 and _addressed(column, word, info.columns) is not None:
             continue
         if Path(word).suffix.lower() not in given_rows.SUFFIXES:
             mask([word], info, 1)
@@ -55,10 +55,12 @@ def _add(anew: Tensor, word: str, info: DataInfo) -> None:
         anew[:, at] = True
         return
     column, colon, rows = word.rpartition(":")
-    if titles is not None and colon and column in titles.names:
+    if titles is not None and colon and (at := _addressed(column, word, titles)) is not None:
         chosen = torch.tensor(_rows(word, rows, len(anew)))
-        anew[chosen, titles.names.index(column)] = True
+        anew[chosen, at] = True
         return
+    if titles is not None and re.fullmatch("-?[0-9]+", word):
+        raise ConfigError(f"--mask {word}: columns have numbers from 1 to {len(titles.names)}")
     if Path(word).suffix.lower() in given_rows.SUFFIXES:
         anew |= _of_file(Path(word), info, len(anew))
         return
@@ -77,6 +79,13 @@ def _column(word: str, titles: Titles) -> int | None:
         return titles.names.index(word)
     is_there = word.isdecimal() and 1 <= int(word) <= len(titles.names)
     return int(word) - 1 if is_there else None
+
+
+def _addressed(column: str, word: str, titles: Titles) -> int | None:
+    """The place of the column of COLUMN:ROWS; of a number where the whole is no slice."""
+    if column in titles.names or not _INDEX.fullmatch(word):
+        return _column(column, titles)
+    return None
 
 
 def _rows(word: str, text: str, count: int) -> list[int]:

@@ -90,6 +90,7 @@ class TestInpaint:
         Path("mask.csv").write_text("kind,age,height [cm]\n0,0,0\n0,0,0\n0,0,1\n0,0,0\n")
         assert filled("--mask", "mask.csv") == by_file
         assert filled("--mask", "2:") == filled("--mask", "kind") == filled("--mask", 3)
+        assert filled("--mask", "1:3-3") == filled("--mask", "age:3")
 
     def test_columns_that_a_mask_names_may_be_missing(self) -> None:
         Path("gappy.csv").write_text("age,height [cm]\n33,170\n")
@@ -106,6 +107,7 @@ class TestInpaint:
             (("--mask", "agge", "--dry-run"), 2, "did you mean age?"),
             (("--mask", "hole.csv", "--dry-run"), 1, "no such file"),
             (("--mask", "age:9"), 2, "write rows from 1 to 4"),
+            (("--mask", "0"), 2, "columns have numbers from 1 to 3"),
             (("--mask", "9:"), 2, "nothing in rows of 3"),
             (("--extend", "1,1,1,1"), 2, "of images"),
             (("--fit", "crop"), 2, "of images"),
