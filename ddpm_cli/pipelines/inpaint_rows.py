@@ -173,6 +173,9 @@ def _drawn(
 def _say_gaps(given: Given, lacking: int) -> None:
     """Say how much is made anew."""
     name, gaps = given.source.name, given.values.isnan()
+    if unclassed := (given.labels or []).count(None):
+        what = f"{name}: {unclassed} rows have no class, which is told and never filled"
+        console.warn(f"{what}; --class NAME tells one")
     if not lacking:
         console.warn(f"{name}: no value is missing or masked, so that none is made anew")
         return

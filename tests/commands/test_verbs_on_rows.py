@@ -144,6 +144,9 @@ class TestInpaint:
         Path("gappy.csv").write_text(GAPPY.replace(",n\n", ",west\n"))
         refused = ddpm("inpaint", "gappy.csv", "-o", "-")
         assert (refused.code, "no class 'west'" in refused.err) == (1, True)
+        Path("gappy.csv").write_text(GAPPY.replace(",n\n", ",\n"))
+        outcome = done("inpaint", "gappy.csv", "-o", "-")
+        assert "rows have no class, which is told and never filled; --class NAME" in outcome.err
 
     def test_nothing_to_fill(self) -> None:
         text = "age,height [cm],kind\n31,160,red\n"
