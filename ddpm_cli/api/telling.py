@@ -100,6 +100,8 @@ class Seen(NamedTuple):
         written, is_text = telling.text, telling.text is not None
         listed = [""] if isinstance(written, Tensor) else texts(written, count)
         some = tuple(text for text in listed if text is not None)
+        if telling.negative is not None and not isinstance(telling.negative, str):
+            raise ConfigError("negative: one text for all images; give a string")
         Asked.checked(config, info, label, columns, some, telling.negative)
         if any(one is not None for column in columns.values() for one in column):
             told = told | {"values": of_values(rows, info)}

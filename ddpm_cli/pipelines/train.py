@@ -97,6 +97,8 @@ def _locked(
     """Train in a folder that nobody else uses."""
     try:
         with Run(request.folder, place.leads) as folder:
+            if request.force:  # what cannot begin anew shall not cost what is there
+                sets = sets or _sets(request.config, None)
             if request.force and place.leads:
                 folder.start_over()
             distributed.wait(place)

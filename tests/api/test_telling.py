@@ -105,11 +105,12 @@ def test_each_verb_tells(path: Path, model: Model) -> None:
         ({"text": 3}, "text: 3 is no text"),
         ({"text": ["a", 3]}, "text: 3 is no text"),
         ({"text": torch.zeros(2, 3)}, "text: rows of shape 2x3; the network takes 2x16"),
+        ({"negative": ["a", "b"]}, "negative: one text for all images"),
         ({"negative": "a"}, "--negative: of no use without classifier-free guidance"),
     ],
 )
 def test_what_cannot_be_told_is_refused(more: dict[str, Any], said: str, model: Model) -> None:
-    with pytest.raises(ValueError, match=r"--|values|text") as refused:
+    with pytest.raises(ValueError, match=r"--|values|text|negative") as refused:
         model.sample([0, 1], **more)
     assert said in str(refused.value)
 

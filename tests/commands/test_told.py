@@ -104,6 +104,13 @@ class TestSample:
         assert [line["skipped"] for line in skipped] == [True] * 12
         assert {key: skipped[7][key] for key in own} == own
 
+    def test_long_texts_and_empty_ones_name_files(self, texts: Path) -> None:
+        words = ("--text", "红心" * 150, "--text", "", "-o", "{seed}-{text}.png")
+        outcome = ddpm("sample", "-m", texts, *words)
+        assert outcome.code == 0, outcome.err
+        names = sorted(Path(line).name for line in outcome.out.splitlines())
+        assert names == [f"000000-{'红心' * 13}.png", "000001-empty.png"]
+
     def test_a_file_of_texts_tells_the_same_as_options(self, texts: Path) -> None:
         Path("prompts.txt").write_text("one\n\ntwo\n")
         assert ddpm("sample", "-m", texts, "--text-from", "prompts.txt", "-o", "a.npz").code == 0

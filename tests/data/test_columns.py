@@ -84,6 +84,7 @@ def test_classes_of_an_array_keep_their_digits(
     [
         ({"columns": ["agee"]}, "data.columns: no column is named 'agee'; did you mean age?"),
         ({"skip": ["5"]}, "data.skip: no column is named '5'; choose from age, income, job"),
+        ({"values": ["agee"]}, "data.values: no column is named 'agee'; did you mean age?"),
         ({"skip": ["job"], "label": "job"}, "data.skip: 'job' is data.label"),
         ({"skip": ["job"], "columns": ["age"]}, "data.skip: data.columns says already"),
         ({"columns": ["age", "2"]}, "data.columns: '2' is named twice"),

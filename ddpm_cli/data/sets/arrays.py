@@ -83,7 +83,7 @@ def array(
         raise ConfigError("data.path: the data set needs it; add --set data.path=FILE")
     place = Path(path).expanduser()
     told = () if columns or values_file else values
-    wish = Wish(label, columns, (*skip, *told), categories, quantile)
+    wish = Wish(label, columns, skip, told, categories, quantile)
     table = _read(place, header, wish, may_lack=missing != "error")
     numbers = value_files.of_rows(place, values, values_file, len(table.values), header)
     rows, train = (

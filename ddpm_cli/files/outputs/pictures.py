@@ -18,7 +18,7 @@ from ddpm_cli.files.records import Alone, Names, Record, compact, each
 from ddpm_cli.settings.layouts import USUAL, Layout
 
 FIELDS = ("seed", "class", "text")
-NAME_LIMIT = 80  # characters of a text in a name
+NAME_LIMIT = 80  # bytes of a text or a class in a name
 
 
 class Files:
@@ -83,14 +83,18 @@ class Files:
         fields = {
             "seed": targets.seed_name(seed),
             "class": _safe(label),
-            "text": _safe(text)[:NAME_LIMIT],
+            "text": _safe(text),
         }
         return Path(self._template.format_map(fields))
 
 
 def _safe(words: str | None) -> str:
     """Words as a part of the name of a file."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in words or "none")
+    if words is None:
+        return "none"
+    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in words)
+    # A name has at most 255 bytes, with the seed, the ending and whatever stands around.
+    return plain.encode()[:NAME_LIMIT].decode(errors="ignore") or "empty"
 
 
 class Drawing(NamedTuple):

@@ -65,7 +65,9 @@ class Told(nn.Module):
         for kind, recipe in recipes.items():
             self.add_module(kind, recipe.module(features if kind in EARLY else width))
             # On the device beforehand: no copy may wait there while a graph is recorded.
-            self.register_buffer(f"no_{kind}", recipe.null, persistent=False)
+            # Not of 16 bits, which gloo sends to no other process.
+            null = recipe.null.int() if recipe.null.dtype == torch.int16 else recipe.null
+            self.register_buffer(f"no_{kind}", null, persistent=False)
 
     def forward(self, told: Mapping[str, Tensor | None], like: Tensor) -> Seen:
         """Conditions by kind, each [B, ...], of noisy images `like` [B, ...] -> Seen."""

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,15 @@ def test_metrics_on_a_full_disk(
     assert f"Error: {tmp_path / 'run' / 'metrics.jsonl'}: No space left" in outcome.err
     assert train(data, tmp_path / "run").code == 0
     runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished))
+
+
+def test_what_cannot_begin_anew_costs_nothing(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    before = contents(run)
+    outcome = train(tmp_path / "nowhere", run, "--force")
+    assert outcome.code == 1
+    assert contents(run) == before
 
 
 class TestInUse:

@@ -89,6 +89,11 @@ def test_a_sequence_alone_that_nothing_attends_to_is_refused() -> None:
     unet((1, 8, 8), 0, read, width=8, attention=[])
 
 
+def test_nothing_of_16_bits_is_kept_which_gloo_does_not_send() -> None:
+    told = Told(RECIPES, 4)
+    assert {buffer.dtype for buffer in told.buffers()} == {torch.float32, torch.int32}
+
+
 def test_a_kind_that_a_network_does_not_know_is_refused() -> None:
     with pytest.raises(ValueError, match="the network is told nothing of age"):
         Told({}, 4)({"age": torch.zeros(1)}, torch.zeros(1))
