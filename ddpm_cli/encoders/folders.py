@@ -41,13 +41,17 @@ class FolderTexts:
 
     @torch.no_grad()
     def states(self, texts: Sequence[str]) -> list[Tensor]:
-        """The tokens [n, D] of each text."""
-        cut = {"truncation": True, "max_length": self.length, "padding": True}
-        given = self._tokenizer(list(texts), return_tensors="pt", **cut)
-        mask = given["attention_mask"].bool()
-        numbers = {key: given[key].to(self._device) for key in ("input_ids", "attention_mask")}
-        states = self._network(**numbers).last_hidden_state.cpu()
-        return [row[there] for row, there in zip(states, mask, strict=True)]
+        """The tokens [n, D] of each text; one without any, as "" may be, is its padding."""
+        padding = self._tokenizer.pad_token_id or 0
+        cut = {"truncation": True, "max_length": self.length, "verbose": False}
+        rows = [row or [padding] for row in self._tokenizer(list(texts), **cut)["input_ids"]]
+        numbers = torch.full((len(rows), max(map(len, rows))), padding)
+        mask = torch.zeros_like(numbers)
+        for number, row in enumerate(rows):
+            numbers[number, : len(row)], mask[number, : len(row)] = torch.tensor(row), 1
+        given = {"input_ids": numbers.to(self._device), "attention_mask": mask.to(self._device)}
+        states = self._network(**given).last_hidden_state.cpu()
+        return [row[there] for row, there in zip(states, mask.bool(), strict=True)]
 
     def vectors(self, texts: Sequence[str]) -> list[Tensor]:
         """The one vector of each text, as a token [1, D]."""

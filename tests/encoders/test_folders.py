@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def test_tokens_are_the_encoders_and_the_vector_is_their_mean(folder: Path) -> N
     ]
     pooled = made(folder, form="pooled").rows(["red heart"])
     assert torch.allclose(pooled[0, 0].float(), want[0].mean(0), atol=2e-3)
+
+
+def test_a_text_of_no_tokens_is_its_padding(folder: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(folder, tmp_path / "bare")
+    tokenizer = json.loads((bare / "tokenizer.json").read_text())
+    (bare / "tokenizer.json").write_text(json.dumps(tokenizer | {"post_processor": None}))
+    rows = made(bare).rows(["", "red", None])
+    assert (~rows.isnan().any(-1)).sum(1).tolist() == [1, 1, 0]
 
 
 def test_damaged_and_foreign_folders_are_refused(folder: Path, tmp_path: Path) -> None:
