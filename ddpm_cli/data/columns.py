@@ -58,6 +58,14 @@ class Columns(NamedTuple):
         """The name of the column that holds the class."""
         return None if self.names is None or self.label is None else self.names[self.label]
 
+    @property
+    def label_place(self) -> int | None:
+        """Before which of the values the class stands, if these are in the order of the file."""
+        if self.label is None or self.values != sorted(self.values):
+            return None
+        before = sum(at < self.label for at in self.values)
+        return before if before < len(self.values) else None
+
     def called(self, at: int) -> str:
         """A column in a message."""
         name = self.names[at] if self.names else ""

@@ -29,7 +29,8 @@ class Scores(NamedTuple):
 class Titles(NamedTuple):
     """What the columns of a table are called, if anything, and what they hold.
 
-    whole: which hold integers alone; label: the name of the column that holds the class.
+    whole: which hold integers alone; label: the name of the column that holds the class; place:
+    before which of the others it stands in the file, None behind all.
     categories: the words of each column, none where it holds numbers; encode: how a network sees
     them; scores: of each column, None where a network sees the numbers themselves. Both are empty
     where no column has any.
@@ -41,6 +42,7 @@ class Titles(NamedTuple):
     categories: tuple[tuple[str, ...], ...] = ()
     encode: Encode = "onehot"
     scores: tuple[Scores | None, ...] = ()
+    place: int | None = None
 
     @property
     def is_typed(self) -> bool:
@@ -85,6 +87,8 @@ class Titles(NamedTuple):
             typed = {"categories": self.categories, "encode": self.encode}
         if self.scores:
             typed["scores"] = [scores and scores._asdict() for scores in self.scores]
+        if self.place is not None:
+            typed["place"] = self.place
         return plain | typed
 
 
@@ -108,7 +112,11 @@ def of_json(data: Mapping[str, Any]) -> Titles | None:
         raise ValueError("titles: not as many as columns")
     if encode not in ("onehot", "bits"):
         raise ValueError("titles: unknown encoding")
-    known = Titles(columns, whole, None if label is None else str(label), words, encode, scores)
+    place = entries.get("place")
+    if place is not None and not (isinstance(place, int) and 0 <= place < len(whole)):
+        raise ValueError("titles: no place of the class")
+    about = (None if label is None else str(label), words, encode, scores, place)
+    known = Titles(columns, whole, *about)
     if sum(known.widths) != data["shape"][0]:
         raise ValueError("titles: not as many as values")
     return known

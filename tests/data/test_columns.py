@@ -306,3 +306,16 @@ def test_numbers_of_columns_need_no_quotes() -> None:
         ConfigError, match=r"data\.label: 0 does not fit.*; give a name, or a number"
     ):
         resolve([Layer("a test", {"data": {"name": "array", "label": 0}})])
+
+
+@pytest.mark.parametrize(
+    ("label", "columns", "place"),
+    [("b", (), 1), ("a", (), 0), ("c", (), None), ("", (), None), ("b", ("c", "a"), None)],
+)
+def test_the_class_stands_where_it_stood(
+    label: str, columns: tuple[str, ...], place: int | None, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("a,b,c\n" + "1,2,3\n4,5,6\n7,8,9\n" * 9)
+    found = array("train", path=str(tmp_path / "t.csv"), label=label, columns=columns)
+    assert found.titles is not None
+    assert found.titles.place == place

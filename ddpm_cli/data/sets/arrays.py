@@ -168,6 +168,7 @@ def _titles(table: Table, rows: Tensor, normalize: str, encode: Encode) -> Title
         words if any(words) else (),
         encode,
         tuple(scores) if any(scores) else (),
+        columns.label_place,
     )
 
 

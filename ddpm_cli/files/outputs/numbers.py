@@ -187,7 +187,10 @@ class Rows:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         names = self._titles.columns or [f"x{i + 1}" for i in range(width)]
-        writer.writerow([*names, *[self._titles.label or "class"] * bool(self._classes)])
+        heading, place = [*names], self._titles.place
+        place = len(heading) if place is None else place
+        heading[place:place] = [self._titles.label or "class"] * bool(self._classes)
+        writer.writerow(heading)
         self._values.seek(0)
         for first in range(0, self._shape[0], count):
             rows = slice(first, first + count)
@@ -195,7 +198,7 @@ class Rows:
             block = np.frombuffer(read, dtype="<f4").reshape(-1, width)
             lines = [cells.written(values, self._titles) for values in block]
             for row, label in zip(lines, self._classes[rows], strict=False):
-                row.append(label)
+                row.insert(place, label)
             writer.writerows(lines)
             yield text.getvalue()
             text.seek(0)
