@@ -275,7 +275,9 @@ def _rows(part: str, count: int, holdout: float, seed: int, place: Path) -> Tens
     shuffled = torch.randperm(count, generator=generator)
     held = max(1, round(count * holdout)) if holdout else 0
     chosen = shuffled[:held] if part == "test" else shuffled[held:]
-    if not len(chosen) or count < 2:  # nothing is learned from one row
+    if count < 2:
+        raise Refusal(f"{place}: a single row, of which nothing is learned", "give more rows")
+    if not len(chosen):
         what = f"{place}: none of its {count} rows is for {part}"
         raise Refusal(what, f"Change data.holdout (now {holdout}), the share that is for test.")
     return chosen.sort().values

@@ -11,6 +11,7 @@ from ddpm_cli.files import tensor_file
 from ddpm_cli.files.checkpoints import pieces
 from ddpm_cli.files.checkpoints.header import ENTRY, read_header
 from ddpm_cli.foreign import missing, telling
+from ddpm_cli.settings import presets
 
 BUNDLED = Path(__file__).parents[2] / "assets"
 RUNS = Path("runs")
@@ -67,6 +68,8 @@ def _missing(model: str) -> Refusal:
         fix = f"it is in pieces: -m {shlex.quote(str(index))}"
     elif stem in names:
         fix = f"type -m {stem}"
+    elif model in presets.names():
+        fix = f"ddpm train --preset {model} makes it"
     elif len(path.parts) == 1 and (fix := nearest(model, names)).startswith("did"):
         pass
     elif (near := missing.neighbour(path)) and _is_model(near):

@@ -102,7 +102,7 @@ class TestBadFiles:
             ("1,2\n3,\n", "line 2, column 2: an empty cell is no number"),
             ("1,x\n3,4\n", "line 1, column 2: 'x' is no number"),
             ("1,2\n" + '"' + "9" * 200000 + '",3\n', "line 2: field larger than"),
-            ("1\n", "none of its 1 rows is for train"),
+            ("1\n", "a single row, of which nothing is learned"),
         ],
     )
     def test_csv(self, text: str, message: str, tmp_path: Path) -> None:
