@@ -103,7 +103,7 @@ def _parquet(place: Path) -> Mapping[str, Sequence[Any]]:
 
     try:
         table = parquet.ParquetFile(place).read()
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
         why = (str(error).splitlines() or ["damaged"])[0]
         raise Refusal(
             f"{place}: a Parquet file that is damaged: {why}", "copy it again"
