@@ -22,14 +22,14 @@ class Wish(NamedTuple):
     """What is asked for of columns, each by its name or its number from 1.
 
     label: the one that holds the class; columns: those that are values, in that order; skip:
-    those that are left out; told: those that are told and not learned; categories: those that
+    those that are left out; values: those that are told and not learned; categories: those that
     hold words, even if these are numbers; quantile: those of which a network sees normal scores.
     """
 
     label: str = ""
     columns: Sequence[str] = ()
     skip: Sequence[str] = ()
-    told: Sequence[str] = ()
+    values: Sequence[str] = ()
     categories: Sequence[str] = ()
     quantile: Sequence[str] = ()
 
@@ -99,14 +99,14 @@ def chosen(wish: Wish, names: list[str] | None, count: int, place: Path) -> Colu
         label = _position("label", wish.label, names, count, place)
     listed = [_position("columns", word, names, count, place) for word in wish.columns]
     skipped = {_position("skip", word, names, count, place) for word in wish.skip}
-    told = {_position("values", word, names, count, place) for word in wish.told}
+    told = {_position("values", word, names, count, place) for word in wish.values}
     if twice := [wish.columns[n] for n, at in enumerate(listed) if at in listed[:n]]:
         raise ConfigError(f"data.columns: {twice[0]!r} is named twice; name it once")
     if label in skipped:
         raise ConfigError(f"data.skip: {wish.label!r} is data.label; leave one of the two out")
     values = [at for at in listed or range(count) if at not in skipped | told | {label}]
     if not values:
-        key = "columns" if wish.columns else "values" if wish.told else "skip"
+        key = "columns" if wish.columns else "values" if wish.values else "skip"
         raise ConfigError(f"data.{key}: no column of {place} is left to learn; keep one")
     asked, quantile = (
         frozenset(_learned(key, words, values, names, count, place))

@@ -142,7 +142,9 @@ def stored(place: Path) -> Any:
     except OSError:
         raise
     except Exception as error:  # NumPy reads the header with Python's own parser
-        raise Refusal(f"{place}: no readable .npy file", array_faults.UNREADABLE) from error
+        plain = isinstance(error, ValueError) and len(error.args) == 1
+        why = (str(error).splitlines() or ["damaged"])[0] if plain else "its header is damaged"
+        raise Refusal(f"{place}: no readable .npy file: {why}", array_faults.UNREADABLE) from error
     if found.dtype.kind not in "biuf":
         raise array_faults.no_numbers(place, found)
     return found

@@ -319,3 +319,9 @@ def test_the_class_stands_where_it_stood(
     found = array("train", path=str(tmp_path / "t.csv"), label=label, columns=columns)
     assert found.titles is not None
     assert found.titles.place == place
+
+
+def test_an_array_of_several_axes_has_no_columns_to_tell(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 2, 3)))
+    with pytest.raises(ConfigError, match=r"data\.values: .* has 3 axes, so no columns"):
+        array("train", path=str(tmp_path / "a.npy"), values=["1"])

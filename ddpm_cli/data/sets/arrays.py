@@ -1,7 +1,6 @@
 """Arrays of numbers from the user's own file: .npy of any shape, or a table, most often .csv."""
 
 import math
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from ddpm_cli.data import (
     array_faults,
     column_files,
     gaps,
+    given_rows,
     quantiles,
     table_cells,
     told_values,
@@ -204,19 +204,7 @@ def _read(place: Path, header: Header, wish: Wish, *, may_lack: bool) -> Table:
 
 def _read_npy(place: Path, wish: Wish, may_lack: bool) -> Table:
     """Read a .npy file; one that holds Python objects is refused, never unpickled."""
-    array_faults.refuse_foreign(place)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            stored = np.load(place, mmap_mode="r", allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # NumPy reads the header with Python's own parser
-        plain = isinstance(error, ValueError) and len(error.args) == 1
-        why = (str(error).splitlines() or ["damaged"])[0] if plain else "its header is damaged"
-        raise Refusal(f"{place}: no readable .npy file: {why}", array_faults.UNREADABLE) from error
-    if stored.dtype.kind not in "biuf":
-        raise array_faults.no_numbers(place, stored)
+    stored = given_rows.stored(place)
     array_faults.warn_of_axes(place, stored)
     if stored.ndim == 1:
         stored = stored[:, None]
