@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, product
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -220,8 +220,7 @@ def of_values(rows: Sequence[Mapping[str, float | None]], info: DataInfo) -> Ten
 
 def of_texts(texts: Sequence[str | None], config: Config, info: DataInfo) -> Tensor:
     """What the network sees of texts, None of none."""
-    recipe = cast(Any, kinds.recipes(config, info)["text"])
-    rows: Tensor = recipe.rows(texts)
+    rows: Tensor = kinds.reader(config, info).rows(texts)
     return rows
 
 
@@ -258,10 +257,10 @@ def _check_texts(texts: tuple[str, ...], config: Config) -> None:
 def _read(texts: Sequence[str], config: Config, info: DataInfo) -> None:
     """Say which texts are cut; a frozen encoder that is not there is missed before any work."""
     if texts:
-        recipe = cast(Any, kinds.recipes(config, info)["text"])
-        if cut := recipe.cut(texts):
+        reader = kinds.reader(config, info)
+        if cut := reader.cut(texts):
             console.warn(cut)
-        recipe.rows(texts)
+        reader.rows(texts)
 
 
 def _refuse_negative(config: Config) -> None:

@@ -1,7 +1,7 @@
 """What a network is told, as its configuration says: recipes by kind, nulls, and texts of data."""
 
 from copy import copy
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -28,7 +28,7 @@ def recipes(config: Config, info: DataInfo) -> dict[str, Recipe]:
             raise ConfigError(f"values: the data say no numbers of their rows; {fix}")
         made["values"] = recipe("values", config, len(info.values.names))
     if "text" in config:
-        made["text"] = recipe("text", config, frozen(config, info.encoding))
+        made["text"] = reader(config, info)
     if "augment" in config:
         made["augment"] = recipe("augment", config)
     if "vector" in config:
@@ -40,6 +40,11 @@ def recipe(kind: str, config: Config, *about: Any) -> Recipe:
     """A kind of condition as its table describes it; about: what it is made for."""
     made: Recipe = catalog.load(catalog.fixed(kind))(*about, **config[kind])
     return made
+
+
+def reader(config: Config, info: DataInfo) -> text.text:
+    """What makes rows of texts, as the network of a checkpoint reads them; info: of its data."""
+    return text.text(frozen(config, info.encoding), **config["text"])
 
 
 def frozen(config: Config, known: Encoding | None = None) -> Frozen | None:
@@ -76,7 +81,7 @@ def told(config: Config, data: Data) -> Data:
         fix = "captions: a .txt beside each image, or a column text of metadata.csv"
         raise ConfigError(f"text: nothing is written of these data; {fix}")
     encoder = frozen(config)
-    reads = cast(Any, recipe("text", config, encoder))
+    reads = text.text(encoder, **config["text"])
     every = [data.texts.captions(row) for row in range(len(data.texts.names))]
     other = copy(data)
     most = min(max(map(len, every), default=1) or 1, CAPTIONS)

@@ -29,7 +29,7 @@ class Run:
 
     def __init__(self, header: Header, clip: Classifier, device: torch.device) -> None:
         self._clip, self._device = clip, device
-        self._text = cast(Any, kinds.recipes(header.config, header.data)["text"])
+        self._text = kinds.reader(header.config, header.data)
         self.channels, *size = header.data.shape
         self.size = (size[0], size[1])
         self.is_noisy = header.config["draw"]["name"] != CLEAN
