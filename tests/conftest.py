@@ -12,9 +12,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import runs
 import torch
+from hypothesis import HealthCheck, settings
 
 from ddpm_cli.files.images.pixels import encode_png
 from ddpm_cli.settings import catalog, presets, recipes
+
+# A busy machine is slow to draw examples, which says nothing of the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 FILES = {
     "data/sets/images.py": "def mnist(split, *, path: str = ''): 'Digits.'",

@@ -1,5 +1,6 @@
 """What a result says of its own making, and the command that makes it again."""
 
+import json
 import os
 import re
 import shlex
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Kept = Callable[[str, Sequence[str]], Sequence[str]]
 # What else the last bits of a result depend on; kept where it counts, on CUDA or if asked for.
 ROUNDING = ("compile", "dynamic_shapes", "deterministic", "tf32", "cudnn_benchmark")
+# What decides what a sample shows.
+MADE_WITH = ("hash", "settings", "class", "text", "values", "negative")
 LENGTH_LIMIT = 100_000  # characters of a command; Linux takes 128 KiB in a word
 
 
@@ -66,6 +69,15 @@ def record(
     if compute.rounding:
         entry["compute"] = compute.rounding
     return entry | {"arguments": list(arguments)} if arguments else entry
+
+
+def differing(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What a result that is there was made with that another record says otherwise.
+
+    Nothing of a file without a record.
+    """
+    said = json.loads(json.dumps(wanted))
+    return [key for key in MADE_WITH if there and there.get(key) != said.get(key)]
 
 
 def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str]:

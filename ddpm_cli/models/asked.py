@@ -13,6 +13,7 @@ from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.errors import ConfigError, one_line
 from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.outputs.naming import Naming
 from ddpm_cli.models import classes, kinds
 from ddpm_cli.settings import asking, checks
 from ddpm_cli.settings.asking import Numbers
@@ -162,6 +163,12 @@ class Asked(NamedTuple):
         if own and self.label is not None and self.turns > 1:
             own["class"] = (self.names([seed]) or [self.label])[0]
         return own
+
+    @property
+    def naming(self) -> Naming:
+        """What the name of the file of an image can say."""
+        known = self.info.values if "values" in self.config else None
+        return Naming(self.names, self.alone, known.names if known else ())
 
     @property
     def named(self) -> dict[str, Any]:

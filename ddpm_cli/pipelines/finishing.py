@@ -9,6 +9,9 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.diffusion.steps import State
+from ddpm_cli.errors import Refusal
+from ddpm_cli.files import provenance, records
+from ddpm_cli.files.images import metadata
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
 from ddpm_cli.files.records import Record, compact
@@ -30,6 +33,16 @@ class Result(NamedTuple):
     told: Sequence[Record]
     values: Tensor
     spent: Sequence[Spent]
+
+
+def _said(path: Path) -> Record:
+    """What a file that is there says of its making; nothing where it has no record to read."""
+    try:
+        if path.suffix.lower() in metadata.SUFFIXES:
+            return metadata.read(path)
+        return records.of_samples(path) or {} if path.suffix in (".npz", ".safetensors") else {}
+    except (Refusal, OSError):
+        return {}
 
 
 def drawn(model: Model, seeds: Sequence[int], states: Iterator[State]) -> Tensor | None:
@@ -96,16 +109,21 @@ class Finish(NamedTuple):
         wanted = {*left}
         gone = [seed for seed in seeds if seed not in wanted]
         labels, files = self.asked.names(gone), dict[Path, list[int]]()
-        told = [self.asked.alone(seed) for seed in gone]
+        told, other = [self.asked.alone(seed) for seed in gone], list[str]()
         for row, seed in enumerate(gone):
-            own = labels[row] if labels else None
-            if path := self.target.place(seed, own, told[row].get("text")):
+            if path := self.target.place(seed):
                 files.setdefault(path, []).append(row)
         for path, rows in files.items():
             about = {**lines.seeded([gone[row] for row in rows]), **self.asked.named}
             if len(rows) == 1:
                 about |= told[rows[0]] | ({"class": labels[rows[0]]} if labels else {})
             self.lines.skip(path, **about)
+            own = told[rows[0]] if len(rows) == 1 else {}
+            if keys := provenance.differing(_said(path), {**self.record, **own}):
+                other.append(f"{path} ({', '.join(keys)})")
+        if other:
+            what = f"{other[0]}{' and others' if len(other) > 1 else ''}: made otherwise"
+            console.warn(f"{what} than is asked for now, and left as it is; --force makes it anew")
         lines.say_skipped(len(left), len(gone))
 
     def _put(self, result: Result) -> None:

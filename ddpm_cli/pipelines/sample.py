@@ -136,8 +136,10 @@ def _of_shard(work: Work) -> Work:
     """What a shard has to draw, and where it puts that; other work stays as it is."""
     draw, shard, named = work.draw, work.use.shard, _place(work)
     own, walk = shards.place(named, shard), draw.trajectory
-    if len(work.seeds) > 1 and named != "-" and samples.is_one(own):
+    naming = work.asked.naming
+    if len(work.seeds) > 1 and named != "-" and naming.template(own) is None:
         shards.refuse_shared(named, shard)
+    naming.refuse_shared(own, work.seeds)
     if walk is not None:
         walk = Path(shards.place(str(walk), shard, "--trajectory"))
         shards.refuse_shared(str(draw.trajectory), shard, "--trajectory")
@@ -154,7 +156,7 @@ def _draw(work: Work, moves: int, calls: int | None) -> None:
     the first one.
     """
     group = distributed.group()
-    meets = group.ranks > 1 and samples.is_one(_place(work))
+    meets = group.ranks > 1 and work.asked.naming.template(_place(work)) is None
     if meets:
         distributed.start(group, torch.device("cpu"))
     try:
@@ -170,6 +172,8 @@ def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool)
     model.fitted(config, header, place, work.draw.moments)  # refused before any work
     target = _target(work) if group.leads or not meets else None
     watch = _watch(work, group.ranks, moves)
+    asked = work.seeds if meets else work.seeds[group.rank :: group.ranks]
+    deal = _deal(work, asked, target, group, meets)
     compute = hardware.compute(**config["compute"])
     compute = compute._replace(device=distributed.local_device(compute.device, group))
     drawer = model.opened(place, config, compute, moments_file=work.draw.moments)
@@ -178,8 +182,6 @@ def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool)
     enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size, work.asked.negative)
     complete = work.steer(compute) if work.steer else None
     with target or nullcontext():
-        asked = work.seeds if meets else work.seeds[group.rank :: group.ranks]
-        deal = _deal(work, asked, target, group, meets)
         walk = drawer.prepared(work.begin and work.begin.sigma)
         record = _record(work, drawer, size)
         own = {**work.asked.alone(0), "class": ""}
@@ -207,7 +209,7 @@ def _deal(
     work: Work, asked: Sequence[int], target: Output | None, group: Group, meets: bool
 ) -> Deal:
     """Of the seeds asked for those to be drawn, and those of them that this process draws."""
-    found = target.missing(asked, work.asked.names, work.asked.alone) if target else None
+    found = target.missing(asked) if target else None
     if not meets:
         return Deal(found or [], found or [], 0)
     left = dealing.agreed_on(found, group)
@@ -260,6 +262,7 @@ def _target(work: Work) -> Output:
         scale=work.scale,
         layout=work.draw.layout,
         used=trajectories.uses(work.draw.trajectory, work.info),
+        naming=work.asked.naming,
     )
 
 

@@ -51,7 +51,7 @@ def test_a_bundled_name_means_the_same_whatever_was_trained_here(
 
 
 def test_several_images_never_share_a_name() -> None:
-    outcome = ddpm("sample", "-n", 3, "-o", "{class}.png")
+    outcome = ddpm("sample", "-n", 3, "--class", "1", "-o", "{class}.png")
     assert (outcome.code, "add {seed}" in outcome.err) == (2, True)
 
 

@@ -104,6 +104,29 @@ class TestSample:
         assert [line["skipped"] for line in skipped] == [True] * 12
         assert {key: skipped[7][key] for key in own} == own
 
+    def test_numbers_and_texts_name_files_alone_where_they_differ(
+        self, texts: Path, model: Path
+    ) -> None:
+        outcome = ddpm("sample", "-m", texts, "--text", "a", "--text", "b", "-o", "{text}.png")
+        assert outcome.out.split() == ["a.png", "b.png"], outcome.err
+        told = ("sample", "-m", model, "--class", "cat", "--value", "age=20,35.5")
+        outcome = ddpm(*told, "-o", "{age}/{weight}.png")
+        assert outcome.out.split() == ["20/none.png", "35.5/none.png"], outcome.err
+        outcome = ddpm(*told, "-n", 3, "-o", "{age}.png")
+        assert outcome.code == 2
+        assert "seeds 0 and 2 would both become 20.png; add {seed}" in outcome.err
+        outcome = ddpm(*told, "-o", "{size}.png")
+        assert "no field {size}" in outcome.err
+        assert "{age}" in outcome.err
+
+    def test_files_left_out_that_were_told_something_else_are_named(self, model: Path) -> None:
+        words = ("sample", "-m", model, "--class", "cat", "-n", 2, "-o", "out/")
+        assert ddpm(*words, "--value", "age=20").code == 0
+        again = ddpm(*words, "--value", "age=20", "--skip-existing")
+        assert "made otherwise" not in again.err
+        other = ddpm(*words, "--value", "age=70", "--skip-existing")
+        assert "000000.png (values) and others: made otherwise" in other.err
+
     def test_long_texts_and_empty_ones_name_files(self, texts: Path) -> None:
         words = ("--text", "红心" * 150, "--text", "", "-o", "{seed}-{text}.png")
         outcome = ddpm("sample", "-m", texts, *words)

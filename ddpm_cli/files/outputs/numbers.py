@@ -23,7 +23,7 @@ from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.outputs.targets import Existing
-from ddpm_cli.files.records import METADATA_KEY, Alone, Names, Record, compact, each
+from ddpm_cli.files.records import METADATA_KEY, Record, compact, each
 from ddpm_cli.files.titles import Titles
 
 SUFFIXES = (".csv", ".npy", ".npz", ".safetensors")
@@ -81,12 +81,12 @@ class Rows:
         """The bytes of disk that the samples take, which wait in a file beside their own."""
         return 2 * math.prod(self._shape) * np.dtype(self._dtype).itemsize
 
-    def missing(self, seeds: Sequence[int], names: Names, alone: Alone) -> Sequence[int]:
+    def missing(self, seeds: Sequence[int]) -> Sequence[int]:
         """All of them, as the file is made in one go; none if it may be left out and is there."""
         is_there = self._existing.skip and self._path is not None and self._path.is_file()
         return [] if is_there else seeds
 
-    def place(self, seed: int, label: str | None, text: str | None = None) -> Path | None:
+    def place(self, seed: int) -> Path | None:
         """The one file."""
         return self._path
 

@@ -13,39 +13,39 @@ from ddpm_cli.files.captions import caption
 from ddpm_cli.files.images import sheets
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import encoding, plots, targets
+from ddpm_cli.files.outputs.naming import Naming
 from ddpm_cli.files.outputs.targets import Existing
-from ddpm_cli.files.records import Alone, Names, Record, compact, each
+from ddpm_cli.files.records import Record, compact, each
 from ddpm_cli.settings.layouts import USUAL, Layout
 
-FIELDS = ("seed", "class", "text")
-NAME_LIMIT = 80  # bytes of a text or a class in a name
+USUAL_NAMES = Naming()
 
 
 class Files:
     """One file a seed; names are claimed when they are written, never replaced unasked."""
 
-    def __init__(self, template: str, existing: Existing, scale: Scale) -> None:
-        self._template, self._existing, self._scale = template, existing, scale
+    def __init__(
+        self, template: str, existing: Existing, scale: Scale, naming: Naming = USUAL_NAMES
+    ) -> None:
+        self._template, self._existing = template, existing
+        self._scale, self._naming = scale, naming
 
     def __enter__(self) -> "Files":
         folder = Path(self._template).parent
-        if not targets.fields(str(folder), FIELDS):
+        if not self._naming.fields(str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Files are whole as soon as they have their name."""
 
-    def missing(self, seeds: Sequence[int], names: Names, alone: Alone) -> Sequence[int]:
+    def missing(self, seeds: Sequence[int]) -> Sequence[int]:
         """All seeds, or those without a file; a file in the way is refused."""
         if self._existing.force:
             return seeds
-        fields = targets.fields(self._template, FIELDS)
-        labels = names(seeds) if "class" in fields else None
         left = []
-        for row, seed in enumerate(seeds):
-            own = alone(seed) if "text" in fields else {}
-            path = self.place(seed, labels[row] if labels else None, own.get("text"))
+        for seed in seeds:
+            path = self.place(seed)
             if not path.exists():
                 left.append(seed)
             elif not path.is_file():
@@ -67,7 +67,7 @@ class Files:
         written = []
         for row, (seed, image) in enumerate(zip(seeds, self._scale.pixels(values), strict=True)):
             label, own = classes[row] if classes else None, told[row] if told else {}
-            path = self.place(seed, label, own.get("text"))
+            path = self.place(seed)
             about = {**record, **own, "seeds": compact([seed])}
             about["classes"] = [label] if label else None
             data = encoding.encode(image, path, about, self._scale)
@@ -78,23 +78,9 @@ class Files:
         """Nothing is held back."""
         return []
 
-    def place(self, seed: int, label: str | None, text: str | None = None) -> Path:
-        """The file of a seed, its class, and its text."""
-        fields = {
-            "seed": targets.seed_name(seed),
-            "class": _safe(label),
-            "text": _safe(text),
-        }
-        return Path(self._template.format_map(fields))
-
-
-def _safe(words: str | None) -> str:
-    """Words as a part of the name of a file."""
-    if words is None:
-        return "none"
-    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in words)
-    # A name has at most 255 bytes, with the seed, the ending and whatever stands around.
-    return plain.encode()[:NAME_LIMIT].decode(errors="ignore") or "empty"
+    def place(self, seed: int) -> Path:
+        """The file of a seed."""
+        return self._naming.path(self._template, seed)
 
 
 class Drawing(NamedTuple):
@@ -146,12 +132,12 @@ class Picture:
     def __exit__(self, *_: object) -> None:
         """An unfinished picture is not written."""
 
-    def missing(self, seeds: Sequence[int], names: Names, alone: Alone) -> Sequence[int]:
+    def missing(self, seeds: Sequence[int]) -> Sequence[int]:
         """All of them, as a picture is made in one go; none if it may be left out and is there."""
         is_there = self._existing.skip and self._path is not None and self._path.is_file()
         return [] if is_there else seeds
 
-    def place(self, seed: int, label: str | None, text: str | None = None) -> Path | None:
+    def place(self, seed: int) -> Path | None:
         """The one file."""
         return self._path
 

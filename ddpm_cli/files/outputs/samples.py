@@ -12,19 +12,19 @@ from ddpm_cli.files.images import pixels, sheets
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.images.sheets import Lines, gridded
 from ddpm_cli.files.outputs import encoding, numbers, plots
+from ddpm_cli.files.outputs.naming import Naming
 from ddpm_cli.files.outputs.numbers import Rows
-from ddpm_cli.files.outputs.pictures import FIELDS, PLOT, Files, Picture, sheet
+from ddpm_cli.files.outputs.pictures import PLOT, USUAL_NAMES, Files, Picture, sheet
 from ddpm_cli.files.outputs.targets import (
     LEAST,
     SHEET_LIMIT,
     Existing,
-    fields,
     refuse_existing,
     refuse_sheet,
     refuse_too_large,
     refuse_unwritable,
 )
-from ddpm_cli.files.records import Alone, Names, Record
+from ddpm_cli.files.records import Record
 from ddpm_cli.files.titles import Titles
 from ddpm_cli.settings.layouts import USUAL, Layout
 
@@ -36,11 +36,11 @@ class Output(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def missing(self, seeds: Sequence[int], names: Names, alone: Alone) -> Sequence[int]:
-        """The seeds whose samples are still wanted; `names` gives the classes of seeds."""
+    def missing(self, seeds: Sequence[int]) -> Sequence[int]:
+        """The seeds whose samples are still wanted."""
 
-    def place(self, seed: int, label: str | None, text: str | None = None) -> Path | None:
-        """The file of the sample of a seed, its class and its text; None for stdout."""
+    def place(self, seed: int) -> Path | None:
+        """The file of the sample of a seed; None for stdout."""
 
     def add(
         self,
@@ -83,26 +83,24 @@ def open_output(
     scale: Scale = BYTES,
     layout: Layout = USUAL,
     used: Sequence[str] = (),
+    naming: Naming = USUAL_NAMES,
 ) -> Output:
     """The output that `place` asks for, checked before any work is done.
 
     "-", x.png (a sheet if there are several; as .jpg and .webp, too), a file of numbers, a
-    folder, or a name with {seed}. What is no image has no folder, its .png is a plot, and "-"
-    gives CSV, its columns named by `titles`. scale: of the pixels of images. layout: of a sheet;
-    used: what of it another output shows.
+    folder, or a name with {seed} or another field of `naming`. What is no image has no folder, its
+    .png is a plot, and "-" gives CSV, its columns named by `titles`. scale: of the pixels of
+    images. layout: of a sheet; used: what of it another output shows.
     """
-    path, names = Path(place), fields(place, FIELDS)
-    if not (is_image and is_one(place) and (place == "-" or encoding.is_picture(path))):
+    path, template = Path(place), naming.template(place)
+    if not (is_image and template is None and (place == "-" or encoding.is_picture(path))):
         layout.refuse_idle(place, used)
-    if names and "seed" not in names:
-        raise ConfigError(f"-o {place}: several images would share a name; add {{seed}}")
-    if not is_one(place):
+    if template is not None:
         if not is_image:
             one = f"arrays go to one file; use {', '.join(endings(shape, is_image=False))}"
             raise ConfigError(f"-o {place}: {one}")
-        template = place if "seed" in names else str(path / "{seed}.png")
-        _refuse_template(template, count)
-        return Files(template, Existing(force, skip_existing), scale)
+        _refuse_template(template, count, naming)
+        return Files(template, Existing(force, skip_existing), scale, naming)
     if place != "-":
         if not (skip_existing and path.is_file()):
             refuse_existing(path, force)
@@ -120,20 +118,13 @@ def open_output(
     return Picture(None, sheet(scale, layout), Existing())
 
 
-def is_one(place: str) -> bool:
-    """Whether all samples go to one file, or to stdout, and not to one file a seed."""
-    path = Path(place)
-    is_folder = path.is_dir() or place.endswith("/") or not path.suffix
-    return place == "-" or not (is_folder or "seed" in fields(place, FIELDS))
-
-
-def _refuse_template(template: str, count: int) -> None:
+def _refuse_template(template: str, count: int, naming: Naming) -> None:
     """Refuse names of one file a seed that no picture can have, or a folder without room."""
     if not encoding.is_picture(Path(template)):
         endings = ", ".join(encoding.SUFFIXES)
         raise ConfigError(f"-o {template}: unknown ending; use {endings} or a folder")
     encoding.announce(Path(template))
-    fixed = [part for part in Path(template).parents if not fields(str(part), FIELDS)]
+    fixed = [part for part in Path(template).parents if not naming.fields(str(part))]
     refuse_unwritable(fixed[0], count * LEAST)
 
 

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.outputs import edits, pictures, targets
+from ddpm_cli.files.outputs import edits, naming, targets
 
 PIECES = st.sampled_from(
     ["{seed}", "{class}", "{name}", "{", "}", "{{", "}}", "!r", ":>9", "out/", ".png"]
 )
-KNOWN = [pictures.FIELDS, edits.FIELDS]
+KNOWN = [naming.FIELDS, edits.FIELDS]
 
 
 @given(st.lists(PIECES | st.text(max_size=5)).map("".join), st.sampled_from(KNOWN))
