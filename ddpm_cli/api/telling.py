@@ -137,7 +137,7 @@ def texts(text: Any, count: int) -> list[str | None]:
         if not isinstance(one, str | None):
             raise ConfigError(f"text: {one!r} is no text")
         if one is not None:
-            asking.refuse_long(one, "text")
+            asking.check(one, "text")
     return listed
 
 

@@ -14,11 +14,14 @@ from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.errors import ConfigError, one_line
 from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.outputs.naming import Naming
+from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.models import classes, kinds
 from ddpm_cli.settings import asking, checks
 from ddpm_cli.settings.asking import Numbers
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Use
+
+FAR = 1e4  # deviations of the data, beyond which a network computes nothing of use
 
 Numbered = Callable[[Sequence[int]], list[int] | None]
 Named = Callable[[Sequence[int]], list[str] | None]
@@ -238,17 +241,20 @@ def _check_values(values: Mapping[str, Numbers], config: Config, info: DataInfo)
         return  # of which there are no names
     for place, name in enumerate(known.names):
         if name in values:
-            _warn_beyond(name, values[name], known.low[place], known.high[place])
+            _warn_beyond(name, values[name], known, place)
         elif not (config["values"]["drop"] or config["values"].get("drop_each")):
             what = f"--value {name}: this model was always told it (values.drop=0)"
             raise ConfigError(f"{what}; give it, as --value {name}={known.mean[place]:.3g}")
 
 
-def _warn_beyond(name: str, numbers: Numbers, low: float, high: float) -> None:
-    """Warn of numbers that training has not seen."""
+def _warn_beyond(name: str, numbers: Numbers, known: Quantities, place: int) -> None:
+    """Warn of numbers that training has not seen; those that are far from all are refused."""
+    low, high, std = known.low[place], known.high[place], known.std[place]
     beyond = [number for number in numbers if number is not None and not low <= number <= high]
     if beyond:
         what = f"--value {name}={asking.shown(beyond[0])}"
+        if max(abs(number - known.mean[place]) for number in beyond) > FAR * std:
+            raise ConfigError(f"{what}: far from what training saw, {low:g} to {high:g}")
         console.warn(f"{what}: training saw {low:g} to {high:g}")
 
 

@@ -174,13 +174,13 @@ def told(*, own: bool = False, several: bool = True) -> Callable[[_Command], _Co
 
 def _text(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
     if text is not None:
-        asking.refuse_long(text, f"--{param.name}")
+        asking.check(text, f"--{param.name}")
     return text
 
 
 def _texts(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts:
-        asking.refuse_long(text, "--text")
+        asking.check(text, "--text")
     return texts
 
 

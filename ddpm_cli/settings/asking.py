@@ -133,11 +133,16 @@ def texts(place: str) -> list[str]:
     if not found:
         raise Refusal(f"{option}: no text in it; write one a line")
     for number, text in enumerate(found, 1):
-        refuse_long(text, f"{option}: text {number}")
+        check(text, f"{option}: text {number}")
     return found
 
 
-def refuse_long(text: str, what: str) -> None:
+def check(text: str, what: str) -> None:
     """Refuse a text that no caption is; what: how messages call it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # what a shell hands on of other bytes
+        fix = "write it in UTF-8, or give --text-from FILE"
+        raise ConfigError(f"{what}: no UTF-8 at character {error.start}; {fix}") from None
     if len(text) > TEXT_LIMIT:
         raise ConfigError(f"{what}: {len(text)} characters; at most {TEXT_LIMIT}")

@@ -103,6 +103,8 @@ def test_guidance_pulls_towards_something() -> None:
 def test_numbers_beyond_training_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
     Asked.of(Use(values=["age=30,120"]), BOTH, INFO)
     assert "--value age=120: training saw 20 to 80" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"age=1e\+300: far from what training saw, 20 to 80"):
+        Asked.of(Use(values=["age=30,1e300"]), BOTH, INFO)
 
 
 def test_images_that_are_there_are_told_the_same() -> None:

@@ -82,3 +82,8 @@ def test_files_of_other_things_are_refused(data: bytes, said: str, tmp_path: Pat
     path.write_bytes(data)
     with pytest.raises((Refusal, ConfigError), match=said):
         asking.texts(str(path))
+
+
+def test_bytes_of_no_text_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--text: no UTF-8 at character 2; write it in UTF-8"):
+        asking.check("re\udc80", "--text")
