@@ -17,7 +17,7 @@ from ddpm_cli.files.images.opening import is_image_name
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.provenance import Kept
 from ddpm_cli.pipelines import standing
-from ddpm_cli.settings import catalog
+from ddpm_cli.settings import asking, catalog
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.checks import JUDGES
 from ddpm_cli.settings.config import Layer
@@ -255,8 +255,12 @@ def _told(value: Any) -> str:
         return ", ".join(map(_told, value))
     if isinstance(value, dict):
         numbers = ((k, v if isinstance(v, list) else [v]) for k, v in value.items())
-        return " ".join(f"{k}={','.join(map(captions.shown, v))}" for k, v in numbers)
+        return " ".join(f"{k}={','.join(map(_number, v))}" for k, v in numbers)
     return "none" if value is None else str(value)
+
+
+def _number(value: Any) -> str:
+    return asking.NULL if value is None else captions.shown(value)
 
 
 def _show(facts: Mapping[str, Any], as_json: bool) -> None:

@@ -98,7 +98,7 @@ class TestSample:
         assert is_made_again(Path(lines[7]["path"]))
         info = ddpm("info", lines[7]["path"])
         assert "red heart" in info.out
-        assert "age=50" in info.out
+        assert "age=50 weight=none" in info.out
         again = ddpm("sample", "-m", model, *words, "-o", place, "--skip-existing", "--json")
         skipped = [json.loads(line) for line in again.out.splitlines()]
         assert [line["skipped"] for line in skipped] == [True] * 12
@@ -208,6 +208,25 @@ def test_each_stage_of_a_cascade_is_told_what_it_takes(
     random_models.saved(always, random_models.UNET, shape=(1, 16, 16), text=text, task=task)
     outcome = ddpm("sample", "-m", f"{model},{always}", "-o", "d.png")
     assert (outcome.code, "always told a text (text.drop=0)" in outcome.err) == (2, True)
+
+
+def test_a_model_of_pairs_is_told_of_each_image(tmp_path: Path) -> None:
+    task = {"name": "pairs", "filter": ["blur", "jpeg"]}
+    path = tmp_path / "pairs.safetensors"
+    told = {"known": KNOWN, "values": {}, "text": TEXT}
+    random_models.saved(path, random_models.UNET, task=task, **told)
+    Path("in.png").write_bytes(encode_png(torch.zeros(1, 8, 8, dtype=torch.uint8)))
+    words = ("sample", "-m", path, "--image", "in.png", "--task", "jpeg", "--value", "age=30")
+    for place, more in (("a.png", "red"), ("b.png", "blue")):
+        outcome = ddpm(*words, "--text", more, "-o", place)
+        assert outcome.code == 0, outcome.err
+    assert not torch.equal(open_image("a.png")[0], open_image("b.png")[0])
+    assert record(Path("a.png"))["text"] == "red"
+    assert is_made_again(Path("a.png"))
+    away = ("--text", "red", "--negative", "blue", "--set", "guidance.scale=3")
+    assert ddpm(*words, *away, "-o", "c.png").code == 0
+    assert record(Path("c.png"))["negative"] == "blue"
+    assert is_made_again(Path("c.png"))
 
 
 class TestGuide:
