@@ -24,7 +24,7 @@ from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inversion
 from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.settings.config import Layer, resolve
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.usual import CODING
 
 SAMPLERS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,8 @@ from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import guide, opening
 from ddpm_cli.settings import checks, code_names
 from ddpm_cli.settings import guides as guide_settings
-from ddpm_cli.settings.requests import Draw, Guide, Use
+from ddpm_cli.settings.request_parts import Draw, Use
+from ddpm_cli.settings.requests import Guide
 
 # What the options of `ddpm guide` say if none is given.
 _FLAGS = (

@@ -22,7 +22,7 @@ from ddpm_cli.pipelines import inversion, opening
 from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.opening_rows import FLOAT32
 from ddpm_cli.settings.config import SAMPLING, Config, Layer
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.usual import CODING
 
 _Result = TypeVar("_Result")

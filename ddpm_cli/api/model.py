@@ -21,7 +21,8 @@ from ddpm_cli.models import walks
 from ddpm_cli.pipelines import meter, nll, opening
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import BATCH, Inpaint, Method, Seeds, Trace, Translate, Upscale
+from ddpm_cli.settings.request_parts import BATCH, Seeds
+from ddpm_cli.settings.requests import Inpaint, Method, Trace, Translate, Upscale
 
 Seed = int | Sequence[int]
 Filling = Literal["auto", "replace", "posterior", "covariance", "model"]

@@ -69,7 +69,7 @@ class Telling(NamedTuple):
 
     @property
     def words(self) -> dict[str, Any]:
-        """What a request says of one image of `rows`, as the fields of settings.requests.Use."""
+        """What a request says of one image of `rows`, as the fields of a Use."""
         return {
             "label": self.classes,
             "values": tuple(asking.words(self.values or {})),

@@ -19,7 +19,7 @@ from ddpm_cli.models import classes, kinds
 from ddpm_cli.settings import asking, checks
 from ddpm_cli.settings.asking import Numbers
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 
 FAR = 1e4  # deviations of the data, beyond which a network computes nothing of use
 

@@ -23,7 +23,7 @@ from ddpm_cli.pipelines.decoder import Decoder
 from ddpm_cli.pipelines.opening import UPSCALE, Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row, Shape
 from ddpm_cli.settings.config import resolve
-from ddpm_cli.settings.requests import Draw
+from ddpm_cli.settings.request_parts import Draw
 
 
 class Cascade(NamedTuple):

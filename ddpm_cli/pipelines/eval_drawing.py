@@ -17,7 +17,7 @@ from ddpm_cli.pipelines.eval_sides import Batch, Side
 from ddpm_cli.pipelines.finishing import drawn
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 
 Bring = Callable[[Place, Config], Model]
 

@@ -33,7 +33,8 @@ from ddpm_cli.pipelines.lines import EditLines, Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
 from ddpm_cli.settings import shards
-from ddpm_cli.settings.requests import Draw, Guide, Inpaint
+from ddpm_cli.settings.request_parts import Draw
+from ddpm_cli.settings.requests import Guide, Inpaint
 
 
 class Job:

@@ -26,7 +26,8 @@ from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.row_filling import Known, RowFiller
 from ddpm_cli.settings import shards
 from ddpm_cli.settings.layouts import USUAL
-from ddpm_cli.settings.requests import Inpaint, Look
+from ddpm_cli.settings.request_parts import Look
+from ddpm_cli.settings.requests import Inpaint
 
 OWN = ("seed", "row")  # columns of a table of several seeds
 

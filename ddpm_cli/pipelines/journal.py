@@ -32,7 +32,7 @@ from ddpm_cli.pipelines.train_checks import sheet_record
 from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import layouts
 from ddpm_cli.settings.checks import suited
-from ddpm_cli.settings.requests import BATCH
+from ddpm_cli.settings.request_parts import BATCH
 from ddpm_cli.training import conditions, distributed, sharding
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.clock import Clock

@@ -23,7 +23,8 @@ from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel
 from ddpm_cli.settings import asking, checks, shards
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import Method, Nll, Use
+from ddpm_cli.settings.request_parts import Use
+from ddpm_cli.settings.requests import Method, Nll
 from ddpm_cli.settings.usual import LIKELIHOOD
 
 _OPTIONS = {

@@ -32,7 +32,8 @@ from ddpm_cli.pipelines.finishing import Finish, Result
 from ddpm_cli.pipelines.lines import Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import checks, shards
-from ddpm_cli.settings.requests import Draw, Sample, Seeds, Use
+from ddpm_cli.settings.request_parts import Draw, Seeds, Use
+from ddpm_cli.settings.requests import Sample
 from ddpm_cli.settings.seeds import LIMIT
 from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group

@@ -16,7 +16,8 @@ from ddpm_cli.pipelines import guide
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Layer, resolve
-from ddpm_cli.settings.requests import Draw, Guide, Use
+from ddpm_cli.settings.request_parts import Draw, Use
+from ddpm_cli.settings.requests import Guide
 
 
 def bright(images: Tensor) -> Tensor:
