@@ -16,10 +16,18 @@ from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs import row_files
 from ddpm_cli.files.outputs.row_files import RowFile
 from ddpm_cli.files.records import compact
-from ddpm_cli.models import build, classes, cost, memory, model
+from ddpm_cli.models import classes, cost, memory, model
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
-from ddpm_cli.pipelines import guide, inpaint, lines, opening, opening_inpaint, row_filling
+from ddpm_cli.pipelines import (
+    editing,
+    guide,
+    inpaint,
+    lines,
+    opening,
+    opening_inpaint,
+    row_filling,
+)
 from ddpm_cli.pipelines.guide import Steering
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
@@ -107,10 +115,9 @@ def _refuse_idle(request: Inpaint) -> None:
 
 def _planned(request: Inpaint, opened: Opened) -> tuple[Work, str]:
     """What is asked for, and its price in words; what makes no sense is refused."""
+    opened, schedule = editing.sized(request, opened)
     place, header, config = opened
-    schedule = build.schedule_of(header, place.path)
-    config = cost.sized(config, schedule, request.use.calls)
-    asked, steering = inpaint.told_of(request, opened._replace(config=config), schedule)
+    asked, steering = inpaint.told_of(request, opened, schedule)
     config = steering.config if steering else config
     moves, calls = cost.plan(config, schedule)
     price = f"{moves} steps, {cost.words(calls, 'a row')}"
