@@ -21,7 +21,8 @@ from ddpm_cli import hardware
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.evaluation import retrieval
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.files.checkpoints.header import DataInfo, read_header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import encode_png, from_uint8, to_uint8
 from ddpm_cli.files.images.sheets import sheet
 from ddpm_cli.guides.parts import clip_runs

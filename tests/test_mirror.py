@@ -113,7 +113,7 @@ ELSEWHERE = {
         "networks/parts/adaptive networks/parts/hourglass"
     ),
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
-    "files/checkpoints/test_header.py": "files/titles",
+    "files/checkpoints/test_header.py": "files/checkpoints/data_info files/titles",
     "files/images/test_decoding.py": "files/images/deep",
     "files/images/test_inputs.py": "files/images/opening",
     "files/images/test_pixels.py": "files/images/png",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal, nearest
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import classes
 from ddpm_cli.pipelines.rows import scaled

@@ -12,8 +12,9 @@ from ddpm_cli.api.telling import Seen, Telling
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.images.inputs import mode_of
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, model

@@ -11,7 +11,7 @@ from ddpm_cli.api.arguments import shown
 from ddpm_cli.api.handle import Handle, each, finished
 from ddpm_cli.api.telling import Telling
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inpaint_rows, opening_inpaint, row_filling
 from ddpm_cli.pipelines.inpaint import told_of

@@ -12,7 +12,7 @@ from ddpm_cli import console
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.errors import ConfigError, one_line
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.outputs.naming import Naming
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.models import classes, kinds

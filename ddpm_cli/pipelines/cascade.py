@@ -10,8 +10,8 @@ from ddpm_cli import console
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ddpm_cli import hardware, streams
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import inputs, pixels
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.opening import BYTE_LIMIT

@@ -11,7 +11,7 @@ from ddpm_cli.data import given_rows, row_masks
 from ddpm_cli.data.given_rows import Given, Sheet
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs import row_files
 from ddpm_cli.files.outputs.row_files import RowFile

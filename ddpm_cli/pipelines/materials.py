@@ -11,7 +11,7 @@ from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.draws import uniform
 from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, kinds, memory, walks
 from ddpm_cli.networks.parts import graphs

@@ -16,8 +16,9 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import double
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
+from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.models import build, kinds
 from ddpm_cli.models.asked import of_texts
 from ddpm_cli.pipelines import opening

@@ -10,7 +10,8 @@ from torch import Tensor
 from ddpm_cli import console, hardware
 from ddpm_cli.data.image_set import describe, numbered_as
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.run import STATE, Run, left_out, refuse_changes
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.hardware import Compute

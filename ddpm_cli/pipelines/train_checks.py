@@ -12,7 +12,7 @@ from ddpm_cli.data.array_set import ArraySet
 from ddpm_cli.data.image_set import Data, ImageSet
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import captions
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import flops

@@ -20,7 +20,8 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers import heun
 from ddpm_cli.diffusion.schedules.tables import linear
 from ddpm_cli.diffusion.walk import start, walk
-from ddpm_cli.files.checkpoints.header import DataInfo, read_header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import build
 
 WORDS = ("nurse", 'the "boss", 1st', "clerk")

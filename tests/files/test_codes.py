@@ -8,7 +8,7 @@ import torch
 from ddpm_cli.data import quantiles
 from ddpm_cli.data.array_set import ArraySet, statistics
 from ddpm_cli.files import codes
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.titles import Titles
 from ddpm_cli.models import build
 from ddpm_cli.settings.knobs import Encode

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.networks.conditions.text import text

@@ -9,7 +9,7 @@ from torch import Tensor
 from ddpm_cli.data.image_set import ImageSet, Texts
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import quantities
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.models import build, kinds
 from ddpm_cli.settings import catalog

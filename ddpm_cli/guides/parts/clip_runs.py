@@ -13,8 +13,9 @@ from ddpm_cli.diffusion.cutouts import colours
 from ddpm_cli.encoders import clip_files
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
+from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.files.images.pixels import fitted, from_pillow, from_uint8, read_pillow
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, kinds

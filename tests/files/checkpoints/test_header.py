@@ -11,8 +11,8 @@ import torch
 
 from ddpm_cli.files import quantities, titles
 from ddpm_cli.files.checkpoints import checkpoint, header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import bundled, find
-from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.titles import Scores, Titles
 from ddpm_cli.models import build
 from ddpm_cli.settings import catalog, presets

@@ -13,9 +13,9 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.containers import content as contents
 from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.formats.parts import questions, song_networks
 from ddpm_cli.files.checkpoints.formats.parts.song_networks import Found
-from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.settings import catalog
 
 MODULES = "all_modules."
