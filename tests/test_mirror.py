@@ -149,7 +149,7 @@ ELSEWHERE = {
     "pipelines/test_fit.py": "networks/parts/heads",
     "pipelines/test_translate.py": "pipelines/translating",
     "pipelines/test_guide.py": "pipelines/opening",
-    "settings/test_catalog.py": "settings/knobs",
+    "settings/test_catalog.py": "settings/components settings/knobs",
     "settings/test_following.py": "pipelines/train_classes",
     "settings/test_limits.py": "options/numbers",
     "training/test_conditions.py": "pipelines/materials",

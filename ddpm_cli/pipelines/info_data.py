@@ -17,6 +17,7 @@ from ddpm_cli.models import build
 from ddpm_cli.pipelines import info_columns, info_sheet, info_train, info_words
 from ddpm_cli.pipelines.materials import Sets
 from ddpm_cli.settings import catalog
+from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import picked
 from ddpm_cli.settings.requests import Info
 
@@ -75,7 +76,7 @@ def _opened(settings: dict[str, Any]) -> Opened:
     Classes that cannot be told are left out, and of few images more are held out.
     """
     knobs = catalog.find("data", settings["name"]).knobs
-    usual = UNCUT if catalog.canonical(settings["name"]) in ARRAYS else QUICK
+    usual = UNCUT if canonical(settings["name"]) in ARRAYS else QUICK
     quick = {key: value for key, value in usual.items() if key in knobs}
     faults: list[str] = []
     while True:

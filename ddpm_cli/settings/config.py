@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import catalog, code_names, peers
-from ddpm_cli.settings.catalog import Component, Kind
+from ddpm_cli.settings.components import Component, Kind, canonical
 from ddpm_cli.settings.knobs import Range
 
 Config = dict[str, Any]
@@ -126,7 +126,7 @@ def _unknown(table: str, source: str) -> str:
 def _forget_classes(tables: dict[str, Any], data: Any) -> None:
     """Leave out the number of classes that a preset or file tells of other data."""
     below, network = _name(tables.get("data", {})), tables.get("network", {})
-    above = catalog.canonical(str(data.get("name", ""))) if isinstance(data, Mapping) else ""
+    above = canonical(str(data.get("name", ""))) if isinstance(data, Mapping) else ""
     told = network.get("classes")
     if told and told.source != ENVIRONMENT and above and below and above != below:
         tables["network"] = {key: network[key] for key in network if key != "classes"}
@@ -137,7 +137,7 @@ def _settings(values: Mapping[str, Any], source: str) -> dict[str, _Setting]:
 
 
 def _name(settings: Mapping[str, _Setting]) -> str | None:
-    return catalog.canonical(str(settings["name"].value)) if "name" in settings else None
+    return canonical(str(settings["name"].value)) if "name" in settings else None
 
 
 def _is_elsewhere(above: Mapping[str, _Setting], below: Mapping[str, _Setting]) -> bool:
@@ -203,7 +203,7 @@ def _component(
         problems.append(f"{path}.name: missing; {nearest('', catalog.names(table))}")
         return None
     value, source = settings["name"]
-    name = catalog.canonical(str(value))
+    name = canonical(str(value))
     if name not in catalog.names(table):
         fix = peers.component(table, str(value), catalog.names(table))
         problems.append(f"{path}.name: no {table} is named {typed(value)}{_origin(source)}; {fix}")
