@@ -152,6 +152,7 @@ ELSEWHERE = {
     "settings/test_catalog.py": "settings/components settings/knobs",
     "settings/test_following.py": "pipelines/train_classes",
     "settings/test_limits.py": "options/numbers",
+    "settings/test_config.py": "settings/fitting",
     "training/test_conditions.py": "pipelines/materials",
     "training/test_loop.py": (
         "pipelines/journal training/batches training/reporting training/window"
