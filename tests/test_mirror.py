@@ -130,7 +130,7 @@ ELSEWHERE = {
     "guides/test_classifier.py": (
         "guides/parts/classifiers guides/parts/context guides/parts/steering"
     ),
-    "models/test_build.py": "models/kinds",
+    "models/test_build.py": "models/datasets models/kinds models/saved",
     "models/test_walks.py": "models/model",
     "encoders/test_frozen.py": "encoders/clip_texts encoders/hashes files/encodings",
     "networks/parts/test_layers.py": "networks/parts/embeddings",

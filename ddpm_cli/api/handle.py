@@ -17,7 +17,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.images.inputs import mode_of
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, model
+from ddpm_cli.models import build, model, saved
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import inversion, opening
 from ddpm_cli.pipelines.inversion import Coder
@@ -73,7 +73,7 @@ class Handle(NamedTuple):
         compute = hardware.compute(**config["compute"])
         known: Any = self.trained(compute)
         if isinstance(known, Denoiser):
-            known = build.known(known, model.fitted(config, self.header, self.place))
+            known = saved.known(known, model.fitted(config, self.header, self.place))
         return Model(self.place.name, self.header, config, compute, known)
 
     def trained(self, compute: Compute) -> Trained:

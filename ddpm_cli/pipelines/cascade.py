@@ -15,7 +15,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, memory
+from ddpm_cli.models import build, classes, memory, saved
 from ddpm_cli.models import cost as planning
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import decoder, opening, restorer
@@ -222,7 +222,7 @@ def _shown(shape: Shape) -> str:
 
 
 def _schedule(stage: Opened) -> Schedule:
-    return build.schedule_of(stage.header, stage.place.path)
+    return saved.schedule_of(stage.header, stage.place.path)
 
 
 def _cost(stage: Opened) -> str:

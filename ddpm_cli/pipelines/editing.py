@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs.edits import Results, open_results
-from ddpm_cli.models import build, cost
+from ddpm_cli.models import cost, saved
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import shards
 from ddpm_cli.settings.request_parts import Edit
@@ -13,7 +13,7 @@ from ddpm_cli.settings.request_parts import Edit
 
 def sized(request: Edit, opened: Opened) -> tuple[Opened, Schedule]:
     """The model with as many levels as --calls allows, and its noise schedule."""
-    schedule = build.schedule_of(opened.header, opened.place.path)
+    schedule = saved.schedule_of(opened.header, opened.place.path)
     config = cost.sized(opened.config, schedule, request.use.calls)
     return opened._replace(config=config), schedule
 

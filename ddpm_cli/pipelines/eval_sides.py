@@ -17,7 +17,7 @@ from ddpm_cli.evaluation import statistics
 from ddpm_cli.evaluation.extractor import Mode
 from ddpm_cli.evaluation.statistics import Statistics
 from ddpm_cli.files.images.pixels import to_uint8
-from ddpm_cli.models import build
+from ddpm_cli.models import datasets
 from ddpm_cli.pipelines.eval_words import Kind
 from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import Layer, resolve
@@ -74,7 +74,7 @@ def stored(word: str, what: Kind, layers: Sequence[Layer], mode: Mode) -> Side:
     config = resolve([Layer(word, {"data": settings}), *asked])
     if config["data"]["name"] != canonical(name):
         raise ConfigError(f"data.name: {word} says already which; leave it out")
-    return of_data(word, what, build.images(config, split))
+    return of_data(word, what, datasets.images(config, split))
 
 
 def of_data(name: str, what: Kind, data: Data) -> Side:

@@ -14,7 +14,7 @@ from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
-from ddpm_cli.models import build, classes, cost, memory, model
+from ddpm_cli.models import build, classes, cost, memory, model, saved
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
@@ -123,7 +123,7 @@ def _asked(use: Use, config: Config, info: DataInfo) -> Asked:
 def _settled(request: Nll, opened: Opened | None) -> tuple[Opened, Schedule]:
     """The model and its settings, and the process that it was trained on."""
     place, header = (opened.place, opened.header) if opened else opening.chosen(request.use.model)
-    schedule = build.schedule_of(header, place.path)
+    schedule = saved.schedule_of(header, place.path)
     if opened is None:
         few = request.use.calls is not None
         config = settled(place, header, schedule, request.use.layers, request.method, few=few)

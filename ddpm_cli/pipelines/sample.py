@@ -21,7 +21,7 @@ from ddpm_cli.files.outputs import samples, targets, trajectories
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, cost, memory, model
+from ddpm_cli.models import classes, cost, memory, model, saved
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Start
@@ -86,7 +86,7 @@ def run(request: Sample, opened: Opened | None = None) -> None:
     opened = opened or opening.opened(opening.base(use))
     place, header, config = opened
     stages = cascade.planned(later, place, header.data, request.draw)
-    schedule = build.schedule_of(header, place.path)
+    schedule = saved.schedule_of(header, place.path)
     begin, label, seeds = None, use.label, None
     if stored is not None:
         begin = starts.decoding(stored, schedule, header)

@@ -10,7 +10,7 @@ from ddpm_cli.data.image_set import describe
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.run import changes
 from ddpm_cli.files.outputs import event_logs
-from ddpm_cli.models import build
+from ddpm_cli.models import build, datasets
 from ddpm_cli.pipelines import budget, opening, train_eval
 from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute, rehearse
 from ddpm_cli.pipelines.train_checks import (
@@ -34,7 +34,7 @@ def plan(request: Train) -> None:
     before = None if request.force else unsaved(request.folder, config)
     config = taken_over(config, before) if before else config
     try:
-        data = build.images(config, "train")
+        data = datasets.images(config, "train")
     except (Refusal, ConfigError) as missing:
         opening.shown(config)
         what, *fixes = missing.message.splitlines()
@@ -42,13 +42,13 @@ def plan(request: Train) -> None:
         for fix in fixes:
             console.say(fix)
         return
-    info, config = build.data_info(data), followed(config, data)
+    info, config = datasets.data_info(data), followed(config, data)
     refuse_untrainable(config, info, distributed.group())
     refuse_idle(config, info)
     if config["train"]["eval_every"]:  # refused before anything is shown
-        train_eval.planned(_alone(config, Sets(data, build.images(config, "test"))))
+        train_eval.planned(_alone(config, Sets(data, datasets.images(config, "test"))))
     if before is None and budgets.budget(config):
-        config = _rehearsed(config, Sets(data, build.images(config, "test")), began)
+        config = _rehearsed(config, Sets(data, datasets.images(config, "test")), began)
     opening.shown(config)
     warn_of_classes(config, info)
     warn_of_warmup(config)
