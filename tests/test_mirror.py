@@ -13,7 +13,9 @@ PACKAGE = Path(ddpm_cli.__file__).parent
 # Modules that are tested with others, by the file that does it.
 ELSEWHERE = {
     "data/sets/test_windowed.py": "data/recordings",
-    "api/test_model.py": "api/arguments api/drawing api/edits api/handle api/loading",
+    "api/test_model.py": (
+        "api/arguments api/coding api/drawing api/edits api/handle api/likelihood api/loading"
+    ),
     "commands/test_collect.py": (
         "pipelines/array_stores pipelines/collect_latents pipelines/collected_files "
         "pipelines/contact_sheets pipelines/gathering pipelines/stores settings/collecting"

@@ -52,6 +52,21 @@ class Handle(NamedTuple):
         """What the model was trained on."""
         return self.header.data
 
+    def words(self, core: Model) -> str:
+        """What a model of it is and how it is used, in one line."""
+        info, compute = self.info, core.compute
+        network = self.trained(compute).network
+        weights = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+        kind = f"{self.header.task} " if self.header.task else ""
+        told = f", {len(info.classes)} classes" if info.classes else ""
+        told += f", {len(info.values.names)} values" if info.values else ""
+        told += ", text" if "text" in core.config else ""
+        shape, dtype = arguments.shown(info.shape), str(compute.dtype).split(".")[-1]
+        return (
+            f"{core.name!r}: {kind}{info.noun} {shape}{told}, {weights:.2f} M parameters, "
+            f"{core.config['sampler']['name']}, {dtype} on {compute.device}"
+        )
+
     def settled(self, layers: Sequence[Layer], *below: Layer) -> Config:
         """The model's configuration for a verb: its own layers, then what was asked for."""
         free = ["constraints"] if self.header.task == "inpaint" else []

@@ -7,9 +7,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.api import arguments, drawing, edits, rows
-from ddpm_cli.api.arguments import Classes, Settings, refusing
-from ddpm_cli.api.handle import Handle, finished, parts
+from ddpm_cli.api import arguments, coding, drawing, edits, likelihood
+from ddpm_cli.api.arguments import Classes, Filling, Restoring, Seed, Settings, Undone, refusing
+from ddpm_cli.api.handle import Handle
 from ddpm_cli.api.telling import Telling, Text, Values
 from ddpm_cli.diffusion.denoiser import Bindable, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
@@ -18,17 +18,10 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.models import walks
-from ddpm_cli.pipelines import meter, nll, opening
-from ddpm_cli.pipelines.meter import Measure, Meter
+from ddpm_cli.pipelines import opening
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.request_parts import BATCH, Seeds
-from ddpm_cli.settings.requests import Inpaint, Method, Trace, Translate, Upscale
-
-Seed = int | Sequence[int]
-Filling = Literal["auto", "replace", "posterior", "covariance", "model"]
-Restoring = Literal["auto", "model", "zero-shot"]
-Undone = Literal["upscale", "colorize", "deblur"]
+from ddpm_cli.settings.request_parts import BATCH, Seeds, Use
+from ddpm_cli.settings.requests import Inpaint, Method, Nll, Trace, Translate, Upscale
 
 
 class Model:
@@ -89,19 +82,7 @@ class Model:
 
     def __repr__(self) -> str:
         """Say in one line what the model is and how it is used."""
-        compute, header = self._core.compute, self._handle.header
-        network = self._handle.trained(compute).network
-        weights = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-        kind = f"{header.task} " if header.task else ""
-        classes = f", {len(self.info.classes)} classes" if self.info.classes else ""
-        classes += f", {len(self.info.values.names)} values" if self.info.values else ""
-        classes += ", text" if "text" in self.config else ""
-        shape, dtype = arguments.shown(self.info.shape), str(compute.dtype).split(".")[-1]
-        return (
-            f"Model({self._core.name!r}: {kind}{self.info.noun} {shape}{classes}, "
-            f"{weights:.2f} M parameters, {self.config['sampler']['name']}, "
-            f"{dtype} on {compute.device})"
-        )
+        return f"Model({self._handle.words(self._core)})"
 
     @refusing
     def sample(
@@ -213,15 +194,8 @@ class Model:
         Nothing is clamped, gradients flow, and what is not said is not told: no class, number or
         text. images: what a conditional model sees beside, as `image` [N, K, H, W].
         """
-        opening.refuse_classifier(*self._handle.named)
-        arguments.refuse_other_shape("x", x, self.info.shape)
-        level = arguments.levels(sigma, len(x))
-        self._handle.refuse_conditions(images, len(x))
-        core, telling = self._core, Telling(classes, values, text, negative)
-        if telling.is_empty:  # the prediction of what nothing is told of is guided nowhere
-            core = core._replace(config=core.config | {"guidance": {}})
-        told, against = self._handle.told(telling, len(x), core.config)
-        return core.bound(told | images, against)(core.placed(x), level)
+        telling = Telling(classes, values, text, negative)
+        return drawing.denoised(self._handle, self._core, x, sigma, telling, images)
 
     @refusing
     def encode(
@@ -241,15 +215,8 @@ class Model:
         The walk is that of `ddpm encode`, unless these settings say otherwise: how the model
         draws is another matter.
         """
-        coder = self._handle.coder(settings)
-        x0 = rows.seen(images, self.info)
-        telling, latents = Telling(classes, values, text, negative), []
-        seen = self._handle.told(telling, len(x0), coder.model.config)
-        for part in parts(len(x0), batch):
-            z = finished(coder.encode(x0[part], *seen.at(part)))
-            walks.refuse_not_finite(z, "values that are not finite", "more levels")
-            latents.append(z.float().cpu())
-        return torch.cat(latents)
+        telling = Telling(classes, values, text, negative)
+        return coding.encode(self._handle, images, telling, settings, batch)
 
     @refusing
     def decode(
@@ -264,15 +231,8 @@ class Model:
         batch: int = BATCH,
     ) -> Tensor:
         """The images [N, C, H, W] of latents, walked down the way that `encode` walks up."""
-        coder = self._handle.coder(settings)
-        arguments.refuse_other_shape("latents", latents, self.info.shape)
-        telling, images = Telling(classes, values, text, negative), []
-        seen = self._handle.told(telling, len(latents), coder.model.config)
-        for part in parts(len(latents), batch):
-            x = finished(coder.decode(latents[part].double(), *seen.at(part)))
-            walks.refuse_not_finite(x, "values that are not finite", "more levels")
-            images.append(self.info.finished(x))
-        return torch.cat(images)
+        telling = Telling(classes, values, text, negative)
+        return coding.decode(self._handle, latents, telling, settings, batch)
 
     @refusing
     def inpaint(
@@ -370,22 +330,9 @@ class Model:
         these settings say otherwise. Floats that are no bytes are taken as they are; of arrays
         the density is measured, in their own units.
         """
-        handle, info = self._handle, self.info
-        opening.refuse_conditional(*handle.named)
-        arguments.refuse_measure(method, trace, probes, repeats, bits, seed)
-        levels = meter.bits(info, None if bits == Measure().bits else bits)
-        measure = Measure(method, trace or meter.trace(info), probes, repeats, levels, seed)
-        layers = handle.apart(settings)
-        core = handle.model(nll.settled(*handle.known, self.schedule, layers, method))
-        meter.plan(core.config, measure, info, core.schedule)
-        x0 = rows.seen(images, info).double()
-        x0 = arguments.on_levels(x0, bits, info) if info.is_image else x0
-        seen = handle.told(Telling(classes, values, text), len(x0), core.config)
-        measured = []
-        counted = Meter(core, measure, lambda calls: None)
-        for part in parts(len(x0), batch):
-            own = seen.at(part).told
-            measured.append(finished(counted(x0[part], range(len(x0))[part], own)))
-        bits_each = torch.cat(measured)
-        walks.refuse_not_finite(bits_each, "a likelihood is no finite number", "more levels")
-        return bits_each
+        request = Nll(
+            use=Use(layers=self._handle.apart(settings)), method=method, trace=trace,
+            probes=probes, repeats=repeats, bits=bits, seed=seed,
+        )  # fmt: skip
+        telling = Telling(classes, values, text)
+        return likelihood.measured(self._handle, self.schedule, request, images, telling, batch)

@@ -86,14 +86,7 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
         raise ConfigError(f"--steps: {name} takes as many as its tolerance needs; leave it out")
     config = cost.sized(config, schedule, request.use.calls)
     _check_files(request, header.data.is_image)
-    measure = Measure(
-        request.method,
-        request.trace or meter.trace(header.data),
-        request.probes,
-        request.repeats,
-        meter.bits(header.data, request.bits),
-        request.seed,
-    )
+    measure = Measure.of(request, header.data)
     calls = meter.plan(config, measure, header.data, schedule)
     asked = _asked(request.use, config, header.data)
     return Work(request, opened._replace(config=config), measure, schedule, asked, calls)
