@@ -84,20 +84,15 @@ class Model:
         """Say in one line what the model is and how it is used."""
         return f"Model({self._handle.words(self._core)})"
 
+    # The signatures have a line for what images are made of, one for what they are told, then
+    # those for what is of this way to make them, and last how they are computed.
     @refusing
     def sample(
-        self,
-        seeds: Seed,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        image: Tensor | None = None,
-        task: str | None = None,
-        degrade: bool = False,
+        self, seeds: Seed, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        image: Tensor | None = None, task: str | None = None, degrade: bool = False,
         batch: int = BATCH,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Draw samples [N, ...], one for each seed: the same as `ddpm sample` draws.
 
         classes: what --class takes, for all, or a name or number for each seed; without them the
@@ -123,14 +118,9 @@ class Model:
 
     @refusing
     def walk(
-        self,
-        seeds: Seed,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-    ) -> Iterator[State]:
+        self, seeds: Seed, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+    ) -> Iterator[State]:  # fmt: skip
         """Draw samples of seeds in one batch, and give the state after each move.
 
         A state has x [N, ...] at the noise level sigma, in the scale where x = x0 + sigma eps, and
@@ -142,24 +132,15 @@ class Model:
 
     @refusing
     def guide(
-        self,
-        seeds: Seed,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        scale: float | None = None,
-        interval: tuple[float, float] | None = None,
+        self, seeds: Seed, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        scale: float | None = None, interval: tuple[float, float] | None = None,
         rescale: float | None = None,
         classifier: str | Callable[[Tensor, Tensor], Tensor] | None = None,
-        grad_at: Literal["x", "mean"] | None = None,
-        unconditional: bool = False,
-        scorer: str | Callable[[Tensor], Tensor] | None = None,
-        trust: bool = False,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        grad_at: Literal["x", "mean"] | None = None, unconditional: bool = False,
+        scorer: str | Callable[[Tensor], Tensor] | None = None, trust: bool = False,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """Draw samples [N, ...] that are steered, as `ddpm guide` does with these options.
 
         classifier: a model, or a function (x_t, label) -> logits [N, K]; scorer: a function of
@@ -179,16 +160,10 @@ class Model:
 
     @refusing
     def denoise(
-        self,
-        x: Tensor,
-        sigma: Tensor | float,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
+        self, x: Tensor, sigma: Tensor | float, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
         **images: Tensor,
-    ) -> Prediction:
+    ) -> Prediction:  # fmt: skip
         """Predict the clean image of noisy ones x = x0 + sigma eps [N, ...], sigma [] or [N].
 
         Nothing is clamped, gradients flow, and what is not said is not told: no class, number or
@@ -199,16 +174,10 @@ class Model:
 
     @refusing
     def encode(
-        self,
-        images: Tensor,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        self, images: Tensor, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """Latents [N, C, H, W] of images along the probability-flow ODE, in units of the prior.
 
         Of a model of arrays they are of rows [N, ...] in the units of the data.
@@ -220,39 +189,23 @@ class Model:
 
     @refusing
     def decode(
-        self,
-        latents: Tensor,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        self, latents: Tensor, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """The images [N, C, H, W] of latents, walked down the way that `encode` walks up."""
         telling = Telling(classes, values, text, negative)
         return coding.decode(self._handle, latents, telling, settings, batch)
 
     @refusing
     def inpaint(
-        self,
-        images: Tensor,
-        masks: Tensor | None = None,
-        seeds: Seed = 0,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        method: Filling = "auto",
-        jump: int | None = None,
-        resample: int | None = None,
-        scorer: str | Callable[[Tensor], Tensor] | None = None,
-        scale: float | None = None,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        self, images: Tensor, masks: Tensor | None = None, seeds: Seed = 0,
+        classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        method: Filling = "auto", jump: int | None = None, resample: int | None = None,
+        scorer: str | Callable[[Tensor], Tensor] | None = None, scale: float | None = None,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """Images [N, C, H, W] made anew where masks [H, W], [N, H, W] or [N, 1, H, W] say so.
 
         Masks are bools or have two levels, as 0 and 255, of which the higher one is made anew.
@@ -274,22 +227,12 @@ class Model:
 
     @refusing
     def upscale(
-        self,
-        images: Tensor,
-        seeds: Seed = 0,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        task: Undone = "upscale",
-        method: Restoring = "auto",
-        factor: float | None = None,
-        consistent: bool = False,
-        noise: float = 0.0,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        self, images: Tensor, seeds: Seed = 0, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        task: Undone = "upscale", method: Restoring = "auto", factor: float | None = None,
+        consistent: bool = False, noise: float = 0.0,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """Small, grey or blurred images [N, c, h, w] enlarged, coloured or sharpened.
 
         By a model trained to upscale, or by any unconditional one with data consistency. The
@@ -309,21 +252,12 @@ class Model:
 
     @refusing
     def nll(
-        self,
-        images: Tensor,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        method: Method = "ode",
-        trace: Trace | None = None,
-        probes: int = 1,
-        repeats: int = 1,
-        bits: int = 8,
-        seed: int = 0,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        self, images: Tensor, classes: Classes = None, *,
+        values: Values = None, text: Text = None,
+        method: Method = "ode", trace: Trace | None = None, probes: int = 1, repeats: int = 1,
+        bits: int = 8, seed: int = 0,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """Bits per dimension float64 [N] of images, exact by the ODE or bounded (`vlb`).
 
         The network computes in float32, and levels and solver are those of `ddpm nll`, unless
