@@ -65,7 +65,7 @@ ELSEWHERE = {
     "commands/test_sample.py": "pipelines/finishing",
     "commands/test_selftest.py": "evaluation/oracles",
     "commands/test_upscale.py": "pipelines/editing pipelines/restorer",
-    "data/sets/test_arrays.py": "pipelines/train_checks",
+    "data/sets/test_arrays.py": "pipelines/train_checks pipelines/train_warnings",
     "data/test_columns.py": "data/column_files data/table_cells",
     "data/test_shards.py": "data/forms",
     "data/test_sources.py": "data/places",
@@ -146,7 +146,7 @@ ELSEWHERE = {
         "pipelines/cards pipelines/portable pipelines/portable_calls pipelines/tracing"
     ),
     "pipelines/test_hub.py": "pipelines/publish",
-    "pipelines/test_budget.py": "pipelines/train_plan",
+    "pipelines/test_budget.py": "pipelines/forecast pipelines/train_plan",
     "pipelines/test_evaluator.py": "files/checkpoints/best pipelines/train_eval",
     "pipelines/test_fit.py": "networks/parts/heads",
     "pipelines/test_translate.py": "pipelines/translating",

@@ -17,7 +17,8 @@ from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import out_of_memory
 from ddpm_cli.pipelines import budget, hints, train_eval, train_plan
-from ddpm_cli.pipelines.budget import Beside, shortened
+from ddpm_cli.pipelines.budget import shortened
+from ddpm_cli.pipelines.forecast import Beside
 from ddpm_cli.pipelines.journal import Journal
 from ddpm_cli.pipelines.materials import (
     Materials,
@@ -33,13 +34,15 @@ from ddpm_cli.pipelines.train_checks import (
     refuse_unshared,
     refuse_unsuited,
     refuse_untrainable,
+)
+from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
+from ddpm_cli.pipelines.train_eval import Evaluation
+from ddpm_cli.pipelines.train_warnings import (
     warn_of,
     warn_of_sheets,
     warn_of_warmup,
     warn_of_workers,
 )
-from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
-from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import budgets
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Train

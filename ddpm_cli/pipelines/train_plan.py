@@ -11,15 +11,11 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.run import changes
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.models import build, datasets
-from ddpm_cli.pipelines import budget, opening, train_eval
+from ddpm_cli.pipelines import budget, forecast, opening, train_eval
 from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute, rehearse
-from ddpm_cli.pipelines.train_checks import (
-    refuse_idle,
-    refuse_untrainable,
-    warn_of,
-    warn_of_warmup,
-)
+from ddpm_cli.pipelines.train_checks import refuse_idle, refuse_untrainable
 from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
+from ddpm_cli.pipelines.train_warnings import warn_of, warn_of_warmup
 from ddpm_cli.settings import budgets, following
 from ddpm_cli.settings.config import Config, resolve
 from ddpm_cli.settings.requests import Train
@@ -62,7 +58,7 @@ def plan(request: Train) -> None:
     console.say(f"data: {describe(data)}")
     warn_of(data)
     console.say(f"weights, average and optimizer take {16 * count / 1e6:.0f} MB")
-    train_eval.say(config, budget.calls(config, build.schedule(config)))
+    train_eval.say(config, forecast.calls(config, build.schedule(config)))
 
 
 def _alone(config: Config, sets: Sets) -> Materials:
