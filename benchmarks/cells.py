@@ -16,7 +16,7 @@ from torch import Tensor
 from ddpm_cli.api import drawing
 from ddpm_cli.api.telling import Telling
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.models import build, classes, cost
+from ddpm_cli.models import classes, cost, saved
 from ddpm_cli.models.model import Model, fitted, opened
 from ddpm_cli.pipelines import opening
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve
@@ -123,7 +123,7 @@ def with_moments(
 ) -> Subject:
     """The same model with the moments that `ddpm fit` has put beside it or in a file."""
     fit = fitted(config, subject.model.header, find.find(name), file)
-    model = subject.model._replace(denoiser=build.known(subject.model.denoiser, fit))
+    model = subject.model._replace(denoiser=saved.known(subject.model.denoiser, fit))
     return subject._replace(model=model, hash=f"{subject.hash}+{fit.header.hash}")
 
 

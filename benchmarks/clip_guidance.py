@@ -21,11 +21,12 @@ from ddpm_cli import hardware
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.evaluation import retrieval
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.files.checkpoints.header import DataInfo, read_header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import encode_png, from_uint8, to_uint8
 from ddpm_cli.files.images.sheets import sheet
 from ddpm_cli.guides.parts import clip_runs
-from ddpm_cli.models import build
+from ddpm_cli.models import datasets
 from ddpm_cli.settings.layouts import Layout
 
 TEXT, FREE, CLIP = "text alone", "classifier-free", "clip"
@@ -154,7 +155,7 @@ def main(
     An image is right if the judge finds its text nearer than all others of the data.
     """
     header, record = read_header(find.find(model).path), Record(job.output)
-    sets = [build.images({"data": header.config["data"]}, part) for part in ("test", "train")]
+    sets = [datasets.images({"data": header.config["data"]}, part) for part in ("test", "train")]
     held, known = map(first, sets)
     wanted = [*(texts or dict.fromkeys(held))][: len(texts) or count]
     asked = Asked(model, guide, wanted, images, job)

@@ -15,7 +15,7 @@ from scoring import Scorer, load
 from speed import Countdown
 
 from ddpm_cli.files.checkpoints.run import STATE, Run
-from ddpm_cli.pipelines.budget import Beside
+from ddpm_cli.pipelines.forecast import Beside
 from ddpm_cli.pipelines.journal import Journal
 from ddpm_cli.pipelines.materials import (
     Materials,

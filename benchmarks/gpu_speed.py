@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import ddpm_cli
 from ddpm_cli import hardware
 from ddpm_cli.data.python_sets import sets
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch

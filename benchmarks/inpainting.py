@@ -27,7 +27,7 @@ from ddpm_cli.models.model import Model, opened
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines.inpaint import Filler
 from ddpm_cli.settings.config import Config, Layer, resolve
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 
 SIDE = 14  # of the hole
 ROUNDING = 1 / 12  # squared error of the rounding to bytes: no hole counts as closer than that

@@ -19,12 +19,12 @@ from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import from_uint8
-from ddpm_cli.models import build, model
+from ddpm_cli.models import model, saved
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inversion
 from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.settings.config import Layer, resolve
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.usual import CODING
 
 SAMPLERS: dict[str, dict[str, Any]] = {
@@ -108,7 +108,7 @@ def common_top(paths: Sequence[str]) -> float:
     tops = [160.0]
     for path in paths:
         place = find.find(path)
-        schedule = build.schedule_of(read_header(place.path), place.path)
+        schedule = saved.schedule_of(read_header(place.path), place.path)
         tops.append(float(schedule.sigma(torch.ones((), dtype=torch.float64))))
     return min(tops)
 

@@ -18,7 +18,7 @@ from ddpm_cli import hardware
 from ddpm_cli.api import drawing
 from ddpm_cli.api.telling import Telling
 from ddpm_cli.files.checkpoints.header import Header
-from ddpm_cli.models import build, cost, walks
+from ddpm_cli.models import build, cost, datasets, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import Config, Layer, resolve
@@ -68,7 +68,7 @@ class Bench:
 
     def __init__(self, config: Config, compute: hardware.Compute, batch: int) -> None:
         self._compute, self._batch = compute, batch
-        info = build.data_info(build.images(config, "test"))
+        info = datasets.data_info(datasets.images(config, "test"))
         self._header = Header("model", config, info, step=0)
         network = build.network(config, info).eval().requires_grad_(False)
         finish = torch.cuda.synchronize if compute.device.type == "cuda" else lambda: None

@@ -17,7 +17,7 @@ from ddpm_cli.data.tasks import pairs
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.files.images.pixels import encode_png, to_uint8
-from ddpm_cli.models import build
+from ddpm_cli.models import build, datasets
 from ddpm_cli.training.batches import scaled
 
 COLUMNS = 8  # of a sheet
@@ -25,7 +25,7 @@ COLUMNS = 8  # of a sheet
 
 def kept(model: ddpm_cli.Model, count: int) -> Tensor:
     """The first images [N, C, H, W] in [-1, 1] that a model's training kept back, or all."""
-    held = build.images(model.config, "test")
+    held = datasets.images(model.config, "test")
     return scaled(held[torch.arange(min(count, len(held)))][0])
 
 

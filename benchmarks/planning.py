@@ -18,7 +18,8 @@ from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import steered
 from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.files.checkpoints.header import DataInfo, read_header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.models.walks import Batch

@@ -152,17 +152,10 @@ def compute(
         dtype = "bfloat16" if _multiplies_bfloat16(chosen) else "float32"
     wide = torch.float32 if chosen.type == "mps" else torch.float64
     return Compute(
-        chosen,
-        getattr(torch, dtype),
-        compile,
-        wide,
-        rng=rng,
-        graph=graph,
-        dynamic_shapes=dynamic_shapes,
-        tf32=tf32,
-        deterministic=deterministic,
+        chosen, getattr(torch, dtype), compile, wide, rng=rng, graph=graph,
+        dynamic_shapes=dynamic_shapes, tf32=tf32, deterministic=deterministic,
         cudnn_benchmark=cudnn_benchmark,
-    )
+    )  # fmt: skip
 
 
 def _be_deterministic() -> None:
@@ -223,15 +216,13 @@ def _device(name: str) -> torch.device:
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda", "mps") or (device.type != "cuda" and device.index):
-        raise ConfigError(
-            f"compute.device: no device is named {name!r}; give auto, cpu, cuda, cuda:1 or mps"
-        )
+        fix = "give auto, cpu, cuda, cuda:1 or mps"
+        raise ConfigError(f"compute.device: no device is named {name!r}; {fix}")
     there = _devices()
     if f"{device.type}:{device.index or 0}" not in there:
         have = ", ".join(name.removesuffix(":0") for name in there)
-        raise Refusal(
-            f"compute.device: {name} is not there", f"this machine has {have}; use --device cpu"
-        )
+        fix = f"this machine has {have}; use --device cpu"
+        raise Refusal(f"compute.device: {name} is not there", fix)
     # Kinds of which there is one have no numbers where tensors are read.
     return device if device.type == "cuda" else torch.device(device.type)
 

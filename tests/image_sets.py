@@ -12,7 +12,7 @@ from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.data.splits import Split
 from ddpm_cli.files.images import pixels as images
-from ddpm_cli.models import build
+from ddpm_cli.models import datasets
 
 
 def picture(value: int, height: int = 4, width: int = 6) -> bytes:
@@ -60,4 +60,4 @@ FLAT = {f"{number:02}.png": picture(number) for number in range(20)}
 
 def rows(found: ArraySet) -> torch.Tensor:
     """All rows of a set in the units of its data."""
-    return build.data_info(found).restore(found[torch.arange(len(found))][0])
+    return datasets.data_info(found).restore(found[torch.arange(len(found))][0])

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Layer, resolve

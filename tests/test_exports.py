@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from ddpm_cli.settings import catalog
+from ddpm_cli.settings.components import Component
 
 PACKAGES = {
     "sampler": "ddpm_cli.diffusion.samplers",
@@ -31,13 +32,14 @@ assert not any(isinstance(part, types.ModuleType) for part in parts), parts
 EVERY_MODULE = """
 import importlib
 from ddpm_cli.settings import catalog
+from ddpm_cli.settings.components import Component
 for kind in ("network", "data", "loss", "schedule", "sampler", "features", "metric"):
     for name in catalog.names(kind):
         importlib.import_module(catalog.find(kind, name).module)
 """
 
 
-def components(kind: str) -> list[catalog.Component]:
+def components(kind: str) -> list[Component]:
     return [catalog.find(kind, name) for name in catalog.names(kind)]
 
 

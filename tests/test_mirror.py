@@ -13,7 +13,9 @@ PACKAGE = Path(ddpm_cli.__file__).parent
 # Modules that are tested with others, by the file that does it.
 ELSEWHERE = {
     "data/sets/test_windowed.py": "data/recordings",
-    "api/test_model.py": "api/arguments api/drawing api/edits api/handle api/loading",
+    "api/test_model.py": (
+        "api/arguments api/coding api/drawing api/edits api/handle api/likelihood api/loading"
+    ),
     "commands/test_collect.py": (
         "pipelines/array_stores pipelines/collect_latents pipelines/collected_files "
         "pipelines/contact_sheets pipelines/gathering pipelines/stores settings/collecting"
@@ -62,8 +64,8 @@ ELSEWHERE = {
     ),
     "commands/test_sample.py": "pipelines/finishing",
     "commands/test_selftest.py": "evaluation/oracles",
-    "commands/test_upscale.py": "pipelines/restorer",
-    "data/sets/test_arrays.py": "pipelines/train_checks",
+    "commands/test_upscale.py": "pipelines/editing pipelines/restorer",
+    "data/sets/test_arrays.py": "pipelines/train_checks pipelines/train_warnings",
     "data/test_columns.py": "data/column_files data/table_cells",
     "data/test_shards.py": "data/forms",
     "data/test_sources.py": "data/places",
@@ -113,7 +115,7 @@ ELSEWHERE = {
         "networks/parts/adaptive networks/parts/hourglass"
     ),
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
-    "files/checkpoints/test_header.py": "files/titles",
+    "files/checkpoints/test_header.py": "files/checkpoints/data_info files/titles",
     "files/images/test_decoding.py": "files/images/deep",
     "files/images/test_inputs.py": "files/images/opening",
     "files/images/test_pixels.py": "files/images/png",
@@ -130,26 +132,29 @@ ELSEWHERE = {
     "guides/test_classifier.py": (
         "guides/parts/classifiers guides/parts/context guides/parts/steering"
     ),
-    "models/test_build.py": "models/kinds",
+    "models/test_build.py": "models/datasets models/kinds models/saved",
     "models/test_walks.py": "models/model",
     "encoders/test_frozen.py": "encoders/clip_texts encoders/hashes files/encodings",
     "networks/parts/test_layers.py": "networks/parts/embeddings",
     "networks/conditions/test_told.py": "files/quantities networks/conditions/text",
     "networks/test_unets.py": "networks/parts/stages",
     "options/test_completion.py": "options/model_names",
-    "options/test_shared.py": "options/listing settings/requests settings/seeds",
+    "options/test_shared.py": (
+        "options/listing settings/request_parts settings/requests settings/seeds"
+    ),
     "pipelines/exports/test_export.py": (
         "pipelines/cards pipelines/portable pipelines/portable_calls pipelines/tracing"
     ),
     "pipelines/test_hub.py": "pipelines/publish",
-    "pipelines/test_budget.py": "pipelines/train_plan",
+    "pipelines/test_budget.py": "pipelines/forecast pipelines/train_plan",
     "pipelines/test_evaluator.py": "files/checkpoints/best pipelines/train_eval",
     "pipelines/test_fit.py": "networks/parts/heads",
     "pipelines/test_translate.py": "pipelines/translating",
     "pipelines/test_guide.py": "pipelines/opening",
-    "settings/test_catalog.py": "settings/knobs",
+    "settings/test_catalog.py": "settings/components settings/knobs",
     "settings/test_following.py": "pipelines/train_classes",
     "settings/test_limits.py": "options/numbers",
+    "settings/test_config.py": "settings/fitting",
     "training/test_conditions.py": "pipelines/materials",
     "training/test_loop.py": (
         "pipelines/journal training/batches training/reporting training/window"

@@ -4,20 +4,21 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from operator import index
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal, nearest
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import classes
 from ddpm_cli.pipelines.rows import scaled
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings import recipes
 from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.requests import Method, Nll, Trace
 from ddpm_cli.settings.seeds import LIMIT
 
 _P = ParamSpec("_P")
@@ -28,6 +29,10 @@ ROUNDED = 1e-6  # more than float32 is off by in [-1, 1]
 
 Classes = str | int | Sequence[str | int] | None
 Settings = Mapping[str, Any]
+Seed = int | Sequence[int]
+Filling = Literal["auto", "replace", "posterior", "covariance", "model"]
+Restoring = Literal["auto", "model", "zero-shot"]
+Undone = Literal["upscale", "colorize", "deblur"]
 
 
 def refusing(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -212,17 +217,16 @@ def refuse_number(name: str, value: object, least: float) -> None:
         raise ConfigError(f"{name}: {value!r} does not fit; give a number, at least {least:g}")
 
 
-def refuse_measure(
-    method: str, trace: str | None, probes: int, repeats: int, bits: int, seed: int
-) -> None:
+def refuse_measure(request: Nll) -> None:
     """Refuse ways to measure a likelihood that there are not, or that contradict each other."""
-    refuse_other("method", method, ("ode", "vlb"))
+    method, trace, probes, bits = request.method, request.trace, request.probes, request.bits
+    refuse_other("method", method, get_args(Method))
     if trace is not None:
-        refuse_other("trace", trace, ("exact", "rademacher", "gaussian"))
-    for name, value in (("probes", probes), ("repeats", repeats), ("bits", bits)):
+        refuse_other("trace", trace, get_args(Trace))
+    for name, value in (("probes", probes), ("repeats", request.repeats), ("bits", bits)):
         count(name, value)
-    seeds(seed)
-    if bits > 8:
+    seeds(request.seed)
+    if bits is not None and bits > 8:
         raise ConfigError(f"bits: {bits} does not fit; give an integer, 1 to 8")
     if method == "vlb" and (trace is not None or probes != 1):
         raise ConfigError("trace, probes: of no use with method vlb; leave them out")

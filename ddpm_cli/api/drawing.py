@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ddpm_cli.api import arguments
 from ddpm_cli.api.handle import Handle, finished, parts
 from ddpm_cli.api.telling import Seen, Telling
+from ddpm_cli.diffusion.denoiser import Prediction
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import walks
@@ -18,7 +20,8 @@ from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import guide, opening
 from ddpm_cli.settings import checks, code_names
 from ddpm_cli.settings import guides as guide_settings
-from ddpm_cli.settings.requests import Draw, Guide, Use
+from ddpm_cli.settings.request_parts import Draw, Use
+from ddpm_cli.settings.requests import Guide
 
 # What the options of `ddpm guide` say if none is given.
 _FLAGS = (
@@ -61,6 +64,25 @@ def states(core: Model, seeds: Sequence[int], telling: Telling) -> Iterator[Stat
     """The walk of all seeds in one batch, state by state."""
     every = batches(core, seeds, telling)(slice(None))
     return core.draw(every, core.prepared()).states
+
+
+def denoised(
+    handle: Handle,
+    core: Model,
+    x: Tensor,
+    sigma: Tensor | float,
+    telling: Telling,
+    images: Mapping[str, Tensor],
+) -> Prediction:
+    """The clean image of noisy ones x [N, ...]; images: what is seen beside, by kind."""
+    opening.refuse_classifier(*handle.named)
+    arguments.refuse_other_shape("x", x, handle.info.shape)
+    level = arguments.levels(sigma, len(x))
+    handle.refuse_conditions(images, len(x))
+    if telling.is_empty:  # the prediction of what nothing is told of is guided nowhere
+        core = core._replace(config=core.config | {"guidance": {}})
+    told, against = handle.told(telling, len(x), core.config)
+    return core.bound(told | dict(images), against)(core.placed(x), level)
 
 
 def guided(

@@ -14,7 +14,8 @@ from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import opening, opening_inpaint, restorer, translating, windows
 from ddpm_cli.pipelines.inpaint import Filler, Job
 from ddpm_cli.pipelines.restorer import Row
-from ddpm_cli.settings.requests import Inpaint, Translate, Upscale, Use
+from ddpm_cli.settings.request_parts import Use
+from ddpm_cli.settings.requests import Inpaint, Translate, Upscale
 
 
 def inpaint(

@@ -12,17 +12,18 @@ from ddpm_cli.api.telling import Seen, Telling
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.images.inputs import mode_of
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, model
+from ddpm_cli.models import build, model, saved
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import inversion, opening
 from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.opening_rows import FLOAT32
 from ddpm_cli.settings.config import SAMPLING, Config, Layer
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.usual import CODING
 
 _Result = TypeVar("_Result")
@@ -51,6 +52,21 @@ class Handle(NamedTuple):
         """What the model was trained on."""
         return self.header.data
 
+    def words(self, core: Model) -> str:
+        """What a model of it is and how it is used, in one line."""
+        info, compute = self.info, core.compute
+        network = self.trained(compute).network
+        weights = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+        kind = f"{self.header.task} " if self.header.task else ""
+        told = f", {len(info.classes)} classes" if info.classes else ""
+        told += f", {len(info.values.names)} values" if info.values else ""
+        told += ", text" if "text" in core.config else ""
+        shape, dtype = arguments.shown(info.shape), str(compute.dtype).split(".")[-1]
+        return (
+            f"{core.name!r}: {kind}{info.noun} {shape}{told}, {weights:.2f} M parameters, "
+            f"{core.config['sampler']['name']}, {dtype} on {compute.device}"
+        )
+
     def settled(self, layers: Sequence[Layer], *below: Layer) -> Config:
         """The model's configuration for a verb: its own layers, then what was asked for."""
         free = ["constraints"] if self.header.task == "inpaint" else []
@@ -72,7 +88,7 @@ class Handle(NamedTuple):
         compute = hardware.compute(**config["compute"])
         known: Any = self.trained(compute)
         if isinstance(known, Denoiser):
-            known = build.known(known, model.fitted(config, self.header, self.place))
+            known = saved.known(known, model.fitted(config, self.header, self.place))
         return Model(self.place.name, self.header, config, compute, known)
 
     def trained(self, compute: Compute) -> Trained:

@@ -7,26 +7,21 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.api import arguments, drawing, edits, rows
-from ddpm_cli.api.arguments import Classes, Settings, refusing
-from ddpm_cli.api.handle import Handle, finished, parts
+from ddpm_cli.api import arguments, coding, drawing, edits, likelihood
+from ddpm_cli.api.arguments import Classes, Filling, Restoring, Seed, Settings, Undone, refusing
+from ddpm_cli.api.handle import Handle
 from ddpm_cli.api.telling import Telling, Text, Values
 from ddpm_cli.diffusion.denoiser import Bindable, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.files.checkpoints.header import DataInfo, read_header
-from ddpm_cli.models import walks
-from ddpm_cli.pipelines import meter, nll, opening
-from ddpm_cli.pipelines.meter import Measure, Meter
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import read_header
+from ddpm_cli.pipelines import opening
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import BATCH, Inpaint, Method, Seeds, Trace, Translate, Upscale
-
-Seed = int | Sequence[int]
-Filling = Literal["auto", "replace", "posterior", "covariance", "model"]
-Restoring = Literal["auto", "model", "zero-shot"]
-Undone = Literal["upscale", "colorize", "deblur"]
+from ddpm_cli.settings.request_parts import BATCH, Seeds, Use
+from ddpm_cli.settings.requests import Inpaint, Method, Nll, Trace, Translate, Upscale
 
 
 class Model:
@@ -87,34 +82,17 @@ class Model:
 
     def __repr__(self) -> str:
         """Say in one line what the model is and how it is used."""
-        compute, header = self._core.compute, self._handle.header
-        network = self._handle.trained(compute).network
-        weights = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-        kind = f"{header.task} " if header.task else ""
-        classes = f", {len(self.info.classes)} classes" if self.info.classes else ""
-        classes += f", {len(self.info.values.names)} values" if self.info.values else ""
-        classes += ", text" if "text" in self.config else ""
-        shape, dtype = arguments.shown(self.info.shape), str(compute.dtype).split(".")[-1]
-        return (
-            f"Model({self._core.name!r}: {kind}{self.info.noun} {shape}{classes}, "
-            f"{weights:.2f} M parameters, {self.config['sampler']['name']}, "
-            f"{dtype} on {compute.device})"
-        )
+        return f"Model({self._handle.words(self._core)})"
 
+    # The signatures have a line for what images are made of, one for what they are told, then
+    # those for what is of this way to make them, and last how they are computed.
     @refusing
     def sample(
-        self,
-        seeds: Seed,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        image: Tensor | None = None,
-        task: str | None = None,
-        degrade: bool = False,
+        self, seeds: Seed, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        image: Tensor | None = None, task: str | None = None, degrade: bool = False,
         batch: int = BATCH,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Draw samples [N, ...], one for each seed: the same as `ddpm sample` draws.
 
         classes: what --class takes, for all, or a name or number for each seed; without them the
@@ -140,14 +118,9 @@ class Model:
 
     @refusing
     def walk(
-        self,
-        seeds: Seed,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-    ) -> Iterator[State]:
+        self, seeds: Seed, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+    ) -> Iterator[State]:  # fmt: skip
         """Draw samples of seeds in one batch, and give the state after each move.
 
         A state has x [N, ...] at the noise level sigma, in the scale where x = x0 + sigma eps, and
@@ -159,24 +132,15 @@ class Model:
 
     @refusing
     def guide(
-        self,
-        seeds: Seed,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        scale: float | None = None,
-        interval: tuple[float, float] | None = None,
+        self, seeds: Seed, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        scale: float | None = None, interval: tuple[float, float] | None = None,
         rescale: float | None = None,
         classifier: str | Callable[[Tensor, Tensor], Tensor] | None = None,
-        grad_at: Literal["x", "mean"] | None = None,
-        unconditional: bool = False,
-        scorer: str | Callable[[Tensor], Tensor] | None = None,
-        trust: bool = False,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        grad_at: Literal["x", "mean"] | None = None, unconditional: bool = False,
+        scorer: str | Callable[[Tensor], Tensor] | None = None, trust: bool = False,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """Draw samples [N, ...] that are steered, as `ddpm guide` does with these options.
 
         classifier: a model, or a function (x_t, label) -> logits [N, K]; scorer: a function of
@@ -196,101 +160,52 @@ class Model:
 
     @refusing
     def denoise(
-        self,
-        x: Tensor,
-        sigma: Tensor | float,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
+        self, x: Tensor, sigma: Tensor | float, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
         **images: Tensor,
-    ) -> Prediction:
+    ) -> Prediction:  # fmt: skip
         """Predict the clean image of noisy ones x = x0 + sigma eps [N, ...], sigma [] or [N].
 
         Nothing is clamped, gradients flow, and what is not said is not told: no class, number or
         text. images: what a conditional model sees beside, as `image` [N, K, H, W].
         """
-        opening.refuse_classifier(*self._handle.named)
-        arguments.refuse_other_shape("x", x, self.info.shape)
-        level = arguments.levels(sigma, len(x))
-        self._handle.refuse_conditions(images, len(x))
-        core, telling = self._core, Telling(classes, values, text, negative)
-        if telling.is_empty:  # the prediction of what nothing is told of is guided nowhere
-            core = core._replace(config=core.config | {"guidance": {}})
-        told, against = self._handle.told(telling, len(x), core.config)
-        return core.bound(told | images, against)(core.placed(x), level)
+        telling = Telling(classes, values, text, negative)
+        return drawing.denoised(self._handle, self._core, x, sigma, telling, images)
 
     @refusing
     def encode(
-        self,
-        images: Tensor,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        self, images: Tensor, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """Latents [N, C, H, W] of images along the probability-flow ODE, in units of the prior.
 
         Of a model of arrays they are of rows [N, ...] in the units of the data.
         The walk is that of `ddpm encode`, unless these settings say otherwise: how the model
         draws is another matter.
         """
-        coder = self._handle.coder(settings)
-        x0 = rows.seen(images, self.info)
-        telling, latents = Telling(classes, values, text, negative), []
-        seen = self._handle.told(telling, len(x0), coder.model.config)
-        for part in parts(len(x0), batch):
-            z = finished(coder.encode(x0[part], *seen.at(part)))
-            walks.refuse_not_finite(z, "values that are not finite", "more levels")
-            latents.append(z.float().cpu())
-        return torch.cat(latents)
+        telling = Telling(classes, values, text, negative)
+        return coding.encode(self._handle, images, telling, settings, batch)
 
     @refusing
     def decode(
-        self,
-        latents: Tensor,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        self, latents: Tensor, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """The images [N, C, H, W] of latents, walked down the way that `encode` walks up."""
-        coder = self._handle.coder(settings)
-        arguments.refuse_other_shape("latents", latents, self.info.shape)
-        telling, images = Telling(classes, values, text, negative), []
-        seen = self._handle.told(telling, len(latents), coder.model.config)
-        for part in parts(len(latents), batch):
-            x = finished(coder.decode(latents[part].double(), *seen.at(part)))
-            walks.refuse_not_finite(x, "values that are not finite", "more levels")
-            images.append(self.info.finished(x))
-        return torch.cat(images)
+        telling = Telling(classes, values, text, negative)
+        return coding.decode(self._handle, latents, telling, settings, batch)
 
     @refusing
     def inpaint(
-        self,
-        images: Tensor,
-        masks: Tensor | None = None,
-        seeds: Seed = 0,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        method: Filling = "auto",
-        jump: int | None = None,
-        resample: int | None = None,
-        scorer: str | Callable[[Tensor], Tensor] | None = None,
-        scale: float | None = None,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        self, images: Tensor, masks: Tensor | None = None, seeds: Seed = 0,
+        classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        method: Filling = "auto", jump: int | None = None, resample: int | None = None,
+        scorer: str | Callable[[Tensor], Tensor] | None = None, scale: float | None = None,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """Images [N, C, H, W] made anew where masks [H, W], [N, H, W] or [N, 1, H, W] say so.
 
         Masks are bools or have two levels, as 0 and 255, of which the higher one is made anew.
@@ -312,22 +227,12 @@ class Model:
 
     @refusing
     def upscale(
-        self,
-        images: Tensor,
-        seeds: Seed = 0,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        negative: str | None = None,
-        task: Undone = "upscale",
-        method: Restoring = "auto",
-        factor: float | None = None,
-        consistent: bool = False,
-        noise: float = 0.0,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        self, images: Tensor, seeds: Seed = 0, classes: Classes = None, *,
+        values: Values = None, text: Text = None, negative: str | None = None,
+        task: Undone = "upscale", method: Restoring = "auto", factor: float | None = None,
+        consistent: bool = False, noise: float = 0.0,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """Small, grey or blurred images [N, c, h, w] enlarged, coloured or sharpened.
 
         By a model trained to upscale, or by any unconditional one with data consistency. The
@@ -347,43 +252,21 @@ class Model:
 
     @refusing
     def nll(
-        self,
-        images: Tensor,
-        classes: Classes = None,
-        *,
-        values: Values = None,
-        text: Text = None,
-        method: Method = "ode",
-        trace: Trace | None = None,
-        probes: int = 1,
-        repeats: int = 1,
-        bits: int = 8,
-        seed: int = 0,
-        settings: Settings | None = None,
-        batch: int = BATCH,
-    ) -> Tensor:
+        self, images: Tensor, classes: Classes = None, *,
+        values: Values = None, text: Text = None,
+        method: Method = "ode", trace: Trace | None = None, probes: int = 1, repeats: int = 1,
+        bits: int = 8, seed: int = 0,
+        settings: Settings | None = None, batch: int = BATCH,
+    ) -> Tensor:  # fmt: skip
         """Bits per dimension float64 [N] of images, exact by the ODE or bounded (`vlb`).
 
         The network computes in float32, and levels and solver are those of `ddpm nll`, unless
         these settings say otherwise. Floats that are no bytes are taken as they are; of arrays
         the density is measured, in their own units.
         """
-        handle, info = self._handle, self.info
-        opening.refuse_conditional(*handle.named)
-        arguments.refuse_measure(method, trace, probes, repeats, bits, seed)
-        levels = meter.bits(info, None if bits == Measure().bits else bits)
-        measure = Measure(method, trace or meter.trace(info), probes, repeats, levels, seed)
-        layers = handle.apart(settings)
-        core = handle.model(nll.settled(*handle.known, self.schedule, layers, method))
-        meter.plan(core.config, measure, info, core.schedule)
-        x0 = rows.seen(images, info).double()
-        x0 = arguments.on_levels(x0, bits, info) if info.is_image else x0
-        seen = handle.told(Telling(classes, values, text), len(x0), core.config)
-        measured = []
-        counted = Meter(core, measure, lambda calls: None)
-        for part in parts(len(x0), batch):
-            own = seen.at(part).told
-            measured.append(finished(counted(x0[part], range(len(x0))[part], own)))
-        bits_each = torch.cat(measured)
-        walks.refuse_not_finite(bits_each, "a likelihood is no finite number", "more levels")
-        return bits_each
+        request = Nll(
+            use=Use(layers=self._handle.apart(settings)), method=method, trace=trace,
+            probes=probes, repeats=repeats, bits=bits, seed=seed,
+        )  # fmt: skip
+        telling = Telling(classes, values, text)
+        return likelihood.measured(self._handle, self.schedule, request, images, telling, batch)

@@ -11,13 +11,14 @@ from ddpm_cli.api.arguments import shown
 from ddpm_cli.api.handle import Handle, each, finished
 from ddpm_cli.api.telling import Telling
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inpaint_rows, opening_inpaint, row_filling
 from ddpm_cli.pipelines.inpaint import told_of
 from ddpm_cli.pipelines.row_filling import Known
 from ddpm_cli.settings import code_names
-from ddpm_cli.settings.requests import Inpaint, Use
+from ddpm_cli.settings.request_parts import Use
+from ddpm_cli.settings.requests import Inpaint
 
 
 def seen(values: Tensor, info: DataInfo, *, may_lack: bool = False) -> Tensor:

@@ -11,7 +11,7 @@ from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Classes
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import kinds
 from ddpm_cli.models.asked import Asked, of_classes, of_texts, of_values
 from ddpm_cli.models.classes import NULL
@@ -69,7 +69,7 @@ class Telling(NamedTuple):
 
     @property
     def words(self) -> dict[str, Any]:
-        """What a request says of one image of `rows`, as the fields of settings.requests.Use."""
+        """What a request says of one image of `rows`, as the fields of a Use."""
         return {
             "label": self.classes,
             "values": tuple(asking.words(self.values or {})),

@@ -7,7 +7,8 @@ import click
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, numbers, reading, shared
-from ddpm_cli.settings.requests import Fit, Use
+from ddpm_cli.settings.request_parts import Use
+from ddpm_cli.settings.requests import Fit
 
 MEASURES = ("count", "levels", "estimate", "diagonal", "steps", "minutes", "seed")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ddpm_cli.data import array_faults
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import cells
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.titles import is_gap, is_number
 

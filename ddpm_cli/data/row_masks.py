@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli.data import given_rows
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files import cells
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.titles import Titles, is_number
 
 _SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")

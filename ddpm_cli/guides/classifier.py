@@ -15,7 +15,7 @@ from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.guides.parts import classifiers
 from ddpm_cli.guides.parts.context import Context, Guide
 from ddpm_cli.guides.parts.user_functions import Function
-from ddpm_cli.models import build
+from ddpm_cli.models import build, saved
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.knobs import Strength
 
@@ -86,7 +86,7 @@ def classifier(
 def _trained(model: str, context: Context) -> Likelihood:
     path = classifiers.named(model, context.info)[0].path
     header, weights = checkpoint.load(path, str(context.compute.device))
-    return _Trained(build.classifier(header, weights, context.compute, path))
+    return _Trained(saved.classifier(header, weights, context.compute, path))
 
 
 def _of_user(context: Context) -> Likelihood:

@@ -12,14 +12,14 @@ from ddpm_cli import console
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.errors import ConfigError, one_line
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.outputs.naming import Naming
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.models import classes, kinds
 from ddpm_cli.settings import asking, checks
 from ddpm_cli.settings.asking import Numbers
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 
 FAR = 1e4  # deviations of the data, beyond which a network computes nothing of use
 

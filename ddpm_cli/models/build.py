@@ -1,48 +1,31 @@
-"""From a configuration to the objects it names: data, schedule, network, levels, steps."""
+"""From a configuration to the objects it names: schedule, network, levels, steps."""
 
 import inspect
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli import hardware
 from ddpm_cli.data.augmentation import Augmentation
-from ddpm_cli.data.image_set import Conditions, Data
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.tasks import Task, pairs, upscale
 from ddpm_cli.diffusion import latents
-from ddpm_cli.diffusion.analytic import Analytic
 from ddpm_cli.diffusion.classifier import Classifier, Trained
-from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser, Label, Parameterization
+from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Label, Parameterization
 from ddpm_cli.diffusion.renoise import renoise
 from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Step, Visited
 from ddpm_cli.diffusion.units import USUAL, Units
-from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints import checkpoint, find
-from ddpm_cli.files.checkpoints.header import SCHEDULE, DataInfo, Header
-from ddpm_cli.files.checkpoints.moments import Fit
-from ddpm_cli.hardware import Compute
-from ddpm_cli.models import image_vectors, kinds
-from ddpm_cli.models.image_vectors import Encoder
-from ddpm_cli.networks.parts import graphs, outlines
-from ddpm_cli.networks.parts.heads import Head, Tap
-from ddpm_cli.networks.parts.outlines import Misfit
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.models import kinds
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.inlining import inlined
-
-# What the other kinds of checkpoints are.
-_NO_MODELS = {
-    "state": "a state to go on training from",
-    "moments": "moments of a model",
-    "latents": "latents of images",
-}
 
 
 def _called(table: str, settings: dict[str, Any], *arguments: Any) -> Any:
@@ -68,35 +51,6 @@ def maker(table: str, settings: dict[str, Any]) -> Callable[..., Any]:
 def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
     knobs = {key: value for key, value in settings.items() if key != "name"}
     return catalog.load(catalog.find(table, settings["name"])), knobs
-
-
-def images(config: Config, split: str) -> Data:
-    """The data set of a configuration, of images or of arrays."""
-    data: Data = _called("data", config["data"], split)
-    load = partial(encoder, config)
-    if "embed" in config:
-        data = image_vectors.embed(data, load, **config["embed"])
-    if "vector" in config:
-        settings = config["vector"]
-        data = image_vectors.described(data, load, settings["encoder"], settings["size"])
-    return kinds.told(config, data)
-
-
-def encoder(config: Config, name: str) -> Encoder:
-    """The classifier or CLIP of that name, to encode images where a configuration computes."""
-    path = find.find(name).path
-    compute = hardware.compute(**(config["compute"] | {"dtype": "float32", "compile": False}))
-    header, weights = checkpoint.load(path, str(compute.device))
-    return Encoder(name, classifier(header, weights, compute, path), header.data, compute)
-
-
-def data_info(data: Data) -> DataInfo:
-    """What a checkpoint keeps of its data."""
-    shares = data.frequencies()
-    frequencies = tuple(shares) if shares else None
-    encoding = data.texts.encoding if data.texts else None
-    rest = (data.titles, data.range, data.values, data.beside, encoding)
-    return DataInfo(data.shape, data.classes, frequencies, data.mean, data.std, *rest)
 
 
 def unsaid(config: Config, info: DataInfo, count: int = 1) -> Conditions:
@@ -137,22 +91,6 @@ def units(config: Config) -> Units:
     if config["schedule"]["name"] == "learned":
         raise ConfigError("units: not of a learned schedule; leave it out")
     return cast(Units, chosen)
-
-
-def schedule_of(header: Header, path: Path) -> Schedule:
-    """The noise schedule of the checkpoint `path`; weights are read only if it is learned."""
-    process = schedule(header.config)
-    if not isinstance(process, nn.Module):
-        return process
-    return trained_schedule(process, checkpoint.load(path)[1])
-
-
-def trained_schedule(process: nn.Module, weights: dict[str, Tensor]) -> Schedule:
-    """The learned schedule `process` with what a checkpoint's weights say of it."""
-    mine = {k.removeprefix(SCHEDULE): v for k, v in weights.items() if k.startswith(SCHEDULE)}
-    process.load_state_dict(mine)
-    process.requires_grad_(False)
-    return cast(Schedule, process)
 
 
 def task(config: Config, info: DataInfo) -> Task | None:
@@ -312,73 +250,3 @@ def wrapper(config: Config) -> Callable[[Denoise], Denoise]:
         return denoise
 
     return wrap
-
-
-def restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Denoiser:
-    """The denoiser of the checkpoint `path`, weights in the number format of the device."""
-    model = _restored(header, weights, compute, path)
-    if not isinstance(model, Denoiser):
-        raise Refusal(f"{path}: a classifier, which draws nothing", "give a model that does")
-    return model
-
-
-def classifier(
-    header: Header, weights: dict[str, Tensor], compute: Compute, path: Path
-) -> Classifier:
-    """The classifier or CLIP of the checkpoint `path`, weights in the device's number format.
-
-    They are frozen, but the gradient with respect to the image is there.
-    """
-    model = _restored(header, weights, compute, path)
-    if not isinstance(model, Classifier):
-        fix = "train one on noisy images: ddpm train --preset mnist-classifier"
-        raise Refusal(f"{path}: no classifier, but a model that draws", fix)
-    return model
-
-
-def _restored(header: Header, weights: dict[str, Tensor], compute: Compute, path: Path) -> Trained:
-    if header.kind != "model":
-        what = _NO_MODELS.get(header.kind, "no model")
-        raise Refusal(f"{path}: {what}", "give a model.safetensors")
-    model = trained(header.config, outline(header, weights, path))
-    try:
-        model.load_weights(weights, assign=True)
-    except RuntimeError as error:
-        raise _misfit(path, error) from None
-    model.eval().requires_grad_(False)
-    if isinstance(model.schedule, nn.Module):
-        model.schedule.cpu()  # where levels are: a walk asks it at each call
-    model.network = graphs.called(compute.place(model.network, cast=True), compute)
-    return model
-
-
-def _misfit(path: Path, error: Exception) -> Refusal:
-    why = str(error).splitlines()[:2][-1].strip()
-    return Refusal(f"{path}: corrupt: the weights do not fit their network: {why}")
-
-
-def known(denoiser: Denoiser, fit: Fit | None) -> Bindable:
-    """The denoiser, with the variance of its clean images if moments of the model are given."""
-    if fit is None:
-        return denoiser
-    if not fit.head:
-        return Analytic(denoiser, fit.moments)
-    try:
-        tap, head = Tap(denoiser.network), Head(denoiser.network, fit.header.data.shape)
-        head.load_state_dict(fit.head)
-    except (ValueError, RuntimeError):
-        raise Refusal(f"{fit.path}: corrupt: its head does not fit the model's network") from None
-    head.to(next(denoiser.network.parameters()).device).eval().requires_grad_(False)
-    return Analytic(denoiser, fit.moments, lambda: head(tap.features))
-
-
-def outline(header: Header, weights: dict[str, Tensor], path: Path) -> nn.Module:
-    """The network of the checkpoint `path` without weights, which takes no memory."""
-    tensors = {name: w for name, w in weights.items() if not name.startswith(SCHEDULE)}
-    try:
-        return outlines.outline(lambda: network(header.config, header.data), tensors)
-    except Misfit as error:
-        raise _misfit(path, error) from None
-    except (ValueError, RuntimeError) as error:
-        why = str(error).splitlines()[0]
-        raise Refusal(f"{path}: corrupt: no network can be built from it: {why}") from None

@@ -10,7 +10,7 @@ from ddpm_cli import console
 from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import ConfigError, nearest, one_line
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.titles import is_number
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config

@@ -16,7 +16,7 @@ from ddpm_cli.data.array_set import ArraySet
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.hardware import Compute
 

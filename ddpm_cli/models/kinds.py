@@ -10,7 +10,7 @@ from ddpm_cli.data.image_set import Conditions, Data
 from ddpm_cli.data.repeated import Repeated
 from ddpm_cli.encoders.frozen import Frozen
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.networks.conditions import Recipe, text
 from ddpm_cli.settings import catalog

@@ -21,11 +21,12 @@ from ddpm_cli.diffusion.walk import start
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import checkpoint, moments
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, kinds, out_of_memory, walks
+from ddpm_cli.models import kinds, out_of_memory, saved, walks
 from ddpm_cli.models.walks import Batch, Chunk, Walk
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.checks import JUDGES
@@ -175,20 +176,20 @@ def opened(
     """
     chosen = compute or hardware.compute(**config["compute"])
     header, denoiser = restored(place, chosen)
-    known = build.known(denoiser, fitted(config, header, place, moments_file))
+    known = saved.known(denoiser, fitted(config, header, place, moments_file))
     return Model(place.name, header, config, chosen, known)
 
 
 def restored(place: Place, compute: Compute) -> tuple[Header, Denoiser]:
     """The denoiser of a checkpoint on a device, and the header."""
     header, weights = checkpoint.load(place.path, str(compute.device))
-    return header, build.restored(header, weights, compute, place.path)
+    return header, saved.restored(header, weights, compute, place.path)
 
 
 def trained(place: Place, compute: Compute) -> Trained:
     """The denoiser or the classifier of a checkpoint on a device."""
     header, weights = checkpoint.load(place.path, str(compute.device))
-    make = build.classifier if checks.purpose(header.config) in JUDGES else build.restored
+    make = saved.classifier if checks.purpose(header.config) in JUDGES else saved.restored
     return make(header, weights, compute, place.path)
 
 

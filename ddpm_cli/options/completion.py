@@ -8,7 +8,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 from ddpm_cli.settings import catalog, peers, presets, recipes, sweeps
-from ddpm_cli.settings.catalog import Kind
+from ddpm_cli.settings.components import Kind, canonical
 from ddpm_cli.settings.config import OPTIONAL
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -85,7 +85,7 @@ class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
         self.kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        name = catalog.canonical(str(value))
+        name = canonical(str(value))
         choices = self.names()
         if name not in choices:
             fix = peers.component(self.kind, str(value), choices)
@@ -98,7 +98,7 @@ class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
         return [
             CompletionItem(name, help=summary)
             for name, summary in self._summaries().items()
-            if name.startswith(catalog.canonical(incomplete))
+            if name.startswith(canonical(incomplete))
         ]
 
     def names(self) -> list[str]:

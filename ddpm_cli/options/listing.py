@@ -7,7 +7,7 @@ import click
 
 from ddpm_cli import console
 from ddpm_cli.settings import catalog, protocols, recipes, releases
-from ddpm_cli.settings.catalog import Component, Kind
+from ddpm_cli.settings.components import Component, Kind
 from ddpm_cli.settings.toml import toml_value
 
 _AS_JSON = f"{__name__}.as_json"

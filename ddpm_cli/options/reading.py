@@ -13,7 +13,7 @@ from ddpm_cli.settings import asking, config, layouts, presets, protocols, recip
 from ddpm_cli.settings.checks import pixel_range
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.layouts import Layout
-from ddpm_cli.settings.requests import Draw, Look, Seeds, Use
+from ddpm_cli.settings.request_parts import Draw, Look, Seeds, Use
 from ddpm_cli.settings.toml import parse_set, toml_value
 
 # Which key of the configuration an option of this name sets, in every command.

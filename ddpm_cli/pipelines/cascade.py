@@ -10,12 +10,12 @@ from ddpm_cli import console
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, memory
+from ddpm_cli.models import build, classes, memory, saved
 from ddpm_cli.models import cost as planning
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import decoder, opening, restorer
@@ -23,7 +23,7 @@ from ddpm_cli.pipelines.decoder import Decoder
 from ddpm_cli.pipelines.opening import UPSCALE, Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row, Shape
 from ddpm_cli.settings.config import resolve
-from ddpm_cli.settings.requests import Draw
+from ddpm_cli.settings.request_parts import Draw
 
 
 class Cascade(NamedTuple):
@@ -222,7 +222,7 @@ def _shown(shape: Shape) -> str:
 
 
 def _schedule(stage: Opened) -> Schedule:
-    return build.schedule_of(stage.header, stage.place.path)
+    return saved.schedule_of(stage.header, stage.place.path)
 
 
 def _cost(stage: Opened) -> str:

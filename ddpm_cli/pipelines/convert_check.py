@@ -11,7 +11,7 @@ from ddpm_cli import console, hardware
 from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.header import Header
-from ddpm_cli.models import build
+from ddpm_cli.models import build, saved
 
 TIMES = (0.05, 0.5, 1.0)  # of the process, from its clean end
 LIKELY = 10.0  # rms of images in [-1, 1] that nothing trained predicts
@@ -26,7 +26,7 @@ def forward(header: Header, tensors: Mapping[str, Tensor], path: Path) -> dict[s
     """
     compute = hardware.compute(device="cpu", dtype="float32")
     weights = {name: value.clone() for name, value in tensors.items()}
-    model = build.trained(header.config, build.outline(header, weights, path))
+    model = build.trained(header.config, saved.outline(header, weights, path))
     model.load_weights(weights, assign=True)
     model.eval().requires_grad_(False)
     model.network = compute.place(model.network)

@@ -26,7 +26,7 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.records import Record
-from ddpm_cli.models import build, cost, memory, model, walks
+from ddpm_cli.models import cost, memory, model, saved, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inversion, lines, opening
 from ddpm_cli.pipelines.inversion import Coder
@@ -148,7 +148,7 @@ def _with_seed(words: Sequence[str], seed: int) -> list[str]:
 def planned(request: Encode, opened: Opened) -> Work:
     """What is asked for; what has no effect is refused."""
     place, header, config = opened
-    schedule = build.schedule_of(header, place.path)
+    schedule = saved.schedule_of(header, place.path)
     moves: int | None
     calls: int | None
     if request.method == "forward":

@@ -8,7 +8,7 @@ from ddpm_cli import console, hardware
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.records import compact
-from ddpm_cli.models import build, classes, cost, memory, model
+from ddpm_cli.models import classes, cost, memory, model, saved
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch as Walked
@@ -17,7 +17,7 @@ from ddpm_cli.pipelines.eval_sides import Batch, Side
 from ddpm_cli.pipelines.finishing import drawn
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 
 Bring = Callable[[Place, Config], Model]
 
@@ -103,7 +103,7 @@ def drawing(
     place, header, _ = opened
     if not header.data.is_image:
         raise Refusal(f"{name}: it makes arrays, no images", "eval compares images")
-    schedule = build.schedule_of(header, place.path)
+    schedule = saved.schedule_of(header, place.path)
     config = cost.sized(opened.config, schedule, use.calls)
     asked = Asked.of(use, config, header.data, use.label)
     calls = cost.counted(config, schedule)[1]
@@ -114,7 +114,7 @@ def side(name: str, opened: Opened, use: Use, seeds: Sequence[int]) -> Side:
     """The samples of some seeds from a model, whose cost is said."""
     drawer = drawing(name, opened, use, seeds)
     drawer.asked.say(use.label)
-    schedule = build.schedule_of(opened.header, opened.place.path)
+    schedule = saved.schedule_of(opened.header, opened.place.path)
     moves, calls = cost.plan(drawer.config, schedule)
     console.say(f"{name}: {len(seeds)} images, {moves} steps, {cost.words(calls)}")
     return drawer.side

@@ -17,9 +17,9 @@ from ddpm_cli.evaluation import statistics
 from ddpm_cli.evaluation.extractor import Mode
 from ddpm_cli.evaluation.statistics import Statistics
 from ddpm_cli.files.images.pixels import to_uint8
-from ddpm_cli.models import build
+from ddpm_cli.models import datasets
 from ddpm_cli.pipelines.eval_words import Kind
-from ddpm_cli.settings import catalog
+from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import Layer, resolve
 
 Batch = tuple[Tensor, list[int] | None]  # pixels uint8 [B, C, H, W], numbers of their classes
@@ -72,9 +72,9 @@ def stored(word: str, what: Kind, layers: Sequence[Layer], mode: Mode) -> Side:
         if "data" in layer.values
     ]
     config = resolve([Layer(word, {"data": settings}), *asked])
-    if config["data"]["name"] != catalog.canonical(name):
+    if config["data"]["name"] != canonical(name):
         raise ConfigError(f"data.name: {word} says already which; leave it out")
-    return of_data(word, what, build.images(config, split))
+    return of_data(word, what, datasets.images(config, split))
 
 
 def of_data(name: str, what: Kind, data: Data) -> Side:

@@ -10,6 +10,7 @@ from ddpm_cli.files.checkpoints import find
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import catalog, protocols
+from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import Layer, picked
 from ddpm_cli.settings.protocols import Protocol
 from ddpm_cli.settings.requests import Eval
@@ -59,7 +60,7 @@ def is_data(word: str) -> bool:
     name, colon, split = word.rpartition(":")
     if not colon or Path(word).exists():
         return False
-    known = catalog.canonical(name) in catalog.names("data")
+    known = canonical(name) in catalog.names("data")
     if known and split in SPLITS:
         return True
     if known:
@@ -129,7 +130,7 @@ def _placed(protocol: Protocol, asked: Any) -> dict[str, Any]:
     """The features of a protocol; where their weights are is nobody's convention."""
     free = {key: asked[key] for key in ("weights", "download") if key in asked}
     for key, value in asked.items():
-        if key not in free and catalog.canonical(str(value)) != str(protocol.features.get(key)):
+        if key not in free and canonical(str(value)) != str(protocol.features.get(key)):
             what = "--features" if key == "name" else f"features.{key}"
             fix = f"fixed by --protocol {protocol.name}; leave out one of the two"
             raise ConfigError(f"{what} {value}: {fix}")

@@ -28,7 +28,7 @@ from ddpm_cli.pipelines.materials import Materials
 from ddpm_cli.pipelines.standing import rises
 from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings.config import SAMPLING
-from ddpm_cli.settings.requests import BATCH
+from ddpm_cli.settings.request_parts import BATCH
 from ddpm_cli.training import distributed, sharding
 from ddpm_cli.training.state import State
 

@@ -20,7 +20,7 @@ from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints import moments as sidecar
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, kinds
+from ddpm_cli.models import build, datasets, kinds, saved
 from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.pipelines.lines import Lines, Spent, digest
 from ddpm_cli.pipelines.opening import Opened
@@ -96,13 +96,13 @@ def _source(request: Fit, opened: Opened) -> "Source":
     """The model and its data, or other data of the same kind that are asked for."""
     config, path = opened.config, opened.place.path
     header, weights = checkpoint.load(path)
-    images = numbered_as(build.images(config, "train"), header.data.classes)
-    info, nulls = build.data_info(images), kinds.nulls(config, header.data)
+    images = numbered_as(datasets.images(config, "train"), header.data.classes)
+    info, nulls = datasets.data_info(images), kinds.nulls(config, header.data)
     if info.shape != header.data.shape or (nulls and info.classes != header.data.classes):
         raise ConfigError("data: not like the data of the model, in shape or in classes")
     refuse_gaps(images, "a fit")
     compute = hardware.compute(**config["compute"])
-    denoiser = build.restored(header, weights, compute, path)
+    denoiser = saved.restored(header, weights, compute, path)
     batch = request.use.size
     return Source(denoiser, images, info.shape, nulls, compute, request.seed, batch)
 

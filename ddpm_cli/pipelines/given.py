@@ -10,10 +10,10 @@ from ddpm_cli.data import given_rows
 from ddpm_cli.data.given_rows import Given
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.failures import Failures
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.settings.layouts import USUAL, Layout
-from ddpm_cli.settings.requests import Look, Use
+from ddpm_cli.settings.request_parts import Look, Use
 
 
 class Row(NamedTuple):

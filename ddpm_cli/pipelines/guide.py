@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ddpm_cli import hardware, streams
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import inputs, pixels
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.opening import BYTE_LIMIT
@@ -20,7 +20,7 @@ from ddpm_cli.guides.parts.context import Context, Numbers
 from ddpm_cli.guides.parts.user_code import Code, load
 from ddpm_cli.guides.parts.user_functions import Function
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, cost
+from ddpm_cli.models import classes, cost, saved
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import cascade, opening, sample
@@ -79,7 +79,7 @@ def run(request: Guide, opened: Opened) -> None:
     use, draw = request.use, request.draw
     _, later = opening.parts(use.model)
     stages = cascade.planned(later, opened.place, opened.header.data, draw)
-    schedule = build.schedule_of(opened.header, opened.place.path)
+    schedule = saved.schedule_of(opened.header, opened.place.path)
     config = cost.sized(opened.config, schedule, use.calls)
     steering = steered(request, opened._replace(config=config), schedule)
     stages.refuse(steering.asked)

@@ -13,7 +13,8 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.files.images import inputs, pixels
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import build, classes

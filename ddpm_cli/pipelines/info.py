@@ -20,6 +20,7 @@ from ddpm_cli.pipelines import standing
 from ddpm_cli.settings import asking, catalog
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.checks import JUDGES
+from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.requests import Info
 from ddpm_cli.settings.toml import dump_toml, read_file, toml_value
@@ -105,8 +106,8 @@ def _is_run(folder: Path) -> bool:
 def _named(name: str) -> Recognized:
     """The set that a name of `[data]` or a path stands for."""
     known = [each for each in catalog.names("data") if each != "python"]
-    if catalog.canonical(name) in known:
-        return Recognized("a set that ddpm knows", {"name": catalog.canonical(name)})
+    if canonical(name) in known:
+        return Recognized("a set that ddpm knows", {"name": canonical(name)})
     found = recognizing.recognized(Path(name))
     if found is None:
         what = f"{DATA}{name}: no data set of this name, and no data at this path"

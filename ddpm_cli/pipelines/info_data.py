@@ -13,10 +13,11 @@ from ddpm_cli.data.recognizing import Recognized
 from ddpm_cli.data.surveying import Survey, survey
 from ddpm_cli.errors import ConfigError, Refusal, one_line
 from ddpm_cli.files.outputs import encoding, targets
-from ddpm_cli.models import build
+from ddpm_cli.models import datasets
 from ddpm_cli.pipelines import info_columns, info_sheet, info_train, info_words
 from ddpm_cli.pipelines.materials import Sets
 from ddpm_cli.settings import catalog
+from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import picked
 from ddpm_cli.settings.requests import Info
 
@@ -75,7 +76,7 @@ def _opened(settings: dict[str, Any]) -> Opened:
     Classes that cannot be told are left out, and of few images more are held out.
     """
     knobs = catalog.find("data", settings["name"]).knobs
-    usual = UNCUT if catalog.canonical(settings["name"]) in ARRAYS else QUICK
+    usual = UNCUT if canonical(settings["name"]) in ARRAYS else QUICK
     quick = {key: value for key, value in usual.items() if key in knobs}
     faults: list[str] = []
     while True:
@@ -100,7 +101,7 @@ def _whole(config: dict[str, Any], knobs: Mapping[str, Any]) -> Data | None:
     if "holdout" not in knobs:
         return None
     try:
-        return build.images({"data": config["data"] | {"holdout": 0.0}}, "train")
+        return datasets.images({"data": config["data"] | {"holdout": 0.0}}, "train")
     except Refusal:
         return None
 

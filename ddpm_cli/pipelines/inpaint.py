@@ -16,24 +16,24 @@ from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import canvas, inputs, masks
 from ddpm_cli.files.images.canvas import Canvas
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
-from ddpm_cli.files.outputs.edits import Results, open_results
+from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.models import build, cost, memory, model, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
-from ddpm_cli.pipelines import guide, opening, windows
+from ddpm_cli.pipelines import editing, guide, opening, windows
 from ddpm_cli.pipelines.guide import Steering
 from ddpm_cli.pipelines.lines import EditLines, Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
-from ddpm_cli.settings import shards
-from ddpm_cli.settings.requests import Draw, Guide, Inpaint
+from ddpm_cli.settings.request_parts import Draw
+from ddpm_cli.settings.requests import Guide, Inpaint
 
 
 class Job:
@@ -152,24 +152,12 @@ def run(request: Inpaint, opened: Opened) -> None:
     """Fill the holes that a request names with a model and its settings."""
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
     work, use = _planned(request, opened), request.use
-    every = range(len(sources) * len(seeds))
-    mine = len(shards.part(every, use.size, use.shard))
-    shards.say(use.shard, mine, len(every), "images")
+    mine = editing.share(request, len(sources) * len(seeds))
     console.say(f"{mine} images, {work.price}")
     if use.dry_run:
         opening.shown(work.opened.config)
         return
-    target = open_results(
-        request.output,
-        sources,
-        seeds,
-        default="inpainted",
-        force=use.force,
-        skip_existing=request.skip_existing,
-        layout=request.layout,
-        size=use.size,
-        shard=use.shard,
-    )
+    target = editing.results(request, sources, seeds, "inpainted")
     if not mine:
         return
     filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.asked)
@@ -181,12 +169,11 @@ def run(request: Inpaint, opened: Opened) -> None:
 
 def _planned(request: Inpaint, opened: Opened) -> Work:
     """What is asked for; what makes no sense is refused before any work."""
-    place, header, config = opened
-    shape = header.data.shape
+    shape = opened.header.data.shape
     inputs.mode_of(shape)
-    page, schedule = _canvas(request, header.data), build.schedule_of(header, place.path)
-    config = cost.sized(config, schedule, request.use.calls)
-    opened = opened._replace(config=config)
+    page = _canvas(request, opened.header.data)
+    opened, schedule = editing.sized(request, opened)
+    place, header, config = opened
     asked, steering = told_of(request, opened, schedule)
     config = steering.config if steering else config
     moves, each = cost.plan(config, schedule)

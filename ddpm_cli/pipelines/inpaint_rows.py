@@ -11,22 +11,31 @@ from ddpm_cli.data import given_rows, row_masks
 from ddpm_cli.data.given_rows import Given, Sheet
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs import row_files
 from ddpm_cli.files.outputs.row_files import RowFile
 from ddpm_cli.files.records import compact
-from ddpm_cli.models import build, classes, cost, memory, model
+from ddpm_cli.models import classes, cost, memory, model
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
-from ddpm_cli.pipelines import guide, inpaint, lines, opening, opening_inpaint, row_filling
+from ddpm_cli.pipelines import (
+    editing,
+    guide,
+    inpaint,
+    lines,
+    opening,
+    opening_inpaint,
+    row_filling,
+)
 from ddpm_cli.pipelines.guide import Steering
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.row_filling import Known, RowFiller
 from ddpm_cli.settings import shards
 from ddpm_cli.settings.layouts import USUAL
-from ddpm_cli.settings.requests import Inpaint, Look
+from ddpm_cli.settings.request_parts import Look
+from ddpm_cli.settings.requests import Inpaint
 
 OWN = ("seed", "row")  # columns of a table of several seeds
 
@@ -106,10 +115,9 @@ def _refuse_idle(request: Inpaint) -> None:
 
 def _planned(request: Inpaint, opened: Opened) -> tuple[Work, str]:
     """What is asked for, and its price in words; what makes no sense is refused."""
+    opened, schedule = editing.sized(request, opened)
     place, header, config = opened
-    schedule = build.schedule_of(header, place.path)
-    config = cost.sized(config, schedule, request.use.calls)
-    asked, steering = inpaint.told_of(request, opened._replace(config=config), schedule)
+    asked, steering = inpaint.told_of(request, opened, schedule)
     config = steering.config if steering else config
     moves, calls = cost.plan(config, schedule)
     price = f"{moves} steps, {cost.words(calls, 'a row')}"

@@ -16,7 +16,7 @@ from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.outputs.frames import Frames, open_frames
 from ddpm_cli.files.records import compact
-from ddpm_cli.models import build, cost, memory, model, walks
+from ddpm_cli.models import cost, memory, model, saved, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inversion, lines, opening
 from ddpm_cli.pipelines.inversion import Coder
@@ -67,7 +67,7 @@ def run(request: Interpolate, opened: Opened) -> None:
 def planned(request: Interpolate, opened: Opened, sources: list[Source], ends: int) -> Work:
     """What is asked for; what makes no sense is refused before any work. ends: how many."""
     place, header, config = opened
-    schedule, calls = build.schedule_of(header, place.path), request.use.calls
+    schedule, calls = saved.schedule_of(header, place.path), request.use.calls
     if request.at is None:
         config = cost.sized(config, schedule, calls)
         sigma, blend = None, request.blend or "slerp"

@@ -24,15 +24,15 @@ from ddpm_cli.models.model import Model
 from ddpm_cli.models.out_of_memory import OutOfMemory
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import train_eval
-from ddpm_cli.pipelines.budget import Beside, Forecast
 from ddpm_cli.pipelines.evaluator import Evaluator
+from ddpm_cli.pipelines.forecast import Beside, Forecast
 from ddpm_cli.pipelines.materials import POINTS, Materials
 from ddpm_cli.pipelines.shown import Shown
 from ddpm_cli.pipelines.train_checks import sheet_record
 from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import layouts
 from ddpm_cli.settings.checks import suited
-from ddpm_cli.settings.requests import BATCH
+from ddpm_cli.settings.request_parts import BATCH
 from ddpm_cli.training import conditions, distributed, sharding
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.clock import Clock

@@ -11,9 +11,9 @@ from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.draws import uniform
 from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, kinds, memory, walks
+from ddpm_cli.models import build, datasets, kinds, memory, walks
 from ddpm_cli.networks.parts import graphs
 from ddpm_cli.settings.checks import JUDGES, purpose, refuse_half, unsuited
 from ddpm_cli.settings.config import Config
@@ -41,7 +41,7 @@ class Sets(NamedTuple):
     @classmethod
     def of(cls, config: Config) -> "Sets":
         """Both splits of the data set that a configuration names."""
-        return cls(build.images(config, "train"), build.images(config, "test"))
+        return cls(datasets.images(config, "train"), datasets.images(config, "test"))
 
 
 class Materials(NamedTuple):
@@ -56,7 +56,7 @@ class Materials(NamedTuple):
     @classmethod
     def of(cls, config: Config, compute: Compute, place: Group, sets: Sets) -> "Materials":
         """All of it, with what a checkpoint keeps of the data."""
-        return cls(config, compute, place, sets, build.data_info(sets.train))
+        return cls(config, compute, place, sets, datasets.data_info(sets.train))
 
 
 def local_compute(config: Config, place: Group) -> Compute:

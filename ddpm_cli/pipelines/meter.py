@@ -19,12 +19,12 @@ from ddpm_cli.diffusion.variational import Decoder, prior_bits, terms
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.coding import Curve
 from ddpm_cli.files import codes
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import inversion
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import Method, Trace
+from ddpm_cli.settings.requests import Method, Nll, Trace
 from ddpm_cli.settings.usual import PLAIN
 
 EXACT = 16  # dimensions up to which the exact trace is the default
@@ -59,6 +59,13 @@ class Measure(NamedTuple):
     repeats: int = 1
     bits: float = 8
     seed: int = 0
+
+    @classmethod
+    def of(cls, request: Nll, info: DataInfo) -> "Measure":
+        """What a request says, and else suits the data."""
+        trace, levels = request.trace or usual_trace(info), bits(info, request.bits)
+        probes, repeats = request.probes, request.repeats
+        return cls(request.method, trace, probes, repeats, levels, request.seed)
 
 
 def bits(info: DataInfo, asked: int | None) -> float:
@@ -209,7 +216,7 @@ def mean(bits: Sequence[float]) -> tuple[float, float | None]:
     return float(values.mean()), error
 
 
-def trace(info: DataInfo) -> Trace:
+def usual_trace(info: DataInfo) -> Trace:
     """The trace unless told: exact where it costs little."""
     return "exact" if math.prod(info.shape) <= EXACT else "rademacher"
 

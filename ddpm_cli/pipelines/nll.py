@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from ddpm_cli import console
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
-from ddpm_cli.models import build, classes, cost, memory, model
+from ddpm_cli.models import build, classes, cost, memory, model, saved
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
@@ -23,7 +24,8 @@ from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel
 from ddpm_cli.settings import asking, checks, shards
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import Method, Nll, Use
+from ddpm_cli.settings.request_parts import Use
+from ddpm_cli.settings.requests import Method, Nll
 from ddpm_cli.settings.usual import LIKELIHOOD
 
 _OPTIONS = {
@@ -84,14 +86,7 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
         raise ConfigError(f"--steps: {name} takes as many as its tolerance needs; leave it out")
     config = cost.sized(config, schedule, request.use.calls)
     _check_files(request, header.data.is_image)
-    measure = Measure(
-        request.method,
-        request.trace or meter.trace(header.data),
-        request.probes,
-        request.repeats,
-        meter.bits(header.data, request.bits),
-        request.seed,
-    )
+    measure = Measure.of(request, header.data)
     calls = meter.plan(config, measure, header.data, schedule)
     asked = _asked(request.use, config, header.data)
     return Work(request, opened._replace(config=config), measure, schedule, asked, calls)
@@ -121,7 +116,7 @@ def _asked(use: Use, config: Config, info: DataInfo) -> Asked:
 def _settled(request: Nll, opened: Opened | None) -> tuple[Opened, Schedule]:
     """The model and its settings, and the process that it was trained on."""
     place, header = (opened.place, opened.header) if opened else opening.chosen(request.use.model)
-    schedule = build.schedule_of(header, place.path)
+    schedule = saved.schedule_of(header, place.path)
     if opened is None:
         few = request.use.calls is not None
         config = settled(place, header, schedule, request.use.layers, request.method, few=few)

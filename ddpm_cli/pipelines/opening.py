@@ -24,7 +24,8 @@ from ddpm_cli.settings.checks import (
     refuse_other_training,
 )
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve, typed
-from ddpm_cli.settings.requests import Translate, Upscale, Use
+from ddpm_cli.settings.request_parts import Use
+from ddpm_cli.settings.requests import Translate, Upscale
 from ddpm_cli.settings.toml import dump_toml, read_file
 
 INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for

@@ -2,7 +2,7 @@
 
 from ddpm_cli.pipelines.opening import Opened, chosen, settled
 from ddpm_cli.settings.config import Layer
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 
 # What bfloat16 keeps of a number, three digits, shows in a table.
 FLOAT32 = Layer("a model of rows", {"compute": {"dtype": "float32"}})

@@ -16,9 +16,10 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import double
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
-from ddpm_cli.models import build, kinds
+from ddpm_cli.files.checkpoints.header import Header, read_header
+from ddpm_cli.models import build, kinds, saved
 from ddpm_cli.models.asked import of_texts
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.opening import Opened
@@ -70,7 +71,7 @@ def opened(request: Convert) -> Portable:
     place, header, config = settled(request)
     compute = hardware.compute(device="cpu", dtype="float32")
     weights = checkpoint.load(place.path)[1]
-    make = build.classifier if header.task in JUDGES else build.restored
+    make = saved.classifier if header.task in JUDGES else saved.restored
     model = make(header, weights, compute, place.path)
     task = build.task(header.config, header.data)
     is_raw = request.part == "network"

@@ -27,7 +27,7 @@ from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
 from ddpm_cli.settings import asking
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 
 Shape = tuple[int, ...]
 WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU

@@ -15,17 +15,18 @@ from ddpm_cli.data.array_set import refuse_gaps
 from ddpm_cli.data.image_set import Conditions, Data, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.failures import Failures
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.quantities import Quantities
-from ddpm_cli.models import build, classes, kinds
+from ddpm_cli.models import classes, datasets, kinds
 from ddpm_cli.pipelines import given
 from ddpm_cli.settings import asking, shards
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Nll, Use
+from ddpm_cli.settings.request_parts import Use
+from ddpm_cli.settings.requests import Nll
 from ddpm_cli.training.conditions import taken
 
 COUNT = 100  # rows of a data set, unless told otherwise
@@ -193,8 +194,8 @@ def data_set(config: Config, split: str, info: DataInfo, kinds: Sequence[str]) -
     kinds: what the model is to be told of the rows.
     """
     needed = {k: v for k, v in config.items() if k != "text" or "text" in kinds}
-    data = numbered_as(build.images(needed, split), info.classes)
-    shape = build.data_info(data).row
+    data = numbered_as(datasets.images(needed, split), info.classes)
+    shape = datasets.data_info(data).row
     if shape != info.row or (data.mean is None) != info.is_image:
         have, want = ("x".join(map(str, each)) for each in (shape, info.row))
         kind = "images" if info.is_image else "arrays"
@@ -261,7 +262,7 @@ def scaled(pixels: Tensor, bits: int | None, name: str, info: DataInfo) -> Tenso
 
 def _renormalized(values: Tensor, data: Data, info: DataInfo) -> Tensor:
     """Values in float64 as the model was trained to see them, whatever part of the set this is."""
-    theirs = build.data_info(data)
+    theirs = datasets.data_info(data)
     if theirs.columns.is_typed or info.columns.is_typed:
         return info.normalized(info.values_of(theirs.cells(theirs.finished(values)), "data"))
     wide = [-1, *[1] * (values.ndim - 2)]

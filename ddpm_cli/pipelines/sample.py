@@ -14,14 +14,14 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import captions
 from ddpm_cli.files.checkpoints import latents as latents_file
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs import samples, targets, trajectories
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, cost, memory, model
+from ddpm_cli.models import classes, cost, memory, model, saved
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Start
@@ -32,7 +32,8 @@ from ddpm_cli.pipelines.finishing import Finish, Result
 from ddpm_cli.pipelines.lines import Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import checks, shards
-from ddpm_cli.settings.requests import Draw, Sample, Seeds, Use
+from ddpm_cli.settings.request_parts import Draw, Seeds, Use
+from ddpm_cli.settings.requests import Sample
 from ddpm_cli.settings.seeds import LIMIT
 from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
@@ -85,7 +86,7 @@ def run(request: Sample, opened: Opened | None = None) -> None:
     opened = opened or opening.opened(opening.base(use))
     place, header, config = opened
     stages = cascade.planned(later, place, header.data, request.draw)
-    schedule = build.schedule_of(header, place.path)
+    schedule = saved.schedule_of(header, place.path)
     begin, label, seeds = None, use.label, None
     if stored is not None:
         begin = starts.decoding(stored, schedule, header)

@@ -14,7 +14,7 @@ from ddpm_cli.errors import ConfigError, missing_extra
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import targets
-from ddpm_cli.models import build
+from ddpm_cli.models import build, saved
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Levels
 
@@ -43,7 +43,7 @@ def _schedule(config: Config, known: tuple[Place, Header] | None) -> Schedule:
     if known is not None:
         place, header = known
         if config["schedule"] == header.config["schedule"]:
-            return build.schedule_of(header, place.path)
+            return saved.schedule_of(header, place.path)
     return build.schedule(config)
 
 

@@ -12,7 +12,8 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.evaluation import oracles
 from ddpm_cli.evaluation.oracles import Verdict
 from ddpm_cli.files.checkpoints.checkpoint import load, save
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
 from ddpm_cli.models.asked import of_classes

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ddpm_cli.data.image_set import Conditions, Data
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import classes, kinds
 from ddpm_cli.models.asked import of_classes
 from ddpm_cli.settings import checks

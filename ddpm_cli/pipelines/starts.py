@@ -23,7 +23,8 @@ from ddpm_cli.models.walks import Start
 from ddpm_cli.pipelines import inversion
 from ddpm_cli.settings import asking
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Sample, Seeds, Use
+from ddpm_cli.settings.request_parts import Seeds, Use
+from ddpm_cli.settings.requests import Sample
 
 
 def model(use: Use, stored: Latents) -> Place:

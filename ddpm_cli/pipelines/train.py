@@ -10,13 +10,15 @@ from torch import Tensor
 from ddpm_cli import console, hardware
 from ddpm_cli.data.image_set import describe, numbered_as
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.run import STATE, Run, left_out, refuse_changes
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import out_of_memory
 from ddpm_cli.pipelines import budget, hints, train_eval, train_plan
-from ddpm_cli.pipelines.budget import Beside, shortened
+from ddpm_cli.pipelines.budget import shortened
+from ddpm_cli.pipelines.forecast import Beside
 from ddpm_cli.pipelines.journal import Journal
 from ddpm_cli.pipelines.materials import (
     Materials,
@@ -32,13 +34,15 @@ from ddpm_cli.pipelines.train_checks import (
     refuse_unshared,
     refuse_unsuited,
     refuse_untrainable,
+)
+from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
+from ddpm_cli.pipelines.train_eval import Evaluation
+from ddpm_cli.pipelines.train_warnings import (
     warn_of,
     warn_of_sheets,
     warn_of_warmup,
     warn_of_workers,
 )
-from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
-from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import budgets
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Train

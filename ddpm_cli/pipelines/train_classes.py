@@ -8,7 +8,8 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.files.checkpoints import find
-from ddpm_cli.files.checkpoints.header import DataInfo, read_header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.settings import catalog, checks, following
 from ddpm_cli.settings.config import Config
 

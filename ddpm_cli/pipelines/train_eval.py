@@ -23,7 +23,7 @@ from ddpm_cli.settings import evaluations
 from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.protocols import Protocol
-from ddpm_cli.settings.requests import BATCH
+from ddpm_cli.settings.request_parts import BATCH
 from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.reporting import is_due

@@ -10,16 +10,12 @@ from ddpm_cli.data.image_set import describe
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.run import changes
 from ddpm_cli.files.outputs import event_logs
-from ddpm_cli.models import build
-from ddpm_cli.pipelines import budget, opening, train_eval
+from ddpm_cli.models import build, datasets
+from ddpm_cli.pipelines import budget, forecast, opening, train_eval
 from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute, rehearse
-from ddpm_cli.pipelines.train_checks import (
-    refuse_idle,
-    refuse_untrainable,
-    warn_of,
-    warn_of_warmup,
-)
+from ddpm_cli.pipelines.train_checks import refuse_idle, refuse_untrainable
 from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
+from ddpm_cli.pipelines.train_warnings import warn_of, warn_of_warmup
 from ddpm_cli.settings import budgets, following
 from ddpm_cli.settings.config import Config, resolve
 from ddpm_cli.settings.requests import Train
@@ -34,7 +30,7 @@ def plan(request: Train) -> None:
     before = None if request.force else unsaved(request.folder, config)
     config = taken_over(config, before) if before else config
     try:
-        data = build.images(config, "train")
+        data = datasets.images(config, "train")
     except (Refusal, ConfigError) as missing:
         opening.shown(config)
         what, *fixes = missing.message.splitlines()
@@ -42,13 +38,13 @@ def plan(request: Train) -> None:
         for fix in fixes:
             console.say(fix)
         return
-    info, config = build.data_info(data), followed(config, data)
+    info, config = datasets.data_info(data), followed(config, data)
     refuse_untrainable(config, info, distributed.group())
     refuse_idle(config, info)
     if config["train"]["eval_every"]:  # refused before anything is shown
-        train_eval.planned(_alone(config, Sets(data, build.images(config, "test"))))
+        train_eval.planned(_alone(config, Sets(data, datasets.images(config, "test"))))
     if before is None and budgets.budget(config):
-        config = _rehearsed(config, Sets(data, build.images(config, "test")), began)
+        config = _rehearsed(config, Sets(data, datasets.images(config, "test")), began)
     opening.shown(config)
     warn_of_classes(config, info)
     warn_of_warmup(config)
@@ -62,7 +58,7 @@ def plan(request: Train) -> None:
     console.say(f"data: {describe(data)}")
     warn_of(data)
     console.say(f"weights, average and optimizer take {16 * count / 1e6:.0f} MB")
-    train_eval.say(config, budget.calls(config, build.schedule(config)))
+    train_eval.say(config, forecast.calls(config, build.schedule(config)))
 
 
 def _alone(config: Config, sets: Sets) -> Materials:

@@ -15,15 +15,14 @@ from ddpm_cli.files.images import inputs, scales
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import Scale
-from ddpm_cli.files.outputs.edits import Results, open_results
+from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.files.records import Record
-from ddpm_cli.models import build, cost, memory
+from ddpm_cli.models import cost, memory
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import opening, restorer, translating
+from ddpm_cli.pipelines import editing, opening, restorer, translating
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch, digest
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.translating import Row, Translator
-from ddpm_cli.settings import shards
 from ddpm_cli.settings.requests import Translate
 
 
@@ -51,32 +50,19 @@ class _Item(NamedTuple):
 
 def run(request: Translate, opened: Opened) -> None:
     """Make images of those that a request names with a model and its settings."""
-    use, (place, header, config) = request.use, opened
-    translating.place(config, request.task, degrades=request.degrades)
-    schedule = build.schedule_of(header, place.path)
-    config = cost.sized(config, schedule, use.calls)
-    opened = opened._replace(config=config)
+    use = request.use
+    translating.place(opened.config, request.task, degrades=request.degrades)
+    opened, schedule = editing.sized(request, opened)
+    place, header, config = opened
     Asked.given(use, config, header.data).say(use.label)  # what cannot be told is refused here
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
     moves, calls = cost.plan(config, schedule)
-    every = range(len(sources) * len(seeds))
-    mine = len(shards.part(every, use.size, use.shard))
-    shards.say(use.shard, mine, len(every), "images")
+    mine = editing.share(request, len(sources) * len(seeds))
     console.say(f"{mine} images of {len(sources)}, {moves} steps, {cost.words(calls)}")
     if use.dry_run:
         opening.shown(config)
         return
-    results = open_results(
-        request.output,
-        sources,
-        seeds,
-        default="samples",
-        force=use.force,
-        skip_existing=request.skip_existing,
-        layout=request.layout,
-        size=use.size,
-        shard=use.shard,
-    )
+    results = editing.results(request, sources, seeds, "samples")
     if mine:
         told = Lines.of_walk(use.as_json, place.name, header, config, moves)
         _translate(_job(request, opened, sources, results, calls, told, mine))

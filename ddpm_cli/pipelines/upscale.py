@@ -14,15 +14,14 @@ from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES
-from ddpm_cli.files.outputs.edits import Results, open_results
+from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost, memory
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import opening, restorer
+from ddpm_cli.pipelines import editing, opening, restorer
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
-from ddpm_cli.settings import shards
 from ddpm_cli.settings.requests import Upscale
 
 RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}
@@ -38,9 +37,9 @@ class Wanted(NamedTuple):
     noises: Sequence[float]
 
     @property
-    def every(self) -> range:
-        """All results, numbered."""
-        return range(len(self.sources) * len(self.seeds) * len(self.noises))
+    def total(self) -> int:
+        """How many results there are."""
+        return len(self.sources) * len(self.seeds) * len(self.noises)
 
     @property
     def named(self) -> list[Source]:
@@ -91,10 +90,8 @@ class _Item(NamedTuple):
 
 def run(request: Upscale, opened: Opened) -> None:
     """Restore the images that a request names with a model and its settings."""
-    use, (place, header, config) = request.use, opened
-    schedule = build.schedule_of(header, place.path)
-    config = cost.sized(config, schedule, use.calls)
-    opened = opened._replace(config=config)
+    use, (opened, schedule) = request.use, editing.sized(request, opened)
+    place, header, config = opened
     build.operator(config, header.data)  # refused before any work
     classes.one(restorer.class_of(use.label, {}, opened), config, header.data)
     classes.say(use.label, config, header.data)
@@ -102,8 +99,7 @@ def run(request: Upscale, opened: Opened) -> None:
         restorer.asked(use, {}, opened)
     wanted = Wanted(inputs.sources(request.inputs), request.seeds.numbers(), request.noises)
     moves, calls = cost.plan(config, schedule)
-    mine = len(shards.part(wanted.every, use.size, use.shard))
-    shards.say(use.shard, mine, len(wanted.every), "images")
+    mine = editing.share(request, wanted.total)
     how = "a trained model" if header.task else "data consistency"
     how += " with data consistency" if header.task and request.is_consistent else ""
     count = f"{mine} images, {moves} steps"
@@ -111,26 +107,10 @@ def run(request: Upscale, opened: Opened) -> None:
     if use.dry_run:
         opening.shown(config)
         return
-    results = _results(request, wanted)
+    results = editing.results(request, wanted.named, wanted.seeds, RESULTS[request.task])
     if mine:
         told = Lines.of_walk(use.as_json, place.name, header, config, moves)
-        _restore(_job(request, opened, wanted, results, calls, told))
-
-
-def _results(request: Upscale, wanted: Wanted) -> Results:
-    """Where the results go, checked before any work."""
-    use = request.use
-    return open_results(
-        request.output,
-        wanted.named,
-        wanted.seeds,
-        default=RESULTS[request.task],
-        force=use.force,
-        skip_existing=request.skip_existing,
-        layout=request.layout,
-        size=use.size,
-        shard=use.shard,
-    )
+        _restore(_job(request, opened, wanted, results, calls, told, mine))
 
 
 def _job(
@@ -140,12 +120,12 @@ def _job(
     results: Results,
     calls: int | None,
     told: Lines,
+    count: int,
 ) -> Job:
-    """Load the model; calls: of a window."""
+    """Load the model; calls: of a window; count: how many images there are."""
     use, config, size = request.use, opened.config, request.use.size
     compute = hardware.compute(**config["compute"])
     restore = restorer.opened(opened, compute, exact=request.is_consistent, size=size)
-    count = len(shards.part(wanted.every, size, use.shard))
     memory.refuse_large(restore.model, min(size, count))
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
     record["settings"]["operator"] = config["operator"]

@@ -4,15 +4,13 @@
 """
 
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import catalog, code_names, peers
-from ddpm_cli.settings.catalog import Component, Kind
-from ddpm_cli.settings.knobs import Range
+from ddpm_cli.settings.components import Component, canonical
+from ddpm_cli.settings.fitting import fit
 
 Config = dict[str, Any]
 
@@ -39,9 +37,6 @@ DEFAULTS: Mapping[str, Any] = {
     "train": {},
     "compute": {},
 }
-
-
-ENDS = Range(1, 2)  # of a list: a number alone, or between which two it is drawn
 
 
 class Layer(NamedTuple):
@@ -126,7 +121,7 @@ def _unknown(table: str, source: str) -> str:
 def _forget_classes(tables: dict[str, Any], data: Any) -> None:
     """Leave out the number of classes that a preset or file tells of other data."""
     below, network = _name(tables.get("data", {})), tables.get("network", {})
-    above = catalog.canonical(str(data.get("name", ""))) if isinstance(data, Mapping) else ""
+    above = canonical(str(data.get("name", ""))) if isinstance(data, Mapping) else ""
     told = network.get("classes")
     if told and told.source != ENVIRONMENT and above and below and above != below:
         tables["network"] = {key: network[key] for key in network if key != "classes"}
@@ -137,7 +132,7 @@ def _settings(values: Mapping[str, Any], source: str) -> dict[str, _Setting]:
 
 
 def _name(settings: Mapping[str, _Setting]) -> str | None:
-    return catalog.canonical(str(settings["name"].value)) if "name" in settings else None
+    return canonical(str(settings["name"].value)) if "name" in settings else None
 
 
 def _is_elsewhere(above: Mapping[str, _Setting], below: Mapping[str, _Setting]) -> bool:
@@ -183,7 +178,7 @@ def _complete(
             kind = component.knobs[key].kind
             kind = kind if begins else kind._replace(word="")
             try:
-                complete[key] = _fit(kind, value)
+                complete[key] = fit(kind, value)
             except ValueError:
                 what = f"{path}.{key}: {typed(value)} does not fit{_origin(source)}"
                 problems.append(f"{what}; give {kind}")
@@ -203,60 +198,12 @@ def _component(
         problems.append(f"{path}.name: missing; {nearest('', catalog.names(table))}")
         return None
     value, source = settings["name"]
-    name = catalog.canonical(str(value))
+    name = canonical(str(value))
     if name not in catalog.names(table):
         fix = peers.component(table, str(value), catalog.names(table))
         problems.append(f"{path}.name: no {table} is named {typed(value)}{_origin(source)}; {fix}")
         return None
     return catalog.find(table, name)
-
-
-def _fit(kind: Kind, value: Any) -> Any:
-    """Return the value as the knob's type, or raise ValueError."""
-    if kind.optional and (value is None or value == "none"):
-        return None
-    if kind.word and value == kind.word:
-        return value
-    if kind.truth is not None and isinstance(value, bool):
-        return kind.truth.yes if value else kind.truth.no
-    if kind.base == "list" and isinstance(value, list) and kind.item is not None:
-        if kind.range is not None and len(value) not in kind.range:
-            raise ValueError
-        return [_fit(kind.item, item) for item in value]
-    is_one = isinstance(value, str) or (
-        _is_integer(value) and kind.item and kind.item.base == "str"
-    )
-    is_one = is_one or (isinstance(value, (int, float)) and kind.range == ENDS)
-    if kind.base == "list" and is_one and kind.item is not None:
-        return [_fit(kind.item, value)]  # one is a list, too
-    if kind.base == "str" and kind.range and _is_integer(value) and value in kind.range:
-        return str(value)
-    if kind.base == "str" and isinstance(value, str):
-        if "\0" in value or (kind.choices and value not in kind.choices):
-            raise ValueError
-        if kind.form is not None and not re.fullmatch(kind.form.pattern, value, re.ASCII):
-            raise ValueError
-        value.encode("utf-8")  # lone surrogates raise UnicodeEncodeError, a ValueError
-        return value
-    if kind.base == "bool" and isinstance(value, bool):
-        return value
-    return _fit_number(kind, value)
-
-
-def _fit_number(kind: Kind, value: Any) -> float:
-    if not (_is_integer(value) or ("float" in kind.base and isinstance(value, float))):
-        raise ValueError
-    if kind.base not in ("int", "float", "int | float") or not math.isfinite(value):
-        raise ValueError
-    if kind.range is not None and value not in kind.range:
-        raise ValueError
-    if kind.base == "int | float" and value == int(value):
-        return int(value)
-    return float(value) if kind.base == "float" else value
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def typed(value: Any) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ddpm_cli.errors import ConfigError, nearest
-from ddpm_cli.settings import catalog, code_names, protocols
+from ddpm_cli.settings import code_names, protocols
+from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import picked
 from ddpm_cli.settings.protocols import Protocol
 
@@ -48,7 +49,7 @@ def _placed(known: Protocol, asked: Mapping[str, Any]) -> Protocol:
     """A protocol whose weights lie where it is said; nothing else of its features may change."""
     for key, value in asked.items():
         own = str(known.features.get(key))
-        if key not in PLACES and catalog.canonical(str(value)) != own:
+        if key not in PLACES and canonical(str(value)) != own:
             fix = "--set train.eval_protocol=none takes any"
             raise ConfigError(f"{FEATURES}: {key} of protocol {known.name} is {own}; {fix}")
     places = {key: asked[key] for key in PLACES if key in asked}
@@ -60,7 +61,7 @@ def _picked(known: Protocol, text: str) -> Protocol:
     if not text:
         return known
     asked = protocols.given(text, METRIC)
-    name = catalog.canonical(str(asked["name"]))
+    name = canonical(str(asked["name"]))
     for metric in known.metrics:
         if name == metric["name"] and picked("metric", {**metric, **asked}, METRIC) == metric:
             return known._replace(metrics=(metric,))

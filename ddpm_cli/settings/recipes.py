@@ -10,6 +10,7 @@ from typing import Any
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, nearest, one_line
 from ddpm_cli.settings import catalog, presets
+from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.toml import read_file, toml_value
 
@@ -36,7 +37,7 @@ def _parts(layer: Layer) -> Iterator[Layer]:
     sampler = layer.values.get("sampler")
     name = sampler.get("name") if isinstance(sampler, Mapping) else None
     components = catalog.names("sampler")
-    if not isinstance(name, str) or catalog.canonical(name) in components:
+    if not isinstance(name, str) or canonical(name) in components:
         yield layer
         return
     if name not in names():

@@ -8,107 +8,11 @@ from typing import Any, Literal
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.layouts import USUAL, Layout
-from ddpm_cli.settings.seeds import LIMIT
-from ddpm_cli.settings.shards import Shard
+from ddpm_cli.settings.request_parts import Draw, Edit, Look, Use
 from ddpm_cli.settings.sweeps import Axis
-
-BATCH = 64  # larger batches page-fault their way out of the caches
 
 Method = Literal["ode", "vlb"]
 Trace = Literal["exact", "rademacher", "gaussian"]
-FitTo = Literal["error", "pad", "crop", "resize"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Use:
-    """What every verb is told that works with a finished model.
-
-    model: what -m says; is_standing: it is a choice of the environment; layers: the settings
-    asked for, lowest first; calls: how many network calls an image may cost, which chooses the
-    number of levels; label: what --class says; values: what --value says, NAME=NUMBER each;
-    texts: what --text says; negative: the text that guidance is away from; batch: how many images
-    at once.
-    words: how the command line says what no setting stands for, for the record of a result;
-    range: the pixels of the files that are read which are black and white.
-    shard: which part of the work this is, if it is not all of it.
-    """
-
-    model: str | None = None
-    is_standing: bool = False
-    layers: Sequence[Layer] = ()
-    calls: int | None = None
-    label: str | None = None
-    values: Sequence[str] = ()
-    texts: Sequence[str] = ()
-    negative: str | None = None
-    batch: int | None = None
-    words: Sequence[str] = ()
-    as_json: bool = False
-    dry_run: bool = False
-    force: bool = False
-    range: tuple[int, int] | None = None
-    shard: Shard | None = None
-
-    @property
-    def size(self) -> int:
-        """How many images are computed at once."""
-        return self.batch or BATCH
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """How image files become images of a model; see files.images.inputs.read."""
-
-    fit: FitTo = "error"
-    background: str = "white"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seeds:
-    """Which seeds: a list of them, or `count` from `first` on; count None: as many as is usual.
-
-    is_chosen: the caller chose any of it, and does not leave it to what is usual.
-    """
-
-    first: int = 0
-    count: int | None = None
-    listed: Sequence[int] | None = None
-    is_chosen: bool = False
-
-    def numbers(self, usual: int = 1) -> Sequence[int]:
-        """The seed of each image; `usual`: how many there are unless told."""
-        if self.listed is not None:
-            return self.listed
-        count = self.count or usual
-        if self.first + count > LIMIT:
-            fix = "ask for fewer images"
-            raise ConfigError(f"--count {count}: seeds end at {LIMIT - 1}; {fix}")
-        return range(self.first, self.first + count)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draw:
-    """How many samples of which seeds, and where they go.
-
-    moments: the file of an optimal variance; trajectory, frames: where the walks go, and how many
-    states of each; aug_noise: what each further model of a cascade adds to what it enlarges;
-    is_downscaled: it shrinks that first, if it is larger than what it was trained to enlarge.
-    """
-
-    seeds: Seeds = field(default_factory=Seeds)
-    output: str | None = None
-    skip_existing: bool = False
-    trajectory: Path | None = None
-    frames: int | None = None
-    moments: Path | None = None
-    aug_noise: float = 0.0
-    is_downscaled: bool = False
-    layout: Layout = USUAL
-
-    def __post_init__(self) -> None:
-        """Refuse what would have no effect."""
-        if self.frames is not None and self.trajectory is None:
-            raise ConfigError("--frames: only with --trajectory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,21 +31,14 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Translate:
+class Translate(Edit):
     """`ddpm sample --image`: images made of the given ones `inputs` by a model of task pairs.
 
     task: which of its filters it is to undo; degrades: that filter is applied to them first.
     """
 
-    use: Use
-    inputs: Sequence[str]
-    output: str | None
-    seeds: Seeds
     task: str | None = None
     degrades: bool = False
-    skip_existing: bool = False
-    look: Look = field(default_factory=Look)
-    layout: Layout = USUAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,17 +92,13 @@ class Interpolate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inpaint:
+class Inpaint(Edit):
     """`ddpm inpaint`: parts of images anew, or more around them, or gaps in rows of numbers.
 
     jump, resample: RePaint's; mask, keeps, threshold: see files.images.masks.Mask, and of rows
     data.row_masks; code: the function "scorer" of the user's own, as of Guide, and its scale.
     """
 
-    use: Use
-    inputs: Sequence[str]
-    output: str | None
-    seeds: Seeds
     method: str = "auto"
     mask: Sequence[str] = ()
     keeps: Literal["auto", "black", "white", "clear", "opaque"] = "auto"
@@ -214,9 +107,6 @@ class Inpaint:
     panorama: str | None = None
     jump: int | None = None
     resample: int | None = None
-    skip_existing: bool = False
-    look: Look = field(default_factory=Look)
-    layout: Layout = USUAL
     code: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
     scale: float | None = None
 
@@ -231,25 +121,18 @@ class Inpaint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upscale:
+class Upscale(Edit):
     """`ddpm upscale`: images enlarged, coloured or sharpened; noises: one result for each.
 
     is_downscaled: images larger than what the model was trained to enlarge are shrunk first.
     """
 
-    use: Use
-    inputs: Sequence[str]
-    output: str | None
-    seeds: Seeds
     method: str = "auto"
     task: str = "upscale"
     factor: float | None = None
     is_consistent: bool = False
     noises: Sequence[float] = (0.0,)
     is_downscaled: bool = False
-    skip_existing: bool = False
-    look: Look = field(default_factory=Look)
-    layout: Layout = USUAL
 
 
 @dataclass(frozen=True, kw_only=True)

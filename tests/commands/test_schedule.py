@@ -12,7 +12,8 @@ from runs import Outcome, ddpm
 from ddpm_cli.diffusion.schedules import tables
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.pipelines.schedule import COLUMNS, tabulate
 from ddpm_cli.settings.config import Layer, resolve
 

@@ -20,8 +20,9 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers import heun
 from ddpm_cli.diffusion.schedules.tables import linear
 from ddpm_cli.diffusion.walk import start, walk
-from ddpm_cli.files.checkpoints.header import DataInfo, read_header
-from ddpm_cli.models import build
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import read_header
+from ddpm_cli.models import datasets
 
 WORDS = ("nurse", 'the "boss", 1st', "clerk")
 SHARES = (0.6, 0.1, 0.3)
@@ -114,14 +115,14 @@ def seen(values: Tensor, encode: str, folder: Path) -> DataInfo:
     """How a column of the words w0, w1, ... is seen."""
     place = folder / "t.csv"
     place.write_text("\n".join(["kind", *(f"w{int(value)}" for value in values[:, 0])]))
-    return build.data_info(array("train", path=str(place), encode=encode, holdout=0.0))  # type: ignore[arg-type]
+    return datasets.data_info(array("train", path=str(place), encode=encode, holdout=0.0))  # type: ignore[arg-type]
 
 
 def test_mixed_columns_keep_what_they_have_to_do_with_each_other(tmp_path: Path) -> None:
     """The exact denoiser of what a network sees of a table, normals around each of its words."""
     path = str(table(tmp_path / "people.csv"))
     data = array("train", path=path, quantile=["2"], holdout=0.0)
-    info, every = build.data_info(data), torch.arange(len(data))
+    info, every = datasets.data_info(data), torch.arange(len(data))
     rows, own = data[every][0], data.in_units(every)
     parts = [rows[own[:, 2] == number].double() for number in range(3)]
     mixture = Mixture(

@@ -7,7 +7,7 @@ from image_sets import rows
 from ddpm_cli.data.array_set import ArraySet, statistics
 from ddpm_cli.data.image_set import describe
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.training.batches import scaled
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ddpm_cli.data.image_set import ImageSet, describe
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.models import build
+from ddpm_cli.models import datasets
 
 TWELVE = [0, 4095]
 
@@ -60,7 +60,7 @@ def test_rows_are_as_deep_as_the_files(kind: str, memory: int, tmp_path: Path) -
     assert found.notes == ()
     assert found.size == 4 * 24 * 4
     assert "0 to 4095" in describe(found)
-    assert build.data_info(found).range == (0, 4095)
+    assert datasets.data_info(found).range == (0, 4095)
 
 
 @MEMORY

@@ -9,7 +9,7 @@ from ddpm_cli.data.filters import NAMES, READ_NOISE, Filter, edges, segments
 from ddpm_cli.data.tasks import pairs
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import build
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.config import Config, Layer, resolve

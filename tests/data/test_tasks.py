@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from ddpm_cli.data import tasks
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo, read_header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.training.init import widened

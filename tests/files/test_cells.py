@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.titles import Titles
 
 TITLES = Titles(

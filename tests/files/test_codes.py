@@ -8,9 +8,9 @@ import torch
 from ddpm_cli.data import quantiles
 from ddpm_cli.data.array_set import ArraySet, statistics
 from ddpm_cli.files import codes
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.titles import Titles
-from ddpm_cli.models import build
+from ddpm_cli.models import datasets
 from ddpm_cli.settings.knobs import Encode
 
 WORDS = ("a", "b", "c", "d", "e")
@@ -28,7 +28,7 @@ def mixed(encode: Encode, count: int = 400) -> tuple[torch.Tensor, DataInfo]:
     words: tuple[tuple[str, ...], ...] = ((), WORDS, (), ())
     titles = Titles(None, (False, False, True, False), None, words, encode, scores)
     mean, std = statistics(codes.coded(values, titles), "test", titles.widths)
-    return values, build.data_info(ArraySet(values, mean, std, titles=titles))
+    return values, datasets.data_info(ArraySet(values, mean, std, titles=titles))
 
 
 @pytest.mark.parametrize("encode", ["onehot", "bits"])

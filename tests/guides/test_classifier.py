@@ -7,7 +7,7 @@ import torch
 from exact import by_sigma, gaussian
 from torch import Tensor
 
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.guides.parts import steering, user_functions
 from ddpm_cli.guides.parts.context import Context
 from ddpm_cli.guides.parts.user_code import Code

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.networks.conditions.text import text
 from ddpm_cli.settings.config import Config, Layer, resolve
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 
 KNOWN = Quantities(("age", "size"), (50.0, 2.0), (20.0, 1.0), (20.0, 0.0), (80.0, 4.0))
 INFO = DataInfo((2,), ("cat", "dog"), values=KNOWN)

@@ -9,9 +9,9 @@ from torch import Tensor
 from ddpm_cli.data.image_set import ImageSet, Texts
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import quantities
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.encodings import Encoding
-from ddpm_cli.models import build, kinds
+from ddpm_cli.models import build, datasets, kinds
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.config import Layer, resolve
 
@@ -31,7 +31,7 @@ def test_complaints_of_components_name_their_table_once(
 
     monkeypatch.setattr(catalog, "load", lambda component: broken)
     with pytest.raises(ConfigError) as refused:
-        build.images(resolve([]), "train")
+        datasets.images(resolve([]), "train")
     assert refused.value.message == told
 
 

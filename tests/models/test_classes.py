@@ -4,7 +4,7 @@ import pytest
 
 from ddpm_cli.data.class_tables import in_order
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import classes
 from ddpm_cli.settings.config import resolve
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import flops
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.presets import layers

@@ -14,7 +14,7 @@ from ddpm_cli.diffusion import labels, parameterizations
 from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.diffusion.schedules import cosine
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import image_vectors
 from ddpm_cli.models.image_vectors import Encoder
 from ddpm_cli.networks import classifier

@@ -9,7 +9,7 @@ from runs import ddpm, train
 from ddpm_cli import hardware
 from ddpm_cli.models import memory, model
 from ddpm_cli.pipelines import opening
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 
 VERBS: list[tuple[str, ...]] = [
     ("sample", "-n", "99999"),

@@ -9,7 +9,7 @@ from probes import images, lively
 
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.walk import start, walk
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import build
 from ddpm_cli.models.cost import plan
 from ddpm_cli.settings import config, presets

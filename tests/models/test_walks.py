@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from ddpm_cli import hardware
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.models import build, cost
 from ddpm_cli.models.asked import of_classes
 from ddpm_cli.models.model import Model

@@ -14,7 +14,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import listing, reading, shared
 from ddpm_cli.settings import config, seeds
 from ddpm_cli.settings.config import Layer
-from ddpm_cli.settings.requests import Seeds
+from ddpm_cli.settings.request_parts import Seeds
 
 HEADER = Layer("model", {"train": {"steps": 1}, "compute": {"device": "header"}})
 

@@ -12,8 +12,8 @@ import runs
 from runs import assert_same, result, signal_after
 
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.pipelines import budget, train, train_plan
-from ddpm_cli.pipelines.budget import Beside, Pace
+from ddpm_cli.pipelines import budget, forecast, train, train_plan
+from ddpm_cli.pipelines.forecast import Beside, Pace
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.toml import parse_toml, read_file
 
@@ -35,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def tick(patch: pytest.MonkeyPatch) -> None:
     ticks = count(1000.0)
     fake = SimpleNamespace(monotonic=lambda: next(ticks))
-    for module in (budget, train, train_plan):
+    for module in (budget, forecast, train, train_plan):
         patch.setattr(module, "time", fake)
 
 
@@ -205,13 +205,13 @@ class TestPace:
         assert Pace.of(moments, 10, 2) == Pace(1.0, 1 / 15)
 
     def test_steps_that_are_slow_beyond_hope_are_not_repeated(self) -> None:
-        assert not budget.is_enough([0.0, 10.0], 60)
-        assert budget.is_enough([0.0, 10.0, 12.0], 60)
-        assert not budget.is_enough([0.0, 10.0, 12.0], 6000)
+        assert not forecast.is_enough([0.0, 10.0], 60)
+        assert forecast.is_enough([0.0, 10.0, 12.0], 60)
+        assert not forecast.is_enough([0.0, 10.0, 12.0], 6000)
 
     def test_it_is_measured_for_seconds_or_a_part_of_the_budget(self) -> None:
         moments = [0.1 * step for step in range(100)]
-        took = [next(n for n in range(101) if n == 100 or budget.is_enough(moments[:n], limit))
+        took = [next(n for n in range(101) if n == 100 or forecast.is_enough(moments[:n], limit))
                 for limit in (60, 6000, None)]  # fmt: skip
         assert took == [34, 54, 54]
 
@@ -219,11 +219,11 @@ class TestPace:
 class TestSeconds:
     def test_measures_saves_and_sheets_are_counted(self) -> None:
         run = config(steps=1000, measure_every=500, save_every=500, sheet_every=400, batch=10)
-        beside = Beside(calls=50, saved=int(budget.DISK), held_out=1024, is_image=True)
+        beside = Beside(calls=50, saved=int(forecast.DISK), held_out=1024, is_image=True)
         plain = 1000 * 0.1 + 2 * 1024 * 0.01 + 2
         sheets = 3 * 64 * 50 * 0.01
-        assert budget.seconds(run, Pace(0.1, 0.01), beside) == pytest.approx(plain + sheets)
-        assert budget.seconds(
+        assert forecast.seconds(run, Pace(0.1, 0.01), beside) == pytest.approx(plain + sheets)
+        assert forecast.seconds(
             run | {"train": run["train"] | {"sheet_count": 0}}, Pace(0.1, 0.01), beside
         ) == pytest.approx(plain)
 
@@ -231,17 +231,17 @@ class TestSeconds:
         run = config(steps=1000, sheet_count=0, eval_every=300, batch=10)
         beside = Beside(calls=50, saved=0, held_out=0, is_image=True)
         measured = beside._replace(evaluated=20, evaluating=7.0)
-        plain, whole = (budget.seconds(run, Pace(0.1, 0.01), b) for b in (beside, measured))
+        plain, whole = (forecast.seconds(run, Pace(0.1, 0.01), b) for b in (beside, measured))
         assert whole - plain == pytest.approx(4 * (20 * 50 * 0.01 + 7))
         off = run | {"train": run["train"] | {"eval_every": 0}}
-        assert budget.seconds(off, Pace(0.1, 0.01), measured) == pytest.approx(plain)
+        assert forecast.seconds(off, Pace(0.1, 0.01), measured) == pytest.approx(plain)
 
     def test_the_plan_ends_with_the_budget(self) -> None:
         run, pace = config(steps=5400, batch=128), Pace(0.5, 0.5 / 384)
         beside = Beside(50, 10**8, 1024, is_image=True)
         steps = budget.fitting(run, pace, beside, 1200)
         for more, is_in in ((0, True), (20, False)):
-            whole = budget.seconds(budget.shortened(run, steps + more, beside), pace, beside)
+            whole = forecast.seconds(budget.shortened(run, steps + more, beside), pace, beside)
             assert (whole <= 1200) == is_in
 
     @pytest.mark.parametrize(

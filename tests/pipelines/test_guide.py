@@ -10,13 +10,14 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.hardware import compute
-from ddpm_cli.models import build, model
+from ddpm_cli.models import model, saved
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import guide
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Layer, resolve
-from ddpm_cli.settings.requests import Draw, Guide, Use
+from ddpm_cli.settings.request_parts import Draw, Use
+from ddpm_cli.settings.requests import Guide
 
 
 def bright(images: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ def request(label: str | None = None, **code: Callable[..., Tensor]) -> Guide:
 
 def test_functions_themselves_steer(finished: Path) -> None:
     found = opened(finished, {"name": "scorer", "scale": 300.0})
-    schedule = build.schedule_of(found.header, found.place.path)
+    schedule = saved.schedule_of(found.header, found.place.path)
     steering = guide.steered(request(scorer=bright), found, schedule)
     assert (steering.functions["scorer"].name, list(steering.judges)) == ("bright", [])
     where = compute(device="cpu", dtype="float32")
@@ -56,7 +57,7 @@ def test_functions_themselves_steer(finished: Path) -> None:
 
 def test_classes_are_those_of_the_function(finished: Path) -> None:
     found = opened(finished, {"name": "classifier", "model": CODE})
-    schedule = build.schedule_of(found.header, found.place.path)
+    schedule = saved.schedule_of(found.header, found.place.path)
     steering = guide.steered(request("2-4", classifier=sides), found, schedule)
     assert steering.names == ["0", "1", "2", "3", "4", "5"]
     assert steering.targets([0, 1, 2, 3]) == [2, 3, 4, 2]
@@ -69,11 +70,11 @@ def test_classes_are_those_of_the_function(finished: Path) -> None:
 def test_a_guide_without_its_function(finished: Path) -> None:
     found = opened(finished, {"name": "scorer"})
     with pytest.raises(ConfigError, match="which function"):
-        guide.steered(request(), found, build.schedule_of(found.header, found.place.path))
+        guide.steered(request(), found, saved.schedule_of(found.header, found.place.path))
 
 
 def test_functions_are_tried_first(finished: Path) -> None:
     found = opened(finished, {"name": "scorer"})
-    schedule = build.schedule_of(found.header, found.place.path)
+    schedule = saved.schedule_of(found.header, found.place.path)
     with pytest.raises(Refusal, match="<lambda>: 2 images in, a result"):
         guide.steered(request(scorer=lambda x: x.mean()), found, schedule)

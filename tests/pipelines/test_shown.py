@@ -7,7 +7,7 @@ import torch
 
 from ddpm_cli.data.image_set import ImageSet, Texts
 from ddpm_cli.files import quantities
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import classes, kinds
 from ddpm_cli.pipelines.shown import Shown, sayable
 from ddpm_cli.settings.config import Layer, resolve

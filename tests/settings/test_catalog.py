@@ -9,7 +9,7 @@ import pytest
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings import catalog
-from ddpm_cli.settings.catalog import Kind
+from ddpm_cli.settings.components import Kind
 from ddpm_cli.settings.knobs import Range
 
 EVERY = [*catalog.KINDS, *catalog.PICKED]

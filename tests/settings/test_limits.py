@@ -13,7 +13,7 @@ import pytest
 from ddpm_cli import cli
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings import catalog, presets
-from ddpm_cli.settings.catalog import Component, Kind
+from ddpm_cli.settings.components import Component, Kind
 from ddpm_cli.settings.config import ARRAYS, Layer, resolve
 from ddpm_cli.settings.toml import parse_set
 

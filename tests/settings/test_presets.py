@@ -142,7 +142,7 @@ def test_small_networks_have_their_size(
 ) -> None:
     import torch
 
-    from ddpm_cli.files.checkpoints.header import DataInfo
+    from ddpm_cli.files.checkpoints.data_info import DataInfo
     from ddpm_cli.models import build
 
     with torch.device("meta"):

@@ -9,6 +9,7 @@ from ddpm_cli.models import build, cost
 from ddpm_cli.options import listing
 from ddpm_cli.options.completion import ComponentChoice
 from ddpm_cli.settings import catalog, config, presets, recipes
+from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.toml import dump_toml, parse_toml
 
@@ -35,7 +36,7 @@ def test_recipe_resolves_and_walks(name: str) -> None:
 @pytest.mark.parametrize("name", recipes.names())
 def test_recipe_has_a_summary_and_a_name_of_its_own(name: str) -> None:
     assert recipes.read(name)["summary"]
-    assert catalog.canonical(name) not in catalog.names("sampler")
+    assert canonical(name) not in catalog.names("sampler")
 
 
 def test_own_settings_are_put_on_top() -> None:

@@ -11,7 +11,7 @@ from ddpm_cli.diffusion.parameterizations import v
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import cosine
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import build
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.training import conditions

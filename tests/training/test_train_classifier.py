@@ -19,7 +19,7 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.models import build
+from ddpm_cli.models import build, datasets, saved
 from ddpm_cli.training import held_out
 from ddpm_cli.training.batches import cropped, prepare
 from ddpm_cli.training.objective import Objective
@@ -166,7 +166,7 @@ class TestHeldOut:
         self, classified: Path, data: Path
     ) -> None:
         classify = restored(classified)
-        test = build.images(read_header(classified / "model.safetensors").config, "test")
+        test = datasets.images(read_header(classified / "model.safetensors").config, "test")
         pixels, conditions = test[torch.arange(16)]
         labels = conditions["classes"]
         found = held_out.measured(
@@ -194,7 +194,7 @@ def restored(folder: Path, dtype: str = "float32") -> Classifier:
     path = folder / "model.safetensors"
     header, weights = checkpoint.load(path)
     compute = hardware.compute(device="cpu", dtype=dtype)  # type: ignore[arg-type]
-    return build.classifier(header, weights, compute, path)
+    return saved.classifier(header, weights, compute, path)
 
 
 class TestCheckpoint:
@@ -225,7 +225,7 @@ class TestCheckpoint:
     def test_a_classifier_is_no_denoiser(self, classified: Path) -> None:
         path = classified / "model.safetensors"
         with pytest.raises(Refusal, match="a classifier, which draws nothing"):
-            build.restored(*checkpoint.load(path), hardware.compute(device="cpu"), path)
+            saved.restored(*checkpoint.load(path), hardware.compute(device="cpu"), path)
         with pytest.raises(ValueError, match="a classifier, which draws nothing"):
             ddpm_cli.load(str(classified)).sample([0])
 

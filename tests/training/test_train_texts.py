@@ -12,7 +12,7 @@ from runs import PLAIN, ddpm, replayed
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import encode_png
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.settings.requests import Use
+from ddpm_cli.settings.request_parts import Use
 
 LONG = "a red square that stands somewhere on a black ground, and nothing but it"
 

@@ -26,7 +26,7 @@ from ddpm_cli.data.table_cells import Table
 from ddpm_cli.diffusion.rng import keyed
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import codes
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.titles import Titles
 from ddpm_cli.settings.knobs import (
     Column,

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from torch import Tensor
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.settings.config import typed
 
 Weights = Literal["ema", "model"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import pixels, sheets
 from ddpm_cli.files.images.opening import PIXEL_LIMIT
 from ddpm_cli.files.outputs import plots

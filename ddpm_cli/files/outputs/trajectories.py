@@ -17,7 +17,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.outputs import encoding, numbers, stills, targets
 from ddpm_cli.files.outputs.frames import encode_gif
 from ddpm_cli.files.outputs.stills import Field

@@ -2,8 +2,9 @@
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import find
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
+from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings.checks import CLASSIFIER
 
 

@@ -13,11 +13,12 @@ from ddpm_cli.diffusion.cutouts import colours
 from ddpm_cli.encoders import clip_files
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint, find
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
-from ddpm_cli.files.checkpoints.header import DataInfo, Header, read_header
+from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.files.images.pixels import fitted, from_pillow, from_uint8, read_pillow
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, kinds
+from ddpm_cli.models import kinds, saved
 from ddpm_cli.settings.checks import CLIP
 
 CLEAN = "lowest"  # the draw of times of those that see no noise
@@ -85,7 +86,7 @@ def named(model: str) -> tuple[Place, Header] | None:
 def load(place: Place, info: DataInfo, compute: Compute) -> Run:
     """The towers of a checkpoint; of noisy images only for a model of the same shape."""
     header, weights = checkpoint.load(place.path, str(compute.device))
-    clip = build.classifier(header, weights, compute, place.path)
+    clip = saved.classifier(header, weights, compute, place.path)
     run = Run(header, clip, compute.device)
     if run.is_noisy and header.data.shape != info.shape:
         theirs, ours = header.data.shape, info.shape

@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.guidance import Judge
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.guides.parts.user_functions import Function
 from ddpm_cli.hardware import Compute
 from ddpm_cli.settings.config import Config

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import codes
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.guides.parts.faults import blamed
 from ddpm_cli.guides.parts.user_code import Code
 from ddpm_cli.settings import code_names

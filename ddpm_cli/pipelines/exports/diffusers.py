@@ -26,7 +26,7 @@ from ddpm_cli.files.checkpoints.formats.parts.diffusers import equivalents, name
 from ddpm_cli.files.checkpoints.formats.parts.diffusers.equivalents import Equivalent
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.files.outputs import targets
-from ddpm_cli.models import build
+from ddpm_cli.models import saved
 from ddpm_cli.pipelines import cards, opening, schedulers
 from ddpm_cli.pipelines.schedulers import FLOW, Scheduler
 from ddpm_cli.settings.checks import CONDITIONS
@@ -51,7 +51,7 @@ def write(request: Convert) -> list[Path]:
     _refuse_other(header, place.name)
     knobs = dict(header.config["network"]) | ({"classes": 0} if is_classless else {})
     network = equivalents.found(knobs, header.data.shape)
-    scheduler = schedulers.found(config, build.schedule_of(header, place.path))
+    scheduler = schedulers.found(config, saved.schedule_of(header, place.path))
     if problems := [*network.problems, *scheduler.problems]:
         raise _refusal(place.name, problems)
     notes = [*_notes(header, knobs), *scheduler.notes]

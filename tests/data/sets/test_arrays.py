@@ -13,7 +13,7 @@ from runs import ddpm
 from ddpm_cli.data.sets.arrays import array
 from ddpm_cli.data.sets.toys import swiss_roll
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import build
 from ddpm_cli.pipelines.train_checks import refuse_unsuited
 from ddpm_cli.settings import config

@@ -11,10 +11,10 @@ import torch
 
 from ddpm_cli.files import quantities, titles
 from ddpm_cli.files.checkpoints import checkpoint, header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import bundled, find
-from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.titles import Scores, Titles
-from ddpm_cli.models import build
+from ddpm_cli.models import build, saved
 from ddpm_cli.settings import catalog, presets
 from ddpm_cli.settings.config import Layer, resolve
 
@@ -59,7 +59,7 @@ class TestParameters:
     def test_of_bundled_models(self, name: str) -> None:
         path = find(name).path
         there = header.read_header(path)
-        network = build.outline(there, checkpoint.load(path)[1], path)
+        network = saved.outline(there, checkpoint.load(path)[1], path)
         counted = sum(p.numel() for p in network.parameters())
         assert header.parameters(header.shapes(path)) == counted
 

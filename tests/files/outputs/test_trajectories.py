@@ -13,7 +13,8 @@ from runs import contents, ddpm, sample
 from safetensors import safe_open
 
 from ddpm_cli.diffusion.schedules.tables import linear
-from ddpm_cli.files.checkpoints.header import DataInfo, read_header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import open_image
 from ddpm_cli.files.outputs import trajectories
 from ddpm_cli.files.outputs.trajectories import drift

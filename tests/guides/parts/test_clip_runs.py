@@ -11,7 +11,8 @@ from runs import PLAIN, assert_same, ddpm, metrics, result, signal_after
 from ddpm_cli import hardware
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo, read_header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images import pixels
 from ddpm_cli.guides.parts import clip_judge, clip_runs
 

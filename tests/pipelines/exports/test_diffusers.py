@@ -17,7 +17,8 @@ from ddpm_cli.api.model import Model
 from ddpm_cli.diffusion.walk import start
 from ddpm_cli.files import quantities
 from ddpm_cli.files.checkpoints import checkpoint
-from ddpm_cli.files.checkpoints.header import DataInfo, Header
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.models import build, walks
 from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import Config, Layer, resolve

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ddpm_cli.files.checkpoints.containers.content import Content, state_dict, stripped
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.formats.parts import questions
 from ddpm_cli.files.checkpoints.formats.parts.keys import Keys, linear, ratio, swapped
-from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.networks.parts.stages import sides
 
 _RAW, _STEP, _AVERAGE = 0, 3, 4  # places in the list of a training run

@@ -14,6 +14,7 @@ from torch import Tensor
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.formats.parts.diffusers import (
     names,
     options,
@@ -25,7 +26,6 @@ from ddpm_cli.files.checkpoints.formats.parts.diffusers import (
 from ddpm_cli.files.checkpoints.formats.parts.diffusers.options import Network
 from ddpm_cli.files.checkpoints.formats.parts.diffusers.places import Place
 from ddpm_cli.files.checkpoints.formats.parts.keys import with_null
-from ddpm_cli.files.checkpoints.header import DataInfo
 
 DECODERS = ("vqvae/config.json", "vae/config.json")
 LATENT = 0.18215  # of decoders that do not tell it

@@ -19,7 +19,7 @@ from ddpm_cli.files.checkpoints.containers import content as contents
 from ddpm_cli.files.checkpoints.containers.content import Content, sizes
 from ddpm_cli.files.checkpoints.containers.unpickling import Record
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.networks.parts.tokens import places
 
 # Heads of the published sizes, by blocks and width.

@@ -16,9 +16,9 @@ from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.containers.persistent import attributes, children
 from ddpm_cli.files.checkpoints.containers.unpickling import Record
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.formats.parts import questions
 from ddpm_cli.files.checkpoints.formats.parts.edm_networks import NETWORKS, Found, knobs, renamed
-from ddpm_cli.files.checkpoints.header import DataInfo
 
 LICENCE = "NVIDIA's own weights: CC BY-NC-SA 4.0; others: as their makers say"
 PRECONDITIONINGS = ("EDMPrecond", "VPPrecond", "VEPrecond", "iDDPMPrecond")

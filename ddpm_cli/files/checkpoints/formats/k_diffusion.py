@@ -15,8 +15,8 @@ from ddpm_cli.files.checkpoints.containers import content as contents
 from ddpm_cli.files.checkpoints.containers import fields
 from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.formats.parts import k_diffusion_networks as networks
-from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.settings.config import typed
 
 SETS = {"ema": "model_ema", "model": "model"}

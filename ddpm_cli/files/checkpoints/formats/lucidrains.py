@@ -15,8 +15,8 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.containers import content as contents
 from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.formats.parts import loss_weights, lucidrains_keys
-from ddpm_cli.files.checkpoints.header import DataInfo
 
 MARKS = ("init_conv.weight", "time_mlp.1.weight", "mid_block1.block1.proj.weight")
 SETS = {"model": ("model", "model."), "ema": ("ema", "ema_model.model.")}

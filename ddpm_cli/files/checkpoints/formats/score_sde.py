@@ -13,10 +13,10 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.containers import content as contents
 from ddpm_cli.files.checkpoints.containers.content import Content
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.formats.parts import questions, song_networks
 from ddpm_cli.files.checkpoints.formats.parts.song_networks import Found
-from ddpm_cli.files.checkpoints.header import DataInfo
-from ddpm_cli.settings import catalog
+from ddpm_cli.settings.components import canonical
 
 MODULES = "all_modules."
 FROZEN = ("sigmas", "all_modules.0.W")  # what is not trained, and has no average
@@ -142,7 +142,7 @@ def _process(sigmas: Tensor | None, ask: Ask) -> dict[str, Any]:
         "vp, subvp or ve of training.sde; linear (of vp) or geometric (of ve) if it was "
         "trained with training.continuous=False"
     )
-    name = catalog.canonical(ask.need("schedule.name", choices, "vp"))
+    name = canonical(ask.need("schedule.name", choices, "vp"))
     if name in ("ve", "geometric"):
         return _exploding(name, sigmas, ask)
     schedule: dict[str, Any] = {"name": name}

@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from ddpm_cli.files.checkpoints.conversion import Ask, Conversion
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.formats.parts import openai, questions
 from ddpm_cli.files.checkpoints.formats.parts.openai import Found
-from ddpm_cli.files.checkpoints.header import DataInfo
 
 _NAME = re.compile(r"(?:ema_(?P<rate>[\d.]+?)_|model)(?P<step>\d+)\.\w+")
 NO_NULL = (

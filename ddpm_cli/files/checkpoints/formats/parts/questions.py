@@ -5,6 +5,7 @@ from typing import Any
 
 from ddpm_cli.files.checkpoints.conversion import Ask
 from ddpm_cli.settings import catalog
+from ddpm_cli.settings.components import canonical
 
 STEPS = 1000  # of a process that nothing is said of
 RESPACED = 250  # moves of a walk, the usual number where variances are learned
@@ -17,7 +18,7 @@ def size(ask: Ask) -> int:
 
 def schedule(ask: Ask, kinds: str = "linear or cosine") -> dict[str, Any]:
     """The table of a process; its length is asked for unless the process is continuous."""
-    name = catalog.canonical(ask.need("schedule.name", kinds, "linear"))
+    name = canonical(ask.need("schedule.name", kinds, "linear"))
     settings: dict[str, Any] = {"name": name}
     if name not in catalog.names("schedule"):
         return settings  # which the configuration will refuse, with the names that there are

@@ -1,0 +1,58 @@
+"""Values as knobs take them: of the right type, within its range."""
+
+import math
+import re
+from typing import Any
+
+from ddpm_cli.settings.components import Kind
+from ddpm_cli.settings.knobs import Range
+
+ENDS = Range(1, 2)  # of a list: a number alone, or between which two it is drawn
+
+
+def fit(kind: Kind, value: Any) -> Any:
+    """A value as a knob takes it; ValueError if it does not."""
+    if kind.optional and (value is None or value == "none"):
+        return None
+    if kind.word and value == kind.word:
+        return value
+    if kind.truth is not None and isinstance(value, bool):
+        return kind.truth.yes if value else kind.truth.no
+    if kind.base == "list" and isinstance(value, list) and kind.item is not None:
+        if kind.range is not None and len(value) not in kind.range:
+            raise ValueError
+        return [fit(kind.item, item) for item in value]
+    is_one = isinstance(value, str) or (
+        _is_integer(value) and kind.item and kind.item.base == "str"
+    )
+    is_one = is_one or (isinstance(value, (int, float)) and kind.range == ENDS)
+    if kind.base == "list" and is_one and kind.item is not None:
+        return [fit(kind.item, value)]  # one is a list, too
+    if kind.base == "str" and kind.range and _is_integer(value) and value in kind.range:
+        return str(value)
+    if kind.base == "str" and isinstance(value, str):
+        if "\0" in value or (kind.choices and value not in kind.choices):
+            raise ValueError
+        if kind.form is not None and not re.fullmatch(kind.form.pattern, value, re.ASCII):
+            raise ValueError
+        value.encode("utf-8")  # lone surrogates raise UnicodeEncodeError, a ValueError
+        return value
+    if kind.base == "bool" and isinstance(value, bool):
+        return value
+    return _fit_number(kind, value)
+
+
+def _fit_number(kind: Kind, value: Any) -> float:
+    if not (_is_integer(value) or ("float" in kind.base and isinstance(value, float))):
+        raise ValueError
+    if kind.base not in ("int", "float", "int | float") or not math.isfinite(value):
+        raise ValueError
+    if kind.range is not None and value not in kind.range:
+        raise ValueError
+    if kind.base == "int | float" and value == int(value):
+        return int(value)
+    return float(value) if kind.base == "float" else value
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
