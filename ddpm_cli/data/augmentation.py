@@ -63,7 +63,7 @@ class Augmentation:
         labels += [stretch * axis.cos(), stretch * axis.sin(), *shift.unbind(1)]
         linear = turned(-turn) @ scaled(STRETCH**scale, STRETCH**scale)
         stretched = scaled(STRETCH**stretch, STRETCH**-stretch)
-        linear = turned(axis) @ stretched @ turned(-axis) @ linear
+        linear = turned(-axis) @ stretched @ turned(axis) @ linear
         sides = torch.tensor([x0.shape[3], x0.shape[2]], device=x0.device)
         moves = (SHIFT * shift * sides)[:, :, None]
         return torch.stack(labels, dim=1), torch.cat([linear, moves], dim=2)

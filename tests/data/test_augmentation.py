@@ -103,3 +103,15 @@ def test_an_image_is_changed_alone_as_in_a_batch() -> None:
         alone, label = Augmentation(ALL)(x0[row : row + 1], Rng([5 + row]))
         assert torch.equal(label[0], labels[row])
         assert torch.allclose(alone[0], whole[row], atol=1e-5)
+
+
+def test_labels_tell_the_axis_of_a_stretch_as_the_published_runs_do() -> None:
+    """Labels (w cos r, w sin r) are a stretch by 2**(0.2 w) along an axis turned by -r."""
+    still = Augmentation((0.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+    labels, matrix = still.drawn(torch.zeros(64, 1, 8, 8), Rng(range(64)))
+    w, r = labels[:, 5:7].norm(dim=1), torch.atan2(labels[:, 6], labels[:, 5])
+    along = torch.stack([r.cos(), -r.sin()], dim=1)
+    found = torch.einsum("bij,bj->bi", matrix[:, :, :2], along)
+    factor = torch.linalg.vecdot(found, along)  # w may be negative, and r then points backwards
+    assert torch.allclose(found, factor[:, None] * along, atol=1e-5)
+    assert torch.allclose(factor.log2().abs(), 0.2 * w, atol=1e-5)
