@@ -12,7 +12,7 @@ from command_line import Job, measuring
 
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.models import build, classes, kinds
-from ddpm_cli.models.asked import of_classes
+from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.meter import Measure, Meter

@@ -14,7 +14,7 @@ from ddpm_cli.diffusion.denoiser import Prediction
 from ddpm_cli.diffusion.steps import State
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import walks
-from ddpm_cli.models.asked import of_classes
+from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import guide, opening

@@ -13,8 +13,9 @@ from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import kinds
-from ddpm_cli.models.asked import Asked, of_classes, of_texts, of_values
+from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.classes import NULL
+from ddpm_cli.models.kinds import of_classes, of_texts, of_values
 from ddpm_cli.settings import asking
 from ddpm_cli.settings.config import Config
 

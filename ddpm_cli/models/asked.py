@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, product
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ddpm_cli import console
@@ -16,6 +15,7 @@ from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.outputs.naming import Naming
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.models import classes, kinds
+from ddpm_cli.models.kinds import of_classes, of_texts, of_values
 from ddpm_cli.settings import asking, checks
 from ddpm_cli.settings.asking import Numbers
 from ddpm_cli.settings.config import Config
@@ -211,27 +211,6 @@ class Asked(NamedTuple):
         if self.negative is None:
             return {}
         return {"text": of_texts([self.negative] * len(seeds), self.config, self.info)}
-
-
-def of_classes(numbers: Sequence[int] | None) -> Conditions:
-    """What the network sees of classes alone, by their numbers."""
-    return {} if numbers is None else {"classes": torch.tensor(list(numbers))}
-
-
-def of_values(rows: Sequence[Mapping[str, float | None]], info: DataInfo) -> Tensor:
-    """What the network sees of numbers by name: normalized float32 [B, V], NaN if not told."""
-    known = info.values
-    if known is None:
-        raise ValueError("the data say no numbers of their rows")
-    listed = [[row.get(name) for name in known.names] for row in rows]
-    told = [[math.nan if one is None else one for one in row] for row in listed]
-    return known.normalized(torch.tensor(told, dtype=torch.float64))
-
-
-def of_texts(texts: Sequence[str | None], config: Config, info: DataInfo) -> Tensor:
-    """What the network sees of texts, None of none."""
-    rows: Tensor = kinds.reader(config, info).rows(texts)
-    return rows
 
 
 def _check_values(values: Mapping[str, Numbers], config: Config, info: DataInfo) -> None:

@@ -1,9 +1,12 @@
-"""What a network is told, as its configuration says: recipes by kind, nulls, and texts of data."""
+"""What a network is told, as its configuration says: recipes by kind, nulls, and their tensors."""
 
+import math
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ddpm_cli import hardware
 from ddpm_cli.data.image_set import Conditions, Data
@@ -98,3 +101,24 @@ def told(config: Config, data: Data) -> Data:
     if cut := reads.cut([caption for captions in every for caption in captions]):
         other.notes = (*data.notes, cut)
     return other
+
+
+def of_classes(numbers: Sequence[int] | None) -> Conditions:
+    """What the network sees of classes alone, by their numbers."""
+    return {} if numbers is None else {"classes": torch.tensor(list(numbers))}
+
+
+def of_values(rows: Sequence[Mapping[str, float | None]], info: DataInfo) -> Tensor:
+    """What the network sees of numbers by name: normalized float32 [B, V], NaN if not told."""
+    known = info.values
+    if known is None:
+        raise ValueError("the data say no numbers of their rows")
+    listed = [[row.get(name) for name in known.names] for row in rows]
+    told = [[math.nan if one is None else one for one in row] for row in listed]
+    return known.normalized(torch.tensor(told, dtype=torch.float64))
+
+
+def of_texts(texts: Sequence[str | None], config: Config, info: DataInfo) -> Tensor:
+    """What the network sees of texts, None of none."""
+    rows: Tensor = reader(config, info).rows(texts)
+    return rows

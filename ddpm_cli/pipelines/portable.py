@@ -20,7 +20,7 @@ from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.models import build, kinds, saved
-from ddpm_cli.models.asked import of_texts
+from ddpm_cli.models.kinds import of_texts
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.portable_calls import Denoised, Raw

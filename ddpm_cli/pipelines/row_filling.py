@@ -14,7 +14,8 @@ from ddpm_cli.diffusion.known_pixels import begun
 from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.errors import Refusal, nearest
 from ddpm_cli.models import classes, walks
-from ddpm_cli.models.asked import Asked, of_classes
+from ddpm_cli.models.asked import Asked
+from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 

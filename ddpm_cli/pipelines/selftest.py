@@ -16,7 +16,7 @@ from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
-from ddpm_cli.models.asked import of_classes
+from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings import config as configuration

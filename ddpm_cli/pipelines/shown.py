@@ -9,7 +9,7 @@ import torch
 from ddpm_cli.data.image_set import Conditions, Data
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import classes, kinds
-from ddpm_cli.models.asked import of_classes
+from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training.conditions import taken

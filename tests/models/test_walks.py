@@ -13,7 +13,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.models import build, cost
-from ddpm_cli.models.asked import of_classes
+from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings.config import Config, Layer, resolve
