@@ -82,6 +82,11 @@ def one_line(text: str) -> str:
     )
 
 
+def many(count: int, nouns: str) -> str:
+    """A number of things in words, as 1 file or 2 files; nouns: their plural, which ends in s."""
+    return f"{count} {nouns.removesuffix('s') if count == 1 else nouns}"
+
+
 # Control characters, and those that break a line or turn its direction of writing round.
 _STEERING = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 

@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files import row_places
 from ddpm_cli.options import completion, numbers, reading, shared, walking
 from ddpm_cli.settings import asking
 from ddpm_cli.settings.requests import Method, Nll, Trace
 from ddpm_cli.settings.usual import LIKELIHOOD
 
-ROWS = (".csv", ".npy")  # files that may say the class of each of their rows
 COUNT = 100  # rows of a data set, unless told otherwise
 EXACT_ONLY = ("trace", "probes")
 BOUND_ONLY = ("variance", "moments", "terms", "rate_distortion")
@@ -187,7 +187,9 @@ def _refuse_other_data(ctx: click.Context, inputs: Sequence[str]) -> None:
     """Refuse to measure on nothing, or on files and a data set at once."""
     words = reading.words(ctx, "data", "split", "count")
     if inputs:
-        tables = any(Path(p).suffix.lower() in ROWS or Path(p).is_dir() for p in inputs)
+        tables = any(
+            Path(p).suffix.lower() in row_places.SUFFIXES or Path(p).is_dir() for p in inputs
+        )
         own = [option for option in _own(ctx) if option != "--class" or not tables]
         words = [*words, *(f"{option} own" for option in own)]
         if words:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_cli import console
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files.row_places import LISTED, SUFFIXES
 from ddpm_cli.foreign import missing, telling
 from ddpm_cli.foreign.kinds import NPY
 
@@ -22,7 +23,7 @@ UNREADABLE = (
 def no_file(place: Path) -> Refusal:
     """The refusal of a path where no file is."""
     if place.is_dir():
-        fix = "data.name=array takes a .npy or .csv file, data.name=folder a folder of images"
+        fix = f"data.name=array takes {LISTED}, data.name=folder a folder of images"
         return Refusal(f"{place}: a folder", fix)
     fix = f"paths begin in {Path.cwd()}"
     if place.exists():
@@ -30,13 +31,14 @@ def no_file(place: Path) -> Refusal:
     return missing.refusal(place, "data", "no such file", fix)
 
 
-def unknown_ending(place: Path) -> Refusal:
-    """The refusal of a file that is called neither .npy nor .csv."""
+def unknown_ending(place: Path, suffixes: Sequence[str] = SUFFIXES) -> Refusal:
+    """The refusal of a file that is called like none of rows."""
+    listed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
     if told := telling.told(place, "data", texts=False):
-        return told.refusal(place, "no .npy or .csv file")
+        return told.refusal(place, f"no {listed} file")
     copy = shlex.quote(str(place.with_suffix(".csv")))
     fix = f"if it is a table of numbers: cp {shlex.quote(str(place))} {copy}"
-    return Refusal(f"{place}: unknown ending; give a .npy or .csv file", fix)
+    return Refusal(f"{place}: unknown ending; give a {listed} file", fix)
 
 
 def refuse_foreign(place: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.data.image_set import Conditions, Data, Held, Texts, conditions_of, shares, told
-from ddpm_cli.errors import Refusal, one_line
+from ddpm_cli.errors import Refusal, many, one_line
 from ddpm_cli.files import codes
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.files.titles import Titles
@@ -101,8 +101,8 @@ class ArraySet:
             names = (self.titles.columns if self.titles else None) or ()
             shown = ", ".join(one_line(name) or "unnamed" for name in names)
             named = f" ({shown})" if 0 < len(names) <= NAMED else ""
-            return f"{len(self)} rows of {self.columns} values{named}"
-        return f"{len(self)} arrays of {'x'.join(map(str, self.shape))} values"
+            return f"{many(len(self), 'rows')} of {many(self.columns, 'values')}{named}"
+        return f"{many(len(self), 'arrays')} of {'x'.join(map(str, self.shape))} values"
 
     def frequencies(self) -> list[float] | None:
         """Give the share of each class, or None without classes."""

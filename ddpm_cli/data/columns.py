@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli.files import row_places
 from ddpm_cli.files.titles import WORD_LIMIT, is_gap
 
 SHOWN = 40  # letters of a cell in a message
@@ -185,7 +186,8 @@ class Faults:
         first, (cell, found) = min(every, key=lambda item: (item[1].lines[0], item[0]))
         shown = repr(cell[:SHOWN]) if cell else "an empty cell"
         kind = "word" if first in self._of_words else "number"
-        what = f"{place}: line {found[0]}, {columns.called(first)}: {shown} is no {kind}"
+        where = f"{row_places.called(place, found[0])}, {columns.called(first)}"
+        what = f"{where}: {shown} is no {kind}"
         if columns.names is None and first in self.words and len(found) == 1 and found[0] == 1:
             return Refusal(what, "if it names the column, add --set data.header=yes")
         faulty = self.words.keys() | self.gaps.keys()
@@ -208,7 +210,7 @@ class Faults:
         if self.gaps:
             rows = {line for fault in self.gaps.values() for line in fault.lines}
             where = ", ".join(columns.called(at) for at in sorted(self.gaps))
-            drop = f", or drop the {len(rows)} rows that have some" if len(rows) < lines else ""
+            drop = f", or drop {_rows(len(rows))}" if len(rows) < lines else ""
             ways.append(f"{where}: fill the gaps{drop}, or --set data.missing=fill or mask")
         return "; ".join(ways)
 
@@ -253,6 +255,10 @@ def index_like(columns: Columns, values: Tensor) -> list[int]:
     nameless = torch.tensor([name == "" for name in columns.value_names or ["-"]])
     found: list[int] = (counts | (rises & nameless)).nonzero().flatten().tolist()
     return [columns.values[n] for n in found] if len(found) < len(columns.values) else []
+
+
+def _rows(count: int) -> str:
+    return "the row that has some" if count == 1 else f"the {count} rows that have some"
 
 
 def _setting(key: str, words: Sequence[str]) -> str:

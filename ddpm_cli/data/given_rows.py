@@ -2,7 +2,6 @@
 
 import csv
 import io
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,15 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_cli.data import array_faults
+from ddpm_cli.data import array_files, column_files
+from ddpm_cli.data.column_files import Text
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import cells
+from ddpm_cli.files import cells, row_places
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.inputs import Source
-from ddpm_cli.files.titles import is_gap, is_number
-
-SUFFIXES = (".csv", ".npy")
-BYTE_LIMIT = 2**31  # of a file
+from ddpm_cli.files.row_places import LISTED, SUFFIXES
+from ddpm_cli.files.titles import Titles, is_gap, is_number
 
 
 class Sheet(NamedTuple):
@@ -46,15 +44,21 @@ class Sheet(NamedTuple):
 class Given(NamedTuple):
     """Rows of a file: values float64 [N, ...] in the units of the data, NaN where there is none.
 
-    labels: the class of each row, if the file has a column of them, None where it is not told;
-    sheet: the text of a .csv file; dtype: of the numbers of an array to write.
+    numbers: of the lines or rows that they are, see `row_places`; labels: the class of each row,
+    if the file has a column of them, None where it is not told; sheet: a table as text; dtype: of
+    the numbers of an array to write.
     """
 
     source: Source
     values: Tensor
+    numbers: Sequence[int]
     labels: list[str | None] | None = None
     sheet: Sheet | None = None
     dtype: str = "float64"
+
+    def called(self, row: int) -> str:
+        """What messages call a row, of those here."""
+        return row_places.called(self.source.name, self.numbers[row])
 
     @property
     def array(self) -> Any:
@@ -87,7 +91,7 @@ def sources(paths: Sequence[str], info: DataInfo, *, repeated: bool = False) -> 
     for place in (Path(path) for path in paths if path not in ("", "-")):
         if place.is_file() and place.suffix.lower() not in SUFFIXES:
             what = f"the model makes arrays {'x'.join(map(str, info.row))}, no images"
-            fix = "choose another with -m, or give it a .csv or .npy file"
+            fix = f"choose another with -m, or give it {LISTED}"
             raise Refusal(f"{place}: {what}", fix)
     found = [source for path in paths for source in _listed(path)]
     counts = Counter(Path(source.name).absolute() for source in found)
@@ -100,13 +104,13 @@ def sources(paths: Sequence[str], info: DataInfo, *, repeated: bool = False) -> 
 def _listed(path: str) -> Iterator[Source]:
     place = Path(path)
     if path == "-" or not path:
-        raise ConfigError("INPUT: rows are read from a file; give a .csv or .npy file")
+        raise ConfigError(f"INPUT: rows are read from a file; give {LISTED}")
     if not place.is_dir():
         yield Source(path, place.stem)
         return
     files = sorted(file for file in place.iterdir() if file.suffix.lower() in SUFFIXES)
     if not files:
-        raise Refusal(f"{path}: no .csv or .npy file in this folder")
+        raise Refusal(f"{path}: none of {', '.join(SUFFIXES)} in this folder", f"give {LISTED}")
     yield from (Source(str(file), file.stem) for file in files)
 
 
@@ -116,53 +120,29 @@ def read(source: Source, info: DataInfo, added: Sequence[str] = ()) -> Given:
     added: columns that the file may lack, and then has with empty cells.
     """
     place = Path(source.name)
-    try:
-        if not place.is_file():
-            raise array_faults.no_file(place)
-        if place.stat().st_size > BYTE_LIMIT:
-            raise Refusal(f"{place}: larger than the limit of {BYTE_LIMIT} bytes")
-        suffix = place.suffix.lower()
-        if suffix not in SUFFIXES:
-            raise array_faults.unknown_ending(place)
-        if suffix == ".npy":
-            values, dtype = _of_array(place, info)
-            return Given(source, values, dtype=dtype)
-        return _of_text(source, place, info, added)
-    except OSError as error:
-        raise Refusal(f"{place}: {error.strerror or error}") from error
+    with array_files.reading(place):
+        stored = array_files.array(place)
+        if stored is not None:
+            return _of_array(source, stored, info)
+        with column_files.opened(place, keeps_empty=True) as text:
+            return _of_text(source, place, text, info, added)
 
 
-def stored(place: Path) -> Any:
-    """The array in a .npy file; one that holds Python objects is refused, never unpickled."""
-    array_faults.refuse_foreign(place)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = np.load(place, mmap_mode="r", allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # NumPy reads the header with Python's own parser
-        plain = isinstance(error, ValueError) and len(error.args) == 1
-        why = (str(error).splitlines() or ["damaged"])[0] if plain else "its header is damaged"
-        raise Refusal(f"{place}: no readable .npy file: {why}", array_faults.UNREADABLE) from error
-    if found.dtype.kind not in "biuf":
-        raise array_faults.no_numbers(place, found)
-    return found
-
-
-def _of_array(place: Path, info: DataInfo) -> tuple[Tensor, str]:
-    """The values of a .npy file, and in which numbers they are written again."""
-    found = stored(place)
+def _of_array(source: Source, found: Any, info: DataInfo) -> Given:
+    """The rows of an array."""
     if found.ndim == 1 and info.row == (1,):
         found = found[:, None]
     have, want = ("x".join(map(str, shape)) for shape in (found.shape, ("N", *info.row)))
     if tuple(found.shape[1:]) != info.row or not len(found):
-        raise Refusal(f"{place}: an array {have}, the model takes {want}")
+        fix = "a .csv file with names has its columns in any order, and may have more"
+        more = [fix] if len(info.row) == 1 else []
+        raise Refusal(f"{source.name}: an array {have}, the model takes {want}", *more)
     values = torch.from_numpy(np.array(found, dtype=np.float64))
     if bool(values.isinf().any()):
-        raise Refusal(f"{place}: infinite values; write NaN for what is not known")
+        raise Refusal(f"{source.name}: infinite values; write NaN for what is not known")
     is_single = found.dtype.kind == "f" and found.dtype.itemsize <= 4
-    return values, "float32" if is_single else "float64"
+    dtype = "float32" if is_single else "float64"
+    return Given(source, values, range(len(values)), dtype=dtype)
 
 
 def _sheet_of(values: Tensor, info: DataInfo, source: Source) -> Sheet:
@@ -178,62 +158,49 @@ def _sheet_of(values: Tensor, info: DataInfo, source: Source) -> Sheet:
     return Sheet([*titles.names], texts, [*range(len(titles.whole))])
 
 
-def _of_text(source: Source, place: Path, info: DataInfo, added: Sequence[str]) -> Given:
-    """The rows of a .csv file."""
+def _of_text(
+    source: Source, place: Path, text: Text, info: DataInfo, added: Sequence[str]
+) -> Given:
+    """The rows of a table of cells."""
     if len(info.row) > 1:
         want = "x".join(map(str, ("N", *info.row)))
-        raise Refusal(f"{place}: the model takes arrays {want}; give a .npy file")
-    rows, mark, end = text_rows(place)
-    titles = info.columns
-    names = None
-    if rows and (cells.arranged(_with(rows[:1], added), titles, place) or _is_header(rows[0])):
-        names, rows = _with(rows[:1], added)[0], rows[1:]
-        rows = [row + [""] * (len(names) - len(row)) for row in rows] if added else rows
-    places = cells.arranged([names], titles, place) if names else None
-    places = [*range(len(titles.whole))] if places is None else places
-    width = len(names or rows[0]) if names or rows else 0
-    for number, row in enumerate(rows, 1):
-        if len(row) != width:
-            raise Refusal(f"{place}: row {number}: {len(row)} cells, expected {width}")
-    if not rows:
-        raise Refusal(f"{place}: no rows in it")
+        raise Refusal(f"{place}: the model takes arrays {want}; give a .npy file of them")
+    sheet, numbers, values = table(place, text, info.columns, added)
+    label, labels = info.columns.label, None
+    if label is not None and sheet.names is not None and label in sheet.names:
+        at = sheet.names.index(label)
+        labels = [None if is_gap(row[at]) else row[at].strip() for row in sheet.rows]
+    return Given(source, values, numbers, labels, sheet)
+
+
+def table(
+    place: Path, text: Text, titles: Titles, added: Sequence[str] = ()
+) -> tuple[Sheet, list[int], Tensor]:
+    """A table of cells, the number of each row, and values float64 [N, C] in a model's order.
+
+    added: columns that it may lack, and then has with empty cells.
+    """
+    first = column_files.first(text, place)
+    is_named = _names_columns(text, first, titles)
+    names = [*first, *(name for name in added if name not in first)] if is_named else None
+    order = cells.arranged([names], titles, place) if names else None
+    places, width = order or [*range(len(titles.whole))], len(names or first)
     if width <= max(places):
-        raise Refusal(f"{place}: {width} columns, the model takes {len(places)}")
-    head = [names] if names and titles.columns else []
-    values = info.values_of([*head, *rows], place)
-    sheet = Sheet(names, rows, places, mark, end)
-    label = titles.label
-    labels = None
-    if label is not None and names is not None and label in names:
-        at = names.index(label)
-        labels = [None if is_gap(row[at]) else row[at].strip() for row in rows]
-    return Given(source, values, labels, sheet)
+        what = f"{place}: {width} columns, the model takes {len(places)}"
+        raise Refusal(
+            what, f"name those of the model in the first line: {', '.join(titles.names)}"
+        )
+    lines = [*column_files.body(text, place, len(first), is_named=is_named)]
+    rows = [[*row, *[""] * (width - len(first))] for _, row in lines]
+    numbers = [number for number, _ in lines]
+    called = [row_places.called(place, number) for number in numbers]
+    values = cells.read([[row[at] for at in places] for row in rows], titles, called)
+    return Sheet(names, rows, places, text.mark, text.end), numbers, values
 
 
-def _with(head: list[list[str]], added: Sequence[str]) -> list[list[str]]:
-    """A first line with the names that it lacks."""
-    names = [cell.strip() for cell in head[0]]
-    return [[*head[0], *(name for name in added if name not in names)]]
-
-
-def _is_header(row: Sequence[str]) -> bool:
-    """Whether a first line holds names, of which none is a number."""
-    return not any(is_number(cell) or is_gap(cell) for cell in row)
-
-
-def text_rows(place: Path) -> tuple[list[list[str]], str, str]:
-    """The rows of a .csv file, what separates their cells, and what ends their lines."""
-    array_faults.refuse_foreign(place)
-    try:
-        with place.open(encoding="utf-8-sig", newline="") as stream:
-            start = stream.read(2**16)
-            first = start.splitlines()[0] if start.strip() else ""
-            mark = max(",;\t", key=first.count)
-            stream.seek(0)
-            every = csv.reader(stream, delimiter=mark)
-            rows = [row for row in every if len(row) > 1 or any(map(str.strip, row))]
-    except UnicodeDecodeError:
-        raise array_faults.not_utf8(place) from None
-    except csv.Error as error:
-        raise Refusal(f"{place}: {error}") from None
-    return rows, mark, "\r\n" if "\r\n" in start else "\n"
+def _names_columns(text: Text, first: Sequence[str], titles: Titles) -> bool:
+    """Whether the first row names columns: some of a model's, or others where none is a value."""
+    if text.is_named or all(map(is_number, first)):
+        return text.is_named
+    is_known = not {*titles.names}.isdisjoint(first)
+    return is_known or not any(is_number(cell) or is_gap(cell) for cell in first)

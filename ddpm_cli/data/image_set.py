@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ddpm_cli.data import texts
 from ddpm_cli.data.repeated import Repeated
+from ddpm_cli.errors import many
 from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.files.titles import Titles
@@ -209,7 +210,7 @@ class ImageSet:
         within = f", {self.range[0]} to {self.range[1]}" if self.range else ""
         beside = f", each with one {COLOURS[self.beside]} beside it" if self.beside else ""
         what = f"{width}x{height} {COLOURS.get(channels, channels)}{within}{beside}"
-        return f"{len(self)} images {what}"
+        return f"{many(len(self), 'images')} {what}"
 
     def frequencies(self) -> list[float] | None:
         """Give the share of each class, or None without classes."""

@@ -13,7 +13,7 @@ from ddpm_cli.data import texts
 from ddpm_cli.data.class_tables import numbered
 from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
-from ddpm_cli.errors import Refusal
+from ddpm_cli.errors import Refusal, many
 
 NAMES = ("labels.csv", "metadata.csv", "metadata.jsonl")
 FILE_COLUMNS = ("file", "file_name")
@@ -217,7 +217,7 @@ def _of_csv(text: str, place: str) -> Iterator[tuple[int, _Cells]]:
                 continue
             if len(cells) != len(names):
                 where = f"{place}: line {reader.line_num}"
-                raise Refusal(f"{where}: {len(cells)} values, expected {len(names)}")
+                raise Refusal(f"{where}: {many(len(cells), 'values')}, expected {len(names)}")
             yield reader.line_num, dict(zip(names, cells, strict=True))
     except csv.Error as error:
         raise Refusal(f"{place}: line {reader.line_num}: {error}") from None

@@ -18,7 +18,7 @@ from ddpm_cli.data.image_set import ImageSet, Texts
 from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.sources import Files
 from ddpm_cli.data.splits import Labels, Split, arrange
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError, Refusal, many
 from ddpm_cli.files.images.facts import Facts
 from ddpm_cli.files.images.pixels import Mode, decoded, inspected
 from ddpm_cli.files.images.scales import OutOfRange
@@ -247,9 +247,9 @@ def _refused(bad: list[str], count: int) -> Refusal:
     """
     first, *hints = bad[0].splitlines()
     if len(bad) == count:
-        rest = f"none of the {count} files can be read{_others(bad)}"
+        rest = f"none of the {many(count, 'files')} can be read{_others(bad)}"
         return Refusal(first, rest, *_joined(hints))
-    rest = f"{len(bad)} of {count} files are unreadable"
+    rest = f"{len(bad)} of {many(count, 'files')} {'is' if len(bad) == 1 else 'are'} unreadable"
     if len(bad) > 1:
         others = [problem.splitlines()[0] for problem in bad[1:NAMED]]
         more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""

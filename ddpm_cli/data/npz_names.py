@@ -1,6 +1,9 @@
-"""What arrays in .npz files are called, to train on and to test; nothing of them is read."""
+"""What arrays in .npz files are called, to train on and to test; no values of them are read."""
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +11,11 @@ from typing import NamedTuple
 from ddpm_cli.files import array_file
 
 LABELS = ("classes", "labels", "arr_1", "y", "label")
+# NumPy reads headers with Python's own parser.
+DAMAGED = (
+    OSError, ValueError, KeyError, EOFError, SyntaxError, TypeError, RuntimeError, MemoryError,
+    RecursionError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
+)  # fmt: skip
 IMAGES = (*array_file.IMAGES, "data", "x", "X", "image")
 # By the part of the set how images and classes are called, of which the first ones there count.
 SPLITS = {
@@ -19,6 +27,13 @@ SPLITS = {
 }  # fmt: skip
 
 
+class Entry(NamedTuple):
+    """The shape of an array, and the letter of NumPy for what its values are."""
+
+    shape: tuple[int, ...]
+    kind: str
+
+
 class Pair(NamedTuple):
     """The names of an array of images and of one of their classes."""
 
@@ -27,15 +42,40 @@ class Pair(NamedTuple):
 
 
 def holds(path: Path) -> bool:
-    """Whether a path is a .npz file with images in it, by the names of its arrays."""
+    """Whether a path is a .npz file with images in it, by names and axes of its arrays."""
+    found = entries(path)
+    there = [pair.images for pair in pairs([*found], "", "").values()]
+    return bool(there) and all(len(found[name].shape) > 2 for name in there)
+
+
+def rows(path: Path) -> dict[str, Entry]:
+    """The columns of a table in a .npz file, or its one array of numbers; empty if it has none."""
+    found = entries(path)
+    if len(found) == 1 and len(next(iter(found.values())).shape) > 1:
+        return found
+    are_columns = all(len(each.shape) == 1 and each.kind in "biufU" for each in found.values())
+    return found if are_columns and len({each.shape for each in found.values()}) == 1 else {}
+
+
+def entries(path: Path) -> dict[str, Entry]:
+    """The arrays of a .npz file by their names; empty of what is none."""
+    from numpy.lib import format as npy
+
+    found = dict[str, Entry]()
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     try:
         if not path.is_file():  # opening a pipe could block for ever
-            return False
+            return {}
         with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-    except (OSError, zipfile.BadZipFile, ValueError):
-        return False
-    return bool(pairs(names, "", ""))
+            for name in archive.namelist():
+                if not name.endswith(".npy"):
+                    return {}
+                with archive.open(name) as stream:
+                    shape, _, dtype = read[npy.read_magic(stream)](stream)
+                found[name.removesuffix(".npy")] = Entry(shape, dtype.kind)
+    except DAMAGED:
+        return {}
+    return found
 
 
 def pairs(names: Sequence[str], image: str, label: str) -> dict[str, Pair]:

@@ -13,14 +13,14 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from ddpm_cli.data import emoji_names, npz_names, shards, sources
+from ddpm_cli.data import emoji_names, npz_names, parquet_tables, shards, sources
 from ddpm_cli.data.array_faults import LABELS
 from ddpm_cli.data.forms import LMDB, PARQUET, TAR, Form
 from ddpm_cli.data.sources import DATASET, is_array_name
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.opening import is_image_name
 from ddpm_cli.foreign import telling
-from ddpm_cli.foreign.kinds import NPY, ZIP
+from ddpm_cli.foreign.kinds import NPY, WAVE, ZIP
 from ddpm_cli.settings.toml import parse_set, toml_value
 
 LIMIT = 100_000  # names that are looked at for an image
@@ -28,6 +28,7 @@ ROWS = 20  # of a table that are looked at
 # Their folders as cs.toronto.edu packs them, and the files of the binary version.
 CIFAR_10 = ("cifar-10-batches-bin", "cifar-10-batches-py", "data_batch_1.bin", "test_batch.bin")
 CIFAR_100 = ("cifar-100-binary", "cifar-100-python", "train.bin", "test.bin")
+WINDOW = 96  # moments of sound, those of the preset series
 IDX = b"\0\0\x08\3"  # how IDX images begin
 
 Settings = dict[str, Any]
@@ -169,6 +170,30 @@ def _table(path: Path) -> Settings | None:
     return {"path": str(path)} | ({"label": label} if label else {})
 
 
+def _npz_table(path: Path) -> Settings | None:
+    """The columns of a .npz file, and which is the class; or an array of rows."""
+    found = npz_names.rows(path)
+    if not found:
+        return None
+    called = [name for name in found if name.lower() in LABELS]
+    words = [name for name, entry in found.items() if entry.kind == "U"]
+    label = next((some[0] for some in (called, words) if len(some) == 1 < len(found)), "")
+    return {"path": str(path)} | ({"label": label} if label else {})
+
+
+def _sound(path: Path) -> Settings | None:
+    """A sound, or a folder of sounds."""
+    files = sorted(path.glob("*.wav")) if path.is_dir() else [path]
+    is_sound = bool(files) and all(map(is_wave, files))
+    return {"path": str(path), "window": WINDOW} if is_sound else None
+
+
+def is_wave(path: Path) -> bool:
+    """Whether a file is a .wav of sound."""
+    found = telling.kind(path)
+    return path.suffix.lower() == ".wav" and found is not None and found.name == WAVE
+
+
 def _class_column(rows: list[list[str]]) -> str:
     """The name or number of the column that holds the class; empty if none seems to."""
     names, body = rows[0], rows[1:]
@@ -234,10 +259,13 @@ TELLERS = (
     Teller("cifar100", "CIFAR-100", _cifar(*CIFAR_100)),
     Teller("fashion-mnist", "Fashion-MNIST", _like_mnist("FashionMNIST/raw", fashion=True)),
     Teller("mnist", "the IDX files of MNIST", _like_mnist("raw", "MNIST/raw", fashion=False)),
+    Teller("array", "a table (.parquet)", at(parquet_tables.holds)),
     Teller("parquet", "Parquet files", in_shards(PARQUET)),
     Teller("webdataset", "tar archives, as of WebDataset", in_shards(TAR)),
     Teller("lmdb", "an LMDB, as of LSUN", in_shards(LMDB)),
     Teller("npz", "images in a .npz file", at(npz_names.holds)),
+    Teller("array", "rows in a .npz file", _npz_table),
+    Teller("series", "sound (.wav)", _sound),
     Teller("idx", "images in an IDX file", _idx),
     Teller("array", "a .npy array", at(lambda path: telling.kind(path) == NPY)),
     Teller("array", "a table (.csv)", _table),

@@ -1,21 +1,23 @@
-"""Long recordings of one or more channels, to be cut into windows: .npy, .csv and .wav files."""
+"""Long recordings of one or more channels, to be cut into windows: files of rows, and of sound."""
 
-import csv
 import wave
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_cli.data import array_faults
+from ddpm_cli.data import array_files, column_files
 from ddpm_cli.data.array_set import VALUE_LIMIT
+from ddpm_cli.data.column_files import Text
 from ddpm_cli.data.columns import Wish, chosen
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files import row_places
 from ddpm_cli.files.titles import is_number
 
-SUFFIXES = (".csv", ".npy", ".wav")
+SOUND = ".wav"
+SUFFIXES = (*row_places.SUFFIXES, SOUND)
 WIDTHS = {1: "u1", 2: "<i2", 4: "<i4"}  # bytes of a value of sound, and what they are
 
 
@@ -30,8 +32,8 @@ class Recording(NamedTuple):
 def read(place: Path, wish: Wish) -> list[Recording]:
     """The recordings of a file or a folder, in the order of their names.
 
-    .npy: [T], [C, T] or [N, C, T]; .wav: sound in [-1, 1]; .csv: a line each moment, of
-    which a wish says the columns.
+    An array is [T], [C, T] or [N, C, T]; .wav: sound in [-1, 1]; a table has a line each moment,
+    and a wish says of which columns.
     """
     files = [place]
     if place.is_dir():
@@ -45,31 +47,17 @@ def read(place: Path, wish: Wish) -> list[Recording]:
 
 
 def _read(file: Path, wish: Wish) -> list[Recording]:
-    suffix = file.suffix.lower()
-    try:
-        if not file.is_file():
-            raise array_faults.no_file(file)
-        if suffix == ".wav":
+    with array_files.reading(file, SUFFIXES):
+        if file.suffix.lower() == SOUND:
             return [_sound(file)]
-        if suffix == ".csv":
-            return [_table(file, wish)]
-        if suffix == ".npy":
-            return _array(file)
-    except OSError as error:
-        raise Refusal(f"{file}: {error.strerror or error}") from error
-    raise Refusal(f"{file}: unknown ending; give {', '.join(SUFFIXES)} or a folder")
+        stored = array_files.array(file)
+        if stored is not None:
+            return _of_array(file, stored)
+        with column_files.opened(file) as text:
+            return [_of_table(file, text, wish)]
 
 
-def _array(file: Path) -> list[Recording]:
-    array_faults.refuse_foreign(file)
-    try:
-        stored = np.load(file, mmap_mode="r", allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # NumPy reads the header with Python's own parser
-        raise Refusal(f"{file}: no readable .npy file", array_faults.UNREADABLE) from error
-    if stored.dtype.kind not in "biuf":
-        raise array_faults.no_numbers(file, stored)
+def _of_array(file: Path, stored: Any) -> list[Recording]:
     shape = "x".join(map(str, stored.shape))
     if stored.ndim not in (1, 2, 3) or stored.size == 0 or stored.size > VALUE_LIMIT:
         fix = f"give [T], [C, T] or [N, C, T], of at most {VALUE_LIMIT} values"
@@ -83,31 +71,19 @@ def _array(file: Path) -> list[Recording]:
     return [Recording(one, file) for one in whole.reshape(-1, *([1, *whole.shape][-2:]))]
 
 
-def _table(file: Path, wish: Wish) -> Recording:
-    """Numbers separated by commas, semicolons or tabs; names of the columns may stand first."""
-    array_faults.refuse_foreign(file)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise array_faults.not_utf8(file) from None
-    reader = csv.reader(
-        text.splitlines(), delimiter=max(",;\t", key=text.partition("\n")[0].count)
-    )
-    rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    first = rows[0][1] if rows else []
-    named = not any(map(is_number, first))
+def _of_table(file: Path, text: Text, wish: Wish) -> Recording:
+    """Numbers of a moment a line; names of the columns may stand first."""
+    first = column_files.first(text, file)
+    named = column_files.names_columns(text, first)
     columns = chosen(wish, first if named else None, len(first), file)
     values = []
-    for line, row in rows[named:]:
-        if len(row) != len(first):
-            raise Refusal(f"{file}: line {line}: {len(row)} values, expected {len(first)}")
+    for line, row in column_files.body(text, file, len(first), is_named=named):
         for at in columns.values:
             if not is_number(row[at]):
-                what = f"line {line}, {columns.called(at)}: {row[at][:40]!r} is no number"
-                raise Refusal(f"{file}: {what}; leave it out: {columns.without([at])}")
+                where = f"{row_places.called(file, line)}, {columns.called(at)}"
+                what = f"{where}: {row[at].strip()[:40]!r} is no number"
+                raise Refusal(f"{what}; leave it out: {columns.without([at])}")
         values.append([float(row[at]) for at in columns.values])
-    if not values:
-        raise Refusal(f"{file}: it holds nothing")
     return Recording(torch.tensor(values, dtype=torch.float64).T, file)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ddpm_cli.data import given_rows
+from ddpm_cli.data import array_files, column_files, given_rows
 from ddpm_cli.errors import ConfigError, Refusal, nearest
-from ddpm_cli.files import cells
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.files.titles import Titles, is_number
+from ddpm_cli.files.row_places import SUFFIXES
+from ddpm_cli.files.titles import Titles
 
 _SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _INDEX = re.compile(r"(-?[0-9]{1,9})?(?:(:)(-?[0-9]{1,9})?)?")
@@ -28,27 +28,30 @@ def refuse_unknown(places: Sequence[str], info: DataInfo) -> None:
         column, colon, _ = word.rpartition(":")
         if colon and len(info.row) == 1 and _addressed(column, word, info.columns) is not None:
             continue
-        if Path(word).suffix.lower() not in given_rows.SUFFIXES:
-            mask([word], info, 1)
+        if Path(word).suffix.lower() not in SUFFIXES:
+            mask([word], info, range(1))
         elif not Path(word).is_file() and word not in named([word], info):
             raise Refusal(f"{word}: no such file, and no column of the model")
 
 
-def mask(places: Sequence[str], info: DataInfo, count: int) -> Tensor:
-    """What places say of `count` rows is made anew, bool [N, ...]; several unite.
+def mask(
+    places: Sequence[str], info: DataInfo, numbers: Sequence[int], noun: str = "row"
+) -> Tensor:
+    """What places say of rows is made anew, bool [N, ...]; several unite.
 
-    COLUMN, by name or number from 1; COLUMN:ROWS, of rows from 1 as in 1-5,9; indices and slices
-    as Python has them, of the last axes of a row, as in 24: or 0,24:; a .csv or .npy file.
+    COLUMN, by name or number from 1; COLUMN:ROWS as in 1-5,9, of rows by their `numbers`, which
+    are those of a `noun`; indices and slices as Python has them, of the last axes of a row, as in
+    24: or 0,24:; a file of 0 and 1.
     """
-    anew = torch.zeros(count, *info.row, dtype=torch.bool)
+    anew = torch.zeros(len(numbers), *info.row, dtype=torch.bool)
     for word in places:
         if not word:
             raise ConfigError("--mask: an empty name; give a column, a slice or a file")
-        _add(anew, word, info)
+        _add(anew, word, info, numbers, noun)
     return anew
 
 
-def _add(anew: Tensor, word: str, info: DataInfo) -> None:
+def _add(anew: Tensor, word: str, info: DataInfo, numbers: Sequence[int], noun: str) -> None:
     """Mark what one place says."""
     titles = info.columns if len(info.row) == 1 else None
     if titles is not None and (at := _column(word, titles)) is not None:
@@ -56,12 +59,12 @@ def _add(anew: Tensor, word: str, info: DataInfo) -> None:
         return
     column, colon, rows = word.rpartition(":")
     if titles is not None and colon and (at := _addressed(column, word, titles)) is not None:
-        chosen = torch.tensor(_rows(word, rows, len(anew)))
+        chosen = torch.tensor(_rows(word, rows, numbers, noun))
         anew[chosen, at] = True
         return
     if titles is not None and re.fullmatch("-?[0-9]+", word):
         raise ConfigError(f"--mask {word}: columns have numbers from 1 to {len(titles.names)}")
-    if Path(word).suffix.lower() in given_rows.SUFFIXES:
+    if Path(word).suffix.lower() in SUFFIXES:
         anew |= _of_file(Path(word), info, len(anew))
         return
     places = _slices(word, info.row)
@@ -88,16 +91,17 @@ def _addressed(column: str, word: str, titles: Titles) -> int | None:
     return None
 
 
-def _rows(word: str, text: str, count: int) -> list[int]:
-    """Rows of numbers from 1, as in 1-5,9."""
-    found = list[int]()
+def _rows(word: str, text: str, numbers: Sequence[int], noun: str) -> list[int]:
+    """Which rows have these numbers, as in 1-5,9."""
+    found, places = list[int](), {number: at for at, number in enumerate(numbers)}
     for token in text.split(","):
         span = _SPAN.fullmatch(token.strip())
-        first, last = (int(span[1]), int(span[2] or span[1])) if span else (0, 0)
-        if not 1 <= first <= last <= count:
-            fix = f"write rows from 1 to {count}, as 1-5,9"
-            raise ConfigError(f"--mask {word}: {token.strip()!r} are no rows; {fix}")
-        found += range(first - 1, last)
+        first, last = (int(span[1]), int(span[2] or span[1])) if span else (-1, -1)
+        there = [places[number] for number in range(first, last + 1) if number in places]
+        if not there or not numbers[0] <= first <= last <= numbers[-1]:
+            fix = f"write {noun}s from {numbers[0]} to {numbers[-1]}, as 3-5,9"
+            raise ConfigError(f"--mask {word}: {token.strip()!r} are no {noun}s of values; {fix}")
+        found += there
     return found
 
 
@@ -126,10 +130,12 @@ def _of_file(place: Path, info: DataInfo, count: int) -> Tensor:
     """What a file says of each value, or of each value of every row: 0 stays, 1 is made anew."""
     if not place.is_file():
         raise Refusal(f"{place}: no such file, and no column of the model")
-    if place.suffix.lower() == ".npy":
-        values = torch.from_numpy(given_rows.stored(place).astype("float64"))
-    else:
-        values = _of_text(place, info)
+    with array_files.reading(place):
+        stored = array_files.array(place)
+        if stored is None:
+            values = _of_text(place, info)
+        else:
+            values = torch.from_numpy(stored.astype("float64"))
     if tuple(values.shape) == info.row:
         values = values.expand(count, *info.row)
     if tuple(values.shape) != (count, *info.row):
@@ -141,15 +147,12 @@ def _of_file(place: Path, info: DataInfo, count: int) -> Tensor:
 
 
 def _of_text(place: Path, info: DataInfo) -> Tensor:
-    """The numbers of a .csv file, their columns by name if the first line has names."""
-    rows = given_rows.text_rows(place)[0]
-    titles = Titles(info.columns.names, (True,) * len(info.row and info.columns.whole))
+    """The numbers of a table, their columns by name if the first line has names."""
     if len(info.row) > 1:
         raise Refusal(f"{place}: rows have {len(info.row)} axes; give a .npy file")
-    if rows and not any(map(is_number, rows[0])) and info.titles and info.titles.columns:
-        return cells.values_of(rows, titles, place)
-    body = rows[1:] if rows and not any(map(is_number, rows[0])) else rows
-    return cells.values_of(body, titles._replace(columns=None), place)
+    titles = Titles(info.columns.names, (True,) * len(info.columns.whole))
+    with column_files.opened(place) as text:
+        return given_rows.table(place, text, titles)[2]
 
 
 def _unknown(word: str, titles: Titles | None) -> ConfigError:

@@ -2,7 +2,7 @@
 
 import math
 from array import array as packed
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -11,9 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ddpm_cli.data import column_files
 from ddpm_cli.data.array_set import VALUE_LIMIT
 from ddpm_cli.data.class_tables import in_order, numbered
-from ddpm_cli.data.column_files import Rows
+from ddpm_cli.data.column_files import Text
 from ddpm_cli.data.columns import (
     Columns,
     Faults,
@@ -24,6 +25,7 @@ from ddpm_cli.data.columns import (
     refuse_crowded,
 )
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files import row_places
 from ddpm_cli.files.titles import is_gap, is_number
 from ddpm_cli.settings.knobs import Header
 
@@ -42,21 +44,18 @@ class Table(NamedTuple):
     words: Mapping[int, tuple[str, ...]] = MappingProxyType({})
 
 
-def read(place: Path, rows: Rows, header: Header, wish: Wish, *, may_lack: bool) -> Table:
+def read(place: Path, text: Text, header: Header, wish: Wish, *, may_lack: bool) -> Table:
     """The table of rows of text, each as long as the first; may_lack: there may be gaps."""
-    first = next(rows(), None)
-    if first is None:
-        raise Refusal(f"{place}: it holds nothing")
-    names = [cell.strip() for cell in first[1]]
-    named = header == "yes" or (header == "auto" and not any(map(is_number, names)))
+    names = column_files.first(text, place)
+    named = column_files.names_columns(text, names, header)
     columns = chosen(wish, names if named else None, len(names), place)
-    checked = _checked(place, len(names), islice(rows(), int(named), None))
+    checked = column_files.body(text, place, len(names), is_named=named)
     values, labels, faults = _numbers(place, columns, checked)
     of_words = [at for at in columns.values if is_of_words(columns, at, faults, len(values))]
     words = dict[int, tuple[str, ...]]()
     if of_words:
         faults.forget(of_words)
-        again = islice(rows(), int(named), None)
+        again = islice(text.rows(), int(named), None)
         words = _numbered(place, columns, of_words, again, values, faults)
     if may_lack:
         faults.gaps.clear()
@@ -65,15 +64,6 @@ def read(place: Path, rows: Rows, header: Header, wish: Wish, *, may_lack: bool)
     if columns.label is None:
         return Table(values, columns=columns, words=words)
     return Table(values, *numbered(labels, place), columns, words)
-
-
-def _checked(place: Path, count: int, rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows, each of `count` cells."""
-    for line, row in rows:
-        if len(row) != count:
-            fix = "every line needs as many values as the first"
-            raise Refusal(f"{place}: line {line}: {len(row)} values, expected {count}", fix)
-        yield line, row
 
 
 def _numbers(
@@ -95,8 +85,6 @@ def _numbers(
             labels.append(_class(place, columns, line, row[columns.label]))
         if len(cells) > VALUE_LIMIT:
             raise Refusal(f"{place}: more than the limit of {VALUE_LIMIT} values")
-    if not cells:
-        raise Refusal(f"{place}: it holds a header and nothing else")
     found = torch.frombuffer(cells, dtype=torch.float64).reshape(-1, len(columns.values))
     return found.clone(), labels, faults
 
@@ -133,5 +121,6 @@ def _class(place: Path, columns: Columns, line: int, cell: str) -> str:
     """The name of a row's class; a row without one is refused."""
     if not cell.strip():
         where = columns.called(columns.label or 0)
-        raise Refusal(f"{place}: line {line}, {where}: no class", "fill it in, or drop the row")
+        called = row_places.called(place, line)
+        raise Refusal(f"{called}, {where}: no class", "fill it in, or drop the row")
     return cell.strip()

@@ -1,7 +1,5 @@
 """Numbers of the rows of a set in a file beside it: a table, or an array with as many rows."""
 
-import csv
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,15 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddpm_cli.data import array_faults, image_tables, texts, told_values
+from ddpm_cli.data import array_files, column_files, image_tables, texts, told_values
+from ddpm_cli.data.column_files import Text
 from ddpm_cli.data.own_classes import Told
 from ddpm_cli.data.places import place
 from ddpm_cli.data.sources import Files
 from ddpm_cli.data.told_values import Numbers, number, of_words, position
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.titles import is_number
-
-BYTE_LIMIT = 2**31
+from ddpm_cli.files import row_places
+from ddpm_cli.settings.knobs import Header
 
 
 def of_files(
@@ -84,7 +82,7 @@ def _is_number(cell: Any) -> bool:
 
 
 def of_rows(
-    place: Path, wanted: Sequence[str], values_file: str, count: int, header: str
+    place: Path, wanted: Sequence[str], values_file: str, count: int, header: Header
 ) -> Numbers | None:
     """What is told of the rows of a table: some of its own columns, or a file beside it."""
     if values_file:
@@ -92,42 +90,26 @@ def of_rows(
     return read(str(place), wanted, count, header) if wanted else None
 
 
-def read(path: str, wanted: Sequence[str], count: int, header: str = "auto") -> Numbers:
-    """The numbers of `count` rows in a .npy file [N, V] or a .csv file.
+def read(path: str, wanted: Sequence[str], count: int, header: Header = "auto") -> Numbers:
+    """The numbers of `count` rows in a file of an array [N, V], or of columns.
 
-    wanted: its columns by name or number; of a .npy file what they are called, if all are.
+    wanted: its columns by name or number; of an array what they are called, if all are.
     """
     file = place(path)
-    try:
-        if not file.is_file():
-            raise array_faults.no_file(file)
-        if file.stat().st_size > BYTE_LIMIT:
-            raise Refusal(f"{file}: larger than the limit of {BYTE_LIMIT} bytes")
-        if file.suffix.lower() not in (".npy", ".csv"):
-            raise array_faults.unknown_ending(file)
-        array_faults.refuse_foreign(file)
-        is_array = file.suffix.lower() == ".npy"
-        numbers = _of_npy(file, wanted) if is_array else _of_csv(file, wanted, header)
-    except OSError as error:
-        raise Refusal(f"{file}: {error.strerror or error}") from error
+    with array_files.reading(file):
+        stored = array_files.array(file)
+        if stored is not None:
+            numbers = _of_array(file, stored, wanted)
+        else:
+            with column_files.opened(file) as text:
+                numbers = _of_columns(file, text, wanted, header)
     if len(numbers.rows) != count:
         fix = "it needs one for each, in their order"
         raise Refusal(f"{file}: {len(numbers.rows)} rows of numbers for {count} of data", fix)
     return numbers
 
 
-def _of_npy(file: Path, wanted: Sequence[str]) -> Numbers:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            stored = np.load(file, allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # NumPy reads the header with Python's own parser
-        why = "no readable .npy file"
-        raise Refusal(f"{file}: {why}", array_faults.UNREADABLE) from error
-    if stored.dtype.kind not in "biuf":
-        raise array_faults.no_numbers(file, stored)
+def _of_array(file: Path, stored: Any, wanted: Sequence[str]) -> Numbers:
     stored = stored[:, None] if stored.ndim == 1 else stored
     if stored.ndim != 2 or not stored.size:
         shown = "x".join(map(str, stored.shape))
@@ -135,7 +117,8 @@ def _of_npy(file: Path, wanted: Sequence[str]) -> Numbers:
     rows = torch.from_numpy(np.array(stored, dtype=np.float64))
     if rows.isinf().any():
         at = int(rows.isinf().any(1).nonzero()[0, 0])
-        raise Refusal(f"{file}: row {at + 1}: an infinite number", "NaN is one that is not told")
+        where = row_places.called(file, at)
+        raise Refusal(f"{where}: an infinite number", "NaN is one that is not told")
     own = tuple(str(column + 1) for column in range(rows.shape[1]))
     if len(wanted) == len(own) and not all(word in own for word in wanted):
         return Numbers(told_values.checked(wanted), rows, str(file))
@@ -146,37 +129,18 @@ def _of_npy(file: Path, wanted: Sequence[str]) -> Numbers:
     return Numbers(names, rows[:, [int(name) - 1 for name in names]], str(file))
 
 
-def _of_csv(file: Path, wanted: Sequence[str], header: str) -> Numbers:
-    """Columns of a table of numbers, separated by commas, semicolons or tabs.
-
-    header: whether the first line names them; auto if it holds no number.
-    """
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        try:
-            start = stream.read(2**16)
-            first = start.splitlines()[0] if start.strip() else ""
-            stream.seek(0)
-            reader = csv.reader(stream, delimiter=max(",;\t", key=first.count))
-            lines = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
-        except UnicodeDecodeError:
-            raise array_faults.not_utf8(file) from None
-        except csv.Error as error:
-            raise Refusal(f"{file}: line {reader.line_num}: {error}") from None
-    if not lines:
-        raise Refusal(f"{file}: it holds nothing")
-    cells = [cell.strip() for cell in lines[0][1]]
-    is_named = header == "yes" or (header == "auto" and not any(map(is_number, cells)))
+def _of_columns(file: Path, text: Text, wanted: Sequence[str], header: Header) -> Numbers:
+    """Columns of a table of numbers, by their names or places."""
+    cells = column_files.first(text, file)
+    is_named = column_files.names_columns(text, cells, header)
     names = cells if is_named else None
     chosen = [position(word, names, len(cells), file) for word in wanted] or [*range(len(cells))]
     called = [names[at] if names else str(at + 1) for at in chosen]
-    rows = []
-    for line, row in lines[is_named:]:
-        if len(row) != len(cells):
-            raise Refusal(f"{file}: line {line}: {len(row)} values, expected {len(cells)}")
-        rows.append(
-            [
-                number(row[at], f"{file}: line {line}, {name}")
-                for at, name in zip(chosen, called, strict=True)
-            ]
-        )
+    rows = [
+        [
+            number(row[at], f"{row_places.called(file, line)}, {name}")
+            for at, name in zip(chosen, called, strict=True)
+        ]
+        for line, row in column_files.body(text, file, len(cells), is_named=is_named)
+    ]
     return of_words(called, rows, str(file))

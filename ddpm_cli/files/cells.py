@@ -1,6 +1,7 @@
 """Rows of text as the values of a table, and values as rows of text."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_cli.errors import Refusal, nearest
+from ddpm_cli.errors import Refusal, many, nearest
 from ddpm_cli.files.titles import Titles, is_gap, is_number
 
 SHOWN = 40  # letters of a cell in a message
@@ -24,16 +25,22 @@ def values_of(rows: Rows, titles: Titles, place: object = "table") -> Tensor:
     order = arranged(rows, titles, place)
     begin = 0 if order is None else 1
     places = [*range(len(titles.whole))] if order is None else order
-    readers = [_Reader.of(titles, column) for column in range(len(places))]
-    values = []
-    for number, row in enumerate(rows[begin:], begin + 1):
-        where = f"{place}: row {number}"
+    called = [f"{place}: row {number}" for number in range(len(rows) - begin)]
+    for where, row in zip(called, rows[begin:], strict=True):
         if len(row) <= max(places):
             fix = "every row needs a cell for each column"
-            raise Refusal(f"{where}: {len(row)} cells, expected {max(places) + 1}", fix)
-        pairs = zip(readers, places, strict=True)
-        values.append([reader.value(row[at].strip(), where) for reader, at in pairs])
-    return torch.tensor(values, dtype=torch.float64).reshape(-1, len(places))
+            raise Refusal(f"{where}: {many(len(row), 'cells')}, expected {max(places) + 1}", fix)
+    return read([[row[at] for at in places] for row in rows[begin:]], titles, called)
+
+
+def read(rows: Rows, titles: Titles, called: Sequence[str]) -> Tensor:
+    """Values float64 [B, C] of rows of a cell for each column; called: what messages call each."""
+    readers = [_Reader.of(titles, column) for column in range(len(titles.whole))]
+    values = [
+        [reader.value(cell.strip(), where) for reader, cell in zip(readers, row, strict=True)]
+        for where, row in zip(called, rows, strict=True)
+    ]
+    return torch.tensor(values, dtype=torch.float64).reshape(-1, len(readers))
 
 
 def arranged(rows: Rows, titles: Titles, place: object = "table") -> list[int] | None:
@@ -44,7 +51,8 @@ def arranged(rows: Rows, titles: Titles, place: object = "table") -> list[int] |
     if not {*names} & {*head} or all(map(is_number, head)):
         return None
     if missing := [name for name in names if name not in head]:
-        fix = "name it in the first line, and leave its cells empty where it is not known"
+        masks = " ".join(f"--mask {shlex.quote(name)}" for name in missing)
+        fix = f"ddpm inpaint, with {masks}, draws what the file does not have"
         raise Refusal(f"{place}: no column is named {missing[0]!r}", fix)
     if twice := [name for name in names if head.count(name) > 1]:
         raise Refusal(f"{place}: two columns are named {twice[0]!r}", "leave one of them out")

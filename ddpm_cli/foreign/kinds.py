@@ -43,6 +43,8 @@ FOLDER = "then --set data.name=folder --set data.path={stem}"
 ARRAY = "then --set data.name=array --set data.path={stem}.npy"
 TABLE = "then --set data.name=array --set data.path={stem}.csv"
 NUMPY = "save its numbers with numpy.save('{stem}.npy', ...)"
+WAVE = "a sound (WAV)"
+SERIES = "read it with --set data.name=series --set data.path={file}"
 SOUND = f"{NUMPY} as [N, 1, length], {ARRAY}"
 READ_JSON = "python -c \"import pandas; pandas.read_json('{path}').to_csv('{stem}.csv', index=0)\""
 FETCH = "fetch it again, it was not downloaded whole"
@@ -175,7 +177,7 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
         "a video (Matroska or WebM)", data=f"{FRAMES}, {FOLDER}", image=FRAMES
     )),
     (riff(b"AVI "), Kind("a video (AVI)", data=f"{FRAMES}, {FOLDER}", image=FRAMES)),
-    (riff(b"WAVE"), Kind("a sound (WAV)", data=SOUND)),
+    (riff(b"WAVE"), Kind(WAVE, data=SERIES)),
     (starts(b"ID3", b"\xff\xfb", b"fLaC", b"OggS"), Kind("a sound (MP3, FLAC, Ogg)", data=SOUND)),
     (signs.is_raw_photograph, _picture("a raw photograph")),
     (starts(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*"), IMAGE := Kind(

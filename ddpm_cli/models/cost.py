@@ -15,7 +15,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shortfall import shortfall
 from ddpm_cli.diffusion.steps import Draws
 from ddpm_cli.diffusion.walk import start
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.models import build
 from ddpm_cli.models.walks import prepared
 from ddpm_cli.settings import catalog
@@ -130,4 +130,8 @@ def sized(
 
 def words(calls: int | None, what: str = "an image") -> str:
     """What a walk costs in words; None: as many calls as its tolerance needs."""
-    return f"{calls} network calls {what}" if calls else f"network calls as {what} needs them"
+    return (
+        f"{many(calls, 'network calls')} {what}"
+        if calls
+        else f"network calls as {what} needs them"
+    )

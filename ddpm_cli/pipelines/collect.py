@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ddpm_cli import console
-from ddpm_cli.errors import PartialFailure, Refusal
+from ddpm_cli.errors import PartialFailure, Refusal, many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files.outputs import encoding, targets
 from ddpm_cli.files.records import compact
@@ -84,7 +84,8 @@ def _tell(together: Gathered, request: Collect) -> None:
     sides = "x".join(map(str, first.shape[:0:-1] if first.is_picture else first.shape))
     noun = "images" if len(first.shape) == 3 else "samples"
     seeds = f", seeds {compact(together.seeds)}" if together.seeds else ""
-    what = f"{len(samples)} {noun} of {sides} {first.kind} from {together.files} files"
+    what = f"{many(len(samples), noun)} of {sides} {first.kind}"
+    what += f" from {many(together.files, 'files')}"
     console.say(f"{what}{seeds[:200]}")
     if together.missing and request.seeds is None:
         tell = console.say if request.is_sheet else console.warn

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError, Refusal, many
 from ddpm_cli.files.checkpoints import latents
 from ddpm_cli.files.checkpoints.latents import Latents
 from ddpm_cli.pipelines import gathering
@@ -37,7 +37,7 @@ def run(request: Collect, paths: Sequence[Path]) -> None:
     for each in files[1:]:
         _refuse_other(files[0], each)
     rows, doubled = _rows(files, request.force)
-    console.say(f"{len(rows)} latents from {len(paths)} files")
+    console.say(f"{many(len(rows), 'latents')} from {many(len(paths), 'files')}")
     if not request.dry_run:
         whole = files[0]._replace(
             path=Path(request.output), z=torch.stack([*rows.values()]), names=[*rows]

@@ -16,6 +16,7 @@ from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.errors import many
 from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import provenance
@@ -112,7 +113,7 @@ def run(request: Encode, opened: Opened) -> None:
     inputs.mode_of(opened.header.data.shape)
     work = planned(request, opened)
     shards.say(use.shard, len(sources), len(every), "images")
-    console.say(f"{len(sources)} images, {work.price}")
+    console.say(f"{many(len(sources), 'images')}, {work.price}")
     if use.dry_run:
         opening.shown(work.opened.config)
         return
@@ -158,8 +159,8 @@ def planned(request: Encode, opened: Opened) -> Work:
         config = cost.sized(config, schedule, request.use.calls)
         moves, calls = inversion.plan(config, schedule)
         again = " and again to check it" if request.is_checked else ""
-        counted = ("about " if calls else "") + cost.words(calls)
-        sigma, price = None, f"{moves} steps, {counted}{again}"
+        each = ("about " if calls else "") + cost.words(calls, header.data.one)
+        sigma, price = None, f"{many(moves, 'steps')}, {each}{again}"
         calls = calls and calls * (1 + request.is_checked)
     asked = Asked.given(request.use, config, header.data)
     asked.say(request.use.label)

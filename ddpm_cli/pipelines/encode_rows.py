@@ -13,6 +13,7 @@ from ddpm_cli.data import given_rows
 from ddpm_cli.data.given_rows import Given
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.rng import Randomness
+from ddpm_cli.errors import many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs import targets
@@ -34,7 +35,7 @@ def run(request: Encode, opened: Opened) -> None:
     targets.refuse_existing(request.output, use.force)
     work = encode.planned(request, opened)
     shards.say(use.shard, len(sources), len(every), "files")
-    console.say(f"{len(sources)} files, {work.price.replace('an image', 'a row')}")
+    console.say(f"{many(len(sources), 'files')}, {work.price}")
     if use.dry_run:
         opening.shown(work.opened.config)
         return
@@ -56,11 +57,11 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
                 return
             z, apart = encoded
             parts.append(z)
-            names += [f"{file.source.name}[{row}]" for row in range(len(z))]
+            names += [file.called(row) for row in range(len(z))]
             spent = reduce(Spent.plus, laps.lap([1] * len(z)), Spent())
             took.append(spent)
             _report(work, request, file, apart, spent)
-            bar.advance(0, note=f"{len(names)} rows")
+            bar.advance(0, note=many(len(names), "rows"))
     if names:
         encode.save(request, work, torch.cat(parts), names, {"inputs": [s.name for s in sources]})
         seeds = range(request.seed, request.seed + len(names))
@@ -90,7 +91,7 @@ def _encoded(
     rows = given.of_file(file)
     while some := list(islice(rows, request.use.size)):
         x0 = given.seen(some, info)
-        seeds = [request.seed + first + row.number - 1 for row in some]
+        seeds = [request.seed + first + row.at for row in some]
         if coder is None or work.sigma is not None:
             if work.sigma is None:
                 raise ValueError("no way to walk")
@@ -121,4 +122,4 @@ def _report(work: Work, request: Encode, file: Given, apart: float | None, spent
         own = {"input": name, "rows": count, "largest": apart, "path": None, "seed": None}
         work.lines.row({**own, **work.asked.named}, spent)
     else:
-        console.line(f"{name}  {count} rows, back to within {apart:.2g} deviations")
+        console.line(f"{name}  {many(count, 'rows')}, back to within {apart:.2g} deviations")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ddpm_cli import console, hardware
-from ddpm_cli.errors import Refusal
+from ddpm_cli.errors import Refusal, many
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.records import compact
 from ddpm_cli.models import classes, cost, memory, model, saved
@@ -116,5 +116,6 @@ def side(name: str, opened: Opened, use: Use, seeds: Sequence[int]) -> Side:
     drawer.asked.say(use.label)
     schedule = saved.schedule_of(opened.header, opened.place.path)
     moves, calls = cost.plan(drawer.config, schedule)
-    console.say(f"{name}: {len(seeds)} images, {moves} steps, {cost.words(calls)}")
+    count, steps = many(len(seeds), "images"), many(moves, "steps")
+    console.say(f"{name}: {count}, {steps}, {cost.words(calls)}")
     return drawer.side

@@ -1,6 +1,8 @@
 """Rows of numbers that verbs are given: read whole, as a model sees them."""
 
+import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -10,6 +12,7 @@ from ddpm_cli.data import given_rows
 from ddpm_cli.data.given_rows import Given
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.failures import Failures
+from ddpm_cli.files import row_places
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.settings.layouts import USUAL, Layout
@@ -17,9 +20,13 @@ from ddpm_cli.settings.request_parts import Look, Use
 
 
 class Row(NamedTuple):
-    """A row of a file, values float64 [...] in the units of the data; number: from 1."""
+    """A row of a file, values float64 [...] in the units of the data.
+
+    at: which row of the file it is, from 0; number: of its line or row, see `row_places`.
+    """
 
     name: str
+    at: int
     number: int
     values: Tensor
     label: str | None = None
@@ -27,7 +34,7 @@ class Row(NamedTuple):
     @property
     def place(self) -> str:
         """What messages call it."""
-        return f"{self.name}: row {self.number}"
+        return row_places.called(self.name, self.number)
 
 
 def refuse_pictures(use: Use, look: Look = Look(), layout: Layout = USUAL) -> None:  # noqa: B008
@@ -50,21 +57,23 @@ def rows(sources: Sequence[Source], info: DataInfo, failures: Failures) -> Itera
 def of_file(given: Given) -> Iterator[Row]:
     """The rows of a file."""
     labels = given.labels or [None] * len(given.values)
-    for number, (values, label) in enumerate(zip(given.values, labels, strict=True), 1):
-        yield Row(given.source.name, number, values, label)
+    rows = zip(given.numbers, given.values, labels, strict=True)
+    for at, (number, values, label) in enumerate(rows):
+        yield Row(given.source.name, at, number, values, label)
 
 
 def whole(given: Given) -> Given:
     """The same rows; a gap in them is refused."""
     gaps = given.values.isnan().flatten(1).any(1).nonzero()[:, 0].tolist()
     if gaps:
-        raise gap(f"{given.source.name}: row {gaps[0] + 1}")
+        raise gap(given.called(gaps[0]), given.source.name)
     return given
 
 
-def gap(place: str) -> Refusal:
-    """The refusal of a row with a gap."""
-    return Refusal(f"{place}: a value is missing", "ddpm inpaint draws what is missing")
+def gap(place: str, file: str) -> Refusal:
+    """The refusal of a row of a file with a gap."""
+    fill = f"ddpm inpaint {shlex.quote(file)} -o filled{Path(file).suffix.lower()}"
+    return Refusal(f"{place}: a value is missing", f"draw it, with the same model: {fill}")
 
 
 def seen(some: Sequence[Row], info: DataInfo) -> Tensor:

@@ -97,7 +97,7 @@ def run(request: Guide, opened: Opened) -> None:
         judges=steering.judges,
         given=_given(config, request, opened.header.data),
     )
-    sample.carry_out(work, lambda calls: cost.words(calls) + described(config))
+    sample.carry_out(work, lambda *calls: cost.words(*calls) + described(config))
 
 
 def described(config: Config) -> str:

@@ -11,6 +11,7 @@ from ddpm_cli.data.image_set import Data
 from ddpm_cli.files.titles import Titles
 
 SKEWED = 2.0  # skewness of a column from which normal scores pay: that of an exponential
+ROUNDING = 1e-6  # of the extent of a column, which float32 has normalized
 WORDS = 5  # that are named with their counts
 
 
@@ -31,9 +32,15 @@ def _type(titles: Titles, at: int, cells: Tensor) -> dict[str, Any]:
         counts = torch.bincount(known.long(), minlength=len(words)).tolist()
         rows = dict(zip(words, counts, strict=True))
         return {**about, "type": "category", "words": rows}
-    low, high = (float(known.min()), float(known.max())) if len(known) else (None, None)
+    low, high = _ends(known) if len(known) else (None, None)
     kind = "integer" if titles.whole[at] else "number"
     return {**about, "type": kind, "low": low, "high": high, "skewness": _skewness(known)}
+
+
+def _ends(values: Tensor) -> list[float]:
+    """The least and the largest value; what is 0 but for rounding, below it too, is 0."""
+    low, high = float(values.min()), float(values.max())
+    return [0.0 if abs(end) <= ROUNDING * (high - low) else end for end in (low, high)]
 
 
 def _skewness(values: Tensor) -> float:

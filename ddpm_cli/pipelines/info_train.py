@@ -17,6 +17,7 @@ MOST = 64  # pixels a side that are proposed where images may be brought to a si
 STEP = 4  # a side is a multiple of it
 DEEP = 32  # pixels a side behind the stem from which on a third level pays
 GREY = {"L", "LA", "1 bit", "16-bit grey"}
+SERIES = "series"
 POINTS = "swiss-roll"  # the preset of rows of numbers
 LENGTHS, LONGEST = 16, 256  # bytes of a text: a multiple of one, at most the other
 WRITTEN = {"emoji": "emoji-text"}  # presets of another name than the set, which are told its texts
@@ -29,6 +30,8 @@ def command(target: str, settings: Mapping[str, Any], data: Data, seen: Survey) 
     folder = f"runs/{_stem(target)}"
     if own is not None:
         rest = {key: value for key, value in settings.items() if key != "name"}
+        if own == SERIES:  # whose preset has a toy for data
+            rest = dict(settings)
         return _joined(["--preset", own], rest, {}, folder)
     network = {}
     wanted = dict(settings)

@@ -13,7 +13,7 @@ from ddpm_cli.diffusion.known_pixels import begun
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
 from ddpm_cli.files.checkpoints.data_info import DataInfo
@@ -153,7 +153,7 @@ def run(request: Inpaint, opened: Opened) -> None:
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
     work, use = _planned(request, opened), request.use
     mine = editing.share(request, len(sources) * len(seeds))
-    console.say(f"{mine} images, {work.price}")
+    console.say(f"{many(mine, 'images')}, {work.price}")
     if use.dry_run:
         opening.shown(work.opened.config)
         return
@@ -177,8 +177,8 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     asked, steering = told_of(request, opened, schedule)
     config = steering.config if steering else config
     moves, each = cost.plan(config, schedule)
-    calls = f"{each} network calls" if each else "network calls as it needs them"
-    price = f"{moves} steps, {calls} for each window of {shape[2]}x{shape[1]}"
+    calls = many(each, "network calls") if each else "network calls as it needs them"
+    price = f"{many(moves, 'steps')}, {calls} for each window of {shape[2]}x{shape[1]}"
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
     opened = opened._replace(config=config)
     return Work(request, opened, asked, page, each, price, told, steering)
@@ -276,7 +276,7 @@ def _jobs(
             console.say(f"{shares[0]:.1%} of the image is made anew")
         order = windows.order(~hole[0], (side[0], side[1]))
         if len(order) > 1:
-            console.say(f"{image.name}: {len(order)} windows")
+            console.say(f"{image.name}: {many(len(order), 'windows')}")
         for seed in target.missing(image.name):
             yield image, Job(image.image, hole, seed, order, image.scale), hole
 

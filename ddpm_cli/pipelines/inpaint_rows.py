@@ -9,8 +9,9 @@ import numpy as np
 from ddpm_cli import console
 from ddpm_cli.data import given_rows, row_masks
 from ddpm_cli.data.given_rows import Given, Sheet
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError, Refusal, many
 from ddpm_cli.failures import Failures
+from ddpm_cli.files import row_places
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs import row_files
@@ -37,8 +38,6 @@ from ddpm_cli.settings.layouts import USUAL
 from ddpm_cli.settings.request_parts import Look
 from ddpm_cli.settings.requests import Inpaint
 
-OWN = ("seed", "row")  # columns of a table of several seeds
-
 
 class Work(NamedTuple):
     """What to do with each file; calls: of a row; steering: the guides, if there are any."""
@@ -64,7 +63,8 @@ class Work(NamedTuple):
         """The rows of a file, without what the mask takes out."""
         places = self.request.mask
         given = given_rows.read(source, self.info, row_masks.named(places, self.info))
-        anew = row_masks.mask(places, self.info, len(given.values))
+        noun = row_places.noun(source.name)
+        anew = row_masks.mask(places, self.info, given.numbers, noun)
         return given._replace(values=given.values.masked_fill(anew, float("nan")))
 
 
@@ -76,7 +76,7 @@ def run(request: Inpaint, opened: Opened) -> None:
     seeds = request.seeds.numbers()
     row_masks.refuse_unknown(request.mask, info)
     work, price = _planned(request, opened)
-    console.say(f"{len(sources)} files, {price}")
+    console.say(f"{many(len(sources), 'files')}, {price}")
     if use.dry_run:
         opening.shown(work.opened.config)
         return
@@ -88,6 +88,7 @@ def run(request: Inpaint, opened: Opened) -> None:
         force=use.force,
         skip_existing=request.skip_existing,
         shard=use.shard,
+        is_table=len(info.row) == 1,
     )
     shards.say(use.shard, len(files), len(files) + len(skipped), "files")
     for path, name, made in skipped:
@@ -120,7 +121,7 @@ def _planned(request: Inpaint, opened: Opened) -> tuple[Work, str]:
     asked, steering = inpaint.told_of(request, opened, schedule)
     config = steering.config if steering else config
     moves, calls = cost.plan(config, schedule)
-    price = f"{moves} steps, {cost.words(calls, 'a row')}"
+    price = f"{many(moves, 'steps')}, {cost.words(calls, 'a row')}"
     if opening_inpaint.is_joint(config, header):
         price += ", and a gradient for each value that is known"
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
@@ -168,7 +169,7 @@ def _drawn(
 
     def told(count: int) -> None:
         done[0] += count
-        bar.advance(0, note=f"{done[0]} rows")
+        bar.advance(0, note=many(done[0], "rows"))
 
     for seed in file.seeds:
         x = row_filling.every(filler, rows, seed, work.request.use.size, told)
@@ -182,24 +183,29 @@ def _say_gaps(given: Given, lacking: int) -> None:
     """Say how much is made anew."""
     name, gaps = given.source.name, given.values.isnan()
     if unclassed := (given.labels or []).count(None):
-        what = f"{name}: {unclassed} rows have no class, which is told and never filled"
+        have = f"{many(unclassed, 'rows')} {'has' if unclassed == 1 else 'have'}"
+        what = f"{name}: {have} no class, which is told and never filled"
         console.warn(f"{what}; --class NAME tells one")
     if not lacking:
         console.warn(f"{name}: no value is missing or masked, so that none is made anew")
         return
-    share = float(gaps.double().mean())
-    console.say(
-        f"{name}: {share:.1%} of the values are made anew, in {lacking} of {len(gaps)} rows"
-    )
+    share, where = float(gaps.double().mean()), f"{lacking} of {many(len(gaps), 'rows')}"
+    console.say(f"{name}: {share:.1%} of the values are made anew, in {where}")
 
 
 def _refuse_names(given: Given, file: RowFile) -> None:
     """Refuse a table that has columns by which rows of several seeds are told apart."""
     names = given.sheet.names if given.sheet else None
-    if len(file.seeds) > 1 and file.suffix == ".csv" and names and {*OWN} & {*names}:
-        clash = next(name for name in OWN if name in names)
+    own = _own(file)
+    if len(file.seeds) > 1 and file.suffix == ".csv" and names and {*own} & {*names}:
+        clash = next(name for name in own if name in names)
         fix = "put {seed} into the name of -o, for a file each"
         raise Refusal(f"{given.source.name}: it has a column {clash}", fix)
+
+
+def _own(file: RowFile) -> tuple[str, str]:
+    """The columns by which rows of several seeds are told apart."""
+    return "seed", row_places.noun(file.name)
 
 
 def content(filled: Sequence[Given], file: RowFile) -> Any:
@@ -212,8 +218,9 @@ def content(filled: Sequence[Given], file: RowFile) -> Any:
         return sheets[0].text()
     first, rows = sheets[0], list[list[str]]()
     for seed, sheet in zip(file.seeds, sheets, strict=True):
-        rows += [[str(seed), str(number), *row] for number, row in enumerate(sheet.rows, 1)]
-    names = None if first.names is None else [*OWN, *first.names]
+        pairs = zip(filled[0].numbers, sheet.rows, strict=True)
+        rows += [[str(seed), str(number), *row] for number, row in pairs]
+    names = None if first.names is None else [*_own(file), *first.names]
     return Sheet(names, rows, [], first.mark, first.end).text()
 
 

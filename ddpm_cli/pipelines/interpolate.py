@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.diffusion import latents
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs, scales
@@ -82,7 +82,9 @@ def planned(request: Interpolate, opened: Opened, sources: list[Source], ends: i
         raise ConfigError(f"--count {request.count}: {error}") from None
     asked = Asked.given(request.use, config, header.data)
     asked.say(request.use.label)
-    price = f"{len(places)} frames, {moves} steps, {cost.words(each, 'a frame')}"
+    frames = many(len(places), "frames" if header.data.is_image else "rows")
+    what = "a frame" if header.data.is_image else "a row"
+    price = f"{frames}, {many(moves, 'steps')}, {cost.words(each, what)}"
     if sources and sigma is None:
         price += f", and about as many for each of the {ends} ends"
     opened = opened._replace(config=config)

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 from ddpm_cli import console
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import row_places
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import build, classes, cost, memory, model, saved
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import meter, opening, rows
+from ddpm_cli.pipelines import meter, nll_scores, opening, rows
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.pipelines.nll_scores import Scores
@@ -52,7 +53,7 @@ def run(request: Nll, opened: Opened | None = None) -> None:
     work = _planned(request, opened)
     _, header, config = work.opened
     sequel = rows.of_request(request, config, header.data, request.use.size)
-    console.say(f"{sequel.what}, {cost.words(work.calls)}")
+    console.say(f"{sequel.what}, {cost.words(work.calls, header.data.one)}")
     if request.use.dry_run:
         opening.shown(config)
         return
@@ -211,13 +212,14 @@ def _about(work: Work, batch: Rows, row: int, given: Sequence[int] | None) -> di
     names = [*classes.known(config, header.data), classes.NULL]
     label = None if given is None else names[given[row]]
     seed = work.measure.seed + batch.numbers[row]
-    place = {} if batch.places is None else {"row": batch.places[row]}
-    return {"input": batch.names[row], **place, "seed": seed, "class": label}
+    name = batch.names[row]
+    place = {} if batch.places is None else {row_places.noun(name): batch.places[row]}
+    return {"input": name, **place, "seed": seed, "class": label}
 
 
 def _refuse_infinite(own: dict[str, Any], bits: float) -> None:
     """Refuse a row whose likelihood is no number."""
-    name = own["input"] + (f": row {own['row']}" if "row" in own else "")
+    name = nll_scores.place(own) or own["input"]
     if not math.isfinite(bits):
         what = f"{name}: its likelihood is no finite number"
         raise Refusal(what, "try --dtype float32, or more --steps")
@@ -228,7 +230,7 @@ def _report(said: dict[str, Any], told: Lines | None, spent: Spent) -> None:
     if told is not None:
         told.row({**said, "path": None}, spent)
     else:
-        name = said["input"] + (f" row {said['row']}" if "row" in said else "")
+        name = nll_scores.place(said) or said["input"]
         console.detail(f"{name}  {said['bits']:.4f} bits/dim")
 
 
@@ -283,6 +285,6 @@ def _say(work: Work, sequel: Sequel, values: dict[str, Any]) -> None:
     within = f", standard error {error:.4f}" if error is not None else ""
     console.result(f"{mean:.4f} {unit}{within} ({mean * math.log(2):.4f} nats)")
     console.say(
-        f"{values['data']}; {values['method']}; {values['calls']:.0f} network calls an image"
+        f"{values['data']}; {values['method']}; {values['calls']:.0f} network calls {info.one}"
     )
     console.say(f"{meter.unit(info, work.measure)}; {values['seconds']:.1f} s")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_cli import console
+from ddpm_cli.files import row_places
 from ddpm_cli.files.outputs import curves
 
 SHOWN = 5  # rows that are named as the least likely
@@ -15,6 +16,13 @@ def likelihoods(bits: float, size: int) -> dict[str, float]:
     """Bits and nats for each of `size` values, and nll, the nats of all of them: -log p."""
     nats = bits * math.log(2)
     return {"bits": bits, "nats": nats, "nll": nats * size}
+
+
+def place(row: Mapping[str, Any]) -> str:
+    """What messages call the line or row of a file that something was said of; empty of others."""
+    name = row["input"]
+    number = row.get(row_places.noun(name))
+    return "" if number is None else row_places.called(name, number)
 
 
 class Scores:
@@ -32,15 +40,22 @@ class Scores:
 
     def write(self, path: Path, force: bool) -> None:
         """Write a line for each row, in their order."""
+        keys = dict.fromkeys(key for row in self._rows for key in row)
         order = sorted(range(len(self._rows)), key=lambda at: -self._rows[at]["nll"])
         ranks = {at: rank for rank, at in enumerate(order, 1)}
         curves.write(
-            path, [{**row, "rank": ranks[at]} for at, row in enumerate(self._rows)], force
+            path,
+            [
+                {key: row.get(key) for key in keys} | {"rank": ranks[at]}
+                for at, row in enumerate(self._rows)
+            ],
+            force,
         )
 
     def say(self) -> None:
         """Name the rows of files that are the least likely."""
-        rows = sorted((row for row in self._rows if "row" in row), key=lambda row: -row["nll"])
-        if len(rows) > SHOWN:
-            named = ", ".join(f"{row['row']} ({row['nll']:.2f})" for row in rows[:SHOWN])
-            console.say(f"least likely rows, with -log p in nats: {named}")
+        placed = [(where, row) for row in self._rows if (where := place(row))]
+        first = sorted(placed, key=lambda pair: -pair[1]["nll"])[:SHOWN]
+        if len(placed) > SHOWN:
+            named = ", ".join(f"{where} ({row['nll']:.2f})" for where, row in first)
+            console.say(f"least likely, with -log p in nats: {named}")

@@ -66,7 +66,7 @@ def class_numbers(given: Given, names: Sequence[str]) -> list[int]:
     every = {name: number for number, name in enumerate(names)} | {None: len(names)}
     for row, label in enumerate(given.labels or ()):
         if label not in every:
-            what = f"{given.source.name}: row {row + 1}: no class {label!r} was learned"
+            what = f"{given.called(row)}: no class {label!r} was learned"
             raise Refusal(what, nearest(str(label), names))
     return [every[label] for label in given.labels or ()]
 

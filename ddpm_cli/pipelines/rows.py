@@ -13,7 +13,7 @@ from ddpm_cli import console
 from ddpm_cli.data import given_rows
 from ddpm_cli.data.array_set import refuse_gaps
 from ddpm_cli.data.image_set import Conditions, Data, numbered_as
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError, Refusal, many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import inputs
@@ -36,7 +36,7 @@ class Rows(NamedTuple):
     """A batch: names and numbers of rows, values [B, ...] as a network sees them.
 
     told: what the data say of each, by kind, of the kinds that the network is to be told.
-    places: which row of its file each is, from 1.
+    places: the line or row of its file that each is, see `row_places`.
     """
 
     names: list[str]
@@ -70,7 +70,8 @@ def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequ
         data = data_set(config, split, info, asked)
         total = min(request.count or COUNT, len(data))
         if request.count and total < request.count:
-            console.warn(f"-n {request.count}: there are {total} rows")
+            there = f"there {'is' if total == 1 else 'are'} {many(total, 'rows')}"
+            console.warn(f"-n {request.count}: {there}")
         numbers = shards.part(range(total), batch, shard)
         shards.say(shard, len(numbers), total, "rows")
         what = f"{len(numbers)} of {config['data']['name']} {split}"
@@ -90,7 +91,7 @@ def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequ
     shards.say(shard, len(sources), len(every), "images")
     failures = Failures(len(sources))
     files = of_files(request, sources, info, batch, failures)
-    return Sequel(f"{len(sources)} images", len(sources), files, failures)
+    return Sequel(many(len(sources), "images"), len(sources), files, failures)
 
 
 def own(use: Use) -> list[str]:
@@ -117,7 +118,7 @@ def of_tables(request: Nll, config: Config, info: DataInfo, batch: int) -> Seque
     def read(one: tuple[int, given.Row]) -> tuple[int, given.Row, int]:
         number, row = one
         if bool(row.values.isnan().any()):
-            raise given.gap(row.place)
+            raise given.gap(row.place, row.name)
         return number, row, 0 if names is None else given.class_number(row, names)
 
     def batches() -> Iterator[Rows]:
@@ -128,7 +129,7 @@ def of_tables(request: Nll, config: Config, info: DataInfo, batch: int) -> Seque
             told = {} if names is None else {"classes": torch.tensor(labels)}
             yield Rows(named, numbers, given.seen(rows, info), told, places)
 
-    return Sequel(f"{len(chosen)} rows", len(chosen), batches(), failures)
+    return Sequel(many(len(chosen), "rows"), len(chosen), batches(), failures)
 
 
 def of_files(

@@ -11,7 +11,7 @@ import torch
 from ddpm_cli import console, hardware
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.files import captions
 from ddpm_cli.files.checkpoints import latents as latents_file
 from ddpm_cli.files.checkpoints.data_info import DataInfo
@@ -115,15 +115,16 @@ def chosen_seeds(seeds: Seeds, usual: int, output: str | None) -> Sequence[int]:
     return seeds.numbers(usual)
 
 
-def carry_out(work: Work, price: Callable[[int | None], str]) -> None:
+def carry_out(work: Work, price: Callable[[int | None, str], str]) -> None:
     """Say what drawing takes, and draw unless it is a dry run.
 
-    price: what so many network calls an image are in words.
+    price: what so many network calls for one image, or one row, are in words.
     """
     config, work = work.opened.config, _of_shard(work)
     moves, calls = cost.plan(config, work.schedule, work.begin and work.begin.sigma)
-    count = f"{len(work.seeds)} {work.cascade.info.noun}"
-    console.say(f"{count}, {moves} steps, {price(calls)}{work.cascade.cost}")
+    count, each = many(len(work.seeds), work.cascade.info.noun), work.opened.header.data.one
+    steps = many(moves, "steps")
+    console.say(f"{count}, {steps}, {price(calls, each)}{work.cascade.cost}")
     if warning := checks.unsuited(config):
         console.warn(warning)
     if work.use.dry_run:
@@ -203,7 +204,8 @@ def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool)
                 results = dealing.collected(results, deal.rounds, group)
             finish.take(results, deal.left, bar)
     if calls is None and mine:  # nobody knew before how many an adaptive walk takes
-        console.say(f"{bar.done / mine:.1f} network calls an image")
+        each = work.opened.header.data.one
+        console.say(f"{bar.done / mine:.1f} network calls {each}")
 
 
 def _deal(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console, hardware
+from ddpm_cli.errors import many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs, scales
@@ -58,7 +59,8 @@ def run(request: Translate, opened: Opened) -> None:
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
     moves, calls = cost.plan(config, schedule)
     mine = editing.share(request, len(sources) * len(seeds))
-    console.say(f"{mine} images of {len(sources)}, {moves} steps, {cost.words(calls)}")
+    count = f"{many(mine, 'images')} of {len(sources)}"
+    console.say(f"{count}, {many(moves, 'steps')}, {cost.words(calls)}")
     if use.dry_run:
         opening.shown(config)
         return
@@ -162,7 +164,7 @@ def _read(job: Job, source: Source) -> Input:
     shape = (channels, high, wide)
     count = restorer.windows_of(inputs.shown(source), shape, trained.shape)
     size = f"{wide}x{high} pixels, trained on {takes[2]}x{takes[1]}"
-    console.say(f"{inputs.shown(source)}: {size}: by {count} windows")
+    console.say(f"{inputs.shown(source)}: {size}: by {many(count, 'windows')}")
     return inputs.arranged(source, picture, shape, "error", look.background)
 
 

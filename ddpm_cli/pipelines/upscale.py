@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console, hardware
+from ddpm_cli.errors import many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs
@@ -102,7 +103,7 @@ def run(request: Upscale, opened: Opened) -> None:
     mine = editing.share(request, wanted.total)
     how = "a trained model" if header.task else "data consistency"
     how += " with data consistency" if header.task and request.is_consistent else ""
-    count = f"{mine} images, {moves} steps"
+    count = f"{many(mine, 'images')}, {many(moves, 'steps')}"
     console.say(f"{request.task} by {how}: {count}, {cost.words(calls)}")
     if use.dry_run:
         opening.shown(config)
@@ -223,7 +224,9 @@ def _read(job: Job, source: Source) -> Input:
         large = restorer.larger(to, takes, trained, job.opened.config)
         count = restorer.windows_of(inputs.shown(source), large, trained)
         size = f"{to[2]}x{to[1]} pixels, trained on {takes[2]}x{takes[1]}"
-        console.say(f"{inputs.shown(source)}: {size}: {large[2]}x{large[1]} by {count} windows")
+        console.say(
+            f"{inputs.shown(source)}: {size}: {large[2]}x{large[1]} by {many(count, 'windows')}"
+        )
     return image
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, many
 
 AUTO = "auto"
 FIELD = "{shard}"
@@ -50,7 +50,9 @@ def part(items: Sequence[_Item], size: int, shard: Shard | None) -> Sequence[_It
 def say(shard: Shard | None, mine: int, count: int, noun: str) -> None:
     """Say how much of a job a shard does."""
     if shard is not None:
-        console.say(f"shard {shard}: {mine} of {count} {noun}{'' if mine else ', nothing to do'}")
+        console.say(
+            f"shard {shard}: {mine} of {many(count, noun)}{'' if mine else ', nothing to do'}"
+        )
 
 
 def place(named: str, shard: Shard | None, option: str = "-o") -> str:

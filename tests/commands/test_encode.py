@@ -135,7 +135,7 @@ class TestForward:
     def test_is_decoded_by_the_models_own_sampler_from_there(self) -> None:
         encode("a.png", "--method", "forward", "--at", 400)
         said = done("sample", "--from", "latents.safetensors", "-o", "x.png").err
-        assert "1 images, 2 steps" in said, "of 4 levels at 250, 500, 750 and 1000"
+        assert "1 image, 2 steps" in said, "of 4 levels at 250, 500, 750 and 1000"
         assert read_metadata("x.png")["settings"]["wrappers"][0]["name"] == "clamp"
 
     @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ class TestInit:
 
     def test_calls_count_the_levels_that_are_left(self) -> None:
         said = done("sample", "--init", "a.png", "--at", "50%", "--calls", 10, "--dry-run").err
-        assert "1 images, 10 steps, 10 network calls" in said
+        assert "1 image, 10 steps, 10 network calls" in said
 
     def test_another_size_needs_fit(self) -> None:
         Path("large.png").write_bytes(encode_png(torch.zeros(1, 16, 16, dtype=torch.uint8)))

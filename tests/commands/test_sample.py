@@ -144,7 +144,7 @@ class TestSteps:
         words = ["--sampler", sampler, "--calls", calls]
         outcome = sample(*words, "--dry-run")
         used = 2 * steps - 1 if sampler == "heun" else steps
-        assert f"1 images, {steps} steps, {used} network calls an image" in outcome.err
+        assert f"1 image, {steps} steps, {used} network calls an image" in outcome.err
         assert f"count = {steps}\n" in outcome.out
 
     def test_calls_beyond_the_table(self) -> None:

@@ -63,14 +63,14 @@ class TestInpaint:
 
     def test_several_seeds(self) -> None:
         names, *rows = filled("-n", 3)
-        assert names[:2] == ["seed", "row"]
-        assert [(row[0], row[1]) for row in rows[3:6]] == [("0", "4"), ("1", "1"), ("1", "2")]
+        assert names[:2] == ["seed", "line"]
+        assert [(row[0], row[1]) for row in rows[3:6]] == [("0", "5"), ("1", "2"), ("1", "3")]
         assert [row[2:] for row in rows[4:8]] == filled("--seed", 1)[1:]
         done("inpaint", "gappy.csv", "-n", 2, "-o", "f-{seed}.csv")
         assert table(Path("f-000001.csv").read_text()) == filled("--seed", 1)
-        Path("gappy.csv").write_text("row,age,height [cm],kind\n1,,170,red\n")
+        Path("gappy.csv").write_text("line,age,height [cm],kind\n1,,170,red\n")
         refused = ddpm("inpaint", "gappy.csv", "-n", 2, "-o", "-")
-        assert (refused.code, "it has a column row" in refused.err) == (1, True)
+        assert (refused.code, "it has a column line" in refused.err) == (1, True)
 
     @pytest.mark.parametrize("method", ["covariance", "replace", "posterior"])
     @pytest.mark.parametrize("sampler", ["ddpm", "dpm-solver-pp-sde"])
@@ -80,9 +80,9 @@ class TestInpaint:
         assert rows != filled("--method", "replace", "--jump", 1, "--resample", 2)
 
     def test_masks(self) -> None:
-        rows = filled("--mask", "age:3", "--mask", "height [cm]")
+        rows = filled("--mask", "age:4", "--mask", "height [cm]")
         assert rows[3][0:2] == ["y", "blue"]
-        assert rows[3][2] != "40" or filled("--mask", "age:3", "--seed", 9)[3][2] != "40"
+        assert rows[3][2] != "40" or filled("--mask", "age:4", "--seed", 9)[3][2] != "40"
         assert all(row[3] not in ("170.250", "160.0", "0155") for row in rows[1:])
         np.save("mask.npy", np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0]]))
         by_file = filled("--mask", "mask.npy")
@@ -90,7 +90,7 @@ class TestInpaint:
         Path("mask.csv").write_text("kind,age,height [cm]\n0,0,0\n0,0,0\n0,0,1\n0,0,0\n")
         assert filled("--mask", "mask.csv") == by_file
         assert filled("--mask", "2:") == filled("--mask", "kind") == filled("--mask", 3)
-        assert filled("--mask", "1:3-3") == filled("--mask", "age:3")
+        assert filled("--mask", "1:4-4") == filled("--mask", "age:4")
 
     def test_columns_that_a_mask_names_may_be_missing(self) -> None:
         Path("gappy.csv").write_text("age,height [cm]\n33,170\n")
@@ -106,7 +106,8 @@ class TestInpaint:
             (("--mask", "agge"), 2, "did you mean age?"),
             (("--mask", "agge", "--dry-run"), 2, "did you mean age?"),
             (("--mask", "hole.csv", "--dry-run"), 1, "no such file"),
-            (("--mask", "age:9"), 2, "write rows from 1 to 4"),
+            (("--mask", "age:9"), 2, "write lines from 2 to 5"),
+            (("--mask", "age:1"), 2, "write lines from 2 to 5"),
             (("--mask", "0"), 2, "columns have numbers from 1 to 3"),
             (("--mask", "9:"), 2, "nothing in rows of 3"),
             (("--extend", "1,1,1,1"), 2, "of images"),
@@ -147,6 +148,16 @@ class TestInpaint:
         Path("gappy.csv").write_text(GAPPY.replace(",n\n", ",\n"))
         outcome = done("inpaint", "gappy.csv", "-o", "-")
         assert "rows have no class, which is told and never filled; --class NAME" in outcome.err
+
+    def test_columns_of_other_files(self) -> None:
+        ages = np.array([31.5, np.nan])
+        np.savez("a.npz", kind=np.array(["red", "green"]), age=ages, **{"height [cm]": ages + 130})
+        done("inpaint", "a.npz", "-o", "out/")
+        names, *rows = table(Path("out/a.csv").read_text())
+        assert (names, rows[0]) == (["kind", "age", "height [cm]"], ["red", "31.5", "161.5"])
+        assert (rows[1][0], "" in rows[1]) == ("green", False)
+        line = json.loads(ddpm("nll", "a.npz", "--json").out.splitlines()[0])
+        assert (line["input"], line["row"]) == ("a.npz", 0)
 
     def test_nothing_to_fill(self) -> None:
         text = "age,height [cm],kind\n31,160,red\n"
@@ -217,7 +228,11 @@ class TestOthers:
             assert (row[0], row[2]) == (age, kind)
             assert float(row[1]) == pytest.approx(float(height), abs=0.05)
         refused = ddpm("encode", "gappy.csv", "-o", "other.safetensors")
-        assert (refused.code, "row 1: a value is missing" in refused.err) == (1, True)
+        assert (
+            refused.code,
+            "line 2: a value is missing\ndraw it, with the same model: ddpm inpaint gappy.csv"
+            in refused.err,
+        ) == (1, True)
         done("encode", "whole.csv", "--method", "forward", "--at", "50%", "-o", "n.safetensors")
         done("sample", "--from", "n.safetensors", "-o", "other.csv")
 
@@ -234,10 +249,10 @@ class TestOthers:
         Path("odd.csv").write_text(Path("whole.csv").read_text() + "odd,red,500,20,n\n")
         outcome = done("nll", "odd.csv", "-o", "scores.csv", "--json")
         rows = table(Path("scores.csv").read_text())
-        assert rows[0] == ["input", "row", "class", "bits", "nats", "nll", "rank"]
+        assert rows[0] == ["input", "line", "class", "bits", "nats", "nll", "rank"]
         assert rows[-1][-1] == "1"
         lines = [json.loads(line) for line in outcome.out.splitlines()]
-        assert [line["row"] for line in lines[:-1]] == [1, 2, 3, 4, 5]
+        assert [line["line"] for line in lines[:-1]] == [2, 3, 4, 5, 6]
         assert lines[0]["nll"] == pytest.approx(float(rows[1][5]))
         with_gaps = ddpm("nll", "gappy.csv")
         assert (with_gaps.code, with_gaps.err.count("a value is missing")) == (3, 3)

@@ -105,7 +105,7 @@ def test_tables_as_other_programs_write_them(table: str, tmp_path: Path) -> None
         (ROWS + "./a.png,dog\n", r"line 6: '\./a\.png' again, it is in line 2"),
         (ROWS.replace("b.png,dog\n", ""), r"no row for .*b\.png"),
         (ROWS.replace("dog", " "), "line 3: no label"),
-        (ROWS.replace("b.png,dog", "b.png"), "line 3: 1 values, expected 2"),
+        (ROWS.replace("b.png,dog", "b.png"), "line 3: 1 value, expected 2"),
         (ROWS.replace("b.png,dog", '"b.png'), "line 5: unexpected end of data"),
         (ROWS.replace("file,", "name,"), "line 1: no column named file or file_name"),
         (ROWS.replace("label", "kind"), "line 1: no column named label or class"),

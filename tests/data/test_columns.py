@@ -118,7 +118,7 @@ def test_numbers_of_a_file_without_names_are_places(tmp_path: Path) -> None:
             {},
             "line 3, column 2 (b): an empty cell is no number",
             [
-                "column 2 (b): fill the gaps, or drop the 1 rows that have some",
+                "column 2 (b): fill the gaps, or drop the row that has some",
                 """--set 'data.skip=["b"]'""",
             ],
         ),
@@ -144,13 +144,13 @@ def test_numbers_of_a_file_without_names_are_places(tmp_path: Path) -> None:
             "a,b,c\n1,2,x\n3,,y\n",
             {"columns": ["b", "a"]},
             "line 3, column 2 (b): an empty cell is no number",
-            ["drop the 1 rows", """--set 'data.columns=["a"]'"""],
+            ["drop the row that has", """--set 'data.columns=["a"]'"""],
         ),
         (
             "a,b,c\n1,2,x\n3,,y\n",
             {"skip": ["c"]},
             "line 3, column 2 (b): an empty cell is no number",
-            ["drop the 1 rows", """--set 'data.skip=["c", "b"]'"""],
+            ["drop the row that has", """--set 'data.skip=["c", "b"]'"""],
         ),
         (
             "age,2020\n1,2\n",
@@ -213,7 +213,10 @@ class TestFilesOfColumns:
         ("columns", "message"),
         [
             ({"a": np.zeros(3), "b": np.zeros(4)}, "its columns differ: 3 of a, 4 of b"),
-            ({"a": np.zeros((3, 2))}, "a is no column but 3x2 of float64"),
+            (
+                {"a": np.zeros((3, 2)), "b": np.zeros(3)},
+                "a is no column but 3x2 of float64",
+            ),
             ({"a": np.array([None, 1], dtype=object)}, "no readable .npz file"),
         ],
     )

@@ -126,7 +126,7 @@ GOOD = {"file_name": "a.png", "label": 1}
     ("name", "data", "message"),
     [
         ("csv", b"file_name,label\na.png,1\nz.png,2\n", "line 3: 'z.png' is none of the images"),
-        ("csv", b"file_name,label\na.png,1\nb.png\n", "line 3: 1 values, expected 2"),
+        ("csv", b"file_name,label\na.png,1\nb.png\n", "line 3: 1 value, expected 2"),
         ("csv", b"file_name,label\na.png,1\nb.png,\n", "line 3: no label"),
         ("csv", b"file_name,label\na.png,1\n", "no row for "),
         ("jsonl", lines([GOOD]) + b"{not json\n", "line 2: no JSON object"),

@@ -116,6 +116,22 @@ def test_arrays_in_one_file() -> None:
     np.savez("b.npz", mu=np.zeros(3), sigma=np.zeros((3, 3)))
     assert settings("a.npz") == {"name": "npz", "path": "a.npz"}
     assert settings("b.npz") is None
+    np.savez("c.npz", age=np.arange(3), job=np.array(["a", "b", "a"]))
+    assert settings("c.npz") == {"name": "array", "path": "c.npz", "label": "job"}
+    for name in ("arr_0", "any"):
+        np.savez("d.npz", **{name: np.zeros((3, 2))})
+        assert settings("d.npz") == {"name": "array", "path": "d.npz"}
+    np.savez("e.npz", x=np.arange(3), y=np.arange(4))
+    Path("f.npz").write_bytes(Path("c.npz").read_bytes()[:200])
+    assert settings("e.npz") is settings("f.npz") is None
+
+
+def test_sound() -> None:
+    put("d/a.wav", content=b"RIFF0000WAVEfmt ")
+    put("e/a.wav", content=b"RIFF0000AVI ")
+    for place in ("d", "d/a.wav"):
+        assert settings(place) == {"name": "series", "path": place, "window": 96}
+    assert settings("e") is settings("e/a.wav") is None
 
 
 @pytest.mark.parametrize(

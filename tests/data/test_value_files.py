@@ -137,7 +137,7 @@ def test_a_table_beside_images_without_files_of_their_own(tmp_path: Path) -> Non
     [
         (np.zeros(3), "3 rows of numbers for 20 of data"),
         (np.zeros((COUNT, 2, 2)), r"an array of 20x2x2 values"),
-        (np.full(COUNT, math.inf), "row 1: an infinite number"),
+        (np.full(COUNT, math.inf), "row 0: an infinite number"),
         (np.array(["a"] * COUNT), "values of type"),
     ],
 )

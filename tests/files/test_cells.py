@@ -53,12 +53,16 @@ def test_numbers_name_categories_however_they_are_written() -> None:
     [
         (
             [["40", "160", "nurs"]],
-            "row 1, column job: 'nurs' is no",
+            "row 0, column job: 'nurs' is no",
             "did you mean Nurse?",
         ),
-        ([["4o", "160", "none"]], "row 1, column age: '4o' is no number", "nothing if it is not"),
-        ([["40", "160"]], "row 1: 2 cells, expected 3", "a cell for each column"),
-        ([["age", "job"], ["1", "none"]], "no column is named 'height [cm]'", "leave its cells"),
+        ([["4o", "160", "none"]], "row 0, column age: '4o' is no number", "nothing if it is not"),
+        ([["40", "160"]], "row 0: 2 cells, expected 3", "a cell for each column"),
+        (
+            [["age", "job"], ["1", "none"]],
+            "no column is named 'height [cm]'",
+            "--mask 'height [cm]', draws",
+        ),
         (
             [["age", "job", "job", "height [cm]"], ["1", "none", "none", "2"]],
             "two columns are named 'job'",

@@ -101,7 +101,7 @@ FOLDERS = [
     Row(
         {"d/a.png": make.PAGE, "d/b.png": make.LFS},
         train("folder", "d", "--set data.skip_corrupt=true --set data.holdout=0.5"), 1,
-        "none of the 1 files", "skip_corrupt",
+        "none of the 1 file", "skip_corrupt",
     ),
     Row(
         {"d/a.png": make.PAGE, "d/b.png": G, "d/c.png": G},

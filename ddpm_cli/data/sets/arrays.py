@@ -11,9 +11,9 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.data import (
     array_faults,
+    array_files,
     column_files,
     gaps,
-    given_rows,
     quantiles,
     table_cells,
     told_values,
@@ -25,7 +25,7 @@ from ddpm_cli.data.columns import Wish, chosen, index_like
 from ddpm_cli.data.table_cells import Table
 from ddpm_cli.diffusion.rng import keyed
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files import codes
+from ddpm_cli.files import codes, row_places
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.titles import Titles
 from ddpm_cli.settings.knobs import (
@@ -40,7 +40,6 @@ from ddpm_cli.settings.knobs import (
 )
 
 Split = Literal["train", "test"]
-BYTE_LIMIT = 2**31  # of a file
 SIDE_LIMIT = 2**16
 
 
@@ -62,9 +61,9 @@ def array(
     holdout: Fraction = 0.05,
     seed: Seed = 0,
 ) -> ArraySet:
-    """The rows of a .npy or .csv file of your own: [N, D], or [N, ...] in a .npy file.
+    """The rows of a .csv, .npy, .npz or .parquet file of your own: [N, D], or arrays [N, ...].
 
-    Columns may also come as the arrays of a .npz file, or in a .parquet file.
+    A .npz file holds one array, or an array for each column.
 
     header: whether the first line of a .csv names its columns; auto if it holds no number.
     label: name or number (from 1) of the column that holds the class; columns: those that are
@@ -186,25 +185,16 @@ def _warn_of_indices(place: Path, table: Table) -> None:
 
 def _read(place: Path, header: Header, wish: Wish, *, may_lack: bool) -> Table:
     """The values of a file; may_lack: some may be missing."""
-    try:
-        if not place.is_file():
-            raise array_faults.no_file(place)
-        if place.stat().st_size > BYTE_LIMIT:
-            raise Refusal(f"{place}: larger than the limit of {BYTE_LIMIT} bytes")
-        if place.suffix.lower() == ".npy":
-            return _read_npy(place, wish, may_lack)
-        if place.suffix.lower() in (".csv", *column_files.NAMED):
-            named = header if place.suffix.lower() == ".csv" else "yes"
-            with column_files.opened(place) as rows:
-                return table_cells.read(place, rows, named, wish, may_lack=may_lack)
-    except OSError as error:
-        raise Refusal(f"{place}: {error.strerror or error}") from error
-    raise array_faults.unknown_ending(place)
+    with array_files.reading(place):
+        stored = array_files.array(place)
+        if stored is not None:
+            return _of_array(place, stored, wish, may_lack)
+        with column_files.opened(place) as text:
+            return table_cells.read(place, text, header, wish, may_lack=may_lack)
 
 
-def _read_npy(place: Path, wish: Wish, may_lack: bool) -> Table:
-    """Read a .npy file; one that holds Python objects is refused, never unpickled."""
-    stored = given_rows.stored(place)
+def _of_array(place: Path, stored: Any, wish: Wish, may_lack: bool) -> Table:
+    """The table in an array of two axes; of more axes there are no columns."""
     array_faults.warn_of_axes(place, stored)
     if stored.ndim == 1:
         stored = stored[:, None]
@@ -250,11 +240,11 @@ def _refuse_not_finite(place: Path, values: Tensor, may_lack: bool = False) -> N
     """Refuse infinite values, and those that are missing unless there may be gaps."""
     wrong = values.isinf() if may_lack else ~values.isfinite()
     if wrong.any():
-        at = [int(index) + 1 for index in wrong.nonzero()[0]]
-        where = f"row {at[0]}, column {at[1]}" if len(at) > 1 else f"row {at[0]}"
+        row, *rest = wrong.nonzero()[0].tolist()
+        where = f", column {rest[0] + 1}" if rest else ""
         count = int(wrong.sum())
         fix = f"remove or fill in the {count} values that are NaN or infinite"
-        raise Refusal(f"{place}: {where}: not a finite number", fix)
+        raise Refusal(f"{row_places.called(place, row)}{where}: not a finite number", fix)
 
 
 def _rows(part: str, count: int, holdout: float, seed: int, place: Path) -> Tensor:

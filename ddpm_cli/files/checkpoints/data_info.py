@@ -51,6 +51,11 @@ class DataInfo(NamedTuple):
         return "images" if self.is_image else "samples"
 
     @property
+    def one(self) -> str:
+        """What one of them is called, as of so many calls a row."""
+        return "an image" if self.is_image else "a row"
+
+    @property
     def row(self) -> tuple[int, ...]:
         """The shape of a row in units of the data: of a table one value for each column."""
         return (len(self.titles.whole),) if self.titles and self.titles.is_typed else self.shape

@@ -1,6 +1,6 @@
 """Files of rows: where each goes, named before any work is done, and how it is written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,13 +43,16 @@ def planned(
     skip_existing: bool,
     size: int = 1,
     shard: Shard | None = None,
+    is_table: bool = True,
 ) -> tuple[list[RowFile], list[Skipped]]:
     """The files that `place` asks for, and those that are left out as they exist.
 
     x.csv, x.npy or "-" takes one input, a folder a file of each input's name; a name may hold
     {name} and {seed}, without which several seeds share a file. What is in the way is refused.
+    is_table: rows of other files than these become .csv, else .npy.
     """
-    files = _shared(place, inputs, seeds, default, skip_existing, shard)
+    own = {source.name: _ending(source, is_table) for source in inputs}
+    files = _shared(place, inputs, seeds, default, skip_existing, shard, own)
     numbers = shards.part([*range(len(files))], size, shard)
     wanted, skipped = list[RowFile](), list[Skipped]()
     for file in (files[number] for number in numbers):
@@ -63,6 +66,12 @@ def planned(
     return wanted, skipped
 
 
+def _ending(source: Source, is_table: bool) -> str:
+    """How the file for an input ends: as that one, if such files are written."""
+    suffix = Path(source.name).suffix.lower()
+    return suffix if suffix in SUFFIXES else ".csv" if is_table else ".npy"
+
+
 def _shared(
     place: str | None,
     inputs: Sequence[Source],
@@ -70,10 +79,11 @@ def _shared(
     default: str,
     skip_existing: bool,
     shard: Shard | None,
+    endings: Mapping[str, str],
 ) -> list[RowFile]:
-    """All files that a place stands for."""
+    """All files that a place stands for; endings: of a file for each input."""
     if place is None:
-        ending = Path(inputs[0].name).suffix.lower() if len(inputs) == 1 else "/"
+        ending = endings[inputs[0].name] if len(inputs) == 1 else "/"
         place = f"{default}{ending}"
     if place == STDOUT:
         if len(inputs) > 1 or skip_existing:
@@ -86,7 +96,7 @@ def _shared(
         place.endswith("/") or Path(template).is_dir() or not Path(template).suffix
     )
     for source in inputs:
-        own = source.stem + Path(source.name).suffix.lower()
+        own = source.stem + endings[source.name]
         form = str(Path(template) / own) if is_folder else template
         if Path(form).suffix not in SUFFIXES:
             raise ConfigError(f"-o {place}: unknown ending; use .csv, .npy or a folder")

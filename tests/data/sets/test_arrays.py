@@ -95,8 +95,8 @@ class TestBadFiles:
             ("", "an empty file"),
             ("\n\n", "it holds nothing"),
             ("a,b\n", "a header and nothing else"),
-            ("1,2\n3\n", "line 2: 1 values, expected 2"),
-            ("1,2\n3,4,5\n", "line 2: 3 values, expected 2"),
+            ("1,2\n3\n", "line 2: 1 cell, expected 2"),
+            ("1,2\n3,4,5\n", "line 2: 3 cells, expected 2"),
             ("1,2\n3,nan\n", "line 2, column 2: 'nan' is no number"),
             ("1,2\n3,inf\n", "line 2, column 2: 'inf' is no number"),
             ("1,2\n3,\n", "line 2, column 2: an empty cell is no number"),
@@ -130,8 +130,8 @@ class TestBadFiles:
     @pytest.mark.parametrize(
         ("values", "message"),
         [
-            (np.array([[1.0, 2], [3, np.nan]]), "row 2, column 2: not a finite number"),
-            (np.array([[np.inf, 2], [3, 1]]), "row 1, column 1: not a finite number"),
+            (np.array([[1.0, 2], [3, np.nan]]), "row 1, column 2: not a finite number"),
+            (np.array([[np.inf, 2], [3, 1]]), "row 0, column 1: not a finite number"),
             (np.array(["a", "b"]), "values of type <U1; expected numbers"),
             (np.array([1j]), "values of type complex128"),
             (np.zeros((0, 3)), "it holds nothing (0x3)"),

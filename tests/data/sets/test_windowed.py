@@ -57,7 +57,7 @@ def test_a_table_has_a_line_each_moment() -> None:
     assert first[0, 0].tolist() == [0, 0.5, 1, 1.5]
     for line, what in (
         ("40,x,2", r"line 42, column 2 .heat.: 'x' is no number; .*data.skip=..heat.."),
-        ("40,1", "line 42: 2 values, expected 3"),
+        ("40,1", "line 42: 2 cells, expected 3"),
     ):
         Path("b.csv").write_text("\n".join([*lines, line]))
         with pytest.raises(Refusal, match=what):
