@@ -171,12 +171,14 @@ class pairs:  # noqa: N801
     def see(self, beside: int, *, are_images: bool) -> None:
         """Take images of so many channels as those beside the data, unless a filter makes them."""
         if not are_images:
-            raise ConfigError("task.pairs: of images, and the data are none; --set task.name=none")
+            raise ConfigError(
+                "task.name: pairs are of images, and the data are none; --set task.name=none"
+            )
         if self.filters:
             return
         if not beside:
             fix = "--set data.beside=FOLDER, or --set task.filter=grey makes them"
-            raise ConfigError(f"task.pairs: no images lie beside those of the data; {fix}")
+            raise ConfigError(f"task.name: no images lie beside those of the data; {fix}")
         self.given, self.scale = beside, BYTES
 
     @property
@@ -237,9 +239,9 @@ class pairs:  # noqa: N801
         for name, strength in self._strengths.items():
             knob, default = usual[name]
             if name not in self.filters and tuple(strength) != default:
-                raise ValueError(f"{knob} is of filter {name} alone; leave it out")
+                raise ValueError(f"{knob} of filter {name} alone; leave it out")
             if strength[0] > strength[-1]:
-                raise ValueError(f"{knob} {[*strength]}: write the least first")
+                raise ValueError(f"{knob} {[*strength]}; write the least first")
 
     def _refuse_unfit(self, shape: tuple[int, ...]) -> None:
         """Refuse filters that make nothing of images of this shape."""

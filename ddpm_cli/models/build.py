@@ -1,7 +1,7 @@
 """From a configuration to the objects it names: schedule, network, levels, steps."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -43,9 +43,17 @@ def maker(table: str, settings: dict[str, Any]) -> Callable[..., Any]:
         except ConfigError:
             raise
         except ValueError as error:
-            raise ConfigError(f"{table}.{settings['name']}: {error}") from None
+            raise ConfigError(_keyed(table, settings, str(error))) from None
 
     return make
+
+
+def _keyed(table: str, settings: Mapping[str, Any], complaint: str) -> str:
+    """What a component complains of, of one of its knobs where it begins with its name."""
+    first, _, rest = complaint.partition(" ")
+    if rest and first in settings and first != "name":
+        return f"{table}.{first}: {rest}"
+    return f"{table}.{settings['name']}: {complaint}"
 
 
 def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ddpm_cli import console
 from ddpm_cli.data import given_rows
 from ddpm_cli.data.given_rows import Given
 from ddpm_cli.errors import ConfigError, Refusal, nearest
@@ -48,10 +49,42 @@ def refuse_pictures(use: Use, look: Look = Look(), layout: Layout = USUAL) -> No
         raise ConfigError(f"{name}: of images, and this model makes rows; leave it out")
 
 
-def rows(sources: Sequence[Source], info: DataInfo, failures: Failures) -> Iterator[Row]:
-    """The rows of files, one file after the other; a file that cannot be read is reported."""
-    for given in failures.passing(lambda source: given_rows.read(source, info), sources):
+def rows(
+    sources: Sequence[Source], info: DataInfo, failures: Failures, *, classed: bool = False
+) -> Iterator[Row]:
+    """The rows of files, one file after the other; a file that cannot be read is reported.
+
+    classed: each is told its own class.
+    """
+
+    def read(source: Source) -> Given:
+        given = given_rows.read(source, info)
+        return own_classes(given, info) if classed else given
+
+    for given in failures.passing(read, sources):
         yield from of_file(given)
+
+
+def say_unclassed(given: Given) -> None:
+    """Say which rows of a file with classes have none."""
+    unclassed = [row for row, label in enumerate(given.labels or []) if label is None]
+    if unclassed:
+        have = "row has" if len(unclassed) == 1 else "rows have"
+        what = f"{len(unclassed)} {have} no class, which is told and never filled"
+        console.warn(f"{given.called(unclassed[0])}: {what}; --class NAME tells one")
+
+
+def own_classes(given: Given, info: DataInfo) -> Given:
+    """The same rows, each of which is told the class that the file says; no classes are refused.
+
+    Rows that have none are told none, which is said.
+    """
+    if given.labels is None:
+        named = f"named {info.columns.label!r}, " if info.columns.label else "of classes, "
+        fix = "--class NAME tells all rows one, and without --class they are told none"
+        raise Refusal(f"{given.source.name}: no column {named}and --class own is that", fix)
+    say_unclassed(given)
+    return given
 
 
 def of_file(given: Given) -> Iterator[Row]:

@@ -29,6 +29,7 @@ from ddpm_cli.pipelines import (
     opening_inpaint,
     row_filling,
 )
+from ddpm_cli.pipelines import given as rows_given
 from ddpm_cli.pipelines.guide import Steering
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
@@ -182,10 +183,7 @@ def _drawn(
 def _say_gaps(given: Given, lacking: int) -> None:
     """Say how much is made anew."""
     name, gaps = given.source.name, given.values.isnan()
-    if unclassed := (given.labels or []).count(None):
-        have = f"{many(unclassed, 'rows')} {'has' if unclassed == 1 else 'have'}"
-        what = f"{name}: {have} no class, which is told and never filled"
-        console.warn(f"{what}; --class NAME tells one")
+    rows_given.say_unclassed(given)
     if not lacking:
         console.warn(f"{name}: no value is missing or masked, so that none is made anew")
         return

@@ -180,7 +180,7 @@ def translating(request: Translate, known: Known | None = None) -> Opened:
         if header.task != PAIRS:
             what = f"--image: {name} is no model of images that are given to it"
             fix = "leave it out, or train one: ddpm train --preset mnist-deblur"
-            raise Refusal(what, fix)
+            raise ConfigError(f"{what}; {fix}")
 
     use = request.use
     if parts(use.model)[1]:
@@ -224,8 +224,8 @@ def restorer(model: str | None, method: str, task: str, known: Known | None = No
             what = f"--task {task}" if method != "zero-shot" else "--method zero-shot"
             raise Refusal(f"{name}: trained to {UPSCALE}; {what} takes an unconditional model")
         if not header.task and method == "model":
-            fix = "leave out --method model, or give one with -m"
-            raise Refusal(f"{name}: not trained to {UPSCALE}; {fix}")
+            fix = "leave it out, or give one with -m"
+            raise ConfigError(f"--method model: {name} was not trained to {UPSCALE}; {fix}")
 
     return chosen(model, UPSCALE if is_trained else "", suited, known)
 

@@ -109,10 +109,11 @@ def of_tables(request: Nll, config: Config, info: DataInfo, batch: int) -> Seque
     given.refuse_pictures(request.use, request.look)
     sources, shard = given_rows.sources(request.inputs, info), request.use.shard
     files = Failures(len(sources))
-    every = [*enumerate(given.rows(sources, info, files))]
+    classed = "classes" in own(request.use)
+    every = [*enumerate(given.rows(sources, info, files, classed=classed))]
     chosen = shards.part(every, batch, shard)
     shards.say(shard, len(chosen), len(every), "rows")
-    names = classes.known(config, info) if "classes" in own(request.use) else None
+    names = classes.known(config, info) if classed else None
     failures = Failures(len(chosen) + files.count, files.count)
 
     def read(one: tuple[int, given.Row]) -> tuple[int, given.Row, int]:

@@ -321,7 +321,7 @@ WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("sigma: give one level above 0", lambda m: m.denoise(IMAGE, 0.0)),
     ("x: torch.float32 of shape 1x3x28x28", lambda m: m.denoise(IMAGE.expand(1, 3, -1, -1), 1.0)),
     ("--method model: mnist was not trained", lambda m: m.inpaint(IMAGE, IMAGE, method="model")),
-    ("not trained to upscale", lambda m: m.upscale(IMAGE, method="model")),
+    ("was not trained to upscale", lambda m: m.upscale(IMAGE, method="model")),
     ("wrappers.clamp: no image would", lambda m: m.encode(IMAGE, settings=CLAMPED)),
     ("a classifier knows no such class", lambda m: m.guide(0, "none", classifier=JUDGE)),
     ("--unconditional: only with a classifier", lambda m: m.guide(0, 7, unconditional=True)),

@@ -256,7 +256,15 @@ class TestOthers:
         assert lines[0]["nll"] == pytest.approx(float(rows[1][5]))
         with_gaps = ddpm("nll", "gappy.csv")
         assert (with_gaps.code, with_gaps.err.count("a value is missing")) == (3, 3)
-        done("nll", "whole.csv", "--class", "own", "--method", "vlb")
+        some = Path("whole.csv").read_text().replace(",n\n", ",\n", 1)
+        Path("some.csv").write_text(some)
+        outcome = done("nll", "some.csv", "--class", "own", "--method", "vlb", "--json")
+        assert "some.csv: line 2: " in outcome.err
+        assert "no class, which is told and never filled; --class NAME" in outcome.err
+        assert json.loads(outcome.out.splitlines()[0])["class"] == "none"
+        Path("none.csv").write_text("age,height [cm],kind\n31,160,red\n")
+        refused = ddpm("nll", "none.csv", "--class", "own")
+        assert (refused.code, "none.csv: no column named 'site'" in refused.err) == (1, True)
 
     def test_guide_takes_rows_in_units_of_the_data(self) -> None:
         Path("age.py").write_text(

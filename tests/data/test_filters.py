@@ -152,7 +152,7 @@ def config(**task: object) -> Config:
         (4, {"filter": ["uncrop"]}, "opacity"),
         (2, {"filter": "blur"}, "2 channels"),
         (3, {"filter": ["blur", "blur"]}, "stands twice"),
-        (3, {"filter": "blur", "quality": [3, 9]}, "quality is of filter jpeg alone"),
+        (3, {"filter": "blur", "quality": [3, 9]}, "task.quality: of filter jpeg alone"),
         (3, {"filter": "jpeg", "quality": [9, 3]}, "least first"),
         (3, {"filter": "sepia"}, "sepia"),
         (3, {}, "data.beside"),
@@ -166,7 +166,7 @@ def test_what_makes_no_sense_is_refused(channels: int, knobs: Config, words: str
 def test_arrays_have_no_filters() -> None:
     for shape in ((2,), (3, 8, 8)):
         info = DataInfo(shape, mean=(0.0,) * shape[0], std=(1.0,) * shape[0])
-        with pytest.raises(ConfigError, match=r"task\.pairs: .*no"):
+        with pytest.raises(ConfigError, match=r"task\.name: pairs .*no"):
             build.task(config(filter="blur"), info)
 
 

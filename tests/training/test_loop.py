@@ -167,7 +167,7 @@ class TestBadValues:
             (["--set", "sampler.eta=-1"], "sampler.eta: -1 does not fit"),
             (["--set", "sampler.eta=nan"], "sampler.eta: nan does not fit"),
             (["--set", "sampler.eta=1e9"], "sampler.eta: 1000000000.0 does not fit"),
-            (["--set", "sampler.eta=100"], "sampler.ddim: eta 100 asks for more noise"),
+            (["--set", "sampler.eta=100"], "sampler.eta: 100 asks for more noise"),
             (["--seeds", "3-1"], "--seeds"),
             (["--seeds", "1,1"], "--seeds"),
             (["--seeds", "1.5"], "--seeds"),

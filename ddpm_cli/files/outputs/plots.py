@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_cli.errors import Refusal, missing_extra
+from ddpm_cli.errors import ConfigError, Refusal, missing_extra
 
 POINT_LIMIT = 10**6
 PANEL_LIMIT = 64  # signals in a picture
@@ -37,7 +37,7 @@ def refuse(
     """Refuse what has no picture, before any work is done; fix: what to use instead."""
     if not is_drawn(shape):
         what = "x".join(map(str, shape))
-        raise Refusal(f"{path}: no picture of samples of {what} values; {fix}")
+        raise ConfigError(f"{path}: no picture of samples of {what} values; {fix}")
     if len(shape) == 2 and count > PANEL_LIMIT:
         fix = "ask for fewer, or use .npy"
         raise Refusal(f"{path}: {count} signals are too many to plot (at most {PANEL_LIMIT})", fix)

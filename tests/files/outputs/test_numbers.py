@@ -88,7 +88,7 @@ def test_no_plot_of_many_values(tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.err
     for option in ("-o", "--trajectory"):
         refused = ddpm("sample", "-m", "run", option, "a.png")
-        assert refused.code == 1
+        assert refused.code == 2
         assert "a.png: no picture of samples of 2x3x1 values; use .csv" in refused.err
     sample(Path("run"), "-n", 3, "-o", "a.csv", "--steps", 3)
     assert Path("a.csv").read_text().splitlines()[0] == "x1,x2,x3,x4,x5,x6"
