@@ -81,7 +81,7 @@ def _read(files: Files, needed: bool) -> Told | None:
     found, notes = [], []
     for table in _find(files):
         if not needed and (lacks := _lacking(table)):
-            notes.append(f"{table.place}: {lacks}, so it is not read")
+            notes.append(f"{table.place}: {lacks}")
         else:
             found.append(table)
     if not found:
@@ -147,12 +147,13 @@ def _refuse_twins(files: Files, found: list[_Table]) -> None:
 
 
 def _lacking(table: _Table) -> str:
-    """Which columns a table lacks to say anything of images; nothing if it has them."""
+    """Which columns a table lacks to say what images are, and what of that; nothing if none."""
     names = {*next((cells for _, cells in table.lines()), {})}
     if not names & {*FILE_COLUMNS}:
-        return f"no column named {' or '.join(FILE_COLUMNS)}"
+        return f"no column named {' or '.join(FILE_COLUMNS)}, so it is not read"
     if not names & {*LABEL_COLUMNS, *texts.KEYS}:
-        return f"no column named {' or '.join((*LABEL_COLUMNS, *texts.KEYS))}"
+        listed = " or ".join((*LABEL_COLUMNS, *texts.KEYS))
+        return f"no column named {listed}, so it tells no classes and no texts"
     return ""
 
 

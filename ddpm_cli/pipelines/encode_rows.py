@@ -15,6 +15,7 @@ from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import many
 from ddpm_cli.failures import Failures
+from ddpm_cli.files.checkpoints.header import DataInfo
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import memory, model, walks
@@ -33,20 +34,31 @@ def run(request: Encode, opened: Opened) -> None:
     use, every = request.use, given_rows.sources(request.inputs, opened.header.data)
     request, sources = encode.of_shard(request, every)
     targets.refuse_existing(request.output, use.force)
-    work = encode.planned(request, opened)
+    work, info = encode.planned(request, opened), opened.header.data
+    ready = _read(sources[0], info) if len(sources) == 1 and not use.dry_run else None
     shards.say(use.shard, len(sources), len(every), "files")
     console.say(f"{many(len(sources), 'files')}, {work.price}")
     if use.dry_run:
         opening.shown(work.opened.config)
         return
     if sources:
-        _encode(request, work, sources)
+        _encode(request, work, sources, ready)
 
 
-def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
-    """Encode file by file, report each, and write all latents to one file."""
+def _read(source: Source, info: DataInfo) -> Given:
+    """The rows of a file, none of which may have a gap."""
+    return given.whole(given_rows.read(source, info))
+
+
+def _encode(
+    request: Encode, work: Work, sources: Sequence[Source], ready: Given | None = None
+) -> None:
+    """Encode file by file, report each, and write all latents to one file.
+
+    ready: the only one, if it is read already.
+    """
     info, failures = work.opened.header.data, Failures(len(sources))
-    files = failures.passing(lambda one: given.whole(given_rows.read(one, info)), sources)
+    files = failures.passing(lambda one: ready or _read(one, info), sources)
     parts, names, took = list[Tensor](), list[str](), list[Spent]()
     with console.progress(None if work.calls is None else 0, "network calls") as bar:
         coder, laps = _coder(request, work, bar), Watch(bar)

@@ -112,6 +112,7 @@ def steered(request: Guide, opened: Opened, schedule: Schedule) -> Steering:
     """What the guides of a request come to; what makes no sense is refused before any work."""
     config, info, use = opened.config, opened.header.data, request.use
     label = use.label
+    _refuse_of_images(config, info)
     code_names.refuse_missing(config["guides"], request.code)
     codes = {flag: load(code) for flag, code in request.code.items()}
     if config["guides"] and not _classifiers(config):
@@ -159,6 +160,13 @@ def _functions(codes: Mapping[str, Code], config: Config, info: DataInfo) -> dic
     device = distributed.local_device(compute.device, distributed.group())
     makers = {"scorer": user_functions.scorer, CLASSIFIER: user_functions.classifier}
     return {flag: makers[flag](codes[flag], device, info.shape, info) for flag in codes}
+
+
+def _refuse_of_images(config: Config, info: DataInfo) -> None:
+    """Refuse to rows what is known of an image: they have a verb for what is known of them."""
+    if not info.is_image and any(guide["name"] == "restore" for guide in config["guides"]):
+        fix = "of rows ddpm inpaint draws what is not known: empty cells, NaN, or --mask"
+        raise ConfigError(f"--restore: of images, and this model makes rows; {fix}")
 
 
 def _classifiers(config: Config) -> list[str]:

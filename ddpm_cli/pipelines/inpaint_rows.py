@@ -1,6 +1,6 @@
 """Gaps in rows of numbers, filled for `ddpm inpaint`: imputation, forecasts, plans."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -77,8 +77,9 @@ def run(request: Inpaint, opened: Opened) -> None:
     seeds = request.seeds.numbers()
     row_masks.refuse_unknown(request.mask, info)
     work, price = _planned(request, opened)
-    console.say(f"{many(len(sources), 'files')}, {price}")
+    plan = f"{many(len(sources), 'files')}, {price}"
     if use.dry_run:
+        console.say(plan)
         opening.shown(work.opened.config)
         return
     files, skipped = row_files.planned(
@@ -91,11 +92,14 @@ def run(request: Inpaint, opened: Opened) -> None:
         shard=use.shard,
         is_table=len(info.row) == 1,
     )
+    # A single file that cannot be read is refused before anything is said or done.
+    ready = {file.name: work.read(sources[0]) for file in files} if len(sources) == 1 else {}
     shards.say(use.shard, len(files), len(files) + len(skipped), "files")
+    console.say(plan)
     for path, name, made in skipped:
         work.lines.skip(path, input=name, **{"class": work.label}, **lines.seeded(made))
     if files:
-        _fill(work, files, {source.name: source for source in sources})
+        _fill(work, files, {source.name: source for source in sources}, ready)
     if request.skip_existing:
         lines.say_skipped(len(files), len(skipped))
 
@@ -130,8 +134,13 @@ def _planned(request: Inpaint, opened: Opened) -> tuple[Work, str]:
     return Work(request, opened, asked, steering, calls, told), price + guide.described(config)
 
 
-def _fill(work: Work, files: Sequence[RowFile], sources: dict[str, Source]) -> None:
-    """Fill and write file by file."""
+def _fill(
+    work: Work,
+    files: Sequence[RowFile],
+    sources: Mapping[str, Source],
+    ready: Mapping[str, Given],
+) -> None:
+    """Fill and write file by file; ready: those that are read already."""
     place, header, config = work.opened
     core = model.opened(place, config)
     memory.refuse_large(core, work.request.use.size)
@@ -143,7 +152,7 @@ def _fill(work: Work, files: Sequence[RowFile], sources: dict[str, Source]) -> N
         filler = RowFiller(core, core.prepared(), work.asked, joint, complete)
         for file in files:
             with failures.caught():
-                given = work.read(sources[file.name])
+                given = ready.get(file.name) or work.read(sources[file.name])
                 rows = row_filling.known(given, core, work.request.use.label)
                 _say_gaps(given, len(rows.lacking.x))
                 _refuse_names(given, file)

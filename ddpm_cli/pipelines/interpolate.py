@@ -49,8 +49,8 @@ def run(request: Interpolate, opened: Opened) -> None:
     inputs.mode_of(shape)
     sources = _ends(request)
     work = planned(request, opened, sources, len(sources or request.seeds or ()))
-    console.say(work.price)
     if request.use.dry_run:
+        console.say(work.price)
         opening.shown(work.opened.config)
         return
     target = open_frames(
@@ -61,6 +61,7 @@ def run(request: Interpolate, opened: Opened) -> None:
         speed=request.speed,
         layout=request.layout,
     )
+    console.say(work.price)
     _interpolate(work, target)
 
 

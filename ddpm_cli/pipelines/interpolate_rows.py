@@ -23,8 +23,8 @@ def run(request: Interpolate, opened: Opened) -> None:
     count = len(ends or request.seeds or ())
     interpolate.refuse_ends(request, count, "rows")
     work = interpolate.planned(request, opened, sources, count)
-    console.say(work.price)
     if request.use.dry_run:
+        console.say(work.price)
         opening.shown(work.opened.config)
         return
     place_of = request.output or f"interpolation{samples.endings(info.row, is_image=False)[0]}"
@@ -37,6 +37,7 @@ def run(request: Interpolate, opened: Opened) -> None:
         is_image=False,
         titles=info.titles,
     )
+    console.say(work.price)
     with target:
         place, _, config = work.opened
         coder = Coder.of(model.opened(place, config))

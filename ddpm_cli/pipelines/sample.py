@@ -123,15 +123,19 @@ def carry_out(work: Work, price: Callable[[int | None, str], str]) -> None:
     config, work = work.opened.config, _of_shard(work)
     moves, calls = cost.plan(config, work.schedule, work.begin and work.begin.sigma)
     count, each = many(len(work.seeds), work.cascade.info.noun), work.opened.header.data.one
-    steps = many(moves, "steps")
-    console.say(f"{count}, {steps}, {price(calls, each)}{work.cascade.cost}")
-    if warning := checks.unsuited(config):
-        console.warn(warning)
+
+    def say() -> None:
+        steps = many(moves, "steps")
+        console.say(f"{count}, {steps}, {price(calls, each)}{work.cascade.cost}")
+        if warning := checks.unsuited(config):
+            console.warn(warning)
+
+    if work.seeds and not work.use.dry_run:
+        _draw(work, moves, calls, say)
+        return
+    say()
     if work.use.dry_run:
         opening.shown(config)
-        return
-    if work.seeds:
-        _draw(work, moves, calls)
 
 
 def _of_shard(work: Work) -> Work:
@@ -151,8 +155,8 @@ def _of_shard(work: Work) -> Work:
     return work._replace(draw=replace(draw, output=output, trajectory=walk), seeds=seeds)
 
 
-def _draw(work: Work, moves: int, calls: int | None) -> None:
-    """Draw alone, or in a group; calls: of an image, None as it needs them.
+def _draw(work: Work, moves: int, calls: int | None, say: Callable[[], None]) -> None:
+    """Draw alone, or in a group; calls: of an image, None as it needs them; say: what is planned.
 
     Processes that write a file a seed need not know of each other; others hand what they draw to
     the first one.
@@ -163,19 +167,27 @@ def _draw(work: Work, moves: int, calls: int | None) -> None:
         distributed.start(group, torch.device("cpu"))
     try:
         with distributed.Telling(group):
-            _drawn(work, moves, calls, group, meets)
+            _drawn(work, moves, calls, group, meets, say)
     finally:
         distributed.stop(group)
 
 
-def _drawn(work: Work, moves: int, calls: int | None, group: Group, meets: bool) -> None:
-    """Open the output, load the model, and walk."""
+def _drawn(
+    work: Work,
+    moves: int,
+    calls: int | None,
+    group: Group,
+    meets: bool,
+    say: Callable[[], None],
+) -> None:
+    """Open the output, say what is planned, load the model, and walk."""
     place, header, config = work.opened
     model.fitted(config, header, place, work.draw.moments)  # refused before any work
     target = _target(work) if group.leads or not meets else None
     watch = _watch(work, group.ranks, moves)
     asked = work.seeds if meets else work.seeds[group.rank :: group.ranks]
     deal = _deal(work, asked, target, group, meets)
+    say()
     compute = hardware.compute(**config["compute"])
     compute = compute._replace(device=distributed.local_device(compute.device, group))
     drawer = model.opened(place, config, compute, moments_file=work.draw.moments)

@@ -45,11 +45,12 @@ def plan(request: Train) -> None:
         train_eval.planned(_alone(config, Sets(data, datasets.images(config, "test"))))
     if before is None and budgets.budget(config):
         config = _rehearsed(config, Sets(data, datasets.images(config, "test")), began)
+    with torch.device("meta"):  # what cannot be made is refused before anything is shown
+        network = build.network(config, info)
+    calls = forecast.calls(config, build.schedule(config))
     opening.shown(config)
     warn_of_classes(config, info)
     warn_of_warmup(config)
-    with torch.device("meta"):
-        network = build.network(config, info)
     count = sum(p.numel() for p in network.parameters())
     settings, noun = config["train"], "images" if info.is_image else "rows"
     console.say(
@@ -58,7 +59,7 @@ def plan(request: Train) -> None:
     console.say(f"data: {describe(data)}")
     warn_of(data)
     console.say(f"weights, average and optimizer take {16 * count / 1e6:.0f} MB")
-    train_eval.say(config, forecast.calls(config, build.schedule(config)))
+    train_eval.say(config, calls)
 
 
 def _alone(config: Config, sets: Sets) -> Materials:

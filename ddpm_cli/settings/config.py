@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ddpm_cli.errors import ConfigError, nearest
 from ddpm_cli.settings import catalog, code_names, peers
 from ddpm_cli.settings.components import Component, canonical
-from ddpm_cli.settings.fitting import fit
+from ddpm_cli.settings.fitting import fit, meant
 
 Config = dict[str, Any]
 
@@ -181,21 +181,12 @@ def _complete(
                 complete[key] = fit(kind, value)
             except ValueError:
                 what = f"{path}.{key}: {typed(value)} does not fit{_origin(source)}"
-                problems.append(f"{what}; {_meant(kind, value)}give {kind}")
+                problems.append(f"{what}; {meant(kind, value)}give {kind}")
         elif key != "name" or table in catalog.FIXED:
             owner = "" if table in catalog.FIXED else f" for {component.name}"
             fix = peers.knob(table, key, component.knobs)
             problems.append(f"{path}.{key}: unknown key{owner}{_origin(source)}; {fix}")
     return complete
-
-
-def _meant(kind: Kind, value: Any) -> str:
-    """The choice that a word was meant to be, if there is one that is near."""
-    choices = kind.choices or (kind.item.choices if kind.item else ())
-    listed = value if isinstance(value, list) else [value]
-    words = [word for word in listed if word not in choices]
-    near = nearest(words[0], choices) if words and isinstance(words[0], str) and choices else ""
-    return f"{near} " if near.endswith("?") else ""
 
 
 def _component(

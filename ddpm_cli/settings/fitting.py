@@ -4,6 +4,7 @@ import math
 import re
 from typing import Any
 
+from ddpm_cli.errors import nearest
 from ddpm_cli.settings.components import Kind
 from ddpm_cli.settings.knobs import Range
 
@@ -56,3 +57,12 @@ def _fit_number(kind: Kind, value: Any) -> float:
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def meant(kind: Kind, value: Any) -> str:
+    """The choice that a word was meant to be, if there is one that is near."""
+    choices = kind.choices or (kind.item.choices if kind.item else ())
+    listed = value if isinstance(value, list) else [value]
+    words = [word for word in listed if word not in choices]
+    near = nearest(words[0], choices) if words and isinstance(words[0], str) and choices else ""
+    return f"{near} " if near.endswith("?") else ""

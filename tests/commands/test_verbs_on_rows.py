@@ -279,6 +279,31 @@ class TestOthers:
         assert means[0] + 5 < means[1] < 120
         done("guide", "--class", "s", "-n", 2, "-o", "guided.csv")
 
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("inpaint", "gappy.csv", "-o", "there.csv"),
+            ("inpaint", "gone.csv"),
+            ("encode", "gone.csv", "-o", "z.safetensors"),
+            ("encode", "gappy.csv", "-o", "z.safetensors"),
+            ("nll", "gone.csv"),
+            ("interpolate", "--seeds", "1,2", "-o", "i.png"),
+            ("interpolate", "--seeds", "1,2", "-o", "i.gif"),
+            ("sample", "-o", "there.csv"),
+            ("sample", "-o", "s.png"),
+            ("guide", "--restore", "mask", "--image", "a.png", "--mask", "1,1,2,2"),
+            ("sample", "--image", "a.png"),
+        ],
+    )
+    def test_what_is_refused_has_no_plan_before(self, words: tuple[str, ...]) -> None:
+        Path("there.csv").write_text("a")
+        refused = ddpm(*words)
+        usage = words[-1][:2] in ("i.", "s.") or words[0] == "guide" or "--image" in words
+        assert refused.code == (2 if usage else 1)
+        assert "network calls" not in refused.err
+        assert refused.err.startswith("Error: ")
+        assert words[0] != "guide" or "ddpm inpaint" in refused.err
+
     def test_upscale_refuses(self) -> None:
         refused: Outcome = ddpm("upscale", "gappy.csv")
         assert (refused.code, "it makes arrays 5, no images" in refused.err) == (1, True)
