@@ -65,8 +65,9 @@ def command(
     model's own sampler takes it away again. Latents are kept in units of the process's noise,
     x_T itself of a variance-preserving process and x_T / sigma of an exploding one.
 
-    A model of arrays takes .csv and .npy files, each row of which becomes a latent; said is how
-    far the rows of a file are from what comes back, in deviations of their columns.
+    A model of arrays takes .csv, .npy, .npz and .parquet files, each row of which becomes a
+    latent; said is how far the rows of a file are from what comes back, in deviations of their
+    columns.
     """
     path = Path(output or "latents.safetensors")
     if path.suffix != ".safetensors":

@@ -24,7 +24,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
         "ddpm inpaint digit.png --extend 14,14,0,0 -o wide.png",
         "ddpm inpaint digit.png --panorama 84x28 -o panorama.png",
         "ddpm inpaint table.csv -m runs/table -n 5 -o filled-{seed}.csv",
-        "ddpm inpaint table.csv -m runs/table --mask price --mask age:1-20",
+        "ddpm inpaint table.csv -m runs/table --mask price --mask age:2-21",
         "ddpm inpaint series.npy -m runs/series --mask 24: -n 20 -o out.npy",
     ),
 )
@@ -36,8 +36,8 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
     shell_complete=completion.mask,
     help="What to make anew: a file or a folder of files named like the images, white where; a "
     "box left,top,right,bottom; or alpha, where the image is transparent. Of rows, beside their "
-    "gaps: COLUMN or COLUMN:ROWS as price:1-5,9; a slice of the last axes as 24: or 0,24:; or a "
-    ".csv or .npy file, 1 where. Several unite.",
+    "gaps: COLUMN or COLUMN:LINES as price:2-5,9 (rows from 0 of arrays); a slice of the last "
+    "axes as 24: or 0,24:; or a file of rows, 1 where. Several unite.",
 )
 @shared.mask_keeps("auto")
 @click.option(
@@ -119,9 +119,9 @@ def command(
     than the model are filled by windows that overlap by half, those that know most first. With
     --fit pad the padding counts as known.
 
-    A model of arrays takes .csv and .npy files. Empty cells and NaN are filled, and what --mask
-    names; all else stays to the letter, other columns too. Columns are found by name. A row
-    depends on its number and the seed alone.
+    A model of arrays takes .csv, .npy, .npz and .parquet files. Empty cells and NaN are filled,
+    and what --mask names; all else stays to the letter, other columns too. Columns are found by
+    name. A row depends on its number and the seed alone.
     """
     request = Inpaint(
         use=reading.use(ctx, *OWN, reads=True),

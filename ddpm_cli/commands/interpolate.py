@@ -85,7 +85,8 @@ def command(
     them, and the model's own sampler takes the noise away (Ho 2020, section 4.2): the larger T,
     the more each frame is an image of its own, and the less the ends are kept.
 
-    Of a model of arrays the ends are the rows of .csv and .npy files, all of them in their order.
+    Of a model of arrays the ends are the rows of .csv, .npy, .npz or .parquet files, all of them
+    in their order.
     """
     if inputs and seeds:
         raise ConfigError("--seeds: INPUT says already between what; give one of them")

@@ -1,4 +1,4 @@
-"""`ddpm nll`: how likely a model finds images, in bits per dimension."""
+"""`ddpm nll`: how likely a model finds images or rows, in bits per dimension."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,7 +111,7 @@ def command(
     output: str | None,
     **options: Any,
 ) -> None:
-    """Measure how likely a model finds images.
+    """Measure how likely a model finds images or rows.
 
     The figure is in bits per dimension: less is better.
 
@@ -128,9 +128,10 @@ def command(
     given the null class unless told. Standard errors are over images. Exit code 3: some inputs
     failed.
 
-    Of a model of arrays INPUT are .csv and .npy files, of which each row is measured: the density,
-    in the units of the data. -o writes a line for each: nll = -log p(row) in nats is an anomaly
-    score, and rank 1 the least likely row. --class own is the file's column of classes.
+    Of a model of arrays INPUT are .csv, .npy, .npz and .parquet files, of which each row is
+    measured: the density, in the units of the data. -o writes a line for each: nll = -log p(row)
+    in nats is an anomaly score, and rank 1 the least likely row. --class own is the file's column
+    of classes.
     """
     _refuse_idle(ctx, method)
     _refuse_other_data(ctx, inputs)
