@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, importing
+from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, importing, many
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,7 @@ def test_an_optional_package_that_cannot_be_imported(fault: Exception, told: str
     with pytest.raises(Refusal) as refusal, importing("timm", "eval"):
         raise fault
     assert told in refusal.value.message
+
+
+def test_numbers_of_things() -> None:
+    assert [many(count, "files") for count in (0, 1, 2)] == ["0 files", "1 file", "2 files"]

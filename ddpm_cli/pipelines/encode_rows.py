@@ -15,7 +15,7 @@ from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import many
 from ddpm_cli.failures import Failures
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import memory, model, walks

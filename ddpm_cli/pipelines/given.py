@@ -105,7 +105,8 @@ def whole(given: Given) -> Given:
 
 def gap(place: str, file: str) -> Refusal:
     """The refusal of a row of a file with a gap."""
-    fill = f"ddpm inpaint {shlex.quote(file)} -o filled{Path(file).suffix.lower()}"
+    ending = ".npy" if Path(file).suffix.lower() == ".npy" else ".csv"
+    fill = f"ddpm inpaint {shlex.quote(file)} -o filled{ending}"
     return Refusal(f"{place}: a value is missing", f"draw it, with the same model: {fill}")
 
 

@@ -16,6 +16,8 @@ from ddpm_cli.files.images import metadata
 from ddpm_cli.files.images.opening import is_image_name
 from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.provenance import Kept
+from ddpm_cli.foreign import telling
+from ddpm_cli.foreign.kinds import EMPTY
 from ddpm_cli.pipelines import standing
 from ddpm_cli.settings import asking, catalog
 from ddpm_cli.settings import config as configuration
@@ -150,6 +152,8 @@ def _record(target: str | None) -> dict[str, Any] | None:
     if path.suffix in (".safetensors", ".npz") and path.is_file():
         return records.of_samples(path) or latents.record(path)
     if path.suffix in (".csv", ".npy", ".gif") and path.exists():
+        if telling.kind(path) == EMPTY and (told := telling.told(path, "data")):
+            raise told.refusal(target)
         fix = "samples as .png, .npz or .safetensors say how they were made"
         raise Refusal(f"{target}: this kind of file holds no record of its making", fix)
     if target != "-" and not path.name.lower().endswith(metadata.SUFFIXES):

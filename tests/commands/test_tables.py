@@ -23,6 +23,7 @@ from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import datasets
+from ddpm_cli.pipelines import info_columns
 
 WORDS = ("nurse", 'the "boss", 1st', "clerk")
 SHARES = (0.6, 0.1, 0.3)
@@ -191,3 +192,13 @@ def test_info_tells_types_and_what_suits_them(tmp_path: Path) -> None:
     said = runs.done("info", path).out
     assert "job: category, nurse" in said
     assert "income [kEUR]: number, 0." in said
+
+
+def test_the_extent_of_a_column_has_no_zero_below_zero(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(["age,day", *(f"{n},{n / 7}" for n in range(600))]))
+    data = array("train", path=str(tmp_path / "a.csv"), holdout=0.0)
+    found = info_columns.types({"train": data}) or []
+    assert [info_columns.words(each) for each in found] == [
+        "age: integer, 0 to 599",
+        "day: number, 0 to 85.5714",
+    ]

@@ -13,7 +13,7 @@ from ddpm_cli.data import array_files, given_rows, recordings, value_files
 from ddpm_cli.data.columns import Wish
 from ddpm_cli.data.sets.arrays import array
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files.checkpoints.header import DataInfo
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.inputs import Source
 
 INFO = DataInfo((2,), mean=(0.0, 0.0), std=(1.0, 1.0))
