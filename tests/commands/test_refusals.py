@@ -61,7 +61,7 @@ USUAL = "--preset tiny --set data.holdout=0.5 --set train.warmup=0 --set wrapper
     ("row", "more"),
     [
         (Row({"o.zip": ZIP}, train("archive", "o.zip")), ""),
-        (Row({"a.npz": make.npz(x=np.eye(2))}, train("array", "a.npz")), ""),
+        (Row({"a.npz": make.npz(x=np.eye(2), y=np.ones(2))}, train("array", "a.npz")), ""),
         (Row({"a.pt": make.pytorch(torch.eye(2))}, train("array", "a.pt")), ""),
         (Row({"a.csv.gz": make.gzipped(b"1,2\n3,4\n")}, train("array", "a.csv.gz")), "a.csv"),
         (Row({"a.tsv": b"1\t2\n3\t4\n"}, train("array", "a.tsv")), "a.csv"),

@@ -167,7 +167,7 @@ TABLES = [
     data("array", "a.dcm", make.DICOM, "a DICOM file|pydicom"),
     data("array", "a.nii", make.NIFTI, "a NIfTI volume|nibabel"),
     data("array", "a.fits", make.FITS, "a FITS file|astropy"),
-    data("array", "a.wav", make.WAV, "a sound (WAV)|numpy.save('a.npy'"),
+    data("array", "a.wav", make.WAV, "a sound (WAV)|data.name=series --set data.path=a.wav"),
     data("array", "a.tfrecord", make.TFRECORD, "a TFRecord file"),
     data("array", "a.parquet", make.PARQUET, "a Parquet file"),
     data("array", "a.csv", make.PARQUET, "a Parquet file|no .csv file"),

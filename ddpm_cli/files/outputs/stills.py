@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ddpm_cli.errors import Refusal
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import pixels, sheets
 from ddpm_cli.files.images.opening import PIXEL_LIMIT
@@ -55,7 +55,7 @@ class Points(NamedTuple):
         """Refuse what has no picture."""
         if len(self.shape) > 1:
             what = "x".join(map(str, self.shape))
-            raise Refusal(f"{path}: no picture of samples of {what} values; {TRAJECTORY}")
+            raise ConfigError(f"{path}: no picture of samples of {what} values; {TRAJECTORY}")
         plots.refuse(path, count, self.shape, TRAJECTORY)
 
     def strip(
