@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ddpm_cli.files import array_file
+from ddpm_cli.files.records import METADATA_KEY
 
 LABELS = ("classes", "labels", "arr_1", "y", "label")
 # NumPy reads headers with Python's own parser.
@@ -49,8 +50,13 @@ def holds(path: Path) -> bool:
 
 
 def rows(path: Path) -> dict[str, Entry]:
-    """The columns of a table in a .npz file, or its one array of numbers; empty if it has none."""
+    """The columns of a table in a .npz file, or its one array of numbers; empty if it has none.
+
+    What has a record is what ddpm drew, and no table of anybody's.
+    """
     found = entries(path)
+    if METADATA_KEY in found:
+        return {}
     if len(found) == 1 and len(next(iter(found.values())).shape) > 1:
         return found
     are_columns = all(len(each.shape) == 1 and each.kind in "biufU" for each in found.values())
@@ -59,13 +65,14 @@ def rows(path: Path) -> dict[str, Entry]:
 
 def entries(path: Path) -> dict[str, Entry]:
     """The arrays of a .npz file by their names; empty of what is none."""
+    # Opening a pipe could block for ever; NumPy is slow to import.
+    if not (path.is_file() and zipfile.is_zipfile(path)):
+        return {}
     from numpy.lib import format as npy
 
     found = dict[str, Entry]()
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     try:
-        if not path.is_file():  # opening a pipe could block for ever
-            return {}
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
                 if not name.endswith(".npy"):

@@ -197,7 +197,7 @@ def test_other_models_say_what_they_take(
     data: Path, painter: Path, given: Path, tmp_path: Path
 ) -> None:
     told = make(Path("mnist"), "--image", given / "0.png")
-    assert (told.code, "train one: ddpm train --preset" in told.err) == (1, True)
+    assert (told.code, "train one: ddpm train --preset" in told.err) == (2, True)
     told = make(Path("mnist-inpaint"), "--image", given / "0.png")
     assert (told.code, "ddpm inpaint IMAGE.png" in told.err) == (1, True)
     told = make(Path(f"{painter / 'run'},mnist-upscale"), "--image", given / "0.png")
