@@ -64,20 +64,22 @@ def _shift(
     slopes: dD/dx [B, K, D]; missing: y - A D [B, D]; mask: [B, D]; variance: sigma^2 [B]. A
     network's Jacobian is no covariance, and its error grows with sigma: what cannot be of data
     with unit variance is cut off. S = (1 + sigma^2) dD/dx is made symmetric; where it is A S A^T,
-    its eigenvalues are RIDGE at least, above sigma 1 more and from 1 / RIDGE on 1, so that what
-    is known there pulls the less; and of no other value it explains a larger variance than
-    (1 + sigma^2) / sigma^2.
+    its eigenvalues are as large at least as what was not symmetric of it, which is error alone,
+    and RIDGE, above sigma 1 more and from 1 / RIDGE on 1, so that what is known there pulls the
+    less; and of no other value it explains a larger variance than (1 + sigma^2) / sigma^2.
     """
     if not places:
         return missing.new_zeros(missing.shape).double()
     known, variance = mask[:, places], variance.to(slopes)
     scaled = slopes * (1 + variance)[:, None, None]
     inner = scaled[:, :, places]
-    inner = (inner + inner.transpose(1, 2)) / 2
     both = known[:, :, None] & known[:, None]
+    skew = ((inner - inner.transpose(1, 2)) / 2).masked_fill(~both, 0.0)
+    inner = (inner + inner.transpose(1, 2)) / 2
     inner = torch.where(both, inner, torch.eye(len(places), dtype=inner.dtype).to(inner))
     values, vectors = torch.linalg.eigh(inner)
     least = RIDGE * variance.clamp(1, 1 / RIDGE)
+    least = torch.maximum(least, torch.linalg.matrix_norm(skew, 2))
     roots = torch.maximum(values, least[:, None]).sqrt()[:, :, None]
     white = vectors.transpose(1, 2) / roots
     explained = white @ scaled.masked_fill(~known[:, :, None], 0.0)

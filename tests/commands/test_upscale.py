@@ -356,7 +356,9 @@ class TestModels:
         assert "trained to inpaint, not to upscale" in refusal(small, "-m", inpaint)
         assert "takes an unconditional" in refusal(small, "-m", trained, "--method", "zero-shot")
         assert "--task deblur" in refusal(small, "-m", trained, "--task", "deblur")
-        assert "not trained to upscale" in refusal(small, "-m", finished, "--method", "model", code=2)
+        assert "not trained to upscale" in refusal(
+            small, "-m", finished, "--method", "model", code=2
+        )
 
     @pytest.mark.parametrize(
         ("words", "said"),

@@ -100,6 +100,24 @@ def test_a_jacobian_that_is_no_covariance_stays_within_bounds() -> None:
     assert bool(found.isfinite().all())
 
 
+def test_an_error_of_the_jacobian_is_not_magnified_by_values_that_say_the_same() -> None:
+    """Of 24 values that three numbers decide, 18 are known; the network errs by 0.5 % of x."""
+    generator = torch.Generator().manual_seed(0)
+    loads, draws, error = (
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        for shape in ((24, 3), (24, 16), (24, 24))
+    )
+    law = loads @ loads.T / 3 + 0.003 * torch.eye(24)
+    x0 = (torch.linalg.cholesky(law) @ draws).T
+    x = x0 + torch.randn(x0.shape, generator=generator, dtype=torch.float64)
+    gain = torch.linalg.solve(law + torch.eye(24), law) + 0.005 * error
+    mask = (torch.arange(24) < 18).expand_as(x0)
+    denoise = Wrapped(DENOISE, lambda x, sigma: Prediction(x @ gain))
+    given = conditioned(denoise, x0, mask)(x, torch.tensor(1.0)).x0
+    before, after = ((found - x0)[:, 18:].square().mean() for found in (x @ gain, given))
+    assert after < before / 4
+
+
 def test_guides_leave_known_values_alone() -> None:
     def judge(x0: Tensor, sigma: Tensor) -> Tensor:
         return x0.sum(1)
