@@ -25,6 +25,7 @@ CORRELATION = torch.tensor(
     [[1, 0.7, 0.5, 0.0], [0.7, 1, 0.6, -0.3], [0.5, 0.6, 1, 0.0], [0.0, -0.3, 0.0, 1]],
     dtype=torch.float64,
 )
+LEAST = 1e-12
 # By the name of a way: the settings of the data, and the share of cells that are missing.
 WAYS: Mapping[str, tuple[Sequence[str], float]] = {
     "standard": (["data.normalize=standard"], 0.0),
@@ -73,7 +74,8 @@ def values(rows: Sequence[Sequence[str]]) -> Tensor:
 def distances(found: Tensor) -> Iterator[float]:
     """Kolmogorov's distance of the income and the height to what they are drawn from."""
     ranks = torch.arange(1, len(found) + 1) / len(found)
-    for z in ((found[:, 1] / 2000).log() / 0.8, (found[:, 3] - 170) / 9):
+    incomes = (found[:, 1] / 2000).clamp(min=LEAST)  # below 0 there is no logarithm
+    for z in (incomes.log() / 0.8, (found[:, 3] - 170) / 9):
         yield float((torch.special.ndtr(z.sort().values) - ranks).abs().max())
 
 
