@@ -149,7 +149,7 @@ def _position(key: str, word: str, names: list[str] | None, count: int, place: P
     if word in numbers:
         return int(word) - 1
     fix = nearest(word, [name for name in named if name] or numbers)
-    if names is None and place.suffix.lower() == ".csv":
+    if names is None and row_places.is_text(place):
         fix += "; if the first line names the columns, add --set data.header=yes"
     raise ConfigError(f"data.{key}: no column is named {word!r}; {fix}")
 

@@ -72,6 +72,9 @@ class Naming(NamedTuple):
                 raise ConfigError(f"-o {place}: {what}; add {{seed}}")
 
 
+USUAL_NAMES = Naming()
+
+
 def _number(own: Mapping[str, Any], name: str) -> str | None:
     """A number that a sample is told, as it is written."""
     number = (own.get("values") or {}).get(name)

@@ -13,12 +13,10 @@ from ddpm_cli.files.captions import caption
 from ddpm_cli.files.images import sheets
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs import encoding, plots, targets
-from ddpm_cli.files.outputs.naming import Naming
+from ddpm_cli.files.outputs.naming import USUAL_NAMES, Naming
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.files.records import Record, compact, each
 from ddpm_cli.settings.layouts import USUAL, Layout
-
-USUAL_NAMES = Naming()
 
 
 class Files:

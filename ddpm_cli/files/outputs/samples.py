@@ -12,9 +12,9 @@ from ddpm_cli.files.images import pixels, sheets
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.images.sheets import Lines, gridded
 from ddpm_cli.files.outputs import encoding, numbers, plots
-from ddpm_cli.files.outputs.naming import Naming
+from ddpm_cli.files.outputs.naming import USUAL_NAMES, Naming
 from ddpm_cli.files.outputs.numbers import Rows
-from ddpm_cli.files.outputs.pictures import PLOT, USUAL_NAMES, Files, Picture, sheet
+from ddpm_cli.files.outputs.pictures import PLOT, Files, Picture, sheet
 from ddpm_cli.files.outputs.targets import (
     LEAST,
     SHEET_LIMIT,
