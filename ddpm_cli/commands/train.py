@@ -102,7 +102,7 @@ def command(
     below = [] if own or force else opening.own_randomness(folder)
     asked = reading.layers(ctx, keys, own)
     told = [*below, *(budgets.outgrown(asked) if own else asked)]
-    config = inlined(resolve(told, begins=True))
+    config = inlined(resolve(told if own else opening.followed(told), begins=True))
     pixel_range(config["data"].get("range"))  # refused before any work
     refuse_half(config)
     evaluations.protocol(config["train"])

@@ -136,7 +136,7 @@ class Journal:
 
     def _draw(self, step: int, average: Denoiser, seeds: range) -> None:
         """Draw with these seeds; what is not finite is refused, and the model stays as it is."""
-        config, compute, _, _, info = self._materials
+        config, compute, _, _, info, *_ = self._materials
         drawer = Model("", self._header("model", step), config, compute, average)
         calls, drawn = self._beside.calls, []
         with compute.autocast(), console.progress(calls * len(seeds), "calls of a sheet") as bar:
@@ -180,7 +180,7 @@ class Journal:
 
     @property
     def _shown(self) -> Shown:
-        config, _, _, sets, info = self._materials
+        config, _, _, sets, info, *_ = self._materials
         return Shown(config, info, sets.test)
 
     def _entries(self, step: int, seeds: Sequence[int]) -> Iterator[Record]:

@@ -1,6 +1,8 @@
 """What a training run is made of, and all that the loop asks for made from it."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, datasets, kinds, memory, walks
+from ddpm_cli.models.teacher import teacher
 from ddpm_cli.networks.parts import graphs
 from ddpm_cli.settings.checks import JUDGES, purpose, refuse_half, unsuited
 from ddpm_cli.settings.config import Config
@@ -45,18 +48,26 @@ class Sets(NamedTuple):
 
 
 class Materials(NamedTuple):
-    """The settings of a run, where this process of it computes, and its data."""
+    """The settings of a run, where this process of it computes, and its data.
+
+    beside: who its loss may ask for, as a teacher.
+    """
 
     config: Config
     compute: Compute
     place: Group
     sets: Sets
     info: DataInfo
+    beside: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
     def of(cls, config: Config, compute: Compute, place: Group, sets: Sets) -> "Materials":
         """All of it, with what a checkpoint keeps of the data."""
-        return cls(config, compute, place, sets, datasets.data_info(sets.train))
+        beside: dict[str, Any] = {}
+        if "teacher" in config:
+            known = beside["teacher"] = teacher(config, compute, **config["teacher"])
+            config = config | {"teacher": config["teacher"] | {"digest": known.digest}}
+        return cls(config, compute, place, sets, datasets.data_info(sets.train), beside)
 
 
 def local_compute(config: Config, place: Group) -> Compute:
@@ -75,13 +86,21 @@ def fresh_state(materials: Materials, *, begins: bool = True) -> State:
     torch.manual_seed(config["train"]["seed"])
     model = build.trained(config, build.network(config, materials.info))
     if begins:
-        init(model, **config["init"])
+        init(model, **_beginning(config))
     average = _placed(model, materials)
     follows = optimizer(config["train"]["optimizer"], model, compute.dtype)
     draw: Draw = build.draw(config)
     if config["train"]["uncertainty"]:
         draw = Uncertain(draw, compute.device, compute.state_dtype)
     return State({MODEL: Player(model, follows, average)}, draw)
+
+
+def _beginning(config: Config) -> dict[str, Any]:
+    """What a run starts from: a student from its teacher, unless it is told otherwise."""
+    settings: dict[str, Any] = config["init"]
+    if "teacher" in config and not settings["model"]:
+        return settings | {"model": config["teacher"]["model"]}
+    return settings
 
 
 def _placed(model: Trained, materials: Materials) -> Trained:
@@ -110,9 +129,10 @@ def rehearse(materials: Materials, state: State) -> None:
     rows, told = materials.sets.train[torch.zeros(1, dtype=torch.long)]
     told = conditions.taken(told, kinds.nulls(config, materials.info))
     made = build.task(config, materials.info), build.augmentation(config, materials.info)
-    objective = Objective(state.average, build.loss(config), *made)
-    table = "draw"
+    table = "loss"
     try:
+        objective = Objective(state.average, build.loss(config), *made, materials.beside)
+        table = "draw"
         t, _ = state.draw(state.model.schedule, 1, Rng([0]))
         table = "loss"
         with torch.no_grad(), compute.autocast(), memory.watched(are_kept=True) as seen:
@@ -137,7 +157,7 @@ def _refuse_large(materials: Materials, each: int) -> None:
 
 def loop_setting(materials: Materials, state: State) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
-    config, compute, place, sets, info = materials
+    config, compute, place, sets, info, beside = materials
     nulls, made = kinds.nulls(config, info), kinds.recipes(config, info)
     # Neither gathering nor computing twice can be recorded.
     if state.is_shared or config["train"]["recompute"]:
@@ -146,8 +166,8 @@ def loop_setting(materials: Materials, state: State) -> Setting:
         graphs.called(state.model.network, compute)
     task = build.task(config, info)
     augment = build.augmentation(config, info)
-    objective = Objective(state.model, build.loss(config), task, augment)
-    averaged = Objective(state.average, build.measured_loss(config), task)
+    objective = Objective(state.model, build.loss(config), task, augment, beside)
+    averaged = Objective(state.average, build.measured_loss(config), task, beside=beside)
     # A draw that learns would measure something else at every step.
     draw: Draw = build.draw(config)
     draw = uniform if isinstance(draw, Remembering) else draw

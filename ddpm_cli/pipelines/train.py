@@ -16,7 +16,7 @@ from ddpm_cli.files.checkpoints.run import STATE, Run, left_out, refuse_changes
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import out_of_memory
-from ddpm_cli.pipelines import budget, hints, train_eval, train_plan
+from ddpm_cli.pipelines import budget, distill, hints, train_eval, train_plan
 from ddpm_cli.pipelines.budget import shortened
 from ddpm_cli.pipelines.forecast import Beside
 from ddpm_cli.pipelines.journal import Journal
@@ -80,10 +80,21 @@ def run(request: Train) -> None:
 
 
 def trained(request: Train, sets: Sets | None = None) -> End:
-    """Open the folder and train in it, alone or in a group of processes.
+    """Train all stages of a request, each in its folder; most have one. See `pipelines.distill`.
 
     sets: the data, if they are not those of the configuration.
     """
+    if distributed.group().leads:
+        distill.remember(request)
+    for stage in distill.stages(request):
+        end = _trained(stage, sets)
+        if end.step < end.steps:
+            break
+    return end
+
+
+def _trained(request: Train, sets: Sets | None) -> End:
+    """Open the folder and train in it, alone or in a group of processes."""
     event_logs.refuse_missing(request.config["train"]["logs"])
     place, began = distributed.group(), time.monotonic()
     compute = local_compute(request.config, place)

@@ -11,6 +11,7 @@ from ddpm_cli.files import captions
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import Scale
+from ddpm_cli.models import build
 from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
 from ddpm_cli.pipelines import shown
@@ -18,6 +19,7 @@ from ddpm_cli.settings import catalog, checks, layouts
 from ddpm_cli.settings.checks import CLASSIFIER, CONDITIONS, JUDGES, PAIRS, check_guidance, purpose
 from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.training.distributed import Group
+from ddpm_cli.training.objective import asked
 
 
 def refuse_unsuited(config: Config, data: Data) -> None:
@@ -104,6 +106,7 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     _refuse_classifier(config, info)
     _refuse_uncertainty(config)
     _refuse_beside(config, info)
+    _refuse_unasked(config)
     count, have = checks.classes(config), len(info.classes or ())
     if count and not have and (hints := no_classes.ways(config["data"])):
         what = f"network.classes: {count} asked for, but the data have no classes"
@@ -147,6 +150,14 @@ def _refuse_beside(config: Config, info: DataInfo) -> None:
     if info.beside and (task.get("name") != PAIRS or task["filter"]):
         fix = "leave it out, or --set 'task={name=\"pairs\"}'"
         raise ConfigError(f"data.beside: of use with task pairs without a filter alone; {fix}")
+
+
+def _refuse_unasked(config: Config) -> None:
+    """Refuse a teacher whom the loss does not ask."""
+    name = config["loss"]["name"]
+    if "teacher" in config and "teacher" not in asked(build.loss(config)):
+        what = f"loss {name} asks for none"
+        raise ConfigError(f"teacher: {what}; --set loss.name=progressive, or leave it out")
 
 
 def _errors() -> list[str]:

@@ -11,7 +11,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.run import changes
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.models import build, datasets
-from ddpm_cli.pipelines import budget, forecast, opening, train_eval
+from ddpm_cli.pipelines import budget, distill, forecast, opening, train_eval
 from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute, rehearse
 from ddpm_cli.pipelines.train_checks import refuse_idle, refuse_untrainable
 from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
@@ -39,6 +39,8 @@ def plan(request: Train) -> None:
             console.say(fix)
         return
     info, config = datasets.data_info(data), followed(config, data)
+    if "teacher" in config:
+        distill.refuse_unhalved(config)
     refuse_untrainable(config, info, distributed.group())
     refuse_idle(config, info)
     if config["train"]["eval_every"]:  # refused before anything is shown
@@ -56,6 +58,8 @@ def plan(request: Train) -> None:
     console.say(
         f"{count / 1e6:.2f} M parameters, {settings['steps']} steps of {settings['batch']} {noun}"
     )
+    if "teacher" in config:
+        console.say(distill.told(config))
     console.say(f"data: {describe(data)}")
     warn_of(data)
     console.say(f"weights, average and optimizer take {16 * count / 1e6:.0f} MB")

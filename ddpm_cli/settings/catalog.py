@@ -50,6 +50,7 @@ FIXED: Mapping[str, str] = {
     "augment": "networks/conditions/augment.py",
     "vector": "networks/conditions/vector.py",
     "embed": "models/image_vectors.py",
+    "teacher": "models/teacher.py",
     "init": "training/init.py",
     "train": "training/loop.py",
     "compute": "hardware.py",

@@ -15,6 +15,9 @@ def as_before(config: Config, before: Config) -> Config:
     data, old = config["data"], before["data"]
     if data.get("labels") == AUTO and "labels" in old:
         config = config | {"data": data | {"labels": old["labels"]}}
+    if config.get("teacher", {}).get("digest") == "" and "teacher" in before:
+        kept = config["teacher"] | {"digest": before["teacher"]["digest"]}
+        config = config | {"teacher": kept}
     if not is_open(config):
         return config
     return _of_classes(config, before["network"].get("classes", 0))

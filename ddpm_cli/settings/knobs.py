@@ -129,6 +129,7 @@ Positive = Annotated[float, Range(0, 1_000_000_000, True)]
 NonNegative = Annotated[float, Range(0, 1_000_000_000)]
 Numbers = Annotated[list[NonNegative], Range(0, 100_000)]
 Counts = Annotated[Sequence[LevelCount], Range(0, 1_000)]
+Halvings = Annotated[Sequence[LevelCount], Range(1, 17)]  # numbers of steps
 LevelIndices = Annotated[list[LevelIndex], Range(0, 100_000)]
 Sigma = Annotated[float, Range(1e-9, 1_000_000)]
 Beta = Annotated[float, Range(1e-9, 1)]

@@ -192,7 +192,7 @@ def train(
                     t, weight = times[part.positions], weights[part.positions]
                     with unsynchronized(objective, number < accumulate):
                         with setting.autocast():
-                            loss = objective(part.x0, t, part.rng, part.conditions)
+                            loss = objective(part.x0, t, part.rng, part.conditions, step)
                         ((loss * column(weight, loss)).mean() / accumulate).backward()
                     parted.append(loss.detach())
                 losses = torch.cat(parted)

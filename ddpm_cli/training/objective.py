@@ -1,6 +1,9 @@
 """The loss of a batch as a module, so that data-parallel training can wrap it."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +15,18 @@ from ddpm_cli.diffusion.rng import Rng
 Loss = Callable[..., Tensor]
 Task = Callable[[Tensor, Rng], Tensor]
 Augment = Callable[[Tensor, Rng], tuple[Tensor, Tensor]]
+STEP = "step"  # of the run: what a loss may ask for in every run
+WAYS = {"teacher": "model=MODEL", "critic": "name=COMPONENT"}  # to have who a loss may ask for
+NOBODY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Objective(nn.Module):
     """Holds the denoiser or classifier and its loss; forward returns the loss of each image.
 
     task: makes the conditioning images of a conditional model, unless the data give them; augment:
-    changes images, and those beside them with them, and tells the network how.
+    changes images, and those beside them with them, and tells the network how; beside: who else
+    there is, as a teacher. A loss gets what it has a parameter of that name for: it is nothing
+    that this module trains.
     """
 
     def __init__(
@@ -27,18 +35,30 @@ class Objective(nn.Module):
         loss: Loss,
         task: Task | None = None,
         augment: Augment | None = None,
+        beside: Mapping[str, Any] = NOBODY,
     ) -> None:
         super().__init__()
         self.model = model
         self._loss, self._task, self._augment = loss, task, augment
+        self._beside, self._asked = dict(beside), asked(loss)
+        if missing := self._asked - {STEP, *beside}:
+            what = f"there is no {min(missing)}"
+            raise ValueError(f"{what}; --set {min(missing)}.{WAYS[min(missing)]}")
 
-    def forward(self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions) -> Tensor:
-        """x0 [B, ...] as the network sees it, times t [B], conditions of x0 -> losses [B]."""
+    def forward(
+        self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions, step: int = 0
+    ) -> Tensor:
+        """x0 [B, ...] as the network sees it, times t [B], conditions of x0 -> losses [B].
+
+        step: how many steps the run has made.
+        """
         if self._augment is not None or self._task is not None:
             # Data are made in full precision; some of what spoils images knows no other.
             with torch.autocast(x0.device.type, enabled=False):
                 x0, conditions = self._made(x0, rng, conditions)
-        return self._loss(self.model, x0, t, rng, **conditions)
+        beside = {**self._beside, STEP: step}
+        wanted = {name: beside[name] for name in self._asked}
+        return self._loss(self.model, x0, t, rng, **wanted, **conditions)
 
     def _made(self, x0: Tensor, rng: Rng, conditions: Conditions) -> tuple[Tensor, Conditions]:
         """Images changed, and what the task makes of them, unless that is given."""
@@ -59,3 +79,8 @@ class Objective(nn.Module):
         if given is not None:
             told["image"] = changed[:, channels:]
         return changed[:, :channels], told
+
+
+def asked(loss: Loss) -> set[str]:
+    """What a loss asks for beside the model, images, times, noise and conditions."""
+    return {STEP, *WAYS} & inspect.signature(loss).parameters.keys()

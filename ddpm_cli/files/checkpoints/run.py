@@ -45,6 +45,7 @@ FREE = {
     "compute.graph",
     "compute.threads",
     "data.path",  # the same data may lie elsewhere now
+    "teacher.model",  # which is known by its digest
     "train.accumulate",
     "train.eval_count",
     "train.eval_every",

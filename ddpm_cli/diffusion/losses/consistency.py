@@ -1,0 +1,71 @@
+"""Consistency models: at every level of one path the network answers with the same image."""
+
+import torch
+from torch import Tensor
+
+from ddpm_cli.diffusion.denoiser import Denoiser
+from ddpm_cli.diffusion.losses.distilling import refuse_noise
+from ddpm_cli.diffusion.losses.noised import Noised
+from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.shapes import column
+from ddpm_cli.settings.knobs import Count, Factor, Few, NonNegative, Sigma
+
+LOW = 1e-4  # a level at which all is known of the image
+TINY = 1e-6  # a distance below which its direction says nothing
+
+
+def consistency(
+    denoise: Denoiser,
+    x0: Tensor,
+    t: Tensor,
+    rng: Rng,
+    step: int,
+    *,
+    double: Count = 1000,
+    stages: Few = 8,
+    q: Factor = 2.0,
+    k: NonNegative = 8.0,
+    b: NonNegative = 1.0,
+    c: NonNegative = 0.0,
+    sigma_data: Sigma = 0.5,
+    **condition: object,
+) -> Tensor:
+    """Distance of the answers at two levels of one noise, that at the lower one taken as right.
+
+    w(t) (sqrt(|f(x0 + t eps) - f(x0 + r eps)|^2 / d + c^2) - c) with w = 1 / t^2 + 1 /
+    sigma_data^2 and r of `lower`, without a gradient through the second answer, which dropout
+    thins alike (Geng 2025, "Consistency models made easy", algorithm 1 and section 4). f at
+    r = 0 is x0, so a denoiser is where it begins, and it is tuned as r comes closer to t.
+    double: steps until r comes closer, by a factor of q; stages: how often, the first included;
+    k, b: how much closer to 0 r is where t is low; c: distances below it are squared.
+    """
+    refuse_noise(denoise)
+    _refuse_open(denoise)
+    high = denoise.schedule.sigma(t)
+    low = lower(high, min(step // double, stages - 1), q=q, k=k, b=b)
+    with torch.random.fork_rng([x0.device] if x0.device.type == "cuda" else []):
+        seen = Noised.at(denoise, x0, high, rng, condition)
+    with torch.no_grad():
+        x = seen.x0 + column(low / high, x0) * (seen.x - seen.x0)
+        known = denoise(x, low.clamp(min=LOW), **condition).x0
+        goal = torch.where(column(low, x) > 0, known, seen.x0)
+    squared = seen._replace(x0=goal).error(torch.ones_like(high))
+    distance = (squared + max(c, TINY) ** 2).sqrt() - max(c, TINY)
+    return column(high**-2 + sigma_data**-2, distance) * distance
+
+
+def lower(t: Tensor, stage: int, *, q: float = 2.0, k: float = 8.0, b: float = 1.0) -> Tensor:
+    """The lower level of a pair: t max(0, 1 - q^-(stage + 1) (1 + k sigmoid(-b t))) [B].
+
+    Geng 2025, eq. 18 and appendix A, where stages are numbered from 0.
+    """
+    return t * (1 - q ** -(stage + 1) * (1 + k * torch.sigmoid(-b * t))).clamp(min=0)
+
+
+def _refuse_open(denoise: Denoiser) -> None:
+    """Refuse a network whose answer at level 0 is not the image that it is shown."""
+    low = torch.tensor([LOW], dtype=torch.float64)
+    skip, out, _ = denoise.parameterization(low, denoise.schedule)
+    if abs(float(skip) - 1) > 0.1 or abs(float(out)) > 0.1:
+        what = "at level 0 this network need not answer with what it is shown, as that of x0"
+        raise ValueError(f"{what}; start from a model of edm, flow or v")
