@@ -33,6 +33,7 @@ FAR = (80.0, 0.05)
 SAMPLERS = {
     "ddim": Declared(1, ({"eta": 0.0}, {"eta": 0.5}, {"eta": 1.0}, {"variance": "hat"})),
     "ddim without error": Declared(1, ({"variance": "optimal"},)),
+    "consistency": Declared(0, ({},), noisy=True),  # of networks that jump to the end
     "ddpm": Declared(1, tuple({"variance": v} for v in ("small", "large", "learned"))),
     "euler-maruyama": Declared(1, ({},), noisy=True),
     "ddpm without error": Declared(1, ({"variance": "optimal"},)),

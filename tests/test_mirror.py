@@ -26,6 +26,7 @@ ELSEWHERE = {
         "pipelines/convert_check settings/releases"
     ),
     "data/test_emoji_names.py": "data/emoji_tables",
+    "diffusion/losses/test_distilling.py": "diffusion/few_steps",
     "commands/test_encode.py": (
         "files/checkpoints/latents options/walking pipelines/inversion pipelines/starts "
         "settings/usual"

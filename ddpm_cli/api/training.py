@@ -102,6 +102,8 @@ def _config(
     told = arguments.layers(settings)
     if own is not None:
         _, *told = budgets.outgrown([own, *told])
+    else:
+        below = opening.followed([*below, *told])[: -len(told) or None]
     if data is None:
         return inlined(resolve([*noise, *below, *told], begins=True))
     if any("data" in layer.values for layer in told):

@@ -54,6 +54,20 @@ def guidance(
     return Wrapped(conditional, call)
 
 
+def each_guided(
+    denoiser: Bindable, condition: Mapping[str, Tensor], null: Mapping[str, Tensor], scale: Tensor
+) -> Denoise:
+    """Classifier-free guidance by a scale [B] of its own for each image, at every level."""
+    pair = denoiser.bind(**{key: torch.cat([condition[key], null[key]]) for key in condition})
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        both = pair(torch.cat([x, x]), sigma.repeat(2) if sigma.ndim else sigma)
+        told, without = both.x0.chunk(2)
+        return Prediction(without + column(scale, x) * (told - without))
+
+    return Wrapped(pair, call)
+
+
 def strength(
     sigma: Tensor, *, scale: float = 1.0, low: float = 0.0, high: float | None = None, **_: object
 ) -> Tensor:

@@ -258,7 +258,7 @@ def _read(texts: Sequence[str], config: Config, info: DataInfo) -> None:
 def _refuse_negative(config: Config) -> None:
     if "text" not in config:
         raise ConfigError("--negative: this model was trained without texts; leave it out")
-    if not is_guiding(config.get("guidance", {})):
+    if not is_guiding(checks.two_passes(config)):
         fix = "guide it, as --set guidance.scale=3"
         raise ConfigError(f"--negative: of no use without classifier-free guidance; {fix}")
 
@@ -266,7 +266,7 @@ def _refuse_negative(config: Config) -> None:
 def _refuse_idle_guidance(asked: Asked) -> None:
     """Refuse guidance towards nothing: no class, text or number is told."""
     config = asked.config
-    if not is_guiding(config.get("guidance", {})):
+    if not is_guiding(checks.two_passes(config)):
         return
     is_class = checks.classes(config) and asked.label != classes.NULL
     numbers = [number for each in asked.values.values() for number in each]

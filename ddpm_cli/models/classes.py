@@ -45,7 +45,7 @@ def _check_null(config: Config) -> None:
     if not config.get("train", {}).get("drop_class", 1):
         what = "this model always saw the class (train.drop_class=0)"
         raise ConfigError(f"--class {NULL}: {what}; name one with --class")
-    if is_guiding(config.get("guidance", {})) and len(checks.told(config)) == 1:
+    if is_guiding(checks.two_passes(config)) and len(checks.told(config)) == 1:
         fix = "name one with --class, or --set guidance.scale=1"
         raise ConfigError(f"--class {NULL}: guidance.scale pulls towards a class; {fix}")
 

@@ -18,7 +18,7 @@ from ddpm_cli.diffusion.walk import start
 from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.models import build
 from ddpm_cli.models.walks import prepared
-from ddpm_cli.settings import catalog
+from ddpm_cli.settings import catalog, checks
 from ddpm_cli.settings.config import Config
 
 LEVELS_LIMIT = 10_000  # of a list that is searched for
@@ -74,14 +74,12 @@ def counted(
     config: Config, schedule: Schedule, top: Tensor | None = None, rng: Draws | None = None
 ) -> tuple[int, int | None]:
     """What `plan` returns, without a word."""
-    counting, walk = (
-        _Counting(schedule, config.get("guidance", {})),
-        prepared(config, schedule, top),
-    )
+    settings = checks.two_passes(config)
+    counting, walk = _Counting(schedule, settings), prepared(config, schedule, top)
     x = start(counting, walk.levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
     moves = sum(1 for _ in walk.states(counting, x, rng or Rng([0])))
-    if guidance.is_guiding(config.get("guidance", {})) and not counting.guided:
-        raise _unguided(config["guidance"], walk.levels)
+    if guidance.is_guiding(settings) and not counting.guided:
+        raise _unguided(settings, walk.levels)
     return moves, None if walk.is_adaptive else counting.calls
 
 

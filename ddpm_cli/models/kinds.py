@@ -32,10 +32,9 @@ def recipes(config: Config, info: DataInfo) -> dict[str, Recipe]:
         made["values"] = recipe("values", config, len(info.values.names))
     if "text" in config:
         made["text"] = reader(config, info)
-    if "augment" in config:
-        made["augment"] = recipe("augment", config)
-    if "vector" in config:
-        made["vector"] = recipe("vector", config)
+    for kind in ("augment", "vector", "strength"):
+        if kind in config:
+            made[kind] = recipe(kind, config)
     return made
 
 

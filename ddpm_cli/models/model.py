@@ -78,7 +78,9 @@ class Model(NamedTuple):
         """
         device = self.compute.device
         seen = {kind: sent(rows, device) for kind, rows in conditions.items()}
-        settings = self.config.get("guidance", {})
+        if "strength" in self.config and seen:
+            seen["strength"] = self._strength(next(iter(seen.values())))
+        settings = checks.two_passes(self.config)
         if not guidance.is_guiding(settings):
             return self.denoiser.bind(**seen)
         nulls, drops = kinds.nulls(self.config, self.info), checks.told(self.config)
@@ -88,6 +90,11 @@ class Model(NamedTuple):
         null = {kind: nulls[kind].to(rows).expand_as(rows) for kind, rows in told.items()}
         null |= {kind: sent(rows, device) for kind, rows in against.items()}
         return guidance.guidance(self.denoiser, seen, seen | null, **settings)
+
+    def _strength(self, rows: Tensor) -> Tensor:
+        """How strongly it is guided, as a network that is told so sees it: [B, 1]."""
+        scale = self.config.get("guidance", {}).get("scale", 1.0)
+        return torch.full((len(rows), 1), scale, device=rows.device)
 
     def parts(self, walk: Walk, count: int) -> Iterator[slice]:
         """Rows of a batch that walk together.

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise
-from ddpm_cli.diffusion.guidance import guidance as guided
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import checkpoint, find
@@ -23,24 +23,33 @@ from ddpm_cli.settings.knobs import Few, Halvings, Strength
 class Teacher:
     """A finished model that is not trained, and the levels [2 N + 1] of its walk.
 
-    scale: of its guidance; nulls: what stands for "not told" of what it was not always told;
-    digest: of its weights.
+    scale: of its guidance, from the first to the second; nulls: what stands for "not told" of
+    what it was not always told; digest: of its weights; is_told: whether it is told the scale,
+    and tells: whether its student is.
     """
 
     denoiser: Bindable
     levels: Tensor
-    scale: float
+    scale: tuple[float, float]
     nulls: Mapping[str, Tensor]
     digest: str
+    is_told: bool = False
+    tells: bool = False
 
     def lesson(self, condition: dict[str, Any], rng: Rng) -> tuple[Denoise, dict[str, Any]]:
         """The teacher of a batch, and what its student is told."""
         told = {kind: rows for kind, rows in condition.items() if kind in self.nulls}
-        if self.scale == 1 or not told:
+        if self.scale == (1.0, 1.0) or not told:
             return self.denoiser.bind(**condition), condition
         null = {kind: self.nulls[kind].to(rows).expand_as(rows) for kind, rows in told.items()}
-        pair = guided(self.denoiser, condition, condition | null, scale=self.scale)
-        return pair, condition
+        low, high = self.scale
+        rows = next(iter(told.values()))
+        scale = low + (high - low) * rng.uniform(1, rows.device)
+        student = condition | ({"strength": scale} if self.tells else {})
+        if self.is_told:
+            return self.denoiser.bind(**condition, strength=scale), student
+        pair = guidance.each_guided(self.denoiser, condition, condition | null, scale[:, 0])
+        return pair, student
 
 
 def teacher(
@@ -50,15 +59,15 @@ def teacher(
     model: str = "",
     stages: Halvings = (8, 4, 2, 1),
     longer: Few = 2,
-    guidance: Strength = 1.0,
+    scale: Strength = 1.0,
     digest: str = "",
 ) -> Teacher:
     """A model that a student learns from, to do in one step what it does in two (Salimans 2022).
 
     model: what -m takes, as a file, a run or a bundled name. stages: how many steps students
-    have, each the teacher of the next; longer: those of two steps and of one train so many times
-    the steps. guidance: the scale of the first teacher, which its students have in them. digest:
-    of the weights of `model`, as a run keeps it.
+    have, each the teacher of the next; longer: of several stages those of two steps and of one
+    train so many times the steps. scale: of the guidance of the first teacher, which its students
+    have in them. digest: of the weights of `model`, as a run keeps it.
     """
     del longer  # of interest to who plans the stages
     count = stages[-1]
@@ -74,10 +83,20 @@ def teacher(
         raise ConfigError(f"teacher.model: {what}; give another -o, or --force to start over")
     nulls, drops = kinds.nulls(header.config, header.data), checks.told(header.config)
     free = {kind: nulls[kind] for kind, drop in drops.items() if drop}
-    if guidance != 1 and not free:
-        fix = "--set teacher.guidance=1"
-        raise ConfigError(f"teacher.guidance: {place.name} was not trained for guidance; {fix}")
-    return Teacher(denoiser, levels, guidance, free, header.hash)
+    scales, told = _scales(config, scale), "strength" in header.config
+    if scales != (1.0, 1.0) and not free:
+        key = "strength" if "strength" in config else "teacher.scale"
+        raise ConfigError(f"{key}: {place.name} was not trained to be guided; leave it out")
+    return Teacher(denoiser, levels, scales, free, header.hash, told, "strength" in config)
+
+
+def _scales(config: Config, scale: float) -> tuple[float, float]:
+    """Between which two scales a teacher is guided."""
+    if "strength" not in config:
+        return scale, scale
+    if scale != 1:
+        raise ConfigError("teacher.scale: the table strength says between which; leave it out")
+    return config["strength"]["low"], config["strength"]["high"]
 
 
 def found(model: str) -> find.Place:

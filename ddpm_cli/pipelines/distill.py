@@ -27,6 +27,8 @@ def stages(request: Train) -> Iterator[Train]:
         return
     counts = config["teacher"]["stages"]
     refuse_unhalved(config)
+    if len(counts) > 1:  # what is known of a teacher is of that of the last stage
+        config = config | {"teacher": config["teacher"] | {"digest": ""}}
     began, minutes = time.monotonic(), config["train"]["minutes"]
     for number, count in enumerate(counts):
         if number:
@@ -56,11 +58,11 @@ def refuse_unhalved(config: Config) -> None:
 
 
 def of_stage(config: Config, count: int) -> Config:
-    """The configuration of the one run whose student has so many steps."""
+    """The configuration of the run whose student has so many steps, one of several or alone."""
     teacher, train = config["teacher"], config["train"]
-    longer = teacher["longer"] if count <= FEW else 1
+    longer = teacher["longer"] if count <= FEW and len(teacher["stages"]) > 1 else 1
     return config | {
-        "teacher": teacher | {"stages": [count], "longer": 1},
+        "teacher": teacher | {"stages": [count]},
         "train": train | {"steps": longer * train["steps"]},
         "levels": config["levels"] | {"count": count},
     }
@@ -83,4 +85,4 @@ def remember(request: Train) -> None:
 
 def _taught_by(folder: Path) -> Config:
     """What a stage says of its teacher, the student before, which is guided as it learned."""
-    return {"model": str(folder), "guidance": 1.0, "digest": ""}
+    return {"model": str(folder), "scale": 1.0, "digest": ""}

@@ -118,7 +118,7 @@ class Evaluator(NamedTuple):
 
     def _drawn(self, state: State, seeds: Sequence[int], size: int) -> Iterator[Pixels]:
         """Pixels of the samples of some seeds, and their classes."""
-        config, compute, _, _, info = self.materials
+        config, compute, _, _, info, *_ = self.materials
         average = cast(Denoiser, state.average)
         drawer = Model("", self._header(state), config, compute, average)
         with console.progress(self.calls * len(seeds), "calls of an eval") as bar:

@@ -25,7 +25,7 @@ from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import windows
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
-from ddpm_cli.settings import asking
+from ddpm_cli.settings import asking, checks
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.request_parts import Use
 
@@ -231,7 +231,7 @@ def told(own: Record, negative: str | None, job: Opened) -> Use:
     return Use(
         values=asking.words(mine),
         texts=[text] if is_text and isinstance(text, str) else [],
-        negative=negative if is_guiding(config.get("guidance", {})) and is_text else None,
+        negative=negative if is_guiding(checks.two_passes(config)) and is_text else None,
     )
 
 

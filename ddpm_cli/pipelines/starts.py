@@ -21,7 +21,7 @@ from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.models import walks
 from ddpm_cli.models.walks import Start
 from ddpm_cli.pipelines import inversion
-from ddpm_cli.settings import asking
+from ddpm_cli.settings import asking, checks
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.request_parts import Seeds, Use
 from ddpm_cli.settings.requests import Sample
@@ -46,7 +46,7 @@ def told(use: Use, stored: Latents, config: Config) -> Use:
     record = stored.record
     text = record.get("text") if "text" in config else None
     values = record.get("values") if "values" in config else None
-    negative = record.get("negative") if is_guiding(config.get("guidance", {})) else None
+    negative = record.get("negative") if is_guiding(checks.two_passes(config)) else None
     return replace(
         use,
         label=use.label or record["class"],

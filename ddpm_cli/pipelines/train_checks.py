@@ -158,6 +158,9 @@ def _refuse_unasked(config: Config) -> None:
     if "teacher" in config and "teacher" not in asked(build.loss(config)):
         what = f"loss {name} asks for none"
         raise ConfigError(f"teacher: {what}; --set loss.name=progressive, or leave it out")
+    if "strength" in config and "teacher" not in config:
+        fix = "name one: --set teacher.model=RUN --set loss.name=progressive"
+        raise ConfigError(f"strength: a student learns it of a teacher; {fix}")
 
 
 def _errors() -> list[str]:

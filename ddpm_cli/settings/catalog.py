@@ -49,6 +49,7 @@ FIXED: Mapping[str, str] = {
     "text": "networks/conditions/text.py",
     "augment": "networks/conditions/augment.py",
     "vector": "networks/conditions/vector.py",
+    "strength": "networks/conditions/strength.py",
     "embed": "models/image_vectors.py",
     "teacher": "models/teacher.py",
     "init": "training/init.py",

@@ -53,6 +53,11 @@ def unsuited(config: Config) -> str:
     That do moves of several calls, and levels between the indices that were trained.
     """
     sampler, levels = config["sampler"]["name"], config["levels"]["name"]
+    if sampler == "consistency" and config["loss"]["name"] not in (sampler, "progressive"):
+        what = "of models trained to jump to the end of the path"
+        return (
+            f"sampler.consistency: {what}; this one averages, and draws blurs; try --sampler ddim"
+        )
     suits = sampler in ("ddpm", "ddim") and levels not in ("karras", "logsnr")
     if config["parameterization"]["name"] != "mu" or suits or not _indices(config):
         return ""
@@ -99,6 +104,12 @@ def refuse_other_training(trained: Config, config: Config, free: Sequence[str]) 
         raise ConfigError(*changed)
 
 
+def two_passes(config: Config) -> dict[str, Any]:
+    """The settings of guidance by a second pass: none of a model that is told how strong it is."""
+    settings: dict[str, Any] = {} if "strength" in config else config.get("guidance", {})
+    return settings
+
+
 def check_guidance(config: Config) -> None:
     """Refuse guidance away from the null class of a model that has none, and idle settings."""
     settings = config.get("guidance", {})
@@ -107,6 +118,9 @@ def check_guidance(config: Config) -> None:
         if idle:
             fix = "set guidance.scale, too"
             raise ConfigError(f"guidance.{idle[0]}: of no use where guidance.scale is 1; {fix}")
+        return
+    if "strength" in config:
+        _check_strength(config)
         return
     drops = told(config)
     if not drops:
@@ -125,6 +139,18 @@ def check_guidance(config: Config) -> None:
         f"guidance.scale: this model {saw} ({key}=0), so it has no {null} to be guided away from; "
         f"train one with {key}=0.1"
     )
+
+
+def _check_strength(config: Config) -> None:
+    """Refuse guidance that a network which is told its strength has not learned."""
+    settings, known = config["guidance"], config["strength"]
+    low, high = known["low"], known["high"]
+    if not low <= settings["scale"] <= high:
+        what = f"this model learned strengths from {low:g} to {high:g}"
+        raise ConfigError(f"guidance.scale: {what}; give one of these, or 1 for none")
+    if idle := [key for key in ("low", "high", "rescale") if settings.get(key)]:
+        what = "this model is told one strength, and guided by no second pass"
+        raise ConfigError(f"guidance.{idle[0]}: {what}; leave it out")
 
 
 def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:

@@ -7,6 +7,7 @@ from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import checkpoint, find
 
+STRENGTH = ".strength."  # of what reads how strongly a student is guided
 STEM = "stem.weight"  # of the layer that sees the images
 
 
@@ -30,6 +31,8 @@ def widened(weights: dict[str, Tensor], fresh: dict[str, Tensor], name: str) -> 
             sides = [0, 0] * (stem.ndim - 2)
             weights = weights | {STEM: F.pad(stem, [*sides, 0, missing])}
     differing = {n for n in fresh.keys() & weights.keys() if fresh[n].shape != weights[n].shape}
+    strength = {name: value for name, value in fresh.items() if STRENGTH in name}
+    weights = strength | weights  # which begins at zero
     if differing := differing | (fresh.keys() ^ weights.keys()):
         what = f"{len(differing)} of its tensors do not fit, as {min(differing)}"
         raise ConfigError(

@@ -113,7 +113,10 @@ def test_component_is_what_its_source_says(kind: str, name: str) -> None:
 CALLED_BY_ANOTHER_NAME = {"classify": "denoise"}
 
 
-OPEN = {"network": ("told", "grid")}  # what only some components of a kind take
+OPEN = {
+    "network": ("told", "grid"),
+    "loss": ("step", "teacher", "critic"),
+}  # what only some components of a kind take
 
 
 @pytest.mark.parametrize("kind", EVERY)

@@ -13,10 +13,17 @@ from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules.schedule import Schedule
 from ddpm_cli.settings import catalog
 from ddpm_cli.settings.checks import JUDGES
+from ddpm_cli.training.objective import asked
+
+# The others have no denoiser, or ask for somebody beside it: see their own tests.
+ALONE = [
+    name
+    for name in sorted({*catalog.names("loss")} - {*JUDGES.values()})
+    if not asked(catalog.load(catalog.find("loss", name)))
+]
 
 
-# These have no denoiser; see diffusion/test_classifier.py and test_contrasting.py.
-@pytest.mark.parametrize("name", sorted({*catalog.names("loss")} - {*JUDGES.values()}))
+@pytest.mark.parametrize("name", ALONE)
 def test_every_loss_trains_on_every_process(name: str, subtests: pytest.Subtests) -> None:
     """In float32, at both ends of time, each image by itself, with its class passed on."""
     component = catalog.find("loss", name)

@@ -4,14 +4,13 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoiser
-from ddpm_cli.diffusion.losses.distilling import refuse_noise
+from ddpm_cli.diffusion.few_steps import LOW, lower, refuse_noise, refuse_open
 from ddpm_cli.diffusion.losses.noised import Noised
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.settings.knobs import Count, Factor, Few, NonNegative, Sigma
 
-LOW = 1e-4  # a level at which all is known of the image
-TINY = 1e-6  # a distance below which its direction says nothing
+TINY = 1e-8  # a distance below which its direction says nothing
 
 
 def consistency(
@@ -40,7 +39,7 @@ def consistency(
     k, b: how much closer to 0 r is where t is low; c: distances below it are squared.
     """
     refuse_noise(denoise)
-    _refuse_open(denoise)
+    refuse_open(denoise)
     high = denoise.schedule.sigma(t)
     low = lower(high, min(step // double, stages - 1), q=q, k=k, b=b)
     with torch.random.fork_rng([x0.device] if x0.device.type == "cuda" else []):
@@ -52,20 +51,3 @@ def consistency(
     squared = seen._replace(x0=goal).error(torch.ones_like(high))
     distance = (squared + max(c, TINY) ** 2).sqrt() - max(c, TINY)
     return column(high**-2 + sigma_data**-2, distance) * distance
-
-
-def lower(t: Tensor, stage: int, *, q: float = 2.0, k: float = 8.0, b: float = 1.0) -> Tensor:
-    """The lower level of a pair: t max(0, 1 - q^-(stage + 1) (1 + k sigmoid(-b t))) [B].
-
-    Geng 2025, eq. 18 and appendix A, where stages are numbered from 0.
-    """
-    return t * (1 - q ** -(stage + 1) * (1 + k * torch.sigmoid(-b * t))).clamp(min=0)
-
-
-def _refuse_open(denoise: Denoiser) -> None:
-    """Refuse a network whose answer at level 0 is not the image that it is shown."""
-    low = torch.tensor([LOW], dtype=torch.float64)
-    skip, out, _ = denoise.parameterization(low, denoise.schedule)
-    if abs(float(skip) - 1) > 0.1 or abs(float(out)) > 0.1:
-        what = "at level 0 this network need not answer with what it is shown, as that of x0"
-        raise ValueError(f"{what}; start from a model of edm, flow or v")
