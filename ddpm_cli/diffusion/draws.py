@@ -4,6 +4,8 @@
 a draw is itself part of the objective (lognormal).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -13,9 +15,12 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.settings.knobs import Few, Fraction, Logarithm, Ratio
 
 
-def uniform(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
-    """Independent uniform times (Ho 2020, algorithm 1)."""
-    return _times(schedule, rng.uniform(n)[0].double())
+def uniform(schedule: Schedule, n: int, rng: Rng, *, shift: Ratio = 1.0) -> tuple[Tensor, Tensor]:
+    """Independent uniform times (Ho 2020, algorithm 1).
+
+    shift: every level is so many times as high, within the schedule: more of high resolutions.
+    """
+    return _shifted(schedule, *_times(schedule, rng.uniform(n)[0].double()), shift)
 
 
 def lowest(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
@@ -24,10 +29,16 @@ def lowest(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
     return t, torch.ones_like(t)
 
 
-def low_discrepancy(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
-    """One shared offset and n evenly spaced times: lower variance (Kingma 2021, appendix I.1)."""
+def low_discrepancy(
+    schedule: Schedule, n: int, rng: Rng, *, shift: Ratio = 1.0
+) -> tuple[Tensor, Tensor]:
+    """One shared offset and n evenly spaced times: lower variance (Kingma 2021, appendix I.1).
+
+    shift: every level is so many times as high, within the schedule: more of high resolutions.
+    """
     offset = rng.uniform(1)[0].double()
-    return _times(schedule, (offset + torch.arange(n, dtype=torch.float64) / n) % 1)
+    even = (offset + torch.arange(n, dtype=torch.float64) / n) % 1
+    return _shifted(schedule, *_times(schedule, even), shift)
 
 
 def lognormal(
@@ -58,6 +69,23 @@ def likelihood(schedule: Schedule, n: int, rng: Rng) -> tuple[Tensor, Tensor]:
     shares = shares / shares.sum()
     row = torch.searchsorted(shares.cumsum(0), u).clamp(max=schedule.steps - 1)
     return times[row], 1 / (schedule.steps * shares[row])
+
+
+def logit_normal(
+    schedule: Schedule,
+    n: int,
+    rng: Rng,
+    *,
+    mean: Logarithm = 0.0,
+    std: Ratio = 1.0,
+    shift: Ratio = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Times of flow matching whose logit is normal (Esser 2024, eq. 19).
+
+    As sigma = t / (1 - t), log sigma is the logit: it is `lognormal` of the same numbers. shift:
+    every level is so many times as high, which adds log(shift) to the mean.
+    """
+    return lognormal(schedule, n, rng, mean=mean + math.log(shift), std=std)
 
 
 class loss_second_moment:  # noqa: N801  (a component is named as it is called in a config)
@@ -114,6 +142,17 @@ def _times(schedule: Schedule, u: Tensor) -> tuple[Tensor, Tensor]:
     """Map u in [0, 1) to t in (0, 1]; discrete processes to their own t = 1/T .. 1."""
     t = 1 - u if schedule.steps is None else ((u * schedule.steps).floor() + 1) / schedule.steps
     return t, torch.ones_like(t)
+
+
+def _shifted(schedule: Schedule, t: Tensor, weight: Tensor, shift: float) -> tuple[Tensor, Tensor]:
+    """Times of levels `shift` times as high: t' = shift t / (1 + (shift - 1) t) of flows.
+
+    An image of m pixels needs sqrt(m / n) times the noise of one of n to be as hard to make out
+    (Esser 2024, eq. 23).
+    """
+    if shift == 1:
+        return t, weight
+    return _trained(schedule, schedule.time(shift * schedule.sigma(t))), weight
 
 
 def _trained(schedule: Schedule, t: Tensor) -> Tensor:

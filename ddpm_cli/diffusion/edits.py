@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.steps import ladder
-from ddpm_cli.settings.knobs import Counts, LevelIndex, NonNegative, Positive, Times
+from ddpm_cli.settings.knobs import Counts, LevelIndex, NonNegative, Positive, Ratio, Times
 
 MOVES_LIMIT = 200_000  # of a walk
 LENGTHS = (10,)
@@ -35,6 +35,18 @@ def churn(
             churned.append(t * (1 + gamma))
         churned.append(s)
     return torch.stack(churned)
+
+
+def shift(levels: Tensor, *, by: Ratio = 3.0) -> Tensor:
+    """Levels that are so many times as high, up to the highest of the list (Esser 2024, eq. 23).
+
+    sigma' = by * sigma, of flows t' = by t / (1 + (by - 1) t); by = sqrt(m / n) for images of m
+    pixels by a model of n. The highest stays, and those that would pass it are left out.
+    """
+    if not bool((levels.diff() < 0).all()):
+        raise ValueError("the list already climbs or repeats; put shift before other edits")
+    higher = by * levels[1:]
+    return torch.cat([levels[:1], higher[higher < levels[0]]])
 
 
 def jumps(
