@@ -35,8 +35,10 @@ SHOWN = (
     "network",
     "values",
     "text",
+    "strength",
     "parameterization",
     "loss",
+    "teacher",
     "sampler",
     "levels",
 )

@@ -147,7 +147,7 @@ def _inputs(model: Trained, header: Header, task: Task | None, is_raw: bool) -> 
 
 
 def _told(config: Config, info: DataInfo, count: int) -> dict[str, Tensor]:
-    """Numbers and texts of so many rows, the last of none."""
+    """Numbers and texts of so many rows, the last of none, and strengths of guidance."""
     nulls, told = kinds.nulls(config, info), dict[str, Tensor]()
     if "values" in nulls:
         rows = torch.linspace(-1, 1, count)[:, None].repeat(1, len(nulls["values"]))
@@ -156,6 +156,9 @@ def _told(config: Config, info: DataInfo, count: int) -> dict[str, Tensor]:
     if "text" in nulls:
         texts = [*(f"text {number}" for number in range(count - 1)), None]
         told["text"] = of_texts(texts, config, info)
+    if "strength" in nulls:
+        low, high = config["strength"]["low"], config["strength"]["high"]
+        told["strength"] = torch.linspace(low, high, count)[:, None]
     return told
 
 
