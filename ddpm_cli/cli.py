@@ -231,6 +231,8 @@ def _unexpected(words: str, ctx: click.Context) -> str:
             return f"That is a preset: ddpm train --preset {words.split()[0]}"
         return f"Data are a setting: --set data.name=folder --set data.path={words.split()[0]}"
     flags = {flag for option in ctx.command.params for flag in option.opts}
+    if "--from" in flags and words.split()[0].endswith(".safetensors"):
+        return f"A model is -m {words.split()[0]}; latents are --from {words.split()[0]}"
     if "--init" in flags:
         return f"To start from an image: --init {words.split()[0]} --at 40%"
     return ""

@@ -185,6 +185,8 @@ class TestUsage:
             (["schedule", "--row", "3"], "Did you mean '--rows'?"),
             (["--zzz"], "No such option '--zzz'."),
             (["presets", "a", "b"], "unexpected extra argument (b)"),
+            (["sample", "z.safetensors"], "A model is -m z.safetensors; latents are --from"),
+            (["sample", "--latents", "z.safetensors"], "Did you mean '--from'?"),
         ],
     )
     def test_mistakes(

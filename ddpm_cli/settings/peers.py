@@ -84,6 +84,7 @@ OPTIONS = {
     "--epochs --num-epochs --iterations --max-train-steps --timestep-respacing",
     "--sampler": "--scheduler --sampling-method --solver",
     "--class": "--label --class-idx --class-label --y",
+    "--from": "--latents --latent --from-latents",
     "--lr": "--learning-rate",
     "--seed": "--random-seed",
     "--device": "--gpu --gpus --cuda --cpu --no-cuda",
