@@ -1,5 +1,7 @@
 """Consistency models: at every level of one path the network answers with the same image."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -26,17 +28,19 @@ def consistency(
     k: NonNegative = 8.0,
     b: NonNegative = 1.0,
     c: NonNegative = 0.0,
+    weighting: Literal["edm", "inverse", "even"] = "edm",
     sigma_data: Sigma = 0.5,
     **condition: object,
 ) -> Tensor:
     """Distance of the answers at two levels of one noise, that at the lower one taken as right.
 
-    w(t) (sqrt(|f(x0 + t eps) - f(x0 + r eps)|^2 / d + c^2) - c) with w = 1 / t^2 + 1 /
-    sigma_data^2 and r of `lower`, without a gradient through the second answer, which dropout
+    w(t) (sqrt(|f(x0 + t eps) - f(x0 + r eps)|^2 / d + c^2) - c) with r of `lower`, without a gradient through the second answer, which dropout
     thins alike (Geng 2025, "Consistency models made easy", algorithm 1 and section 4). f at
     r = 0 is x0, so a denoiser is where it begins, and it is tuned as r comes closer to t.
     double: steps until r comes closer, by a factor of q; stages: how often, the first included;
-    k, b: how much closer to 0 r is where t is low; c: distances below it are squared.
+    k, b: how much closer to 0 r is where t is low; c: distances below it are squared. weighting:
+    w is 1 / t^2 + 1 / sigma_data^2 (edm, the authors'), 1 / t + 1 / sigma_data (inverse), of which
+    the low levels have less, or 1 (even).
     """
     refuse_noise(denoise)
     refuse_open(denoise)
@@ -50,4 +54,6 @@ def consistency(
         goal = torch.where(column(low, x) > 0, known, seen.x0)
     squared = seen._replace(x0=goal).error(torch.ones_like(high))
     distance = (squared + max(c, TINY) ** 2).sqrt() - max(c, TINY)
-    return column(high**-2 + sigma_data**-2, distance) * distance
+    power = {"edm": 2, "inverse": 1}.get(weighting)
+    weight = torch.ones_like(high) if power is None else high**-power + sigma_data**-power
+    return column(weight, distance) * distance

@@ -42,6 +42,20 @@ def test_it_is_the_weighted_distance_of_two_answers_to_one_noise() -> None:
         assert torch.allclose(loss, want, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("weighting", "power"), [("inverse", 1), ("even", 0)])
+def test_low_levels_may_count_less(weighting: str, power: int) -> None:
+    schedule = edm()
+    denoise = by_sigma(gaussian(0.2, 0.3), schedule, "edm")
+    x0, t = torch.full((3, 4), 0.7).double(), schedule.time(torch.tensor([0.05, 1.0, 40.0]))
+    sigma = schedule.sigma(t)
+    whole, less = (
+        consistency(denoise, x0, t, Rng([0, 1, 2]), 0, weighting=one)  # type: ignore[arg-type]
+        for one in ("edm", weighting)
+    )
+    ratio = (sigma**-power + 2**power) / (sigma**-2 + 4) if power else 1 / (sigma**-2 + 4)
+    assert torch.allclose(less / whole, ratio)
+
+
 class Thinned(nn.Module):
     """A network with dropout."""
 
