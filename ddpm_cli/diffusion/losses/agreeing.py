@@ -34,13 +34,13 @@ def consistency(
 ) -> Tensor:
     """Distance of the answers at two levels of one noise, that at the lower one taken as right.
 
-    w(t) (sqrt(|f(x0 + t eps) - f(x0 + r eps)|^2 / d + c^2) - c) with r of `lower`, without a gradient through the second answer, which dropout
-    thins alike (Geng 2025, "Consistency models made easy", algorithm 1 and section 4). f at
-    r = 0 is x0, so a denoiser is where it begins, and it is tuned as r comes closer to t.
-    double: steps until r comes closer, by a factor of q; stages: how often, the first included;
-    k, b: how much closer to 0 r is where t is low; c: distances below it are squared. weighting:
-    w is 1 / t^2 + 1 / sigma_data^2 (edm, the authors'), 1 / t + 1 / sigma_data (inverse), of which
-    the low levels have less, or 1 (even).
+    w(t) (sqrt(|f(x0 + t eps) - f(x0 + r eps)|^2 / d + c^2) - c) with r of `lower`, without a
+    gradient through the second answer, which dropout thins alike (Geng 2025, "Consistency models
+    made easy", algorithm 1 and section 4). f at r = 0 is x0, so a denoiser is where it begins,
+    and it is tuned as r comes closer to t. double: steps until r comes closer, by a factor of q;
+    stages: how often, the first included; k, b: how much closer to 0 r is where t is low; c:
+    distances below it are squared. weighting: w is 1 / t^2 + 1 / sigma_data^2 (edm, as authors
+    have it), 1 / t + 1 / sigma_data (inverse), of which the low levels have less, or 1 (even).
     """
     refuse_noise(denoise)
     refuse_open(denoise)
