@@ -40,6 +40,7 @@ from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.pipelines.train_warnings import (
     warn_of,
     warn_of_sheets,
+    warn_of_length,
     warn_of_warmup,
     warn_of_workers,
 )
@@ -151,6 +152,8 @@ def _continued(
                 return End(folder.model, header.data, header.step, header.step, steps, place.leads)
         _keep_threads(config, header)
     sets = sets or _sets(config, header)
+        if place.leads:
+            warn_of_length(folder.folder, header.config, config, header.step)
     if header:
         sets = Sets(*(numbered_as(part, header.data.classes) for part in sets))
     config = followed(config, sets.train, leads=place.leads)

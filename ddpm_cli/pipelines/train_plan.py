@@ -1,5 +1,6 @@
 """What a training run will be: `ddpm train --dry-run`, and the plan that a budget made before."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -8,14 +9,15 @@ import torch
 from ddpm_cli import console
 from ddpm_cli.data.image_set import describe
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints.run import changes
+from ddpm_cli.files.checkpoints.header import Header, read_header
+from ddpm_cli.files.checkpoints.run import STATES, changes
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.models import build, datasets
 from ddpm_cli.pipelines import budget, distill, forecast, opening, train_eval
 from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute, rehearse
 from ddpm_cli.pipelines.train_checks import refuse_idle, refuse_untrainable
 from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
-from ddpm_cli.pipelines.train_warnings import warn_of, warn_of_warmup
+from ddpm_cli.pipelines.train_warnings import warn_of, warn_of_length, warn_of_warmup
 from ddpm_cli.settings import budgets, following
 from ddpm_cli.settings.config import Config, resolve
 from ddpm_cli.settings.requests import Train
@@ -27,6 +29,7 @@ def plan(request: Train) -> None:
     """Print the configuration on stdout and the cost of the model on stderr."""
     began, config = time.monotonic(), request.config
     event_logs.refuse_missing(config["train"]["logs"])
+    header = None if request.force else _saved(request.folder)
     before = None if request.force else unsaved(request.folder, config)
     config = taken_over(config, before) if before else config
     try:
@@ -53,6 +56,8 @@ def plan(request: Train) -> None:
     opening.shown(config)
     warn_of_classes(config, info)
     warn_of_warmup(config)
+    if header is not None:
+        warn_of_length(request.folder, header.config, config, header.step)
     count = sum(p.numel() for p in network.parameters())
     settings, noun = config["train"], "images" if info.is_image else "rows"
     console.say(
@@ -70,6 +75,16 @@ def _alone(config: Config, sets: Sets) -> Materials:
     """What a run is made of in this process alone."""
     alone = Group(0, 1, 0)
     return Materials.of(config, local_compute(config, alone), alone, sets)
+
+
+def _saved(folder: Path) -> Header | None:
+    """The header of the state that a run would go on from, if one can be read."""
+    for name in STATES:
+        with contextlib.suppress(Refusal, OSError):
+            header = read_header(folder / name)
+            if header.kind == "state":
+                return header
+    return None
 
 
 def _rehearsed(config: Config, sets: Sets, began: float) -> Config:

@@ -1,6 +1,8 @@
 """What a run is warned of before it begins: settings that cost more than they give, odd data."""
 
 import math
+import shlex
+from pathlib import Path
 
 import torch
 
@@ -17,20 +19,68 @@ from ddpm_cli.training.distributed import Group
 SAMPLE = 64  # images whose values are looked at
 LITTLE = 0.5  # of a learning rate that is never reached
 MANY = 10_000  # network calls for a sheet that are felt
+JUMP = 0.1  # of a learning rate: what is more is told
 
 
 def warn_of_warmup(config: Config) -> None:
     """Warn of a run that ends before its learning rate is reached, or soon after."""
-    train = config["train"]
-    steps, warmup = train["steps"], train["warmup"]
+    steps, warmup = config["train"]["steps"], config["train"]["warmup"]
     rising = min(steps, warmup)
     some = range(0, rising, max(1, rising // 1000))
-    how = {key: train[key] for key in ("decay", "flat", "cooldown")}
-    peak = max((rate(step, steps, warmup, **how) for step in some), default=1.0)
+    peak = max((_share(config, step) for step in some), default=1.0)
     if warmup >= steps or peak < LITTLE:
         what = f"train.warmup: {warmup} steps of {steps} in all, so that the learning rate"
         fix = f"--set train.warmup={steps // 10} is shorter"
         console.warn(f"{what} gets to {peak:.0%} of train.lr; {fix}")
+
+
+def _share(config: Config, step: int) -> float:
+    """Share of its learning rate that a run has at a step."""
+    train = config["train"]
+    how = {key: train[key] for key in ("decay", "flat", "cooldown")}
+    return rate(step, train["steps"], train["warmup"], **how)
+
+
+def warn_of_length(folder: Path, before: Config, config: Config, step: int) -> None:
+    """Warn of a learning rate that jumps, as a run goes on to another end than it stood under.
+
+    before: its settings of then; step: how many were made. What was finished is compared by its
+    last step.
+    """
+    steps, planned = (each["train"]["steps"] for each in (config, before))
+    if steps == planned or step >= steps:
+        return
+    lr, decay = config["train"]["lr"], config["train"]["decay"]
+    was, now = lr * _share(before, min(step, planned - 1)), lr * _share(config, step)
+    if abs(now - was) <= JUMP * was:
+        return
+    rates = f"the learning rate goes from {_short(was)} to {_short(now)}"
+    why = f"as {decay} is laid over the new length; {_end(config)}"
+    console.warn(f"{folder}: train.steps {planned} -> {steps}: {rates}, {why}")
+    fix = "train.decay=wsd from the start needs no known end, rsqrt none at all"
+    if decay == "wsd":
+        fix = "a wsd run grows without a jump until it falls, and this one did"
+    if config["data"]["name"] != "python":
+        place, other = (shlex.quote(str(path)) for path in (folder, f"{folder}-longer"))
+        fix += (
+            f"; to go on from its weights at a rate of your own: ddpm train --config {place}/"
+            f"config.toml --init {place} -o {other} --steps {steps - step} --lr {_short(now / 10)}"
+        )
+    console.say(fix)
+
+
+def _end(config: Config) -> str:
+    """How a schedule of learning rates that falls ends."""
+    train = config["train"]
+    if train["decay"] != "wsd":
+        return f"it falls to 0 at step {train['steps']}"
+    falling = max(round(train["cooldown"] * train["steps"]), 1)
+    return f"it falls from step {train['steps'] - falling} on, to 0 at step {train['steps']}"
+
+
+def _short(lr: float) -> str:
+    """A learning rate of two digits, as it is typed."""
+    return f"{lr:.1e}".replace(".0e", "e")
 
 
 def warn_of_sheets(config: Config, calls: int) -> None:

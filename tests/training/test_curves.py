@@ -1,5 +1,6 @@
 """Learning rates and averages in closed form, and what they mean to a run that is made longer."""
 
+import shlex
 import signal
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import runs
 from runs import assert_same, result, signal_after, train
 
+from ddpm_cli.pipelines.train_warnings import warn_of_length
 from ddpm_cli.training.curves import average_decay, exponent, rate
 
 WSD = ("--set", "train.decay=wsd", "--set", "train.cooldown=0.25")
@@ -71,6 +73,52 @@ class TestLonger:
         fall = [1 - 0.5**0.5]
         expected = [1.0] * 7 + fall + [1.0] * 5 + [1 - n**0.5 for n in (0.25, 0.5, 0.75)]
         assert rates == pytest.approx(expected)
+
+
+def told(capsys: pytest.CaptureFixture[str], step: int, steps: int, **train: object) -> list[str]:
+    """What is said of a run of 5000 steps, at 1e-3, that goes on at a step to another end."""
+    usual = {"steps": 5000, "lr": 1e-3, "warmup": 200, "decay": "cosine", "flat": 1000}
+    before = {"data": {"name": "mnist"}, "train": {**usual, "cooldown": 0.2, **train}}
+    after = before | {"train": before["train"] | {"steps": steps}}
+    capsys.readouterr()
+    warn_of_length(Path("my run"), before, after, step)
+    return capsys.readouterr().err.splitlines()
+
+
+class TestAnotherEnd:
+    def test_of_a_falling_schedule_is_told(self, capsys: pytest.CaptureFixture[str]) -> None:
+        what, fix = told(capsys, 5000, 8000)
+        rates = "the learning rate goes from 9.9e-11 to 3.1e-04, as cosine is laid over"
+        assert f"my run: train.steps 5000 -> 8000: {rates} the new length" in what
+        assert what.endswith("it falls to 0 at step 8000")
+        assert "train.decay=wsd from the start" in fix
+        assert "--config 'my run'/config.toml --init 'my run' -o 'my run-longer'" in fix
+        assert "--steps 3000 --lr 3.1e-05" in fix
+
+    def test_that_changes_little_is_not(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert not told(capsys, 5000, 5000)
+        assert not told(capsys, 100, 8000)
+        assert not told(capsys, 2500, 5400, decay="linear")
+        assert told(capsys, 2500, 5700, decay="linear")
+        for decay in ("constant", "rsqrt"):
+            assert not told(capsys, 5000, 8000, decay=decay)
+
+    def test_of_wsd_is_told_behind_its_fall_alone(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert not told(capsys, 4000, 8000, decay="wsd")
+        what, fix = told(capsys, 5000, 8000, decay="wsd")
+        assert "from 5e-07 to 1e-03" in what
+        assert what.endswith("it falls from step 6400 on, to 0 at step 8000")
+        assert "grows without a jump until it falls" in fix
+
+    def test_is_told_by_a_run_and_its_plan(self, data: Path, run: Path, tmp_path: Path) -> None:
+        for more in (("--dry-run",), ("--minutes", 1e-9)):
+            said = train(data, run, "--steps", 20, *more).err
+            assert f"{run}: train.steps 12 -> 20: the learning rate goes from" in said
+        assert "train.steps" not in train(data, run, "--steps", 20, "--minutes", 1e-9).err
+        command = next(line for line in said.splitlines() if "--init" in line).split(": ddpm ")[1]
+        assert runs.ddpm(*shlex.split(command), "--device", "cpu").code == 0
 
 
 class TestAverages:

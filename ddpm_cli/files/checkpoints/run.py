@@ -28,6 +28,7 @@ from ddpm_cli.settings.config import SAMPLING, Config, typed
 from ddpm_cli.settings.toml import dump_toml
 
 try:
+STATES = (STATE, "state.previous.safetensors")  # the newest, and the one before
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
@@ -79,8 +80,7 @@ class Run:
     def __init__(self, folder: Path, leads: bool = True) -> None:
         self.folder = folder
         self._single = folder / "model.safetensors"
-        self.newest = folder / STATE
-        self.previous = folder / "state.previous.safetensors"
+        self.newest, self.previous = (folder / name for name in STATES)
         self.metrics = folder / "metrics.jsonl"
         self.config = folder / "config.toml"
         self.samples = folder / "samples"
