@@ -9,10 +9,11 @@ import shlex
 import signal
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -27,6 +28,7 @@ NETWORK = (
     'classes=10, norm="pixel", dropout=0.1}'
 )
 STEPS = 12
+OPERATIONS = ("open", "fsync", "replace", "link", "unlink", "mkdir")  # on files
 CLOCK = {"images_per_second", "time", "seconds", "memory"}  # what depends on the machine
 SETTINGS = (
     "--preset", "tiny", "--set", NETWORK, "--steps", STEPS, "--batch", 8,
@@ -152,6 +154,20 @@ def digits(folder: Path) -> Path:
     return folder
 
 
+def bars(folder: Path) -> Path:
+    """Digits of 28x28 pixels, as the features of digits see them: a bright bar each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(0)
+    for part, count in (("train", 48), ("t10k", 100)):
+        labels, images = torch.arange(count) % 10, torch.zeros(count, 28, 28)
+        for image, label in zip(images, labels.tolist(), strict=True):
+            bar = torch.randint(100, 256, (4, 20), generator=generator)
+            image[2 + 2 * label : 6 + 2 * label, 4:24] = bar
+        write_idx(folder / f"{part}-images-idx3-ubyte", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+    return folder
+
+
 def write_idx(path: Path, values: Tensor) -> None:
     """Write an IDX file of bytes."""
     head = struct.pack(f">HBB{values.dim()}I", 0, 8, values.dim(), *values.shape)
@@ -212,6 +228,8 @@ class Quiet:
 
     def save(self, state: State) -> None: ...
 
+    def snapshot(self, state: State) -> None: ...
+
     def sheet(self, state: State) -> None: ...
 
     def evaluate(self, state: State) -> None: ...
@@ -241,6 +259,25 @@ def signal_after(steps: int, number: signal.Signals, times: int = 1) -> Iterator
         yield
     finally:
         Journal.advance = real  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def watched(folder: Path) -> Iterator[list[dict[str, bytes]]]:
+    """Collect what is on the disk before each file operation: what a kill there would leave."""
+    found: list[dict[str, bytes]] = []
+
+    def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if folder.exists() and (files := contents(folder)) not in found:
+                found.append(files)
+            return real(*args, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in OPERATIONS:
+            patch.setattr(os, name, wrap(getattr(os, name)))
+        yield found
 
 
 def flip_bit(path: Path, position: int) -> None:

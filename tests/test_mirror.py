@@ -25,6 +25,9 @@ ELSEWHERE = {
         "files/checkpoints/containers/unpickling files/checkpoints/conversion "
         "pipelines/convert_check settings/releases"
     ),
+    "commands/test_convert_ema.py": (
+        "files/checkpoints/averages pipelines/ema_best pipelines/kept_averages"
+    ),
     "data/test_emoji_names.py": "data/emoji_tables",
     "diffusion/losses/test_distilling.py": "diffusion/few_steps",
     "commands/test_encode.py": (
@@ -115,6 +118,7 @@ ELSEWHERE = {
         "files/checkpoints/containers/fields files/checkpoints/formats/parts/k_diffusion_networks "
         "networks/parts/adaptive networks/parts/hourglass"
     ),
+    "files/checkpoints/test_run.py": "files/checkpoints/lock",
     "files/checkpoints/test_hostile.py": "files/checkpoints/entries",
     "files/checkpoints/test_header.py": "files/checkpoints/data_info files/titles",
     "files/images/test_decoding.py": "files/images/deep",
@@ -148,7 +152,9 @@ ELSEWHERE = {
     ),
     "pipelines/test_hub.py": "pipelines/publish",
     "pipelines/test_budget.py": "pipelines/forecast pipelines/train_plan",
-    "pipelines/test_evaluator.py": "files/checkpoints/best pipelines/train_eval",
+    "pipelines/test_evaluator.py": (
+        "files/checkpoints/best pipelines/sheet_batches pipelines/train_eval"
+    ),
     "pipelines/test_fit.py": "networks/parts/heads",
     "pipelines/test_translate.py": "pipelines/translating",
     "pipelines/test_guide.py": "pipelines/opening",

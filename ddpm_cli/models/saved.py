@@ -21,6 +21,7 @@ from ddpm_cli.networks.parts.outlines import Misfit
 
 # What the other kinds of checkpoints are.
 _NO_MODELS = {
+    "averages": "averages of a run, for ddpm convert --ema",
     "state": "a state to go on training from",
     "moments": "moments of a model",
     "latents": "latents of images",

@@ -20,7 +20,7 @@ from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build
 from ddpm_cli.networks.parts import outlines
 from ddpm_cli.networks.parts.outlines import Misfit
-from ddpm_cli.pipelines import convert_check, exports, hub, opening, publish
+from ddpm_cli.pipelines import convert_check, convert_ema, exports, hub, opening, publish
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings import releases
 from ddpm_cli.settings.config import Layer, resolve
@@ -34,6 +34,9 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of images, by their channels
 
 def run(request: Convert) -> None:
     """Convert a foreign checkpoint, or write one of ours for other programs."""
+    if request.ema is not None:
+        convert_ema.convert(request)
+        return
     if request.output is not None and hub.is_address(request.output):
         _written(request, [publish.publish(request, request.output)])
         return

@@ -36,7 +36,7 @@ from ddpm_cli.training.state import State
 class Evaluator(NamedTuple):
     """Draws the same seeds at each call, dealt over the processes, and tells of the first.
 
-    batch: what the network is told of some seeds; calls: of the network for an image.
+    batch: what the network is told of some seeds; calls: of the network for an image; first: seed.
     """
 
     plan: Evaluation
@@ -44,6 +44,7 @@ class Evaluator(NamedTuple):
     folder: Run
     batch: Callable[[Sequence[int]], Batch]
     calls: int
+    first: int = 0
 
     def __call__(self, state: State) -> dict[str, Any] | None:
         """What a line of metrics says; None where another leads, or if there is nothing to say.
@@ -81,7 +82,8 @@ class Evaluator(NamedTuple):
 
         None everywhere if any process was asked to stop or could not draw, and in the others.
         """
-        place, seeds = self.materials.place, range(self._count)
+        place = self.materials.place
+        seeds = range(self.first, self.first + self._count)
         mine: Sequence[int] = seeds if state.is_shared else Deal.of(seeds, BATCH, place).mine
         seen = None
         try:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ddpm_cli import console
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints import averages
 from ddpm_cli.models import cost, flops
 from ddpm_cli.pipelines.materials import HELD_OUT, POINTS, Materials
 from ddpm_cli.pipelines.train_eval import Evaluation
@@ -30,7 +31,7 @@ class Beside(NamedTuple):
     """What a run does beside its steps: network calls for a sheet's image, bytes of a save.
 
     held_out: images of a measure; evaluated: images that this process draws for an eval, which
-    takes so many seconds beside that.
+    takes so many seconds beside that; kept: bytes of a snapshot of averages.
     """
 
     calls: int
@@ -39,16 +40,19 @@ class Beside(NamedTuple):
     is_image: bool
     evaluated: int = 0
     evaluating: float = 0.0
+    kept: int = 0
 
     @classmethod
     def of(
         cls, materials: Materials, state: State, evaluation: Evaluation | None = None
     ) -> "Beside":
         """That of a run."""
-        saved = sum(tensor.nbytes for tensor in state.tensors().values())
+        tensors = state.tensors()
+        saved = sum(tensor.nbytes for tensor in tensors.values())
+        kept = sum(tensor.nbytes for tensor in averages.part(tensors).values())
         held_out = min(HELD_OUT, len(materials.sets.test))
         each = calls(materials.config, state.model.schedule)
-        usual = cls(each, saved, held_out, is_image=len(materials.info.shape) > 1)
+        usual = cls(each, saved, held_out, is_image=len(materials.info.shape) > 1, kept=kept)
         if evaluation is None:
             return usual
         sharing = 1 if state.is_shared else materials.place.ranks
@@ -113,7 +117,8 @@ def seconds(config: Config, pace: Pace, beside: Beside) -> float:
         + on_sheet(train["sheet_count"], beside) * beside.calls * sheets
         + beside.held_out * measures
     )
-    beside_steps = seen * pace.image + saves * beside.saved / DISK + evals * beside.evaluating
+    written = saves * beside.saved + min(train["snapshots"], steps) * beside.kept
+    beside_steps = seen * pace.image + written / DISK + evals * beside.evaluating
     return float(steps * pace.step + beside_steps)
 
 

@@ -10,7 +10,7 @@ from ddpm_cli.data import recognizing
 from ddpm_cli.data.recognizing import Recognized
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files import captions, provenance, records
-from ddpm_cli.files.checkpoints import best, find, latents, moments
+from ddpm_cli.files.checkpoints import averages, best, find, latents, moments
 from ddpm_cli.files.checkpoints.header import Header, parameters, read_header, shapes
 from ddpm_cli.files.images import metadata
 from ddpm_cli.files.images.opening import is_image_name
@@ -193,7 +193,7 @@ def _model(target: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     facts |= _origin(header)
     facts |= standing.of_run(path.parent, header.config)
-    facts |= _best(header, path)
+    facts |= _best(header, path) | _averages(header, path)
     facts |= header.data.titles.facts() if header.data.titles else {}
     if (known := header.data.values) is not None:
         ends = zip(known.names, known.low, known.high, strict=True)
@@ -228,6 +228,14 @@ def _best(header: Header, path: Path) -> dict[str, Any]:
         if kept is None
         else {"best": {"file": str(path.with_name(best.FILE))} | best.told(kept)}
     )
+
+
+def _averages(header: Header, path: Path) -> dict[str, Any]:
+    """The average that a model was made to be, or those that a run kept for later."""
+    if header.averages is not None:
+        return {"ema" if header.kind == "model" else "averages": dict(header.averages)}
+    kept = list(averages.listed(path.parent)) if path.name != best.FILE else []
+    return {"snapshots": {"count": len(kept), "last": kept[-1]}} if kept else {}
 
 
 def _begun(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:

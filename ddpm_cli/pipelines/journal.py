@@ -9,11 +9,11 @@ from torch import Tensor
 from ddpm_cli import console, signals
 from ddpm_cli.data.tasks import pairs
 from ddpm_cli.diffusion.denoiser import Denoiser
-from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files import atomic
 from ddpm_cli.files.captions import caption
-from ddpm_cli.files.checkpoints import run
+from ddpm_cli.files.checkpoints import averages, run
+from ddpm_cli.files.checkpoints.averages import Kept
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.run import Run
 from ddpm_cli.files.outputs import samples
@@ -23,18 +23,16 @@ from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.out_of_memory import OutOfMemory
 from ddpm_cli.models.walks import Batch
-from ddpm_cli.pipelines import train_eval
+from ddpm_cli.pipelines import sheet_batches, train_eval
 from ddpm_cli.pipelines.evaluator import Evaluator
 from ddpm_cli.pipelines.forecast import Beside, Forecast
 from ddpm_cli.pipelines.materials import POINTS, Materials
-from ddpm_cli.pipelines.shown import Shown
 from ddpm_cli.pipelines.train_checks import sheet_record
 from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.settings import layouts
 from ddpm_cli.settings.checks import suited
 from ddpm_cli.settings.request_parts import BATCH
-from ddpm_cli.training import conditions, distributed, sharding
-from ddpm_cli.training.batches import scaled
+from ddpm_cli.training import distributed, sharding
 from ddpm_cli.training.clock import Clock
 from ddpm_cli.training.snapshots import Snapshots
 from ddpm_cli.training.state import State
@@ -82,7 +80,7 @@ class Journal:
 
         A save that failed is told by the next one, which follows at once: see `stopping`.
         """
-        place, header = self._materials.place, self._header("state", state.step)
+        place, header = self._materials.place, self._keeping("state", state)
         header = header._replace(threads=torch.get_num_threads())
         if self._leads:
             self._run.behind.wait()
@@ -106,6 +104,19 @@ class Journal:
         try:
             if self._leads:
                 self._run.save(tensors, header, turns.fetch)
+        finally:
+            turns.drain()
+
+    def snapshot(self, state: State) -> None:
+        """Write the averages for later; each tensor is gathered and written alone."""
+        if not (self._leads or state.is_shared):
+            return
+        tensors = averages.part(state.tensors())
+        turns = sharding.Turns(tensors.values())
+        try:
+            if self._leads:
+                header = self._keeping(averages.KIND, state)
+                averages.write(self._run.folder, tensors, header, turns.fetch)
         finally:
             turns.drain()
 
@@ -174,38 +185,28 @@ class Journal:
     def _header(self, kind: str, step: int) -> Header:
         return Header(kind, self._materials.config, self._materials.info, step)
 
+    def _keeping(self, kind: str, state: State) -> Header:
+        """A header of what holds averages for later, if there are any."""
+        header = self._header(kind, state.step)
+        if state.spacing is None:
+            return header
+        return header._replace(averages=Kept(state.lengths, *state.spacing).entry())
+
     def _batch(self, seeds: Sequence[int]) -> Batch:
         """What the network is told of these seeds of a sheet."""
-        return Batch(seeds, self._shown.conditions(seeds) | self._image(seeds))
-
-    @property
-    def _shown(self) -> Shown:
-        config, _, _, sets, info, *_ = self._materials
-        return Shown(config, info, sets.test)
+        return sheet_batches.batch(self._materials, seeds)
 
     def _entries(self, step: int, seeds: Sequence[int]) -> Iterator[Record]:
         """What is known of each image of a sheet."""
         record = sheet_record(self._materials.config, step)
-        for seed, told in zip(seeds, self._shown.entries(seeds), strict=True):
+        shown = sheet_batches.shown(self._materials)
+        for seed, told in zip(seeds, shown.entries(seeds), strict=True):
             yield {**record, "seed": seed, **told}
-
-    def _image(self, seeds: Sequence[int]) -> dict[str, Tensor]:
-        """What a conditional model is given for its sheet: test images, changed by its task."""
-        config, test = self._materials.config, self._materials.sets.test
-        task = build.task(config, self._materials.info)
-        if task is None:
-            return {}
-        rows, told = test[self._shown.rows(seeds)]
-        if (given := conditions.seen(told).get(conditions.IMAGE)) is not None:
-            return {"image": given}
-        rng = Randomness(self._materials.compute.rng).rng(seeds)
-        with torch.autocast(self._materials.compute.device.type, enabled=False):
-            return {"image": task(scaled(rows), rng)}
 
     def _below_given(self, values: Tensor, seeds: Sequence[int]) -> Tensor:
         """Images of a sheet, each below the one that it was made of."""
         task = build.task(self._materials.config, self._materials.info)
         if not isinstance(task, pairs):
             return values
-        given = task.shown(self._image(seeds)["image"], values.shape[1])
+        given = task.shown(sheet_batches.image(self._materials, seeds)["image"], values.shape[1])
         return torch.cat([given.to(values), values], dim=2)

@@ -21,6 +21,7 @@ from ddpm_cli.networks.parts import graphs
 from ddpm_cli.settings.checks import JUDGES, purpose, refuse_half, unsuited
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions, distributed, held_out, sharding
+from ddpm_cli.training.averages import Averages, Spacing
 from ddpm_cli.training.batches import scaled
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.init import init
@@ -92,7 +93,11 @@ def fresh_state(materials: Materials, *, begins: bool = True) -> State:
     draw: Draw = build.draw(config)
     if config["train"]["uncertainty"]:
         draw = Uncertain(draw, compute.device, compute.state_dtype)
-    return State({MODEL: Player(model, follows, average)}, draw)
+    train, averages, spacing = config["train"], None, None
+    if train["averages"]:
+        averages = Averages(model, train["averages"])
+        spacing = Spacing(train["steps"], train["snapshots"])
+    return State({MODEL: Player(model, follows, average, averages)}, draw, spacing)
 
 
 def _beginning(config: Config) -> dict[str, Any]:

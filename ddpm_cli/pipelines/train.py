@@ -10,6 +10,7 @@ from torch import Tensor
 from ddpm_cli import console, hardware
 from ddpm_cli.data.image_set import describe, numbered_as
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files.checkpoints import averages
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.run import STATE, Run, left_out, refuse_changes
@@ -39,8 +40,8 @@ from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
 from ddpm_cli.pipelines.train_eval import Evaluation
 from ddpm_cli.pipelines.train_warnings import (
     warn_of,
-    warn_of_sheets,
     warn_of_length,
+    warn_of_sheets,
     warn_of_warmup,
     warn_of_workers,
 )
@@ -48,6 +49,7 @@ from ddpm_cli.settings import budgets
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Train
 from ddpm_cli.training import distributed
+from ddpm_cli.training.averages import Spacing
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.loop import train
 from ddpm_cli.training.reporting import NotFinite
@@ -150,10 +152,10 @@ def _continued(
                 left_out(folder.folder, header.config, config)
             if not train_eval.owed(folder, config, header.step, place):
                 return End(folder.model, header.data, header.step, header.step, steps, place.leads)
-        _keep_threads(config, header)
-    sets = sets or _sets(config, header)
         if place.leads:
             warn_of_length(folder.folder, header.config, config, header.step)
+        _keep_threads(config, header)
+    sets = sets or _sets(config, header)
     if header:
         sets = Sets(*(numbered_as(part, header.data.classes) for part in sets))
     config = followed(config, sets.train, leads=place.leads)
@@ -255,6 +257,8 @@ def _take_over(state: State, header: Header, tensors: dict[str, Tensor], folder:
     """Go on from what an earlier run of the command saved."""
     try:
         state.load(tensors, header.step)
+        if kept := averages.told(folder, header):
+            state.spacing = Spacing(kept.steps, kept.snapshots)
     except (KeyError, RuntimeError) as error:
         why = str(error).splitlines()[-1].strip()
         raise Refusal(f"{folder}: its state does not fit its own configuration: {why}") from None

@@ -1,5 +1,6 @@
 """What cannot be trained: settings that do not go with the data, or with each other."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,7 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     """Refuse what cannot be trained: another number of classes, a batch that does not divide."""
     _refuse_classifier(config, info)
     _refuse_uncertainty(config)
+    _refuse_averages(config)
     _refuse_beside(config, info)
     _refuse_unasked(config)
     count, have = checks.classes(config), len(info.classes or ())
@@ -176,6 +178,15 @@ def _refuse_gaps(config: Config, data: Data) -> None:
         what = f"loss {name} cannot leave missing cells out"
         fix = f"--set data.missing=fill, or loss.name={' or '.join(errors)}"
         raise ConfigError(f"data.missing: {what}; {fix}")
+
+
+def _refuse_averages(config: Config) -> None:
+    """Refuse averages for later that are nearly the same, so that nothing follows from both."""
+    lengths = sorted(config["train"]["averages"])
+    for one, other in pairwise(lengths):
+        if other < 1.02 * one:
+            what = f"train.averages: {one:g} and {other:g} are one average"
+            raise ConfigError(f"{what}; --set 'train.averages=[0.05, 0.10]' is usual")
 
 
 def _refuse_uncertainty(config: Config) -> None:

@@ -67,14 +67,14 @@ def plan(request: Train) -> None:
         console.say(distill.told(config))
     console.say(f"data: {describe(data)}")
     warn_of(data)
-    console.say(f"weights, average and optimizer take {16 * count / 1e6:.0f} MB")
+    lengths = len(settings["averages"])
+    each = 4 * count / 1e6
+    console.say(f"weights, average and optimizer take {(4 + lengths) * each:.0f} MB")
+    if lengths:
+        kept = min(settings["snapshots"], settings["steps"])
+        what = f"{kept} snapshots of {lengths} averages for ddpm convert --ema"
+        console.say(f"{what} take {kept * lengths * each:.0f} MB on disk")
     train_eval.say(config, calls)
-
-
-def _alone(config: Config, sets: Sets) -> Materials:
-    """What a run is made of in this process alone."""
-    alone = Group(0, 1, 0)
-    return Materials.of(config, local_compute(config, alone), alone, sets)
 
 
 def _saved(folder: Path) -> Header | None:
@@ -85,6 +85,12 @@ def _saved(folder: Path) -> Header | None:
             if header.kind == "state":
                 return header
     return None
+
+
+def _alone(config: Config, sets: Sets) -> Materials:
+    """What a run is made of in this process alone."""
+    alone = Group(0, 1, 0)
+    return Materials.of(config, local_compute(config, alone), alone, sets)
 
 
 def _rehearsed(config: Config, sets: Sets, began: float) -> Config:

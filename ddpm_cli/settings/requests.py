@@ -201,11 +201,16 @@ class Convert:
     source: a file or folder, or for exports a model; output: where it goes; format: of the
     source, told by its content if not said; release: a known one; weights: which of several;
     target: what an export is for; part: of the model that it holds. layers: settings that the
-    file does not say, lowest first.
+    file does not say, lowest first. ema: of a run, the length of the average to make, or the best
+    by a measure of `count` samples from `seed` on, as a protocol says, by default the run's own.
     """
 
     source: str
     output: str | None = None
+    ema: float | Literal["best"] | None = None
+    protocol: str | None = None
+    count: int | None = None
+    seed: int = 0
     format: str | None = None
     release: str | None = None
     weights: Literal["ema", "model"] = "ema"

@@ -15,6 +15,7 @@ from ddpm_cli.diffusion.shapes import column
 from ddpm_cli.networks.parts import blocks
 from ddpm_cli.settings.knobs import (
     AverageLength,
+    AverageLengths,
     Batch,
     Budget,
     Count,
@@ -28,6 +29,7 @@ from ddpm_cli.settings.knobs import (
     Seed,
     SheetCount,
     Side,
+    SnapshotCount,
     Strength,
     Workers,
     Zoom,
@@ -90,6 +92,8 @@ def train(
     clip: NonNegative = 1.0,
     ema: Fraction = 0.999,
     ema_length: AverageLength = 0.0,
+    averages: AverageLengths = (),
+    snapshots: SnapshotCount = 16,
     uncertainty: bool = False,
     drop_class: Fraction = 0.1,
     flip: bool = False,
@@ -132,7 +136,10 @@ def train(
     beside it (Jordan 2024), at the same `lr`; it belongs to the players of the state. decay:
     see `curves.rate`; flat: of rsqrt, the steps before it falls; cooldown: of wsd, the last
     share of the run, in which it falls. ema: decay of the moving average; ema_length: what it
-    covers as a share of the run instead, 0 for ema. uncertainty: the levels' weights are
+    covers as a share of the run instead, 0 for ema. averages: lengths of further averages, kept in
+    the state for `ddpm convert --ema` to make one of any length of, as 0.05,0.10; snapshots: how
+    many files of them a run keeps, each as large as the weights for every length, a longer run as
+    often (`averages.Spacing` of the state). uncertainty: the levels' weights are
     learned (`uncertainty.Uncertain`, the draw of the state). accumulate: the batch is computed
     in so many parts, one after the other, which takes less memory; images, times, noise and
     dropped labels are those of the whole batch, and so is the gradient, but masks of dropout
@@ -199,6 +206,7 @@ def train(
                 norm = player.step(lr=now, beta2=beta2, weight_decay=weight_decay, clip=clip)
                 state.clear_gradients()
                 player.update_average(average_decay(step, ema, ema_length))
+                player.update_averages(step)
                 mine = times[share.of(batch)]
                 player.window.add(mine, losses, norm, leads=share.rank == 0)
                 if name == MODEL and isinstance(state.draw, Remembering):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ddpm_cli.diffusion import weights
 from ddpm_cli.training import sharding
+from ddpm_cli.training.averages import Averages
 from ddpm_cli.training.optimizers import Optimizer
 from ddpm_cli.training.window import Window
 
@@ -27,12 +28,14 @@ MODEL = "model"  # the player that a run is about: what its checkpoint holds
 class Player:
     """A module, what trains it, and the average of its weights, if one is wanted.
 
-    window: its losses and gradients since the last line of metrics.
+    averages: those that are kept for later beside it; window: its losses and gradients since the
+    last line of metrics.
     """
 
     module: nn.Module
     optimizer: Optimizer
     average: nn.Module | None = None
+    averages: Averages | None = None
     window: Window = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,11 +62,18 @@ class Player:
         for kept, buffer in zip(self.average.buffers(), self.module.buffers(), strict=True):
             kept.copy_(buffer)
 
+    def update_averages(self, step: int) -> None:
+        """Take the weights behind a step into the averages for later."""
+        if self.averages is not None:
+            self.averages.update(step)
+
     def tensors(self) -> dict[str, Tensor]:
         """All that must be written to go on bit for bit."""
         kept = {f"weights.{k}": v for k, v in weights.named(self.module).items()}
         if self.average is not None:
             kept |= {f"average.{k}": v for k, v in weights.named(self.average).items()}
+        if self.averages is not None:
+            kept |= {f"averages.{k}": v for k, v in self.averages.tensors().items()}
         for name, parameter in self._trained():
             slots = self.optimizer.state[parameter]
             kept |= {f"optimizer.{name}.{slot}": slots[slot] for slot in slots}
@@ -74,6 +84,8 @@ class Player:
         _take(self.module, part(tensors, "weights."))
         if self.average is not None:
             _take(self.average, part(tensors, "average."))
+        if self.averages is not None:
+            self.averages.load(part(tensors, "averages."))
         for name, parameter in self._trained():
             self.optimizer.state[parameter] = {
                 slot: _placed(slot, value, parameter)

@@ -30,6 +30,9 @@ class Journal(Protocol):
     def save(self, state: State) -> None:
         """Write a checkpoint to resume from."""
 
+    def snapshot(self, state: State) -> None:
+        """Keep the averages for later."""
+
     def sheet(self, state: State) -> None:
         """Draw samples of the averaged weights."""
 
@@ -119,6 +122,8 @@ class Reporter:
         if logging:
             self._log(lr, state.step % every.measure < every.log or last)
         journal.advance(self._note)
+        if state.spacing is not None and (last or state.spacing.is_due(state.step)):
+            self._snapshot()
         if saving:
             self._save()
         if is_due(state.step, every.sheet, self._steps):
@@ -131,6 +136,12 @@ class Reporter:
         self._journal.save(self._state)
         for player in self._state.players.values():
             player.window.keep(self._share.rank)
+
+    def _snapshot(self) -> None:
+        """Keep the averages, before the state of this step that says they are there."""
+        if agreed(self._share, not self._state.finite()):
+            raise NotFinite(f"step {self._state.step}: non-finite weights")
+        self._journal.snapshot(self._state)
 
     def _evaluated(self, is_saved: bool) -> bool:
         """Measure samples; whether the run was asked to stop meanwhile, which is saved here.

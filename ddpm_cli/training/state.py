@@ -10,6 +10,7 @@ from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.training import sharding
+from ddpm_cli.training.averages import Spacing
 from ddpm_cli.training.players import MODEL, Player, part
 
 Draw = Callable[[Schedule, int, Rng], tuple[Tensor, Tensor]]
@@ -34,12 +35,16 @@ class State:
 
     Data order, noise and dropout depend on (seed, step, position) alone, so no generator has a
     state to keep. Tensors of the model are written by their own names, those of other players
-    behind the player's name: "critic.weights.out.bias".
+    behind the player's name: "critic.weights.out.bias". spacing: when the model's averages for
+    later are kept, if it has any.
     """
 
-    def __init__(self, players: dict[str, Player], draw: Draw) -> None:
+    def __init__(
+        self, players: dict[str, Player], draw: Draw, spacing: Spacing | None = None
+    ) -> None:
         self.players = players
         self.draw = draw
+        self.spacing = spacing
         self.step = 0
 
     @property
@@ -51,6 +56,12 @@ class State:
     def average(self) -> Trained:
         """The moving average of the model, which its checkpoint holds."""
         return cast(Trained, self.players[MODEL].average)
+
+    @property
+    def lengths(self) -> tuple[float, ...]:
+        """The lengths of the model's averages for later."""
+        averages = self.players[MODEL].averages
+        return () if averages is None else averages.lengths
 
     def clear_gradients(self) -> None:
         """Forget the gradients of all players: a loss of one may reach through another."""

@@ -33,17 +33,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Digits of 28x28 pixels, as the features of digits see them: a bright bar each."""
-    folder = tmp_path_factory.mktemp("large")
-    generator = torch.Generator().manual_seed(0)
-    for part, count in (("train", 48), ("t10k", 100)):
-        labels, images = torch.arange(count) % 10, torch.zeros(count, 28, 28)
-        for image, label in zip(images, labels.tolist(), strict=True):
-            bar = torch.randint(100, 256, (4, 20), generator=generator)
-            image[2 + 2 * label : 6 + 2 * label, 4:24] = bar
-        runs.write_idx(folder / f"{part}-images-idx3-ubyte", images)
-        runs.write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
-    return folder
+    return runs.bars(tmp_path_factory.mktemp("large"))
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,8 @@ class TestLonger:
         assert train(data, tmp_path / "whole", *WSD).code == 0  # 12 steps, 3 of them falling
         with signal_after(5, signal.SIGTERM):
             assert train(data, tmp_path / "parts", *WSD, "--steps", 8).code == 143
+        with signal_after(4, signal.SIGTERM):  # in its fall
+            assert train(data, tmp_path / "parts", *WSD, "--steps", runs.STEPS).code == 143
         assert train(data, tmp_path / "parts", *WSD, "--steps", runs.STEPS).code == 0
         assert_same(result(tmp_path / "parts"), result(tmp_path / "whole"))
 
@@ -78,7 +80,8 @@ class TestLonger:
 def told(capsys: pytest.CaptureFixture[str], step: int, steps: int, **train: object) -> list[str]:
     """What is said of a run of 5000 steps, at 1e-3, that goes on at a step to another end."""
     usual = {"steps": 5000, "lr": 1e-3, "warmup": 200, "decay": "cosine", "flat": 1000}
-    before = {"data": {"name": "mnist"}, "train": {**usual, "cooldown": 0.2, **train}}
+    data = {"name": train.pop("data", "mnist")}
+    before = {"data": data, "train": {**usual, "cooldown": 0.2, **train}}
     after = before | {"train": before["train"] | {"steps": steps}}
     capsys.readouterr()
     warn_of_length(Path("my run"), before, after, step)
@@ -94,6 +97,7 @@ class TestAnotherEnd:
         assert "train.decay=wsd from the start" in fix
         assert "--config 'my run'/config.toml --init 'my run' -o 'my run-longer'" in fix
         assert "--steps 3000 --lr 3.1e-05" in fix
+        assert "ddpm train" not in told(capsys, 5000, 8000, data="python")[1]  # rows of a caller
 
     def test_that_changes_little_is_not(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert not told(capsys, 5000, 5000)

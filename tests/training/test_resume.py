@@ -1,19 +1,15 @@
 """A run that was stopped and continued ends in the same bits as one that never stopped."""
 
 import json
-import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import runs
 import torch
-from runs import assert_same, contents, flip_bit, metrics, result, signal_after, train
+from runs import assert_same, contents, flip_bit, metrics, result, signal_after, train, watched
 
 from ddpm_cli.files.checkpoints import checkpoint
 
@@ -284,28 +280,6 @@ class TestDamage:
         }  # fmt: skip
         assert train(data, run).code == 0
         assert contents(run).keys() == expected
-
-
-OPERATIONS = ("open", "fsync", "replace", "link", "unlink", "mkdir")
-
-
-@contextmanager
-def watched(folder: Path) -> Iterator[list[dict[str, bytes]]]:
-    """Collect what is on the disk before each file operation: what a kill there would leave."""
-    found: list[dict[str, bytes]] = []
-
-    def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
-            if folder.exists() and (files := contents(folder)) not in found:
-                found.append(files)
-            return real(*args, **options)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in OPERATIONS:
-            patch.setattr(os, name, wrap(getattr(os, name)))
-        yield found
 
 
 class TestKill:

@@ -9,6 +9,7 @@ import torch
 from groups import torchrun
 from torch import nn
 
+from ddpm_cli.files.checkpoints import averages, checkpoint
 from ddpm_cli.training import sharding
 from ddpm_cli.training.sharding import Turns
 
@@ -82,6 +83,20 @@ def test_a_run_goes_on_in_other_worlds(
     assert runs.result(folder).step == 3
     train(3, data, folder, *knobs[2])
     assert_close(folder, one)
+
+
+def test_averages_for_later_are_gathered(data: Path, tmp_path: Path) -> None:
+    keep = ("--set", "train.averages=[0.05, 0.1]", "--set", "train.snapshots=2", "--steps", 4)
+    train(2, data, tmp_path / "two", *SHARD, *keep, "--minutes", 1e-9)
+    train(2, data, tmp_path / "two", *SHARD, *keep)
+    assert runs.train(data, tmp_path / "one", *WHOLE, *keep).code == 0
+    two, one = (averages.listed(tmp_path / name) for name in ("two", "one"))
+    assert list(two) == list(one) == [2, 4]
+    for step, path in one.items():
+        found, expected = checkpoint.load(two[step])[1], checkpoint.load(path)[1]
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            assert (found[name] - tensor).abs().mean() < 2e-5, name
 
 
 def test_bfloat16_trains(data: Path, tmp_path: Path) -> None:

@@ -31,15 +31,17 @@ SCHEDULE = "schedule."  # and of a learned schedule's
 # Tensors of layers that are not trained: random features of the label, running statistics.
 _BUFFERS = {"frequencies", "running_mean", "running_var", "num_batches_tracked"}
 _CHUNK = 1 << 22
-_SOME = ("fitted", "score", "source")  # entries that most headers lack
+_SOME = ("averages", "fitted", "score", "source")  # entries of few headers
 
 
 class Header(NamedTuple):
     """The header of a checkpoint; `kind` says what the tensors are.
 
-    "model" (weights to use), "state" (to resume from), "moments" or "latents" (see the files of
-    these names); fitted: how moments and latents were made, and the model that they belong to;
-    score: what the best model of a run was kept for; source: what it was converted from.
+    "model" (weights to use), "state" (to resume from), "averages", "moments" or "latents" (see
+    the files of these names); averages: the lengths of those that it holds, or the one that a
+    model was made to be; fitted: how moments and latents were made, and the model that they
+    belong to; score: what the best model of a run was kept for; source: what it was converted
+    from.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class Header(NamedTuple):
     threads: int = 0
     hash: str = ""
     version: str = __version__
+    averages: Mapping[str, Any] | None = None
     fitted: Mapping[str, Any] | None = None
     score: Mapping[str, Any] | None = None
     source: Mapping[str, Any] | None = None

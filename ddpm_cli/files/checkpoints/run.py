@@ -1,11 +1,10 @@
 """The folder of a training run: its lock, its configuration, metrics, states and model.
 
 runs/NAME/{config.toml, model.safetensors, state.safetensors, state.previous.safetensors,
-metrics.jsonl, samples/}, best.safetensors where the best is kept
+metrics.jsonl, samples/}, best.safetensors where the best is kept, averages/ where some are
 """
 
 import contextlib
-import errno
 import json
 import math
 import shlex
@@ -19,21 +18,17 @@ from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import atomic, metrics
 from ddpm_cli.files.background import Background
-from ddpm_cli.files.checkpoints import best, find, pieces
+from ddpm_cli.files.checkpoints import averages, best, find, pieces
 from ddpm_cli.files.checkpoints.checkpoint import Fetch, layout, load, save, save_pieces
 from ddpm_cli.files.checkpoints.header import AVERAGE, Header, read_header
+from ddpm_cli.files.checkpoints.lock import LOCK, locked
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.settings.checks import differences
 from ddpm_cli.settings.config import SAMPLING, Config, typed
 from ddpm_cli.settings.toml import dump_toml
 
-try:
-STATES = (STATE, "state.previous.safetensors")  # the newest, and the one before
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 STATE = "state.safetensors"  # what a run resumes from
+STATES = (STATE, "state.previous.safetensors")  # the newest, and the one before
 # What may change when a run goes on: none of it alters what a step computes, but for rounding
 # and the masks of dropout, which are another device's as well.
 FREE = {
@@ -70,7 +65,6 @@ FREE = {
     "train.sheet_zoom",
     "train.workers",
 }
-LOCK = "run.lock"
 MEGABYTE = 10**6
 
 
@@ -91,7 +85,7 @@ class Run:
         self._lock: BinaryIO | None = None
         if leads:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(folder)
+            self._lock = locked(folder)
             for stale in (*folder.glob(".*.tmp*"), *self.samples.glob(".*.tmp*")):
                 stale.unlink(missing_ok=True)
 
@@ -143,6 +137,7 @@ class Run:
 
     def start_over(self) -> None:
         """Remove what an earlier run left."""
+        averages.cut(self.folder)
         files = (self.newest, self.previous, self.metrics, self._single, self.config, self.best)
         for path in files:
             path.unlink(missing_ok=True)
@@ -150,7 +145,8 @@ class Run:
         event_logs.start_over(self.folder)
 
     def begin(self, config: Config, step: int) -> None:
-        """Write the configuration, and cut metrics of steps that will be run again."""
+        """Write the configuration, and cut what was kept of steps that will be run again."""
+        averages.cut(self.folder, step)
         atomic.write(self.config, dump_toml(config).encode())
         if self.metrics.exists():
             kept = [line for line in metrics.lines(self.metrics) if line["step"] <= step]
@@ -213,7 +209,7 @@ class Run:
         self, tensors: dict[str, Tensor], header: Header, fetch: Fetch | None = None
     ) -> None:
         """Write the averaged weights as the model to sample from."""
-        header = header._replace(kind="model", threads=0)
+        header = header._replace(kind="model", threads=0, averages=None)
         weights, fetch = averaged(tensors), fetch or self._checked
         limit = header.config["train"].get("max_shard_size", 0)
         if limit:
@@ -239,22 +235,6 @@ def averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The averaged weights of a state by the names of a model."""
     cut = len(AVERAGE)
     return {k[cut:]: value for k, value in tensors.items() if k.startswith(AVERAGE)}
-
-
-def _locked(folder: Path) -> BinaryIO:
-    """Hold the folder for this process; the lock dies with its owner."""
-    lock = (folder / LOCK).open("ab")
-    if fcntl is None:
-        return lock
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise Refusal(f"{folder}: in use by another run", "give another -o") from None
-        console.warn(f"{folder}: this file system has no locks: start no second run in it")
-        return (folder / LOCK).open("ab")
-    return lock
 
 
 def changes(old: Config, new: Config) -> list[tuple[str, Any, Any]]:

@@ -159,6 +159,7 @@ def _origin(header: Header, parameters: int | None) -> Rows:
             ("steps", f"{header.step:,}"),
             ("batch", train["batch"]),
             ("images seen", f"{header.step * train['batch']:,}"),
+            ("average", _average(dict(header.averages or {}))),
         ]
     rows += [
         ("parameters", f"{parameters:,}" if parameters else None),
@@ -166,6 +167,14 @@ def _origin(header: Header, parameters: int | None) -> Rows:
         ("written by", f"ddpm {__version__}"),
     ]
     return [(key, str(value)) for key, value in rows if value]
+
+
+def _average(about: Mapping[str, Any]) -> str:
+    """Of which length the average is that was made afterwards, if it was."""
+    if "length" not in about:
+        return ""
+    of = f"{about.get('snapshots')} snapshots of `{one_line(str(about.get('run')))}`"
+    return f"of length {about['length']:g}, made of {of}"
 
 
 def _data(settings: Mapping[str, Any]) -> dict[str, Any]:
