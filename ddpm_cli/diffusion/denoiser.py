@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ddpm_cli.diffusion.parameterizations import Coefficients
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.shapes import column, double, told
+from ddpm_cli.diffusion.shapes import column, double, sent, told
 from ddpm_cli.diffusion.units import USUAL, Units
 from ddpm_cli.diffusion.weights import named, take
 
 Parameterization = Callable[[Tensor, Schedule], Coefficients]
 Label = Callable[[Tensor, Schedule], Tensor]
+
+
+LATENT = "latent"  # the condition that is drawn, not told
 
 
 class Prediction(NamedTuple):
@@ -105,11 +109,26 @@ class Counted:
         return Wrapped(denoise, call)
 
 
+def of_level(latents: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
+    """What a generator draws at the level sigma ([] or [B]): [B, L] of latents [B, T, L].
+
+    Latents [B, L] are those of the level already. Between two trained levels it is the nearer one.
+    """
+    if latents.ndim == 2:
+        return latents
+    count = latents.shape[1]
+    index = ((schedule.time(sigma) * count).round().long() - 1).clamp(0, count - 1)
+    if index.ndim == 0:
+        return latents[:, int(index)]
+    return latents[torch.arange(len(latents)), sent(index, latents.device)]
+
+
 class Denoiser(nn.Module):
     """x0 = skip * x + out * network(scale * x, label).
 
     `learned_range` says that the network's second half of channels is the variance channel;
-    `units` where its data lie, for which parameterization and label are made already.
+    `units` where its data lie, for which parameterization and label are made already; `latents`
+    how many numbers it draws for each image at each level, as a generator does.
     """
 
     weights, load_weights = named, take
@@ -123,6 +142,7 @@ class Denoiser(nn.Module):
         *,
         learned_range: bool = False,
         units: Units = USUAL,
+        latents: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
@@ -131,10 +151,13 @@ class Denoiser(nn.Module):
         self.label = label
         self.learned_range = learned_range
         self.units = units
+        self.latents = latents
 
     def forward(self, x: Tensor, sigma: Tensor, **condition: Any) -> Prediction:
         """Predict the clean image of x [B, ...] at the level sigma ([] or [B])."""
         sigma = double(sigma)
+        if condition.get(LATENT) is not None:
+            condition[LATENT] = of_level(condition[LATENT], sigma, self.schedule)
         skip, out, scale = coefficients = self.parameterization(sigma, self.schedule)
         label = told(self.label(sigma, self.schedule), x, self.network)
         shifts = self.units.shifts(coefficients)

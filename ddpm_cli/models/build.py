@@ -12,6 +12,7 @@ from ddpm_cli.data.augmentation import Augmentation
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.tasks import Task, pairs, upscale
 from ddpm_cli.diffusion import latents
+from ddpm_cli.diffusion.adversary import Critic
 from ddpm_cli.diffusion.classifier import Classifier, Trained
 from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Label, Parameterization
 from ddpm_cli.diffusion.renoise import renoise
@@ -22,7 +23,7 @@ from ddpm_cli.diffusion.units import USUAL, Units
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import kinds
-from ddpm_cli.settings import catalog
+from ddpm_cli.settings import catalog, checks
 from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.inlining import inlined
@@ -141,8 +142,9 @@ def network(config: Config, info: DataInfo) -> nn.Module:
 def denoiser(config: Config, network: nn.Module) -> Denoiser:
     """The denoiser of a configuration around a network."""
     learned = bool(config["network"].get("learned_variance"))
-    own = units(config)
-    return Denoiser(network, *_process(config), learned_range=learned, units=own)
+    own, drawn = units(config), kinds.latents(config)
+    process = _process(config)
+    return Denoiser(network, *process, learned_range=learned, units=own, latents=drawn)
 
 
 def trained(config: Config, network: nn.Module) -> Trained:
@@ -150,6 +152,13 @@ def trained(config: Config, network: nn.Module) -> Trained:
     if purpose(config) in JUDGES:
         return Classifier(network, *_process(config), units(config))
     return denoiser(config, network)
+
+
+def critic(config: Config, info: DataInfo, schedule: Schedule) -> Critic:
+    """What judges the states that a generator leads to, with fresh weights."""
+    classes = checks.classes(config)
+    network: nn.Module = _called("critic", config["critic"], info.shape, classes)
+    return Critic(network, schedule, units(config).label(label(config)))
 
 
 def _process(config: Config) -> tuple[Schedule, Parameterization, Label]:

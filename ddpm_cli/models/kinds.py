@@ -11,6 +11,8 @@ from torch import Tensor
 from ddpm_cli import hardware
 from ddpm_cli.data.image_set import Conditions, Data
 from ddpm_cli.data.repeated import Repeated
+from ddpm_cli.diffusion.rng import Randomness
+from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.encoders.frozen import Frozen
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
@@ -35,7 +37,28 @@ def recipes(config: Config, info: DataInfo) -> dict[str, Recipe]:
     for kind in ("augment", "vector", "strength"):
         if kind in config:
             made[kind] = recipe(kind, config)
+    if latents(config):
+        made["latent"] = recipe("latent", config)
     return made
+
+
+def latents(config: Config) -> int:
+    """How many numbers a generator draws beside the image at each level; 0 of other models."""
+    return int(config.get("latent", {}).get("size", 0))
+
+
+def drawn(
+    config: Config, schedule: Schedule, seeds: Sequence[int], randomness: Randomness
+) -> Conditions:
+    """What a network is told that follows from the seed of each image: latents [B, T, L].
+
+    Those of all T levels are drawn up front, so that each level has its own whatever the walk.
+    """
+    size = latents(config)
+    if not size:
+        return {}
+    like = torch.empty(len(seeds), schedule.steps or 1, size)
+    return {"latent": randomness.rng(seeds, "latent").normal(like)}
 
 
 def recipe(kind: str, config: Config, *about: Any) -> Recipe:

@@ -84,7 +84,7 @@ class Model(NamedTuple):
         if not guidance.is_guiding(settings):
             return self.denoiser.bind(**seen)
         nulls, drops = kinds.nulls(self.config, self.info), checks.told(self.config)
-        told = {kind: seen[kind] for kind in nulls if kind in seen and drops[kind]}
+        told = {kind: seen[kind] for kind in nulls if kind in seen and drops.get(kind)}
         if not told:  # what training always told has no null
             return self.denoiser.bind(**seen)
         null = {kind: nulls[kind].to(rows).expand_as(rows) for kind, rows in told.items()}
@@ -114,8 +114,9 @@ class Model(NamedTuple):
         for rows in self.parts(walk, len(batch.seeds)):
             seeds = batch.seeds[rows]
             seen = {kind: values[rows] for kind, values in batch.conditions.items()}
+            drawn = kinds.drawn(self.config, self.schedule, seeds, self.randomness)
             against = {kind: values[rows] for kind, values in batch.against.items()}
-            own = batch.bound(rows) if batch.bound else self.bound(seen, against)
+            own = batch.bound(rows, drawn) if batch.bound else self.bound(seen | drawn, against)
             denoise = walk.wrap(own)
             if batch.wrap is not None:
                 denoise = batch.wrap(denoise, rows)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import signals
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.schedules import Schedule
@@ -115,7 +116,8 @@ class Batch(NamedTuple):
     to be told nothing; start: states [B, ...] at the first level instead of the process's own
     prior; constraint, wrap: of some rows, what is imposed on their state, and what is put around
     the denoiser and its wrappers; shape: of what is drawn, if not of what the network was trained
-    on; bound: of some rows, the denoiser that sees their conditions, if not the model's own.
+    on; bound: of some rows, the denoiser that sees their conditions and what their seeds drew, if
+    not the model's own.
     """
 
     seeds: Sequence[int]
@@ -125,7 +127,7 @@ class Batch(NamedTuple):
     constraint: Callable[[slice], Constraint] | None = None
     wrap: Callable[[Denoise, slice], Denoise] | None = None
     shape: tuple[int, ...] | None = None
-    bound: Callable[[slice], Denoise] | None = None
+    bound: Callable[[slice, Conditions], Denoise] | None = None
 
 
 class Chunk(NamedTuple):

@@ -82,10 +82,10 @@ def bound(
     size: int,
     conditions: Conditions,
     against: Mapping[str, Tensor] = MappingProxyType({}),
-) -> Callable[[slice], Denoise]:
+) -> Callable[[slice, Conditions], Denoise]:
     """A model as it sees rows of large images: by windows, at most `size` of them in a batch."""
 
-    def seen(some: Sequence[Window], rows: slice) -> Denoise:
+    def seen(some: Sequence[Window], rows: slice, drawn: Conditions) -> Denoise:
         mine = {
             kind: torch.cat(
                 [window.of(values[rows]) for window in some]
@@ -94,13 +94,14 @@ def bound(
             )
             for kind, values in conditions.items()
         }
+        mine |= {kind: torch.cat([v] * len(some)) for kind, v in drawn.items()}
         others = {kind: torch.cat([v[rows]] * len(some)) for kind, v in against.items()}
         return model.bound(mine, others)
 
-    def tiles(rows: slice) -> Denoise:
+    def tiles(rows: slice, drawn: Conditions) -> Denoise:
         count = max(1, size // max(1, rows.stop - rows.start))
         parts = [every[first : first + count] for first in range(0, len(every), count)]
-        return tiled([(some, seen(some, rows)) for some in parts])
+        return tiled([(some, seen(some, rows, drawn)) for some in parts])
 
     return tiles
 

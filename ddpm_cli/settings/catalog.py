@@ -35,6 +35,7 @@ KINDS: Mapping[str, str] = {
     "constraints": "diffusion/constraints.py",
     "operator": "data/operators.py",
     "guides": "guides",
+    "critic": "networks/critics",
 }
 # Components that no configuration names: who asks for them on the command line picks them.
 PICKED: Mapping[str, str] = {"features": "evaluation/features", "metric": "evaluation/metrics"}
@@ -50,6 +51,7 @@ FIXED: Mapping[str, str] = {
     "augment": "networks/conditions/augment.py",
     "vector": "networks/conditions/vector.py",
     "strength": "networks/conditions/strength.py",
+    "latent": "networks/conditions/latent.py",
     "embed": "models/image_vectors.py",
     "teacher": "models/teacher.py",
     "init": "training/init.py",

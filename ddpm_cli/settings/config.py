@@ -18,7 +18,8 @@ ARRAYS = ("wrappers", "edits", "constraints", "guides")  # ordered parts: arrays
 # What is chosen when sampling; all else is what a model was trained as.
 SAMPLING = ("sampler", "corrector", "levels", "renoise", "guidance", *ARRAYS)
 ENVIRONMENT = "the environment"  # the source of what the user says in all commands
-OPTIONAL = ("task", "label", "corrector", "operator")  # absent, or `name = "none"`: not used
+# Absent, or `name = "none"`: not used.
+OPTIONAL = ("task", "label", "corrector", "operator", "critic")
 TABLES = (*(kind for kind in catalog.KINDS if kind not in ARRAYS), *ARRAYS, *catalog.FIXED)
 DEFAULTS: Mapping[str, Any] = {
     "data": {"name": "mnist"},

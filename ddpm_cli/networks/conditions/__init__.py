@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 # Each is a table of the configuration, and a file of this folder.
-KINDS = ("values", "text", "augment", "vector", "strength")
+KINDS = ("values", "text", "augment", "vector", "strength", "latent")
 EARLY = ("augment",)  # told with the features of the noise level, before they are embedded
 
 
