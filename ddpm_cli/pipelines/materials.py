@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
 
 from ddpm_cli import console, hardware
 from ddpm_cli.data.image_set import Data
+from ddpm_cli.diffusion.adversary import Critic
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.draws import uniform
 from ddpm_cli.diffusion.rng import Randomness, Rng
@@ -18,6 +19,7 @@ from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, datasets, kinds, memory, walks
 from ddpm_cli.models.teacher import teacher
 from ddpm_cli.networks.parts import graphs
+from ddpm_cli.pipelines import adversaries
 from ddpm_cli.settings.checks import JUDGES, purpose, refuse_half, unsuited
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training import conditions, distributed, held_out, sharding
@@ -28,7 +30,7 @@ from ddpm_cli.training.init import init
 from ddpm_cli.training.loop import Setting
 from ddpm_cli.training.objective import Objective
 from ddpm_cli.training.optimizers import optimizer
-from ddpm_cli.training.players import MODEL, Player, frozen
+from ddpm_cli.training.players import CRITIC, MODEL, Player, frozen
 from ddpm_cli.training.state import Draw, Remembering, State
 from ddpm_cli.training.uncertainty import Uncertain
 
@@ -97,7 +99,10 @@ def fresh_state(materials: Materials, *, begins: bool = True) -> State:
     if train["averages"]:
         averages = Averages(model, train["averages"])
         spacing = Spacing(train["steps"], train["snapshots"])
-    return State({MODEL: Player(model, follows, average, averages)}, draw, spacing)
+    players = {MODEL: Player(model, follows, average, averages)}
+    if "critic" in config:
+        players[CRITIC] = adversaries.player(config, materials.info, compute, model)
+    return State(players, draw, spacing)
 
 
 def _beginning(config: Config) -> dict[str, Any]:
@@ -133,16 +138,17 @@ def rehearse(materials: Materials, state: State) -> None:
         walks.prepared(config, state.model.schedule)  # previews walk along these levels
     rows, told = materials.sets.train[torch.zeros(1, dtype=torch.long)]
     told = conditions.taken(told, kinds.nulls(config, materials.info))
-    made = build.task(config, materials.info), build.augmentation(config, materials.info)
     table = "loss"
     try:
-        objective = Objective(state.average, build.loss(config), *made, materials.beside)
+        objectives = _objectives(materials, state, state.average)
         table = "draw"
         t, _ = state.draw(state.model.schedule, 1, Rng([0]))
         table = "loss"
         with torch.no_grad(), compute.autocast(), memory.watched(are_kept=True) as seen:
             x0 = scaled(rows.to(compute.device))
-            objective(x0, t, Rng([0]), conditions.on(compute.device, conditions.seen(told)))
+            told = conditions.on(compute.device, conditions.seen(told))
+            for objective in objectives.values():
+                objective(x0, t, Rng([0]), told)
     except ConfigError:
         raise
     except ValueError as error:
@@ -162,17 +168,16 @@ def _refuse_large(materials: Materials, each: int) -> None:
 
 def loop_setting(materials: Materials, state: State) -> Setting:
     """What the loop trains with: the objective around the state's network, data and devices."""
-    config, compute, place, sets, info, beside = materials
+    config, compute, place, sets, info, _ = materials
     nulls, made = kinds.nulls(config, info), kinds.recipes(config, info)
     # Neither gathering nor computing twice can be recorded.
     if state.is_shared or config["train"]["recompute"]:
         compute.run(state.model.network)
     else:
         graphs.called(state.model.network, compute)
-    task = build.task(config, info)
-    augment = build.augmentation(config, info)
-    objective = Objective(state.model, build.loss(config), task, augment, beside)
-    averaged = Objective(state.average, build.measured_loss(config), task, beside=beside)
+    objectives = _objectives(materials, state, state.model)
+    averaged = _measured(materials, state)
+    turns = [CRITIC, MODEL] if CRITIC in objectives else [MODEL]
     # A draw that learns would measure something else at every step.
     draw: Draw = build.draw(config)
     draw = uniform if isinstance(draw, Remembering) else draw
@@ -180,11 +185,16 @@ def loop_setting(materials: Materials, state: State) -> Setting:
     told, randomness = conditions.taken(told, nulls), Randomness(compute.rng)
 
     def measure() -> dict[str, float]:
+        if averaged is None:
+            return {}
         with compute.autocast():
             return held_out.measured(averaged, draw, rows, told, compute.device, randomness)
 
     return Setting(
-        objectives={MODEL: distributed.parallel(objective, place, compute.device)},
+        objectives={
+            name: distributed.parallel(objective, place, compute.device)
+            for name, objective in objectives.items()
+        },
         schedule=state.model.schedule,
         images=sets.train,
         nulls=conditions.on(compute.device, nulls),
@@ -194,5 +204,28 @@ def loop_setting(materials: Materials, state: State) -> Setting:
         autocast=compute.autocast,
         measure=measure,
         share=place.share,
+        turns=lambda step: turns,
         randomness=randomness,
     )
+
+
+def _objectives(materials: Materials, state: State, model: Trained) -> dict[str, Objective]:
+    """The loss of each player by its name, of the run's model as `model`."""
+    config, info = materials.config, materials.info
+    made = build.task(config, info), build.augmentation(config, info)
+    others = {name: player.module for name, player in state.players.items() if name != MODEL}
+    beside = {**materials.beside, **others}
+    every = {MODEL: Objective(model, build.loss(config), *made, beside)}
+    if CRITIC in others:
+        judge = adversaries.loss(config)
+        every[CRITIC] = Objective(cast(Critic, others[CRITIC]), judge, *made, {"generator": model})
+    return every
+
+
+def _measured(materials: Materials, state: State) -> Objective | None:
+    """What is measured on held-out images; of a game of two nothing would tell how it goes."""
+    config, info = materials.config, materials.info
+    if CRITIC in state.players:
+        return None
+    loss, task = build.measured_loss(config), build.task(config, info)
+    return Objective(state.average, loss, task, beside=materials.beside)

@@ -18,6 +18,7 @@ from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import out_of_memory
 from ddpm_cli.pipelines import budget, distill, hints, train_eval, train_plan
+from ddpm_cli.pipelines.adversaries import warn_of_game
 from ddpm_cli.pipelines.budget import shortened
 from ddpm_cli.pipelines.forecast import Beside
 from ddpm_cli.pipelines.journal import Journal
@@ -211,6 +212,7 @@ def _looped(
     config = materials.config
     if place.leads and not began:
         warn_of_warmup(config)
+        warn_of_game(config)
         warn_of_sheets(config, beside.calls)
         train_eval.say(config, beside.calls)
     setting = loop_setting(materials, state)

@@ -16,6 +16,7 @@ from ddpm_cli.models import build
 from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
 from ddpm_cli.pipelines import shown
+from ddpm_cli.pipelines.adversaries import refuse_unplayable
 from ddpm_cli.settings import catalog, checks, layouts
 from ddpm_cli.settings.checks import CLASSIFIER, CONDITIONS, JUDGES, PAIRS, check_guidance, purpose
 from ddpm_cli.settings.config import SAMPLING, Config
@@ -109,6 +110,7 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     _refuse_averages(config)
     _refuse_beside(config, info)
     _refuse_unasked(config)
+    refuse_unplayable(config)
     count, have = checks.classes(config), len(info.classes or ())
     if count and not have and (hints := no_classes.ways(config["data"])):
         what = f"network.classes: {count} asked for, but the data have no classes"
@@ -208,7 +210,7 @@ def refuse_idle(config: Config, info: DataInfo) -> None:
     settings = config["network"]
     wanted = settings.get("attention", [])
     usual = catalog.find("network", settings["name"]).knobs
-    is_told = any(kind in config for kind in CONDITIONS)
+    is_told = any(kind in config for kind in (*CONDITIONS, "latent"))
     if "inject" in settings and settings["inject"] != usual["inject"].default and not is_told:
         fix = "leave it out, or name numbers with data.values"
         raise ConfigError(f"network.inject: nothing is told to be injected; {fix}")

@@ -14,6 +14,7 @@ from ddpm_cli.files.checkpoints.run import STATES, changes
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.models import build, datasets
 from ddpm_cli.pipelines import budget, distill, forecast, opening, train_eval
+from ddpm_cli.pipelines.adversaries import warn_of_game
 from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute, rehearse
 from ddpm_cli.pipelines.train_checks import refuse_idle, refuse_untrainable
 from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
@@ -58,6 +59,7 @@ def plan(request: Train) -> None:
     warn_of_warmup(config)
     if header is not None:
         warn_of_length(request.folder, header.config, config, header.step)
+    warn_of_game(config)
     count = sum(p.numel() for p in network.parameters())
     settings, noun = config["train"], "images" if info.is_image else "rows"
     console.say(

@@ -8,6 +8,7 @@ from ddpm_cli.settings.config import Config, typed
 
 CONDITIONS = ("values", "text", "vector")  # tables of what a network may be told
 MOST = 65535  # of a pixel
+ADVERSARIAL = "adversarial"  # the loss of a generator
 PAIRS = "pairs"  # the task of models that make images of given ones
 MOVED = {"text.model"}  # where something lies that a checkpoint knows by its hash
 CLASSIFIER, CLIP = "classifier", "clip"  # networks that draw nothing, and what they are made for
@@ -20,6 +21,11 @@ def purpose(config: Config) -> str:
     if name in JUDGES:
         return str(name)
     return str(config.get("task", {}).get("name", ""))
+
+
+def is_generator(config: Config) -> bool:
+    """Whether a model is the generator of a GAN, which draws images and predicts no mean."""
+    return bool(config.get("loss", {}).get("name") == ADVERSARIAL)
 
 
 def classes(config: Config) -> int:

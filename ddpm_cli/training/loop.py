@@ -25,6 +25,7 @@ from ddpm_cli.settings.knobs import (
     Labels,
     LearningRate,
     NonNegative,
+    Ratio,
     Sampled,
     Seed,
     SheetCount,
@@ -83,10 +84,12 @@ def train(
     accumulate: Batch = 1,
     optimizer: Literal["adamw", "muon"] = "adamw",
     lr: LearningRate = 1e-3,
+    critic_lr: Ratio = 1.0,
     warmup: Index = 200,
     decay: Literal["constant", "linear", "cosine", "rsqrt", "wsd"] = "cosine",
     flat: Count = 1000,
     cooldown: Fraction = 0.2,
+    beta1: Decay = 0.9,
     beta2: Decay = 0.99,
     weight_decay: Strength = 0.01,
     clip: NonNegative = 1.0,
@@ -132,8 +135,9 @@ def train(
     two measures of samples as `ddpm eval` makes them, 0 for none, of the seeds below eval_count;
     eval_protocol, eval_features, eval_metric: see `settings.evaluations`; keep_best: the weights
     of the best measure stay in best.safetensors. optimizer:
-    AdamW, beta1 being 0.9 (Loshchilov 2019), or Muon for the matrices of blocks and AdamW
-    beside it (Jordan 2024), at the same `lr`; it belongs to the players of the state. decay:
+    AdamW (Loshchilov 2019), or Muon for the matrices of blocks and AdamW
+    beside it (Jordan 2024), at the same `lr`; it belongs to the players of the state. critic_lr:
+    that of the critic of a GAN, always AdamW's, as a multiple of `lr`. decay:
     see `curves.rate`; flat: of rsqrt, the steps before it falls; cooldown: of wsd, the last
     share of the run, in which it falls. ema: decay of the moving average; ema_length: what it
     covers as a share of the run instead, 0 for ema. averages: lengths of further averages, kept in
@@ -203,7 +207,9 @@ def train(
                         ((loss * column(weight, loss)).mean() / accumulate).backward()
                     parted.append(loss.detach())
                 losses = torch.cat(parted)
-                norm = player.step(lr=now, beta2=beta2, weight_decay=weight_decay, clip=clip)
+                norm = player.step(
+                    lr=now, betas=(beta1, beta2), weight_decay=weight_decay, clip=clip
+                )
                 state.clear_gradients()
                 player.update_average(average_decay(step, ema, ema_length))
                 player.update_averages(step)

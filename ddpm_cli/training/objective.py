@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_cli.data.image_set import Conditions
+from ddpm_cli.diffusion.adversary import Critic
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.rng import Rng
 
@@ -16,12 +17,14 @@ Loss = Callable[..., Tensor]
 Task = Callable[[Tensor, Rng], Tensor]
 Augment = Callable[[Tensor, Rng], tuple[Tensor, Tensor]]
 STEP = "step"  # of the run: what a loss may ask for in every run
+USUAL = 4  # parameters that come first in every loss: model, images, times, noise
+GENERATOR = "generator"  # whom a critic's loss asks for
 WAYS = {"teacher": "model=MODEL", "critic": "name=COMPONENT"}  # to have who a loss may ask for
 NOBODY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Objective(nn.Module):
-    """Holds the denoiser or classifier and its loss; forward returns the loss of each image.
+    """Holds a denoiser, classifier or critic and its loss; forward returns the loss of each image.
 
     task: makes the conditioning images of a conditional model, unless the data give them; augment:
     changes images, and those beside them with them, and tells the network how; beside: who else
@@ -31,7 +34,7 @@ class Objective(nn.Module):
 
     def __init__(
         self,
-        model: Trained,
+        model: Trained | Critic,
         loss: Loss,
         task: Task | None = None,
         augment: Augment | None = None,
@@ -41,7 +44,7 @@ class Objective(nn.Module):
         self.model = model
         self._loss, self._task, self._augment = loss, task, augment
         self._beside, self._asked = dict(beside), asked(loss)
-        if missing := self._asked - {STEP, *beside}:
+        if missing := self._asked - {STEP, GENERATOR, *beside}:
             what = f"there is no {min(missing)}"
             raise ValueError(f"{what}; --set {min(missing)}.{WAYS[min(missing)]}")
 
@@ -83,4 +86,4 @@ class Objective(nn.Module):
 
 def asked(loss: Loss) -> set[str]:
     """What a loss asks for beside the model, images, times, noise and conditions."""
-    return {STEP, *WAYS} & inspect.signature(loss).parameters.keys()
+    return {STEP, GENERATOR, *WAYS}.intersection([*inspect.signature(loss).parameters][USUAL:])

@@ -22,13 +22,15 @@ from ddpm_cli.training.window import Window
 Module = TypeVar("Module", bound=nn.Module)
 
 MODEL = "model"  # the player that a run is about: what its checkpoint holds
+CRITIC = "critic"
 
 
 @dataclass
 class Player:
     """A module, what trains it, and the average of its weights, if one is wanted.
 
-    averages: those that are kept for later beside it; window: its losses and gradients since the
+    averages: those that are kept for later beside it; pace: its learning rate as a multiple of the
+    run's; window: its losses and gradients since the
     last line of metrics.
     """
 
@@ -36,18 +38,22 @@ class Player:
     optimizer: Optimizer
     average: nn.Module | None = None
     averages: Averages | None = None
+    pace: float = 1.0
     window: Window = field(init=False)
 
     def __post_init__(self) -> None:
         self.window = Window(next(self.module.parameters()).device)
 
-    def step(self, *, lr: float, beta2: float, weight_decay: float, clip: float) -> Tensor:
+    def step(
+        self, *, lr: float, betas: tuple[float, float], weight_decay: float, clip: float
+    ) -> Tensor:
         """Follow the gradient that lies in the module, shortened to `clip` (0: as it is).
 
-        Returns its norm before. beta1 is 0.9.
+        Returns its norm before.
         """
+        lr *= self.pace
         for group in self.optimizer.param_groups:
-            group["lr"], group["betas"], group["weight_decay"] = lr, (0.9, beta2), weight_decay
+            group["lr"], group["betas"], group["weight_decay"] = lr, betas, weight_decay
         norm = sharding.clipped(self.module.parameters(), clip or math.inf)
         self.optimizer.step()
         return norm

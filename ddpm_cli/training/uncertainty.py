@@ -69,7 +69,7 @@ class Uncertain:
         with torch.enable_grad():
             u = self.player.module(self._levels)
             (torch.exp(-u) * losses.detach().to(u) + u).mean().backward()
-        self.player.step(lr=LR, beta2=BETA2, weight_decay=0.0, clip=0.0)
+        self.player.step(lr=LR, betas=(0.9, BETA2), weight_decay=0.0, clip=0.0)
         self.player.module.zero_grad()
         if isinstance(self.draw, Remembering):
             self.draw.update(t, losses)
