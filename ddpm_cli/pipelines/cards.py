@@ -69,6 +69,7 @@ class Code(NamedTuple):
     full: str
     normal: str
     none: str
+    latent: str
 
 
 NUMPY = Code(
@@ -76,12 +77,14 @@ NUMPY = Code(
     "numpy.full(4, {null})",
     "numpy.random.randn(4, {shape})",
     'numpy.full((4, {rows}), {fill}, "{numpy}")',
+    'numpy.random.randn(4, {latents}).astype("f4")',
 )
 TORCH = Code(
     "program(x=x.float(), {level}=torch.full((4,), {t}){keywords})[0]",
     "torch.full((4,), {null})",
     "torch.randn(4, {shape}, dtype=torch.float64)",
     "torch.full((4, {rows}), {fill}, dtype=torch.{torch})",
+    "torch.randn(4, {latents})",
 )
 
 
@@ -91,7 +94,8 @@ def python(about: Mapping[str, Any], opening: Sequence[str], code: Code) -> str:
     opening: lines that load the file and read `about`, what it says of itself.
     """
     told = [name for name in ("values", "text") if name in about["inputs"]]
-    more = [name for name in ("classes", "image") if name in about["inputs"]] + told
+    more = [name for name in ("classes", "image", "latent") if name in about["inputs"]]
+    more += told
     null = about["null_class"]
     fields = {
         "level": "label" if "label" in about["inputs"] else "sigma",
@@ -99,20 +103,28 @@ def python(about: Mapping[str, Any], opening: Sequence[str], code: Code) -> str:
         "keywords": "".join(f", {name}={name}" for name in more),
         "null": null or 0,
         "shape": ", ".join(map(str, about["shape"])),
+        "latents": about["config"].get("latent", {}).get("size", 0),
     }
     full = f"classes = {code.full}  # {'numbers of classes' if null is None else 'none of them'}"
     lines = [full] if "classes" in more else []
     if "image" in more:
         lines.append("image = ...  # what the model is given beside x")
     lines += [_nothing(name, code, about["nulls"][name]) for name in told]
+    drawn = [f"latent = {code.latent}"] if "latent" in more else []
     if "levels" in about and about["part"] == "denoiser":
         lines += [
             f'x = about["start"] * {code.normal}',
             'for t, s in zip(about["levels"], about["levels"][1:]):',
+            *(f"    {line}" for line in drawn),
             f"    x0 = {code.call.replace('{t}', 't')}",
-            "    x = x0 + s / t * (x - x0)",
         ]
+        if drawn:  # the posterior's step
+            spread = f"s * (1 - (s / t) ** 2) ** 0.5 * {code.normal}"
+            lines.append(f"    x = x0 + (s / t) ** 2 * (x - x0) + {spread}")
+        else:
+            lines.append("    x = x0 + s / t * (x - x0)")
     else:
+        lines += drawn
         lines += [f"x = {code.normal}", f"{next(iter(about['outputs']))} = {code.call}"]
     body = [line.format(t="1.0", **fields) for line in lines]
     return "\n".join(["```python", *opening, *body, "```"])

@@ -21,6 +21,7 @@ from ddpm_cli.settings.checks import (
     PAIRS,
     check_guidance,
     classes,
+    refuse_generator,
     refuse_other_training,
 )
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, merge, resolve, typed
@@ -162,6 +163,7 @@ def shown(config: Config) -> None:
 def measured(use: Use) -> Opened:
     """The model of a request that is measured on data, not walked with: how to walk is idle."""
     place, header = chosen(use.model)
+    refuse_generator(header.config, "moments")
     config = resolve([header.layer(str(place.path)), *use.layers])
     tables = ("data", "compute", *SAMPLING, "summary")
     refuse_other_training(dict(header.config), config, tables)

@@ -143,6 +143,8 @@ def _inputs(model: Trained, header: Header, task: Task | None, is_raw: bool) -> 
         inputs["classes"] = torch.tensor([0, known - 1, known])[:count]
     if task is not None:
         inputs["image"] = normal(task.channels, *header.data.shape[1:]).clamp(-1, 1)
+    if size := kinds.latents(header.config):
+        inputs["latent"] = normal(size)
     return inputs | _told(header.config, header.data, count)
 
 
@@ -216,6 +218,7 @@ _INPUTS = {
     "mean) / std; NaN is not told",
     "text": "the text of each row as config.text reads it [batch, ...]: by encoder bytes 256, its "
     "UTF-8, then -1; all -1 of no text",
+    "latent": "what a generator draws [batch, L]: unit normals, other ones at each level",
 }
 _OUTPUTS = {
     "x0": "the clean image that is expected",

@@ -20,9 +20,10 @@ class Denoised(nn.Module):
         image: Tensor | None = None,
         values: Tensor | None = None,
         text: Tensor | None = None,
+        latent: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """The clean image and, if it is learned, the channel of variances; or logits."""
-        told = _present(classes=classes, image=image, values=values, text=text)
+        told = _present(classes=classes, image=image, values=values, text=text, latent=latent)
         seen = self.model(x, sigma, **told)
         if isinstance(seen, Tensor):
             return (seen,)
@@ -44,9 +45,10 @@ class Raw(nn.Module):
         image: Tensor | None = None,
         values: Tensor | None = None,
         text: Tensor | None = None,
+        latent: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """What the network predicts."""
-        told = _present(classes=classes, image=image, values=values, text=text)
+        told = _present(classes=classes, image=image, values=values, text=text, latent=latent)
         return (self.network(x, label, **told),)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.settings.config import Config, typed
 
 CONDITIONS = ("values", "text", "vector")  # tables of what a network may be told
@@ -26,6 +26,14 @@ def purpose(config: Config) -> str:
 def is_generator(config: Config) -> bool:
     """Whether a model is the generator of a GAN, which draws images and predicts no mean."""
     return bool(config.get("loss", {}).get("name") == ADVERSARIAL)
+
+
+def refuse_generator(config: Config, what: str) -> None:
+    """Refuse a generator where a mean is asked for; what: that would be made of it."""
+    if is_generator(config):
+        why = "a generator answers with one image of many, not with their mean"
+        fix = "take a model that is trained by another loss, as -m mnist"
+        raise Refusal(f"loss.adversarial: no {what}: {why}", fix)
 
 
 def classes(config: Config) -> int:
@@ -56,8 +64,11 @@ def suited(config: Config) -> str:
 def unsuited(config: Config) -> str:
     """What is to be said of a sampler that multiplies the errors of its network, if anything.
 
-    That do moves of several calls, and levels between the indices that were trained.
+    That do moves of several calls, and levels between the indices that were trained. A generator
+    was trained to lead from each level to the next one by the posterior's step alone.
     """
+    if is_generator(config):
+        return _unplayed(config)
     sampler, levels = config["sampler"]["name"], config["levels"]["name"]
     if sampler == "consistency" and config["loss"]["name"] not in (sampler, "progressive"):
         what = "of models trained to jump to the end of the path"
@@ -69,6 +80,20 @@ def unsuited(config: Config) -> str:
         return ""
     what = f"sampler {sampler} on {levels} levels can blow up what a network of means gets wrong"
     return f"parameterization.mu: {what}; try {suited(config)}"
+
+
+def _unplayed(config: Config) -> str:
+    """What is to be said of a walk that the generator of a GAN was not trained for."""
+    sampler, levels, count = config["sampler"], config["levels"], _indices(config)
+    name, variance = sampler["name"], sampler.get("variance", "small")
+    if (name, variance) != ("ddpm", "small"):
+        other = f"sampler {name}" if name != "ddpm" else f"variance {variance}"
+        what = f"{other} makes other states than the generator was trained on"
+        return f"loss.adversarial: {what}; try --set sampler.name=ddpm"
+    if levels["name"] not in ("trailing", "linspace") or levels["count"] != count:
+        fix = f"--set levels.name=trailing --set levels.count={count}"
+        return f"loss.adversarial: its steps are those between all {count} levels; try {fix}"
+    return ""
 
 
 def refuse_half(config: Config) -> None:

@@ -90,7 +90,7 @@ def _refuse_other(header: Header, name: str) -> None:
     if header.task:
         what = f"{name}: a model for {header.task}, not one that draws from noise alone"
         raise Refusal(what, "no pipeline of diffusers loads such a network")
-    if told := [kind for kind in (*CONDITIONS, "strength") if kind in header.config]:
+    if told := [kind for kind in (*CONDITIONS, "strength", "latent") if kind in header.config]:
         what = f"{name}: its network is told {' and '.join(told)}"
         raise Refusal(what, "no unconditional UNet of diffusers is; --to export or onnx")
     kind = header.config["network"]["name"]
