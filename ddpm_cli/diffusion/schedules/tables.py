@@ -195,7 +195,8 @@ def _rescaled(steps: int, first: float, last: float) -> tuple[float, float]:
     """The ends of a table of betas for T steps: the total noise stays that of T = 1000."""
     scale = 1000 / steps
     if max(first, last) * scale >= 1:
-        raise ValueError(f"steps {steps} is too few: beta would reach {last * scale:g}")
+        fix = f"--set 'schedule={{name=\"vp\", steps={steps}}}'"
+        raise ValueError(f"steps {steps} is too few: beta would reach {last * scale:g}; {fix}")
     return first * scale, last * scale
 
 
