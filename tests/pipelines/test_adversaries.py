@@ -72,8 +72,9 @@ def test_a_batch_in_parts_is_the_same_game(data: Path, played: Path, tmp_path: P
 def test_an_image_is_its_own_whatever_the_batch(played: Path) -> None:
     model = ddpm_cli.load(str(played), dtype="float32", device="cpu")
     batch = model.sample(range(4))
-    assert torch.equal(model.sample([2])[0], batch[2])
-    assert torch.equal(model.sample(range(4), batch=3), batch)
+    # Matrix products of one row are rounded otherwise than those of four.
+    assert torch.allclose(model.sample([2])[0], batch[2], atol=1e-6)
+    assert torch.allclose(model.sample(range(4), batch=3), batch, atol=1e-6)
     assert not torch.allclose(batch[0], batch[1])
 
 

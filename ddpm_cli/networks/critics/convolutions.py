@@ -63,7 +63,7 @@ class residual(nn.Module):  # noqa: N801  (a component is named as it is called 
 
 
 class Block(nn.Module):
-    """Two convolutions with the embedding added between them, and half the size behind them."""
+    """Two convolutions, between them the embedding added and, if it halves, the size halved."""
 
     def __init__(self, width_in: int, width: int, embedding: int, *, halves: bool) -> None:
         super().__init__()
@@ -76,8 +76,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x [B, C, H, W], embedding [B, E] already activated -> [B, width, H', W']."""
         h = self.conv1(F.leaky_relu(x, SLOPE)) + self.embed(embedding)[:, :, None, None]
-        h = self.conv2(F.leaky_relu(h, SLOPE))
         if self.halves:
             h, x = halve(h), halve(x)
+        h = self.conv2(F.leaky_relu(h, SLOPE))
         out: Tensor = (h + self.skip(x)) * 0.5**0.5
         return out
