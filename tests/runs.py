@@ -48,6 +48,13 @@ CLASSIFIER = (
     "--set", "train.flip=false", "--set", "train.crop=1",
 )  # fmt: skip
 
+GAME = (
+    "--preset", "mnist-ddgan", *PLAIN, "--set", NETWORK.replace("}", ', inject="adaptive"}'),
+    "--set", "network.dropout=0", "--set", "latent.size=3", "--set", "critic.width=8",
+    "--set", "critic.multipliers=[1, 1]", "--set", "loss.every=2", "--steps", 6, "--batch", 8,
+    "--set", "train.save_every=2", "--set", "train.log_every=3", "--set", "train.sheet_count=4",
+)  # fmt: skip
+
 
 class Outcome(NamedTuple):
     """How a command ended and what it wrote."""

@@ -34,6 +34,14 @@ def player(config: Config, info: DataInfo, compute: Compute, model: Trained) -> 
     return Player(critic, follows, pace=config["train"]["critic_lr"])
 
 
+def size(config: Config, info: DataInfo) -> int:
+    """How many parameters the critic of a configuration has; 0 without one."""
+    if "critic" not in config:
+        return 0
+    critic = build.critic(config, info, build.schedule(config))
+    return sum(parameter.numel() for parameter in critic.network.parameters())
+
+
 def loss(config: Config) -> Callable[..., Tensor]:
     """The loss of the critic of a configuration."""
     return partial(judged, r1=config["loss"]["r1"], every=config["loss"]["every"])

@@ -13,8 +13,7 @@ from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.files.checkpoints.run import STATES, changes
 from ddpm_cli.files.outputs import event_logs
 from ddpm_cli.models import build, datasets
-from ddpm_cli.pipelines import budget, distill, forecast, opening, train_eval
-from ddpm_cli.pipelines.adversaries import warn_of_game
+from ddpm_cli.pipelines import adversaries, budget, distill, forecast, opening, train_eval
 from ddpm_cli.pipelines.materials import Materials, Sets, fresh_state, local_compute, rehearse
 from ddpm_cli.pipelines.train_checks import refuse_idle, refuse_untrainable
 from ddpm_cli.pipelines.train_classes import followed, warn_of_classes
@@ -53,18 +52,21 @@ def plan(request: Train) -> None:
         config = _rehearsed(config, Sets(data, datasets.images(config, "test")), began)
     with torch.device("meta"):  # what cannot be made is refused before anything is shown
         network = build.network(config, info)
+        critic = adversaries.size(config, info)
     calls = forecast.calls(config, build.schedule(config))
     opening.shown(config)
     warn_of_classes(config, info)
     warn_of_warmup(config)
     if header is not None:
         warn_of_length(request.folder, header.config, config, header.step)
-    warn_of_game(config)
+    adversaries.warn_of_game(config)
     count = sum(p.numel() for p in network.parameters())
     settings, noun = config["train"], "images" if info.is_image else "rows"
     console.say(
         f"{count / 1e6:.2f} M parameters, {settings['steps']} steps of {settings['batch']} {noun}"
     )
+    if critic:
+        console.say(f"critic: {critic / 1e6:.2f} M parameters, trained beside it")
     if "teacher" in config:
         console.say(distill.told(config))
     console.say(f"data: {describe(data)}")

@@ -8,27 +8,16 @@ from typing import Any
 import pytest
 import runs
 import torch
-from runs import assert_same, ddpm, result, signal_after
+from runs import GAME, assert_same, ddpm, result, signal_after
 
 import ddpm_cli
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import resolve
 
-NETWORK = (
-    'network={name="unet", width=8, multipliers=[1, 1], blocks=1, attention=[], patch=2, '
-    'classes=10, norm="pixel", inject="adaptive"}'
-)
-SMALL = (
-    "--preset", "mnist-ddgan", *runs.PLAIN, "--set", NETWORK, "--set", "latent.size=3",
-    "--set", "critic.width=8", "--set", "critic.multipliers=[1, 1]", "--set", "loss.every=2",
-    "--steps", 6, "--batch", 8, "--set", "train.save_every=2", "--set", "train.log_every=3",
-    "--set", "train.sheet_count=4",
-)  # fmt: skip
-
 
 def train(data: Path, folder: Path, *words: object) -> runs.Outcome:
-    return ddpm("train", *SMALL, "--set", f"data.path={data}", "-o", folder, *words)
+    return ddpm("train", *GAME, "--set", f"data.path={data}", "-o", folder, *words)
 
 
 @pytest.fixture(scope="module")

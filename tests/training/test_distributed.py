@@ -14,7 +14,7 @@ import groups
 import pytest
 import runs
 import torch
-from runs import CLASSIFIER, SETTINGS, result
+from runs import CLASSIFIER, GAME, SETTINGS, result
 
 import ddpm_cli
 from ddpm_cli.training import distributed
@@ -92,6 +92,20 @@ def test_two_processes_train_a_classifier(data: Path, tmp_path: Path) -> None:
     # A softmax feels nothing of what all keys share: the gradient of that is rounding alone.
     for name in one.model.keys() - {"pool.key_value.bias"}:
         assert (two.model[name] - one.model[name]).abs().mean() < 2e-5, name
+
+
+def test_two_processes_play_what_one_plays(data: Path, tmp_path: Path) -> None:
+    """Generator and critic, whose penalty is a gradient of a gradient."""
+    words = ("train", *GAME, "--set", f"data.path={data}")
+    done = groups.torchrun(2, *words, "-o", tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    assert runs.ddpm(*words, "-o", tmp_path / "one").code == 0
+    two, one = result(tmp_path / "two"), result(tmp_path / "one")
+    for mine, theirs in zip(two.losses, one.losses, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3)
+    for name, tensor in one.state.items():
+        if "weights" in name:
+            assert (two.state[name] - tensor).abs().mean() < 2e-5, name
 
 
 @pytest.mark.parametrize(

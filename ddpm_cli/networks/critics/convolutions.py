@@ -15,7 +15,7 @@ SLOPE = 0.2  # of the leaky nonlinearity, as in Xiao 2022
 
 
 class residual(nn.Module):  # noqa: N801  (a component is named as it is called in a config)
-    """Residual convolutions that halve the images, summed to one logit (Xiao 2022, table 7).
+    """Residual convolutions that halve the images, their mean made one logit (Xiao 2022, table 7).
 
     shape: [C, H, W] of one state; count: classes, which are added to the label's embedding.
     multipliers: of `width` at each level, the image halved from one to the next; patch: so many
@@ -58,7 +58,7 @@ class residual(nn.Module):  # noqa: N801  (a component is named as it is called 
         for block in self.blocks:
             h = block(h, embedding)
         h = F.leaky_relu(self.final(F.leaky_relu(h, SLOPE)), SLOPE)
-        logits: Tensor = self.out(h.sum((2, 3)))
+        logits: Tensor = self.out(h.mean((2, 3)))
         return logits[:, 0]
 
 
