@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.networks.conditions import NONE, Recipe, Told, added
-from ddpm_cli.networks.parts.embeddings import sinusoid
+from ddpm_cli.networks.parts.embeddings import harmonics, sinusoid
 from ddpm_cli.networks.parts.layers import lookup, with_classes, zero
 from ddpm_cli.settings.knobs import Classes, Depth, Fraction, Frequencies, Width
 
@@ -72,21 +72,13 @@ class mlp(nn.Module):  # noqa: N801  (a component is named as it is called in a 
         beside = self.inject == "add"
         embedding = F.silu(added(embedding, None if beside else seen.vector))
         flat = x.to(dtype).flatten(1)
-        h = added(self.stem(_features(flat, self.frequencies)), seen.vector if beside else None)
+        h = added(self.stem(harmonics(flat, self.frequencies)), seen.vector if beside else None)
         for block in self.blocks:
             h = block(h, embedding)
         slope: Tensor = self.slope(embedding)
         straight = slope * flat.repeat(1, slope.shape[1] // flat.shape[1])
         out: Tensor = self.out(F.silu(self.head(h))) + straight
         return out.reshape(-1, *self.shape)
-
-
-def _features(x: Tensor, frequencies: int) -> Tensor:
-    """x [B, D] and sin, cos of 2^k x for k < frequencies: [B, D (1 + 2 frequencies)]."""
-    if not frequencies:
-        return x
-    angles = torch.cat([x * 2**k for k in range(frequencies)], dim=1)
-    return torch.cat([x, angles.sin(), angles.cos()], dim=1)
 
 
 class Block(nn.Module):

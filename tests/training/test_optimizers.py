@@ -141,7 +141,7 @@ class TestWhichWeights:
         player = Player(network, optimizer("muon", network, torch.float32))
         before = network.blocks[1].expand.weight.detach().clone()
         network.blocks[0].expand.weight.grad = torch.ones(4, 4)
-        player.step(lr=0.1, beta2=0.99, weight_decay=0.1, clip=0.0)
+        player.step(lr=0.1, betas=(0.9, 0.99), weight_decay=0.1, clip=0.0)
         assert torch.equal(network.blocks[1].expand.weight, before)
         names = {name for name in player.tensors() if name.startswith("optimizer.")}
         assert names == {"optimizer.blocks.0.expand.weight.momentum"}

@@ -31,7 +31,9 @@ class Fooling(nn.Module):
         super().__init__()
         self.model, self._critic = model, (critic,)  # a tuple: no module of this one
 
-    def forward(self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions) -> Tensor:
+    def forward(
+        self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions, step: int = 0
+    ) -> Tensor:
         seen = Noised.at(self.model, x0, self.model.schedule.sigma(t), rng, {})
         judged: Tensor = self._critic[0](seen.prediction.x0)[:, 0]
         return seen.error(torch.ones(len(x0))) + (1 - judged).square()
@@ -44,7 +46,9 @@ class Telling(nn.Module):
         super().__init__()
         self.critic, self._model = critic, (model,)
 
-    def forward(self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions) -> Tensor:
+    def forward(
+        self, x0: Tensor, t: Tensor, rng: Rng, conditions: Conditions, step: int = 0
+    ) -> Tensor:
         with torch.no_grad():
             seen = Noised.at(self._model[0], x0, self._model[0].schedule.sigma(t), rng, {})
         real, made = self.critic(x0)[:, 0], self.critic(seen.prediction.x0)[:, 0]
@@ -150,7 +154,7 @@ def test_weights_moments_and_average_stay_float32_where_passes_are_in_bfloat16()
         answer.float().square().mean().backward()
         slopes = [weight.grad for weight in network.parameters() if weight.grad is not None]
         assert {slope.dtype for slope in slopes} == {torch.float32}
-        player.step(lr=1e-4, beta2=0.99, weight_decay=0.01, clip=1.0)
+        player.step(lr=1e-4, betas=(0.9, 0.99), weight_decay=0.01, clip=1.0)
         player.update_average(0.5)
     kept = [value for name, value in player.tensors().items() if name != "window"]
     assert {value.dtype for value in kept} == {torch.float32}

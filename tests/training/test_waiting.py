@@ -4,6 +4,7 @@ What must wait: lines of metrics, saves and sheets; a draw that learns from the 
 learned schedule, whose levels are made on the host.
 """
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from waiting import META, Drawn, never
 
 from ddpm_cli.diffusion import labels, parameterizations
+from ddpm_cli.diffusion.adversary import Critic, judged
 from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.rng import Rng
@@ -44,7 +46,7 @@ def step(player: Player, objective: Objective, x0: Tensor, conditions: dict[str,
     """What the loop does with a part and a player."""
     losses = objective(x0, TIMES, Draws(), conditions)  # type: ignore[arg-type]
     losses.mean().backward()
-    norm = player.step(lr=1e-3, beta2=0.99, weight_decay=0.01, clip=1.0)
+    norm = player.step(lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, clip=1.0)
     player.module.zero_grad(set_to_none=True)
     player.update_average(0.9)
     player.window.add(TIMES, losses.detach(), norm)
@@ -64,8 +66,20 @@ def test_no_loss_waits(name: str) -> None:
         learned_range=True,
     )
     player, loss = player_of(model), load("loss", name, **SETTINGS.get(name, {}))
+    critic = Critic(load("critic", "mlp", width=8)((2,)).to(META), SCHEDULE, labels.index)
     with never():
-        step(player, Objective(model, loss), torch.zeros(BATCH, 2, device=META), {})
+        objective = Objective(model, loss, beside={"critic": critic})
+        step(player, objective, torch.zeros(BATCH, 2, device=META), {})
+
+
+def test_a_critic_does_not_wait() -> None:
+    network = Smooth(torch.float32).to(META)
+    model = Denoiser(network, SCHEDULE, parameterizations.x0, labels.index, learned_range=True)
+    critic = Critic(load("critic", "mlp", width=8)((2,)).to(META), SCHEDULE, labels.index)
+    player = Player(critic, torch.optim.AdamW(critic.parameters()))
+    with never():
+        objective = Objective(critic, partial(judged, r1=1, every=1), beside={"generator": model})
+        step(player, objective, torch.zeros(BATCH, 2, device=META), {})
 
 
 NETWORKS: dict[str, dict[str, Any]] = {

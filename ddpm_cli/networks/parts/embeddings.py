@@ -26,6 +26,14 @@ def sinusoid(
     return F.pad(features, (0, width - 2 * half))
 
 
+def harmonics(x: Tensor, frequencies: int) -> Tensor:
+    """x [B, D] and sin, cos of 2^k x for k < frequencies: [B, D (1 + 2 frequencies)]."""
+    if not frequencies:
+        return x
+    angles = torch.cat([x * 2**k for k in range(frequencies)], dim=1)
+    return torch.cat([x, angles.sin(), angles.cos()], dim=1)
+
+
 def as_exact(label: Tensor, weight: Tensor) -> Tensor:
     """Labels as floating-point numbers: float32 or wider, and no narrower than the weights."""
     dtype = torch.promote_types(torch.float32, weight.dtype)
