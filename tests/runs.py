@@ -53,6 +53,7 @@ GAME = (
     "--set", "network.dropout=0", "--set", "latent.size=3", "--set", "critic.width=8",
     "--set", "critic.multipliers=[1, 1]", "--set", "loss.every=2", "--steps", 6, "--batch", 8,
     "--set", "train.save_every=2", "--set", "train.log_every=3", "--set", "train.sheet_count=4",
+    "--set", "train.lr=5e-3", "--set", "train.warmup=0",
 )  # fmt: skip
 
 
