@@ -59,6 +59,7 @@ FILES = {
     "networks/conditions/augment.py": "def augment(*, p: float = 0.12): 'Changes.'",
     "networks/conditions/vector.py": "def vector(*, size: int = 0): 'A vector.'",
     "networks/conditions/strength.py": "def strength(*, low: float = 1.0): 'Strength.'",
+    "networks/conditions/latent.py": "def latent(*, size: int = 100): 'A latent.'",
     "models/teacher.py": "def teacher(*, model: str = ''): 'A teacher.'",
     "models/image_vectors.py": "def embed(*, encoder: str = ''): 'Vectors.'",
     "networks/conditions/text.py": "def text(*, drop: float = 0.1): 'Text.'",
