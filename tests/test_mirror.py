@@ -30,6 +30,7 @@ ELSEWHERE = {
     ),
     "data/test_emoji_names.py": "data/emoji_tables",
     "diffusion/losses/test_distilling.py": "diffusion/few_steps",
+    "pipelines/test_distill.py": "pipelines/inheriting",
     "commands/test_encode.py": (
         "files/checkpoints/latents options/walking pipelines/inversion pipelines/starts "
         "settings/usual"

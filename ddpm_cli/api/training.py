@@ -14,7 +14,7 @@ from ddpm_cli.data.python_sets import HOLDOUT, PythonSets, sets
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import kinds
-from ddpm_cli.pipelines import opening
+from ddpm_cli.pipelines import inheriting, opening
 from ddpm_cli.pipelines import train as pipeline
 from ddpm_cli.pipelines.materials import Sets
 from ddpm_cli.settings import budgets, presets, recipes
@@ -103,7 +103,7 @@ def _config(
     if own is not None:
         _, *told = budgets.outgrown([own, *told])
     else:
-        below = opening.followed([*below, *told])[: -len(told) or None]
+        below = inheriting.followed([*below, *told])[: -len(told) or None]
     if data is None:
         return inlined(resolve([*noise, *below, *told], begins=True))
     if any("data" in layer.values for layer in told):

@@ -11,7 +11,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.foreign import missing, telling
 from ddpm_cli.foreign.signs import INDEX
 from ddpm_cli.options import completion, listing, numbers, reading, shared
-from ddpm_cli.pipelines import opening
+from ddpm_cli.pipelines import inheriting, opening
 from ddpm_cli.settings import budgets, evaluations
 from ddpm_cli.settings.checks import pixel_range, refuse_half
 from ddpm_cli.settings.config import Layer, resolve
@@ -102,7 +102,7 @@ def command(
     below = [] if own or force else opening.own_randomness(folder)
     asked = reading.layers(ctx, keys, own)
     told = [*below, *(budgets.outgrown(asked) if own else asked)]
-    config = inlined(resolve(told if own else opening.followed(told), begins=True))
+    config = inlined(resolve(told if own else inheriting.followed(told), begins=True))
     pixel_range(config["data"].get("range"))  # refused before any work
     refuse_half(config)
     evaluations.protocol(config["train"])

@@ -23,7 +23,7 @@ from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import inversion
-from ddpm_cli.settings.checks import refuse_generator
+from ddpm_cli.settings.checks import refuse_no_mean
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.requests import Method, Nll, Trace
 from ddpm_cli.settings.usual import PLAIN
@@ -81,7 +81,7 @@ def bits(info: DataInfo, asked: int | None) -> float:
 
 def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -> int | None:
     """Network calls an image, None if a tolerance decides; what gives no likelihood is refused."""
-    refuse_generator(config, "likelihood")
+    refuse_no_mean(config, "likelihood")
     if is_guiding(config.get("guidance", {})):
         raise ConfigError("guidance.scale: guided predictions have no likelihood; leave it out")
     if measure.method == "vlb":

@@ -14,23 +14,13 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
-from ddpm_cli.settings import guides
-from ddpm_cli.settings.checks import (
-    CLASSIFIER,
-    CLIP,
-    PAIRS,
-    check_guidance,
-    classes,
-    refuse_generator,
-    refuse_other_training,
-)
-from ddpm_cli.settings.config import SAMPLING, Config, Layer, merge, resolve, typed
+from ddpm_cli.settings import checks, guides
+from ddpm_cli.settings.checks import CLASSIFIER, CLIP, PAIRS, check_guidance, classes
+from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve, typed
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Translate, Upscale
 from ddpm_cli.settings.toml import dump_toml, read_file
 
-# What a run does not take over from the model that it starts from or learns from.
-_OWN = (*SAMPLING, "draw", "loss", "train", "compute", "init", "teacher", "critic", "summary")
 INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for
 
 Known = tuple[Place, Header]
@@ -53,24 +43,6 @@ def own_settings(folder: Path) -> Layer | None:
             return Layer(str(path), read_header(path).config)
     path = folder / "config.toml"  # of a run that was not saved yet
     return Layer(str(path), read_file(path)) if path.is_file() else None
-
-
-def followed(layers: Sequence[Layer]) -> list[Layer]:
-    """Layers of a new run, above what a model says that it starts from or learns from.
-
-    Unless they name a network: then all about the model is theirs to say.
-    """
-    if any("network" in layer.values for layer in layers):
-        return [*layers]
-    given = merge([layer.values for layer in layers])
-    for table in ("init", "teacher"):
-        name = given.get(table, {}).get("model")
-        if name and isinstance(name, str):
-            place = find.find(name)
-            said = read_header(place.path).config
-            kept = {key: value for key, value in said.items() if key not in _OWN}
-            return [Layer(str(place.path), kept), *layers]
-    return [*layers]
 
 
 def own_randomness(folder: Path) -> list[Layer]:
@@ -151,7 +123,7 @@ def settled(
         raise ConfigError("guides: only of ddpm guide")
     check_guidance(config)
     tables = (*SAMPLING, *free, "compute", "summary")
-    refuse_other_training(dict(header.config), config, tables)
+    checks.refuse_other_training(dict(header.config), config, tables)
     return config
 
 
@@ -163,10 +135,10 @@ def shown(config: Config) -> None:
 def measured(use: Use) -> Opened:
     """The model of a request that is measured on data, not walked with: how to walk is idle."""
     place, header = chosen(use.model)
-    refuse_generator(header.config, "moments")
+    checks.refuse_no_mean(header.config, "moments")
     config = resolve([header.layer(str(place.path)), *use.layers])
     tables = ("data", "compute", *SAMPLING, "summary")
-    refuse_other_training(dict(header.config), config, tables)
+    checks.refuse_other_training(dict(header.config), config, tables)
     return Opened(place, header, config)
 
 

@@ -9,6 +9,11 @@ from ddpm_cli.settings.config import Config, typed
 CONDITIONS = ("values", "text", "vector")  # tables of what a network may be told
 MOST = 65535  # of a pixel
 ADVERSARIAL = "adversarial"  # the loss of a generator
+NO_MEANS = {  # losses of models that predict no mean of images, and what these predict
+    ADVERSARIAL: "a generator answers with one image of many",
+    "consistency": "it answers with the image at the end of one path",
+    "progressive": "a student answers with where the steps of its teacher lead",
+}
 PAIRS = "pairs"  # the task of models that make images of given ones
 MOVED = {"text.model"}  # where something lies that a checkpoint knows by its hash
 CLASSIFIER, CLIP = "classifier", "clip"  # networks that draw nothing, and what they are made for
@@ -28,12 +33,15 @@ def is_generator(config: Config) -> bool:
     return bool(config.get("loss", {}).get("name") == ADVERSARIAL)
 
 
-def refuse_generator(config: Config, what: str) -> None:
-    """Refuse a generator where a mean is asked for; what: that would be made of it."""
-    if is_generator(config):
-        why = "a generator answers with one image of many, not with their mean"
+def refuse_no_mean(config: Config, what: str) -> None:
+    """Refuse a model of few steps where the mean of images is asked for.
+
+    what: that would be made of it.
+    """
+    name = config.get("loss", {}).get("name")
+    if why := NO_MEANS.get(name):
         fix = "take a model that is trained by another loss, as -m mnist"
-        raise Refusal(f"loss.adversarial: no {what}: {why}", fix)
+        raise Refusal(f"loss.{name}: no {what}: {why}, not with their mean", fix)
 
 
 def classes(config: Config) -> int:
@@ -70,7 +78,7 @@ def unsuited(config: Config) -> str:
     if is_generator(config):
         return _unplayed(config)
     sampler, levels = config["sampler"]["name"], config["levels"]["name"]
-    if sampler == "consistency" and config["loss"]["name"] not in (sampler, "progressive"):
+    if sampler == "consistency" and config["loss"]["name"] not in NO_MEANS:
         what = "of models trained to jump to the end of the path"
         return (
             f"sampler.consistency: {what}; this one averages, and draws blurs; try --sampler ddim"

@@ -50,6 +50,22 @@ def test_each_stage_is_a_run_and_a_model_that_draws(distilled: Path, tmp_path: P
     assert own["digest"] == before.hash
 
 
+@pytest.mark.parametrize(
+    ("verb", "says"),
+    [
+        (("nll", "--split", "test"), "no likelihood"),
+        (("fit", "-o", "m.safetensors"), "no moments"),
+    ],
+)
+def test_what_needs_a_mean_refuses_a_student(
+    verb: tuple[str, ...], says: str, data: Path, distilled: Path
+) -> None:
+    place = ("-m", distilled) if verb[0] == "nll" else (distilled,)
+    told = ddpm(*verb, *place, "--set", f"data.path={data}")
+    assert told.code == 1
+    assert f"loss.progressive: {says}" in told.err
+
+
 def test_a_student_begins_as_its_teacher(data: Path, finished: Path, tmp_path: Path) -> None:
     with signal_after(0, signal.SIGTERM):
         distil(data, finished, tmp_path / "run", "--lr", 1e-30)

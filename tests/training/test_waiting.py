@@ -14,7 +14,7 @@ from probes import Smooth
 from torch import Tensor, nn
 from waiting import META, Drawn, never
 
-from ddpm_cli.diffusion import labels, parameterizations
+from ddpm_cli.diffusion import labels, levels, parameterizations
 from ddpm_cli.diffusion.adversary import Critic, judged
 from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.diffusion.denoiser import Denoiser
@@ -33,6 +33,21 @@ BATCH = 4
 TIMES = torch.linspace(0.1, 1, BATCH, dtype=torch.float64)
 SCHEDULE = load("schedule", "linear")()
 SETTINGS: dict[str, dict[str, Any]] = {"vlb": {"variance": "learned"}}
+
+
+FEW = ("consistency", "progressive")  # losses of few steps, where a network of noise is refused
+
+
+class Teacher:
+    """A teacher that is told nothing."""
+
+    levels = levels.trailing(SCHEDULE, count=8)
+
+    def __init__(self, denoise: Denoiser) -> None:
+        self.denoise = denoise
+
+    def lesson(self, condition: dict[str, Any], rng: Rng) -> tuple[Denoiser, dict[str, Any]]:
+        return self.denoise, condition
 
 
 class Draws(Drawn):
@@ -58,17 +73,14 @@ def player_of(module: nn.Module) -> Player:
 
 @pytest.mark.parametrize("name", [n for n in catalog.names("loss") if n not in JUDGES.values()])
 def test_no_loss_waits(name: str) -> None:
-    model = Denoiser(
-        Smooth(torch.float32).to(META),
-        SCHEDULE,
-        parameterizations.eps,
-        labels.index,
-        learned_range=True,
-    )
+    predicts = parameterizations.v if name in FEW else parameterizations.eps
+    network = Smooth(torch.float32).to(META)
+    model = Denoiser(network, SCHEDULE, predicts, labels.index, learned_range=True)
     player, loss = player_of(model), load("loss", name, **SETTINGS.get(name, {}))
     critic = Critic(load("critic", "mlp", width=8)((2,)).to(META), SCHEDULE, labels.index)
     with never():
-        objective = Objective(model, loss, beside={"critic": critic})
+        beside = {"critic": critic, "teacher": Teacher(frozen(model))}
+        objective = Objective(model, loss, beside=beside)
         step(player, objective, torch.zeros(BATCH, 2, device=META), {})
 
 
