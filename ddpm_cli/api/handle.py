@@ -12,6 +12,7 @@ from ddpm_cli.api.telling import Seen, Telling
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
@@ -89,7 +90,7 @@ class Handle(NamedTuple):
         known: Any = self.trained(compute)
         if isinstance(known, Denoiser):
             known = saved.known(known, model.fitted(config, self.header, self.place))
-        return Model(self.place.name, self.header, config, compute, known)
+        return Model(self.place.name, self.header, level_fits.inlined(config), compute, known)
 
     def trained(self, compute: Compute) -> Trained:
         """The denoiser or classifier with nothing around it."""

@@ -103,7 +103,11 @@ def _check(ctx: click.Context, method: str, at: str | None) -> None:
             raise ConfigError("--at: only with --method forward; the walk goes to the end")
         reading.refuse_idle(ctx, "only with --method forward, which adds noise", "seed")
         return
-    idle = [f"--{key}" for key in ("sampler", "steps", "calls") if ctx.params[key] is not None]
+    idle = [
+        f"--{key}"
+        for key in ("sampler", "levels", "steps", "calls")
+        if ctx.params[key] is not None
+    ]
     if at is None or idle:
         fix = f"leave out {idle[0]}" if idle else "say with --at how much noise"
         raise ConfigError(f"--method forward: noise is added at once; {fix}")

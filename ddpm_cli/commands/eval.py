@@ -10,7 +10,7 @@ from ddpm_cli.options import completion, numbers, reading, shared, walking
 from ddpm_cli.settings import catalog, code_names, protocols, seeds, sweeps
 from ddpm_cli.settings.requests import Eval
 
-WALKING = ("sampler", "steps", "calls", "label", "seed", "blocks")
+WALKING = ("sampler", "levels", "steps", "calls", "label", "seed", "blocks")
 
 
 @click.command(

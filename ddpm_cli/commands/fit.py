@@ -1,4 +1,4 @@
-"""`ddpm fit`: measure what an optimal variance needs to know of a model."""
+"""`ddpm fit`: measure what an optimal variance needs to know of a model, or fit levels to it."""
 
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,27 @@ import click
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, numbers, reading, shared
+from ddpm_cli.settings import seeds
+from ddpm_cli.settings.fit_requests import FitLevels
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Fit
 
-MEASURES = ("count", "levels", "estimate", "diagonal", "steps", "minutes", "seed")
+# What only moments have, and only levels; what is left out has the default of the request.
+MEASURES = ("estimate", "diagonal", "steps", "minutes", "trajectory")
+SEARCHES = ("sampler", "walks")
+BOTH = ("count", "grid", "seed")
+_LIMIT = 10_000  # of a list of levels
+
+
+def _counts(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int] | None:
+    """The lengths that --levels says, ascending and once each."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= _LIMIT for part in parts):
+        fix = f"give numbers of levels from 1 to {_LIMIT:,}, as 5,10,20"
+        raise ConfigError(f"--levels {text!r}: does not fit; {fix}")
+    return sorted({int(part) for part in parts})
 
 
 @click.command(
@@ -21,17 +38,42 @@ MEASURES = ("count", "levels", "estimate", "diagonal", "steps", "minutes", "seed
         "ddpm fit mnist -n 4096 -o better.safetensors",
         "ddpm sample -m runs/mnist --steps 10 --set sampler.variance=optimal",
         "ddpm fit runs/mnist --trajectory 10",
+        "ddpm fit runs/mnist --levels 5,10,20 --sampler dpm++2m",
+        "ddpm sample -m runs/mnist --sampler dpm++2m --levels fitted --steps 10",
     ),
 )
 @click.argument("model", required=False, shell_complete=completion.models)
-@shared.output("File of the moments; by default MODEL.moments.safetensors beside the model.")
-@shared.count(1024, "How many images to measure on.")
+@shared.output(
+    "File of the moments or levels; by default MODEL.moments.safetensors, or "
+    "MODEL.levels.safetensors, beside the model."
+)
+@click.option(
+    "-n",
+    "--count",
+    type=numbers.whole(1, seeds.LIMIT),
+    show_default="1024, of levels 64",
+    help="How many images to measure on.",
+)
 @click.option(
     "--levels",
+    "counts",
+    metavar="N,...",
+    callback=_counts,
+    help="Find the lists of so many noise levels each with which --sampler comes closest to the "
+    "model's own ODE; ddpm sample --levels fitted uses them.",
+)
+@shared.component("sampler", "--sampler", help="Step that levels are fitted to.")
+@click.option(
+    "--walks",
+    type=numbers.whole(0, 1_000_000),
+    show_default="60",
+    help="Walks that may be spent on improving each list; 0: only plan it.",
+)
+@click.option(
+    "--grid",
     type=numbers.whole(2, 100_000),
-    default=100,
-    show_default=True,
-    help="How many noise levels to measure at.",
+    show_default="100, of levels 60",
+    help="How many noise levels to measure at, or to choose from.",
 )
 @click.option(
     "--estimate",
@@ -65,10 +107,15 @@ MEASURES = ("count", "levels", "estimate", "diagonal", "steps", "minutes", "seed
     metavar="N",
     help="Print the N best levels for ancestral sampling; measures only if it must.",
 )
-@shared.seed(0, "Seed of noise and data order.")
+@shared.seed(
+    None,
+    "Seed of noise and data order, 0 unless told; of levels that of the first image, "
+    "10000000, far from those that are drawn.",
+)
 @shared.batch()
 @shared.settings
 @shared.hardware
+@shared.dry_run
 @shared.force()
 @shared.json_lines
 @shared.common
@@ -78,31 +125,48 @@ def command(
     /,
     model: str | None,
     output: str | None,
-    trajectory: int | None,
+    counts: list[int] | None,
     force: bool,
+    dry_run: bool,
     as_json: bool,
     batch: int | None,
     **knobs: Any,
 ) -> None:
-    """Measure how uncertain a model is at each noise level.
+    """Measure how uncertain a model is at each noise level, or fit lists of levels to it.
 
-    It is how wrong its prediction of the noise is. That is what the optimal variance of ddpm and
+    How wrong its prediction of the noise is, that is what the optimal variance of ddpm and
     ddim needs (Analytic-DPM): ddpm sample finds it beside the model. It belongs to the model's
     present weights and is refused for others. Images come from the model's own data set; --set
     data.path=... names another.
+
+    --levels 5,10 walks along the model's ODE in fine steps and finds the 5 and the 10 levels from
+    which --sampler misses it least: first the cheapest list of jumps, then single levels are moved
+    as long as walks end nearer. N is the number of moves, which is that of network calls where a
+    move takes one. Guidance and wrappers are those of the settings; a fit is for its guidance
+    alone. No data are needed. Lists of several samplers share a file, each fit adds its own.
     """
+    own = {name: knobs[name] for name in BOTH if knobs[name] is not None}
+    place = Path(output) if output else None
+    use = Use(
+        model=model,
+        layers=reading.layers(ctx, {"sampler": "sampler.name"}),
+        batch=batch,
+        as_json=as_json,
+        force=force,
+        dry_run=dry_run,
+    )
+    if counts is not None:
+        reading.refuse_idle(ctx, "not with --levels", *MEASURES)
+        own |= {} if knobs["walks"] is None else {"walks": knobs["walks"]}
+        _levels(FitLevels(use=use, output=place, counts=counts, **own))
+        return
+    reading.refuse_idle(ctx, "only with --levels", *SEARCHES)
     if knobs["diagonal"] and knobs["estimate"] == "norm":
         raise ConfigError("--estimate norm: a head needs the error; leave out one of the two")
     if not knobs["diagonal"]:
         reading.refuse_idle(ctx, "of a head, which --diagonal trains", "steps", "minutes")
-    request = Fit(
-        use=Use(
-            model=model, layers=reading.layers(ctx), batch=batch, as_json=as_json, force=force
-        ),
-        output=Path(output) if output else None,
-        trajectory=trajectory,
-        **{name: knobs[name] for name in MEASURES},
-    )
+    own |= {name: knobs[name] for name in MEASURES}
+    request = Fit(use=use, output=place, **own)
     from ddpm_cli.pipelines import opening
 
     # Wrong settings are refused before torch is there.
@@ -111,3 +175,14 @@ def command(
     from ddpm_cli.pipelines import fit
 
     fit.run(request, opened)
+
+
+def _levels(request: FitLevels) -> None:
+    """Fit levels."""
+    from ddpm_cli.pipelines import opening
+
+    opened = opening.opened(request.use)
+
+    from ddpm_cli.pipelines import fit_levels
+
+    fit_levels.run(request, opened)

@@ -165,6 +165,25 @@ def explicit(
     return _at(schedule, torch.tensor(sorted(timesteps or [], reverse=True), dtype=torch.float64))
 
 
+def fitted(
+    schedule: Schedule,
+    *,
+    count: LevelCount = 10,
+    file: str = "",
+    sigmas: Numbers = [],  # noqa: B006  (read, never changed)
+) -> Tensor:
+    """Levels that ddpm fit found to bring samples closest to the model's own ODE.
+
+    file: where they are, by default beside the model.  sigmas: the levels themselves; once a model
+    is opened they stand in the place of the file.
+    """
+    if not sigmas:
+        raise ValueError("none of this model are known; type: ddpm fit MODEL --levels 5,10")
+    if len(sigmas) != count:
+        raise ValueError(f"count {count} asked for, but {len(sigmas)} sigmas are given")
+    return explicit(schedule, sigmas=sigmas)
+
+
 def _size(schedule: Schedule, count: int) -> int:
     """The number of levels to choose from, if `count` can be chosen."""
     if schedule.steps is not None and count > schedule.steps:

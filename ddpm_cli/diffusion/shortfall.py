@@ -25,15 +25,15 @@ def shortfall(
 
     levels: the list [n + 1] that a function of `levels` made of these knobs.
     """
-    asked_for = [
+    asked_for = max(
         count or 0,
         sum(counts or ()),
         len(timesteps or ()),
         sum(sigma != 0 for sigma in sigmas or ()),  # the list ends at 0 anyway
-    ]
-    words, dropped = [], sum(asked_for) - (len(levels) - 1)
+    )
+    words, dropped = [], asked_for - (len(levels) - 1)
     if dropped > 0:
-        words.append(f"{dropped} of {sum(asked_for)} levels repeat others and are left out")
+        words.append(f"{dropped} of {asked_for} levels repeat others and are left out")
     bottom, top = schedule.sigma(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
     beyond = sum(not bottom <= sigma <= top for sigma in sigmas or () if sigma > 0)
     if beyond:

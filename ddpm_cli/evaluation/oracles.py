@@ -5,15 +5,16 @@ what is right.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_cli.diffusion import labels, levels, likelihood, parameterizations
+from ddpm_cli.diffusion import labels, level_fitting, levels, likelihood, parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.guidance import guidance
 from ddpm_cli.diffusion.losses.denoising import simple
@@ -80,6 +81,34 @@ def heun_order(device: torch.device, dtype: torch.dtype) -> Verdict:
     """Order of Heun's method: log2 of the error's fall when the steps are doubled."""
     errors = [abs(float(_deviation(heun, count, levels.karras)) - 1) for count in (40, 80)]
     return Verdict(math.log2(errors[0] / errors[1]), 2, 0.25)
+
+
+def fitted_levels(device: torch.device, dtype: torch.dtype) -> Verdict:
+    """How near three moves of ddim on levels fitted to N(0, 1) data end, of all lists of a grid.
+
+    The multiplier of a move from t to s is a + (s / t) (1 - a) with a = 1 / (1 + t^2).
+    """
+    schedule = tables.linear()
+    denoise = Denoiser(_Gaussian(), schedule, parameterizations.v, labels.index)
+    along = level_fitting.grid(schedule, 12)
+    states = [torch.ones(1, 1).double() * (1 + level**2).sqrt() for level in along]
+    told = [denoise(x, level) for x, level in zip(states[:-1], along, strict=False)]
+    reference = level_fitting.Reference(along, states, told)
+    starts = [states[0], *(math.inf * x for x in states[1:-1])]  # at the top alone
+    missed = level_fitting.costs(denoise, reference, ddim, starts, Rng([0]))
+    on_the_way = level_fitting.gains(torch.ones(len(along), dtype=torch.float64))
+    found = level_fitting.cheapest(missed.carried(on_the_way), [3])[3]
+
+    def apart(path: Sequence[int]) -> float:
+        """How far from 1 the walk along some levels of the grid ends."""
+        levels = [*along[list(path)].tolist(), 0.0]
+        end = float(states[0])
+        for t, s in pairwise(levels):
+            end *= 1 / (1 + t**2) + (s / t) * (1 - 1 / (1 + t**2))
+        return abs(end - 1)
+
+    every = combinations(range(1, len(along) - 1), 2)
+    return Verdict(apart(found), min(apart([0, *path]) for path in every), 1e-12)
 
 
 def exact_likelihood(device: torch.device, dtype: torch.dtype) -> Verdict:
@@ -216,6 +245,7 @@ ORACLES: tuple[Oracle, ...] = (
     linear_schedule,
     ddim_on_gaussian,
     heun_order,
+    fitted_levels,
     exact_likelihood,
     ancestral_variance,
     bayes_loss,

@@ -21,6 +21,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Step, Visited
 from ddpm_cli.diffusion.units import USUAL, Units
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import kinds
 from ddpm_cli.settings import catalog, checks
@@ -201,7 +202,7 @@ def levels(config: Config, process: Schedule, top: Tensor | None = None) -> Tens
 
     top: the level to start from instead of the highest of the list.
     """
-    sigmas: Tensor = _called("levels", config["levels"], process)
+    sigmas: Tensor = _called("levels", level_fits.inlined(config)["levels"], process)
     if top is not None:
         sigmas = latents.below(sigmas, top)
     for settings in config["edits"]:

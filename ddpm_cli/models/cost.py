@@ -1,7 +1,7 @@
 """What a walk will cost, counted before it: its moves and its network calls."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from ddpm_cli.diffusion.shortfall import shortfall
 from ddpm_cli.diffusion.steps import Draws
 from ddpm_cli.diffusion.walk import start
 from ddpm_cli.errors import ConfigError, many
+from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.models import build
 from ddpm_cli.models.walks import prepared
 from ddpm_cli.settings import catalog, checks
@@ -109,6 +110,8 @@ def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None
     def is_over(count: int) -> bool:
         return (counted(sized(count), schedule, top)[1] or 0) > calls
 
+    if config["levels"]["name"] == level_fits.FITTED:
+        return _fitting_levels(config, calls, is_over)
     limit = schedule.steps or (calls if top is None else LEVELS_LIMIT)
     most = min(calls, limit)
     while most < limit and top is not None and not is_over(most):
@@ -119,11 +122,28 @@ def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None
     return sized(fitting)
 
 
+def _fitting_levels(config: Config, calls: int, is_over: Callable[[int], bool]) -> Config:
+    """The configuration with the longest of the lists that were fitted which is not over."""
+    levels = config["levels"]
+    counts = [fit.moves for fit in level_fits.of(config)] if levels["file"] else [levels["count"]]
+    allowed = [count for count in counts if not is_over(count)]
+    if not allowed:
+        fewest = f"the shortest list that is fitted has {counts[0]} levels"
+        raise ConfigError(f"--calls {calls}: {fewest}, which take more; ddpm fit makes others")
+    return config | {"levels": levels | {"count": allowed[-1]}}
+
+
 def sized(
     config: Config, schedule: Schedule, calls: int | None, top: Tensor | None = None
 ) -> Config:
-    """The configuration with as many levels as --calls allows, on a walk from the level `top`."""
-    return config if calls is None else fit_calls(config, schedule, calls, top)
+    """The configuration with as many levels as --calls allows, on a walk from the level `top`.
+
+    Fitted levels then stand in it themselves, so that what is made of them says which.
+    """
+    chosen = config if calls is None else fit_calls(config, schedule, calls, top)
+    if chosen["levels"].get("file"):
+        level_fits.say_other_use(chosen)
+    return level_fits.inlined(chosen)
 
 
 def words(calls: int | None, what: str = "an image") -> str:

@@ -20,7 +20,7 @@ from ddpm_cli.diffusion.steps import State
 from ddpm_cli.diffusion.walk import start
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import provenance
-from ddpm_cli.files.checkpoints import checkpoint, moments
+from ddpm_cli.files.checkpoints import checkpoint, level_fits, moments
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
@@ -185,7 +185,7 @@ def opened(
     chosen = compute or hardware.compute(**config["compute"])
     header, denoiser = restored(place, chosen)
     known = saved.known(denoiser, fitted(config, header, place, moments_file))
-    return Model(place.name, header, config, chosen, known)
+    return Model(place.name, header, level_fits.inlined(config), chosen, known)
 
 
 def restored(place: Place, compute: Compute) -> tuple[Header, Denoiser]:

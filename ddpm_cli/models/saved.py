@@ -24,6 +24,7 @@ _NO_MODELS = {
     "averages": "averages of a run, for ddpm convert --ema",
     "state": "a state to go on training from",
     "moments": "moments of a model",
+    "levels": "levels fitted to a model",
     "latents": "latents of images",
 }
 

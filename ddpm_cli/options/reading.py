@@ -19,7 +19,7 @@ from ddpm_cli.settings.toml import parse_set, toml_value
 # Which key of the configuration an option of this name sets, in every command.
 _KEYS = {"device": "compute.device", "dtype": "compute.dtype", "compile": "compute.compile"}
 RANGE = "data.range"
-_STEPS = {"sampler": "sampler.name", "steps": "levels.count"}
+_STEPS = {"sampler": "sampler.name", "levels": "levels.name", "steps": "levels.count"}
 
 
 def layers(
@@ -125,8 +125,8 @@ def use(
     """What a command line says of the model and of how to use it; files are read once, here.
 
     kept: the parameters that no setting stands for, which a record must keep; keys: options
-    that set a key, besides --sampler and --steps; reads: data.range is about the images that are
-    read, not about the model's data.
+    that set a key, besides --sampler, --levels and --steps; reads: data.range is about the images
+    that are read, not about the model's data.
     """
     calls, steps = ctx.params["calls"], ctx.params["steps"]
     if calls is not None and steps is not None:

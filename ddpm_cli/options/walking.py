@@ -19,7 +19,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def steps(default: str = "") -> Callable[[_Command], _Command]:
-    """Make --sampler, --steps and --calls, which options.reading.use reads."""
+    """Make --sampler, --levels, --steps and --calls, which options.reading.use reads."""
 
     def add(command: _Command) -> _Command:
         command = click.option(
@@ -31,6 +31,8 @@ def steps(default: str = "") -> Callable[[_Command], _Command]:
         command = click.option(
             "--steps", type=numbers.whole(1, 100_000), help="Moves from noise to image."
         )(command)
+        spacing = "Spacing of the noise levels; fitted ones are from ddpm fit."
+        command = shared.component("levels", "--levels", help=spacing)(command)
         text = f"Step from a noise level to the next{default}."
         return shared.component("sampler", "--sampler", help=text)(command)
 

@@ -22,6 +22,7 @@ from ddpm_cli.files.outputs import targets
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, datasets, kinds, saved
 from ddpm_cli.networks.parts.heads import Head, Tap
+from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.lines import Lines, Spent, digest
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.requests import Fit
@@ -40,6 +41,11 @@ def run(request: Fit, opened: Opened) -> None:
     name, header = opened.place.name, opened.header
     began = time.monotonic()
     path = request.output or sidecar.beside(opened.place.path)
+    if request.use.dry_run:
+        schedule = saved.schedule_of(header, opened.place.path)
+        console.say(_plan(request, len(analytic.grid(schedule, request.grid))))
+        opening.shown(opened.config)
+        return
     if not path.is_file() or request.use.force:
         targets.refuse_existing(path, request.use.force)
         if not _written(request, opened, path):
@@ -64,11 +70,16 @@ def run(request: Fit, opened: Opened) -> None:
         console.say(f"try: {shlex.join(words)}")
 
 
+def _plan(request: Fit, levels: int) -> str:
+    """What measuring takes, in words."""
+    return f"{request.count} images at {levels} noise levels, {levels} network calls an image"
+
+
 def _written(request: Fit, opened: Opened, path: Path) -> bool:
     """Measure moments, train a head if asked for, and write both; False if stopped."""
     source = _source(request, opened)
-    levels = analytic.grid(source.denoiser.schedule, request.levels)
-    console.say(f"{request.count} images at {len(levels)} noise levels")
+    levels = analytic.grid(source.denoiser.schedule, request.grid)
+    console.say(_plan(request, len(levels)))
     measured = moments(source, levels, request.count, request.estimate)
     if measured is None:
         return False

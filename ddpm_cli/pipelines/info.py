@@ -10,7 +10,7 @@ from ddpm_cli.data import recognizing
 from ddpm_cli.data.recognizing import Recognized
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.files import captions, provenance, records
-from ddpm_cli.files.checkpoints import averages, best, find, latents, moments
+from ddpm_cli.files.checkpoints import averages, best, find, latents, level_fits, moments
 from ddpm_cli.files.checkpoints.header import Header, parameters, read_header, shapes
 from ddpm_cli.files.images import metadata
 from ddpm_cli.files.images.opening import is_image_name
@@ -250,9 +250,12 @@ def _begun(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
 
 
 def _belonging(header: Header, path: Path) -> dict[str, Any]:
-    """How moments were measured and which model they belong to, its file if it is beside them."""
-    fitted = dict(header.fitted or {})
-    model = path.with_name(path.name.replace(f"{moments.SUFFIX}.", ".", 1))
+    """How moments or levels were fitted, to which model, and its file if it is beside them."""
+    fitted, suffix = dict(header.fitted or {}), moments.SUFFIX
+    if header.kind == level_fits.KIND:
+        level_fits.fits_of(path, header)  # what is no fit is refused
+        suffix = level_fits.SUFFIX
+    model = path.with_name(path.name.replace(f"{suffix}.", ".", 1))
     there = model != path and model.is_file()
     same = there and read_header(model).hash == fitted.get("model")
     return fitted | {"model_file": str(model) if same else None}
@@ -287,6 +290,8 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
     for key, value in facts.items():
         if isinstance(value, dict):
             value = toml_value(value)
+        elif key == "fits":
+            value = level_fits.told(value)
         elif isinstance(value, list):
             value = " ".join(str(item) or '""' for item in value)
         elif key in ("seconds", "seconds_left") and value is not None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints import find
+from ddpm_cli.files.checkpoints import find, level_fits
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings import checks, guides
@@ -124,7 +124,7 @@ def settled(
     check_guidance(config)
     tables = (*SAMPLING, *free, "compute", "summary")
     checks.refuse_other_training(dict(header.config), config, tables)
-    return config
+    return level_fits.placed(config, place, header)
 
 
 def shown(config: Config) -> None:

@@ -131,6 +131,9 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
             "sampler.variance: optimal needs moments, which only a finished model has; "
             "choose it when sampling"
         )
+    if config["levels"]["name"] == "fitted":
+        why = "fitted ones belong to a finished model"
+        raise ConfigError(f"levels.name: {why}; choose them when sampling")
     if config["guides"]:
         raise ConfigError("guides: only of ddpm guide; leave them out")
     check_guidance(config)

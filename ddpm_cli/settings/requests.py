@@ -185,7 +185,7 @@ class Fit:
     use: Use
     output: Path | None = None
     count: int = 1024
-    levels: int = 100
+    grid: int = 100
     estimate: Literal["error", "norm"] = "error"
     diagonal: Literal["npr", "sn"] | None = None
     steps: int = 3000

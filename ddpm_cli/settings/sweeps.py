@@ -17,6 +17,7 @@ CALLS, SEED = "calls", "seed"
 # The flags that have no effect beside a list, by the path of the list.
 FLAGS = {
     "sampler.name": ("sampler",),
+    "levels.name": ("levels",),
     "levels.count": ("steps", "calls"),
     CALLS: ("steps", "calls"),
     SEED: ("seed",),

@@ -17,6 +17,7 @@ from ddpm_cli.settings import catalog
 LEVELS: dict[str, dict[str, Any]] = {
     "explicit": {"timesteps": [0, 3, 11, 19]},
     "sections": {"counts": [1]},
+    "fitted": {"sigmas": [n / 11 for n in range(1, 11)]},
 }
 FREE = {"karras", "logsnr"}  # levels that lie between the trained ones
 

@@ -37,11 +37,11 @@ _SOME = ("averages", "fitted", "score", "source")  # entries of few headers
 class Header(NamedTuple):
     """The header of a checkpoint; `kind` says what the tensors are.
 
-    "model" (weights to use), "state" (to resume from), "averages", "moments" or "latents" (see
-    the files of these names); averages: the lengths of those that it holds, or the one that a
-    model was made to be; fitted: how moments and latents were made, and the model that they
-    belong to; score: what the best model of a run was kept for; source: what it was converted
-    from.
+    "model" (weights to use), "state" (to resume from), "averages", "moments", "levels" or
+    "latents" (see the files of these names, and level_fits); averages: the lengths of those that
+    it holds, or the one that a model was made to be; fitted: how moments, levels and latents were
+    made, and the model that they belong to; score: what the best model of a run was kept for;
+    source: what it was converted from.
     """
 
     kind: str
