@@ -201,6 +201,7 @@ def test_help(scripts: SimpleNamespace, subtests: pytest.Subtests) -> None:
 FEW = {
     "ddim_table": "-n 2 --steps 1",
     "families": "mnist -n 2 --trial-images 2 --calls 20 --digits 2 --only 'heun, karras'",
+    "fitted": "-n 2 --distance-images 2 --reference-levels 3 --calls 2 --sampler ddim --beside 0",
     "guidance": "-n 10 --scale 2 --set levels.count=1",
     "inpainting": "-n 2 --long-images 2 --steps 2 --trained-steps 1 --jump 1 --resample 2",
     "latents": "mnist mnist -n 2 --steps 3 --sampler ddim --compare-steps 3",

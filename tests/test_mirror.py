@@ -46,6 +46,9 @@ ELSEWHERE = {
         "pipelines/sweep pipelines/sweep_cells pipelines/sweep_report pipelines/sweep_table"
     ),
     "commands/test_fit.py": "files/checkpoints/moments",
+    "commands/test_fit_levels.py": (
+        "files/checkpoints/level_fits pipelines/level_search settings/fit_requests"
+    ),
     "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
     "commands/test_info.py": "files/checkpoints/find",
     "commands/test_info_data.py": (

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ddpm_cli import signals
 from ddpm_cli.diffusion import levels
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
 from ddpm_cli.diffusion.schedules import Schedule
@@ -78,11 +79,12 @@ class _Known:
 @torch.no_grad()
 def costs(
     denoise: Denoise, reference: Reference, step: Step, starts: Sequence[Tensor], rng: Draws
-) -> Costs:
-    """What a sampler's jumps between the levels of a reference miss it by.
+) -> Costs | None:
+    """What a sampler's jumps between the levels of a reference miss it by; None if stopped.
 
     starts: the process's own prior of the same images at each level. Samplers of one call a move
-    call no network, as all that they ask for is known.
+    call no network, as all that they ask for is known. A jump [h, i, j] knows of no move before h:
+    of a solver of order 3 it is one of order 2.
     """
     count = len(reference.levels) - 1
     known = _Known(denoise, reference)
@@ -91,6 +93,8 @@ def costs(
     pairs = torch.full((count, count, count + 1), math.inf, dtype=torch.float64)
     remembers = False
     for i in range(count):
+        if signals.requested():
+            return None
         for j in range(i + 1, count + 1):
             past: list[Visited] = []
             x = step(known, reference.states[i], _move(reference, i, j), rng, past)

@@ -2,8 +2,10 @@
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from ddpm_cli import console, hardware
 from ddpm_cli.diffusion import level_fitting
@@ -16,12 +18,15 @@ from ddpm_cli.files.outputs import targets
 from ddpm_cli.models import build, cost, memory, model, saved
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import opening
-from ddpm_cli.pipelines.level_search import Found, Search, standing
+from ddpm_cli.pipelines.level_search import Search, standing
 from ddpm_cli.pipelines.lines import Lines, Spent, digest
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.fit_requests import FitLevels
+from ddpm_cli.settings.recipes import RECIPE
 from ddpm_cli.settings.toml import toml_value
+
+Line = tuple[LevelFit, float]  # a fit, and the seconds that it took
 
 
 def run(request: FitLevels, opened: Opened) -> None:
@@ -38,22 +43,30 @@ def run(request: FitLevels, opened: Opened) -> None:
     if request.use.dry_run:
         opening.shown(config)
         return
-    compute = hardware.compute(**config["compute"])
-    drawer = model.opened(place, standing(config, search.grid[:-1]), compute)
-    memory.refuse_large(drawer, min(request.use.size, request.count))
-    found = list[LevelFit]()
-    lines = list[tuple[LevelFit, float]]()
-    with console.progress(search.budget(), "network calls") as bar:
-        for fit, seconds in _timed(search.fits(drawer.counting(bar.advance))):
-            lines.append((asked._replace(sigmas=fit.sigmas, facts=fit.facts), seconds))
-            bar.say(_words(lines[-1][0]))
+    lines = _lines(search, opened, asked)
     if lines:
-        found = [fit for fit, _ in lines]
         path.parent.mkdir(parents=True, exist_ok=True)
         known = _known(request, opened, path)  # others may have added theirs
-        level_fits.save(path, {fit.key: fit for fit in (*known, *found)}.values(), header)
+        every = {fit.key: fit for fit in (*known, *(fit for fit, _ in lines))}
+        level_fits.save(path, every.values(), header)
         _told(request, opened, lines, path)
-    _said(request, opened, config, found)
+    _said(request, opened, config, [fit.moves for fit, _ in lines])
+
+
+def _lines(search: Search, opened: Opened, asked: LevelFit) -> list[Line]:
+    """The fits that were found, each with its seconds; fewer if the process was asked to stop."""
+    config, lines = search.config, list[Line]()
+    compute = hardware.compute(**config["compute"])
+    drawer = model.opened(opened.place, standing(config, search.grid[:-1]), compute)
+    memory.refuse_large(drawer, min(search.request.use.size, len(search.seeds)))
+    with console.progress(search.budget(), "network calls") as bar:
+        began = time.monotonic()
+        for found in search.fits(drawer.counting(bar.advance)):
+            fit, now = asked._replace(sigmas=found.sigmas, facts=found.facts), time.monotonic()
+            lines.append((fit, now - began))
+            bar.say(_words(fit))
+            began = now
+    return lines
 
 
 def _without_noise(config: Config) -> Config:
@@ -102,38 +115,30 @@ def _planned(request: FitLevels, opened: Opened, config: Config, schedule: Sched
             raise ConfigError(f"--levels {count}: the grid has {len(grid) - 1} levels; {fix}")
     calls = {}
     for count in request.counts:
+        even = grid[torch.linspace(0, len(grid) - 2, count).long()]
         try:
-            plan = cost.counted(standing(config, grid[:count]), schedule, rng=Silent())
-        except ConfigError as error:
+            calls[count] = cost.counted(standing(config, even), schedule, rng=Silent())[1] or count
+        except (ConfigError, ValueError) as error:
             if "adds noise" not in str(error):
                 raise
-            name, fix = config["sampler"]["name"], "take another, as --sampler dpm++2m"
-            raise ConfigError(f"sampler.{name}: adds noise, so it follows no ODE; {fix}") from None
-        calls[count] = plan[1] or count
+            key = "edits" if isinstance(error, ValueError) else str(error).partition(":")[0]
+            fix = "choose another way to walk, as --sampler dpm++2m"
+            raise ConfigError(f"{key}: adds noise, which follows no ODE; {fix}") from None
     asked = Asked.of(request.use, config, opened.header.data)
     asked.say(None)
     return Search(request, config, schedule, grid, asked, calls)
 
 
-def _timed(fits: Iterator[Found]) -> Iterator[tuple[Found, float]]:
-    """Finds, with the seconds that each took."""
-    began = time.monotonic()
-    for fit in fits:
-        yield fit, time.monotonic() - began
-        began = time.monotonic()
-
-
 def _words(fit: LevelFit) -> str:
     """A fit in words."""
     facts, name = fit.facts, fit.sampler["name"]
-    spacing = f"; the best spacing, {facts['spacing']}, ends {facts['spacing_rms']:.4g} from it"
-    ends = f"{name} {fit.moves}: ends {facts['rms']:.4g} from the ODE"
-    return ends + (spacing if facts["spacing"] else "")
+    words = f"{name} {fit.moves}: ends {facts['rms']:.4g} from the ODE"
+    if facts["spacing"]:
+        words += f"; the best spacing, {facts['spacing']}, {facts['spacing_rms']:.4g}"
+    return words
 
 
-def _told(
-    request: FitLevels, opened: Opened, lines: Sequence[tuple[LevelFit, float]], path: Path
-) -> None:
+def _told(request: FitLevels, opened: Opened, lines: Sequence[Line], path: Path) -> None:
     """Print the file, or an object for each fit."""
     if not request.use.as_json:
         console.line(str(path))
@@ -145,13 +150,16 @@ def _told(
         Lines(True, about, model).row(own, Spent(seconds=seconds), digest(path))
 
 
-def _said(request: FitLevels, opened: Opened, config: Config, found: Sequence[LevelFit]) -> None:
+def _said(request: FitLevels, opened: Opened, config: Config, found: Sequence[int]) -> None:
     """Say what was left, and how to sample along what was found."""
-    left = [count for count in request.counts if count not in {fit.moves for fit in found}]
+    left = [count for count in request.counts if count not in found]
     if left:
         console.say(f"stopped; not fitted: {','.join(map(str, left))} levels")
         return
     words = ["ddpm", "sample", "-m", opened.place.name, *level_fits.options(config)]
+    for layer in request.use.layers:
+        if layer.source.startswith(RECIPE):  # which says more than the sampler's name
+            words[5] = layer.source.removeprefix(RECIPE)
     words += ["--levels", FITTED, "--steps", str(request.counts[-1])]
     words += ["--set", f"levels.file={toml_value(str(request.output))}"] * bool(request.output)
     words += ["--set", f"sampler.{NOISE}=0"] * bool(opened.config["sampler"].get(NOISE))

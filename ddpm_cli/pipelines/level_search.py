@@ -15,7 +15,7 @@ from ddpm_cli.diffusion.level_fitting import Costs, Places, Recalled, Reference
 from ddpm_cli.diffusion.samplers.edm import heun
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import start
-from ddpm_cli.errors import many
+from ddpm_cli.errors import Refusal, many
 from ddpm_cli.files.checkpoints.level_fits import FITTED
 from ddpm_cli.models import cost, walks
 from ddpm_cli.models.asked import Asked
@@ -157,6 +157,8 @@ class Search(NamedTuple):
         reference = Reference(self.grid, states, told)
         step = walks.prepared(standing(self.config, self.grid[:1]), self.schedule).predictor
         missed = level_fitting.costs(moved.denoise, reference, step, starts, Silent())
+        if missed is None:
+            return None
         return _Part(states[-1], missed, level_fitting.apart(reference, others))
 
     def batch(self, seeds: Sequence[int], recalled: Recalled | None = None) -> Batch:
@@ -186,11 +188,13 @@ class Search(NamedTuple):
         )
         if found is None:
             return None
+        if not math.isfinite(found[1]):
+            raise Refusal("walks end in values that are not finite", "try --dtype float32")
         sigmas, least = places.levels(found[0]), found[1]
         if self.request.walks and best[2] < least:
             sigmas, least = best[1], best[2]
         facts = {"rms": least, "planned_rms": planned, "spacing_rms": best[2]}
-        facts = {name: float(f"{value:.4g}") for name, value in facts.items()}
+        facts = {k: float(f"{v:.4g}") for k, v in facts.items() if math.isfinite(v)}
         about = {"images": len(self.seeds), "seed": self.request.seed, "grid": len(self.grid) - 1}
         return Found(sigmas.tolist(), {**facts, "spacing": best[0] or None, **about})
 

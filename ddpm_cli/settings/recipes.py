@@ -14,6 +14,7 @@ from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.toml import read_file, toml_value
 
+RECIPE = "recipe "  # the source of its layer begins so
 # What the layers below have of these would change a recipe's meaning.
 _UNUSED: Mapping[str, Any] = {"corrector": {"name": "none"}, "edits": []}
 
@@ -47,7 +48,7 @@ def _parts(layer: Layer) -> Iterator[Layer]:
         )
     tables = {key: value for key, value in read(name).items() if key != "summary"}
     console.say(f"sampler {name}: {', '.join(_lines(tables))}")
-    yield Layer(f"recipe {name}", {**_UNUSED, **tables})
+    yield Layer(f"{RECIPE}{name}", {**_UNUSED, **tables})
     knobs = {key: value for key, value in dict(sampler or {}).items() if key != "name"}
     yield Layer(layer.source, {**layer.values, "sampler": knobs})
 

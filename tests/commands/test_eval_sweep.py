@@ -329,3 +329,14 @@ def test_the_plot_is_drawn_and_follows_its_table() -> None:
     outcome = swept(*words, "-o", "new.csv")
     assert outcome.code == 1
     assert "t.png: exists already" in outcome.err
+
+
+def test_fitted_levels_stand_beside_spacings_where_there_are_any() -> None:
+    walk = ("--sampler", "dpm++2m", "--sweep", "levels=karras,fitted", "--sweep", "steps=2,7")
+    told = swept(*walk, "-o", "t.csv")
+    assert told.code == 3, told.err
+    found = {(row["levels"], row["steps"]): row["reason"] for row in rows("t.csv")}
+    lacking = found.pop(("fitted", "7"))
+    assert "no fit of dpm-solver-pp-multi has 7 levels" in lacking
+    assert "ddpm fit mnist --levels 7" in lacking
+    assert found == dict.fromkeys([("karras", "2"), ("karras", "7"), ("fitted", "2")], "")

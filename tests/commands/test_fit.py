@@ -17,7 +17,7 @@ from ddpm_cli.files.checkpoints import checkpoint, find, moments
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.pipelines import fit
 
-FEW = ("-n", 24, "--levels", 5, "--batch", 16, "--device", "cpu", "--dtype", "float32")
+FEW = ("-n", 24, "--grid", 5, "--batch", 16, "--device", "cpu", "--dtype", "float32")
 OPTIMAL = ("--set", "sampler.variance=optimal", "--device", "cpu", "--dtype", "float32")
 
 

@@ -168,7 +168,7 @@ def of(config: Config) -> list[LevelFit]:
     suited = [fit for fit in known if fit.key[:-1] == asked]
     if not suited:
         sought = _words(config["sampler"], guidance(config))
-        there = "; ".join(dict.fromkeys(_words(fit.sampler, fit.guidance) for fit in known))
+        there = told(fit.fields() for fit in known)
         fix = typed(config, of_model(path), config["levels"]["count"])
         raise ConfigError(f"levels.fitted: no fit of {sought}, but of {there}; {fix}")
     return sorted(suited, key=lambda fit: fit.moves)
