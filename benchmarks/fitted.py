@@ -16,6 +16,7 @@ from solver_axis import distance
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import find, level_fits
 from ddpm_cli.pipelines.level_search import SPACINGS
+from ddpm_cli.settings import catalog
 from ddpm_cli.settings.config import Config
 
 SAMPLERS: Mapping[str, Mapping[str, Any]] = {
@@ -52,7 +53,8 @@ def walks(subject: Subject, model: str, sampler: str, calls: int) -> dict[str, C
     """The configurations of a sampler with so many calls, by what their levels are called."""
     made = {}
     for name, knobs in [*SPACINGS, (FITTED, {})]:
-        levels = {"name": name, "count": calls, **knobs}
+        unset = {knob.name: knob.default for knob in catalog.find("levels", name).knobs.values()}
+        levels = {"name": name, **unset, "count": calls, **knobs}  # none of the model's own
         config = subject.config({"sampler": dict(SAMPLERS[sampler]), "levels": levels})
         try:
             config = level_fits.placed(config, find.find(model), subject.model.header)

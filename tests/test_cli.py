@@ -366,7 +366,7 @@ nll --split x
 nll --split test -n 0
 nll --split test --fit crop
 fit --estimate norm --diagonal npr
-fit --levels 1
+fit --grid 1
 fit --trajectory 1
 fit --steps 5
 fit --minutes 3

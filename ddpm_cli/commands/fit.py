@@ -132,12 +132,12 @@ def command(
     batch: int | None,
     **knobs: Any,
 ) -> None:
-    """Measure how uncertain a model is at each noise level, or fit lists of levels to it.
+    """Measure how uncertain a model is, or find its best noise levels.
 
-    How wrong its prediction of the noise is, that is what the optimal variance of ddpm and
-    ddim needs (Analytic-DPM): ddpm sample finds it beside the model. It belongs to the model's
-    present weights and is refused for others. Images come from the model's own data set; --set
-    data.path=... names another.
+    How wrong its prediction of the noise is at each level, that is what the optimal variance of
+    ddpm and ddim needs (Analytic-DPM): ddpm sample finds it beside the model. It belongs to the
+    model's present weights and is refused for others. Images come from the model's own data set;
+    --set data.path=... names another.
 
     --levels 5,10 walks along the model's ODE in fine steps and finds the 5 and the 10 levels from
     which --sampler misses it least: first the cheapest list of jumps, then single levels are moved

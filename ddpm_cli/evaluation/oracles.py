@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import combinations, pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ddpm_cli.diffusion import labels, level_fitting, levels, likelihood, parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.diffusion.guidance import guidance
+from ddpm_cli.diffusion.level_fitting import Costs
 from ddpm_cli.diffusion.losses.denoising import simple
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers.ancestral import ddpm
@@ -95,7 +96,7 @@ def fitted_levels(device: torch.device, dtype: torch.dtype) -> Verdict:
     told = [denoise(x, level) for x, level in zip(states[:-1], along, strict=False)]
     reference = level_fitting.Reference(along, states, told)
     starts = [states[0], *(math.inf * x for x in states[1:-1])]  # at the top alone
-    missed = level_fitting.costs(denoise, reference, ddim, starts, Rng([0]))
+    missed = cast(Costs, level_fitting.costs(denoise, reference, ddim, starts, Rng([0])))
     on_the_way = level_fitting.gains(torch.ones(len(along), dtype=torch.float64))
     found = level_fitting.cheapest(missed.carried(on_the_way), [3])[3]
 

@@ -121,7 +121,8 @@ def _planned(request: FitLevels, opened: Opened, config: Config, schedule: Sched
         except (ConfigError, ValueError) as error:
             if "adds noise" not in str(error):
                 raise
-            key = "edits" if isinstance(error, ValueError) else str(error).partition(":")[0]
+            is_named = isinstance(error, ConfigError)
+            key = str(error).partition(":")[0] if is_named else "edits"  # levels up
             fix = "choose another way to walk, as --sampler dpm++2m"
             raise ConfigError(f"{key}: adds noise, which follows no ODE; {fix}") from None
     asked = Asked.of(request.use, config, opened.header.data)

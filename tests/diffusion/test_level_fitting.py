@@ -38,6 +38,7 @@ def costs(deviation: float, size: int, step: Any) -> tuple[Costs, Reference]:
     denoise, known = reference(deviation, size)
     starts = [known.states[0], *(math.inf * x for x in known.states[1:-1])]
     missed = level_fitting.costs(denoise, known, step, starts, Silent())
+    assert missed is not None
     nudged = [x * 1.01 for x in known.states]
     return missed.carried(level_fitting.gains(level_fitting.apart(known, nudged))), known
 
@@ -99,7 +100,9 @@ def test_jumps_of_one_call_ask_no_network() -> None:
         level_fitting.costs(refusing, known, step, known.states[:-1], Silent())  # type: ignore[arg-type]
     with pytest.raises(AssertionError, match="a call"):
         level_fitting.costs(refusing, known, heun, known.states[:-1], Silent())  # type: ignore[arg-type]
-    assert level_fitting.costs(denoise, known, heun, known.states[:-1], Silent()).pair is None
+    found = level_fitting.costs(denoise, known, heun, known.states[:-1], Silent())
+    assert found is not None
+    assert found.pair is None
 
 
 @pytest.mark.parametrize("schedule", [linear(), cosine(), cosine(steps=10), vp()])

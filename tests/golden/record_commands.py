@@ -84,7 +84,7 @@ guide -m mnist --restore upscale --image {ONE} --fit resize --set operator.facto
 nll -m mnist --split test -n 2 --steps 4 --json --set compute.threads=1 -> -
 nll -m mnist --split test -n 2 --method vlb --steps 4 --terms t.csv --json {PLAIN} -> t.csv
 nll -m runs/points --split test -n 3 --steps 4 --json {PLAIN} -> -
-fit runs/points -n 32 --levels 5 {PLAIN} -> runs/points/model.moments.safetensors
+fit runs/points -n 32 --grid 5 {PLAIN} -> runs/points/model.moments.safetensors
 schedule -m mnist --set levels.count=6 -> -
 schedule --preset mnist-ve --set levels.count=5 -> -
 train {DIGITS} -o runs/old {OLD} {PLAIN} -> runs/old/model.safetensors
@@ -94,7 +94,7 @@ sample -m mnist -n 3 --sampler pc --steps 4 --batch 2 -o old-pc.npz {OLD} {PLAIN
 interpolate --seeds 1,2 -n 3 --steps 5 -m mnist -o old-strip.png {OLD} {PLAIN} -> old-strip.png
 nll -m mnist --split test -n 2 --method vlb --steps 4 --terms old.csv --json {OLD} {PLAIN} \
     -> old.csv
-fit runs/old-points -n 32 --levels 5 {OLD} {PLAIN} \
+fit runs/old-points -n 32 --grid 5 {OLD} {PLAIN} \
     -> runs/old-points/model.moments.safetensors
 """
 
