@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ddpm_cli import console, hardware
 from ddpm_cli.diffusion import level_fitting
@@ -113,21 +114,27 @@ def _planned(request: FitLevels, opened: Opened, config: Config, schedule: Sched
         if count > len(grid) - 1:
             fix = "give fewer, or a larger --grid"
             raise ConfigError(f"--levels {count}: the grid has {len(grid) - 1} levels; {fix}")
+    _refuse_noise(config, schedule, grid)
     calls = {}
     for count in request.counts:
         even = grid[torch.linspace(0, len(grid) - 2, count).long()]
-        try:
-            calls[count] = cost.counted(standing(config, even), schedule, rng=Silent())[1] or count
-        except (ConfigError, ValueError) as error:
-            if "adds noise" not in str(error):
-                raise
-            is_named = isinstance(error, ConfigError)
-            key = str(error).partition(":")[0] if is_named else "edits"  # levels up
-            fix = "choose another way to walk, as --sampler dpm++2m"
-            raise ConfigError(f"{key}: adds noise, which follows no ODE; {fix}") from None
+        calls[count] = cost.counted(standing(config, even), schedule)[1] or count
     asked = Asked.of(request.use, config, opened.header.data)
     asked.say(None)
     return Search(request, config, schedule, grid, asked, calls)
+
+
+def _refuse_noise(config: Config, schedule: Schedule, grid: Tensor) -> None:
+    """Refuse walks that draw noise anywhere on the grid but at their start."""
+    try:
+        cost.counted(standing(config, grid[:-1]), schedule, rng=Silent())
+    except (ConfigError, ValueError) as error:
+        if "adds noise" not in str(error):
+            raise
+        is_named = isinstance(error, ConfigError)
+        key = str(error).partition(":")[0] if is_named else "edits"  # levels up
+        fix = "choose another way to walk, as --sampler dpm++2m"
+        raise ConfigError(f"{key}: adds noise, which follows no ODE; {fix}") from None
 
 
 def _words(fit: LevelFit) -> str:
