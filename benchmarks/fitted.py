@@ -90,7 +90,7 @@ def measured(
                 rows[name] = dict(record(key, apart, config))
                 say(f"{sampler}, {count} calls, {name}: {rows[name]['distance']:.4f}")
             near = sorted(set(rows) - {FITTED}, key=lambda name: rows[name]["distance"])
-            for name in [FITTED, *near[:beside]] if scorer else []:
+            for name in [*({FITTED} & set(rows)), *near[:beside]] if scorer else []:
                 key = subject.key(configs[name], images)
                 rows[name] |= record(key, scored, subject, scorer, configs[name], images)
                 say(f"{sampler}, {count} calls, {name}: {rows[name]['frechet']:.2f}")
