@@ -132,7 +132,7 @@ def command(
     batch: int | None,
     **knobs: Any,
 ) -> None:
-    """Measure how uncertain a model is, or find its best noise levels.
+    """Measure a model's uncertainty, or find its best levels.
 
     How wrong its prediction of the noise is at each level, that is what the optimal variance of
     ddpm and ddim needs (Analytic-DPM): ddpm sample finds it beside the model. It belongs to the
