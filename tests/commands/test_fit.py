@@ -150,6 +150,14 @@ def test_existing_moments_are_kept(fitted: Path) -> None:
     assert sidecar(fitted).read_bytes() == before
 
 
+def test_a_dry_run_says_what_measuring_takes(run: Path) -> None:
+    planned = ddpm("fit", run, *FEW, "--dry-run")
+    assert planned.code == 0, planned.err
+    assert "24 images at 5 noise levels, 5 network calls an image" in planned.err
+    assert "[network]" in planned.out
+    assert not sidecar(run).exists()
+
+
 def test_trajectory_is_a_setting_of_sample(fitted: Path, tmp_path: Path) -> None:
     before = sidecar(fitted).read_bytes()
     outcome = ddpm("fit", fitted, "--trajectory", 4)
