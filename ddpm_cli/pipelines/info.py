@@ -39,6 +39,7 @@ SHOWN = (
     "parameterization",
     "loss",
     "teacher",
+    "critic",
     "sampler",
     "levels",
 )
@@ -68,9 +69,8 @@ def run(request: Info, kept: Kept) -> None:
             _show(record if as_json else _readable(record), as_json)
         return
     if request.as_command:
-        raise ConfigError(
-            "--command: only for samples: name a picture, .npz or .safetensors that ddpm made"
-        )
+        fix = "name a picture, .npz or .safetensors that ddpm made"
+        raise ConfigError(f"--command: only for samples: {fix}")
     config, facts = _model(target)
     if request.as_toml:
         console.result(dump_toml(config).rstrip("\n"))
