@@ -28,21 +28,8 @@ from ddpm_cli.settings.requests import Info
 from ddpm_cli.settings.toml import dump_toml, read_file, toml_value
 
 # Tables of a model's configuration that say what it is.
-SHOWN = (
-    "task",
-    "data",
-    "schedule",
-    "network",
-    "values",
-    "text",
-    "strength",
-    "parameterization",
-    "loss",
-    "teacher",
-    "critic",
-    "sampler",
-    "levels",
-)
+_WHAT = ("task", "data", "schedule", "network", "values", "text", "strength", "parameterization")
+SHOWN = (*_WHAT, "loss", "teacher", "critic", "sampler", "levels")
 DATA = "data:"  # what begins a target that is the name of a data set
 _ASKED_OF_DATA = {"--sheet": "sheet", "--limit": "limit", "--set": "data"}
 # What a header says of where a converted model comes from, in the order that it is told.
