@@ -18,6 +18,7 @@ from ddpm_cli.settings import catalog
 
 every_sampler = cases()
 # Knobs of level lists that have no `count`.
+RULES = [name for name in catalog.names("levels") if name != "fitted"]  # which are explicit ones
 LEVELS: dict[str, dict[str, Any]] = {"sections": {"counts": [4, 3, 3]}}
 
 
@@ -31,7 +32,7 @@ class Trial(NamedTuple):
 
 def trials(name: str, settings: Any) -> Iterator[Trial]:
     """Every walk that a sampler can take."""
-    for rule in catalog.names("levels"):
+    for rule in RULES:
         for schedule, process in schedules().items():
             # mu is the mean one index below: only trained levels have one.
             targets = set(catalog.names("parameterization"))
@@ -45,7 +46,7 @@ def trials(name: str, settings: Any) -> Iterator[Trial]:
 
 def few(name: str, settings: Any) -> Iterator[Trial]:
     """One walk on each schedule, so chosen that all samplers together try every pair."""
-    number, rules = CASES.index((name, settings)), catalog.names("levels")
+    number, rules = CASES.index((name, settings)), RULES
     places = {schedule: place for place, schedule in enumerate(schedules())}
     for trial in trials(name, settings):
         place = places[trial.schedule]
