@@ -66,7 +66,7 @@ ELSEWHERE = {
         "pipelines/report_sections pipelines/report_subjects"
     ),
     "commands/test_verbs_on_rows.py": (
-        "api/rows data/given_rows data/row_masks files/outputs/row_files pipelines/encode_rows "
+        "api/rows data/given_rows files/outputs/row_files pipelines/encode_rows "
         "pipelines/given pipelines/inpaint_rows pipelines/interpolate_rows pipelines/nll_scores "
         "pipelines/opening_inpaint pipelines/opening_rows pipelines/row_filling"
     ),

@@ -36,8 +36,8 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
     shell_complete=completion.mask,
     help="What to make anew: a file or a folder of files named like the images, white where; a "
     "box left,top,right,bottom; or alpha, where the image is transparent. Of rows, beside their "
-    "gaps: COLUMN or COLUMN:LINES as price:2-5,9 (rows from 0 of arrays); a slice of the last "
-    "axes as 24: or 0,24:; or a file of rows, 1 where. Several unite.",
+    "gaps: COLUMN or COLUMN:LINES as price:2-5,9 or 3:7 (rows from 0 of arrays); a slice of "
+    "the last axes as 24: or 0,24:; or a file of rows, 1 where. Several unite.",
 )
 @shared.mask_keeps("auto")
 @click.option(

@@ -33,6 +33,11 @@ class Sheet(NamedTuple):
     mark: str = ","
     end: str = "\n"
 
+    @property
+    def width(self) -> int:
+        """How many columns it has."""
+        return len(self.rows[0])
+
     def text(self) -> str:
         """The file."""
         stream = io.StringIO()
@@ -184,7 +189,7 @@ def table(
     is_named = _names_columns(text, first, titles)
     names = [*first, *(name for name in added if name not in first)] if is_named else None
     order = cells.arranged([names], titles, place) if names else None
-    places, width = order or [*range(len(titles.whole))], len(names or first)
+    places, width = order or _usual(len(first), titles), len(names or first)
     if width <= max(places):
         what = f"{place}: {width} columns, the model takes {len(places)}"
         raise Refusal(
@@ -196,6 +201,14 @@ def table(
     called = [row_places.called(place, number) for number in numbers]
     values = cells.read([[row[at] for at in places] for row in rows], titles, called)
     return Sheet(names, rows, places, text.mark, text.end), numbers, values
+
+
+def _usual(width: int, titles: Titles) -> list[int]:
+    """Where the columns of a model stand in a table without names, which may hold its class."""
+    places, before = [*range(len(titles.whole))], titles.place
+    if before is None or width != len(places) + 1:
+        return places
+    return [at + (at >= before) for at in places]
 
 
 def _names_columns(text: Text, first: Sequence[str], titles: Titles) -> bool:

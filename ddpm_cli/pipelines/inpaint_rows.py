@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,8 +65,12 @@ class Work(NamedTuple):
         """The rows of a file, without what the mask takes out."""
         places = self.request.mask
         given = given_rows.read(source, self.info, row_masks.named(places, self.info))
-        noun = row_places.noun(source.name)
-        anew = row_masks.mask(places, self.info, given.numbers, noun)
+        try:
+            anew = row_masks.mask(places, self.info, given)
+        except ConfigError as problem:
+            if len(self.request.inputs) == 1 and not Path(self.request.inputs[0]).is_dir():
+                raise
+            raise Refusal(f"{source.name}: {problem}") from None  # others may have such places
         return given._replace(values=given.values.masked_fill(anew, float("nan")))
 
 

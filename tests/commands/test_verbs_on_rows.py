@@ -89,8 +89,8 @@ class TestInpaint:
         assert (by_file[3][2], by_file[3][3] != "160.0") == ("40", True)
         Path("mask.csv").write_text("kind,age,height [cm]\n0,0,0\n0,0,0\n0,0,1\n0,0,0\n")
         assert filled("--mask", "mask.csv") == by_file
-        assert filled("--mask", "2:") == filled("--mask", "kind") == filled("--mask", 3)
-        assert filled("--mask", "1:4-4") == filled("--mask", "age:4")
+        assert filled("--mask", "2-3") == filled("--mask", "kind", "--mask", "age")
+        assert filled("--mask", "3:4-4") == filled("--mask", "age:4")
 
     def test_columns_that_a_mask_names_may_be_missing(self) -> None:
         Path("gappy.csv").write_text("age,height [cm]\n33,170\n")
@@ -108,7 +108,10 @@ class TestInpaint:
             (("--mask", "hole.csv", "--dry-run"), 1, "no such file"),
             (("--mask", "age:9"), 2, "write lines from 2 to 5"),
             (("--mask", "age:1"), 2, "write lines from 2 to 5"),
-            (("--mask", "0"), 2, "columns have numbers from 1 to 3"),
+            (("--mask", "0"), 2, "columns have numbers from 1"),
+            (("--mask", "6"), 2, "columns of gappy.csv have numbers from 1 to 5"),
+            (("--mask", "2:"), 2, "has columns in another order"),
+            (("--mask", "site"), 2, "site is the class, which is told and never filled"),
             (("--mask", "9:"), 2, "nothing in rows of 3"),
             (("--extend", "1,1,1,1"), 2, "of images"),
             (("--fit", "crop"), 2, "of images"),
