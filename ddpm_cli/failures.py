@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from ddpm_cli import console
-from ddpm_cli.errors import PartialFailure, Refusal
+from ddpm_cli.errors import PartialFailure, Refusal, many
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -17,9 +17,9 @@ class Failures:
     A command with one input fails as if there were no batch.
     """
 
-    def __init__(self, total: int, failed: int = 0) -> None:
-        """Take the number of inputs, and of those that failed before."""
-        self._total, self._failed = total, failed
+    def __init__(self, total: int, nouns: str = "inputs") -> None:
+        """Take the number of inputs, and what they are."""
+        self._total, self._failed, self._nouns = total, 0, nouns
 
     @property
     def total(self) -> int:
@@ -50,11 +50,17 @@ class Failures:
             with self.caught():
                 yield work(item)
 
-    def finish(self) -> None:
-        """Raise what the command ends with if any input failed; call it after the last one."""
+    @property
+    def _said(self) -> str:
+        return f"{self._failed} of {many(self._total, self._nouns)}"
+
+    def finish(self, *before: "Failures") -> None:
+        """Raise what the command ends with if any input failed; call it after the last one.
+
+        before: of what these inputs are from, as rows are from files.
+        """
         if self._failed == self._total and self._failed:
-            raise Refusal(f"all {self._total} inputs failed")
-        if self._failed:
-            raise PartialFailure(
-                f"{self._failed} of {self._total} inputs failed; the rest is done"
-            )
+            raise Refusal(f"all {self._total} {self._nouns} failed")
+        if failed := [each for each in (*before, self) if each._failed]:
+            what = " and ".join(each._said for each in failed)
+            raise PartialFailure(f"{what} failed; the rest is done")

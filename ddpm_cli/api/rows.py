@@ -10,6 +10,7 @@ from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import shown
 from ddpm_cli.api.handle import Handle, each, finished
 from ddpm_cli.api.telling import Telling
+from ddpm_cli.data import far_values
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models.asked import Asked
@@ -36,6 +37,10 @@ def seen(values: Tensor, info: DataInfo, *, may_lack: bool = False) -> Tensor:
     wide = values.detach().cpu().double()
     if not bool((wide.isfinite() | (wide.isnan() & may_lack)).all()):
         raise ConfigError("rows: values that are not finite")
+    if found := far_values.first(wide, info):
+        row, *place = found
+        what = far_values.refusal(f"rows[{row}]", tuple(place), float(wide[found]), info)
+        raise ConfigError(*what.args[:1])
     return info.normalized(wide)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
+FAR = 1e4  # deviations of the data, beyond which a network computes nothing of use
+
 
 class Quantities(NamedTuple):
     """What is known of numbers that a network is told, one entry each, in their own units.

@@ -13,15 +13,13 @@ from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.errors import ConfigError, one_line
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.outputs.naming import Naming
-from ddpm_cli.files.quantities import Quantities
+from ddpm_cli.files.quantities import FAR, Quantities
 from ddpm_cli.models import classes, kinds
 from ddpm_cli.models.kinds import of_classes, of_texts, of_values
 from ddpm_cli.settings import asking, checks
 from ddpm_cli.settings.asking import Numbers
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.request_parts import Use
-
-FAR = 1e4  # deviations of the data, beyond which a network computes nothing of use
 
 Numbered = Callable[[Sequence[int]], list[int] | None]
 Named = Callable[[Sequence[int]], list[str] | None]

@@ -47,7 +47,7 @@ def run(request: Encode, opened: Opened) -> None:
 
 def _read(source: Source, info: DataInfo) -> Given:
     """The rows of a file, none of which may have a gap."""
-    return given.whole(given_rows.read(source, info))
+    return given.whole(given_rows.read(source, info), info)
 
 
 def _encode(

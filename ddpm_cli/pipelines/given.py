@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.data import given_rows
+from ddpm_cli.data import far_values, given_rows
 from ddpm_cli.data.given_rows import Given
 from ddpm_cli.errors import ConfigError, Refusal, nearest
 from ddpm_cli.failures import Failures
@@ -95,12 +95,21 @@ def of_file(given: Given) -> Iterator[Row]:
         yield Row(given.source.name, at, number, values, label)
 
 
-def whole(given: Given) -> Given:
-    """The same rows; a gap in them is refused."""
+def near(given: Given, info: DataInfo) -> Given:
+    """The same rows; a value far from all that training saw is refused."""
+    if found := far_values.first(given.values, info):
+        row, *place = found
+        value = float(given.values[found])
+        raise far_values.refusal(given.called(row), tuple(place), value, info)
+    return given
+
+
+def whole(given: Given, info: DataInfo) -> Given:
+    """The same rows; a gap in them is refused, and a value that is far."""
     gaps = given.values.isnan().flatten(1).any(1).nonzero()[:, 0].tolist()
     if gaps:
         raise gap(given.called(gaps[0]), given.source.name)
-    return given
+    return near(given, info)
 
 
 def gap(place: str, file: str) -> Refusal:

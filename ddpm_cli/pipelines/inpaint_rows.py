@@ -71,7 +71,8 @@ class Work(NamedTuple):
             if len(self.request.inputs) == 1 and not Path(self.request.inputs[0]).is_dir():
                 raise
             raise Refusal(f"{source.name}: {problem}") from None  # others may have such places
-        return given._replace(values=given.values.masked_fill(anew, float("nan")))
+        left = given._replace(values=given.values.masked_fill(anew, float("nan")))
+        return rows_given.near(left, self.info)
 
 
 def run(request: Inpaint, opened: Opened) -> None:

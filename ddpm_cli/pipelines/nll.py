@@ -57,8 +57,10 @@ def run(request: Nll, opened: Opened | None = None) -> None:
     if request.use.dry_run:
         opening.shown(config)
         return
-    if sequel.total:
+    if sequel.left:
         _measure(work, sequel)
+    else:
+        sequel.finish()
 
 
 def _of_shard(request: Nll) -> Nll:
@@ -169,10 +171,10 @@ def _measure(work: Work, sequel: Sequel) -> None:
     """Measure batch by batch, report each row, and sum up."""
     place, header, config = work.opened
     measured = model.opened(place, config, moments_file=work.request.moments)
-    memory.refuse_large(measured, min(work.request.use.size, sequel.total))
+    memory.refuse_large(measured, min(work.request.use.size, sequel.left))
     began, bits = time.monotonic(), list[float]()
     scores = Scores(math.prod(header.data.shape))
-    total = None if work.calls is None else work.calls * sequel.total
+    total = None if work.calls is None else work.calls * sequel.left
     with console.progress(total, "network calls") as bar:
         measure, laps = Meter(measured, work.measure, bar.advance), Watch(bar)
         how = (place.name, header, config, len(measure.walk.levels) - 1)
@@ -197,7 +199,7 @@ def _measure(work: Work, sequel: Sequel) -> None:
     if bits:
         scores.say()
         _sum_up(work, sequel, bits, measure, time.monotonic() - began, scores)
-    sequel.failures.finish()
+    sequel.finish()
 
 
 def _told(work: Work) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.data import given_rows
+from ddpm_cli.data import far_values, given_rows
 from ddpm_cli.data.array_set import refuse_gaps
 from ddpm_cli.data.image_set import Conditions, Data, numbered_as
 from ddpm_cli.errors import ConfigError, Refusal, many
@@ -53,12 +53,23 @@ class Sequel(NamedTuple):
     total: int
     rows: Iterator[Rows]
     failures: Failures
+    files: Failures | None = None  # which rows are from
+
+    @property
+    def left(self) -> int:
+        """How many rows have not failed so far."""
+        return self.total - self.failures.count
 
     @property
     def measured(self) -> str:
         """What was measured on in the end: those that failed are not in it."""
-        failed = self.failures.count
-        return f"{self.total - failed} of {self.what}" if failed else self.what
+        return f"{self.left} of {self.what}" if self.failures.count else self.what
+
+    def finish(self) -> None:
+        """Raise what the command ends with if any row or file failed."""
+        if self.files is not None and not self.total:
+            self.files.finish()
+        self.failures.finish(*([self.files] if self.files else []))
 
 
 def of_request(request: Nll, config: Config, info: DataInfo, batch: int) -> Sequel:
@@ -108,29 +119,34 @@ def of_tables(request: Nll, config: Config, info: DataInfo, batch: int) -> Seque
     """The rows of files of numbers; one with a gap is reported and left out."""
     given.refuse_pictures(request.use, request.look)
     sources, shard = given_rows.sources(request.inputs, info), request.use.shard
-    files = Failures(len(sources))
+    files = Failures(len(sources), "files")
     classed = "classes" in own(request.use)
     every = [*enumerate(given.rows(sources, info, files, classed=classed))]
     chosen = shards.part(every, batch, shard)
     shards.say(shard, len(chosen), len(every), "rows")
     names = classes.known(config, info) if classed else None
-    failures = Failures(len(chosen) + files.count, files.count)
+    failures = Failures(len(chosen), "rows")
 
     def read(one: tuple[int, given.Row]) -> tuple[int, given.Row, int]:
         number, row = one
         if bool(row.values.isnan().any()):
             raise given.gap(row.place, row.name)
+        if found := far_values.first(row.values[None], info):
+            place = found[1:]
+            raise far_values.refusal(row.place, place, float(row.values[place]), info)
         return number, row, 0 if names is None else given.class_number(row, names)
 
+    passed = [*failures.passing(read, chosen)]  # what is wrong is said before any work
+
     def batches() -> Iterator[Rows]:
-        passing = failures.passing(read, chosen)
+        passing = iter(passed)
         while some := list(islice(passing, batch)):
             numbers, rows, labels = (list(each) for each in zip(*some, strict=True))
             named, places = [row.name for row in rows], [row.number for row in rows]
             told = {} if names is None else {"classes": torch.tensor(labels)}
             yield Rows(named, numbers, given.seen(rows, info), told, places)
 
-    return Sequel(many(len(chosen), "rows"), len(chosen), batches(), failures)
+    return Sequel(many(len(chosen), "rows"), len(chosen), batches(), failures, files)
 
 
 def of_files(

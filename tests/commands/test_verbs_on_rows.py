@@ -269,6 +269,34 @@ class TestOthers:
         refused = ddpm("nll", "none.csv", "--class", "own")
         assert (refused.code, "none.csv: no column named 'site'" in refused.err) == (1, True)
 
+    def test_values_that_are_far_are_named(self, whole: list[list[str]]) -> None:
+        Path("good.csv").write_text("age,height [cm],kind\n31,160,red\n33,,blue\n")
+        Path("far.csv").write_text("age,height [cm],kind\n31,160,red\n1e300,160,red\n")
+        for words in (
+            ("inpaint", "far.csv", "-o", "out.csv"),
+            ("encode", "far.csv", "-o", "z.safetensors"),
+            ("interpolate", "far.csv", "-o", "out.csv"),
+        ):
+            refused = ddpm(*words)
+            told = "Error: far.csv: line 3, column age: 1e+300 is far from what training saw"
+            assert (refused.code, refused.err.startswith(told)) == (1, True), refused.err
+        outcome = ddpm("inpaint", "far.csv", "good.csv", "-o", "out/")
+        assert (outcome.code, Path("out/good.csv").exists()) == (3, True)
+        outcome = ddpm("nll", "far.csv", "--method", "vlb", "--json")
+        assert (outcome.code, "1 of 2 rows failed" in outcome.err) == (3, True)
+        assert json.loads(outcome.out.splitlines()[-1])["data"] == "1 of 2 rows"
+        done("inpaint", "far.csv", "--mask", "age:3", "-o", "out.csv")
+
+    def test_files_that_fail_are_no_rows(self, whole: list[list[str]]) -> None:
+        Path("one.csv").write_text("age,height [cm],kind\n31,160,red\n")
+        Path("word.csv").write_text("age,height [cm],kind\nabc,160,red\n")
+        Path("cat.csv").write_text("age,height [cm],kind\n31,160,purple\n")
+        outcome = ddpm("nll", "one.csv", "word.csv", "cat.csv", "--method", "vlb", "--json")
+        assert (outcome.code, "2 of 3 files failed" in outcome.err) == (3, True)
+        assert json.loads(outcome.out.splitlines()[-1])["data"] == "1 row"
+        outcome = ddpm("nll", "word.csv", "cat.csv")
+        assert (outcome.code, "all 2 files failed" in outcome.err) == (1, True)
+
     def test_guide_takes_rows_in_units_of_the_data(self) -> None:
         Path("age.py").write_text(
             "def score(rows):\n"
