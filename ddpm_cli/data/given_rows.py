@@ -138,6 +138,8 @@ def _of_array(source: Source, found: Any, info: DataInfo) -> Given:
     if found.ndim == 1 and info.row == (1,):
         found = found[:, None]
     have, want = ("x".join(map(str, shape)) for shape in (found.shape, ("N", *info.row)))
+    if found.ndim and not len(found):
+        raise Refusal(f"{source.name}: an array {have}, which has no rows")
     if tuple(found.shape[1:]) != info.row or not len(found):
         fix = "a .csv file with names has its columns in any order, and may have more"
         more = [fix] if len(info.row) == 1 else []

@@ -23,7 +23,7 @@ Kept = Callable[[str, Sequence[str]], Sequence[str]]
 # What else the last bits of a result depend on; kept where it counts, on CUDA or if asked for.
 ROUNDING = ("compile", "dynamic_shapes", "deterministic", "tf32", "cudnn_benchmark")
 # What decides what a sample shows.
-MADE_WITH = ("hash", "settings", "class", "text", "values", "negative")
+MADE_WITH = ("seeds", "hash", "settings", "class", "text", "values", "negative")
 LENGTH_LIMIT = 100_000  # characters of a command; Linux takes 128 KiB in a word
 
 
@@ -74,10 +74,38 @@ def record(
 def differing(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """What a result that is there was made with that another record says otherwise.
 
-    Nothing of a file without a record.
+    Settings by their keys, as levels.count 3, not 4; nothing of a file without a record.
     """
     said = json.loads(json.dumps(wanted))
-    return [key for key in MADE_WITH if there and there.get(key) != said.get(key)]
+    other = [key for key in MADE_WITH if there and there.get(key) != said.get(key)]
+    return [word for key in other for word in _differing(key, there.get(key), said.get(key))]
+
+
+def _differing(key: str, there: Any, wanted: Any) -> list[str]:
+    """How an entry differs from what is wanted: of settings each key with both values."""
+    if key == "settings" and isinstance(there, dict) and isinstance(wanted, dict):
+        tables = [table for table in there | wanted if there.get(table) != wanted.get(table)]
+        pairs = [(table, there.get(table), wanted.get(table)) for table in tables]
+        return [word for pair in pairs for word in _differing_table(*pair)]
+    if key == "seeds":
+        return [f"seed {there}, not {wanted}"]
+    return ["model" if key == "hash" else key]
+
+
+def _differing_table(table: str, there: Any, wanted: Any) -> list[str]:
+    """How a table of settings differs; another component differs in its name alone."""
+    if not (isinstance(there, dict) and isinstance(wanted, dict)):
+        return [table]
+    keys = [key for key in there | wanted if there.get(key) != wanted.get(key)]
+    keys = ["name"] if "name" in keys else keys
+    return [
+        f"{table}.{key} {_short(there.get(key))}, not {_short(wanted.get(key))}" for key in keys
+    ]
+
+
+def _short(value: Any) -> str:
+    """A setting in a message; what stands for many things is not spelled out."""
+    return "none" if value is None else one_line(str(value))[:40]
 
 
 def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str]:

@@ -207,7 +207,7 @@ KINDS: tuple[tuple[Tell, Kind], ...] = (
         "then --set data.name=folder",
     )),
     (starts(b"\xff\xfe", b"\xfe\xff"), Kind(
-        "text in UTF-16", **_unzipped("iconv -f utf-16 -t utf-8 {file} > {stem}-utf8")
+        "text in UTF-16", **_unzipped("iconv -f utf-16 -t utf-8 {file} > {stem}-utf8{ending}")
     )),
     (signs.is_json_lines, Kind(
         "a JSON file", data=f"{READ_JSON.replace(').to', ', lines=True).to')}, {TABLE}",

@@ -25,6 +25,7 @@ from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.lines import Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import shards
+from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Encode
 
 
@@ -35,7 +36,7 @@ def run(request: Encode, opened: Opened) -> None:
     request, sources = encode.of_shard(request, every)
     targets.refuse_existing(request.output, use.force)
     work, info = encode.planned(request, opened), opened.header.data
-    ready = _read(sources[0], info) if len(sources) == 1 and not use.dry_run else None
+    ready = _read(sources[0], info, use) if len(sources) == 1 and not use.dry_run else None
     shards.say(use.shard, len(sources), len(every), "files")
     console.say(f"{many(len(sources), 'files')}, {work.price}")
     if use.dry_run:
@@ -45,9 +46,13 @@ def run(request: Encode, opened: Opened) -> None:
         _encode(request, work, sources, ready)
 
 
-def _read(source: Source, info: DataInfo) -> Given:
-    """The rows of a file, none of which may have a gap."""
-    return given.whole(given_rows.read(source, info), info)
+def _read(source: Source, info: DataInfo, use: Use) -> Given:
+    """The rows of a file, none of which may have a gap; latents keep no class of each."""
+    found = given.whole(given_rows.read(source, info), info, use)
+    if found.labels is not None and info.classes and use.label is None:
+        what = f"{source.name}: latents do not keep the class of each row"
+        console.warn(f"{what}; ddpm sample --from writes none as {info.columns.label}")
+    return found
 
 
 def _encode(
@@ -58,7 +63,7 @@ def _encode(
     ready: the only one, if it is read already.
     """
     info, failures = work.opened.header.data, Failures(len(sources))
-    files = failures.passing(lambda one: ready or _read(one, info), sources)
+    files = failures.passing(lambda one: ready or _read(one, info, request.use), sources)
     parts, names, took = list[Tensor](), list[str](), list[Spent]()
     with console.progress(None if work.calls is None else 0, "network calls") as bar:
         coder, laps = _coder(request, work, bar), Watch(bar)

@@ -110,6 +110,7 @@ class Finish(NamedTuple):
         gone = [seed for seed in seeds if seed not in wanted]
         labels, files = self.asked.names(gone), dict[Path, list[int]]()
         told, other = [self.asked.alone(seed) for seed in gone], list[str]()
+        unknown = list[Path]()
         for row, seed in enumerate(gone):
             if path := self.target.place(seed):
                 files.setdefault(path, []).append(row)
@@ -119,8 +120,15 @@ class Finish(NamedTuple):
                 about |= told[rows[0]] | ({"class": labels[rows[0]]} if labels else {})
             self.lines.skip(path, **about)
             own = told[rows[0]] if len(rows) == 1 else {}
-            if keys := provenance.differing(_said(path), {**self.record, **own}):
-                other.append(f"{path} ({', '.join(keys)})")
+            said = {"seeds": compact([gone[row] for row in rows])}
+            there = _said(path)
+            if keys := provenance.differing(there, {**self.record, **own, **said}):
+                other.append(f"{path} ({'; '.join(keys)})")
+            elif not there:
+                unknown.append(path)
+        if unknown:
+            what = f"{unknown[0]}{' and others' if len(unknown) > 1 else ''}: no record in it"
+            console.warn(f"{what} of how it was made, and left as it is; --force makes it anew")
         if other:
             what = f"{other[0]}{' and others' if len(other) > 1 else ''}: made otherwise"
             console.warn(f"{what} than is asked for now, and left as it is; --force makes it anew")

@@ -104,18 +104,19 @@ def near(given: Given, info: DataInfo) -> Given:
     return given
 
 
-def whole(given: Given, info: DataInfo) -> Given:
+def whole(given: Given, info: DataInfo, use: Use) -> Given:
     """The same rows; a gap in them is refused, and a value that is far."""
     gaps = given.values.isnan().flatten(1).any(1).nonzero()[:, 0].tolist()
     if gaps:
-        raise gap(given.called(gaps[0]), given.source.name)
+        raise gap(given.called(gaps[0]), given.source.name, use)
     return near(given, info)
 
 
-def gap(place: str, file: str) -> Refusal:
-    """The refusal of a row of a file with a gap."""
+def gap(place: str, file: str, use: Use) -> Refusal:
+    """The refusal of a row of a file with a gap; use: of the request, which may name a model."""
     ending = ".npy" if Path(file).suffix.lower() == ".npy" else ".csv"
-    fill = f"ddpm inpaint {shlex.quote(file)} -o filled{ending}"
+    model = f" -m {shlex.quote(use.model)}" if use.model and not use.is_standing else ""
+    fill = f"ddpm inpaint {shlex.quote(file)}{model} -o filled{ending}"
     return Refusal(f"{place}: a value is missing", f"draw it, with the same model: {fill}")
 
 

@@ -18,7 +18,7 @@ def run(request: Interpolate, opened: Opened) -> None:
     given.refuse_pictures(request.use, request.look, request.layout)
     info = opened.header.data
     sources = given_rows.sources(request.inputs, info, repeated=True)
-    files = [given.whole(given_rows.read(source, info), info) for source in sources]
+    files = [given.whole(given_rows.read(source, info), info, request.use) for source in sources]
     ends = [row for file in files for row in given.of_file(file)]
     count = len(ends or request.seeds or ())
     interpolate.refuse_ends(request, count, "rows")

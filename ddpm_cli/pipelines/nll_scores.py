@@ -56,6 +56,6 @@ class Scores:
         """Name the rows of files that are the least likely."""
         placed = [(where, row) for row in self._rows if (where := place(row))]
         first = sorted(placed, key=lambda pair: -pair[1]["nll"])[:SHOWN]
-        if len(placed) > SHOWN:
+        if len(placed) > 1:
             named = ", ".join(f"{where} ({row['nll']:.2f})" for where, row in first)
             console.say(f"least likely, with -log p in nats: {named}")

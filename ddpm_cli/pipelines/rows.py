@@ -130,7 +130,7 @@ def of_tables(request: Nll, config: Config, info: DataInfo, batch: int) -> Seque
     def read(one: tuple[int, given.Row]) -> tuple[int, given.Row, int]:
         number, row = one
         if bool(row.values.isnan().any()):
-            raise given.gap(row.place, row.name)
+            raise given.gap(row.place, row.name, request.use)
         if found := far_values.first(row.values[None], info):
             place = found[1:]
             raise far_values.refusal(row.place, place, float(row.values[place]), info)

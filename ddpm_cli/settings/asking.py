@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from ddpm_cli import streams
-from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli import console, streams
+from ddpm_cli.errors import ConfigError, Refusal, many, nearest
 
 NULL = "none"  # a number that is not told
 OWN = "own"  # what a data set says of each row
@@ -81,7 +81,7 @@ def _listed(name: str, listed: str) -> Iterator[float | None]:
 
 def _number(name: str, text: str) -> Decimal:
     try:
-        number = Decimal(text.strip())
+        number = Decimal("nan" if "_" in text else text.strip())  # Python alone reads 1_000
     except InvalidOperation:
         number = Decimal("nan")
     if not number.is_finite() or not abs(float(number)) < float("inf"):
@@ -130,6 +130,10 @@ def texts(place: str) -> list[str]:
         what = f"{option}: no UTF-8 at byte {error.start}"
         raise Refusal(what, "give a file of texts, one a line") from None
     found = [line.strip() for line in lines if line.strip()]
+    if empty := sum(not line.strip() for line in lines):
+        console.warn(
+            f"{option}: {many(empty, 'empty lines')} left out; {many(len(found), 'texts')}"
+        )
     if not found:
         raise Refusal(f"{option}: no text in it; write one a line")
     for number, text in enumerate(found, 1):
@@ -144,5 +148,7 @@ def check(text: str, what: str) -> None:
     except UnicodeEncodeError as error:  # what a shell hands on of other bytes
         fix = "write it in UTF-8, or give --text-from FILE"
         raise ConfigError(f"{what}: no UTF-8 at character {error.start}; {fix}") from None
+    if "\0" in text:
+        raise ConfigError(f"{what}: a NUL byte, which no text has; give a file of texts")
     if len(text) > TEXT_LIMIT:
         raise ConfigError(f"{what}: {len(text)} characters; at most {TEXT_LIMIT}")

@@ -137,3 +137,28 @@ def test_info_prints_the_command_of_an_edit(
     assert outcome.err.splitlines()[-1] == "add -o x.png to write it in its place:"
     assert ddpm("info", "x.png", "--json").code == 0
     assert read_metadata("x.png")["hash"] == header.hash
+
+
+def test_what_differs_is_named_by_its_key() -> None:
+    there = {
+        "seeds": "3",
+        "hash": "a",
+        "settings": {"levels": {"name": "karras", "count": 3}, "wrappers": [{"name": "x"}]},
+    }
+    assert provenance.differing(there, there) == provenance.differing({}, there) == []
+    wanted = {
+        "seeds": "7",
+        "hash": "b",
+        "settings": {
+            "levels": {"name": "karras", "count": 4},
+            "guidance": {"name": "cfg", "scale": 2.0},
+            "wrappers": [],
+        },
+    }
+    assert provenance.differing(there, wanted) == [
+        "seed 3, not 7",
+        "model",
+        "levels.count 3, not 4",
+        "wrappers",
+        "guidance",
+    ]

@@ -74,6 +74,7 @@ def test_texts_of_a_file_are_its_lines_that_are_not_empty(
     [
         (b"\n \n", "no text in it"),
         (b"a\xff", "no UTF-8 at byte 1"),
+        (b"red\0heart\n", "text 1: a NUL byte"),
         (b"a" * 10_001, "text 1: 10001 characters; at most 10000"),
     ],
 )

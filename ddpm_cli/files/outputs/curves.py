@@ -16,6 +16,7 @@ PICTURES = (".png", ".svg", ".pdf")
 
 def refuse(path: Path, option: str, suffixes: Sequence[str], force: bool) -> None:
     """Refuse a file that could not be written at the end, before any work is done."""
+    targets.fields(str(path), (), option)
     if path.suffix not in suffixes:
         raise ConfigError(f"{option} {path}: unknown ending; use {' or '.join(suffixes)}")
     targets.refuse_existing(path, force, option)

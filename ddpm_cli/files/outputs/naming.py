@@ -1,6 +1,8 @@
 """Names of files, one a sample: what may stand in them, and what does of a seed."""
 
 import string
+import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,11 +83,32 @@ def _number(own: Mapping[str, Any], name: str) -> str | None:
     return None if number is None else asking.shown(number)
 
 
+def _is_kept(letter: str) -> bool:
+    """Whether a name may have a letter: of any script, or a symbol as of emoji; no punctuation.
+
+    Marks and joiners stand within words and pictures; all else that steers is left out.
+    """
+    if ord(letter) < 128:
+        return letter.isalnum() or letter in "-_."
+    category = unicodedata.category(letter)
+    is_held = category[0] in "LNMS" or letter == "\u200d"
+    return is_held and _is_stored(letter)
+
+
+def _is_stored(letter: str) -> bool:
+    """Whether the names of files can have a letter; a locale of ASCII has none of others."""
+    try:
+        letter.encode(sys.getfilesystemencoding())
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _safe(words: str | None) -> str:
     """Words as a part of the name of a file."""
     if words is None:
         return "none"
-    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in words)
+    plain = "".join(c if _is_kept(c) else "_" for c in words)
     if not plain.strip("."):  # would be a folder above
         plain = "_" * len(plain)
     # A name has at most 255 bytes, with the seed, the ending and whatever stands around.

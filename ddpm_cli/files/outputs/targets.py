@@ -29,18 +29,20 @@ def seed_name(seed: int) -> str:
     return f"{seed:06d}"
 
 
-def fields(template: str, known: Sequence[str]) -> set[str]:
+def fields(template: str, known: Sequence[str], option: str = "-o") -> set[str]:
     """The {fields} of a file name; unknown ones are refused."""
     listed = [f"{{{name}}}" for name in known]
+    use = f"use {' or '.join(listed)}" if listed else "its name has none"
     try:
         parsed = [part for part in string.Formatter().parse(template) if part[1] is not None]
-    except ValueError as error:
-        raise ConfigError(f"-o {template}: {error}") from None
+    except ValueError:
+        fix = f"{use}, and {{{{ or }}}} for a brace in a name"
+        raise ConfigError(f"{option} {template}: a brace without its other one; {fix}") from None
     if any(form or conversion for _, _, form, conversion in parsed):
-        raise ConfigError(f"-o {template}: write {' and '.join(listed)} as they are")
+        raise ConfigError(f"{option} {template}: write {' and '.join(listed)} as they are")
     names = {name or "" for _, name, _, _ in parsed}
     if unknown := names - set(known):
-        raise ConfigError(f"-o {template}: no field {{{min(unknown)}}}; use {' or '.join(listed)}")
+        raise ConfigError(f"{option} {template}: no field {{{min(unknown)}}}; {use}")
     return names
 
 

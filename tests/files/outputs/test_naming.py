@@ -33,6 +33,27 @@ def test_places(tmp_path: Path) -> None:
         assert NAMING.template(folder) == str(Path(folder) / "{seed}.png")
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("\u2764\ufe0f heart", "\u2764\ufe0f_heart"),
+        ("\U0001f469\u200d\U0001f33e", "\U0001f469\u200d\U0001f33e"),
+        ("\u7ea2\u5fc3", "\u7ea2\u5fc3"),
+        ("a/b\\c:d\u202e\n\0", "a_b_c_d___"),
+        ("..", "__"),
+    ],
+)
+def test_letters_and_symbols_of_any_script_stay(text: str, name: str) -> None:
+    naming = Naming(alone=lambda seed: {"text": text})
+    assert naming.path("{text}.png", 0) == Path(f"{name}.png")
+
+
+@pytest.mark.parametrize("place", ["x{.png", "x}.png"])
+def test_braces_stand_in_pairs(place: str) -> None:
+    with pytest.raises(ConfigError, match="a brace without its other one"):
+        Naming().fields(place)
+
+
 def test_names_that_are_shared_are_refused() -> None:
     NAMING.refuse_shared("{text}.png", [0, 1])
     NAMING.refuse_shared("x.png", [0, 1])
