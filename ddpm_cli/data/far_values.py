@@ -14,6 +14,8 @@ def first(values: Tensor, info: DataInfo) -> tuple[int, ...] | None:
     Far is what is told of numbers, too: more than FAR deviations from the mean, of normal scores
     if a network sees these.
     """
+    if (odd := _no_category(values, info)) is not None:
+        return odd
     far = ~(info.normalized(values).abs() <= FAR) & ~info.normalized(values).isnan()
     found = far.nonzero()
     if not len(found):
@@ -25,12 +27,34 @@ def first(values: Tensor, info: DataInfo) -> tuple[int, ...] | None:
     return row, place, *rest
 
 
+def _no_category(values: Tensor, info: DataInfo) -> tuple[int, int] | None:
+    """Row and column of the first number that stands for none of the words of its column."""
+    if info.titles is None or values.ndim != 2:
+        return None
+    for column, words in enumerate(info.titles.categories):
+        numbers = values[:, column]
+        is_none = (numbers != numbers.floor()) | (numbers < 0) | (numbers >= len(words))
+        odd = is_none & ~numbers.isnan()
+        if words and bool(odd.any()):
+            return int(odd.nonzero()[0]), column
+    return None
+
+
 def refusal(where: str, place: tuple[int, ...], value: float, info: DataInfo) -> Refusal:
     """The refusal of a value at a place of a row; where: what messages call the row."""
     one = len(info.row) == 1
     called = f"column {info.columns.names[place[0]]}" if one else f"value {place}"
     fix = "correct it, or leave it empty, to be drawn by ddpm inpaint"
+    if words := _words(place[0], info):
+        return Refusal(f"{where}, {called}: {value:g} stands for no word of {words}", fix)
     return Refusal(f"{where}, {called}: {value:g} is far from {_seen(place[0], info)}", fix)
+
+
+def _words(column: int, info: DataInfo) -> str:
+    """The numbers and words of a column of categories, the first few; nothing of another one."""
+    known = info.titles.words(column) if info.titles else ()
+    first = ", ".join(f"{number} {word}" for number, word in enumerate(known[:5]))
+    return first + ", ..." * (len(known) > 5)
 
 
 def _seen(column: int, info: DataInfo) -> str:

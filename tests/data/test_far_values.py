@@ -45,6 +45,14 @@ def test_columns(row: tuple[float, ...], told: str) -> None:
         raise AssertionError(message)
 
 
+@pytest.mark.parametrize("number", [0.5, 3.0, -1.0, 1e300])
+def test_a_number_of_no_category(number: float) -> None:
+    values = torch.tensor([(40.0, 2.0, 2.0), (40.0, number, 2.0)], dtype=torch.float64)
+    assert far_values.first(values, PEOPLE) == (1, 1)
+    message = far_values.refusal("t.npy: row 1", (1,), number, PEOPLE).message
+    assert message.startswith(f"t.npy: row 1, column city: {number:g} stands for no word of 0 a, ")
+
+
 def test_arrays_and_what_is_near() -> None:
     values = torch.zeros(4, 2, 3, dtype=torch.float64)
     assert far_values.first(values, SIGNALS) is None
