@@ -53,6 +53,8 @@ MODELS = [
     Published("cifar10-ncsnpp-ve", 32, 107.587, 0.001, 2000, {"blocks": 8}),
     # edm, SongUNet as train.py sets it up, counted: 1152 of them are told of its augmentation.
     Published("cifar10-edm", 32, 55.733891, 1e-6, 35),
+    # torchcfm's examples of CIFAR-10, which print 34.09 MiB of parameters.
+    Published("cifar10-flow", 32, 34.09 * 1.048576, 0.01, 99),
 ]
 
 
