@@ -35,7 +35,7 @@ def guidance(
     Both passes run as one batch.
     """
     conditional, free = denoiser.bind(**condition), denoiser.bind(**null)
-    pair = denoiser.bind(**{key: torch.cat([condition[key], null[key]]) for key in condition})
+    both_at = _both(denoiser, condition, null)
 
     def call(x: Tensor, sigma: Tensor) -> Prediction:
         weight = strength(sigma, scale=scale, low=low, high=high)
@@ -43,7 +43,7 @@ def guidance(
             return conditional(x, sigma)
         if bool((weight == 0).all()):
             return free(x, sigma)
-        both = pair(torch.cat([x, x]), sigma.repeat(2) if sigma.ndim else sigma)
+        both = both_at(x, sigma)
         with_class, without = both.x0.chunk(2)
         x0 = without + column(weight, x) * (with_class - without)
         if rescale:
@@ -58,12 +58,23 @@ def each_guided(
     denoiser: Bindable, condition: Mapping[str, Tensor], null: Mapping[str, Tensor], scale: Tensor
 ) -> Denoise:
     """Classifier-free guidance by a scale [B] of its own for each image, at every level."""
+    both_at = _both(denoiser, condition, null)
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        told, without = both_at(x, sigma).x0.chunk(2)
+        return Prediction(without + column(scale, x) * (told - without))
+
+    return Wrapped(both_at, call)
+
+
+def _both(
+    denoiser: Bindable, condition: Mapping[str, Tensor], null: Mapping[str, Tensor]
+) -> Denoise:
+    """Both passes as one batch: of x [B, ...] the predictions [2 B, ...], told and then not."""
     pair = denoiser.bind(**{key: torch.cat([condition[key], null[key]]) for key in condition})
 
     def call(x: Tensor, sigma: Tensor) -> Prediction:
-        both = pair(torch.cat([x, x]), sigma.repeat(2) if sigma.ndim else sigma)
-        told, without = both.x0.chunk(2)
-        return Prediction(without + column(scale, x) * (told - without))
+        return pair(torch.cat([x, x]), sigma.repeat(2) if sigma.ndim else sigma)
 
     return Wrapped(pair, call)
 

@@ -94,6 +94,11 @@ def nulls(config: Config, info: DataInfo) -> Conditions:
     return first | {kind: one.null for kind, one in made.items()}
 
 
+def untold(nulls: Conditions, told: Conditions) -> Conditions:
+    """The null of each kind in the place of rows that are told, on their device."""
+    return {kind: nulls[kind].to(rows).expand_as(rows) for kind, rows in told.items()}
+
+
 def told(config: Config, data: Data) -> Data:
     """A set that also tells its texts, as the network of a configuration reads them.
 

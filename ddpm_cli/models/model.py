@@ -87,8 +87,8 @@ class Model(NamedTuple):
         told = {kind: seen[kind] for kind in nulls if kind in seen and drops.get(kind)}
         if not told:  # what training always told has no null
             return self.denoiser.bind(**seen)
-        null = {kind: nulls[kind].to(rows).expand_as(rows) for kind, rows in told.items()}
-        null |= {kind: sent(rows, device) for kind, rows in against.items()}
+        instead = {kind: sent(rows, device) for kind, rows in against.items()}
+        null = kinds.untold(nulls, told) | instead
         return guidance.guidance(self.denoiser, seen, seen | null, **settings)
 
     def _strength(self, rows: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """The teacher of a student: a finished model, the levels of its walk, and how it is guided."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise
 from ddpm_cli.diffusion.rng import Rng
@@ -31,7 +31,7 @@ class Teacher:
     denoiser: Bindable
     levels: Tensor
     scale: tuple[float, float]
-    nulls: Mapping[str, Tensor]
+    nulls: Conditions
     digest: str
     is_told: bool = False
     tells: bool = False
@@ -41,7 +41,7 @@ class Teacher:
         told = {kind: rows for kind, rows in condition.items() if kind in self.nulls}
         if self.scale == (1.0, 1.0) or not told:
             return self.denoiser.bind(**condition), condition
-        null = {kind: self.nulls[kind].to(rows).expand_as(rows) for kind, rows in told.items()}
+        null = kinds.untold(self.nulls, told)
         low, high = self.scale
         rows = next(iter(told.values()))
         scale = low + (high - low) * rng.uniform(1, rows.device)

@@ -30,8 +30,7 @@ class Player:
     """A module, what trains it, and the average of its weights, if one is wanted.
 
     averages: those that are kept for later beside it; pace: its learning rate as a multiple of the
-    run's; window: its losses and gradients since the
-    last line of metrics.
+    run's; window: its losses and gradients since the last line of metrics.
     """
 
     module: nn.Module
