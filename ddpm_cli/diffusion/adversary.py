@@ -45,10 +45,12 @@ class Pair(NamedTuple):
     s: Tensor
 
     @classmethod
-    def drawn(cls, schedule: Schedule, x0: Tensor, t: Tensor, rng: Rng) -> "Pair":
-        """A true pair: x_s of an image x0 [B, ...], and x_t of x_s, at the times t [B]."""
-        sigma = schedule.sigma(t)
-        s = schedule.previous(sigma)
+    def drawn(cls, schedule: Schedule, x0: Tensor, t: Tensor, rng: Rng, steps: int = 0) -> "Pair":
+        """A true pair: x_s of an image x0 [B, ...], and x_t of x_s, at the times t [B].
+
+        s is one index below t, or, of so many `steps`, one step below the end of that of t.
+        """
+        sigma, s = between(schedule, t, steps)
         below = x0 + column(s, x0) * rng.normal(x0)
         x = below + column((sigma**2 - s**2).sqrt(), x0) * rng.normal(x0)
         return cls(below, x, sigma, s)
@@ -67,6 +69,20 @@ class Pair(NamedTuple):
     def native(self, schedule: Schedule) -> tuple[Tensor, Tensor]:
         """The states in the papers' scale, the lower one first."""
         return schedule.native(self.below, self.s), schedule.native(self.x, self.sigma)
+
+
+def between(schedule: Schedule, t: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """The levels [B] at the times t [B] and one index below, or at both ends of the step of t.
+
+    steps: large ones, even in time as levels `trailing` are, the n-th from n / steps to
+    (n - 1) / steps.
+    """
+    if not steps:
+        sigma = schedule.sigma(t)
+        return sigma, schedule.previous(sigma)
+    number = (t * steps).ceil().clamp(1, steps)
+    sigma, s = schedule.sigma(number / steps), schedule.sigma((number - 1) / steps)
+    return sigma, torch.where(number > 1, s, 0.0)
 
 
 def answer(denoise: Denoiser, pair: Pair, rng: Rng, condition: dict[str, Tensor]) -> Tensor:
@@ -88,6 +104,7 @@ def judged(
     *,
     r1: float,
     every: int,
+    steps: int = 0,
     **condition: Tensor,
 ) -> Tensor:
     """The critic's loss of each image: softplus(-D(true)) + softplus(D(made)) + R1 [B].
@@ -97,7 +114,7 @@ def judged(
     large there (Karras 2020, appendix B).
     """
     schedule, classes = critic.schedule, condition.get("classes")
-    pair = Pair.drawn(schedule, x0, t, rng)
+    pair = Pair.drawn(schedule, x0, t, rng, steps)
     with torch.no_grad():
         made = pair.made(answer(generator, pair, rng, condition), rng)
     below, x = pair.native(schedule)

@@ -12,13 +12,12 @@ from ddpm_cli import hardware
 from ddpm_cli.data.image_set import Conditions, Data
 from ddpm_cli.data.repeated import Repeated
 from ddpm_cli.diffusion.rng import Randomness
-from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.encoders.frozen import Frozen
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.encodings import Encoding
 from ddpm_cli.networks.conditions import Recipe, text
-from ddpm_cli.settings import catalog
+from ddpm_cli.settings import catalog, checks
 from ddpm_cli.settings.config import Config
 
 CAPTIONS = 8  # of an image that are told, the first ones
@@ -47,9 +46,7 @@ def latents(config: Config) -> int:
     return int(config.get("latent", {}).get("size", 0))
 
 
-def drawn(
-    config: Config, schedule: Schedule, seeds: Sequence[int], randomness: Randomness
-) -> Conditions:
+def drawn(config: Config, seeds: Sequence[int], randomness: Randomness) -> Conditions:
     """What a network is told that follows from the seed of each image: latents [B, T, L].
 
     Those of all T levels are drawn up front, so that each level has its own whatever the walk.
@@ -57,7 +54,7 @@ def drawn(
     size = latents(config)
     if not size:
         return {}
-    like = torch.empty(len(seeds), schedule.steps or 1, size)
+    like = torch.empty(len(seeds), checks.large_steps(config) or 1, size)
     return {"latent": randomness.rng(seeds, "latent").normal(like)}
 
 

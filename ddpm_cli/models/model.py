@@ -114,7 +114,7 @@ class Model(NamedTuple):
         for rows in self.parts(walk, len(batch.seeds)):
             seeds = batch.seeds[rows]
             seen = {kind: values[rows] for kind, values in batch.conditions.items()}
-            drawn = kinds.drawn(self.config, self.schedule, seeds, self.randomness)
+            drawn = kinds.drawn(self.config, seeds, self.randomness)
             against = {kind: values[rows] for kind, values in batch.against.items()}
             own = batch.bound(rows, drawn) if batch.bound else self.bound(seen | drawn, against)
             denoise = walk.wrap(own)

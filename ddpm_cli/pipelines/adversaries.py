@@ -14,6 +14,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, kinds
+from ddpm_cli.settings import checks
 from ddpm_cli.settings.checks import is_generator
 from ddpm_cli.settings.config import Config
 from ddpm_cli.training.optimizers import adamw
@@ -38,13 +39,15 @@ def size(config: Config, info: DataInfo) -> int:
     """How many parameters the critic of a configuration has; 0 without one."""
     if "critic" not in config:
         return 0
-    critic = build.critic(config, info, build.schedule(config))
+    schedule = build.schedule(config)
+    with torch.device("meta"):
+        critic = build.critic(config, info, schedule)
     return sum(parameter.numel() for parameter in critic.network.parameters())
 
 
 def loss(config: Config) -> Callable[..., Tensor]:
     """The loss of the critic of a configuration."""
-    return partial(judged, r1=config["loss"]["r1"], every=config["loss"]["every"])
+    return partial(judged, **{knob: config["loss"][knob] for knob in ("r1", "every", "steps")})
 
 
 def refuse_unplayable(config: Config) -> None:
@@ -78,9 +81,9 @@ def _missing(config: Config) -> Iterator[str]:
     table = config["schedule"]
     if table["name"] == "learned":
         yield f"schedule.learned: of likelihoods alone; {VP}"
-    elif build.schedule(config).steps is None:
+    elif not checks.large_steps(config):
         what = f"{table['name']} is continuous, and a generator makes a few large steps"
-        yield f"schedule.{table['name']}: {what}; {VP}"
+        yield f"schedule.{table['name']}: {what}; --set loss.steps=4, or {VP}"
 
 
 def _strange(config: Config) -> Iterator[str]:
@@ -115,7 +118,7 @@ def warn_of_game(config: Config) -> None:
     if not kinds.latents(config):
         what = "without it each step of a generator has one answer, so reaches one mode alone"
         console.warn(f"latent: {what}; --set latent.size=100")
-    steps = build.schedule(config).steps or 0
+    steps = checks.large_steps(config)
     if not FEWEST <= steps <= MOST:
         what = f"{steps} steps; denoising diffusion GANs were published with {FEWEST} to {MOST}"
         console.warn(f"schedule.steps: {what}")

@@ -52,7 +52,7 @@ def plan(request: Train) -> None:
         config = _rehearsed(config, Sets(data, datasets.images(config, "test")), began)
     with torch.device("meta"):  # what cannot be made is refused before anything is shown
         network = build.network(config, info)
-        critic = adversaries.size(config, info)
+    critic = adversaries.size(config, info)
     calls = forecast.calls(config, build.schedule(config))
     opening.shown(config)
     warn_of_classes(config, info)

@@ -92,7 +92,7 @@ def unsuited(config: Config) -> str:
 
 def _unplayed(config: Config) -> str:
     """What is to be said of a walk that the generator of a GAN was not trained for."""
-    sampler, levels, count = config["sampler"], config["levels"], _indices(config)
+    sampler, levels, count = config["sampler"], config["levels"], large_steps(config)
     name, variance = sampler["name"], sampler.get("variance", "small")
     if (name, variance) != ("ddpm", "small"):
         other = f"sampler {name}" if name != "ddpm" else f"variance {variance}"
@@ -102,6 +102,11 @@ def _unplayed(config: Config) -> str:
         fix = f"--set levels.name=trailing --set levels.count={count}"
         return f"loss.adversarial: its steps are those between all {count} levels; try {fix}"
     return ""
+
+
+def large_steps(config: Config) -> int:
+    """How many steps the generator of a GAN makes from noise to an image; 0 if it is not said."""
+    return int(config["loss"].get("steps") or _indices(config))
 
 
 def refuse_half(config: Config) -> None:

@@ -2,18 +2,20 @@
 
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddpm_cli.diffusion import parameterizations
-from ddpm_cli.diffusion.adversary import Critic, Pair, judged
+from ddpm_cli.diffusion.adversary import Critic, Pair, between, judged
 from ddpm_cli.diffusion.denoiser import Denoiser, of_level
 from ddpm_cli.diffusion.labels import index
+from ddpm_cli.diffusion.levels import trailing
 from ddpm_cli.diffusion.losses import adversarial
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers import ddpm
-from ddpm_cli.diffusion.schedules import vp
+from ddpm_cli.diffusion.schedules import Schedule, cosine, flow, vp
 from ddpm_cli.diffusion.steps import Move
 from ddpm_cli.diffusion.walk import start, walk
 
@@ -129,6 +131,24 @@ def test_the_lowest_step_ends_in_the_answer_itself() -> None:
     pair = Pair.drawn(SCHEDULE, images(3), t, Rng(range(3)))
     assert torch.equal(pair.below, images(3))
     assert torch.allclose(pair.made(2 * images(3), Rng(range(3))).below, 2 * images(3))
+
+
+@pytest.mark.parametrize("schedule", [cosine(steps=1000), vp(), vp(steps=12), flow()])
+def test_large_steps_are_those_between_trailing_levels(schedule: Schedule) -> None:
+    """Of any schedule, and all times within one step lead to its two ends."""
+    levels = trailing(schedule, count=4)
+    t = torch.tensor([0.01, 0.25, 0.26, 0.5, 0.74, 0.75, 1.0], dtype=torch.float64)
+    sigma, s = between(schedule, t, 4)
+    places = torch.tensor([3, 3, 2, 2, 1, 1, 0])
+    assert torch.allclose(sigma, levels[places], rtol=1e-9)
+    assert torch.allclose(s, levels[places + 1], rtol=1e-9)
+
+
+def test_a_schedule_of_large_steps_needs_no_word_of_them() -> None:
+    t = torch.arange(1, 5).double() / 4
+    told, said = between(SCHEDULE, t, 4), between(SCHEDULE, t, 0)
+    assert torch.equal(told[0], said[0])
+    assert torch.allclose(told[1], said[1], rtol=1e-12)
 
 
 def losses(step: int, *, r1: float, every: int = 3) -> tuple[Tensor, Critic]:

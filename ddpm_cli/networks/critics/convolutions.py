@@ -58,7 +58,7 @@ class residual(nn.Module):  # noqa: N801  (a component is named as it is called 
         for block in self.blocks:
             h = block(h, embedding)
         h = F.leaky_relu(self.final(F.leaky_relu(h, SLOPE)), SLOPE)
-        logits: Tensor = self.out(h.mean((2, 3)))
+        logits: Tensor = self.out(h.sum((2, 3)))
         return logits[:, 0]
 
 
