@@ -22,6 +22,7 @@ class Declared(NamedTuple):
     ends: tuple[float, float] = (8, 0.2)
     above: float = 0.15
     noisy: bool = False  # leaves noise in the image if it makes few moves
+    slow: int = 1  # needs so many times the moves of others for errors as small
 
     def draws_of(self, settings: dict[str, Any]) -> int:
         """The draws of a move with these settings."""
@@ -40,6 +41,7 @@ SAMPLERS = {
     "heun": Declared(2, ({},), draws=0),
     "hold": Declared(0, ({},), draws=0, noisy=True),
     "ode": Declared(math.inf, ({"rtol": 1e-4, "atol": 1e-4},), draws=0),
+    "probability-flow": Declared(1, ({},), draws=0, noisy=True, slow=5),
     "reverse-diffusion": Declared(1, ({},), noisy=True),
     "dpm-solver-single of order 2": Declared(
         2, ({"order": 2}, {"order": 2, "solver": "taylor", "r1": 0.4}), draws=0

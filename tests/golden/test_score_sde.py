@@ -12,8 +12,16 @@ from golden.load_golden import Case, Golden
 from torch import Tensor
 
 from ddpm_cli.diffusion.correctors import ald, langevin
+from ddpm_cli.diffusion.denoiser import Prediction, Wrapped
 from ddpm_cli.diffusion.edits import repeat
-from ddpm_cli.diffusion.samplers import ddpm, euler_maruyama, hold, ode, reverse_diffusion
+from ddpm_cli.diffusion.samplers import (
+    ddpm,
+    euler_maruyama,
+    hold,
+    ode,
+    probability_flow,
+    reverse_diffusion,
+)
 from ddpm_cli.diffusion.schedules.processes import Process, subvp, ve, vp
 from ddpm_cli.diffusion.steps import Move, Step
 
@@ -44,9 +52,9 @@ NATIVE = [
     and GOLDEN[key].params["probability_flow"] is False
     and GOLDEN[key].params["corrector"] == "none"
 ]
+FLOW = [case.id for case in GOLDEN if "_pf1_" in case.id]
 EXCLUDED = {
     **dict.fromkeys(CRASHED, "the peer crashes"),
-    **{case.id: "Euler on the ODE, which is ddim" for case in GOLDEN if "_pf1_" in case.id},
     **dict.fromkeys(
         GOLDEN.select(
             "pc_vp_ancestral_sampling_none_", "pc_vp_none_ald_", "pc_vp_euler_maruyama_ald_"
@@ -57,7 +65,9 @@ EXCLUDED = {
 
 
 def test_every_case_is_accounted_for() -> None:
-    assert sorted([*ODE, *ALD, *LANGEVIN, *FIRST, *NATIVE, *EXCLUDED]) == sorted(GOLDEN.cases)
+    assert sorted([*ODE, *ALD, *LANGEVIN, *FIRST, *NATIVE, *FLOW, *EXCLUDED]) == sorted(
+        GOLDEN.cases
+    )
 
 
 def at(process: Process, *times: float) -> Tensor:
@@ -143,6 +153,8 @@ def published(case: Case, x: Tensor, t: float, h: float, z: Tensor, process: Pro
     score = case.mixture.score(x, process.alpha(sigma), sigma * process.alpha(sigma))
     b, g2 = sde.beta(t) * h, sde.squared(t) * h
     drift = -b / 2 * x
+    if case.params["probability_flow"]:
+        g2, z = g2 / 2, torch.zeros_like(z)
     if case.params["predictor"] == "reverse_diffusion" and case.params["sde"] == "vp":
         drift = ((1 - b) ** 0.5 - 1) * x
     return x - drift + g2 * score + g2**0.5 * z
@@ -176,6 +188,51 @@ def _moved(
 ) -> list[Tensor]:
     step, move = STEPS[case.params["predictor"]], Move(*levels, 0, levels)
     return [step(by_sigma(mixture, process), x, move, Recorded([z]), [])]
+
+
+def test_flow_of_a_variance_exploding_process() -> None:
+    """All states of the walk; the peer's last move takes half of the noise that is left.
+
+    The peer moves along a table of levels, and looks at its network at times that lie beside.
+    """
+    case = GOLDEN["pc_ve_reverse_diffusion_none_n1_pf1_g2"]
+    process, count, kept = PROCESSES["ve"], case.params["N"], case.params["kept_steps"]
+    times = torch.linspace(1, case.params["eps"], count, dtype=torch.float64)
+    even = torch.linspace(1, 0, count, dtype=torch.float64)
+    levels = torch.cat([process.sigma(even), torch.zeros(1).double()])
+    exact = by_sigma(case.mixture, process)
+
+    def beside(x: Tensor, sigma: Tensor) -> Prediction:
+        seen = process.sigma(times[int((levels - sigma).abs().argmin())])
+        noise = (x - exact(x, seen).x0) / seen
+        return Prediction(x - sigma**2 * noise / seen)
+
+    walked = states(Wrapped(exact, beside), case.inputs["x_T"], levels, (), probability_flow)
+    found = torch.stack([state.x for state in walked])
+    assert (
+        case.excess("after_predictor", found[kept[:-1]], case.outputs["after_predictor"][:-1]) <= 0
+    )
+    half = (found[-2] + found[-1]) / 2
+    assert case.excess("after_predictor", half[None], case.outputs["after_predictor"][-1:]) <= 0
+
+
+@pytest.mark.parametrize("key", [key for key in FLOW if key not in CRASHED and "_ve_" not in key])
+def test_flow_agrees_with_the_native_step_to_first_order(key: str) -> None:
+    case = GOLDEN[key]
+    process, x = PROCESSES[case.params["sde"]], case.inputs["x_T"]
+    none = torch.zeros_like(x)
+    got = published(case, x, 1.0, 1 / case.params["N"], none, process)
+    assert case.excess("after_predictor", got[None], case.outputs["after_predictor"][:1]) <= 0
+
+    def difference(h: float) -> float:
+        levels = at(process, 0.5, 0.5 - h)
+        start, end = process.alpha(levels)
+        state = probability_flow(
+            by_sigma(case.mixture, process), x / start, Move.of(*levels), Recorded([]), []
+        )
+        return float((end * state - published(case, x, 0.5, h, none, process)).abs().max())
+
+    assert difference(1e-4) / difference(5e-5) == pytest.approx(4.0, rel=0.05)
 
 
 @pytest.mark.parametrize("key", LANGEVIN)

@@ -1,4 +1,4 @@
-"""Score SDE's stochastic predictors (Song 2021), in sigma-space: dx = sqrt(d sigma^2 / dt) dw.
+"""Score SDE's predictors (Song 2021), in sigma-space: dx = sqrt(d sigma^2 / dt) dw, or its ODE.
 
 In native scale they agree with the published formulas to first order in the step; on a
 variance-exploding process, whose scale is 1, they are the published formulas.
@@ -33,6 +33,19 @@ def euler_maruyama(
     """
     t, s = float(move.t), float(move.s)
     return _diffused(denoise, x, move, rng, 2 * t**2 * math.log(t / s) if s else t**2)
+
+
+def probability_flow(
+    denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited]
+) -> Tensor:
+    """Reverse diffusion without noise: Euler on the probability-flow ODE with sigma^2 as its time.
+
+    x_s = x + (t^2 - s^2) / 2 score (Song 2021, appendix D.3). ddim is Euler in sigma, which
+    needs fewer calls (Song 2021, DDIM, eq. 15); both tend to the same ODE.
+    """
+    t, s = float(move.t), float(move.s)
+    x0 = denoise(x, move.t).guided(t)
+    return x + (t**2 - s**2) / (2 * t**2) * (x0 - x) if s else x0
 
 
 def hold(denoise: Denoise, x: Tensor, move: Move, rng: Draws, past: list[Visited]) -> Tensor:

@@ -36,7 +36,8 @@ def test_reaches_the_mean_and_deviation_of_normal_data(name: str, settings: Any)
     step, data = load("sampler", name, **settings), gaussian(0.4, 0.09)
     draws = SAMPLERS[name].draws_of(settings)
     denoise = informed(by_sigma(data, linear(), channel=torch.zeros_like), data, step)
-    mean, variance = moments(denoise, trailing(linear(), count=200), step, 0.4, 0.09, draws)
+    levels = trailing(linear(), count=200 * SAMPLERS[name].slow)
+    mean, variance = moments(denoise, levels, step, 0.4, 0.09, draws)
     # 200 steps of the small variance lose 4 % of the deviation.
     assert mean == pytest.approx(0.4, abs=1e-3)
     assert math.sqrt(variance) == pytest.approx(0.3, rel=0.06)
@@ -56,7 +57,8 @@ def test_levels_that_lie_closer_than_the_trained_ones(name: str, settings: Any) 
     draws = SAMPLERS[name].draws_of(settings)
     denoise = informed(by_sigma(data, cosine(), channel=torch.zeros_like), data, step)
     for count, slack in {10: (math.inf, math.inf), **CROWDED}.items():
-        mean, variance = moments(denoise, karras(cosine(), count=count), step, 0.4, 0.09, draws)
+        levels = karras(cosine(), count=count * SAMPLERS[name].slow)
+        mean, variance = moments(denoise, levels, step, 0.4, 0.09, draws)
         assert math.isfinite(variance)
         assert mean == pytest.approx(0.4, abs=1e-9)
         assert abs(math.sqrt(variance) / 0.3 - 1) < slack[SAMPLERS[name].order > 1]
@@ -69,7 +71,7 @@ def test_reaches_the_weights_of_a_mixture(name: str, settings: Any) -> None:
     is_noisy = SAMPLERS[name].draws_of(settings) > 0
     like, rng = torch.empty(10_000 if is_noisy else 1000, 1).double(), Even()
     mixture = Mixture([0.3, 0.7], [[-0.8], [0.5]], [[0.01], [0.01]])
-    levels = trailing(linear(), count=100)
+    levels = trailing(linear(), count=100 * SAMPLERS[name].slow)
     got = sample(mixture, linear(), levels, rng, step, like)
     assert float((got < -0.15).double().mean()) == pytest.approx(0.3, abs=0.02)
     low, high = got[got < -0.15], got[got > -0.15]
