@@ -55,6 +55,7 @@ FILES = {
     """,
     "diffusion/guidance.py": "def guidance(x, *, scale: NonNegative = 1.0): 'Two passes.'",
     "diffusion/units.py": "def units(*, low: float = -1.0, high: float = 1.0): 'Where data lie.'",
+    "networks/parts/inputs.py": "def fourier(*, exponents: float = 6.0): 'Features.'",
     "networks/conditions/values.py": "def values(count, *, drop: float = 0.1): 'Numbers.'",
     "networks/conditions/augment.py": "def augment(*, p: float = 0.12): 'Changes.'",
     "networks/conditions/vector.py": "def vector(*, size: int = 0): 'A vector.'",

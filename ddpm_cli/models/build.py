@@ -24,6 +24,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import kinds
+from ddpm_cli.networks.parts import inputs
 from ddpm_cli.settings import catalog, checks
 from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
@@ -128,6 +129,32 @@ def network(config: Config, info: DataInfo) -> nn.Module:
     """A network with fresh weights, on the current default device."""
     condition = task(config, info)
     extra = condition.channels if condition else 0
+    features = fourier(config, info)
+    if features is None:
+        return _network(config, info, extra)
+    extra += features.channels(info.shape[0])
+    return features.beside(_network(config, info, extra))
+
+
+def fourier(config: Config, info: DataInfo) -> inputs.fourier | None:
+    """What a network sees of its own input beside the values, or None of nothing."""
+    settings, name = config.get("fourier"), config["network"]["name"]
+    if settings is None:
+        return None
+    if purpose(config) in JUDGES:
+        raise ConfigError(f"fourier: of networks that draw, and {name} judges; leave it out")
+    if len(info.shape) < 2:
+        more = "; mlp has network.frequencies" if name == "mlp" else ""
+        raise ConfigError(f"fourier: of images and signals, and these are rows{more}")
+    try:
+        features: inputs.fourier = catalog.load(catalog.fixed("fourier"))(**settings)
+    except ValueError as error:
+        raise ConfigError(f"fourier: {error}") from None
+    return features
+
+
+def _network(config: Config, info: DataInfo, extra: int) -> nn.Module:
+    """A network of so many channels more than those of the data."""
     made = kinds.recipes(config, info)
     if not made:
         plain: nn.Module = _called("network", config["network"], info.shape, extra)

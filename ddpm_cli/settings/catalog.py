@@ -46,6 +46,7 @@ FIXED: Mapping[str, str] = {
     "renoise": "diffusion/renoise.py",
     "guidance": "diffusion/guidance.py",
     "units": "diffusion/units.py",
+    "fourier": "networks/parts/inputs.py",
     "values": "networks/conditions/values.py",
     "text": "networks/conditions/text.py",
     "augment": "networks/conditions/augment.py",

@@ -104,6 +104,7 @@ Classes = Annotated[int, Range(0, 100_000), Word("auto")]
 Bottleneck = Annotated[int, Range(0, 16_384)]
 Patch = Annotated[int, Range(1, 64)]
 Frequencies = Annotated[int, Range(0, 32)]
+Exponents = Annotated[Sequence[Annotated[int, Range(0, 16)]], Range(1, 17)]  # of 2
 # ADM has half a width at 512x512.
 Multiplier = Annotated[int | float, Range(0, 64, True)]
 Multipliers = Annotated[list[Multiplier], Range(1, 10)]

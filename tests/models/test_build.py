@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from probes import lively
 from torch import Tensor
 
 from ddpm_cli.data.image_set import ImageSet, Texts
@@ -53,6 +54,31 @@ def test_values_that_the_data_lack_and_networks_that_are_told_nothing_are_refuse
     config = resolve([Layer("", {"text": {}, "network": {"name": "hdit"}})])
     with pytest.raises(ConfigError, match=r"network.hdit: told of no text; take another"):
         build.network(config, DataInfo((1, 8, 8)))
+
+
+@pytest.mark.parametrize("name", ["unet", "dit", "hdit", "ncsnpp", "adagn-unet", "unet1d"])
+def test_fourier_features_are_for_every_network_of_images_and_signals(name: str) -> None:
+    shape = (1, 16) if name == "unet1d" else (1, 16, 16)
+    chosen = [Layer("", {"network": {"name": name}, "fourier": {"exponents": [3, 5]}})]
+    network, x = lively(build.network(resolve(chosen), DataInfo(shape))), torch.zeros(1, *shape)
+    with torch.no_grad():
+        one, other = (network(x + shift, torch.ones(1)) for shift in (0.0, 2.0**-5))
+    assert (one - other).abs().max() > 1e-3 * one.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("said", "shape", "told"),
+    [
+        ({"network": {"name": "mlp"}}, (4,), "these are rows; mlp has network.frequencies"),
+        ({"network": {"name": "classifier"}}, (1, 8, 8), "classifier judges; leave it out"),
+        ({"fourier": {"exponents": [6, 6]}}, (1, 8, 8), "fourier: exponents name a wave twice"),
+    ],
+)
+def test_fourier_features_that_nothing_sees_are_refused(
+    said: dict[str, object], shape: tuple[int, ...], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        build.network(resolve([Layer("", {"fourier": {}} | said)]), DataInfo(shape))
 
 
 def test_rows_of_several_captions_are_told_all_of_them() -> None:
