@@ -3,12 +3,12 @@
 A mixture has its weights exactly (to one row), not by chance: what a model gets wrong is its own.
 """
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ddpm_cli.data import toy_laws
 from ddpm_cli.data.array_set import VALUE_LIMIT, ArraySet, statistics
 from ddpm_cli.diffusion.rng import keyed
 from ddpm_cli.errors import ConfigError
@@ -39,8 +39,8 @@ def two_gaussians(
 
     Far apart, their score hardly tells their weights (Song 2019, figure 3).
     """
-    centres = torch.tensor([[-distance, -distance], [distance, distance]])
-    return _mixture(split, count, seed, centres, [weight, 1 - weight], 1.0, ("low", "high"))
+    centres, names = toy_laws.pair(distance), ("low", "high")
+    return _mixture(split, count, seed, centres, [weight, 1 - weight], 1.0, names)
 
 
 def eight_gaussians(
@@ -52,9 +52,7 @@ def eight_gaussians(
     seed: Seed = 0,
 ) -> ArraySet:
     """Eight equal normals around a circle in two dimensions."""
-    angle = torch.arange(8) * (math.pi / 4)
-    centres = radius * torch.stack([angle.cos(), angle.sin()], dim=1)
-    names = tuple(map(str, range(8)))
+    names, centres = tuple(map(str, range(8))), toy_laws.circle(radius)
     return _mixture(split, count, seed, centres, [1 / 8] * 8, deviation, names)
 
 
@@ -65,8 +63,7 @@ def swiss_roll(
 
     def make(part: Split) -> Tensor:
         generator = _generator(seed, part)
-        angle = 1.5 * math.pi * (1 + 2 * torch.rand(_size(count, part), generator=generator))
-        roll = torch.stack([angle * angle.cos(), angle * angle.sin()], dim=1)
+        roll = toy_laws.spiral(torch.rand(_size(count, part), generator=generator))
         return roll + noise * torch.randn(roll.shape, generator=generator)
 
     return ArraySet(make(split), *statistics(make("train"), "swiss-roll"))
