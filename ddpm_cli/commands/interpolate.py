@@ -1,5 +1,6 @@
 """`ddpm interpolate`: the images between images, or between seeds."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -11,7 +12,9 @@ from ddpm_cli.settings.usual import CODING
 
 SPEED = 120  # milliseconds a frame of a film
 # What a result must be made with again, beside what all commands have.
-OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
+OWN = (
+    "count", "blend", "at", "speed", "hold", "easing", "is_film", "seed", "fit", "background",
+)  # fmt: skip
 
 
 @click.command(
@@ -19,6 +22,8 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
     epilog=shared.examples(
         "ddpm interpolate a.png b.png -n 9 -o strip.png",
         "ddpm interpolate a.png b.png c.png a.png -n 20 -o round.gif",
+        "ddpm interpolate a.png b.png -n 20 --easing smooth --hold 800 --film -o a-b.webp",
+        "ddpm interpolate a.png b.png -n 5 --labels place -o strip.png",
         "ddpm interpolate --seeds 1,2 -n 9 -o seeds.png",
         "ddpm interpolate a.png b.png --at 50% --seed 3 -o strip.png",
         "ddpm interpolate a.png b.png --steps 20 --class 7 -o frames/",
@@ -28,8 +33,8 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, shell_complete=completion.paths)
 @shared.count(9, "Frames from each end to the next, both ends counted.")
 @shared.output(
-    "PNG, JPEG or WebP strip, .gif film, folder/ of frames, or - for stdout; interpolation.png. "
-    "Of rows a file as of ddpm sample; interpolation.csv."
+    "PNG, JPEG or WebP strip, .gif or (--film) .webp film, folder/ of frames, or - for stdout; "
+    "interpolation.png. Of rows a file as of ddpm sample; interpolation.csv."
 )
 @shared.layout
 @shared.model("Model to interpolate with.")
@@ -57,6 +62,21 @@ OWN = ("count", "blend", "at", "speed", "seed", "fit", "background")
     metavar="MS",
     help="Milliseconds a frame of a film.",
 )
+@click.option(
+    "--hold",
+    type=click.IntRange(20, 60_000),
+    metavar="MS",
+    help="Milliseconds that each end stays in a film; unless told the last one, 1500.",
+)
+@click.option(
+    "--easing",
+    type=click.Choice(["linear", "smooth", "in", "out"]),
+    default="linear",
+    show_default=True,
+    help="How frames lie between two ends: evenly, closer to both (smooth), to the first (in), or "
+    "to the second (out).",
+)
+@click.option("--film", "is_film", is_flag=True, help="Make a film of -o x.webp, as of a .gif.")
 @shared.fitting
 @shared.seed(0, "Seed of the noise of --at.")
 @shared.batch()
@@ -72,6 +92,9 @@ def command(
     blend: Literal["slerp", "lerp"] | None,
     at: str | None,
     speed: int,
+    hold: int | None,
+    easing: Literal["linear", "smooth", "in", "out"],
+    is_film: bool,
     seed: int,
     **_: Any,
 ) -> None:
@@ -96,8 +119,13 @@ def command(
         reading.refuse_idle(ctx, "only with --at, which adds noise", "seed")
     if seeds:
         reading.refuse_idle(ctx, "of image files, not of --seeds", "fit", "background")
-    if not (output or "").lower().endswith(".gif"):
-        reading.refuse_idle(ctx, "of a film, -o x.gif", "speed")
+    suffix = Path(output or "").suffix.lower()
+    if is_film and suffix != ".webp":
+        fix = "a .gif is one already" if suffix == ".gif" else "give -o x.webp"
+        raise ConfigError(f"--film: makes a .webp a film; {fix}")
+    if suffix != ".gif" and not is_film:
+        fix = "of a film, -o x.gif or -o x.webp --film"
+        reading.refuse_idle(ctx, fix, "speed", "hold")
     request = Interpolate(
         use=reading.use(ctx, *OWN, reads=bool(inputs)),
         inputs=inputs,
@@ -107,6 +135,9 @@ def command(
         blend=blend,
         at=at,
         speed=speed,
+        hold=hold,
+        easing=easing,
+        is_film=is_film,
         seed=seed,
         look=reading.look(ctx),
         layout=reading.layout(ctx),

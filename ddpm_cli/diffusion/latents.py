@@ -110,11 +110,21 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
     return column(first, a) * a + column(second, b) * b
 
 
-def positions(ends: int, count: int) -> list[float]:
+# How far from an end to the next at a share of the time: slower at both ends, the first, the last.
+EASINGS: dict[str, Callable[[float], float]] = {
+    "linear": lambda u: u,
+    "smooth": lambda u: u * u * (3 - 2 * u),
+    "in": lambda u: u * u,
+    "out": lambda u: u * (2 - u),
+}
+
+
+def positions(ends: int, count: int, easing: str = "linear") -> list[float]:
     """Places 0 .. ends - 1 on a path through `ends` points, count from each to the next."""
     if count < 2:
         raise ValueError("give 2 frames or more, the two ends")
-    between = [first + i / (count - 1) for first in range(ends - 1) for i in range(count - 1)]
+    shares = [EASINGS[easing](i / (count - 1)) for i in range(count - 1)]
+    between = [first + share for first in range(ends - 1) for share in shares]
     return [*between, ends - 1.0]
 
 

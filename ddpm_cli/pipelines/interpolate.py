@@ -1,6 +1,7 @@
 """The images between images or seeds, for `ddpm interpolate`."""
 
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs, scales
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
+from ddpm_cli.files.outputs.films import Timing
 from ddpm_cli.files.outputs.frames import Frames, open_frames
 from ddpm_cli.files.records import compact
 from ddpm_cli.models import cost, memory, model, saved, walks
@@ -58,7 +60,7 @@ def run(request: Interpolate, opened: Opened) -> None:
         len(work.places),
         shape,
         force=request.use.force,
-        speed=request.speed,
+        timing=timed(request, len(sources or request.seeds or ())),
         layout=request.layout,
     )
     console.say(work.price)
@@ -78,7 +80,7 @@ def planned(request: Interpolate, opened: Opened, sources: list[Source], ends: i
         config = cost.sized(config, schedule, calls, sigma)
         moves, each = cost.plan(config, schedule, sigma)
     try:
-        places = latents.positions(ends, request.count)
+        places = latents.positions(ends, request.count, request.easing)
     except ValueError as error:
         raise ConfigError(f"--count {request.count}: {error}") from None
     asked = Asked.given(request.use, config, header.data)
@@ -91,6 +93,26 @@ def planned(request: Interpolate, opened: Opened, sources: list[Source], ends: i
     opened = opened._replace(config=config)
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
     return Work(request, opened, sources, asked, sigma, blend, places, each, price, told)
+
+
+def timed(request: Interpolate, ends: int) -> Timing | None:
+    """How long the frames of a film stay, if one is asked for."""
+    if Path(request.output or "").suffix != ".gif" and not request.is_film:
+        return None
+    if request.hold is None:
+        return Timing(request.speed)
+    held = [number * (request.count - 1) for number in range(ends)]
+    return Timing(request.speed, request.hold, held)
+
+
+def placed(work: Work) -> list[str]:
+    """Where each frame lies: the name of an end, or the share of the way to the next one."""
+    ends = [source.stem for source in work.sources]
+    ends = ends or [f"seed {seed}" for seed in work.request.seeds or ()]
+    return [
+        ends[int(place)] if place == int(place) else f"{place - int(place):.2g}"
+        for place in work.places
+    ]
 
 
 def _ends(request: Interpolate) -> list[Source]:
@@ -113,7 +135,7 @@ def _interpolate(work: Work, target: Frames) -> None:
     place, _, config = work.opened
     coder = Coder.of(model.opened(place, config))
     memory.refuse_large(coder.model, min(work.request.use.size, len(work.places)))
-    captions.refuse(recorded(work, coder), work.request.layout.labels, frame=0)
+    captions.refuse(recorded(work, coder), work.request.layout.labels, frame=0, place="")
     ends = _ends_read(work, coder)
     images = torch.stack([end.values for end in ends]) if ends else None
     began = time.monotonic()
@@ -125,7 +147,7 @@ def _interpolate(work: Work, target: Frames) -> None:
         _report(frames[:: work.request.count - 1], images)
     info = coder.model.info
     scale = scales.drawn([end.scale for end in ends], info.scale, info.shape)
-    paths = target.write(frames, recorded(work, coder), scale)
+    paths = target.write(frames, recorded(work, coder), scale, placed(work))
     count, seconds = len(paths) or 1, time.monotonic() - began
     spent = Spent(len(frames), calls, seconds / count)
     seeds = work.request.seeds or [work.request.seed]

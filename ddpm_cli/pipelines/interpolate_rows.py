@@ -4,6 +4,7 @@ import time
 
 from ddpm_cli import console
 from ddpm_cli.data import given_rows
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import memory, model, walks
 from ddpm_cli.pipelines import given, interpolate, lines, opening
@@ -16,6 +17,8 @@ from ddpm_cli.settings.requests import Interpolate
 def run(request: Interpolate, opened: Opened) -> None:
     """Make the rows that a request asks for; its ends are all rows of its files, in order."""
     given.refuse_pictures(request.use, request.look, request.layout)
+    if request.is_film:
+        raise ConfigError("--film: of images, and this model makes rows; leave it out")
     info = opened.header.data
     sources = given_rows.sources(request.inputs, info, repeated=True)
     files = [given.whole(given_rows.read(source, info), info, request.use) for source in sources]

@@ -59,7 +59,10 @@ class Guide:
 
 @dataclass(frozen=True, kw_only=True)
 class Encode:
-    """`ddpm encode`: images to latents in the file `output`, walked up or noised at once."""
+    """`ddpm encode`: images to latents in the file `output`, walked up or noised at once.
+
+    A picture shows them: of --method forward at each of the times `at`.
+    """
 
     use: Use
     inputs: Sequence[str]
@@ -69,13 +72,16 @@ class Encode:
     is_checked: bool = True
     seed: int = 0
     look: Look = field(default_factory=Look)
+    layout: Layout = USUAL
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolate:
     """`ddpm interpolate`: frames between images or rows, or between the noise of seeds.
 
-    count: frames from each end to the next; speed: milliseconds a frame of a film.
+    count: frames from each end to the next, at places that `easing` chooses; speed, hold:
+    milliseconds a frame of a film, and each of its ends, None for the last alone; is_film: a
+    .webp is one.
     """
 
     use: Use
@@ -86,6 +92,9 @@ class Interpolate:
     blend: Literal["slerp", "lerp"] | None = None
     at: str | None = None
     speed: int = 120
+    hold: int | None = None
+    easing: Literal["linear", "smooth", "in", "out"] = "linear"
+    is_film: bool = False
     seed: int = 0
     look: Look = field(default_factory=Look)
     layout: Layout = USUAL
@@ -242,12 +251,16 @@ class Info:
 
 @dataclass(frozen=True, kw_only=True)
 class Levels:
-    """`ddpm schedule`: so many rows of a schedule, None for all, or the picture `plot`."""
+    """`ddpm schedule`: so many rows of a schedule, None for all, or the picture `plot`.
+
+    spectrum: an image, of whose frequencies both are about.
+    """
 
     rows: int | None = 20
     as_csv: bool = False
     as_json: bool = False
     plot: Path | None = None
+    spectrum: str | None = None
     force: bool = False
 
 

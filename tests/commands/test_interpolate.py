@@ -169,3 +169,67 @@ def test_an_end_that_cannot_be_read() -> None:
     Path("bad.png").write_bytes(b"")
     outcome = ddpm("interpolate", "a.png", "bad.png")
     assert (outcome.code, "Error: bad.png: empty file" in outcome.err) == (1, True)
+
+
+class TestFilms:
+    def test_a_webp_is_a_film_if_asked_for(self) -> None:
+        words = ("a.png", "b.png", "-n", 4, "--steps", 4, *PLAIN)
+        done("interpolate", *words, "--film", "--hold", 500, "--speed", 40, "-o", "x.webp")
+        times = []
+        with Image.open("x.webp") as film:
+            for number in range(film.n_frames):  # type: ignore[attr-defined]
+                film.seek(number)
+                film.load()
+                times.append(film.info["duration"])
+        assert times == [500, 40, 40, 500]
+        before = Path("x.webp").read_bytes()
+        done(*replayed("x.webp"), "--force")
+        assert Path("x.webp").read_bytes() == before
+        done("interpolate", *words, "-o", "strip.webp")
+        with Image.open("strip.webp") as strip:
+            assert getattr(strip, "n_frames", 1) == 1
+
+    def test_every_end_stays(self) -> None:
+        words = ("a.png", "b.png", "c.png", "-n", 3, "--steps", 4, "--hold", 300, *PLAIN)
+        done("interpolate", *words, "-o", "x.gif")
+        with Image.open("x.gif") as film:
+            times = []
+            for number in range(5):
+                film.seek(number)
+                times.append(film.info["duration"])
+        assert times == [300, 120, 300, 120, 300]
+
+    def test_easing_chooses_other_places_on_the_same_way(self) -> None:
+        words = ("a.png", "b.png", "--steps", 5)
+        even = frames(*words, "-n", 9)
+        late = frames(*words, "-n", 5, "--easing", "in")
+        assert apart(late[0], even[0]) <= 1
+        assert apart(late[2], even[2]) <= 1, "a quarter of the way at half of the time"
+        assert apart(late[4], even[8]) <= 1
+        soft = frames(*words, "-n", 3, "--easing", "smooth")
+        assert apart(soft, even[::4]) <= 1
+
+    def test_places_are_labels(self) -> None:
+        done("interpolate", "a.png", "b.png", "-n", 3, "--steps", 4, *PLAIN,
+             "--labels", "place", "-o", "strip.png")  # fmt: skip
+        with Image.open("strip.png") as strip:
+            assert strip.height == 8 + 11 + 4
+        paths = done("interpolate", "a.png", "b.png", "-n", 3, "--steps", 4, *PLAIN, "-o", "f/")
+        told = [read_metadata(path)["place"] for path in paths.out.splitlines()]
+        assert told == ["a", "0.5", "b"]
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["--film", "-o", "x.gif"], "a .gif is one already"),
+            (["--film", "-o", "x.png"], "give -o x.webp"),
+            (["--hold", 500, "-o", "x.png"], "--hold: of a film"),
+            (["--speed", 500, "-o", "x.webp"], "--speed: of a film"),
+            (["--film", "-o", "x.webp", "--columns", 2], "--columns"),
+            (["--easing", "soft", "-o", "x.png"], "soft"),
+        ],
+    )
+    def test_refusals(self, words: list[object], message: str) -> None:
+        outcome = ddpm("interpolate", "a.png", "b.png", *words)
+        assert outcome.code == 2
+        assert message in outcome.err

@@ -271,6 +271,15 @@ class TestPath:
         few = latents.path(ends, some, latents.slerp)
         assert torch.equal(few, latents.path(ends, many, latents.slerp)[::3])
 
+    @pytest.mark.parametrize("easing", latents.EASINGS)
+    def test_easing_keeps_ends_and_order(self, easing: str) -> None:
+        places = latents.positions(3, 11, easing)
+        assert [places[0], places[10], places[20]] == [0, 1, 2]
+        assert places == sorted(places)
+        first, last = places[1] - places[0], places[10] - places[9]
+        slower = {"linear": (0.1, 0.1), "smooth": (0.028, 0.028), "in": (0.01, 0.19)}
+        assert (first, last) == pytest.approx(slower.get(easing, (0.19, 0.01)))
+
     def test_one_frame_is_no_path(self) -> None:
         with pytest.raises(ValueError, match="2 frames or more"):
             latents.positions(2, 1)

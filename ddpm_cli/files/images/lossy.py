@@ -32,19 +32,19 @@ def encode(image: Tensor, suffix: str, record: Mapping[str, Any]) -> bytes:
         picture = pixels.convert(picture, "L" if picture.mode == "LA" else "RGB")
     buffer = io.BytesIO()
     fine = {"subsampling": 0} if kind == "JPEG" else {}
-    picture.save(buffer, kind, quality=QUALITY, exif=_exif(record), **fine)
+    picture.save(buffer, kind, quality=QUALITY, exif=exif(record), **fine)
     return buffer.getvalue()
 
 
-def _exif(record: Mapping[str, Any]) -> Image.Exif:
+def exif(record: Mapping[str, Any]) -> Image.Exif:
     """The record as the user's comment, a JSON object as in PNG."""
-    exif = Image.Exif()
+    made = Image.Exif()
     text = json.dumps({records.METADATA_KEY: dict(record)}, sort_keys=True).encode()
     if len(text) > RECORD_LIMIT:
         console.warn("the record of its making is too long for this format; use .png to keep it")
     else:
-        exif.get_ifd(EXIF_IFD)[USER_COMMENT] = ASCII + text
-    return exif
+        made.get_ifd(EXIF_IFD)[USER_COMMENT] = ASCII + text
+    return made
 
 
 def read_record(image: Image.Image) -> dict[str, Any]:
