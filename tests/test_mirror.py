@@ -130,7 +130,9 @@ ELSEWHERE = {
     "files/images/test_pixels.py": "files/images/png",
     "files/outputs/test_numbers.py": "files/outputs/plots",
     "files/outputs/test_targets.py": "files/outputs/pictures files/outputs/stills",
-    "files/outputs/test_trajectories.py": "files/outputs/frames",
+    "files/outputs/test_trajectories.py": (
+        "files/outputs/frames files/outputs/panels settings/showing"
+    ),
     "files/test_provenance.py": "files/records options/reading",
     "golden/test_weights.py": "diffusion/weights",
     "diffusion/losses/test_contrasting.py": "diffusion/contrast",

@@ -198,7 +198,9 @@ def _without_range(asked: Sequence[Layer]) -> tuple[list[Layer], tuple[int, int]
 
 def draw(ctx: click.Context) -> Draw:
     """What a command line says of the samples to draw."""
-    names = ("output", "skip_existing", "trajectory", "frames", "aug_noise", "is_downscaled")
+    names = (
+        "output", "skip_existing", "trajectory", "frames", "show", "aug_noise", "is_downscaled",
+    )  # fmt: skip
     return Draw(
         seeds=chosen_seeds(ctx),
         moments=ctx.params.get("moments"),

@@ -165,6 +165,18 @@ def mask_keeps(default: str | None) -> Callable[[_Command], _Command]:
     )
 
 
+def zoom(command: _Command) -> _Command:
+    """Add --zoom of a sheet."""
+    return click.option(
+        "--zoom",
+        type=numbers.whole(1, layouts.ZOOM_LIMIT),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Show each pixel of a sheet as a square of N x N.",
+    )(command)
+
+
 def layout(command: _Command) -> _Command:
     """Add --columns, --zoom and --labels of a sheet, which options.reading.layout reads."""
     command = click.option(
@@ -174,14 +186,7 @@ def layout(command: _Command) -> _Command:
         help="Write below each image of a sheet what its record says, as seed,class,sampler or "
         "guidance.scale.",
     )(command)
-    command = click.option(
-        "--zoom",
-        type=numbers.whole(1, layouts.ZOOM_LIMIT),
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="Show each pixel of a sheet as a square of N x N.",
-    )(command)
+    command = zoom(command)
     return click.option(
         "--columns",
         type=numbers.whole(1, layouts.COLUMN_LIMIT),

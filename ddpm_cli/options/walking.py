@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import click
 
 from ddpm_cli.options import completion, listing, model_names, numbers, shared
-from ddpm_cli.settings import asking, catalog, shards
+from ddpm_cli.settings import asking, catalog, shards, showing
 
 # What --image leaves nothing to do for.
 NOT_OF_GIVEN = (
-    "origin", "init", "at", "trajectory", "frames", "moments", "aug_noise", "is_downscaled",
+    "origin", "init", "at", "trajectory", "frames", "show", "moments", "aug_noise",
+    "is_downscaled",
 )  # fmt: skip
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -40,13 +41,21 @@ def steps(default: str = "") -> Callable[[_Command], _Command]:
 
 
 def trajectory(command: _Command) -> _Command:
-    """Add --trajectory and --frames."""
+    """Add --trajectory, --frames and --show."""
+    command = click.option(
+        "--show",
+        metavar="ROW,...",
+        callback=lambda ctx, param, text: None if text is None else showing.parse(text),
+        help="Rows of its picture: walk, x0 as predicted on the way, forward (the samples with "
+        "noise again); of one or two numbers paths; of two drift and score, beside the true one "
+        "of a toy. A .gif shows one.",
+    )(command)
     command = click.option(
         "--frames",
         type=numbers.whole(2, 100_000),
         metavar="N",
-        help="States to keep of the walk, evenly chosen; by default 60 of a .gif, 8 of a .png, "
-        "all of other files.",
+        help="States to keep of the walk, evenly in log-SNR where they differ; by default 60 of a "
+        ".gif, 8 of a .png, all of other files.",
     )(command)
     return click.option(
         "--trajectory",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ddpm_cli import console, hardware
+from ddpm_cli.data import toy_laws
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, many
@@ -19,9 +20,9 @@ from ddpm_cli.files.images import scales
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs import samples, targets, trajectories
 from ddpm_cli.files.outputs.samples import Output
-from ddpm_cli.files.outputs.trajectories import Trajectory
+from ddpm_cli.files.outputs.trajectories import Trajectory, Wanted
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import classes, cost, memory, model, saved
+from ddpm_cli.models import classes, cost, memory, model, saved, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Start
@@ -184,7 +185,7 @@ def _drawn(
     place, header, config = work.opened
     model.fitted(config, header, place, work.draw.moments)  # refused before any work
     target = _target(work) if group.leads or not meets else None
-    watch = _watch(work, group.ranks, moves)
+    watch = _watch(work, group.ranks)
     asked = work.seeds if meets else work.seeds[group.rank :: group.ranks]
     deal = _deal(work, asked, target, group, meets)
     say()
@@ -281,14 +282,23 @@ def _target(work: Work) -> Output:
     )
 
 
-def _watch(work: Work, ranks: int, moves: int) -> Trajectory | None:
+def _watch(work: Work, ranks: int) -> Trajectory | None:
     """Where the walk itself goes, if it is wanted."""
-    output, path, frames = work.draw.output, work.draw.trajectory, work.draw.frames
+    output, path, config = work.draw.output, work.draw.trajectory, work.opened.config
     if path is None:
         return None
     if ranks > 1 or work.draw.skip_existing:
         raise ConfigError("--trajectory: only for one process that makes all samples")
     if output is not None and Path(output).absolute() == path.absolute():
         raise ConfigError(f"--trajectory {path}: -o names the same file; give another")
-    layout, force = work.draw.layout, work.use.force
-    return Trajectory(path, len(work.seeds), work.info, moves, frames, force=force, layout=layout)
+    wanted = Wanted(
+        path,
+        walks.prepared(config, work.schedule, work.begin and work.begin.sigma).levels,
+        work.draw.frames,
+        work.draw.show,
+        toy_laws.known(config["data"], work.info),
+        Randomness(config["compute"]["rng"]),
+        work.use.force,
+        work.draw.layout,
+    )
+    return Trajectory(wanted, len(work.seeds), work.info)

@@ -87,9 +87,10 @@ class Seeds:
 class Draw:
     """How many samples of which seeds, and where they go.
 
-    moments: the file of an optimal variance; trajectory, frames: where the walks go, and how many
-    states of each; aug_noise: what each further model of a cascade adds to what it enlarges;
-    is_downscaled: it shrinks that first, if it is larger than what it was trained to enlarge.
+    moments: the file of an optimal variance; trajectory, frames, show: where the walks go, how
+    many states of each, and which rows a picture has; aug_noise: what each further model of a
+    cascade adds to what it enlarges; is_downscaled: it shrinks that first, if it is larger than
+    what it was trained to enlarge.
     """
 
     seeds: Seeds = field(default_factory=Seeds)
@@ -97,6 +98,7 @@ class Draw:
     skip_existing: bool = False
     trajectory: Path | None = None
     frames: int | None = None
+    show: tuple[str, ...] | None = None
     moments: Path | None = None
     aug_noise: float = 0.0
     is_downscaled: bool = False
@@ -104,8 +106,9 @@ class Draw:
 
     def __post_init__(self) -> None:
         """Refuse what would have no effect."""
-        if self.frames is not None and self.trajectory is None:
-            raise ConfigError("--frames: only with --trajectory")
+        for name in ("frames", "show"):
+            if getattr(self, name) is not None and self.trajectory is None:
+                raise ConfigError(f"--{name}: only with --trajectory")
 
 
 @dataclass(frozen=True, kw_only=True)

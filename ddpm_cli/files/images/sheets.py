@@ -23,7 +23,7 @@ class Grid(NamedTuple):
     """The places on a page, and what is written beside them.
 
     shape: [C, H, W] of the images; lines: of text below each image; rows, columns: how many
-    there are, and the titles on their left and on top, if any.
+    there are, and the titles on their left and on top, if any; corner_title: before those on top.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +35,7 @@ class Grid(NamedTuple):
     row_titles: Lines = ()
     column_titles: Lines = ()
     padding: int = PADDING
+    corner_title: str = ""
 
     @property
     def cell(self) -> tuple[int, int]:
@@ -46,7 +47,7 @@ class Grid(NamedTuple):
     @property
     def corner(self) -> tuple[int, int]:
         """Height and width of what the titles take."""
-        left = max(map(_width, self.row_titles), default=0)
+        left = max(map(_width, (*self.row_titles, self.corner_title)))
         return _HEIGHT * bool(self.column_titles), left + self.padding * bool(left)
 
     @property
@@ -72,6 +73,7 @@ class Page:
         self._grid = grid
         self.pixels = torch.full((grid.shape[0], *grid.size), white, dtype=dtype)
         (high, wide), (top, left), edge = grid.cell, grid.corner, grid.padding
+        self._write(grid.corner_title, edge, edge, left - edge)
         for row, text in enumerate(grid.row_titles):
             first = top + edge + row * (high + edge)
             self._write(text, first + (high - _HEIGHT) // 2, edge, left - edge)

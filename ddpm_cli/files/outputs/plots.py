@@ -1,29 +1,21 @@
-"""Pictures of data that are no images: points, histograms, fields of arrows, and curves."""
+"""Pictures of data that are no images: points, histograms, and curves."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_cli.errors import ConfigError, Refusal, missing_extra
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.outputs import curves
 
 POINT_LIMIT = 10**6
 PANEL_LIMIT = 64  # signals in a picture
 Box = list[tuple[float, float]]  # the limits of each axis
 COLOURS = 10  # classes that are told apart
-
-
-class Panel(NamedTuple):
-    """A cloud of points [N, D], and arrows [M, D] at the places [M, D] if there are any."""
-
-    title: str
-    points: Tensor
-    places: Tensor | None = None
-    arrows: Tensor | None = None
 
 
 def is_drawn(shape: tuple[int, ...]) -> bool:
@@ -44,13 +36,13 @@ def refuse(
     if count > POINT_LIMIT:
         fix = "ask for fewer, or use .npy"
         raise Refusal(f"{path}: {count} points are too many to plot (at most {POINT_LIMIT})", fix)
-    _figure()
+    curves.figure()
 
 
 def available() -> bool:
     """Whether there is something to draw with."""
     try:
-        _figure()
+        curves.figure()
     except Refusal:
         return False
     return True
@@ -60,17 +52,17 @@ def cloud(points: Tensor, classes: Sequence[str] = ()) -> Tensor:
     """Draw samples [N, 1 or 2] as a uint8 picture [3, H, W], coloured by class."""
     if points.ndim == 3:
         return signals(points, classes)
-    figure = _figure()(figsize=(5, 5 if points.shape[1] == 2 else 3.5), layout="constrained")
+    figure = curves.figure()(figsize=(5, 5 if points.shape[1] == 2 else 3.5), layout="constrained")
     axes = figure.subplots()
     names = sorted(set(classes))
     if not 1 < len(names) <= COLOURS:
-        _draw(axes, points, box(points))
-        return _pixels(figure)
+        draw(axes, points, box(points))
+        return rendered(figure)
     labels = np.array(classes)
     for name in names:
-        _draw(axes, points[torch.from_numpy(labels == name)], box(points), name)
+        draw(axes, points[torch.from_numpy(labels == name)], box(points), name)
     axes.legend(fontsize="small")
-    return _pixels(figure)
+    return rendered(figure)
 
 
 def signals(values: Tensor, classes: Sequence[str] = ()) -> Tensor:
@@ -78,38 +70,17 @@ def signals(values: Tensor, classes: Sequence[str] = ()) -> Tensor:
     shown = values[:PANEL_LIMIT].double().numpy()
     across = math.ceil(math.sqrt(len(shown)))
     down = -(-len(shown) // across)
-    figure = _figure()(figsize=(1 + 2.4 * across, 0.6 + 1.4 * down), layout="constrained")
+    figure = curves.figure()(figsize=(1 + 2.4 * across, 0.6 + 1.4 * down), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).flatten()
     for axes, one, name in zip(grid, shown, [*classes] or [""] * len(shown), strict=False):
         axes.plot(one.T, linewidth=1)
         axes.set_title(name, fontsize="small")
     for axes in grid[len(shown) :]:
         axes.axis("off")
-    return _pixels(figure)
+    return rendered(figure)
 
 
-def strip(panels: Sequence[Panel], limits: Box, size: float = 2.2) -> Tensor:
-    """Draw panels of one size side by side, arrows below, as a uint8 picture [3, H, W]."""
-    rows = 1 + any(panel.arrows is not None for panel in panels)
-    figure = _figure()(figsize=(size * len(panels), 1.1 * size * rows), layout="constrained")
-    grid = figure.subplots(rows, len(panels), squeeze=False)
-    for column, panel in enumerate(panels):
-        _draw(grid[0][column], panel.points, limits)
-        grid[0][column].set_title(panel.title, fontsize="small")
-        if rows == 2:
-            _draw_arrows(grid[1][column], panel, limits)
-    return _pixels(figure)
-
-
-def _draw_arrows(axes: Any, panel: Panel, limits: Box) -> None:
-    if panel.places is None or panel.arrows is None:
-        axes.axis("off")
-        return
-    axes.quiver(*panel.places.T.numpy(), *panel.arrows.T.numpy(), angles="xy", pivot="mid")
-    _frame(axes, limits)
-
-
-def _draw(axes: Any, points: Tensor, limits: Box, name: str = "") -> None:
+def draw(axes: Any, points: Tensor, limits: Box, name: str = "") -> None:
     """Draw a histogram of [N, 1] or the points of [N, 2] within limits."""
     values = points.double().numpy()
     if values.shape[1] == 1:
@@ -118,10 +89,11 @@ def _draw(axes: Any, points: Tensor, limits: Box, name: str = "") -> None:
         return
     area = max(0.2, min(8.0, 4000 / max(1, len(values))))
     axes.scatter(*values.T, s=area, alpha=0.6, linewidths=0, label=name or None)
-    _frame(axes, limits)
+    frame(axes, limits)
 
 
-def _frame(axes: Any, limits: Box) -> None:
+def frame(axes: Any, limits: Box) -> None:
+    """Set the limits of a plane, whose axes have one scale."""
     axes.set_xlim(limits[0])
     axes.set_ylim(limits[1])
     axes.set_aspect("equal")
@@ -137,7 +109,7 @@ def box(points: Tensor) -> Box:
     return [(float(a), float(b)) for a, b in zip(low - margin, high + margin, strict=True)]
 
 
-def _pixels(figure: Any) -> Tensor:
+def rendered(figure: Any) -> Tensor:
     """Render a figure without the clock, version and fonts that its own PNG would carry."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -145,11 +117,3 @@ def _pixels(figure: Any) -> Tensor:
     canvas.draw()
     picture = np.asarray(canvas.buffer_rgba())[:, :, :3]
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
-
-
-def _figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise missing_extra("matplotlib", "plot") from None
-    return Figure
