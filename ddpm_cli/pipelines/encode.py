@@ -21,6 +21,7 @@ from ddpm_cli.evaluation.fidelity import psnr
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import provenance
 from ddpm_cli.files.checkpoints import latents as latents_file
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import inputs, scales
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
@@ -173,9 +174,9 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
     use, size = request.use, request.use.size
     failures, parts, names = Failures(len(sources)), list[Tensor](), list[str]()
     found, drawn, took = list[Scale](), list[int](), list[Spent]()
-    rows, total = _rows(request, work, sources, failures), len(sources)
+    rows, total = read(request, work.opened.header.data, sources, failures), len(sources)
     with console.progress(work.calls and work.calls * total, "network calls") as bar:
-        encode, laps = _way(request, work, total, bar), Watch(bar)
+        encode, laps = way(request, work, total, bar), Watch(bar)
         while batch := list(islice(rows, size)):
             images = [image for _, image in batch]
             seeds = [request.seed + number for number, _ in batch]
@@ -201,21 +202,21 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
     failures.finish()
 
 
-def _rows(
-    request: Encode, work: Work, sources: Sequence[Source], failures: Failures
+def read(
+    request: Encode, info: DataInfo, sources: Sequence[Source], failures: Failures
 ) -> Iterator[tuple[int, Input]]:
     """Number and image of each source that can be read."""
-    info, look = work.opened.header.data, request.look
+    look = request.look
     how = (info.shape, look.fit, look.background, Ranges.of(request.use.range, info.range))
 
-    def read(numbered: tuple[int, Source]) -> tuple[int, Input]:
+    def one(numbered: tuple[int, Source]) -> tuple[int, Input]:
         number, source = numbered
         return number, inputs.read(source, *how)
 
-    return failures.passing(read, enumerate(sources))
+    return failures.passing(one, enumerate(sources))
 
 
-def _way(
+def way(
     request: Encode, work: Work, count: int, bar: console.Progress
 ) -> Callable[[list[Input], list[int]], Encoded | None]:
     """What turns images and seeds of a batch into latents; None if the process should stop."""
