@@ -18,6 +18,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.variational import Decoder, prior_bits, terms
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.coding import Curve
+from ddpm_cli.evaluation.decompression import Decompression
 from ddpm_cli.files import codes
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import build, walks
@@ -121,6 +122,7 @@ class Meter:
         self.calls, self.rows = 0, 0
         self.walk = model.prepared()
         self.curve = Curve(self.walk.levels)
+        self.stages: Decompression | None = None  # if they are wanted
         self._advance = advance
 
     @property
@@ -192,6 +194,8 @@ class Meter:
         """By the bound, whose terms go into the curve."""
         info, config = self.model.info, self.model.config
         denoise = self._denoise(slice(0, len(x0)), told)
+        if self.stages is not None:
+            denoise = self.stages.watching(denoise)
         rng = self.model.randomness.rng(seeds, "nll")
         # Numbers that are no pixels have a density, and no levels.
         decoder: Decoder = "discretized" if info.is_image else "gaussian"
@@ -203,6 +207,8 @@ class Meter:
                 if signals.requested():
                     return None
                 sums[:, number] += torch.stack([term.bits, term.error]).cpu().double()
+        if self.stages is not None:
+            self.stages.add(x0)
         received, errors = sums / self.measure.repeats
         received = torch.cat([prior[None].cpu().double(), received])
         received[-1] += 0.0 if info.is_image else self.offset

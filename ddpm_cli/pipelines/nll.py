@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ddpm_cli import console
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.evaluation.decompression import Decompression
 from ddpm_cli.files import row_places
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
@@ -177,6 +178,8 @@ def _measure(work: Work, sequel: Sequel) -> None:
     total = None if work.calls is None else work.calls * sequel.left
     with console.progress(total, "network calls") as bar:
         measure, laps = Meter(measured, work.measure, bar.advance), Watch(bar)
+        if work.request.curve is not None and work.request.curve.suffix in curves.PICTURES:
+            measure.stages = Decompression(measure.walk.levels)
         how = (place.name, header, config, len(measure.walk.levels) - 1)
         told = Lines.of_walk(work.request.use.as_json, *how)
         for batch in sequel.rows:
@@ -276,7 +279,11 @@ def _sum_up(
         curves.write(terms, measure.curve.terms(work.schedule), force)
     if curve is not None:
         rates = measure.curve.rates(work.schedule)
-        (curves.plot if curve.suffix == ".png" else curves.write)(curve, rates, force)
+        if measure.stages is None:
+            curves.write(curve, rates, force)
+        else:
+            stages, size = measure.stages, math.prod(header.data.shape)
+            curves.plot(curve, rates, curves.Strip(stages.images, stages.places, size), force)
 
 
 def _say(work: Work, sequel: Sequel, values: dict[str, Any]) -> None:
