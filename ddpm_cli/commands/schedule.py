@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import listing, reading, shared
+from ddpm_cli.options import completion, listing, reading, shared
 from ddpm_cli.settings.config import resolve
 from ddpm_cli.settings.requests import Levels
 
@@ -19,6 +19,7 @@ from ddpm_cli.settings.requests import Levels
         "ddpm schedule --set schedule.name=linear --rows 5",
         "ddpm schedule --set schedule.steps=4000 --rows all --csv > levels.csv",
         "ddpm schedule --plot levels.png",
+        "ddpm schedule --spectrum photo.png --plot spectrum.png",
     ),
 )
 @shared.model("Show the schedule of this model.", default="")
@@ -28,6 +29,12 @@ from ddpm_cli.settings.requests import Levels
 @shared.json_lines
 @click.option(
     "--plot", metavar="FILE", type=click.Path(path_type=Path), help="Write a picture instead."
+)
+@click.option(
+    "--spectrum",
+    metavar="IMAGE",
+    shell_complete=completion.paths,
+    help="Show what noise leaves of each frequency of an image instead.",
 )
 @shared.force("Replace the picture if it exists.")
 @listing.list_kinds
@@ -41,6 +48,7 @@ def command(
     as_csv: bool,
     as_json: bool,
     plot: Path | None,
+    spectrum: str | None,
     force: bool,
     **_: Any,
 ) -> None:
@@ -50,11 +58,17 @@ def command(
     the data: x = x0 + sigma * noise, of which the network sees alpha * x. logsnr is
     -2 log sigma, abar is alpha squared, beta is 1 - abar / (abar before). A continuous
     schedule has times t from 0 to 1, and neither index nor beta.
+
+    --spectrum says of an image, in [-1, 1], how strong each frequency is, in cycles a pixel, and
+    at which level and time noise is as strong, as noise of the level sigma has the power sigma^2
+    at all of them. --plot draws the spectra of x_t, and what share of each frequency is signal.
     """
     if as_csv + as_json + (plot is not None) > 1:
         raise click.UsageError("Give only one of --csv, --json and --plot.")
     count = _row_count(rows)
-    request = Levels(rows=count, as_csv=as_csv, as_json=as_json, plot=plot, force=force)
+    request = Levels(
+        rows=count, as_csv=as_csv, as_json=as_json, plot=plot, spectrum=spectrum, force=force
+    )
 
     from ddpm_cli.files.checkpoints import find
     from ddpm_cli.files.checkpoints.header import read_header
@@ -66,6 +80,11 @@ def command(
     trained = known[1].layer(known[0].name) if known else None
     config = resolve(reading.layers(ctx, header=trained))
 
+    if spectrum is not None:
+        from ddpm_cli.pipelines import spectrum as spectra
+
+        spectra.run(request, config, known)
+        return
     from ddpm_cli.pipelines import schedule
 
     schedule.run(request, config, known)

@@ -5,15 +5,16 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ddpm_cli import console
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.errors import ConfigError, missing_extra
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
-from ddpm_cli.files.outputs import targets
+from ddpm_cli.files.outputs import curves, targets
 from ddpm_cli.models import build, saved
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Levels
@@ -26,19 +27,24 @@ PLOTTED = 1000  # points of a curve
 
 def run(request: Levels, config: Config, known: tuple[Place, Header] | None = None) -> None:
     """Show the schedule of a configuration, or of a model if it is its own."""
-    process = _schedule(config, known)
-    table = tabulate(process, PLOTTED if request.plot is not None else request.rows)
+    table = tabulate(process(config, known), PLOTTED if request.plot is not None else request.rows)
     if request.plot is not None:
         _plot(table, request.plot, request.force)
         console.line(str(request.plot))
-    elif request.as_json:
+    else:
+        shown(table, request)
+
+
+def shown(table: Sequence[Row], request: Levels) -> None:
+    """Print rows of equal keys as a request wants them."""
+    if request.as_json:
         for row in table:
             console.json_line({key: _finite(value) for key, value in row.items()})
     else:
         console.result(_csv(table) if request.as_csv else _text(table))
 
 
-def _schedule(config: Config, known: tuple[Place, Header] | None) -> Schedule:
+def process(config: Config, known: tuple[Place, Header] | None) -> Schedule:
     """The schedule that is asked for; a learned one has its model's weights."""
     if known is not None:
         place, header = known
@@ -83,15 +89,15 @@ def _finite(value: float | None) -> float | None:
 def _csv(table: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(table[0])
     writer.writerows(row.values() for row in table)
     return text.getvalue().rstrip("\n")
 
 
 def _text(table: Sequence[Row]) -> str:
     cells = [["-" if value is None else f"{value:.6g}" for value in row.values()] for row in table]
-    lines = [list(COLUMNS), *cells]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+    lines = [list(table[0]), *cells]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
         for line in lines
@@ -100,12 +106,8 @@ def _text(table: Sequence[Row]) -> str:
 
 def _plot(table: Sequence[Row], path: Path, force: bool) -> None:
     """Draw log-SNR, and native signal and noise, over time."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise missing_extra("matplotlib", "plot") from None
+    figure = curves.figure()(figsize=(9, 3.5), layout="constrained")
     targets.refuse_existing(path, force, "--plot")
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     times = [row["t"] for row in table]
     left.plot(times, [row["logsnr"] for row in table])
@@ -115,6 +117,11 @@ def _plot(table: Sequence[Row], path: Path, force: bool) -> None:
     right.plot(times, noise, label="noise: alpha * sigma")
     right.set(xlabel="t")
     right.legend()
+    write_plot(figure, path, force)
+
+
+def write_plot(figure: Any, path: Path, force: bool) -> None:
+    """Write a figure as the kind of picture that the name of its file ends in."""
     picture = io.BytesIO()
     try:
         figure.savefig(picture, format=path.suffix.lstrip(".").lower() or "png")
