@@ -53,4 +53,24 @@ ddpm interpolate digits/d00.png digits/d01.png digits/d02.png -n 7 --zoom 2 \
     -o "$out/interpolate.png" --force
 
 ddpm train --preset swiss-roll -o roll
-ddpm sample -m roll -n 2000 -o points.csv --trajectory "$out/walk.png" --force
+ddpm sample -m roll -n 1000 --batch 1000 -o points.csv --trajectory "$out/walk.png" \
+    --show forward,walk,score --force
+
+ddpm train --preset two-gaussians -o pair
+ddpm sample -m pair -n 1000 --batch 1000 --sampler langevin -o plain.csv \
+    --trajectory "$out/langevin.png" --show walk,score,paths --frames 6 --force
+ddpm train --preset two-points -o points
+python -c "print('x1', *[-0.5, 0.5] * 200, sep='\n')" > points.csv
+ddpm encode points.csv -m points --method forward --at 0,5%,10%,25%,50%,100% \
+    -o "$out/two-points.png" --force
+
+ddpm sample -m mnist --class 7 --seed 0 -o seven.png --force
+ddpm sample -m mnist --class 2 --seed 2 -o two.png --force
+ddpm encode seven.png two.png -m mnist --method forward --at 0,10%,25%,50%,75%,100% --zoom 3 \
+    -o "$out/forward.png" --force
+ddpm sample -m mnist -n 2 -o digits.png --trajectory "$out/predicted.png" \
+    --show forward,walk,x0 --zoom 2 --force
+ddpm nll seven.png two.png -m mnist --method vlb --steps 250 \
+    --rate-distortion "$out/decompression.png" --force
+ddpm schedule -m mnist --spectrum seven.png --plot "$out/spectrum.png" --force
+ddpm encode seven.png two.png -m mnist,mnist-diffusers -o "$out/codes.png" --force
