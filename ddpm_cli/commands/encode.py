@@ -23,7 +23,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
         "ddpm encode digits/ --steps 100 --json",
         "ddpm encode a.png --sampler ddim --steps 200 --class 7",
         "ddpm encode a.png --method forward --at 400 -o noisy.safetensors",
-        "ddpm encode a.png --method forward --at 0,10%,25%,50%,100% -o forward.png",
+        "ddpm encode a.png --method forward --at 0,10%,50%,100% -o forward.png",
         "ddpm encode a.png b.png -m mnist,runs/mnist -o codes.png",
         "ddpm sample --from latents.safetensors -o back/",
         "ddpm encode table.csv -m runs/table -o z.safetensors",

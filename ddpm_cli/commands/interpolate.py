@@ -22,7 +22,7 @@ OWN = (
     epilog=shared.examples(
         "ddpm interpolate a.png b.png -n 9 -o strip.png",
         "ddpm interpolate a.png b.png c.png a.png -n 20 -o round.gif",
-        "ddpm interpolate a.png b.png -n 20 --easing smooth --hold 800 --film -o a-b.webp",
+        "ddpm interpolate a.png b.png --easing smooth --film -o a-b.webp",
         "ddpm interpolate a.png b.png -n 5 --labels place -o strip.png",
         "ddpm interpolate --seeds 1,2 -n 9 -o seeds.png",
         "ddpm interpolate a.png b.png --at 50% --seed 3 -o strip.png",
