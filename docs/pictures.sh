@@ -60,6 +60,8 @@ ddpm train --preset two-gaussians -o pair
 ddpm sample -m pair -n 1000 --batch 1000 --sampler langevin -o plain.csv \
     --trajectory "$out/langevin.png" --show walk,score,paths --frames 6 --force
 ddpm train --preset two-points -o points
+ddpm sample -m points -n 300 --batch 300 -o numbers.csv --trajectory "$out/numbers.png" \
+    --show walk,score,paths --frames 6 --force
 python -c "print('x1', *[-0.5, 0.5] * 200, sep='\n')" > points.csv
 ddpm encode points.csv -m points --method forward --at 0,5%,10%,25%,50%,100% \
     -o "$out/two-points.png" --force

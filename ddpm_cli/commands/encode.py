@@ -87,7 +87,8 @@ def command(
     path = Path(output or "latents.safetensors")
     is_picture = path.suffix.lower() in PICTURES
     if path.suffix != ".safetensors" and not is_picture:
-        raise ConfigError(f"-o {path}: latents go to .safetensors, or a picture of them to .png")
+        fix = "a picture of them to a .png"
+        raise ConfigError(f"-o {path}: latents go to a .safetensors file, {fix}")
     _check(ctx, method, at, is_picture=is_picture)
     request = Encode(
         use=reading.use(ctx, "method", "at", "fast", "seed", "fit", "background", reads=True),

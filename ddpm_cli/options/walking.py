@@ -47,8 +47,8 @@ def trajectory(command: _Command) -> _Command:
         metavar="ROW,...",
         callback=lambda ctx, param, text: None if text is None else showing.parse(text),
         help="Rows of its picture: walk, x0 as predicted on the way, forward (the samples with "
-        "noise again); of one or two numbers paths; of two drift and score, beside the true one "
-        "of a toy. A .gif shows one.",
+        "noise again); of one or two numbers paths, and score beside the true one of a toy; of "
+        "two drift. A .gif shows one.",
     )(command)
     command = click.option(
         "--frames",

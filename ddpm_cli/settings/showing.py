@@ -5,7 +5,7 @@ from ddpm_cli.errors import ConfigError, nearest
 FORWARD, WALK, X0, DRIFT, SCORE, PATHS = "forward", "walk", "x0", "drift", "score", "paths"
 STATES = (FORWARD, WALK, X0)  # of any data that have a picture
 KINDS = (*STATES, DRIFT, SCORE, PATHS)
-PLANE = (DRIFT, SCORE)  # of two dimensions alone
+FIELDS = (DRIFT, SCORE, PATHS)  # of one or two numbers
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -30,5 +30,5 @@ def check(show: tuple[str, ...], row: tuple[int, ...], *, is_image: bool) -> Non
         if is_image and kind not in STATES:
             fix = f"of images there are {', '.join(STATES)}"
             raise ConfigError(f"--show {kind}: of one or two numbers alone; {fix}")
-        if kind in PLANE and row != (2,):
+        if kind == DRIFT and row != (2,):
             raise ConfigError(f"--show {kind}: of two dimensions alone; leave it out")

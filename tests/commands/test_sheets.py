@@ -62,7 +62,8 @@ def test_the_strip_and_the_film_of_an_interpolation() -> None:
 def test_the_strip_and_the_film_of_a_walk() -> None:
     words = ("sample", "-n", 3, *QUICK, "--zoom", 2, "-o", "x.npz", "--trajectory")
     done(*words, "w.png")
-    assert Image.open("w.png").size == (4 * 18 + 2, 3 * 18 + 2)
+    sigma, level, title = 5 * 6 + 2, 5 * 6 + 2, 11  # pixels of letters beside and above
+    assert Image.open("w.png").size == (sigma + 4 * level + 2, title + 3 * 18 + 2)
     done(*words, "w.gif", "--columns", 3)
     assert Image.open("w.gif").size == (3 * 18 + 2, 20)
     assert ddpm(*words, "w.npz").code == 2

@@ -107,7 +107,7 @@ def test_numbers_and_points_have_panels(roll: Path) -> None:
         (["--method", "forward", "-o", "x.png", "--fast"], "noise takes no account of it"),
         (["-o", "x.png", "--zoom", "2"], "of a picture of --method forward"),
         (["-o", "x.png", "--at", "5"], "--at: only with --method forward"),
-        (["-o", "x.txt"], "latents go to .safetensors"),
+        (["-o", "x.txt"], "latents go to a .safetensors file"),
         (["-m", "mnist,mnist"], "this takes one model"),
     ],
 )

@@ -8,7 +8,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.mixtures import Mixture
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.files.outputs.panels import Arrows, Field, Ground
+from ddpm_cli.files.outputs.panels import Arrows, Field, Ground, Slopes
 from ddpm_cli.files.outputs.plots import Box
 
 GRID = 20  # arrows along each axis of a drift
@@ -35,13 +35,18 @@ class View(NamedTuple):
         at = self.info.restore(places)
         return Arrows(at, self.info.restore(moved) - at)
 
-    def field(self, limits: Box) -> Field:
+    def field(self, limits: Box) -> Field | Slopes:
         """The score of x_t, and beside it the true one on its density if that is known."""
-        places, schedule = self._grid(FEWER), self.denoise.schedule
+        is_line = self.info.row == (1,)
+        places, schedule = self._grid(FINE if is_line else FEWER), self.denoise.schedule
         x = schedule.from_native(places, self.sigma)
         learned = score(self.denoise, x, self.sigma, len(self.like))
         true = None if self.law is None else self._units(self.law.score(x, self.sigma))
         at = self.info.restore(places)
+        if is_line:
+            density = None if self.law is None else self.law.log_density(x, self.sigma).exp()
+            truth = None if true is None else true[:, 0]
+            return Slopes(at[:, 0], self._units(learned)[:, 0], truth, density)
         return Field(at, self._units(learned), true, self.ground(limits))
 
     def share(self, points: Tensor, *, is_end: bool) -> float:
@@ -72,7 +77,8 @@ class View(NamedTuple):
         schedule = self.denoise.schedule
         reach = 2.5 * float(schedule.alpha(self.sigma) * schedule.prior(self.sigma))
         line = torch.linspace(-reach, reach, count, dtype=self.like.dtype)
-        return torch.cartesian_prod(line, line).to(self.like.device)
+        grid = line[:, None] if self.info.row == (1,) else torch.cartesian_prod(line, line)
+        return grid.to(self.like.device)
 
     def _units(self, field: Tensor) -> Tensor:
         """A gradient as a direction in the units of the data."""

@@ -96,6 +96,28 @@ class Field(NamedTuple):
         plots.frame(axes, limits)
 
 
+class Slopes(NamedTuple):
+    """A learned field [M] of numbers at the places [M], and the true one and its density."""
+
+    places: Tensor
+    learned: Tensor
+    true: Tensor | None = None
+    density: Tensor | None = None
+
+    def draw(self, axes: Any, limits: Box) -> None:
+        """Draw curves, on the density as a share of its highest point."""
+        places = self.places.numpy()
+        most = float((self.learned if self.true is None else self.true).abs().max())
+        if self.density is not None:
+            height = 2 * self.density / self.density.max() - 1
+            axes.fill_between(places, -most, most * height.numpy(), color="tab:blue", alpha=0.3)
+        if self.true is not None:
+            axes.plot(places, self.true.numpy(), linewidth=2, color=TRUE)
+        axes.plot(places, self.learned.numpy(), linewidth=0.9, color=LEARNED)
+        axes.axhline(0, linewidth=0.4, color="grey")
+        axes.set(xlim=limits[0], ylim=(-1.05 * most, 1.05 * most))
+
+
 class Paths(NamedTuple):
     """Ways [M, P, 2] of P points on a ground, each of a colour of its own."""
 

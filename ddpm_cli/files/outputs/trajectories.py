@@ -185,7 +185,7 @@ class Trajectory:
 
     def _view(self, chunk: Chunk, state: State) -> View | None:
         """What a strip of a plane is to say of the denoiser, if its samples share their class."""
-        if not {showing.PATHS, *showing.PLANE} & {*self._show} or not state.sigma:
+        if not {*showing.FIELDS} & {*self._show} or not state.sigma:
             return None
         told = {*(chunk.classes or ())}
         if len(told) > 1 and showing.SCORE in self._show:

@@ -9,6 +9,7 @@ from ddpm_cli.diffusion.mixtures import Mixture
 from ddpm_cli.diffusion.schedules.tables import linear
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.outputs.fields import View, drift, score
+from ddpm_cli.files.outputs.panels import Field, Slopes
 
 
 class TestDrift:
@@ -57,12 +58,30 @@ class TestScore:
     @pytest.mark.parametrize("sigma", [0.1, 1.0, 20.0])
     def test_the_learned_one_of_an_exact_network_is_the_true_one(self, sigma: float) -> None:
         field = view(sigma).field([(-10.0, 10.0), (0.0, 4.0)])
+        assert isinstance(field, Field)
         assert field.true is not None
         assert torch.allclose(field.learned, field.true, rtol=1e-6, atol=1e-6 / sigma)
         assert float(field.true.norm()) > 0
 
+    @pytest.mark.parametrize("sigma", [0.1, 1.0, 20.0])
+    def test_of_numbers_it_is_a_curve(self, sigma: float) -> None:
+        law = Mixture(*(torch.tensor(each).double() for each in ([0.5] * 2, [[-0.5], [0.5]], [0])))
+        level = torch.tensor(sigma, dtype=torch.float64)
+        like, info = torch.zeros(3, 1, dtype=torch.float64), DataInfo((1,), mean=(0,), std=(1,))
+        curve = View(by_sigma(TWO_POINTS, linear()).bind(), level, like, info, law).field(
+            [(-1, 1)]
+        )
+        assert isinstance(curve, Slopes)
+        assert curve.true is not None
+        assert torch.allclose(curve.learned, curve.true, rtol=1e-6, atol=1e-6 / sigma)
+        alpha = float(linear().alpha(level))
+        x = curve.places.double() / alpha
+        right = (0.5 * torch.tanh(0.5 * x / level**2) - x) / level**2
+        assert torch.allclose(curve.true, right, rtol=1e-4, atol=1e-4)
+
     def test_without_a_law_there_is_nothing_beside_it(self) -> None:
         field = view(1.0, law=False).field([(-10.0, 10.0), (0.0, 4.0)])
+        assert isinstance(field, Field)
         assert field.true is None
         assert field.ground is None
 
