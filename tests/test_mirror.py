@@ -14,7 +14,8 @@ PACKAGE = Path(ddpm_cli.__file__).parent
 ELSEWHERE = {
     "data/sets/test_windowed.py": "data/recordings",
     "api/test_model.py": (
-        "api/arguments api/coding api/drawing api/edits api/handle api/likelihood api/loading"
+        "api/arguments api/coding api/drawing api/edits api/guiding api/handle api/likelihood "
+        "api/loading"
     ),
     "commands/test_collect.py": (
         "pipelines/array_stores pipelines/collect_latents pipelines/collected_files "
@@ -49,7 +50,7 @@ ELSEWHERE = {
     "commands/test_fit_levels.py": (
         "files/checkpoints/level_fits pipelines/level_search settings/fit_requests"
     ),
-    "commands/test_guide.py": "guides/restore guides/scorer settings/guides",
+    "commands/test_guide.py": "guides/restore guides/scorer options/guiding settings/guides",
     "commands/test_info.py": "files/checkpoints/find",
     "commands/test_info_data.py": (
         "data/surveying pipelines/info_columns pipelines/info_sheet pipelines/info_train "
@@ -163,7 +164,7 @@ ELSEWHERE = {
     ),
     "pipelines/test_fit.py": "networks/parts/heads",
     "pipelines/test_translate.py": "pipelines/translating",
-    "pipelines/test_guide.py": "pipelines/opening",
+    "pipelines/test_steering.py": "pipelines/opening",
     "settings/test_catalog.py": "settings/components settings/knobs",
     "settings/test_following.py": "pipelines/train_classes",
     "settings/test_limits.py": "options/numbers",

@@ -7,29 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddpm_cli.api import arguments
+from ddpm_cli.api import arguments, guiding
 from ddpm_cli.api.handle import Handle, finished, parts
 from ddpm_cli.api.telling import Seen, Telling
 from ddpm_cli.diffusion.denoiser import Prediction
 from ddpm_cli.diffusion.steps import State
-from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import walks
 from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
-from ddpm_cli.pipelines import guide, opening
-from ddpm_cli.settings import checks, code_names
-from ddpm_cli.settings import guides as guide_settings
-from ddpm_cli.settings.request_parts import Draw, Use
-from ddpm_cli.settings.requests import Guide
-
-# What the options of `ddpm guide` say if none is given.
-_FLAGS = (
-    "scale", "omega", "interval", "rescale", "classifier", "grad_at", "clip_model", "prompts",
-    "likes", "cutouts", "download", "trust", "scorer", "restore", "image", "mask", "mask_keeps",
-    "fit",
-)  # fmt: skip
-CODE = "FILE.py:NAME"  # stands for a function, which has no file
+from ddpm_cli.pipelines import opening, steering
+from ddpm_cli.settings import checks
+from ddpm_cli.settings.request_parts import Use
 
 
 def samples(
@@ -116,27 +105,15 @@ def _guided(
     batch: int,
 ) -> Tensor:
     use = replace(use, **own[0].words)
-    code = {name: options[name] for name in ("scorer", "classifier") if _is_code(name, options)}
-    flags = dict.fromkeys(_FLAGS) | {k: v for k, v in options.items() if k in _FLAGS}
-    for name, one in code.items():
-        if isinstance(one, str):
-            code_names.refuse_unusable(name, one, trust=bool(options["trust"]))
-    flags |= {name: CODE if callable(one) else one for name, one in code.items()}
-    request = Guide(
-        use=use,
-        draw=Draw(),
-        unconditional=bool(options["unconditional"]),
-        code=code,
-    )
-    opened = opening.guiding(request.use, flags, handle.known)
-    guide_settings.check(opened.config, use.label, unconditional=request.unconditional)
-    steering = guide.steered(request, opened, handle.model(opened.config).schedule)
-    core = handle.model(steering.config)
-    complete = steering.load(core.compute) if steering.config["guides"] else None
+    asked = guiding.guiding(options, is_guide=True)
+    opened = opening.guiding(use, asked.flags, handle.known)
+    found = steering.steered(use, asked, opened, handle.model(opened.config).schedule)
+    core = handle.model(found.config)
+    complete = found.load(core.compute)
 
     more = Telling.joined(own)
-    numbers = of_classes(steering.asked.numbers(seeds))
-    known = (core.config, core.info, numbers, steering.asked.label)
+    numbers = of_classes(found.asked.numbers(seeds))
+    known = (core.config, core.info, numbers, found.asked.label)
     seen = Seen.of(more, len(seeds), *known)
 
     def make(rows: slice) -> Batch:
@@ -144,14 +121,3 @@ def _guided(
         return complete(plain) if complete else plain
 
     return samples(core, make, len(seeds), batch)
-
-
-def _is_code(name: str, options: Mapping[str, Any]) -> bool:
-    """Whether an option is code: a function, or the name of one; a classifier may be a model."""
-    value = options[name]
-    if value is None or callable(value):
-        return value is not None
-    if not isinstance(value, str):
-        raise ConfigError(f"{name}: {value!r} is none; give a function or the name of one")
-    is_named = code_names.is_code(value) or code_names.is_pickle(value)
-    return is_named or name == "scorer"

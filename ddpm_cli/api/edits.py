@@ -1,6 +1,7 @@
 """Images made anew in parts, restored, or made of given ones, for the Python API."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from ddpm_cli.api.telling import Telling
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import opening, opening_inpaint, restorer, translating, windows
-from ddpm_cli.pipelines.inpaint import Filler, Job
+from ddpm_cli.pipelines.inpaint import Filler, Job, told_of
 from ddpm_cli.pipelines.restorer import Row
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Inpaint, Translate, Upscale
@@ -36,7 +37,8 @@ def inpaint(
     side = sides[0], sides[1]
     x = arguments.images(images, arguments.page(images, handle.info.shape), handle.info.scale)
     anew, listed = arguments.holes(masks, x), each(seeds, len(x))
-    core = handle.model(opening_inpaint.inpainting(request, handle.known).config)
+    opened = opening_inpaint.inpainting(request, handle.known)
+    core = handle.model(opened.config)
     pixels = core.to_pixels(x)
     words = [one.words for one in telling.rows(len(x), core.info)]
     jobs = [
@@ -47,8 +49,10 @@ def inpaint(
         if own in words[:number]:
             continue
         same = [job for job, other in zip(jobs, words, strict=True) if other == own]
-        asked = Asked.given(Use(**own), core.config, core.info)
-        filler = Filler.of(core, asked)
+        told = replace(request, use=replace(request.use, **own))
+        found = told_of(told, opened, core.schedule)
+        complete = found.load(core.compute)
+        filler = Filler.of(core, found.asked)._replace(complete=complete)
         for rows in parts(len(same), batch):
             finished(filler.fill(same[rows]) or None)
     filled = core.to_values(torch.stack([job.canvas for job in jobs]))

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ddpm_cli.api import arguments, coding, drawing, edits, likelihood
+from ddpm_cli.api import arguments, coding, drawing, edits, guiding, likelihood
 from ddpm_cli.api.arguments import Classes, Filling, Restoring, Seed, Settings, Undone, refusing
 from ddpm_cli.api.handle import Handle
 from ddpm_cli.api.telling import Telling, Text, Values
@@ -220,8 +220,8 @@ class Model:
         telling = Telling(classes, values, text, negative)
         request = Inpaint(
             use=self._handle.use(None, settings), inputs=(), output=None, seeds=Seeds(),
-            method=method, jump=jump, resample=resample, scale=scale,
-            code={} if scorer is None else {"scorer": scorer},
+            method=method, jump=jump, resample=resample,
+            guiding=guiding.scoring(scorer, scale),
         )  # fmt: skip
         return edits.inpaint(self._handle, request, images, masks, seeds, telling, batch)
 

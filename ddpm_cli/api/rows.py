@@ -17,7 +17,6 @@ from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inpaint_rows, opening_inpaint, row_filling
 from ddpm_cli.pipelines.inpaint import told_of
 from ddpm_cli.pipelines.row_filling import Known
-from ddpm_cli.settings import code_names
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Inpaint
 
@@ -58,13 +57,9 @@ def inpaint(
     given = values.detach().cpu().double()
     given = given.masked_fill(_gaps(masks, given.shape), float("nan"))
     (one,) = each(seed, 1)
-    for name, code in request.code.items():
-        if isinstance(code, str):
-            code_names.refuse_unusable(name, code, trust=False)
     opened = opening_inpaint.inpainting(request, handle.known)
     core = handle.model(opened.config)
-    steering = told_of(request, opened, core.schedule)[1] if opened.config["guides"] else None
-    complete = steering.load(core.compute) if steering else None
+    complete = told_of(request, opened, core.schedule).load(core.compute)
     asked = Asked.given(Use(), core.config, core.info)
     filler = inpaint_rows.drawer(core, asked)._replace(complete=complete)
     seen_of = handle.told(telling, len(given), core.config)

@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import completion, numbers, reading, shared, walking
+from ddpm_cli.options import completion, guiding, numbers, reading, shared, walking
 from ddpm_cli.settings import guides
+from ddpm_cli.settings.request_parts import Look
 from ddpm_cli.settings.requests import Guide
 
 
@@ -20,6 +21,8 @@ from ddpm_cli.settings.requests import Guide
         "ddpm guide --classifier mine.py:logits --class 3 --scale 2",
         "ddpm guide --clip 'a seven' --clip 'blurry:-0.5' --clip-model clip/",
         "ddpm guide --scorer beauty.py:score --scale 50 -n 8 -o best/",
+        "ddpm guide --guide classifier --class 3 --guide scorer --scorer a.py:f",
+        "ddpm guide --init sketch.png --at 60% --class 7 --scale 3 -n 8",
         "ddpm guide --restore deblur --image a.png --set operator.sigma=1.5",
         "ddpm guide --restore upscale --image a.png --set operator.factor=4",
         "ddpm guide --restore mask --image seven.png --mask 7,7,21,21 -n 4",
@@ -33,13 +36,10 @@ from ddpm_cli.settings.requests import Guide
 @shared.model("Model to sample from; others behind commas enlarge its images.")
 @walking.label
 @walking.told()
-@click.option(
-    "--scale",
-    type=numbers.number(0, 1_000_000),
-    metavar="S",
-    help=f"How strongly: of classifier-free guidance, u + S (c - u), where 1 is none and "
+@guiding.options(
+    "How strongly: of classifier-free guidance, u + S (c - u), where 1 is none and "
     f"{guides.SCALE:g} the default; else of the one guide, by default classifier 4, clip 100, "
-    "scorer 1, restore 1.",
+    "scorer 1, restore 1."
 )
 @click.option(
     "--omega",
@@ -60,58 +60,6 @@ from ddpm_cli.settings.requests import Guide
     help="Of classifier-free guidance: bring the contrast back by a share of the way.",
 )
 @click.option(
-    "--classifier",
-    metavar="MODEL",
-    help="A classifier of noisy images: a run, file or name; or code of yours, which is run, as "
-    "of --scorer: (x_t = alpha x float32 [B,C,H,W], the model's noise label float32 [B]) -> "
-    "logits [B,K].",
-    shell_complete=completion.models,
-)
-@click.option(
-    "--grad-at",
-    type=click.Choice(["x", "mean"]),
-    help="Where the classifier's gradient is taken: at x_t, or at the mean of ddpm's step.",
-)
-@click.option(
-    "--unconditional",
-    is_flag=True,
-    help="Tell the class to the classifier alone; the model draws with the null class.",
-)
-@click.option(
-    "--clip", "prompts", multiple=True, metavar="TEXT", help="What CLIP shall see; TEXT:weight."
-)
-@click.option(
-    "--clip-image",
-    "likes",
-    multiple=True,
-    metavar="FILE",
-    help="What it shall look like to CLIP; FILE:weight.",
-    shell_complete=completion.paths,
-)
-@click.option(
-    "--clip-model",
-    metavar="MODEL",
-    help="A CLIP that ddpm trained, a folder that open_clip saved, or ARCHITECTURE/WEIGHTS, "
-    "fetched with --download only.",
-    shell_complete=completion.paths,
-)
-@click.option("--cutouts", type=numbers.whole(1, 1_000), help="Squares that CLIP sees at a time.")
-@click.option("--download", is_flag=True, help="Allow to fetch the weights of --clip-model.")
-@click.option(
-    "--scorer",
-    metavar="FILE.py:NAME",
-    help="Code of yours, which is run: a function NAME of images float32 [B,C,H,W] in [-1,1], or "
-    "rows [B,...] in the units of the data, to scores [B]; or a torch.export program.pt2, with "
-    "--trust.",
-    shell_complete=completion.paths,
-)
-@click.option(
-    "--trust",
-    is_flag=True,
-    help="Load a .pt2 of --scorer or --classifier, which can run any code as it is read. "
-    "FILE.py:NAME is run without.",
-)
-@click.option(
     "--restore",
     type=click.Choice(["mask", "upscale", "colorize", "deblur"]),
     help="Draw what --image could be of, the gradient going through the network (DPS).",
@@ -128,9 +76,20 @@ from ddpm_cli.settings.requests import Guide
 )
 @shared.mask_keeps(None)
 @click.option(
+    "--init",
+    metavar="IMAGE",
+    shell_complete=completion.paths,
+    help="Start from an image with noise, as much as --at says, instead of from noise alone.",
+)
+@walking.at("How much noise --init is given: that of x_T.")
+@click.option(
     "--fit",
-    type=click.Choice(["error", "crop", "resize"]),
-    help="What to do with an --image of another size than is known of the model's.",
+    type=click.Choice(["error", "pad", "crop", "resize"]),
+    help="What to do with an --init or --image of another size than the model's, or than is known "
+    "of it; pad is of --init.",
+)
+@click.option(
+    "--background", metavar="COLOUR", help="What is behind clear parts of --init; white."
 )
 @shared.layout
 @walking.trajectory
@@ -141,31 +100,37 @@ from ddpm_cli.settings.requests import Guide
 @shared.batch()
 @walking.rest(skips=True, deals=True)
 @click.pass_context
-def command(ctx: click.Context, /, unconditional: bool, download: bool, **_: Any) -> None:
+def command(ctx: click.Context, /, init: str | None, at: str | None, **_: Any) -> None:
     """Draw images that are steered towards what is asked for.
 
     That is a class, a text, a score or a measurement. Classifier-free guidance needs no more than
     a model trained with classes, numbers or texts that were dropped now and then. Gradients steer
     any model with any sampler: of a classifier or CLIP of noisy images at x_t; of another CLIP, a
     function of your own or a measurement at the predicted clean image. ODE steps take the
-    gradient as a shift of the predicted noise, ddpm as a shift of its mean. --set 'guides=[...]'
-    combines several, each with its own scale; see --list guides. Where strong guidance
-    saturates, try wrappers=[{name="threshold"}] by --set.
+    gradient as a shift of the predicted noise, ddpm as a shift of its mean. Several add up:
+    --guide NAME:scale=S gives each its own strength. Where strong guidance saturates, try
+    wrappers=[{name="threshold"}] by --set.
+
+    --init keeps more of an image the smaller --at is; what is asked for is drawn into it. The
+    guides, but for --omega, --interval, --rescale and --restore, are also options of sample,
+    inpaint, upscale and interpolate.
     """
-    code = guides.code(ctx.params)
-    words = ("unconditional", "download", "aug_noise", "is_downscaled", *code)
+    reading.refuse_half_start(init, at)
+    own = ("init", "at", *(("fit", "background") if init is not None else ()))
+    words = (*guiding.words(ctx), *own, "aug_noise", "is_downscaled")
     use = reading.use(ctx, *words, reads=True)
+    look = Look(fit=ctx.params["fit"] or "error", background=ctx.params["background"] or "white")
     request = Guide(
         use=use,
         draw=reading.draw(ctx),
-        unconditional=unconditional,
-        download=download,
-        code=code,
+        init=init,
+        at=at,
+        look=look,
+        guiding=guides.guiding(ctx.params),
     )
     from ddpm_cli.pipelines import opening
 
-    opened = opening.guiding(use, ctx.params)
-    guides.check(opened.config, use.label, unconditional=unconditional)
+    opened = opening.guiding(use, request.guiding.flags)
 
     from ddpm_cli.pipelines import guide
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import completion, numbers, reading, shared, walking
+from ddpm_cli.options import completion, guiding, numbers, reading, shared, walking
 from ddpm_cli.settings import guides
 from ddpm_cli.settings.requests import Inpaint
 
 # Options that no setting stands for; a result says how they were given.
-OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "background", "scorer")
+OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "background")
 
 
 @click.command(
@@ -70,16 +70,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
     metavar="R",
     help="RePaint: come by each level R times. The paper has 10 for both.",
 )
-@click.option(
-    "--scorer",
-    metavar="FILE.py:NAME",
-    help="Code of yours, which is run, that pulls towards what it scores higher; see ddpm guide.",
-    shell_complete=completion.paths,
-)
-@click.option(
-    "--scale", type=numbers.number(0, 1_000_000), metavar="S", help="How strongly; 1 unless told."
-)
-@click.option("--trust", is_flag=True, help="Load a .pt2 of --scorer, which can run any code.")
+@guiding.options()
 @shared.count(1, "How many proposals for each image, or fillings of each file of rows.")
 @shared.output(
     "PNG, JPEG or WebP, of rows .csv or .npy; folder/, name with {name} and {seed} in it, or - "
@@ -110,7 +101,6 @@ def command(
     jump: int | None,
     resample: int | None,
     skip_existing: bool,
-    scale: float | None,
     **_: Any,
 ) -> None:
     """Make parts of images or rows anew, or more around images.
@@ -124,7 +114,7 @@ def command(
     name. A row depends on its number and the seed alone.
     """
     request = Inpaint(
-        use=reading.use(ctx, *OWN, reads=True),
+        use=reading.use(ctx, *OWN, *guiding.words(ctx), reads=True),
         inputs=inputs,
         output=output,
         seeds=reading.chosen_seeds(ctx),
@@ -139,8 +129,7 @@ def command(
         skip_existing=skip_existing,
         look=reading.look(ctx),
         layout=reading.layout(ctx),
-        code=guides.scorer(ctx.params),
-        scale=scale,
+        guiding=guides.guiding(ctx.params),
     )
     from ddpm_cli.pipelines import opening_inpaint
 

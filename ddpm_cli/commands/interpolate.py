@@ -6,7 +6,8 @@ from typing import Any, Literal
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, reading, shared, walking
+from ddpm_cli.options import completion, guiding, reading, shared, walking
+from ddpm_cli.settings import guides
 from ddpm_cli.settings.requests import Interpolate
 from ddpm_cli.settings.usual import CODING
 
@@ -54,6 +55,7 @@ OWN = (
 @walking.steps(", heun unless told; without --at it must not add noise")
 @walking.one_label("Class of all frames; none unless told.")
 @walking.told(several=False)
+@guiding.options()
 @click.option(
     "--speed",
     type=click.IntRange(20, 10_000),
@@ -108,6 +110,9 @@ def command(
     them, and the model's own sampler takes the noise away (Ho 2020, section 4.2): the larger T,
     the more each frame is an image of its own, and the less the ends are kept.
 
+    Guides pull at the frames alone, not at the way up from the ends, which then do not come back
+    as they were.
+
     Of a model of arrays the ends are the rows of .csv, .npy, .npz or .parquet files, all of them
     in their order.
     """
@@ -127,7 +132,7 @@ def command(
         fix = "of a film, -o x.gif or -o x.webp --film"
         reading.refuse_idle(ctx, fix, "speed", "hold")
     request = Interpolate(
-        use=reading.use(ctx, *OWN, reads=bool(inputs)),
+        use=reading.use(ctx, *OWN, *guiding.words(ctx), reads=bool(inputs)),
         inputs=inputs,
         output=output,
         seeds=seeds,
@@ -141,10 +146,12 @@ def command(
         seed=seed,
         look=reading.look(ctx),
         layout=reading.layout(ctx),
+        guiding=guides.guiding(ctx.params),
     )
     from ddpm_cli.pipelines import opening_rows
 
-    opened = opening_rows.opened(request.use, *([CODING] if at is None else []))
+    below = [CODING] if at is None else []
+    opened = opening_rows.opened(request.use, *below, flags=request.guiding.flags)
     if opened.header.data.is_image:
         from ddpm_cli.pipelines import interpolate
 

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, reading, shared, walking
+from ddpm_cli.options import completion, guiding, reading, shared, walking
+from ddpm_cli.settings import guides
 from ddpm_cli.settings.requests import Sample, Translate
 
 
@@ -63,6 +64,7 @@ from ddpm_cli.settings.requests import Sample, Translate
 )
 @walking.at("How much noise --init is given: that of x_T.")
 @walking.given
+@guiding.options()
 @shared.fitting
 @walking.cascade
 @shared.seed()
@@ -104,19 +106,24 @@ def command(
     reading.refuse_idle(ctx, "only with --image", "task", "degrades")
     if origin is not None and init is not None:
         raise ConfigError("--init: --from says already where to start; give one of them")
-    if (init is None) != (at is None):
-        missing = "--at, how much noise it is given" if at is None else "--init, the image"
-        raise ConfigError(f"--{'init' if at is None else 'at'}: needs {missing}")
+    reading.refuse_half_start(init, at)
     if init is None:
         reading.refuse_idle(ctx, "only with --init", "fit", "background")
     words = ("origin", "init", "at", "fit", "background", "aug_noise", "is_downscaled")
-    use, look = reading.use(ctx, *words, reads=init is not None), reading.look(ctx)
-    request = Sample(use=use, draw=reading.draw(ctx), origin=origin, init=init, at=at, look=look)
-
+    use = reading.use(ctx, *words, *guiding.words(ctx), reads=init is not None)
+    request = Sample(
+        use=use,
+        draw=reading.draw(ctx),
+        origin=origin,
+        init=init,
+        at=at,
+        look=reading.look(ctx),
+        guiding=guides.guiding(ctx.params),
+    )
     from ddpm_cli.pipelines import opening
 
     # Wrong settings are refused before torch is there; those of latents are in their file.
-    opened = opening.opened(opening.base(use)) if origin is None else None
+    opened = opening.drawing(use, request.guiding.flags) if origin is None else None
 
     from ddpm_cli.pipelines import sample
 
@@ -125,7 +132,7 @@ def command(
 
 def _of_images(ctx: click.Context, images: tuple[str, ...]) -> None:
     """Make images of given ones."""
-    reading.refuse_idle(ctx, "not with --image", *walking.NOT_OF_GIVEN)
+    reading.refuse_idle(ctx, "not with --image", *walking.NOT_OF_GIVEN, *guides.NAMES)
     request = Translate(
         use=reading.use(ctx, "task", "degrades", "fit", "background", reads=True),
         inputs=images,

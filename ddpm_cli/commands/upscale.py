@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import numbers, reading, shared, walking
+from ddpm_cli.options import guiding, numbers, reading, shared, walking
+from ddpm_cli.settings import guides
 from ddpm_cli.settings.requests import Upscale
 
 NOISE_LIMIT = 100.0
@@ -79,6 +80,7 @@ def parse_noises(text: str) -> list[float]:
 @walking.steps()
 @walking.one_label("Class name or number, or none; else the input's own.")
 @walking.told(several=False)
+@guiding.options()
 @shared.seed(help="Seed of the first proposal.")
 @shared.seeds
 @shared.batch()
@@ -116,7 +118,7 @@ def command(
         fit = ctx.params["fit"]
         raise ConfigError(f"--downscale: --fit {fit} says already how an input fits; choose one")
     request = Upscale(
-        use=reading.use(ctx, *OWN, reads=True),
+        use=reading.use(ctx, *OWN, *guiding.words(ctx), reads=True),
         inputs=inputs,
         output=output,
         seeds=reading.chosen_seeds(ctx),
@@ -129,6 +131,7 @@ def command(
         skip_existing=skip_existing,
         look=reading.look(ctx),
         layout=reading.layout(ctx),
+        guiding=guides.guiding(ctx.params),
     )
     from ddpm_cli.pipelines import opening
 

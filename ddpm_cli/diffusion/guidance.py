@@ -159,6 +159,16 @@ def steered(
     return Wrapped(denoise, call)
 
 
+def absorbed(denoise: Denoise) -> Denoise:
+    """The same with its additional score in the predicted image, for what changes that image."""
+
+    def call(x: Tensor, sigma: Tensor) -> Prediction:
+        prediction = denoise(x, sigma)
+        return prediction._replace(x0=prediction.guided(float(sigma)), score=None)
+
+    return Wrapped(denoise, call)
+
+
 def gradient(
     judges: Sequence[Judge], x: Tensor, sigma: Tensor, place: Tensor | None = None
 ) -> Tensor:

@@ -115,6 +115,18 @@ class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
         return summaries
 
 
+def guides(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a guide, and behind the colon or a comma the key of a knob."""
+    name, colon, knobs = incomplete.partition(":")
+    if not colon:
+        return starting(catalog.names("guides"), incomplete)
+    if name not in catalog.names("guides"):
+        return []
+    before, comma, _ = knobs.rpartition(",")
+    keys = catalog.find("guides", name).knobs
+    return starting((f"{name}:{before}{comma}{key}=" for key in keys), incomplete)
+
+
 def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Let the shell complete a path."""
     return [CompletionItem(incomplete, type="file")]

@@ -92,6 +92,13 @@ def refuse_idle(ctx: click.Context, why: str, *names: str) -> None:
             raise ConfigError(f"{max(option.opts, key=len)}: {why}; leave it out")
 
 
+def refuse_half_start(init: str | None, at: str | None) -> None:
+    """Refuse an image to start from without how much noise it is given, and that without it."""
+    if (init is None) != (at is None):
+        missing = "--at, how much noise it is given" if at is None else "--init, the image"
+        raise ConfigError(f"--{'init' if at is None else 'at'}: needs {missing}")
+
+
 def chosen_seeds(ctx: click.Context) -> Seeds:
     """Which seeds a command line asks for."""
     if ctx.params["seeds"] is not None:

@@ -27,13 +27,12 @@ from ddpm_cli.models import build, cost, memory, model, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
-from ddpm_cli.pipelines import editing, guide, opening, windows
-from ddpm_cli.pipelines.guide import Steering
+from ddpm_cli.pipelines import editing, opening, steering, windows
 from ddpm_cli.pipelines.lines import EditLines, Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.steering import Steering
 from ddpm_cli.pipelines.windows import Window
-from ddpm_cli.settings.request_parts import Draw
-from ddpm_cli.settings.requests import Guide, Inpaint
+from ddpm_cli.settings.requests import Inpaint
 
 
 class Job:
@@ -133,10 +132,7 @@ class Filler(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What to do with each image; calls: of a window; price: what that takes, in words.
-
-    steering: the guides, if there are any.
-    """
+    """What to do with each image; calls: of a window; price: what that takes, in words."""
 
     request: Inpaint
     opened: Opened
@@ -145,7 +141,7 @@ class Work(NamedTuple):
     calls: int | None
     price: str
     lines: Lines
-    steering: Steering | None = None
+    steering: Steering
 
 
 def run(request: Inpaint, opened: Opened) -> None:
@@ -161,8 +157,7 @@ def run(request: Inpaint, opened: Opened) -> None:
     if not mine:
         return
     filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.asked)
-    if work.steering:
-        filler = filler._replace(complete=work.steering.load(filler.model.compute))
+    filler = filler._replace(complete=work.steering.load(filler.model.compute))
     memory.refuse_large(filler.model, min(use.size, mine))
     _inpaint(work, filler, sources, target)
 
@@ -174,25 +169,22 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     page = _canvas(request, opened.header.data)
     opened, schedule = editing.sized(request, opened)
     place, header, config = opened
-    asked, steering = told_of(request, opened, schedule)
-    config = steering.config if steering else config
+    found = told_of(request, opened, schedule)
+    config = found.config
     moves, each = cost.plan(config, schedule)
     calls = many(each, "network calls") if each else "network calls as it needs them"
     price = f"{many(moves, 'steps')}, {calls} for each window of {shape[2]}x{shape[1]}"
+    price += steering.described(config) if config["guides"] else ""
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
     opened = opened._replace(config=config)
-    return Work(request, opened, asked, page, each, price, told, steering)
+    return Work(request, opened, found.asked, page, each, price, told, found)
 
 
-def told_of(request: Inpaint, opened: Opened, schedule: Schedule) -> tuple[Asked, Steering | None]:
+def told_of(request: Inpaint, opened: Opened, schedule: Schedule) -> Steering:
     """What a model is told of all images or rows, and the guides of its walks if there are any."""
-    use, config, info = request.use, opened.config, opened.header.data
-    if config["guides"]:
-        steering = guide.steered(Guide(use=use, draw=Draw(), code=request.code), opened, schedule)
-        return steering.asked, steering
-    asked = Asked.given(use, config, info)
-    asked.say(use.label)
-    return asked, None
+    found = steering.steered(request.use, request.guiding, opened, schedule, is_given=True)
+    found.say(request.use.label)
+    return found
 
 
 def _canvas(request: Inpaint, info: DataInfo) -> Canvas:
@@ -221,7 +213,7 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     """Fill the holes of a batch of proposals after the other, and write each."""
     use, size = work.request.use, work.request.use.size
     record = filler.model.record("inpaint", size, label=work.asked.label, words=use.words)
-    record |= work.asked.record
+    record |= work.asked.record | work.steering.record
     captions.refuse(record, work.request.layout.labels, seed=0, name="", inputs=[""])
     count = sum(target.deals(source.name) for source in sources)
     failures, shares = Failures(count), list[float]()

@@ -23,15 +23,14 @@ from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import (
     editing,
-    guide,
     inpaint,
     lines,
     opening,
     opening_inpaint,
     row_filling,
+    steering,
 )
 from ddpm_cli.pipelines import given as rows_given
-from ddpm_cli.pipelines.guide import Steering
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.row_filling import Known, RowFiller
@@ -42,12 +41,12 @@ from ddpm_cli.settings.requests import Inpaint
 
 
 class Work(NamedTuple):
-    """What to do with each file; calls: of a row; steering: the guides, if there are any."""
+    """What to do with each file; calls: of a row; steering: the guides of its walks."""
 
     request: Inpaint
     opened: Opened
     asked: Asked
-    steering: Steering | None
+    steering: steering.Steering
     calls: int | None
     lines: Lines
 
@@ -129,15 +128,16 @@ def _planned(request: Inpaint, opened: Opened) -> tuple[Work, str]:
     """What is asked for, and its price in words; what makes no sense is refused."""
     opened, schedule = editing.sized(request, opened)
     place, header, config = opened
-    asked, steering = inpaint.told_of(request, opened, schedule)
-    config = steering.config if steering else config
+    found = inpaint.told_of(request, opened, schedule)
+    config = found.config
     moves, calls = cost.plan(config, schedule)
     price = f"{many(moves, 'steps')}, {cost.words(calls, 'a row')}"
     if opening_inpaint.is_joint(config, header):
         price += ", and a gradient for each value that is known"
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
     opened = opened._replace(config=config)
-    return Work(request, opened, asked, steering, calls, told), price + guide.described(config)
+    price += steering.described(config)
+    return Work(request, opened, found.asked, found, calls, told), price
 
 
 def _fill(
@@ -150,7 +150,7 @@ def _fill(
     place, header, config = work.opened
     core = model.opened(place, config)
     memory.refuse_large(core, work.request.use.size)
-    complete = work.steering.load(core.compute) if work.steering else None
+    complete = work.steering.load(core.compute)
     failures = Failures(len(files))
     joint = opening_inpaint.is_joint(config, header)
     with console.progress(None if work.calls is None else 0, "network calls") as bar:

@@ -20,10 +20,11 @@ from ddpm_cli.files.outputs.frames import Frames, open_frames
 from ddpm_cli.files.records import compact
 from ddpm_cli.models import cost, memory, model, saved, walks
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import inversion, lines, opening
+from ddpm_cli.pipelines import inversion, lines, opening, steering
 from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.lines import Lines, Spent
 from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.steering import Steering
 from ddpm_cli.settings.requests import Interpolate
 
 
@@ -36,13 +37,18 @@ class Work(NamedTuple):
     request: Interpolate
     opened: Opened
     sources: list[Source]
-    asked: Asked
+    steering: Steering
     sigma: Tensor | None
     blend: str
     places: list[float]
     calls: int | None
     price: str
     lines: Lines
+
+    @property
+    def asked(self) -> Asked:
+        """What the model is told."""
+        return self.steering.asked
 
 
 def run(request: Interpolate, opened: Opened) -> None:
@@ -83,16 +89,21 @@ def planned(request: Interpolate, opened: Opened, sources: list[Source], ends: i
         places = latents.positions(ends, request.count, request.easing)
     except ValueError as error:
         raise ConfigError(f"--count {request.count}: {error}") from None
-    asked = Asked.given(request.use, config, header.data)
-    asked.say(request.use.label)
+    found = steering.steered(
+        request.use, request.guiding, opened._replace(config=config), schedule, top=sigma,
+        is_given=True,
+    )  # fmt: skip
+    found.say(request.use.label)
+    config = found.config
     frames = many(len(places), "frames" if header.data.is_image else "rows")
     what = "a frame" if header.data.is_image else "a row"
     price = f"{frames}, {many(moves, 'steps')}, {cost.words(each, what)}"
     if sources and sigma is None:
         price += f", and about as many for each of the {ends} ends"
+    price += steering.described(config) if config["guides"] else ""
     opened = opened._replace(config=config)
     told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
-    return Work(request, opened, sources, asked, sigma, blend, places, each, price, told)
+    return Work(request, opened, sources, found, sigma, blend, places, each, price, told)
 
 
 def timed(request: Interpolate, ends: int) -> Timing | None:
@@ -132,8 +143,7 @@ def refuse_ends(request: Interpolate, count: int, noun: str) -> None:
 
 def _interpolate(work: Work, target: Frames) -> None:
     """Make the frames, say how close the ends came, and write them."""
-    place, _, config = work.opened
-    coder = Coder.of(model.opened(place, config))
+    coder = opened_coder(work)
     memory.refuse_large(coder.model, min(work.request.use.size, len(work.places)))
     captions.refuse(recorded(work, coder), work.request.layout.labels, frame=0, place="")
     ends = _ends_read(work, coder)
@@ -143,7 +153,7 @@ def _interpolate(work: Work, target: Frames) -> None:
     if frames is None:
         return
     walks.refuse_not_finite(frames, "values that are not finite", "more --steps")
-    if images is not None and work.sigma is None:
+    if images is not None and work.sigma is None and not work.opened.config["guides"]:
         _report(frames[:: work.request.count - 1], images)
     info = coder.model.info
     scale = scales.drawn([end.scale for end in ends], info.scale, info.shape)
@@ -153,6 +163,13 @@ def _interpolate(work: Work, target: Frames) -> None:
     seeds = work.request.seeds or [work.request.seed]
     for path in paths:
         work.lines.tell(path, spent, **lines.seeded(seeds), **work.asked.named)
+
+
+def opened_coder(work: Work) -> Coder:
+    """The model with its weights, and the guides of its walks down."""
+    place, _, config = work.opened
+    coder = Coder.of(model.opened(place, config))
+    return coder._replace(complete=work.steering.load(coder.model.compute))
 
 
 def walked(work: Work, coder: Coder, images: Tensor | None) -> tuple[Tensor | None, int]:
@@ -206,7 +223,7 @@ def _descended(work: Work, coder: Coder, states: Tensor) -> Tensor | None:
     seeds = [work.request.seed] * len(states)
     told, against = work.asked.conditions(seeds), work.asked.against(seeds)
     if work.sigma is None:
-        return coder.decode(states, told, against)
+        states = latents.state(coder.model.schedule, states, coder.walk.levels[0])
     return coder.descend(states, seeds, told, against, work.sigma)
 
 
@@ -220,7 +237,7 @@ def recorded(work: Work, coder: Coder) -> dict[str, Any]:
     """What the frames say of their making."""
     use = work.request.use
     record = coder.model.record("interpolate", use.size, label=work.asked.label, words=use.words)
-    record |= work.asked.record
+    record |= work.asked.record | work.steering.record
     if work.sources:
         return record | {"inputs": [source.name for source in work.sources]}
     return record | {"seeds": compact(work.request.seeds or ())}

@@ -6,9 +6,8 @@ from ddpm_cli import console
 from ddpm_cli.data import given_rows
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.outputs import samples
-from ddpm_cli.models import memory, model, walks
+from ddpm_cli.models import memory, walks
 from ddpm_cli.pipelines import given, interpolate, lines, opening
-from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.lines import Spent
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.requests import Interpolate
@@ -42,15 +41,14 @@ def run(request: Interpolate, opened: Opened) -> None:
     )
     console.say(work.price)
     with target:
-        place, _, config = work.opened
-        coder = Coder.of(model.opened(place, config))
+        coder = interpolate.opened_coder(work)
         memory.refuse_large(coder.model, min(request.use.size, len(work.places)))
         x0, began = given.seen(ends, info) if ends else None, time.monotonic()
         made, calls = interpolate.walked(work, coder, x0)
         if made is None:
             return
         walks.refuse_not_finite(made, "values that are not finite", "more --steps")
-        if x0 is not None and work.sigma is None:
+        if x0 is not None and work.sigma is None and not work.opened.config["guides"]:
             apart = (info.normalized(made[:: request.count - 1]) - x0).abs().max()
             console.say(f"the ends come back to within {float(apart):.2g} deviations")
         target.add([], None, made, interpolate.recorded(work, coder))

@@ -1,6 +1,6 @@
 """A model and the straight way between its images and their latents."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -36,10 +36,14 @@ def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
 
 
 class Coder(NamedTuple):
-    """A model and the deterministic walk between its images and their latents."""
+    """A model and the deterministic walk between its images and their latents.
+
+    complete: puts guides around the denoiser of walks down, if there are any.
+    """
 
     model: Model
     walk: Walk
+    complete: Callable[[Batch], Batch] | None = None
 
     @classmethod
     def of(cls, drawer: Model) -> "Coder":
@@ -79,6 +83,7 @@ class Coder(NamedTuple):
         """Walk states [B, ...] at the highest level, or at `top`, down to images."""
         walk = self.walk if top is None else self.model.prepared(top)
         batch = Batch(seeds, conditions, against, start=x)
+        batch = self.complete(batch) if self.complete else batch
         final = walks.last(self.model.draw(batch, walk).states)
         return None if final is None else final.x
 

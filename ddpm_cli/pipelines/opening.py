@@ -22,6 +22,7 @@ from ddpm_cli.settings.requests import Translate, Upscale
 from ddpm_cli.settings.toml import dump_toml, read_file
 
 INPAINT, UPSCALE = "inpaint", "upscale"  # what models are trained for
+GUIDED = "ddpm guide, sample, inpaint, upscale and interpolate"
 
 Known = tuple[Place, Header]
 Suited = Callable[[Header, str], None]
@@ -107,21 +108,26 @@ def settled(
     layers: Sequence[Layer],
     below: Sequence[Layer] = (),
     *,
-    above: Sequence[Layer] = (),
+    flags: Mapping[str, Any] | None = None,
     free: Sequence[str] = (),
 ) -> Config:
     """A model's configuration with other ways to walk; what it was trained as is fixed.
 
     layers: the settings asked for; below: layers of the verb itself, between the checkpoint and
-    all that is asked for; above: what its own flags ask for; free: tables that the verb alone has
-    a use for.
+    all that is asked for; flags: what options of guides say, of a verb that has them; free: tables
+    that the verb alone has a use for.
     """
-    config = resolve([header.layer(str(place.path)), *below, *layers, *above])
+    stack = [header.layer(str(place.path)), *below, *layers]
+    if flags is not None:
+        stack.append(guides.layer(flags, resolve(stack)))
+    config = resolve(stack)
     if config["constraints"] and "constraints" not in free:
         raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
-    if config["guides"] and "guides" not in free:
-        raise ConfigError("guides: only of ddpm guide")
+    if config["guides"] and flags is None:
+        raise ConfigError(f"guides: only of {GUIDED}; leave them out")
     check_guidance(config)
+    if any(guide["name"] == "restore" for guide in config["guides"]):
+        free = [*free, "operator"]
     tables = (*SAMPLING, *free, "compute", "summary")
     checks.refuse_other_training(dict(header.config), config, tables)
     return level_fits.placed(config, place, header)
@@ -153,12 +159,17 @@ def guiding(use: Use, flags: Mapping[str, Any], known: Known | None = None) -> O
     if flags["restore"] not in (None, guides.MASK):
         below.append(Layer("--restore", {"operator": {"name": flags["restore"]}}))
     standing = resolve([header.layer(str(place.path)), *below, *use.layers])
-    above = guides.layer(flags, standing)
-    if not above.values and not standing["guides"] and "guidance" not in standing:
+    asked = guides.layer(flags, standing).values
+    if not asked and not standing["guides"] and "guidance" not in standing:
         below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
-    free = ("guides", "operator")
-    config = settled(place, header, use.layers, below, above=[above], free=free)
+    config = settled(place, header, use.layers, below, flags=flags)
     return Opened(place, header, config)
+
+
+def drawing(use: Use, flags: Mapping[str, Any], *below: Layer) -> Opened:
+    """The model of a request that draws, with its guides if it has any; flags: see `settled`."""
+    place, header = chosen(base(use).model)
+    return Opened(place, header, settled(place, header, use.layers, below, flags=flags))
 
 
 def translating(request: Translate, known: Known | None = None) -> Opened:
@@ -198,7 +209,8 @@ def restoring(request: Upscale, known: Known | None = None) -> Opened:
         )
     refuse_noise(max(request.noises), header)
     layer = operator(header, request.task, request.factor)
-    config = settled(place, header, use.layers, [layer], free=["operator"])
+    flags = request.guiding.flags
+    config = settled(place, header, use.layers, [layer], flags=flags, free=["operator"])
     refuse_operator(config, request.task)
     return Opened(place, header, config)
 

@@ -50,26 +50,18 @@ def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
     task = INPAINT if method in ("auto", "model") else ""
     place, header = chosen(use.model, task, suited, known)
     below = [] if header.data.is_image else [FLOAT32]
-    above = [_scorer(request)] if request.code else []
+    flags = request.guiding.flags
 
     def standing(*layers: Layer) -> Config:
-        free = ("constraints", "guides")
-        return settled(place, header, use.layers, [*below, *layers], above=above, free=free)
+        layered = [*below, *layers]
+        return settled(place, header, use.layers, layered, flags=flags, free=["constraints"])
 
     config = standing()
-    if request.scale is not None and not request.code:
-        raise ConfigError("--scale: of --scorer, and none is given; leave it out")
     constraints = _constraints(method, config, header)
     if is_joint(config | {"constraints": constraints}, header):
         config = standing(ROWS)
     edits = [*_jumps(request), *config["edits"]]
     return Opened(place, header, config | {"constraints": constraints, "edits": edits})
-
-
-def _scorer(request: Inpaint) -> Layer:
-    """The guide that is a function of the user's own."""
-    scale = {} if request.scale is None else {"scale": request.scale}
-    return Layer("--scorer", {"guides": [{"name": "scorer", **scale}]})
 
 
 def _constraints(method: str, config: Config, header: Header) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Enlarging and restoring given images: by a model trained for it, or by data consistency."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -12,7 +12,7 @@ from ddpm_cli.data.degradations import resize
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.tasks import upscale
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.guidance import is_guiding
+from ddpm_cli.diffusion.guidance import absorbed, is_guiding
 from ddpm_cli.diffusion.restoration import Separable, consistent, projected
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.scales import BYTES, Scale
@@ -67,7 +67,8 @@ class Restorer(NamedTuple):
     task: what a conditional model sees, None for data consistency; operator: what took from the
     whole image what is given; exact: whether results shall agree with what is given; size: how
     many windows the network sees at once, or images, if there are more; shape: of the results, the
-    model's own or that of larger images; see `at`.
+    model's own or that of larger images; see `at`; complete: puts guides around the denoiser, if
+    there are any.
     """
 
     model: Model
@@ -77,6 +78,7 @@ class Restorer(NamedTuple):
     exact: bool
     size: int
     shape: Shape
+    complete: Callable[[Batch], Batch] | None = None
 
     def at(self, low: Shape) -> "Restorer":
         """The same for images of the shape `low`: larger ones are walked in windows."""
@@ -110,12 +112,9 @@ class Restorer(NamedTuple):
             about = (batch.conditions, batch.against)
             seen = windows.bound(self.model, self.windows, self.size, *about)
             batch = batch._replace(shape=self.shape, bound=seen)
+        batch = self.complete(batch) if self.complete else batch
         if self.exact:
-
-            def wrap(denoise: Denoise, part: slice) -> Denoise:
-                return consistent(denoise, self.operator, known[part])
-
-            batch = batch._replace(wrap=wrap)
+            batch = batch._replace(wrap=self._agreeing(known, batch.wrap))
         state = walks.last(self.model.draw(batch, self.walk).states)
         if state is None:
             return None
@@ -126,6 +125,17 @@ class Restorer(NamedTuple):
         values = torch.stack([row.scale.values(one) for row, one in pairs])
         missed = self.operator.error(values.double(), low.double())
         return Restored(pixels, (missed * 127.5).tolist())
+
+    def _agreeing(
+        self, known: Tensor, guided: Callable[[Denoise, slice], Denoise] | None
+    ) -> Callable[[Denoise, slice], Denoise]:
+        """What makes predicted images agree with what is known of them, guided ones, too."""
+
+        def wrap(denoise: Denoise, part: slice) -> Denoise:
+            inner = absorbed(guided(denoise, part)) if guided else denoise
+            return consistent(inner, self.operator, known[part])
+
+        return wrap
 
     def _image(self, low: Tensor, rows: Sequence[Row]) -> dict[str, Tensor]:
         """What a conditional model sees of the images given."""

@@ -21,20 +21,20 @@ from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.outputs import samples, targets, trajectories
 from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory, Wanted
-from ddpm_cli.hardware import Compute
-from ddpm_cli.models import classes, cost, memory, model, saved, walks
+from ddpm_cli.models import cost, memory, model, saved, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Start
-from ddpm_cli.pipelines import cascade, dealing, opening, starts
+from ddpm_cli.pipelines import cascade, dealing, opening, starts, steering
 from ddpm_cli.pipelines.cascade import Cascade
 from ddpm_cli.pipelines.dealing import Deal
 from ddpm_cli.pipelines.finishing import Finish, Result
 from ddpm_cli.pipelines.lines import Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.steering import Steering
 from ddpm_cli.settings import checks, shards
 from ddpm_cli.settings.request_parts import Draw, Seeds, Use
-from ddpm_cli.settings.requests import Sample
+from ddpm_cli.settings.requests import Guide, Sample
 from ddpm_cli.settings.seeds import LIMIT
 from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
@@ -45,8 +45,7 @@ Steer = Callable[[Batch], Batch]
 class Work(NamedTuple):
     """What to draw: with which model and settings, from where, of which seeds and classes.
 
-    verb: the command that makes it again; steer: once it is known where to compute, what
-    completes each batch; judges: the hashes of what it loads; given: the scale of its image.
+    verb: the command that makes it again; steering: the guides of its walks.
     """
 
     verb: str
@@ -57,15 +56,13 @@ class Work(NamedTuple):
     seeds: Sequence[int]
     asked: Asked
     cascade: Cascade
+    steering: Steering
     begin: Start | None = None
-    steer: Callable[[Compute], Steer] | None = None
-    judges: Sequence[str] = ()
-    given: Scale | None = None
 
     @property
     def scale(self) -> Scale:
         """Of the pixels of results: that of the image which they are made of, or the model's."""
-        given = self.given or (self.begin and self.begin.scale)
+        given = self.steering.given or (self.begin and self.begin.scale)
         return scales.drawn([given] if given else [], self.cascade.info.scale, self.cascade.shape)
 
     @property
@@ -76,36 +73,34 @@ class Work(NamedTuple):
 
 def run(request: Sample, opened: Opened | None = None) -> None:
     """Draw what a request asks for; opened: its model and settings, if they are known already."""
-    use, stored = request.use, None
-    _, later = opening.parts(use.model)
-    if request.origin is not None:
-        stored = latents_file.load(request.origin)
-        place = starts.model(opening.base(use), stored)
-        if use.model is None:
-            console.say(f"model: {place.name}")
-        opened = opening.opened(replace(use, model=place.name), *stored.settings)
-    opened = opened or opening.opened(opening.base(use))
+    stored = None if request.origin is None else latents_file.load(request.origin)
+    opened = opened or starts.opened(request, stored)
     place, header, config = opened
-    stages = cascade.planned(later, place, header.data, request.draw)
+    stages = cascade.planned(opening.parts(request.use.model)[1], place, header.data, request.draw)
     schedule = saved.schedule_of(header, place.path)
-    begin, label, seeds = None, use.label, None
-    if stored is not None:
-        begin = starts.decoding(stored, schedule, header)
-        use = starts.told(use, stored, config)
-        label = classes.fixed(use.label, config)
-        seeds = starts.numbers(request.draw.seeds, stored)
-    elif request.init is not None:
-        begin = starts.noised(request, schedule, header, Randomness(config["compute"]["rng"]))
-        label = classes.fixed(label, config)
-    config = cost.sized(config, schedule, use.calls, begin and begin.sigma)
-    asked = Asked.of(use, config, header.data, label)
-    asked.say(request.use.label)
-    stages.refuse(asked)
-    if seeds is None:
-        seeds = chosen_seeds(request.draw.seeds, asked.count(), request.draw.output)
-    opened = opened._replace(config=config)
-    work = Work("sample", use, request.draw, opened, schedule, seeds, asked, stages, begin)
-    carry_out(work, cost.words)
+    begin, use = starts.of(request, stored, schedule, opened)
+    top, is_guide = begin and begin.sigma, isinstance(request, Guide)
+    opened = opened._replace(config=cost.sized(config, schedule, use.calls, top))
+    found = steering.steered(use, request.guiding, opened, schedule, top=top)
+    found.say(request.use.label)
+    stages.refuse(found.asked)
+    usual, draw = found.count(), request.draw
+    seeds = starts.numbers(draw.seeds, stored) if stored else None
+    work = Work(
+        "guide" if is_guide else "sample",
+        use,
+        draw,
+        opened._replace(config=found.config),
+        schedule,
+        chosen_seeds(draw.seeds, usual, draw.output) if seeds is None else seeds,
+        found.asked,
+        stages,
+        found,
+        begin,
+    )
+    is_steered = is_guide or bool(found.config["guides"])
+    words = steering.described(found.config) if is_steered else ""
+    carry_out(work, lambda *calls: cost.words(*calls) + words)
 
 
 def chosen_seeds(seeds: Seeds, usual: int, output: str | None) -> Sequence[int]:
@@ -195,7 +190,7 @@ def _drawn(
     size = work.use.size
     memory.refuse_large(drawer, min(size, len(work.seeds)))
     enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size, work.asked.negative)
-    complete = work.steer(compute) if work.steer else None
+    complete = work.steering.load(compute)
     with target or nullcontext():
         walk = drawer.prepared(work.begin and work.begin.sigma)
         record = _record(work, drawer, size)
@@ -249,13 +244,11 @@ def _batches(
 def _record(work: Work, drawer: Model, size: int) -> dict[str, Any]:
     """What each result says of its making."""
     record = drawer.record(work.verb, size, label=work.asked.label, words=work.use.words)
-    if work.judges:
-        record["guides"] = list(work.judges)
     if "operator" in drawer.config:
         record["settings"]["operator"] = drawer.config["operator"]
     if work.draw.moments is not None:
         record["moments"] = str(work.draw.moments)
-    return record | work.asked.record | work.cascade.record
+    return record | work.steering.record | work.asked.record | work.cascade.record
 
 
 def _place(work: Work) -> str:

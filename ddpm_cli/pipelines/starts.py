@@ -20,11 +20,36 @@ from ddpm_cli.files.images import inputs, scales
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.models import walks
 from ddpm_cli.models.walks import Start
-from ddpm_cli.pipelines import inversion
+from ddpm_cli.pipelines import inversion, opening
+from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import asking, checks
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.request_parts import Seeds, Use
 from ddpm_cli.settings.requests import Sample
+
+
+def opened(request: Sample, stored: Latents | None) -> Opened:
+    """The model of a request and its settings: that of its latents, and theirs, if it has any."""
+    use = opening.base(request.use)
+    if stored is None:
+        return opening.drawing(use, request.guiding.flags)
+    place = model(use, stored)
+    if request.use.model is None:
+        console.say(f"model: {place.name}")
+    return opening.drawing(replace(use, model=place.name), request.guiding.flags, *stored.settings)
+
+
+def of(
+    request: Sample, stored: Latents | None, schedule: Schedule, opened: Opened
+) -> tuple[Start | None, Use]:
+    """Where the walks of a request begin, and what it says of them."""
+    if stored is not None:
+        use = told(request.use, stored, opened.config)
+        return decoding(stored, schedule, opened.header), use
+    if request.init is not None:
+        randomness = Randomness(opened.config["compute"]["rng"])
+        return noised(request, schedule, opened.header, randomness), request.use
+    return None, request.use
 
 
 def model(use: Use, stored: Latents) -> Place:

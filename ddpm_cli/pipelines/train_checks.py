@@ -135,7 +135,7 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
         why = "fitted ones belong to a finished model"
         raise ConfigError(f"levels.name: {why}; choose them when sampling")
     if config["guides"]:
-        raise ConfigError("guides: only of ddpm guide; leave them out")
+        raise ConfigError("guides: only of verbs that draw; leave them out")
     check_guidance(config)
     if taken := {NULL, ALL, OWN} & set(info.classes or ()):
         what = f"data: a class named {min(taken)!r}, which --class gives another meaning"

@@ -1,6 +1,7 @@
 """Images enlarged, coloured or sharpened, for `ddpm upscale`."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console, hardware
-from ddpm_cli.errors import many
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs
@@ -19,10 +21,13 @@ from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost, memory
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import editing, opening, restorer
+from ddpm_cli.pipelines import editing, opening, restorer, steering
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
+from ddpm_cli.pipelines.steering import Steering
+from ddpm_cli.settings import guides
+from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Upscale
 
 RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}
@@ -63,7 +68,7 @@ class Wanted(NamedTuple):
 
 
 class Job(NamedTuple):
-    """All that the results depend on."""
+    """All that the results depend on; steering: the guides of the walks, if there are any."""
 
     request: Upscale
     opened: Opened
@@ -73,6 +78,12 @@ class Job(NamedTuple):
     record: Record
     calls: int | None
     lines: Lines
+    steering: Steering | None
+
+    @property
+    def told(self) -> Use:
+        """What the model is told of all images; of a classifier's classes those it knows."""
+        return _told(self.request.use, self.steering)
 
     def deals(self, source: Source) -> bool:
         """Whether any result of a source is wanted here, or left out as it exists."""
@@ -94,8 +105,14 @@ def run(request: Upscale, opened: Opened) -> None:
     use, (opened, schedule) = request.use, editing.sized(request, opened)
     place, header, config = opened
     build.operator(config, header.data)  # refused before any work
+    found = _steered(request, opened, schedule)
+    use = _told(use, found)
+    if found:
+        config = found.config
+        opened = opened._replace(config=config)
     classes.one(restorer.class_of(use.label, {}, opened), config, header.data)
-    classes.say(use.label, config, header.data)
+    if not found:
+        classes.say(use.label, config, header.data)
     if use.texts or use.values or use.negative is not None:
         restorer.asked(use, {}, opened)
     wanted = Wanted(inputs.sources(request.inputs), request.seeds.numbers(), request.noises)
@@ -104,14 +121,36 @@ def run(request: Upscale, opened: Opened) -> None:
     how = "a trained model" if header.task else "data consistency"
     how += " with data consistency" if header.task and request.is_consistent else ""
     count = f"{many(mine, 'images')}, {many(moves, 'steps')}"
-    console.say(f"{request.task} by {how}: {count}, {cost.words(calls)}")
+    steers = steering.described(config) if found else ""
+    console.say(f"{request.task} by {how}: {count}, {cost.words(calls)}{steers}")
     if use.dry_run:
         opening.shown(config)
         return
     results = editing.results(request, wanted.named, wanted.seeds, RESULTS[request.task])
     if mine:
         told = Lines.of_walk(use.as_json, place.name, header, config, moves)
-        _restore(_job(request, opened, wanted, results, calls, told, mine))
+        _restore(_job(request, opened, wanted, results, calls, told, mine, found))
+
+
+def _steered(request: Upscale, opened: Opened, schedule: Schedule) -> Steering | None:
+    """The guides of a request, if there are any; what no step of it has is refused."""
+    guides.check(opened.config, request.use.label, request.guiding)
+    if not opened.config["guides"]:
+        return None
+    if any(guide.get("at") == "mean" for guide in opened.config["guides"]):
+        raise ConfigError("--grad-at mean: what is given changes the step; leave it out")
+    found = steering.steered(request.use, request.guiding, opened, schedule, is_given=True)
+    found.say(request.use.label)
+    return found
+
+
+def _told(use: Use, found: Steering | None) -> Use:
+    """A request for what the model is told: with a classifier another class, or none."""
+    if found is None:
+        return use
+    numbers = found.asked.numbers([0])
+    known = [*classes.known(found.config, found.info), classes.NULL]
+    return replace(use, label=known[numbers[0]] if numbers else None)
 
 
 def _job(
@@ -122,8 +161,9 @@ def _job(
     calls: int | None,
     told: Lines,
     count: int,
+    found: Steering | None,
 ) -> Job:
-    """Load the model; calls: of a window; count: how many images there are."""
+    """Load the model and its guides; calls: of a window; count: how many images there are."""
     use, config, size = request.use, opened.config, request.use.size
     compute = hardware.compute(**config["compute"])
     restore = restorer.opened(opened, compute, exact=request.is_consistent, size=size)
@@ -132,7 +172,10 @@ def _job(
     record["settings"]["operator"] = config["operator"]
     own = {"inputs": [""], "name": "", "seed": 0, "class": "", **restorer.sayable(opened)}
     captions.refuse(record, request.layout.labels, **own)
-    return Job(request, opened, restore, wanted, results, record, calls, told)
+    if found:
+        restore = restore._replace(complete=found.load(compute))
+        record |= found.record
+    return Job(request, opened, restore, wanted, results, record, calls, told, found)
 
 
 def _restore(job: Job) -> None:
@@ -193,7 +236,7 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     opacity = inputs.opacity(image) if job.opened.header.data.shape[0] != 4 else None
     if opacity is not None and int(opacity.min()) < inputs.OPAQUE:
         console.warn(f"{image.name}: comes back opaque, on {job.request.look.background}")
-    asked = restorer.asked(job.request.use, image.record, job.opened)
+    asked = restorer.asked(job.told, image.record, job.opened)
     told, against = asked.alike()
     stage = restorer.stage_after(image.record)
     return [
@@ -220,6 +263,8 @@ def _read(job: Job, source: Source) -> Input:
         original = restorer.shrunk(image.original, *how)
         image = image._replace(image=small, original=original)
     if to != takes:
+        if job.steering:
+            job.steering.refuse_larger(inputs.shown(source))
         trained = restore.model.info.shape
         large = restorer.larger(to, takes, trained, job.opened.config)
         count = restorer.windows_of(inputs.shown(source), large, trained)

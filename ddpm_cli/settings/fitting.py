@@ -8,7 +8,8 @@ from ddpm_cli.errors import nearest
 from ddpm_cli.settings.components import Kind
 from ddpm_cli.settings.knobs import Range
 
-ENDS = Range(1, 2)  # of a list: a number alone, or between which two it is drawn
+# Lists that may be a number alone: it, or between which two it is drawn; or for parts of a walk.
+ALONE = (Range(1, 2), Range(1, 100))
 
 
 def fit(kind: Kind, value: Any) -> Any:
@@ -26,7 +27,7 @@ def fit(kind: Kind, value: Any) -> Any:
     is_one = isinstance(value, str) or (
         _is_integer(value) and kind.item and kind.item.base == "str"
     )
-    is_one = is_one or (isinstance(value, (int, float)) and kind.range == ENDS)
+    is_one = is_one or (isinstance(value, (int, float)) and kind.range in ALONE)
     if kind.base == "list" and is_one and kind.item is not None:
         return [fit(kind.item, value)]  # one is a list, too
     if kind.base == "str" and kind.range and _is_integer(value) and value in kind.range:

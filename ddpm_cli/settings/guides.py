@@ -1,27 +1,38 @@
-"""What the flags of `ddpm guide` ask for, as tables of a configuration."""
+"""What the options of guides ask for, as tables of a configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.settings import code_names
+from ddpm_cli.settings import catalog, code_names, protocols
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.request_parts import Guiding
 
 SCALE = 1.5  # of classifier-free guidance
 MASK = "mask"
+# The parameters of the options that verbs share, and of those that `ddpm guide` alone has.
+NAMES = (
+    "guides", "scale", "classifier", "grad_at", "unconditional", "prompts", "likes", "clip_model",
+    "cutouts", "overviews", "download", "scorer", "trust",
+)  # fmt: skip
+OF_GUIDE = (
+    "omega", "interval", "rescale", "restore", "image", "mask", "mask_keeps", "fit", "init",
+    "background",
+)  # fmt: skip
 # Flags that say more of another one, by their parameters; and flags of another name than theirs.
 OWNERS = {
     "grad_at": ("classifier",),
     "clip_model": ("prompts", "likes"),
     "cutouts": ("prompts", "likes"),
+    "overviews": ("prompts", "likes"),
     "download": ("clip_model",),
     "trust": ("scorer", "classifier"),
     "image": ("restore",),
     "mask": ("restore",),
     "mask_keeps": ("mask",),
-    "fit": ("restore",),
 }
+ALONE = {"fit": ("restore", "init"), "background": ("init",)}  # of `ddpm guide`, which reads these
 FLAGS = {
     "grad_at": "grad-at",
     "clip_model": "clip-model",
@@ -31,11 +42,19 @@ FLAGS = {
 }
 
 
-def code(flags: Mapping[str, Any]) -> dict[str, str]:
-    """What --scorer and --classifier name of code, by these names; what may not run is refused.
+def guiding(params: Mapping[str, Any]) -> Guiding:
+    """What the parameters of a command say of guides; what may not run is refused."""
+    names = (*NAMES, *OF_GUIDE) if is_guide(params) else NAMES
+    return Guiding(flags={name: params[name] for name in names}, code=code(params))
 
-    flags: the parameters of the command.
-    """
+
+def is_guide(flags: Mapping[str, Any]) -> bool:
+    """Whether these are options of `ddpm guide`, of which --scale may be that of two passes."""
+    return "omega" in flags
+
+
+def code(flags: Mapping[str, Any]) -> dict[str, str]:
+    """What --scorer and --classifier name of code, by these names; what may not run is refused."""
     names = {"scorer": flags["scorer"]} if flags["scorer"] is not None else {}
     model = flags["classifier"]
     if model is not None and (code_names.is_code(model) or code_names.is_pickle(model)):
@@ -43,13 +62,6 @@ def code(flags: Mapping[str, Any]) -> dict[str, str]:
     for flag, name in names.items():
         code_names.refuse_unusable(flag, name, trust=flags["trust"])
     return names
-
-
-def scorer(flags: Mapping[str, Any]) -> dict[str, str]:
-    """What --scorer names of code, for a verb that has no other guide."""
-    if flags["trust"] and flags["scorer"] is None:
-        raise ConfigError("--trust: only with --scorer")
-    return code({**flags, "classifier": None})
 
 
 def layer(flags: Mapping[str, Any], standing: Config) -> Layer:
@@ -64,21 +76,37 @@ def layer(flags: Mapping[str, Any], standing: Config) -> Layer:
         raise ConfigError(
             f"guides: {names} by a setting, others by flags; give all in one place{_fix(tables)}"
         )
-    scale, is_one = flags["scale"], len(tables) == 1
-    if flags["omega"] is not None:
-        if scale is not None or tables:
-            why = "--scale says already how strongly" if scale is not None else "of two passes"
-            raise ConfigError(f"--omega: {why}; leave it out")
-        scale = flags["omega"] + 1
-    if scale is not None and not is_one and (tables or standing["guides"]):
-        fix = "give each its own in --set 'guides=[...]'"
-        raise ConfigError(f"--scale: of a single guide, or of classifier-free guidance; {fix}")
+    scale = _scale(flags, tables, standing)
     if scale is not None:
         (tables[0] if tables else guidance)["scale"] = scale
     elif guidance and not tables and not standing["guides"] and not standing.get("guidance"):
         guidance = {"scale": SCALE, **guidance}
     values = {"guides": tables, "guidance": guidance}
     return Layer("the command line", {key: value for key, value in values.items() if value})
+
+
+def _scale(
+    flags: Mapping[str, Any], tables: Sequence[dict[str, Any]], standing: Config
+) -> float | None:
+    """How strong the one guide is, or guidance by two passes; None if no flag says it."""
+    scale: float | None = flags.get("scale")
+    if flags.get("omega") is not None:
+        if scale is not None or tables:
+            why = "--scale says already how strongly" if scale is not None else "of two passes"
+            raise ConfigError(f"--omega: {why}; leave it out")
+        return float(flags["omega"]) + 1
+    if scale is None:
+        return None
+    if len(tables) != 1 and (tables or standing["guides"]):
+        fix = "give each its own, as --guide NAME:scale=2 or in --set 'guides=[...]'"
+        raise ConfigError(f"--scale: of a single guide, or of classifier-free guidance; {fix}")
+    if not tables and not is_guide(flags):
+        fix = "leave it out; classifier-free guidance is --set guidance.scale"
+        raise ConfigError(f"--scale: of a guide, and none is given; {fix}")
+    if tables and "scale" in tables[0]:
+        name = tables[0]["name"]
+        raise ConfigError(f"--scale: --guide {name} says already how strongly; give one of them")
+    return scale
 
 
 def _stands(table: dict[str, Any], standing: Config) -> bool:
@@ -99,32 +127,58 @@ def _fix(tables: list[dict[str, Any]]) -> str:
 
 def _two_passes(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of classifier-free guidance but for its scale."""
-    settings = {"rescale": flags["rescale"]} if flags["rescale"] is not None else {}
-    if flags["interval"] is not None:
+    settings = {"rescale": flags["rescale"]} if flags.get("rescale") is not None else {}
+    if flags.get("interval") is not None:
         settings |= dict(zip(("low", "high"), interval(flags["interval"]), strict=True))
     return settings
 
 
 def guides(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The guides that flags ask for; flags that would do nothing without another are refused."""
-    for name, owners in OWNERS.items():
-        if flags[name] and not any(flags[owner] for owner in owners):
+    """The guides that flags ask for; flags that would do nothing without another are refused.
+
+    Those of --guide come first; what flags say of one of them is added to it.
+    """
+    for name, owners in (OWNERS | (ALONE if is_guide(flags) else {})).items():
+        if flags.get(name) and not any(flags.get(owner) for owner in owners):
             words = " or ".join(f"--{FLAGS.get(owner, owner)}" for owner in owners)
             raise ConfigError(f"--{FLAGS.get(name, name)}: only with {words}")
+    tables = [_spelled(text) for text in flags.get("guides") or ()]
+    for table in _by_flags(flags):
+        same = [other for other in tables if other["name"] == table["name"]]
+        if twice := [key for key in table if key != "name" and any(key in one for one in same)]:
+            what = f"--guide {table['name']}: {twice[0]} is said by a flag of its own, too"
+            raise ConfigError(f"{what}; give it once")
+        if same:
+            same[0].update(table)
+        else:
+            tables.append(table)
+    return tables
+
+
+def _spelled(text: str) -> dict[str, Any]:
+    """The guide that --guide NAME:knob=value,... names."""
+    if code_names.is_code(text):
+        raise ConfigError(f"--guide {text}: code of yours; give --scorer {text}")
+    table = protocols.given(text, "--guide")
+    return table | {"name": catalog.find("guides", table["name"]).name}
+
+
+def _by_flags(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The guides that have options of their own."""
     tables: list[dict[str, Any]] = []
-    if flags["classifier"] is not None:
-        at = {"at": flags["grad_at"]} if flags["grad_at"] else {}
+    if flags.get("classifier") is not None:
+        at = {"at": flags["grad_at"]} if flags.get("grad_at") else {}
         model = CODE if code_names.is_code(flags["classifier"]) else flags["classifier"]
         tables.append({"name": "classifier", "model": model, **at})
-    if flags["prompts"] or flags["likes"]:
+    if flags.get("prompts") or flags.get("likes"):
         if not flags["clip_model"]:
             raise ConfigError("--clip: of which model? Give --clip-model FOLDER")
-        texts = {"prompts": list(flags["prompts"]), "images": list(flags["likes"])}
-        cutouts = {"cutouts": flags["cutouts"]} if flags["cutouts"] else {}
-        tables.append({"name": "clip", "model": flags["clip_model"], **texts, **cutouts})
-    if flags["scorer"] is not None:
+        texts = {"prompts": list(flags["prompts"] or ()), "images": list(flags["likes"] or ())}
+        seen = {key: flags[key] for key in ("cutouts", "overviews") if flags.get(key)}
+        tables.append({"name": "clip", "model": flags["clip_model"], **texts, **seen})
+    if flags.get("scorer") is not None:
         tables.append({"name": "scorer"})
-    if flags["restore"] is not None:
+    if flags.get("restore") is not None:
         tables.append(_restore(flags))
     return tables
 
@@ -139,6 +193,8 @@ def _restore(flags: Mapping[str, Any]) -> dict[str, Any]:
     mask = {"mask": [masks] if isinstance(masks, str) else list(masks)} if masks else {}
     keeps = {"keeps": flags["mask_keeps"]} if flags["mask_keeps"] else {}
     fit = {"fit": flags["fit"]} if flags["fit"] else {}
+    if flags["fit"] == "pad":
+        raise ConfigError("--fit pad: not of what --restore knows; give crop or resize")
     return {"name": "restore", "image": flags["image"], **mask, **keeps, **fit}
 
 
@@ -153,10 +209,10 @@ def interval(text: str) -> tuple[float, float]:
     return low, high
 
 
-def check(config: Config, label: str | None, *, unconditional: bool) -> None:
+def check(config: Config, label: str | None, guiding: Guiding) -> None:
     """Refuse what would do nothing, and what cannot be done."""
     classifiers = [guide for guide in config["guides"] if guide["name"] == "classifier"]
-    if unconditional and not classifiers:
+    if guiding.is_unconditional and not classifiers:
         raise ConfigError("--unconditional: only with a classifier, which is told the class alone")
     if classifiers and label == "none":
         raise ConfigError("--class none: a classifier knows no such class; name another")

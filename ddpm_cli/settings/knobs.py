@@ -82,6 +82,9 @@ Times = Annotated[int, Range(1, 100_000)]
 Batch = Annotated[int, Range(1, 1_048_576)]
 Bits = Annotated[int, Range(1, 16)]
 Few = Annotated[int, Range(1, 1_000)]
+# Of equal parts of a walk, or of all of it.
+Fews = Annotated[Sequence[Few], Range(1, 100)]
+Overviews = Annotated[Sequence[Annotated[int, Range(0, 4)]], Range(1, 100)]
 Parts = Annotated[int, Range(2, 100)]
 Rank = Annotated[int, Range(2, 1_000)]
 Side = Annotated[int, Range(0, 16_384)]
@@ -168,6 +171,10 @@ Header = Literal["auto", "yes", "no"]
 Encode = Literal["onehot", "bits"]
 Normalize = Annotated[Literal["standard", "quantile", "none"], Truth("standard", "none")]
 Missing = Literal["error", "mask", "fill"]
+
+# How particles are weighed on their way, and which one an image is.
+Potential = Literal["difference", "max", "sum"]
+Pick = Literal["drawn", "best"]
 
 # What stands below an image: layouts.keys reads it.
 Labels = Annotated[

@@ -4,6 +4,7 @@ They lie in the folder `protocols` of the presets that come with the package: a 
 same everywhere, so nobody's own file can stand in for one.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,7 +78,7 @@ def given(text: str, source: str) -> dict[str, Any]:
     """The name and the knobs in NAME or NAME:knob=value,knob=value."""
     name, colon, knobs = text.partition(":")
     settings: dict[str, Any] = {"name": name}
-    for item in knobs.split(",") if colon else ():
+    for item in re.split(r",(?=\s*[\w.-]+=)", knobs) if colon else ():
         knob, equals, value = item.partition("=")
         if not equals:
             raise ConfigError(f"{source} {text}: write NAME:knob=value")

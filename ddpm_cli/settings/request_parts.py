@@ -1,9 +1,9 @@
 """What requests have in common: the model and its settings, the seeds, how files are read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings.config import Layer
@@ -112,6 +112,29 @@ class Draw:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Guiding:
+    """What options say of guides, in every verb that has them.
+
+    flags: by the parameters of these options; see settings.guides. code: the user's own functions
+    "scorer" and "classifier" if there are any, each by FILE.py:NAME or program.pt2, which is run,
+    so that who asks must trust it; or itself.
+    """
+
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    code: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
+
+    @property
+    def is_unconditional(self) -> bool:
+        """Whether a classifier alone is told the class."""
+        return bool(self.flags.get("unconditional"))
+
+    @property
+    def may_download(self) -> bool:
+        """Whether weights may be fetched."""
+        return bool(self.flags.get("download"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Edit:
     """What verbs have in common that make images of those given, `inputs`, each of some seeds."""
 
@@ -122,3 +145,4 @@ class Edit:
     skip_existing: bool = False
     look: Look = field(default_factory=Look)
     layout: Layout = USUAL
+    guiding: Guiding = field(default_factory=Guiding)

@@ -1,6 +1,6 @@
 """What each verb is asked to do: plain values, built by a command, by Python or by a test."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.layouts import USUAL, Layout
-from ddpm_cli.settings.request_parts import Draw, Edit, Look, Use
+from ddpm_cli.settings.request_parts import Draw, Edit, Guiding, Look, Use
 from ddpm_cli.settings.sweeps import Axis
 
 Method = Literal["ode", "vlb"]
@@ -28,6 +28,7 @@ class Sample:
     init: str | None = None
     at: str | None = None
     look: Look = field(default_factory=Look)
+    guiding: Guiding = field(default_factory=Guiding)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,19 +43,8 @@ class Translate(Edit):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guide:
-    """`ddpm guide`: samples that the guides among the settings steer.
-
-    unconditional: a classifier alone is told the class; download: whether weights may be fetched;
-    code: the functions "scorer" and "classifier" of the user's own if there are any, each by
-    FILE.py:NAME or program.pt2, which is run, so that who asks must trust it; or itself.
-    """
-
-    use: Use
-    draw: Draw
-    unconditional: bool = False
-    download: bool = False
-    code: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
+class Guide(Sample):
+    """`ddpm guide`: samples that guides steer, or guidance by two passes if there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +87,7 @@ class Interpolate:
     is_film: bool = False
     seed: int = 0
     look: Look = field(default_factory=Look)
+    guiding: Guiding = field(default_factory=Guiding)
     layout: Layout = USUAL
 
 
@@ -105,7 +96,7 @@ class Inpaint(Edit):
     """`ddpm inpaint`: parts of images anew, or more around them, or gaps in rows of numbers.
 
     jump, resample: RePaint's; mask, keeps, threshold: see files.images.masks.Mask, and of rows
-    data.row_masks; code: the function "scorer" of the user's own, as of Guide, and its scale.
+    data.row_masks.
     """
 
     method: str = "auto"
@@ -116,8 +107,6 @@ class Inpaint(Edit):
     panorama: str | None = None
     jump: int | None = None
     resample: int | None = None
-    code: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
-    scale: float | None = None
 
     @property
     def chosen_method(self) -> str:

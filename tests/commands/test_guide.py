@@ -87,6 +87,16 @@ def program(code: Path) -> Path:
     return path
 
 
+# What each verb needs to draw something, of an image of 8x8.
+OF_VERB: dict[str, tuple[object, ...]] = {
+    "guide": (),
+    "sample": (),
+    "inpaint": ("a.png", "--mask", "0,0,8,4"),
+    "upscale": ("a.png", "--task", "deblur", "--method", "zero-shot"),
+    "interpolate": ("--seeds", "1,2", "-n", 3),
+}
+
+
 def guide(*words: object, verb: str = "guide") -> Outcome:
     outcome = ddpm(verb, "--dtype", "float32", *words)
     assert outcome.code == 0, outcome.err
@@ -227,9 +237,35 @@ class TestRefusals:
         assert (outcome.code, "train.drop_class" in outcome.err) == (2, True)
         assert ddpm("guide", "-m", undropped, "--scale", 1, "-o", "x.png").code == 0
 
-    def test_other_verbs_take_no_guides(self) -> None:
-        outcome = ddpm("sample", "--set", "guides=[{name='scorer'}]", "-o", "x.png")
-        assert (outcome.code, "only of ddpm guide" in outcome.err) == (2, True)
+    @pytest.mark.parametrize("verb", ["encode", "nll"])
+    def test_verbs_that_do_not_draw_take_no_guides(self, verb: str) -> None:
+        quarter("a.png", 8)
+        outcome = ddpm(verb, "a.png", "--set", "guides=[{name='scorer'}]", "-o", "x.safetensors")
+        assert (outcome.code, "guides: only of ddpm guide, sample" in outcome.err) == (2, True)
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("--guide", "scorr"), "guides: no component named 'scorr'; did you mean scorer?"),
+            (("--guide", "scorer:skale=2"), "skale"),
+            (("--guide", "scorer:2"), "--guide scorer:2: write NAME:knob=value"),
+            (("--guide", "a.py:f"), "--guide a.py:f: code of yours; give --scorer a.py:f"),
+            (("--guide", "scorer"), "guides.scorer: which function? Give --scorer"),
+            (("--guide", "scorer:scale=2", "--scorer", "a.py:f", "--scale", 3), "says already"),
+            (("--scale", 3), "--scale: of a guide, and none is given"),
+            (("--clip", "a"), "--clip: of which model?"),
+            (("--unconditional",), "--unconditional: only with a classifier"),
+            (("--overviews", "2"), "--overviews: only with --clip"),
+        ],
+    )
+    @pytest.mark.parametrize("verb", ["sample", "inpaint", "upscale", "interpolate"])
+    def test_every_verb_says_why(self, verb: str, words: tuple[object, ...], said: str) -> None:
+        quarter("a.png", 8)
+        outcome = ddpm(verb, *OF_VERB[verb], *words, "-o", "x.png")
+        assert outcome.code in (1, 2)
+        (line,) = [line for line in outcome.err.splitlines() if line.startswith("Error: ")]
+        assert said in line
+        assert not Path("x.png").exists()
 
     def test_gradient_at_the_mean_needs_a_step_with_one(self, sides: str) -> None:
         outcome = ddpm("guide", "--classifier", sides, "--class", 0, "--grad-at", "mean")
@@ -454,6 +490,116 @@ class TestTogether:
         else:
             first, second = (open_image(path) for path in made)
         assert not torch.equal(first, second)
+
+
+class TestEveryVerb:
+    @pytest.mark.parametrize("verb", ["sample", "inpaint", "interpolate", "guide"])
+    def test_a_classifier_pulls(self, verb: str, sides: str) -> None:
+        quarter("a.png", 8)
+        made = []
+        for name in (0, 1):
+            words = ("--classifier", sides, "--unconditional", "--class", name, "--scale", 30)
+            said = guide(*OF_VERB[verb], *words, "-o", f"{name}.png", verb=verb)
+            assert "steered by classifier" in said.err
+            made.append(leaning(open_image(Path(f"{name}.png"))[None].int()))
+        assert float(made[1]) > float(made[0]) + 5
+
+    def test_what_is_known_stays_and_agrees(self, scorer: str) -> None:
+        """Guides pull at what is made anew, and no further than what is given allows."""
+        known = quarter("a.png", 8)
+        words = ("--scorer", scorer, "--scale", 300)
+        guide(*OF_VERB["inpaint"], *words, "-o", "in.png", verb="inpaint")
+        guide(*OF_VERB["inpaint"], "-o", "free.png", verb="inpaint")
+        bright, free = (open_image(Path(name)).int() for name in ("in.png", "free.png"))
+        assert bool((bright[..., 4:, :] == known[..., 4:, :]).all())
+        anew = [image[..., :4, :].double().mean() for image in (bright, free)]
+        assert float(anew[0]) > float(anew[1]) + 10
+        line = guide(*OF_VERB["upscale"], *words, "--json", "-o", "up.png", verb="upscale").out
+        free_line = guide(*OF_VERB["upscale"], "--json", "-o", "no.png", verb="upscale").out
+        assert json.loads(line)["error"] <= json.loads(free_line)["error"] + 3
+        assert Path("up.png").read_bytes() != Path("no.png").read_bytes()
+
+    @pytest.mark.parametrize("verb", [*OF_VERB])
+    def test_repeated(self, verb: str, sides: str, code: Path) -> None:
+        quarter("a.png", 8)
+        words = ("--classifier", sides, "--class", 1, "--guide", "classifier:scale=9")
+        guide(*OF_VERB[verb], *words, "-o", "x.png", verb=verb)
+        record = read_metadata(Path("x.png"))
+        assert record["guides"] == [hashlib.sha256(code.read_bytes()).hexdigest()]
+        assert record["settings"]["guides"][0]["scale"] == 9
+        assert repeated("x.png", "--classifier", sides)
+
+    def test_sample_draws_what_guide_draws(self, scorer: str) -> None:
+        words = ("--scorer", scorer, "--scale", 50, "-n", 3)
+        assert torch.equal(pixels(*words, verb="sample"), pixels(*words))
+
+    def test_guides_add_up(self, scorer: str, sides: str) -> None:
+        """Two of half the strength are one; others are added, in whatever way they are named."""
+        one = pixels("--scorer", scorer, "--scale", 40, "-n", 2, "--class", 1)
+        half = "guides=[{name='scorer', scale=20}, {name='scorer', scale=20}]"
+        two = pixels("--scorer", scorer, "--set", half, "-n", 2, "--class", 1)
+        assert int((one - two).abs().max()) <= 1
+        words = ("--scorer", scorer, "--classifier", sides, "--class", 1, "-n", 2)
+        table = "guides=[{name='scorer', scale=40}, {name='classifier', model='--classifier'}]"
+        listed = ("--guide", "scorer:scale=40", "--guide", "classifier")
+        assert torch.equal(pixels(*words, *listed), pixels(*words, "--set", table))
+
+    def test_frames_do_not_depend_on_the_batch(self, scorer: str) -> None:
+        words = (*OF_VERB["interpolate"], "--scorer", scorer, "--scale", 40)
+        guide(*words, "-o", "a.png", verb="interpolate")
+        guide(*words, "-b", 1, "-o", "b.png", verb="interpolate")
+        made = [open_image(Path(name)).int() for name in ("a.png", "b.png")]
+        assert int((made[0] - made[1]).abs().max()) <= 1
+
+    def test_a_classifier_needs_a_class_of_what_is_given(self, sides: str) -> None:
+        quarter("a.png", 8)
+        outcome = ddpm("inpaint", *OF_VERB["inpaint"], "--classifier", sides, "-o", "x.png")
+        assert (outcome.code, "name one with --class" in outcome.err) == (2, True)
+
+
+class TestInit:
+    def test_it_keeps_more_of_the_image_the_less_noise_there_is(self, scorer: str) -> None:
+        known = quarter("a.png", 8)
+        words = ("--init", "a.png", "--scorer", scorer, "--scale", 30, "-n", 3)
+        apart = [
+            float((pixels(*words, "--at", at) - known).abs().double().mean())
+            for at in ("5%", "90%")
+        ]
+        assert apart[0] < 0.5 * apart[1]
+
+    def test_without_guides_it_is_that_of_sample(self) -> None:
+        quarter("a.png", 8)
+        words = ("--init", "a.png", "--at", "60%", "-n", 3, "--class", 1)
+        sampled = pixels(*words, "--set", "guidance.scale=3", verb="sample")
+        assert torch.equal(pixels(*words, "--scale", 3), sampled)
+
+    def test_a_classifier_takes_the_class_of_each_seed(self, sides: str) -> None:
+        quarter("a.png", 8)
+        words = ("--init", "a.png", "--at", "80%", "--classifier", sides, "--unconditional")
+        guide(*words, "--class", "0,1", "--scale", 30, "-o", "{seed}-{class}.png")
+        assert {"000000-0.png", "000001-1.png"} <= {*contents(Path())}
+
+    def test_repeated_with_frames(self, scorer: str) -> None:
+        quarter("a.png", 4)
+        words = ("--init", "a.png", "--at", "60%", "--fit", "pad", "--background", "black")
+        guide(*words, "--scorer", scorer, "-n", 2, "-o", "x.png", "--trajectory", "x.gif")
+        assert Path("x.gif").stat().st_size
+        assert repeated("x.png", "--scorer", scorer)
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("--init", "a.png"), "--init: needs --at"),
+            (("--at", "60%"), "--at: needs --init"),
+            (("--fit", "crop"), "--fit: only with --restore or --init"),
+            (("--background", "red"), "--background: only with --init"),
+            (("--init", "no.png", "--at", "60%"), "no.png"),
+        ],
+    )
+    def test_refused(self, words: tuple[object, ...], said: str) -> None:
+        quarter("a.png", 8)
+        outcome = ddpm("guide", *words, "--class", 1, "-o", "x.png")
+        assert (outcome.code in (1, 2), said in outcome.err) == (True, True)
 
 
 class TestRestore:

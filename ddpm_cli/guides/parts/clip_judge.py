@@ -1,7 +1,7 @@
 """CLIP as a judge of images: how near an image is to texts, and to other images."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,7 +16,12 @@ from ddpm_cli.encoders import clip_files
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.images.pixels import fitted, from_pillow, from_uint8, read_pillow
 
-Objective = Callable[[Tensor, Rng], Tensor]
+
+class Objective(Protocol):
+    """How near images [B, C, H, W] are to what is wanted, [B], by some of their crops."""
+
+    def __call__(self, x0: Tensor, rng: Rng, cutouts: int, overviews: int = 0) -> Tensor:
+        """Score them by so many crops, of which some are overviews; see cutouts.crops."""
 
 
 class Prompt(NamedTuple):
@@ -87,9 +92,9 @@ class Clip:
         """Height and width of what it sees."""
         return self._model.size
 
-    def objective(self, prompts: Sequence[str], images: Sequence[str], cutouts: int) -> Objective:
+    def objective(self, prompts: Sequence[str], images: Sequence[str]) -> Objective:
         """How near predicted clean images are to prompts; see `objective`."""
-        return objective(self, prompts, images, cutouts)
+        return objective(self, prompts, images)
 
 
 class Targets(NamedTuple):
@@ -113,20 +118,18 @@ def targets(judge: Encoders, prompts: Sequence[str], images: Sequence[str]) -> T
     return Targets(vectors, torch.tensor(weights, dtype=vectors.dtype, device=vectors.device))
 
 
-def objective(
-    judge: Encoders, prompts: Sequence[str], images: Sequence[str], cutouts: int
-) -> Objective:
+def objective(judge: Encoders, prompts: Sequence[str], images: Sequence[str]) -> Objective:
     """How near images are to prompts, see `targets`: larger is nearer.
 
-    (x0 [B, C, H, W] in [-1, 1], rng) -> score [B] = -sum_p w_p mean over cutouts of
+    (x0 [B, C, H, W] in [-1, 1], rng, cutouts) -> score [B] = -sum_p w_p mean over cutouts of
     2 asin^2(|a - b_p| / 2), for unit embeddings a of random cutouts and b_p of prompts, and
     weights w_p (Crowson 2021).
     """
     wanted = targets(judge, prompts, images)
 
-    def score(x0: Tensor, rng: Rng) -> Tensor:
+    def score(x0: Tensor, rng: Rng, cutouts: int, overviews: int = 0) -> Tensor:
         seen = judge.seen(x0.to(wanted.vectors.device).float())
-        embeddings = judge.encode(crops(seen, cutouts, judge.size, rng))
+        embeddings = judge.encode(crops(seen, cutouts, judge.size, rng, overviews))
         return similarity(embeddings.reshape(len(x0), cutouts, -1), *wanted).to(x0)
 
     return score

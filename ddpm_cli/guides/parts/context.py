@@ -42,7 +42,8 @@ class Context(NamedTuple):
 
     numbers: seeds -> the classes that a classifier shall see.  download: whether weights may be
     fetched.  code: the functions of --scorer and --classifier, by these names.  range: the pixels
-    of files that are black and white, if it was said.
+    of files that are black and white, if it was said.  top: the level where walks begin, if not
+    the highest.
     """
 
     config: Config
@@ -53,6 +54,7 @@ class Context(NamedTuple):
     download: bool = False
     code: Mapping[str, Function] = {}
     range: tuple[int, int] | None = None
+    top: Tensor | None = None
 
     def targets(self, seeds: Sequence[int]) -> Tensor:
         """The numbers of the classes that a classifier shall see, int64 [B]."""

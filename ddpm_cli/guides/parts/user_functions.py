@@ -99,7 +99,7 @@ def scorer(
 
     info: of rows, what their units are.
     """
-    function, trial = Function(code.name, code.on(device), _SCORES), _images(device, shape)
+    function, trial = Function(code.name, code.on(device), _SCORES), images(device, shape)
     function.with_slope(function, trial if info is None else in_units(info, trial).float())
     return function
 
@@ -108,7 +108,7 @@ def classifier(
     code: Code, device: torch.device, shape: Sequence[int], info: DataInfo | None = None
 ) -> Function:
     """A function of x_t [B, *shape] and noise labels [B] to logits, tried on two images."""
-    x, label = _images(device, shape), torch.zeros(2, device=device)
+    x, label = images(device, shape), torch.zeros(2, device=device)
     untried = Function(code.name, code.on(device), _LOGITS)
     with untried.blamed():
         logits = untried.call(x.clone(), label.clone())
@@ -119,7 +119,7 @@ def classifier(
     return function
 
 
-def _images(device: torch.device, shape: Sequence[int]) -> Tensor:
+def images(device: torch.device, shape: Sequence[int]) -> Tensor:
     """Two images [2, *shape] unlike each other."""
     rows = torch.Size((2, *shape))
     return torch.linspace(-1, 1, rows.numel(), device=device).reshape(rows)

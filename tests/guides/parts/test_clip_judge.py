@@ -5,6 +5,7 @@ import math
 import pickle
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,36 @@ def test_cutouts_show_places_and_sizes_all_over_the_image() -> None:
     assert float((right - left).max()) == pytest.approx(7 / 4, abs=0.1)
 
 
+@pytest.mark.parametrize(("height", "width"), [(9, 9), (6, 9), (9, 4)])
+def test_overviews_come_first_and_show_all(height: int, width: int) -> None:
+    given = x0(2, 3, height, width)
+    side = max(height, width)
+    made = cutouts.crops(given, 6, (side, side), Rng([3, 4]), overviews=4)
+    made = made.reshape(2, 6, 3, side, side)
+    top, left = (side - height) // 2, (side - width) // 2
+    inside = made[:, 0, :, top : top + height, left : left + width]
+    torch.testing.assert_close(inside, given)
+    assert float(made[:, 0].abs().sum()) == pytest.approx(float(given.abs().sum()), rel=1e-5)
+    torch.testing.assert_close(made[:, 1], made[:, 0].flip(-1))
+    torch.testing.assert_close(made[:, 2, 1], given_grey(made[:, 0]))
+    torch.testing.assert_close(made[:, 3], made[:, 2].flip(-1))
+    rest = cutouts.crops(given, 2, (side, side), Rng([3, 4])).reshape(2, 2, 3, side, side)
+    assert torch.equal(made[:, 4:], rest)
+
+
+def given_grey(images: Tensor) -> Tensor:
+    return images.mean(1)
+
+
+def test_numbers_of_parts_of_a_walk() -> None:
+    levels = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5, 0.0])
+    spread = cutouts.Spread(levels, [16, 8, 4])
+    asked = [8.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.0, 0.5, 0.1, 9.0]
+    found = [spread.at(torch.tensor(sigma)) for sigma in asked]
+    assert found == [16, 16, 16, 16, 8, 8, 8, 4, 4, 16]
+    assert cutouts.Spread(levels, [5]).at(torch.tensor(0.7)) == 5
+
+
 def test_cutouts_of_an_image_depend_on_its_own_seed_only() -> None:
     images_ = x0(3)
     whole = cutouts.crops(images_, 4, (16, 16), Rng([1, 2, 3])).reshape(3, 4, -1)
@@ -221,7 +252,7 @@ def test_the_score_is_that_of_the_network_itself(folder: Path, judge: clip_judge
     mean, std = (torch.tensor(LOOKS[key]).reshape(3, 1, 1) for key in ("mean", "std"))
     image = network.encode_image(((crops + 1) / 2 - mean) / std, normalize=True)
     expected = -((image @ text.T).acos() ** 2 / 2).reshape(2, 3).mean(1)
-    found = judge.objective(["a cat:5"], [], 3)(x0(), Rng([1, 2]))
+    found = judge.objective(["a cat:5"], [])(x0(), Rng([1, 2]), 3)
     assert torch.allclose(found, expected, atol=1e-4)
 
 
@@ -229,7 +260,7 @@ def test_the_score_is_that_of_the_network_itself(folder: Path, judge: clip_judge
 def test_the_gradient_is_that_of_differences(
     channels: int, height: int, width: int, judge: clip_judge.Clip
 ) -> None:
-    score = judge.objective(["a cat", "a dog:-0.5"], [], 2)
+    score = partial(judge.objective(["a cat", "a dog:-0.5"], []), cutouts=2)
     x = x0(2, channels, height, width).requires_grad_()
     made = score(x, Rng([1, 2]))
     assert made.shape == (2,)
@@ -241,7 +272,7 @@ def test_the_gradient_is_that_of_differences(
 
 
 def test_an_image_depends_on_its_own_seed_only(judge: clip_judge.Clip) -> None:
-    score = judge.objective(["a cat"], [], 4)
+    score = partial(judge.objective(["a cat"], []), cutouts=4)
     whole = score(x0(3), Rng([1, 2, 3]))
     assert torch.allclose(score(x0(3)[1:2], Rng([2])), whole[1:2], atol=1e-6)
     assert not torch.allclose(score(x0(3)[1:2], Rng([3])), whole[1:2], atol=1e-6)
@@ -255,7 +286,7 @@ def test_climbing_raises_what_the_text_encoder_was_asked_once(
     monkeypatch.setattr(
         judge._model.network, "encode_text", lambda tokens: asked.append(1) or encode(tokens)
     )
-    score = judge.objective(["a cat"], [], 8)
+    score = partial(judge.objective(["a cat"], []), cutouts=8)
     x = x0(1)
     before = float(score(x, Rng([100]))[0])
     for step in range(30):
@@ -274,13 +305,13 @@ def test_an_image_is_nearest_to_itself(judge: clip_judge.Clip, tmp_path: Path) -
         Path(name).write_bytes(pixels.encode_png(picture))
     given = pixels.from_uint8(pictures)
     scores = torch.stack(
-        [judge.objective([], [name], 32)(given, Rng([1, 2, 3])) for name in names]
+        [judge.objective([], [name])(given, Rng([1, 2, 3]), 32) for name in names]
     )
     assert scores.argmax(0).tolist() == [0, 1, 2]
     assert float(scores.diagonal().abs().max()) < 1e-4
-    both = judge.objective(["a cat:3"], [f"{names[0]}:-1"], 4)(given, Rng([1, 2, 3]))
-    text = judge.objective(["a cat"], [], 4)(given, Rng([1, 2, 3]))
-    image = judge.objective([], [names[0]], 4)(given, Rng([1, 2, 3]))
+    both = judge.objective(["a cat:3"], [f"{names[0]}:-1"])(given, Rng([1, 2, 3]), 4)
+    text = judge.objective(["a cat"], [])(given, Rng([1, 2, 3]), 4)
+    image = judge.objective([], [names[0]])(given, Rng([1, 2, 3]), 4)
     assert torch.allclose(both, 0.75 * text - 0.25 * image, atol=1e-5)
 
 
@@ -288,16 +319,16 @@ def test_a_file_whose_name_ends_in_a_number(judge: clip_judge.Clip, tmp_path: Pa
     odd = tmp_path / "a:7"
     odd.write_bytes(pixels.encode_png(pixels.to_uint8(x0()[0])))
     assert clip_judge._image_prompt(str(odd)) == (str(odd), 1.0)
-    judge.objective([], [f"{odd}:2"], 1)
+    judge.objective([], [f"{odd}:2"])
     with pytest.raises(Refusal, match=r"none\.png"):
-        judge.objective([], [str(tmp_path / "none.png:2")], 1)
+        judge.objective([], [str(tmp_path / "none.png:2")])
 
 
 def test_long_prompts_are_cut_and_said(
     judge: clip_judge.Clip, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console.set_verbosity(0)
-    judge.objective(["one two three four five six seven eight nine ten eleven"], [], 1)
+    judge.objective(["one two three four five six seven eight nine ten eleven"], [])
     assert "11 tokens; the model reads the first 10" in capsys.readouterr().err
 
 
@@ -474,6 +505,6 @@ def test_guided_images_are_nearer_to_the_text(
         assert ddpm(verb, *own, *words, "-o", f"{name}.npy").code == 0
     first, again, plain = (torch.from_numpy(np.load(f"{name}.npy")) for name in "abc")
     assert torch.equal(first, again), "cutouts are drawn from the seed"
-    objective = judge.objective(["a bright corner"], [], 64)
+    objective = partial(judge.objective(["a bright corner"], []), cutouts=64)
     near, far = (objective(pixels.from_uint8(x), Rng(range(3))) for x in (first, plain))
     assert float(near.mean()) > float(far.mean()) + 0.05

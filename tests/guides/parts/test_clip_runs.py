@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_the_gradient_points_to_the_text(run: Path) -> None:
 @pytest.mark.parametrize("channels", [1, 4])
 def test_models_of_other_colours_are_seen(channels: int, run: Path) -> None:
     towers = loaded(run)
-    score = clip_judge.objective(towers, ["red top"], [], 2)
+    score = partial(clip_judge.objective(towers, ["red top"], []), cutouts=2)
     x0 = torch.zeros(2, channels, 12, 12, requires_grad=True)
     found = score(x0, Rng([0, 1]))
     assert found.shape == (2,)

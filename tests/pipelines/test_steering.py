@@ -12,12 +12,12 @@ from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.hardware import compute
 from ddpm_cli.models import model, saved
 from ddpm_cli.models.walks import Batch
-from ddpm_cli.pipelines import guide
+from ddpm_cli.pipelines import steering as steers
 from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.steering import Steering
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Layer, resolve
-from ddpm_cli.settings.request_parts import Draw, Use
-from ddpm_cli.settings.requests import Guide
+from ddpm_cli.settings.request_parts import Guiding, Use
 
 
 def bright(images: Tensor) -> Tensor:
@@ -36,17 +36,20 @@ def opened(folder: Path, *guides: dict[str, object]) -> Opened:
     return Opened(place, header, resolve(layers))
 
 
-def request(label: str | None = None, **code: Callable[..., Tensor]) -> Guide:
-    return Guide(use=Use(label=label), draw=Draw(), unconditional=True, code=code)
+def steered(found: Opened, label: str | None = None, **code: Callable[..., Tensor]) -> Steering:
+    """What guides come to with functions of Python's own, the model being told no class."""
+    schedule = saved.schedule_of(found.header, found.place.path)
+    flags = {"unconditional": "classifier" in code}
+    return steers.steered(Use(label=label), Guiding(flags=flags, code=code), found, schedule)
 
 
 def test_functions_themselves_steer(finished: Path) -> None:
     found = opened(finished, {"name": "scorer", "scale": 300.0})
-    schedule = saved.schedule_of(found.header, found.place.path)
-    steering = guide.steered(request(scorer=bright), found, schedule)
+    steering = steered(found, scorer=bright)
     assert (steering.functions["scorer"].name, list(steering.judges)) == ("bright", [])
     where = compute(device="cpu", dtype="float32")
     drawer, complete = model.opened(found.place, found.config, where), steering.load(where)
+    assert complete
     plain = Batch([0, 1], steering.asked.conditions([0, 1]))
     ends = []
     for batch in (plain, complete(plain)):
@@ -57,24 +60,22 @@ def test_functions_themselves_steer(finished: Path) -> None:
 
 def test_classes_are_those_of_the_function(finished: Path) -> None:
     found = opened(finished, {"name": "classifier", "model": CODE})
-    schedule = saved.schedule_of(found.header, found.place.path)
-    steering = guide.steered(request("2-4", classifier=sides), found, schedule)
+    steering = steered(found, "2-4", classifier=sides)
     assert steering.names == ["0", "1", "2", "3", "4", "5"]
     assert steering.targets([0, 1, 2, 3]) == [2, 3, 4, 2]
     assert steering.asked.names([0, 1]) == ["2", "3"]
     assert steering.asked.numbers([0, 1]) == [10, 10], "the model is told the null class"
     with pytest.raises(ConfigError, match="no class is named '6'"):
-        guide.steered(request("6", classifier=sides), found, schedule)
+        steered(found, "6", classifier=sides)
 
 
 def test_a_guide_without_its_function(finished: Path) -> None:
     found = opened(finished, {"name": "scorer"})
     with pytest.raises(ConfigError, match="which function"):
-        guide.steered(request(), found, saved.schedule_of(found.header, found.place.path))
+        steered(found)
 
 
 def test_functions_are_tried_first(finished: Path) -> None:
     found = opened(finished, {"name": "scorer"})
-    schedule = saved.schedule_of(found.header, found.place.path)
     with pytest.raises(Refusal, match="<lambda>: 2 images in, a result"):
-        guide.steered(request(scorer=lambda x: x.mean()), found, schedule)
+        steered(found, scorer=lambda x: x.mean())

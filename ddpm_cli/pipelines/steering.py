@@ -1,0 +1,268 @@
+"""What steers the walks of a verb beside its model, and who is told of which classes."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ddpm_cli import hardware, streams
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.images import inputs, pixels
+from ddpm_cli.files.images.decoding import Ranges
+from ddpm_cli.files.images.opening import BYTE_LIMIT
+from ddpm_cli.files.images.scales import Scale
+from ddpm_cli.guides.parts import classifiers, clip_runs, steering, user_functions
+from ddpm_cli.guides.parts.context import Context, Numbers
+from ddpm_cli.guides.parts.user_code import Code, load
+from ddpm_cli.guides.parts.user_functions import Function
+from ddpm_cli.hardware import Compute
+from ddpm_cli.models import classes
+from ddpm_cli.models.asked import Asked
+from ddpm_cli.models.walks import Batch
+from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.settings import checks, code_names, guides
+from ddpm_cli.settings.checks import CLASSIFIER, CLIP
+from ddpm_cli.settings.code_names import CODE
+from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.request_parts import Guiding, Use
+from ddpm_cli.training import distributed
+
+
+class Space(NamedTuple):
+    """The classes that --class is about: a classifier's if there is one, else the model's."""
+
+    config: Config
+    info: DataInfo
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all these classes."""
+        return classes.known(self.config, self.info)
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What steers the walks of a configuration, and what its models are told of classes.
+
+    names: of all classes that there are.  asked: what the model is told; known: the classes that
+    a classifier is told.  functions: the user's own, by their
+    flags.  judges: the SHA-256 of all that guides load.  given: the scale of the image that a
+    guide restores, whose bits results shall have.  top: the level where walks begin, if not the
+    highest.
+    """
+
+    config: Config
+    info: DataInfo
+    schedule: Schedule
+    names: Sequence[str]
+    asked: Asked
+    known: Asked
+    functions: Mapping[str, Function]
+    judges: Sequence[str]
+    download: bool = False
+    range: tuple[int, int] | None = None
+    given: Scale | None = None
+    top: Tensor | None = None
+
+    @property
+    def targets(self) -> Numbers:
+        """The numbers of the classes that a classifier is told, of seeds."""
+        return self.known.numbers
+
+    def say(self, label: str | None) -> None:
+        """Say what takes turns; label: what --class says."""
+        self.known.say(label)
+
+    def count(self) -> int:
+        """How many classes, texts and numbers take turns."""
+        return self.asked.count(self.names)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a record says of what guides load."""
+        return {"guides": list(self.judges)} if self.judges else {}
+
+    def refuse_larger(self, name: str) -> None:
+        """Refuse guides that see images of the model's size alone for a larger one."""
+        for guide in self.config["guides"]:
+            if guide["name"] not in ("scorer", CLIP):
+                what = f"{name}: larger than the model, and the guide {guide['name']} is not"
+                raise Refusal(what, "add --downscale, or leave the guide out")
+
+    def load(self, compute: Compute) -> Callable[[Batch], Batch] | None:
+        """Load the guides; what completes a batch with them, if there are any."""
+        if not self.config["guides"]:
+            return None
+        where = (self.config, self.info, compute, self.schedule)
+        told = (self.download, self.functions, self.range, self.top)
+        context = Context(*where, self.targets, *told)
+        is_bounded = not self.info.is_image
+        return partial(steering.completed, steering.loaded(context), is_bounded=is_bounded)
+
+
+def described(config: Config) -> str:
+    """What steers a walk, in words."""
+    names = [guide["name"] for guide in config["guides"]]
+    scale = config.get("guidance", {}).get("scale", 1.0)
+    passes = f"; guidance scale {scale:g} (omega {scale - 1:g})" if scale != 1 else ""
+    return passes + (f"; steered by {', '.join(names)}" if names else "")
+
+
+def steered(
+    use: Use,
+    guiding: Guiding,
+    opened: Opened,
+    schedule: Schedule,
+    *,
+    top: Tensor | None = None,
+    is_given: bool = False,
+) -> Steering:
+    """What the guides of a request come to; what makes no sense is refused before any work.
+
+    top: where walks begin, if not at noise alone; such images are told no class unless it is said.
+    is_given: of images that belong together, which are told one class.
+    """
+    config, info, label = opened.config, opened.header.data, use.label
+    guides.check(config, label, guiding)
+    _refuse_of_images(config, info)
+    code_names.refuse_missing(config["guides"], guiding.code)
+    codes = {flag: load(code) for flag, code in guiding.code.items()}
+    if is_given and label is None and _classifiers(config):
+        raise ConfigError("--classifier: pulls towards a class; name one with --class")
+    if (config["guides"] or is_given or top is not None) and not _classifiers(config):
+        label = classes.fixed(label, config)  # a class from the seed would pull elsewhere
+    functions = _functions(codes, config, info)
+    config, judges = pinned(config, info, codes)
+    space = space_of(config, info, functions)
+    told = Told(space, classes.NULL if guiding.is_unconditional else label, config, info)
+    spelled = (told.numbers, partial(classes.names, label, *space))
+    asked = Asked.spelling(use, config, info, label, spelled)
+    known = Asked(*space, label, asked.values, asked.texts)
+    known.numbers([0])  # an unknown class is refused here
+    told.check()
+    if is_given:
+        classes.one(label, *space)
+        asked.refuse_several()
+    return Steering(
+        config,
+        info,
+        schedule,
+        space.names,
+        asked,
+        known,
+        functions,
+        judges,
+        guiding.may_download,
+        use.range,
+        _given(config, use, info),
+        top,
+    )
+
+
+def _given(config: Config, use: Use, info: DataInfo) -> Scale | None:
+    """The scale of the image that a guide restores, whose bits results shall have."""
+    files = [guide["image"] for guide in config["guides"] if guide.get("image")]
+    if not files or files[0] == inputs.STDIN:  # which can be read but once
+        return None
+    ranges = Ranges.of(use.range, info.range)
+    return ranges.scale(pixels.inspected(files[0])[1])
+
+
+def _functions(codes: Mapping[str, Code], config: Config, info: DataInfo) -> dict[str, Function]:
+    """Code as functions on the device of a configuration; each is tried."""
+    if not codes:
+        return {}
+    compute = hardware.compute(**config["compute"])
+    device = distributed.local_device(compute.device, distributed.group())
+    makers = {"scorer": user_functions.scorer, CLASSIFIER: user_functions.classifier}
+    return {flag: makers[flag](codes[flag], device, info.shape, info) for flag in codes}
+
+
+def _refuse_of_images(config: Config, info: DataInfo) -> None:
+    """Refuse to rows what is known of an image: they have a verb for what is known of them."""
+    if not info.is_image and any(guide["name"] == "restore" for guide in config["guides"]):
+        fix = "of rows ddpm inpaint draws what is not known: empty cells, NaN, or --mask"
+        raise ConfigError(f"--restore: of images, and this model makes rows; {fix}")
+
+
+def _classifiers(config: Config) -> list[str]:
+    """The classifiers that a configuration names."""
+    return [guide["model"] for guide in config["guides"] if guide["name"] == CLASSIFIER]
+
+
+def pinned(config: Config, info: DataInfo, codes: Mapping[str, Code]) -> tuple[Config, list[str]]:
+    """The configuration with the name of its classifier, and the hashes of what guides load."""
+    listed, hashes = [], []
+    for guide in config["guides"]:
+        name, file = guide["name"], guide.get("image")
+        if name == "scorer" or guide.get("model") == CODE:
+            hashes.append(codes[name].sha256)
+        elif name == CLASSIFIER:
+            place, header = classifiers.named(guide["model"], info)
+            guide = guide | {"model": place.name}
+            hashes.append(header.hash)
+        elif name == CLIP and (own := clip_runs.named(guide["model"])):
+            guide = guide | {"model": own[0].name}
+            hashes.append(own[1].hash)
+        elif file and file != inputs.STDIN:
+            hashes.append(_digest(Path(file)))
+        listed.append(guide)
+    return config | {"guides": listed}, [digest for digest in hashes if digest]
+
+
+def _digest(image: Path) -> str:
+    """The SHA-256 of an image file."""
+    with streams.opened(image, BYTE_LIMIT) as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
+
+
+def space_of(config: Config, info: DataInfo, functions: Mapping[str, Function]) -> Space:
+    """Where a configuration's guides look for the classes of images.
+
+    A function names none: they have the model's names if there are as many, or numbers.
+    """
+    models = _classifiers(config)
+    if len(models) > 1:
+        raise ConfigError(f"guides: {len(models)} classifiers; give one")
+    if not models:
+        return Space(config, info)
+    if models[0] == CODE:
+        count = functions[CLASSIFIER].classes
+        names = info.classes if len(info.classes or ()) == count else None
+        shares = info.frequencies if names else None
+        network = {"network": {"classes": count}}
+        return Space(network, info._replace(classes=names, frequencies=shares))
+    header = classifiers.named(models[0], info)[1]
+    return Space(header.config, header.data)
+
+
+class Told(NamedTuple):
+    """What the model's network is told of the classes that --class names, by their names."""
+
+    space: Space
+    label: str | None
+    config: Config
+    info: DataInfo
+
+    def numbers(self, seeds: Sequence[int]) -> list[int] | None:
+        """The numbers of the classes of seeds; None for a model without classes."""
+        if not checks.classes(self.config):
+            return None
+        if self.space.config is self.config or self.label == classes.NULL:
+            return classes.numbers(self.label, seeds, self.config, self.info)
+        known = classes.known(self.config, self.info)
+        names = classes.names(self.label, *self.space, seeds) or []
+        if missing := [name for name in names if name not in known]:
+            fix = "add --unconditional"
+            raise ConfigError(f"--class: the model has no class {missing[0]!r}; {fix}")
+        return [known.index(name) for name in names]
+
+    def check(self) -> None:
+        """Refuse classes that the model does not have, of all that may come up."""
+        self.numbers(range(len(self.space.names)))
