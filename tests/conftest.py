@@ -54,6 +54,7 @@ FILES = {
         def cfg(d, *, scale: float = 1.0): "Guide."
     """,
     "diffusion/guidance.py": "def guidance(x, *, scale: NonNegative = 1.0): 'Two passes.'",
+    "diffusion/guiders/linear.py": "def cfg(x): 'Plain.'",
     "diffusion/units.py": "def units(*, low: float = -1.0, high: float = 1.0): 'Where data lie.'",
     "networks/parts/inputs.py": "def fourier(*, exponents: float = 6.0): 'Features.'",
     "networks/conditions/values.py": "def values(count, *, drop: float = 0.1): 'Numbers.'",

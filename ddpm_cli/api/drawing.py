@@ -17,7 +17,7 @@ from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import opening, steering
-from ddpm_cli.settings import checks
+from ddpm_cli.settings import checks, passes
 from ddpm_cli.settings.request_parts import Use
 
 
@@ -68,7 +68,8 @@ def denoised(
     arguments.refuse_other_shape("x", x, handle.info.shape)
     level = arguments.levels(sigma, len(x))
     handle.refuse_conditions(images, len(x))
-    if telling.is_empty:  # the prediction of what nothing is told of is guided nowhere
+    is_null = not passes.has_guide(core.config.get("guidance", {}))
+    if telling.is_empty and is_null:  # what nothing is told of is guided nowhere
         core = core._replace(config=core.config | {"guidance": {}})
     told, against = handle.told(telling, len(x), core.config)
     return core.bound(told | dict(images), against)(core.placed(x), level)

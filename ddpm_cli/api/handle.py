@@ -18,8 +18,9 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.images.inputs import mode_of
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, model, saved
+from ddpm_cli.models import build, model, saved, second
 from ddpm_cli.models.model import Model
+from ddpm_cli.models.second import Second
 from ddpm_cli.pipelines import inversion, opening
 from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.opening_rows import FLOAT32
@@ -88,9 +89,12 @@ class Handle(NamedTuple):
         """
         compute = hardware.compute(**config["compute"])
         known: Any = self.trained(compute)
+        beside = Second()
         if isinstance(known, Denoiser):
+            beside = second.made(config, known, compute)
             known = saved.known(known, model.fitted(config, self.header, self.place))
-        return Model(self.place.name, self.header, level_fits.inlined(config), compute, known)
+        settings = level_fits.inlined(config)
+        return Model(self.place.name, self.header, settings, compute, known, beside)
 
     def trained(self, compute: Compute) -> Trained:
         """The denoiser or classifier with nothing around it."""

@@ -35,6 +35,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 )
 @shared.model("Model to encode with; of several behind commas a picture compares the latents.")
 @walking.steps(", heun unless told; it must not add noise")
+@walking.guide_with
 @walking.one_label("Class of the images; none unless told.")
 @walking.told(several=False)
 @click.option(

@@ -99,6 +99,7 @@ WALKING = ("sampler", "levels", "steps", "calls", "label", "seed", "blocks")
 )
 @click.option("--badge", is_flag=True, help="Print a badge for a README, in Markdown.")
 @walking.steps()
+@walking.guide_with
 @walking.label
 @walking.told()
 @shared.seed(0, "Seed of the first sample, or of the floor's choice.")

@@ -94,6 +94,7 @@ from ddpm_cli.settings.requests import Guide
 @shared.layout
 @walking.trajectory
 @walking.steps()
+@walking.guide_with
 @walking.cascade
 @shared.seed()
 @shared.seeds

@@ -79,6 +79,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @shared.layout
 @shared.model("Model to fill with.", "newest run of task inpaint in ./runs, else bundled")
 @walking.steps()
+@walking.guide_with
 @walking.one_label("Class name or number; none by default.")
 @walking.told(several=False)
 @shared.seed(help="Seed of the first proposal.")

@@ -53,6 +53,7 @@ OWN = (
 )
 @walking.at("Give the ends the noise of x_T, the same, instead of walking them up to their own.")
 @walking.steps(", heun unless told; without --at it must not add noise")
+@walking.guide_with
 @walking.one_label("Class of all frames; none unless told.")
 @walking.told(several=False)
 @guiding.options()

@@ -41,6 +41,7 @@ from ddpm_cli.settings.requests import Sample, Translate
 @shared.layout
 @walking.trajectory
 @walking.steps()
+@walking.guide_with
 @click.option(
     "--moments",
     metavar="FILE",

@@ -78,6 +78,7 @@ def parse_noises(text: str) -> list[float]:
 @walking.downscale("an input")
 @shared.count(1, "How many proposals for each input.")
 @walking.steps()
+@walking.guide_with
 @walking.one_label("Class name or number, or none; else the input's own.")
 @walking.told(several=False)
 @guiding.options()

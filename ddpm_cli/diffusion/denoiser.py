@@ -1,6 +1,6 @@
 """A network, its schedule and its parameterization as one function from noisy to clean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -28,6 +28,7 @@ class Prediction(NamedTuple):
     score: an additional score, a gradient with respect to x, that guides the walk.
     pull: the same at other places x, for steps that are guided at their mean.
     raw: the clean image before a wrapper limited its values, if one did.
+    free: the clean image that a step leaves in its direction, if it is another one (CFG++).
     """
 
     x0: Tensor
@@ -36,6 +37,7 @@ class Prediction(NamedTuple):
     score: Tensor | None = None
     pull: Callable[[Tensor], Tensor] | None = None
     raw: Tensor | None = None
+    free: Tensor | None = None
 
     def guided(self, t: float) -> Tensor:
         """x0 + t^2 * score: the mean whose score is the guided one, by Tweedie's formula.
@@ -79,16 +81,60 @@ class Bindable(Protocol):
         """The same denoiser with its conditions (class labels, images) fixed."""
 
 
-class Wrapped:
-    """A denoiser seen through another function, which keeps its schedule."""
+class Memory:
+    """What a denoiser keeps of a walk, which tells it of each move: see `walk`.
 
-    def __init__(self, inner: Denoise, call: Callable[[Tensor, Tensor], Prediction]) -> None:
+    number: of the move, -1 outside walks; total: a tensor that the moves before have left, None
+    at first. What a move leaves is what its first call says: the second one of heun is of the same
+    move.
+    """
+
+    def __init__(self) -> None:
+        self.number = -1
+        self.total: Tensor | None = None
+        self._next: Tensor | None = None
+
+    def begin(self, number: int, *, is_new: bool) -> None:
+        """A move begins; is_new: those before were none of its kind, and are forgotten."""
+        if is_new:
+            self.total = None
+        elif self._next is not None:
+            self.total = self._next
+        self.number, self._next = number, None
+
+    def leave(self, value: Tensor) -> None:
+        """Leave a tensor to the next move, if no call of this one has left any."""
+        if self._next is None:
+            self._next = value
+
+
+class Wrapped:
+    """A denoiser seen through another function, which keeps its schedule and its memories.
+
+    others: more denoisers that the function asks, with memories of their own.
+    """
+
+    def __init__(
+        self,
+        inner: Denoise,
+        call: Callable[[Tensor, Tensor], Prediction],
+        others: Sequence[Denoise] = (),
+        memory: Memory | None = None,
+    ) -> None:
         self.schedule = inner.schedule
+        own = () if memory is None else (memory,)
+        self.memories = (*own, *(one for each in (inner, *others) for one in memories(each)))
         self._call = call
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
         """Predict the clean image of the noisy x."""
         return self._call(x, sigma)
+
+
+def memories(denoise: Denoise) -> tuple[Memory, ...]:
+    """All that a denoiser and those within it keep of a walk."""
+    found: tuple[Memory, ...] = getattr(denoise, "memories", ())
+    return found
 
 
 class Counted:

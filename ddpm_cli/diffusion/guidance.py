@@ -3,55 +3,126 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Prediction, Wrapped
+from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Memory, Prediction, Wrapped
 from ddpm_cli.diffusion.shapes import column, double
-from ddpm_cli.settings.knobs import Fraction, NonNegative, Positive, Strength
+from ddpm_cli.settings.knobs import Decay, Fraction, NonNegative, Positive, Strength
 
 # (images [B, ...], sigma []) -> log-likelihood [B] of what is wanted, up to a constant.
 Judge = Callable[[Tensor, Tensor], Tensor]
 MOST = 2.0  # the variance that guided rows have at most, of sqrt(D)
+# Guiders that a scale of 0 leaves nothing but the other prediction of, and those that ask for
+# both at a scale of 1, too.
+LINEAR, DIRECTED = ("cfg", "cads", "cfg-pp"), ("cfg-pp",)
+
+
+class At(NamedTuple):
+    """Where two predictions are combined: the state x [B, ...] at the level sigma.
+
+    weight: how strongly, as a number or [B, 1, ...]; inside: 1 where there is guidance, 0 where
+    the weight is 1 because there is none, in the same shape; memory: of the walk.
+    """
+
+    x: Tensor
+    sigma: Tensor
+    weight: Tensor
+    inside: Tensor
+    memory: Memory
+
+
+class Guider(Protocol):
+    """How two predictions become one; see `guiders`."""
+
+    def __call__(self, told: Tensor, other: Tensor, at: At) -> Prediction:
+        """Return the guided clean images, and what steps have to know of them."""
+
+
+class Pair(NamedTuple):
+    """Two denoisers of the same images: what is guided towards `told`, and away from `other`.
+
+    both: the two at once.
+    """
+
+    told: Denoise
+    other: Denoise
+    both: Callable[[Tensor, Tensor], tuple[Prediction, Prediction]]
+
+    @classmethod
+    def of_nulls(
+        cls, denoiser: Bindable, condition: Mapping[str, Tensor], null: Mapping[str, Tensor]
+    ) -> "Pair":
+        """One denoiser that is told conditions, and nulls in their place: a batch for both."""
+        both_at = _both(denoiser, condition, null)
+
+        def both(x: Tensor, sigma: Tensor) -> tuple[Prediction, Prediction]:
+            every, rows = both_at(x, sigma), len(x)
+            told = Prediction(
+                every.x0[:rows], _first(every.range, rows), _first(every.covariance, rows)
+            )
+            return told, Prediction(every.x0[rows:])
+
+        return cls(denoiser.bind(**condition), denoiser.bind(**null), both)
+
+    @classmethod
+    def of_two(cls, told: Denoise, other: Denoise) -> "Pair":
+        """Two denoisers, whatever each is: at equal sigma they see the same images."""
+        return cls(told, other, lambda x, sigma: (told(x, sigma), other(x, sigma)))
 
 
 def guidance(
-    denoiser: Bindable,
-    condition: Mapping[str, Tensor],
-    null: Mapping[str, Tensor],
+    pair: Pair,
+    guider: Guider,
     *,
+    name: str,
     scale: Strength = 1.0,
     low: NonNegative = 0.0,
     high: Positive | None = None,
     rescale: Fraction = 0.0,
+    model: str = "",
+    dropout: Decay = 0.0,
 ) -> Denoise:
-    """Classifier-free guidance: away from the prediction without a class, to that with one.
+    """Guidance by two passes: away from one prediction of the clean image, towards another.
 
-    x0 = u + scale (c - u), of eps the (1 + w) c - w u of Ho 2022, eq. 6, with w = scale - 1: 1 is
-    no guidance, 0 the null class.  Levels outside (low, high] are not guided (Kynkaanniemi 2024,
-    eq. 5).  rescale: how far the contrast is brought back to that of c; see `rescaled`.
-    Both passes run as one batch.
+    scale: how strongly, where 1 is no guidance and 0 what it is away from: the same model with a
+    null in the place of what is told, so classifier-free guidance (Ho 2022), or another model
+    (Karras 2024, autoguidance). low, high: levels outside (low, high] are not guided
+    (Kynkaanniemi 2024, eq. 5). rescale: how far the contrast is brought back to that without
+    guidance; see `rescaled`. model: a worse model of the same data, by FILE, RUN, NAME or
+    RUN:STEP, a snapshot of a run; it is told all that it takes. dropout: the share of features
+    that what it is away from does without, each image others by its seed, on the whole walk; if
+    no model is named it is the model itself, told the same.
     """
-    conditional, free = denoiser.bind(**condition), denoiser.bind(**null)
-    both_at = _both(denoiser, condition, null)
+    del model, dropout  # of interest to who makes the pair
+    memory = Memory()
 
     def call(x: Tensor, sigma: Tensor) -> Prediction:
         weight = strength(sigma, scale=scale, low=low, high=high)
-        if bool((weight == 1).all()):
-            return conditional(x, sigma)
-        if bool((weight == 0).all()):
-            return free(x, sigma)
-        both = both_at(x, sigma)
-        with_class, without = both.x0.chunk(2)
-        x0 = without + column(weight, x) * (with_class - without)
-        if rescale:
-            x0 = rescaled(x0, with_class, rescale)
-        rows = len(x)
-        return Prediction(x0, _first(both.range, rows), _first(both.covariance, rows))
+        one = alone(name, sigma, {"scale": scale, "low": low, "high": high})
+        if one is not None:
+            return (pair.told if one else pair.other)(x, sigma)
+        told, other = pair.both(x, sigma)
+        inside = column(guided_at(sigma, low=low, high=high).double(), x)
+        at = At(x, sigma, column(weight, x), inside, memory)
+        guided = guider(told.x0, other.x0, at)
+        x0 = rescaled(guided.x0, told.x0, rescale) if rescale else guided.x0
+        return told._replace(x0=x0, free=guided.free)
 
-    return Wrapped(conditional, call)
+    return Wrapped(pair.told, call, [pair.other], memory)
+
+
+def alone(name: str, sigma: Tensor, settings: Mapping[str, Any]) -> bool | None:
+    """Which of the two predictions is all that a guider takes at the levels sigma.
+
+    True: of what is told; False: of what it is away from; None: both.
+    """
+    inside, scale = guided_at(sigma, **settings), settings.get("scale", 1.0)
+    if not bool(inside.any()) or (scale == 1 and name not in DIRECTED):
+        return True
+    return False if scale == 0 and bool(inside.all()) and name in LINEAR else None
 
 
 def each_guided(
@@ -83,20 +154,22 @@ def strength(
     sigma: Tensor, *, scale: float = 1.0, low: float = 0.0, high: float | None = None, **_: object
 ) -> Tensor:
     """The guidance scale at the levels sigma: `scale` within (low, high], 1 elsewhere."""
-    sigma = double(sigma)
-    inside = (sigma > low) & (sigma <= (math.inf if high is None else high))
+    inside = guided_at(sigma, low=low, high=high)
     # Of two numbers torch.where would make a float32, which has no 1.8.
-    return torch.where(inside, torch.full_like(sigma, scale), 1.0)
+    return torch.where(inside, torch.full_like(double(sigma), scale), 1.0)
 
 
-def is_guiding(settings: Mapping[str, Any]) -> bool:
-    """Whether settings of `guidance` ask for more than the prediction with a class."""
-    return bool(settings.get("scale", 1.0) != 1)
+def guided_at(
+    sigma: Tensor, *, low: float = 0.0, high: float | None = None, **_: object
+) -> Tensor:
+    """Whether there is guidance at the levels sigma: those within (low, high]."""
+    sigma = double(sigma)
+    return (sigma > low) & (sigma <= (math.inf if high is None else high))
 
 
 def passes(sigma: Tensor, settings: Mapping[str, Any]) -> int:
     """How many network calls a prediction at the level sigma takes with settings of `guidance`."""
-    return 1 if float(strength(sigma, **settings)) in (0.0, 1.0) else 2
+    return 2 if alone(settings.get("name", "cfg"), sigma, settings) is None else 1
 
 
 def rescaled(x0: Tensor, conditional: Tensor, share: float) -> Tensor:
@@ -204,8 +277,9 @@ def _detached(prediction: Prediction) -> Prediction:
     def cut(channel: Tensor | None) -> Tensor | None:
         return None if channel is None else channel.detach()
 
-    x0, spread, covariance, score, pull, raw = prediction
-    return Prediction(x0.detach(), cut(spread), cut(covariance), cut(score), pull, cut(raw))
+    x0, spread, covariance, score, pull, raw, free = prediction
+    kept = (x0.detach(), cut(spread), cut(covariance), cut(score), pull, cut(raw), cut(free))
+    return Prediction(*kept)
 
 
 def log_probability(logits: Tensor, classes: Tensor) -> Tensor:

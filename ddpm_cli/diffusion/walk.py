@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ddpm_cli.diffusion.denoiser import Denoise, Prediction
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction, memories
 from ddpm_cli.diffusion.renoise import renoise
 from ddpm_cli.diffusion.shapes import double
 from ddpm_cli.diffusion.steps import Constraint, Draws, Move, State, Step, Visited
@@ -68,6 +68,8 @@ def walk(
         step = predictor if s < t else ascend if s > t else corrector
         if step is None:
             raise ValueError(f"levels repeat at {float(t):g} but there is no corrector")
+        for memory in memories(denoise):
+            memory.begin(number, is_new=step is not last)
         if step is not last:
             past.clear()
         last = step

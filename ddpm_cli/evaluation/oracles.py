@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ddpm_cli.diffusion import labels, level_fitting, levels, likelihood, parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser
-from ddpm_cli.diffusion.guidance import guidance
+from ddpm_cli.diffusion.guidance import Pair, guidance
+from ddpm_cli.diffusion.guiders import cfg
 from ddpm_cli.diffusion.level_fitting import Costs
 from ddpm_cli.diffusion.losses.denoising import simple
 from ddpm_cli.diffusion.rng import Rng
@@ -206,7 +207,8 @@ def written(scale: float, word: str | None, count: int = 400) -> Tensor:
     network = Written(schedule)
     denoise = Denoiser(network, schedule, parameterizations.eps, labels.index)
     told, null = ({"text": network.recipe.rows([one] * count)} for one in (word, None))
-    guided = guidance(denoise, told, null, scale=scale)
+    pair = Pair.of_nulls(denoise, told, null)
+    guided = guidance(pair, cfg, name="cfg", scale=scale)
     along = levels.karras(schedule, count=60)
     even = (torch.arange(count, dtype=torch.float64)[:, None] + 0.5) / count
     x = torch.special.ndtri(even) * schedule.prior(along[0])

@@ -11,6 +11,7 @@ OTHERWISE = {"steps": "levels.count", "input": "inputs"}
 # What only a machine reads, or what says nothing of one image.
 _HIDDEN = (
     "arguments", "seeds", "classes", "texts", "values", "numbers", "settings", "compute", "guides",
+    "guide",
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ Kept = Callable[[str, Sequence[str]], Sequence[str]]
 # What else the last bits of a result depend on; kept where it counts, on CUDA or if asked for.
 ROUNDING = ("compile", "dynamic_shapes", "deterministic", "tf32", "cudnn_benchmark")
 # What decides what a sample shows.
-MADE_WITH = ("seeds", "hash", "settings", "class", "text", "values", "negative")
+MADE_WITH = ("seeds", "hash", "guide", "settings", "class", "text", "values", "negative")
 LENGTH_LIMIT = 100_000  # characters of a command; Linux takes 128 KiB in a word
 
 
@@ -89,7 +89,7 @@ def _differing(key: str, there: Any, wanted: Any) -> list[str]:
         return [word for pair in pairs for word in _differing_table(*pair)]
     if key == "seeds":
         return [f"seed {there}, not {wanted}"]
-    return ["model" if key == "hash" else key]
+    return [{"hash": "model", "guide": "guidance.model"}.get(key, key)]
 
 
 def _differing_table(table: str, there: Any, wanted: Any) -> list[str]:

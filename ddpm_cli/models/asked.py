@@ -9,14 +9,13 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.data.image_set import Conditions
-from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.errors import ConfigError, one_line
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.outputs.naming import Naming
 from ddpm_cli.files.quantities import FAR, Quantities
 from ddpm_cli.models import classes, kinds
 from ddpm_cli.models.kinds import of_classes, of_texts, of_values
-from ddpm_cli.settings import asking, checks
+from ddpm_cli.settings import asking, checks, passes
 from ddpm_cli.settings.asking import Numbers
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.request_parts import Use
@@ -256,7 +255,7 @@ def _read(texts: Sequence[str], config: Config, info: DataInfo) -> None:
 def _refuse_negative(config: Config) -> None:
     if "text" not in config:
         raise ConfigError("--negative: this model was trained without texts; leave it out")
-    if not is_guiding(checks.two_passes(config)):
+    if not passes.is_classifier_free(config):
         fix = "guide it, as --set guidance.scale=3"
         raise ConfigError(f"--negative: of no use without classifier-free guidance; {fix}")
 
@@ -264,7 +263,7 @@ def _refuse_negative(config: Config) -> None:
 def _refuse_idle_guidance(asked: Asked) -> None:
     """Refuse guidance towards nothing: no class, text or number is told."""
     config = asked.config
-    if not is_guiding(checks.two_passes(config)):
+    if not passes.is_classifier_free(config):
         return
     is_class = checks.classes(config) and asked.label != classes.NULL
     numbers = [number for each in asked.values.values() for number in each]

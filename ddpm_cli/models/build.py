@@ -15,6 +15,7 @@ from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.adversary import Critic
 from ddpm_cli.diffusion.classifier import Classifier, Trained
 from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Label, Parameterization
+from ddpm_cli.diffusion.directed import directed
 from ddpm_cli.diffusion.renoise import renoise
 from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.diffusion.schedules import Schedule
@@ -25,7 +26,7 @@ from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import kinds
 from ddpm_cli.networks.parts import inputs
-from ddpm_cli.settings import catalog, checks
+from ddpm_cli.settings import catalog, checks, passes
 from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.inlining import inlined
@@ -246,7 +247,17 @@ def operator(config: Config, info: DataInfo) -> Separable:
 def predictor(config: Config) -> Step:
     """The step that a configuration samples with."""
     step: Step = maker("sampler", config["sampler"])
-    return step
+    is_directed = passes.two_passes(config).get("name") == passes.DIRECTED
+    return directed(step) if is_directed else step
+
+
+def guided(settings: Config) -> dict[str, Any]:
+    """What guidance takes of its settings: the guider that they name, and what all have."""
+    function, _ = _component("guidance", settings)
+    own = passes.own(settings)
+    return {key: settings[key] for key in settings if key not in own} | {
+        "guider": partial(function, **own)
+    }
 
 
 def corrector(config: Config) -> Step | None:

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from ddpm_cli import console
-from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.errors import ConfigError, nearest, one_line
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.titles import is_number
-from ddpm_cli.settings import checks
+from ddpm_cli.settings import checks, passes
 from ddpm_cli.settings.config import Config
 
 NULL = "none"  # the class that label dropout trained
@@ -45,7 +44,7 @@ def _check_null(config: Config) -> None:
     if not config.get("train", {}).get("drop_class", 1):
         what = "this model always saw the class (train.drop_class=0)"
         raise ConfigError(f"--class {NULL}: {what}; name one with --class")
-    if is_guiding(checks.two_passes(config)) and len(checks.told(config)) == 1:
+    if passes.is_classifier_free(config) and len(checks.told(config)) == 1:
         fix = "name one with --class, or --set guidance.scale=1"
         raise ConfigError(f"--class {NULL}: guidance.scale pulls towards a class; {fix}")
 

@@ -19,7 +19,7 @@ from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.models import build
 from ddpm_cli.models.walks import prepared
-from ddpm_cli.settings import catalog, checks
+from ddpm_cli.settings import catalog, passes
 from ddpm_cli.settings.config import Config
 
 LEVELS_LIMIT = 10_000  # of a list that is searched for
@@ -37,7 +37,7 @@ class _Counting:
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
         self.calls += guidance.passes(sigma, self._settings)
-        self.guided += float(guidance.strength(sigma, **self._settings)) != 1
+        self.guided += bool(guidance.guided_at(sigma, **self._settings))
         zeros = torch.zeros_like(x)
         return Prediction(zeros, zeros, zeros)
 
@@ -75,11 +75,11 @@ def counted(
     config: Config, schedule: Schedule, top: Tensor | None = None, rng: Draws | None = None
 ) -> tuple[int, int | None]:
     """What `plan` returns, without a word."""
-    settings = checks.two_passes(config)
+    settings = passes.two_passes(config)
     counting, walk = _Counting(schedule, settings), prepared(config, schedule, top)
     x = start(counting, walk.levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
     moves = sum(1 for _ in walk.states(counting, x, rng or Rng([0])))
-    if guidance.is_guiding(settings) and not counting.guided:
+    if passes.is_guiding(settings) and not counting.guided:
         raise _unguided(settings, walk.levels)
     return moves, None if walk.is_adaptive else counting.calls
 

@@ -16,8 +16,9 @@ from ddpm_cli.encoders.frozen import Frozen
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.encodings import Encoding
+from ddpm_cli.models import twins
 from ddpm_cli.networks.conditions import Recipe, text
-from ddpm_cli.settings import catalog, checks
+from ddpm_cli.settings import catalog, checks, passes
 from ddpm_cli.settings.config import Config
 
 CAPTIONS = 8  # of an image that are told, the first ones
@@ -50,12 +51,14 @@ def drawn(config: Config, seeds: Sequence[int], randomness: Randomness) -> Condi
     """What a network is told that follows from the seed of each image: latents [B, T, L].
 
     Those of all T levels are drawn up front, so that each level has its own whatever the walk.
+    Guidance that draws numbers of its own is told the seeds themselves.
     """
-    size = latents(config)
+    settings, size = passes.two_passes(config), latents(config)
+    told = {twins.SEED: twins.seeds(seeds)} if passes.draws(settings) else {}
     if not size:
-        return {}
+        return told
     like = torch.empty(len(seeds), checks.large_steps(config) or 1, size)
-    return {"latent": randomness.rng(seeds, "latent").normal(like)}
+    return told | {"latent": randomness.rng(seeds, "latent").normal(like)}
 
 
 def recipe(kind: str, config: Config, *about: Any) -> Recipe:

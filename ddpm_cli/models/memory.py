@@ -11,7 +11,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from ddpm_cli import hardware
 from ddpm_cli.errors import Refusal
-from ddpm_cli.models import build
+from ddpm_cli.models import build, kinds
 from ddpm_cli.models.model import Model
 
 LARGE = 2**20  # numbers in a batch from which on it is looked at
@@ -49,6 +49,7 @@ def watched(*, are_kept: bool = False) -> Iterator[list[int]]:
 def row_bytes(model: Model) -> int:
     """The bytes that each row of a batch takes on a walk, as one call of the network shows."""
     conditions = build.unsaid(model.config, model.info)
+    conditions |= kinds.drawn(model.config, [0], model.randomness)
     x = model.placed(torch.zeros(1, *model.info.shape))
     states = STATES * x.nbytes
     if model.compute.compile:  # a first call would take minutes

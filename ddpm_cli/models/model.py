@@ -13,6 +13,7 @@ from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.classifier import Trained
 from ddpm_cli.diffusion.denoiser import Bindable, Counted, Denoise, Denoiser
+from ddpm_cli.diffusion.guidance import Pair
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shapes import sent
@@ -26,21 +27,27 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import kinds, out_of_memory, saved, walks
+from ddpm_cli.models import build, kinds, out_of_memory, saved, second, walks
+from ddpm_cli.models.second import Second
+from ddpm_cli.models.twins import SEED
 from ddpm_cli.models.walks import Batch, Chunk, Walk
-from ddpm_cli.settings import checks
+from ddpm_cli.settings import checks, passes
 from ddpm_cli.settings.checks import JUDGES
 from ddpm_cli.settings.config import Config
 
 
 class Model(NamedTuple):
-    """A checkpoint and the settings that it is used with; name: how -m finds it again."""
+    """A checkpoint and the settings that it is used with; name: how -m finds it again.
+
+    second: what its guidance asks beside it.
+    """
 
     name: str
     header: Header
     config: Config
     compute: Compute
     denoiser: Bindable
+    second: Second = Second()
 
     @property
     def info(self) -> DataInfo:
@@ -62,7 +69,8 @@ class Model(NamedTuple):
 
         Two passes of guidance are two rows.
         """
-        return self._replace(denoiser=Counted(self.denoiser, count))
+        second = self.second.counted(count)
+        return self._replace(denoiser=Counted(self.denoiser, count), second=second)
 
     def prepared(self, top: Tensor | None = None) -> Walk:
         """The walk of the model's settings, from the level `top` if not from the highest."""
@@ -73,23 +81,32 @@ class Model(NamedTuple):
     ) -> Denoise:
         """The denoiser that sees these conditions, guided away from their nulls if that is set.
 
-        Guidance moves between the predictions with and without what is told (Ho 2022).
-        against: what it is away from instead of a null.
+        Guidance moves between the predictions with and without what is told (Ho 2022), or from
+        those of a worse model. against: what it is away from instead of a null.
         """
         device = self.compute.device
-        seen = {kind: sent(rows, device) for kind, rows in conditions.items()}
+        seed = conditions.get(SEED)
+        seen = {kind: sent(rows, device) for kind, rows in conditions.items() if kind != SEED}
         if "strength" in self.config and seen:
             seen["strength"] = self._strength(next(iter(seen.values())))
-        settings = checks.two_passes(self.config)
-        if not guidance.is_guiding(settings):
+        settings = passes.two_passes(self.config)
+        if not passes.is_guiding(settings):
             return self.denoiser.bind(**seen)
+        heard = self.second.towards(seen, seed)
+        plain = heard or self.denoiser.bind(**seen)
+        away = self.second.away(seen, seed)
+        if away is not None:
+            return guidance.guidance(Pair.of_two(plain, away), **build.guided(settings))
         nulls, drops = kinds.nulls(self.config, self.info), checks.told(self.config)
         told = {kind: seen[kind] for kind in nulls if kind in seen and drops.get(kind)}
         if not told:  # what training always told has no null
-            return self.denoiser.bind(**seen)
+            return plain
         instead = {kind: sent(rows, device) for kind, rows in against.items()}
-        null = kinds.untold(nulls, told) | instead
-        return guidance.guidance(self.denoiser, seen, seen | null, **settings)
+        null = seen | kinds.untold(nulls, told) | instead
+        pair = Pair.of_nulls(self.denoiser, seen, null)
+        if heard is not None:
+            pair = Pair.of_two(heard, self.denoiser.bind(**null))
+        return guidance.guidance(pair, **build.guided(settings))
 
     def _strength(self, rows: Tensor) -> Tensor:
         """How strongly it is guided, as a network that is told so sees it: [B, 1]."""
@@ -158,7 +175,7 @@ class Model(NamedTuple):
         self, command: str, batch: int, *, label: str | None, words: Sequence[str]
     ) -> dict[str, Any]:
         """What a result must say so that the same one can be made again; see provenance."""
-        return provenance.record(
+        made = provenance.record(
             command,
             self.name,
             self.header,
@@ -168,6 +185,7 @@ class Model(NamedTuple):
             label=label,
             arguments=words,
         )
+        return made | ({"guide": self.second.hash} if self.second.hash else {})
 
 
 def opened(
@@ -185,7 +203,8 @@ def opened(
     chosen = compute or hardware.compute(**config["compute"])
     header, denoiser = restored(place, chosen)
     known = saved.known(denoiser, fitted(config, header, place, moments_file))
-    return Model(place.name, header, level_fits.inlined(config), chosen, known)
+    beside = second.made(config, denoiser, chosen)
+    return Model(place.name, header, level_fits.inlined(config), chosen, known, beside)
 
 
 def restored(place: Place, compute: Compute) -> tuple[Header, Denoiser]:

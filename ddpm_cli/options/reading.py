@@ -19,7 +19,12 @@ from ddpm_cli.settings.toml import parse_set, toml_value
 # Which key of the configuration an option of this name sets, in every command.
 _KEYS = {"device": "compute.device", "dtype": "compute.dtype", "compile": "compute.compile"}
 RANGE = "data.range"
-_STEPS = {"sampler": "sampler.name", "levels": "levels.name", "steps": "levels.count"}
+_STEPS = {
+    "sampler": "sampler.name",
+    "levels": "levels.name",
+    "steps": "levels.count",
+    "guide_with": "guidance.model",
+}
 
 
 def layers(

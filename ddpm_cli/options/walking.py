@@ -40,6 +40,17 @@ def steps(default: str = "") -> Callable[[_Command], _Command]:
     return add
 
 
+def guide_with(command: _Command) -> _Command:
+    """Add --guide-with, the model that guidance goes away from."""
+    return click.option(
+        "--guide-with",
+        metavar="MODEL[:STEP]",
+        shell_complete=completion.models,
+        help="Guide away from a worse model of the same data, in the place of no class: a file, a "
+        "run, a name, or a snapshot that a run kept; guidance.scale says how strongly.",
+    )(command)
+
+
 def trajectory(command: _Command) -> _Command:
     """Add --trajectory, --frames and --show."""
     command = click.option(

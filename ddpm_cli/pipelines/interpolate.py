@@ -25,6 +25,7 @@ from ddpm_cli.pipelines.inversion import Coder
 from ddpm_cli.pipelines.lines import Lines, Spent
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.steering import Steering
+from ddpm_cli.settings import passes
 from ddpm_cli.settings.requests import Interpolate
 
 
@@ -82,6 +83,7 @@ def planned(request: Interpolate, opened: Opened, sources: list[Source], ends: i
         sigma, blend = None, request.blend or "slerp"
         moves, each = inversion.plan(config, schedule)
     else:
+        passes.refuse_drawing(config, "and frames have none")
         sigma, blend = walks.level(request.at, schedule), "lerp"
         config = cost.sized(config, schedule, calls, sigma)
         moves, each = cost.plan(config, schedule, sigma)

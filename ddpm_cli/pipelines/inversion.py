@@ -14,6 +14,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.models import cost, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
+from ddpm_cli.settings import passes
 from ddpm_cli.settings.checks import refuse_no_mean
 from ddpm_cli.settings.config import Config
 
@@ -23,6 +24,7 @@ LOSSY = ("clamp", "threshold")
 def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
     """Moves and network calls from noise to image; what cannot be walked back is refused."""
     refuse_no_mean(config, "way back from images to latents")
+    passes.refuse_drawing(config, "and images given have none")
     for settings in config["wrappers"]:
         if settings["name"] in LOSSY:
             fix = "leave it out, nothing is clamped on this walk"

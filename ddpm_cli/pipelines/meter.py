@@ -12,7 +12,6 @@ from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.image_set import told as of_rows
 from ddpm_cli.diffusion import likelihood
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.variational import Decoder, prior_bits, terms
@@ -24,6 +23,7 @@ from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import build, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import inversion
+from ddpm_cli.settings import passes
 from ddpm_cli.settings.checks import refuse_no_mean
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.requests import Method, Nll, Trace
@@ -83,7 +83,7 @@ def bits(info: DataInfo, asked: int | None) -> float:
 def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -> int | None:
     """Network calls an image, None if a tolerance decides; what gives no likelihood is refused."""
     refuse_no_mean(config, "likelihood")
-    if is_guiding(config.get("guidance", {})):
+    if passes.is_guiding(config.get("guidance", {})):
         raise ConfigError("guidance.scale: guided predictions have no likelihood; leave it out")
     if measure.method == "vlb":
         return measure.repeats * _plan_bound(config, schedule)

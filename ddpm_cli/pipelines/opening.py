@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.checkpoints import find, level_fits
+from ddpm_cli.files.checkpoints import find, guide_models, level_fits
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
-from ddpm_cli.settings import checks, guides
-from ddpm_cli.settings.checks import CLASSIFIER, CLIP, PAIRS, check_guidance, classes
+from ddpm_cli.settings import checks, guides, passes
+from ddpm_cli.settings.checks import CLASSIFIER, CLIP, PAIRS, classes
 from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve, typed
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Translate, Upscale
@@ -120,12 +120,13 @@ def settled(
     stack = [header.layer(str(place.path)), *below, *layers]
     if flags is not None:
         stack.append(guides.layer(flags, resolve(stack)))
-    config = resolve(stack)
+    config = resolve([*passes.usual(stack[1:]), *stack])
     if config["constraints"] and "constraints" not in free:
         raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
     if config["guides"] and flags is None:
         raise ConfigError(f"guides: only of {GUIDED}; leave them out")
-    check_guidance(config)
+    passes.check_guidance(config)
+    guide_models.check(config, header)
     if any(guide["name"] == "restore" for guide in config["guides"]):
         free = [*free, "operator"]
     tables = (*SAMPLING, *free, "compute", "summary")

@@ -12,7 +12,7 @@ from ddpm_cli.data.degradations import resize
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.tasks import upscale
 from ddpm_cli.diffusion.denoiser import Denoise
-from ddpm_cli.diffusion.guidance import absorbed, is_guiding
+from ddpm_cli.diffusion.guidance import absorbed
 from ddpm_cli.diffusion.restoration import Separable, consistent, projected
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.scales import BYTES, Scale
@@ -25,7 +25,7 @@ from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.pipelines import windows
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.windows import Window
-from ddpm_cli.settings import asking, checks
+from ddpm_cli.settings import asking, passes
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.request_parts import Use
 
@@ -241,7 +241,7 @@ def told(own: Record, negative: str | None, job: Opened) -> Use:
     return Use(
         values=asking.words(mine),
         texts=[text] if is_text and isinstance(text, str) else [],
-        negative=negative if is_guiding(checks.two_passes(config)) and is_text else None,
+        negative=negative if passes.is_classifier_free(config) and is_text else None,
     )
 
 

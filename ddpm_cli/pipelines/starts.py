@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.diffusion import latents
-from ddpm_cli.diffusion.guidance import is_guiding
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal
@@ -22,7 +21,7 @@ from ddpm_cli.models import walks
 from ddpm_cli.models.walks import Start
 from ddpm_cli.pipelines import inversion, opening
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.settings import asking, checks
+from ddpm_cli.settings import asking, passes
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.request_parts import Seeds, Use
 from ddpm_cli.settings.requests import Sample
@@ -71,7 +70,7 @@ def told(use: Use, stored: Latents, config: Config) -> Use:
     record = stored.record
     text = record.get("text") if "text" in config else None
     values = record.get("values") if "values" in config else None
-    negative = record.get("negative") if is_guiding(checks.two_passes(config)) else None
+    negative = record.get("negative") if passes.is_classifier_free(config) else None
     return replace(
         use,
         label=use.label or record["class"],

@@ -11,7 +11,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import model, saved
+from ddpm_cli.models import model, saved, second
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import eval_drawing, eval_words
 from ddpm_cli.pipelines.eval_drawing import Drawing
@@ -66,7 +66,8 @@ class Loader:
             self._known[key] = (compute, *model.restored(place, compute))
         compute, header, denoiser = self._known[key]
         known = saved.known(denoiser, model.fitted(config, header, place))
-        return Model(place.name, header, config, compute, known).counting(self._count)
+        beside = second.made(config, denoiser, compute)
+        return Model(place.name, header, config, compute, known, beside).counting(self._count)
 
     def _count(self, rows: int) -> None:
         self.calls += rows

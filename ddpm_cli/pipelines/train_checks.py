@@ -17,8 +17,8 @@ from ddpm_cli.models.classes import ALL, NULL, OWN
 from ddpm_cli.networks.parts.stages import sides
 from ddpm_cli.pipelines import shown
 from ddpm_cli.pipelines.adversaries import refuse_unplayable
-from ddpm_cli.settings import catalog, checks, layouts
-from ddpm_cli.settings.checks import CLASSIFIER, CONDITIONS, JUDGES, PAIRS, check_guidance, purpose
+from ddpm_cli.settings import catalog, checks, layouts, passes
+from ddpm_cli.settings.checks import CLASSIFIER, CONDITIONS, JUDGES, PAIRS, purpose
 from ddpm_cli.settings.config import SAMPLING, Config
 from ddpm_cli.training.distributed import Group
 from ddpm_cli.training.objective import asked
@@ -136,7 +136,8 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
         raise ConfigError(f"levels.name: {why}; choose them when sampling")
     if config["guides"]:
         raise ConfigError("guides: only of verbs that draw; leave them out")
-    check_guidance(config)
+    passes.refuse_unfinished(config)
+    passes.check_guidance(config)
     if taken := {NULL, ALL, OWN} & set(info.classes or ()):
         what = f"data: a class named {min(taken)!r}, which --class gives another meaning"
         raise ConfigError(f"{what}; rename it")

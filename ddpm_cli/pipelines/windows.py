@@ -71,9 +71,9 @@ def tiled(parts: Sequence[tuple[Sequence[Window], Denoise]]) -> Denoise:
             return None if any(values is None for _, values in rows) else _joined(rows, x)
 
         x0 = _joined([(windows, prediction.x0) for windows, prediction in seen], x)
-        return Prediction(x0, whole("range"), whole("covariance"))
+        return Prediction(x0, whole("range"), whole("covariance"), free=whole("free"))
 
-    return Wrapped(parts[0][1], call)
+    return Wrapped(parts[0][1], call, [denoise for _, denoise in parts[1:]])
 
 
 def bound(

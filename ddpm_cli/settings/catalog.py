@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_cli.errors import ConfigError, nearest
-from ddpm_cli.settings.components import Component, canonical, first_sentence, read
+from ddpm_cli.settings.components import Component, Knob, canonical, first_sentence, read
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +30,7 @@ KINDS: Mapping[str, str] = {
     "sampler": "diffusion/samplers",
     "corrector": "diffusion/correctors.py",
     "levels": "diffusion/levels.py",
+    "guidance": "diffusion/guiders",
     "wrappers": "diffusion/wrappers.py",
     "edits": "diffusion/edits.py",
     "constraints": "diffusion/constraints.py",
@@ -44,7 +45,6 @@ MODULES: Mapping[str, str] = {"format": "files/checkpoints/formats", "export": "
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
     "renoise": "diffusion/renoise.py",
-    "guidance": "diffusion/guidance.py",
     "units": "diffusion/units.py",
     "fourier": "networks/parts/inputs.py",
     "values": "networks/conditions/values.py",
@@ -59,6 +59,10 @@ FIXED: Mapping[str, str] = {
     "train": "training/loop.py",
     "compute": "hardware.py",
 }
+# What all components of a table can set: the settings of a function of the table's name.
+SHARED: Mapping[str, str] = {"guidance": "diffusion/guidance.py"}
+# The components of tables that need not say which one they mean.
+UNNAMED: Mapping[str, str] = {"guidance": "cfg"}
 
 
 def names(kind: str) -> list[str]:
@@ -88,6 +92,15 @@ def find(kind: str, name: str) -> Component:
 def fixed(table: str) -> Component:
     """Return the one component of a table that has no `name` key (`train`, `compute`)."""
     return _components(table)[table]
+
+
+@cache
+def shared(kind: str) -> Mapping[str, Knob]:
+    """Return the settings that all components of a table have, whichever it names."""
+    if kind not in SHARED:
+        return {}
+    (one,) = read(kind, ROOT / SHARED[kind], ROOT, _is_named(kind))
+    return one.knobs
 
 
 def load(component: Component) -> Callable[..., Any]:
@@ -142,7 +155,8 @@ def _components(kind: str) -> dict[str, Component]:
     """Read every component of a kind from the source files."""
     if kind in FIXED:
         return {c.name: c for c in read(kind, ROOT / FIXED[kind], ROOT, _is_named(kind))}
-    return {c.name: c for path in files(kind) for c in read(kind, path, ROOT, _is_public)}
+    own = [c for path in files(kind) for c in read(kind, path, ROOT, _is_public)]
+    return {c.name: c._replace(knobs={**shared(kind), **c.knobs}) for c in own}
 
 
 def _is_public(name: str) -> bool:

@@ -148,55 +148,6 @@ def refuse_other_training(trained: Config, config: Config, free: Sequence[str]) 
         raise ConfigError(*changed)
 
 
-def two_passes(config: Config) -> dict[str, Any]:
-    """The settings of guidance by a second pass: none of a model that is told how strong it is."""
-    settings: dict[str, Any] = {} if "strength" in config else config.get("guidance", {})
-    return settings
-
-
-def check_guidance(config: Config) -> None:
-    """Refuse guidance away from the null class of a model that has none, and idle settings."""
-    settings = config.get("guidance", {})
-    if settings.get("scale", 1.0) == 1:
-        idle = [key for key in ("low", "high", "rescale") if settings.get(key)]
-        if idle:
-            fix = "set guidance.scale, too"
-            raise ConfigError(f"guidance.{idle[0]}: of no use where guidance.scale is 1; {fix}")
-        return
-    if "strength" in config:
-        _check_strength(config)
-        return
-    drops = told(config)
-    if not drops:
-        fix = "guide it by a classifier: ddpm guide --classifier FILE --class NAME"
-        what = "this model was trained without classes, values and texts"
-        raise ConfigError(f"guidance.scale: {what}; {fix}")
-    if any(drops.values()):
-        return
-    kind, *_ = drops
-    saw, key, null = {
-        "classes": ("always saw the class", "train.drop_class", "null class"),
-        "values": ("was always told its values", "values.drop", "prediction without them"),
-        "text": ("was always told a text", "text.drop", "prediction without one"),
-    }[kind]
-    raise ConfigError(
-        f"guidance.scale: this model {saw} ({key}=0), so it has no {null} to be guided away from; "
-        f"train one with {key}=0.1"
-    )
-
-
-def _check_strength(config: Config) -> None:
-    """Refuse guidance that a network which is told its strength has not learned."""
-    settings, known = config["guidance"], config["strength"]
-    low, high = known["low"], known["high"]
-    if not low <= settings["scale"] <= high:
-        what = f"this model learned strengths from {low:g} to {high:g}"
-        raise ConfigError(f"guidance.scale: {what}; give one of these, or 1 for none")
-    if idle := [key for key in ("low", "high", "rescale") if settings.get(key)]:
-        what = "this model is told one strength, and guided by no second pass"
-        raise ConfigError(f"guidance.{idle[0]}: {what}; leave it out")
-
-
 def differences(old: Config, new: Config) -> list[tuple[str, Any, Any]]:
     """List what differs between two configurations as (key path, old value, new value).
 

@@ -103,7 +103,8 @@ def _overlay(tables: dict[str, Any], layer: Layer, problems: list[str]) -> None:
             renamed = "name" in above and _name(above) != _name(below)
             if table == "data" and (renamed or _is_elsewhere(above, below)):
                 tables.pop("summary", None)  # what was said of other data
-            tables[table] = above if renamed else below | above
+            kept = catalog.shared(table) if renamed else below
+            tables[table] = {key: below[key] for key in below if key in kept} | above
         elif table in (*TABLES, "summary"):
             named = isinstance(value, str) and table not in (*ARRAYS, *catalog.FIXED)
             fix = f"did you mean {table}.name={value}?" if named else _form(table)
@@ -195,6 +196,8 @@ def _component(
 ) -> Component | None:
     if table in catalog.FIXED:
         return catalog.fixed(table)
+    if "name" not in settings and table in catalog.UNNAMED:
+        return catalog.find(table, catalog.UNNAMED[table])
     if "name" not in settings:
         problems.append(f"{path}.name: missing; {nearest('', catalog.names(table))}")
         return None

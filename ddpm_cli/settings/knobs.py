@@ -128,6 +128,7 @@ LevelWidths = Annotated[list[Width], Range(0, 10)]
 # Numbers with a unit, or none.
 Fraction = Annotated[float, Range(0, 1)]
 Share = Annotated[float, Range(0, 1, True)]
+SignedShare = Annotated[float, Range(-1, 1)]
 AverageLength = Annotated[float, Range(0, 0.28)]  # 0.289 is the mean of all steps
 AverageLengths = Annotated[Sequence[Annotated[float, Range(0, 0.28, True)]], Range(0, 8)]
 Decay = Annotated[float, Range(0, 1, False, True)]

@@ -24,7 +24,15 @@ PLAIN: dict[str, Any] = {
     "corrector": {"name": "none"},
     "edits": [],
     "constraints": [],
-    "guidance": {"scale": 1.0, "low": 0.0, "high": None, "rescale": 0.0},
+    "guidance": {
+        "name": "cfg",
+        "scale": 1.0,
+        "low": 0.0,
+        "high": None,
+        "rescale": 0.0,
+        "model": "",
+        "dropout": 0.0,
+    },
     "compute": {"dtype": "float32"},
 }
 # The ODE of a clamped prediction has another density.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.guidance import (
+    Pair,
     agreement,
     guidance,
     log_probability,
@@ -21,6 +22,7 @@ from ddpm_cli.diffusion.guidance import (
     steered,
     strength,
 )
+from ddpm_cli.diffusion.guiders import cfg
 from ddpm_cli.diffusion.levels import karras, trailing
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers import ddim, ddpm, heun
@@ -73,7 +75,8 @@ class Conditional:
 def two_passes(schedule: Schedule, **knobs: Any) -> tuple[Denoise, Conditional]:
     inner = Conditional(schedule)
     nothing = torch.full_like(WANTED, NULL)
-    return guidance(inner, {"classes": WANTED}, {"classes": nothing}, **knobs), inner
+    pair = Pair.of_nulls(inner, {"classes": WANTED}, {"classes": nothing})
+    return guidance(pair, cfg, name="cfg", **knobs), inner
 
 
 def exact_classifier(wanted: Tensor) -> Judge:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ddpm_cli.diffusion import labels, parameterizations
 from ddpm_cli.diffusion.denoiser import Denoise, Denoiser
-from ddpm_cli.diffusion.guidance import guidance
+from ddpm_cli.diffusion.guidance import Pair, guidance
+from ddpm_cli.diffusion.guiders import cfg
 from ddpm_cli.diffusion.levels import karras
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers import ddpm, heun
@@ -50,7 +51,8 @@ def walked(
     denoise: Denoise = exact.bind(values=values)
     if scale != 1:
         null = {"values": torch.full_like(values, math.nan)}
-        denoise = guidance(exact, {"values": values}, null, scale=scale)
+        pair = Pair.of_nulls(exact, {"values": values}, null)
+        denoise = guidance(pair, cfg, name="cfg", scale=scale)
     along, rng = karras(schedule, count=200, low=0.002, high=80.0), Rng(range(len(values)))
     x = start(denoise, along, torch.empty(len(values), 1, dtype=torch.float64), rng)
     *_, last = walk(denoise, x, along, rng, predictor=predictor)

@@ -18,6 +18,7 @@ from ddpm_cli.diffusion import guidance, labels, parameterizations
 from ddpm_cli.diffusion.analytic import Analytic, Moments
 from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser, Prediction, Wrapped
+from ddpm_cli.diffusion.guidance import Pair
 from ddpm_cli.diffusion.levels import karras
 from ddpm_cli.diffusion.restoration import Separable, consistent
 from ddpm_cli.diffusion.schedules import Schedule
@@ -106,8 +107,10 @@ def test_no_schedule_waits(name: str) -> None:
 
 @pytest.mark.parametrize("settings", [{"scale": 2.0}, {"scale": 0.0}, {"scale": 3.0, "high": 1.0},
                                       {"scale": 2.0, "rescale": 0.7}])  # fmt: skip
-def test_guidance_does_not_wait(settings: dict[str, float]) -> None:
-    along(guidance.guidance(denoiser(), asked(), asked(), **settings))
+@pytest.mark.parametrize("name", catalog.names("guidance"))
+def test_guidance_does_not_wait(name: str, settings: dict[str, float]) -> None:
+    pair, guider = Pair.of_nulls(denoiser(), asked(), asked()), load("guidance", name)
+    along(guidance.guidance(pair, guider, name=name, **settings))
 
 
 @pytest.mark.parametrize("at_mean", [False, True])

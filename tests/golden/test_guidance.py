@@ -9,7 +9,8 @@ from golden.load_golden import Case, Golden
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
-from ddpm_cli.diffusion.guidance import guidance, rescaled
+from ddpm_cli.diffusion.guidance import Pair, guidance, rescaled
+from ddpm_cli.diffusion.guiders import cfg
 from ddpm_cli.diffusion.levels import leading, linspace, logsnr
 from ddpm_cli.diffusion.samplers import ddim, ddpm, dpm_solver_pp_multi
 from ddpm_cli.diffusion.schedules.processes import vp
@@ -86,12 +87,9 @@ class Labelled:
 def test_two_passes(key: str) -> None:
     case = GOLDEN[key]
     inner, labels = Labelled(case), case.inputs["labels"]
-    denoise = guidance(
-        inner,
-        {"classes": labels},
-        {"classes": torch.full_like(labels, -1)},
-        scale=case.params["equivalent_s"],
-    )
+    null = {"classes": torch.full_like(labels, -1)}
+    pair = Pair.of_nulls(inner, {"classes": labels}, null)
+    denoise = guidance(pair, cfg, name="cfg", scale=case.params["equivalent_s"])
     path = leading(inner.schedule, count=10)
     visited = list(states(denoise, case.inputs["x_T"], path, (), partial(ddim, eta=0.0)))
     native = torch.stack([inner.schedule.alpha(state.sigma) * state.x for state in visited])

@@ -3,7 +3,7 @@
 import pytest
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.settings.checks import check_guidance, differences, purpose, refuse_other_training
+from ddpm_cli.settings.checks import differences, purpose, refuse_other_training
 from ddpm_cli.settings.config import Layer, resolve
 
 
@@ -31,20 +31,3 @@ def test_other_training_is_refused_but_for_free_tables() -> None:
         refuse_other_training(old, new, ["levels"])
     (problem,) = refused.value.problems
     assert problem.startswith("schedule.steps: 9 asked for")
-
-
-@pytest.mark.parametrize(
-    ("guidance", "classes", "dropped", "told"),
-    [
-        ({"scale": 1.0, "low": 0.5}, 10, 0.1, "guidance.low: of no use"),
-        ({"scale": 2.0}, 0, 0.1, "trained without classes"),
-        ({"scale": 2.0}, 10, 0.0, "always saw the class"),
-    ],
-)
-def test_guidance_needs_a_null_class(
-    guidance: dict[str, float], classes: int, dropped: float, told: str
-) -> None:
-    config = {"network": {"classes": classes}, "train": {"drop_class": dropped}}
-    check_guidance({**config, "guidance": {"scale": 1.0}})
-    with pytest.raises(ConfigError, match=told):
-        check_guidance({**config, "guidance": guidance})

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from ddpm_cli.diffusion import labels, levels, parameterizations
 from ddpm_cli.diffusion.denoiser import Denoiser
-from ddpm_cli.diffusion.guidance import guidance
+from ddpm_cli.diffusion.guidance import Pair, guidance
+from ddpm_cli.diffusion.guiders import cfg
 from ddpm_cli.diffusion.losses.denoising import simple
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers.implicit import ddim
@@ -54,7 +55,7 @@ def learned(words: list[str], recipe: text, cross: str) -> Denoiser:
 def redness(denoise: Denoiser, recipe: text, word: str, scale: float) -> Tensor:
     """How much redder than blue each of some images of a word is, [N]."""
     told, null = ({"text": recipe.rows([one] * DRAWN)} for one in (word, None))
-    guided = guidance(denoise, told, null, scale=scale)
+    guided = guidance(Pair.of_nulls(denoise, told, null), cfg, name="cfg", scale=scale)
     rng, along = Rng(range(DRAWN)), levels.trailing(denoise.schedule, count=10)
     x = start(guided, along, torch.empty(DRAWN, 3, 8, 8), rng)
     *_, last = walk(guided, x, along, rng, predictor=ddim)

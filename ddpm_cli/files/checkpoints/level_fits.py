@@ -15,7 +15,7 @@ from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.foreign.signs import INDEX
-from ddpm_cli.settings import catalog
+from ddpm_cli.settings import catalog, passes
 from ddpm_cli.settings.config import Config, picked
 from ddpm_cli.settings.toml import toml_value
 
@@ -175,9 +175,9 @@ def of(config: Config) -> list[LevelFit]:
 
 
 def guidance(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The guidance of a configuration; {} if its scale is 1."""
+    """The guidance of a configuration; {} of none."""
     settings = config.get("guidance", {})
-    return dict(settings) if settings.get("scale", 1.0) != 1 else {}
+    return dict(settings) if passes.is_guiding(settings) else {}
 
 
 def options(config: Config) -> list[str]:
@@ -186,11 +186,19 @@ def options(config: Config) -> list[str]:
     words = ["--sampler", sampler["name"]]
     for knob, value in _own(sampler):
         words += ["--set", f"sampler.{knob}={toml_value(value)}"]
-    guided, unset = guidance(config), catalog.fixed("guidance").knobs
+    guided = guidance(config)
     for knob, value in guided.items():
-        if value != unset[knob].default:
+        if value != _unset(guided, knob):
             words += ["--set", f"guidance.{knob}={toml_value(value)}"]
     return words
+
+
+def _unset(guided: Mapping[str, Any], knob: str) -> Any:
+    """What a setting of guidance is if nobody chose it."""
+    usual = catalog.UNNAMED["guidance"]
+    if knob == "name":
+        return usual
+    return catalog.find("guidance", guided.get("name", usual)).knobs[knob].default
 
 
 def _own(sampler: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -212,7 +220,8 @@ def _key(sampler: Mapping[str, Any], guided: Mapping[str, Any]) -> tuple[Any, ..
     """What a fit is for: a sampler with all of its knobs but its noise, and guidance."""
     whole = picked("sampler", sampler, "fit")
     knobs = {knob: value for knob, value in whole.items() if knob != NOISE}
-    return tuple(tuple(sorted(part.items())) for part in (knobs, guided))
+    chosen = picked("guidance", guided, "fit") if guided else {}  # older fits lack newer knobs
+    return tuple(tuple(sorted(part.items())) for part in (knobs, chosen))
 
 
 def _words(sampler: Mapping[str, Any], guided: Mapping[str, Any]) -> str:

@@ -146,6 +146,11 @@ class Graphed:
         replayed: Tensor = _Replayed.apply(*given)
         return replayed
 
+    @property
+    def plain(self) -> Callable[..., Tensor]:
+        """The network's own forward pass."""
+        return self._forward
+
     def _weights(self) -> list[nn.Parameter]:
         return list(self._network.parameters())
 
