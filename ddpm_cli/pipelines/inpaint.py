@@ -27,7 +27,7 @@ from ddpm_cli.models import build, cost, memory, model, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
-from ddpm_cli.pipelines import editing, opening, steering, windows
+from ddpm_cli.pipelines import editing, familiar, opening, steering, windows
 from ddpm_cli.pipelines.lines import EditLines, Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.steering import Steering
@@ -217,7 +217,7 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     captions.refuse(record, work.request.layout.labels, seed=0, name="", inputs=[""])
     count = sum(target.deals(source.name) for source in sources)
     failures, shares = Failures(count), list[float]()
-    jobs = _jobs(work, sources, target, failures, shares)
+    jobs = _jobs(work, filler, sources, target, failures, shares)
     calls, total, done = work.calls, len(target.paths) or 1, 0
     told = EditLines(work.lines, target)
     told.skip(lambda name: {"input": name, **_told(work)})
@@ -251,6 +251,7 @@ def _range(shares: Sequence[float]) -> str:
 
 def _jobs(
     work: Work,
+    filler: Filler,
     sources: Sequence[Source],
     target: Results,
     failures: Failures,
@@ -269,6 +270,7 @@ def _jobs(
         order = windows.order(~hole[0], (side[0], side[1]))
         if len(order) > 1:
             console.say(f"{image.name}: {many(len(order), 'windows')}")
+        familiar.look(filler.model, filler.asked, filler.task, image, hole, order)
         for seed in target.missing(image.name):
             yield image, Job(image.image, hole, seed, order, image.scale), hole
 

@@ -21,7 +21,7 @@ from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import build, classes, cost, memory
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import editing, opening, restorer, steering
+from ddpm_cli.pipelines import editing, familiar, opening, restorer, steering
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
@@ -239,6 +239,8 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     asked = restorer.asked(job.told, image.record, job.opened)
     told, against = asked.alike()
     stage = restorer.stage_after(image.record)
+    first = Row(image.image, left[0][2], told, against, 0.0, stage, image.scale)
+    familiar.look_through(job.restore, image.name, first)
     return [
         _Item(name, image, asked, Row(image.image, seed, told, against, noise, stage, image.scale))
         for name, noise, seed in left

@@ -1,0 +1,106 @@
+"""Warnings of images that are unlike all that a model was trained on, before any work on them."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.data.tasks import Task, inpaint
+from ddpm_cli.diffusion.denoiser import Denoise
+from ddpm_cli.diffusion.familiarity import LEVELS, STRANGE, strangeness
+from ddpm_cli.diffusion.rng import PHILOX
+from ddpm_cli.diffusion.schedules import Schedule
+from ddpm_cli.files.images.inputs import Input
+from ddpm_cli.models.asked import Asked
+from ddpm_cli.models.model import Model
+from ddpm_cli.pipelines.restorer import Restorer, Row
+from ddpm_cli.pipelines.windows import Window, bound
+from ddpm_cli.settings.checks import NO_MEANS
+
+LEAST = 100  # values that are known, of fewer chance decides
+MEASURED = 0.8  # the most of images made of small ones, which lack what is fine
+LOOKED_THROUGH = ("upscale", "colorize")  # not deblur: it may be undone by too much or too little
+MOST = 16  # parts of an image that are looked at
+
+
+def look(
+    model: Model,
+    asked: Asked,
+    task: Task | None,
+    image: Input,
+    hole: Tensor,
+    order: Sequence[Window],
+) -> None:
+    """Warn of a strange image by what is known of it, all but `hole` bool [1,H,W].
+
+    order: the windows that will be filled; asked: what the model is told of them.
+    """
+    if (own := judge(model)) is None:
+        return
+    values, told = [], asked.conditions([0] * len(LEVELS))
+    for window in order[:: -(-len(order) // MOST) or 1]:
+        known = ~window.of(hole)
+        if int(known.sum()) * len(image.image) < LEAST:
+            continue
+        x0 = model.placed(image.scale.values(window.of(image.image))[None])
+        if isinstance(task, inpaint):  # which is told of none, so that it does not look
+            told["image"] = task.image(_rows(x0), torch.zeros(len(LEVELS), *known.shape).to(x0))
+        values.append(found(own.bound(told), x0, known.to(x0).mul))
+    warn(model, image.name, values)
+
+
+def look_through(restore: Restorer, name: str, row: Row) -> None:
+    """Warn of a strange image by what a small, grey or blurred one says of it."""
+    own, at = judge(restore.model), restore.at(tuple(row.low.shape))
+    is_known = restore.model.config["operator"]["name"] in LOOKED_THROUGH
+    if own is None or not is_known or row.low.numel() < LEAST:
+        return
+    low = row.scale.values(row.low)[None]
+    told = {kind: _rows(values[None]) for kind, values in row.told.items()}
+    if at.task is not None:
+        places = range(len(LEVELS))
+        rng, clean = PHILOX.rng("familiar", places), torch.zeros(len(LEVELS))
+        told["image"] = at.task.image(_rows(low), clean, rng)
+    denoise = own.bound(told)
+    if len(at.windows) > 1:
+        denoise = bound(own, at.windows, at.size, told)(slice(0, len(LEVELS)), {})
+    x0 = at.operator.inverse(own.placed(low))
+    warn(own, name, [found(denoise, x0, at.operator)], MEASURED)
+
+
+def judge(model: Model) -> Model | None:
+    """The model as it was trained, without guidance; None of one that predicts no means."""
+    if model.config.get("loss", {}).get("name") in NO_MEANS:
+        return None
+    config = {table: own for table, own in model.config.items() if table != "guidance"}
+    return model._replace(config=config)
+
+
+@torch.no_grad()
+def found(denoise: Denoise, x0: Tensor, seen: Callable[[Tensor], Tensor]) -> float:
+    """The strangeness of an image x0 [1, C, H, W], by what is `seen` of it, at all levels."""
+    rows = _rows(x0)
+    noise = PHILOX.rng("familiar", range(len(rows))).normal(rows)
+    return float(strangeness(denoise, rows, _levels(denoise.schedule), noise, seen).mean())
+
+
+def warn(model: Model, name: str, values: Sequence[float], most: float = STRANGE) -> None:
+    """Warn of an image whose parts are stranger than `most` on average."""
+    if values and sum(values) / len(values) > most:
+        what = f"unlike all that {model.name} was trained on, and that is all it can add"
+        console.warn(f"{name}: {what}; -m chooses another model")
+
+
+def _rows(x0: Tensor) -> Tensor:
+    """An image [1, C, H, W], or what is told of it, once for each level."""
+    return x0.expand(len(LEVELS), *x0.shape[1:])
+
+
+def _levels(schedule: Schedule) -> Tensor:
+    """The trained levels nearest to those of the test."""
+    wanted = torch.tensor(LEVELS, dtype=torch.float64)
+    if schedule.steps is None:
+        return wanted
+    trained = schedule.levels
+    return trained[(trained.log() - wanted.log()[:, None]).abs().argmin(1)]
