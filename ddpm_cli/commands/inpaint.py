@@ -9,7 +9,7 @@ from ddpm_cli.settings import guides
 from ddpm_cli.settings.requests import Inpaint
 
 # Options that no setting stands for; a result says how they were given.
-OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "background")
+OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "background", "channels")
 
 
 @click.command(
@@ -85,6 +85,7 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @shared.seed(help="Seed of the first proposal.")
 @shared.seeds
 @shared.fitting
+@shared.channels
 @shared.batch()
 @walking.rest(skips=True, deals=True)
 @click.pass_context

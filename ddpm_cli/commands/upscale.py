@@ -12,7 +12,7 @@ from ddpm_cli.settings.requests import Upscale
 NOISE_LIMIT = 100.0
 NOISES_LIMIT = 100  # levels in one --aug-noise
 # What a result must be made with again, beside what all commands have.
-OWN = ("method", "task", "factor", "consistent", "is_downscaled", "fit", "background")
+OWN = ("method", "task", "factor", "consistent", "is_downscaled", "fit", "background", "channels")
 
 
 def parse_noises(text: str) -> list[float]:
@@ -86,6 +86,7 @@ def parse_noises(text: str) -> list[float]:
 @shared.seeds
 @shared.batch()
 @shared.fitting
+@shared.channels
 @walking.rest(skips=True, deals=True)
 @click.pass_context
 def command(

@@ -120,7 +120,8 @@ def chosen_seeds(ctx: click.Context) -> Seeds:
 
 def look(ctx: click.Context) -> Look:
     """How a command line wants image files fitted to a model."""
-    return Look(fit=ctx.params["fit"], background=ctx.params["background"])
+    channels = ctx.params.get("channels", Look.channels)
+    return Look(fit=ctx.params["fit"], background=ctx.params["background"], channels=channels)
 
 
 def layout(ctx: click.Context) -> Layout:

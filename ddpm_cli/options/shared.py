@@ -153,6 +153,18 @@ def fitting(command: _Command) -> _Command:
     )(command)
 
 
+def channels(command: _Command) -> _Command:
+    """Add --channels, which request_parts.Look takes."""
+    return click.option(
+        "--channels",
+        type=click.Choice(["auto", "grey", "each"]),
+        default="auto",
+        show_default=True,
+        help="What a grey model makes of a picture in colour: grey, or red, green and blue each "
+        "by itself with the same noise, which takes three times as long; auto: grey, and warns.",
+    )(command)
+
+
 def mask_keeps(default: str | None) -> Callable[[_Command], _Command]:
     """Make --mask-keeps, which files.images.masks.Mask takes."""
     return click.option(

@@ -43,10 +43,12 @@ def look(
         known = ~window.of(hole)
         if int(known.sum()) * len(image.image) < LEAST:
             continue
-        x0 = model.placed(image.scale.values(window.of(image.image))[None])
-        if isinstance(task, inpaint):  # which is told of none, so that it does not look
-            told["image"] = task.image(_rows(x0), torch.zeros(len(LEVELS), *known.shape).to(x0))
-        values.append(found(own.bound(told), x0, known.to(x0).mul))
+        planes = model.placed(image.scale.values(window.of(image.image)))
+        for x0 in planes.split(model.info.shape[0]):
+            if isinstance(task, inpaint):  # which is told of none, so that it does not look
+                none = torch.zeros(len(LEVELS), *known.shape).to(x0)
+                told["image"] = task.image(_rows(x0[None]), none)
+            values.append(found(own.bound(told), x0[None], known.to(x0).mul))
     warn(model, image.name, values)
 
 
@@ -56,17 +58,19 @@ def look_through(restore: Restorer, name: str, row: Row) -> None:
     is_known = restore.model.config["operator"]["name"] in LOOKED_THROUGH
     if own is None or not is_known or row.low.numel() < LEAST:
         return
-    low = row.scale.values(row.low)[None]
-    told = {kind: _rows(values[None]) for kind, values in row.told.items()}
-    if at.task is not None:
-        places = range(len(LEVELS))
-        rng, clean = PHILOX.rng("familiar", places), torch.zeros(len(LEVELS))
-        told["image"] = at.task.image(_rows(low), clean, rng)
-    denoise = own.bound(told)
-    if len(at.windows) > 1:
-        denoise = bound(own, at.windows, at.size, told)(slice(0, len(LEVELS)), {})
-    x0 = at.operator.inverse(own.placed(low))
-    warn(own, name, [found(denoise, x0, at.operator)], MEASURED)
+    told, values = {kind: _rows(rows[None]) for kind, rows in row.told.items()}, []
+    for plane in row.low.split(at.operator.shape[0]):
+        low = row.scale.values(plane)[None]
+        if at.task is not None:
+            places = range(len(LEVELS))
+            rng, clean = PHILOX.rng("familiar", places), torch.zeros(len(LEVELS))
+            told["image"] = at.task.image(_rows(low), clean, rng)
+        denoise = own.bound(told)
+        if len(at.windows) > 1:
+            denoise = bound(own, at.windows, at.size, told)(slice(0, len(LEVELS)), {})
+        x0 = at.operator.inverse(own.placed(low))
+        values.append(found(denoise, x0, at.operator))
+    warn(own, name, values, MEASURED)
 
 
 def judge(model: Model) -> Model | None:

@@ -91,12 +91,13 @@ class Filler(NamedTuple):
         while left := [job for job in jobs if job.windows]:
             seen = zip(*(job.seen() for job in left), strict=True)
             values, known = (torch.stack(planes) for planes in seen)
-            x0 = self.model.placed(values)
-            seeds = [job.window_seed(self.model.randomness) for job in left]
-            filled = self.drawn(x0, known, seeds)
+            x0 = self.model.placed(values).unflatten(1, (-1, self.model.info.shape[0]))
+            times = x0.shape[1]  # planes of colour that a grey model fills each by itself
+            seeds = [job.window_seed(self.model.randomness) for job in left for _ in range(times)]
+            filled = self.drawn(x0.flatten(0, 1), known.repeat_interleave(times, 0), seeds)
             if filled is None:
                 return False
-            for job, image in zip(left, filled.cpu(), strict=True):
+            for job, image in zip(left, filled.cpu().view(values.shape), strict=True):
                 job.take(image)
         return True
 
@@ -172,6 +173,7 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     found = told_of(request, opened, schedule)
     config = found.config
     moves, each = cost.plan(config, schedule)
+    each = each and each * page.shape[0] // shape[0]  # every plane by itself
     calls = many(each, "network calls") if each else "network calls as it needs them"
     price = f"{many(moves, 'steps')}, {calls} for each window of {shape[2]}x{shape[1]}"
     price += steering.described(config) if config["guides"] else ""
@@ -199,13 +201,14 @@ def _canvas(request: Inpaint, info: DataInfo) -> Canvas:
         raise ConfigError(f"--fit {look.fit}: not with --extend and --panorama; use pad")
     mask.refuse_unusable()
     return Canvas(
-        info.shape,
+        look.shape(info.shape),
         mask,
         canvas.NONE if extend is None else canvas.parse_growth(extend),
         None if panorama is None else canvas.parse_size(panorama),
         look.fit,
         look.background,
         Ranges.of(request.use.range, info.range),
+        look.channels,
     )
 
 
@@ -219,11 +222,11 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     failures, shares = Failures(count), list[float]()
     jobs = _jobs(work, filler, sources, target, failures, shares)
     calls, total, done = work.calls, len(target.paths) or 1, 0
-    told = EditLines(work.lines, target)
+    told, shape = EditLines(work.lines, target), filler.model.info.shape
     told.skip(lambda name: {"input": name, **_told(work)})
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
         filler, laps = filler._replace(model=filler.model.counting(bar.advance)), Watch(bar)
-        while batch := list(islice(jobs, size)):
+        while batch := list(islice(jobs, max(1, size * shape[0] // work.canvas.shape[0]))):
             counts = [len(job.windows) for _, job, _ in batch]
             bar.expect((calls or 0) * (sum(counts) - len(batch)))
             if not filler.fill([job for _, job, _ in batch]):

@@ -82,7 +82,7 @@ class Restorer(NamedTuple):
 
     def at(self, low: Shape) -> "Restorer":
         """The same for images of the shape `low`: larger ones are walked in windows."""
-        if low == self.operator.shape:
+        if low[1:] == self.operator.shape[1:]:
             return self
         trained = self.model.info
         shape = larger(low, self.operator.shape, trained.shape, self.model.config)
@@ -99,8 +99,19 @@ class Restorer(NamedTuple):
         return [window for row in grid for window in row]
 
     def __call__(self, rows: Sequence[Row]) -> Restored | None:
-        """Restore a batch of images of one size, each by its own row; None if asked to stop."""
-        return self.at(tuple(rows[0].low.shape))._restored(rows)
+        """Restore a batch of images of one size, each by its own row; None if asked to stop.
+
+        Of images with more planes than the model sees each plane is one by itself.
+        """
+        one = self.operator.shape[0]
+        planes = [row._replace(low=plane) for row in rows for plane in row.low.split(one)]
+        found = self.at(tuple(rows[0].low.shape))._restored(planes)
+        if found is None or len(planes) == len(rows):
+            return found
+        images, errors = (torch.stack(found.images), torch.tensor(found.errors))
+        each = (len(rows), len(planes) // len(rows))
+        whole = images.unflatten(0, each).flatten(1, 2)
+        return Restored([*whole], errors.view(each).amax(1).tolist())
 
     def _restored(self, rows: Sequence[Row]) -> Restored | None:
         low = torch.stack([row.scale.values(row.low) for row in rows])

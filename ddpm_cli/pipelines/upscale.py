@@ -105,6 +105,7 @@ def run(request: Upscale, opened: Opened) -> None:
     use, (opened, schedule) = request.use, editing.sized(request, opened)
     place, header, config = opened
     build.operator(config, header.data)  # refused before any work
+    times = request.look.shape(header.data.shape)[0] // header.data.shape[0]
     found = _steered(request, opened, schedule)
     use = _told(use, found)
     if found:
@@ -117,6 +118,7 @@ def run(request: Upscale, opened: Opened) -> None:
         restorer.asked(use, {}, opened)
     wanted = Wanted(inputs.sources(request.inputs), request.seeds.numbers(), request.noises)
     moves, calls = cost.plan(config, schedule)
+    calls = calls and calls * times
     mine = editing.share(request, wanted.total)
     how = "a trained model" if header.task else "data consistency"
     how += " with data consistency" if header.task and request.is_consistent else ""
@@ -207,7 +209,8 @@ def _restore(job: Job) -> None:
 def _batches(restore: Restorer, items: Iterator[_Item]) -> Iterator[list[_Item]]:
     """Results whose inputs are of one size, as many as have their windows computed at once."""
     for low, same in groupby(items, key=lambda item: tuple(item.row.low.shape)):
-        windows, is_first = len(restore.at(low).windows), True
+        planes, is_first = low[0] // restore.operator.shape[0], True
+        windows = len(restore.at(low).windows) * planes
         while batch := list(islice(same, max(1, restore.size // windows))):
             if windows > 1 and is_first:  # sizes are known only now; none after it is larger
                 memory.refuse_large(restore.model, min(restore.size, len(batch) * windows))
@@ -252,12 +255,12 @@ def _read(job: Job, source: Source) -> Input:
     look, restore = job.request.look, job.restore
     ranges = Ranges.of(job.request.use.range, job.opened.header.data.range)
     picture = inputs.decode(source, ranges, comes_back=True)
-    takes, (wide, high) = restore.operator.shape, picture.image.size
+    takes, (wide, high) = look.shape(restore.operator.shape), picture.image.size
     is_larger = wide >= takes[2] and high >= takes[1] and (high, wide) != takes[1:]
     if look.fit != "error" or not is_larger:
-        return inputs.arranged(source, picture, takes, look.fit, look.background)
-    image = inputs.arranged(source, picture, (takes[0], high, wide), "error", look.background)
+        return inputs.arranged(source, picture, takes, look.fit, look.background, look.channels)
     to: restorer.Shape = (takes[0], high, wide)
+    image = inputs.arranged(source, picture, to, "error", look.background, look.channels)
     if job.request.is_downscaled:
         to = restorer.brought_down(to, takes)
         how = (to, job.opened.config, image.scale)

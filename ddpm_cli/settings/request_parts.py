@@ -14,6 +14,7 @@ from ddpm_cli.settings.shards import Shard
 BATCH = 64  # larger batches page-fault their way out of the caches
 
 FitTo = Literal["error", "pad", "crop", "resize"]
+Channels = Literal["auto", "grey", "each"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +55,24 @@ class Use:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How image files become images of a model; see files.images.inputs.read."""
+    """How image files become images of a model; see files.images.inputs.read.
+
+    channels: what a grey model makes of colours: grey, which is said unless it is asked for, or
+    each of red, green and blue by itself.
+    """
 
     fit: FitTo = "error"
     background: str = "white"
+    channels: Channels = "auto"
+
+    def shape(self, takes: Sequence[int]) -> tuple[int, ...]:
+        """The shape in which images are read for a model that takes images of `takes` [C,H,W]."""
+        if self.channels != "each":
+            return tuple(takes)
+        if takes[0] != 1:
+            what = "--channels each: of a grey model, and this one makes colours"
+            raise ConfigError(f"{what}; leave it out")
+        return 3, *takes[1:]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -461,3 +461,32 @@ def test_samplers_and_recipes(bench: Bench, sampler: str) -> None:
     few = () if sampler == "ode" else ("--steps", 6)
     got, known = bench.made(*BOX, "--sampler", sampler, *few), hole() == 0
     assert torch.equal(got[known], noise(1, 8, 8)[known])
+
+
+class TestPlanesByThemselves:
+    def test_each_is_filled_as_alone(self, bench: Bench) -> None:
+        colours = noise(3, 8, 12)
+        bench.image = png(bench.folder / "colours.png", colours)
+        words = ("--mask", "2,2,9,6", "--steps", 2)
+        made = bench.made(*words, "--channels", "each", name="whole.png")
+        known = torch.ones(8, 12, dtype=torch.bool)
+        known[2:6, 2:9] = False
+        assert torch.equal(made[:, known], colours[:, known])
+        for number in range(3):
+            bench.image = png(bench.folder / f"{number}.png", colours[number][None])
+            alone = bench.made(*words, name="alone.png")
+            assert int((alone[0].int() - made[number].int()).abs().max()) <= 1
+
+    def test_grey_stays_grey(self, bench: Bench) -> None:
+        bench.image = png(bench.folder / "grey.png", noise(1, 8, 8).expand(3, -1, -1))
+        made = bench.made(*BOX, "--channels", "each", "--steps", 2)
+        assert int((made.amax(0).int() - made.amin(0).int()).max()) <= 1
+
+    def test_calls_and_command_say_it(self, bench: Bench) -> None:
+        image = png(bench.folder / "colours.png", noise(3, 8, 8))
+        out = bench.folder / "out.png"
+        done = bench(image, *BOX, "--channels", "each", "--calls", 4, "-o", out, "--json")
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["calls"] == 12
+        assert "12 network calls for each window" in done.err
+        assert "--channels each" in ddpm("info", out, "--command").out

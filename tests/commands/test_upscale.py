@@ -2,11 +2,13 @@
 
 import io
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import runs
 import torch
 from runs import Outcome, contents, ddpm, replayed, train
 from torch import Tensor, nn
@@ -417,6 +419,45 @@ class TestColours:
         upscale("c.png", "-m", painted, "-o", "large.png")
         again = shrink(from_uint8(open_image("large.png")).double()[None], 2)[0]
         assert float((again * 127.5 + 127.5 - tinted).abs().max()) <= 1.5
+
+    def test_a_grey_model_makes_each_plane_by_itself(self, small: Path, trained: Path) -> None:
+        """Each is what the model makes of that plane alone, in windows too."""
+        tinted = torch.randint(0, 256, (3, 4, 6), generator=torch.Generator().manual_seed(2))
+        tinted = tinted.to(torch.uint8)
+        Path("c.png").write_bytes(encode_png(tinted))
+        (told,) = lines(
+            upscale("c.png", "-m", trained, "--channels", "each", "--steps", 2, "--json")
+        )
+        made = open_image(told["path"], "RGB")
+        calls = 0
+        for number, plane in enumerate(tinted):
+            Path(f"{number}.png").write_bytes(encode_png(plane[None]))
+            words = (f"{number}.png", "-m", trained, "--steps", 2, "--json", "-o", "p.png")
+            (alone,) = lines(upscale(*words, "--force"))
+            calls += alone["calls"]
+            apart = open_image("p.png", "L")[0].int() - made[number].int()
+            assert int(apart.abs().max()) <= LEVEL
+        assert told["calls"] == calls
+        replayed = shlex.split(runs.done("info", told["path"], "--command").out)[1:]
+        assert "each" in replayed
+        assert runs.ddpm(*replayed, "-o", "again.png").code == 0
+        assert torch.equal(open_image("again.png", "RGB"), made)
+
+    def test_colours_that_a_grey_model_does_not_see_are_said(
+        self, small: Path, trained: Path
+    ) -> None:
+        Path("c.png").write_bytes(encode_png(torch.arange(48).reshape(3, 4, 4).to(torch.uint8)))
+        words = ("c.png", "-m", trained, "--steps", 1, "-o", "x.png", "--force")
+        assert "--channels each makes red, green and blue" in upscale(*words).err
+        assert "in colour" not in upscale(*words, "--channels", "grey").err
+        assert "in colour" not in upscale(*words, "--channels", "each").err
+
+    def test_a_model_in_colour_has_no_planes_by_themselves(
+        self, small: Path, painted: Path
+    ) -> None:
+        done = ddpm("upscale", small / "a.png", "-m", painted, "--channels", "each")
+        assert done.code == 2
+        assert "--channels each: of a grey model, and this one makes colours; leave it" in done.err
 
 
 def test_samples_take_no_operator(finished: Path, small: Path) -> None:

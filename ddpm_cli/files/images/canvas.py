@@ -14,6 +14,7 @@ from ddpm_cli.files.images.inputs import Fit, Input, Source
 from ddpm_cli.files.images.masks import Mask, Size
 from ddpm_cli.files.images.opening import PIXEL_LIMIT
 from ddpm_cli.files.images.pixels import DEEP
+from ddpm_cli.settings.request_parts import Channels
 
 NEARLY_ALL = 0.95  # of an image: a mask that makes more anew may be the wrong way round
 
@@ -25,7 +26,7 @@ class Canvas(NamedTuple):
     """How images and their masks are read for a model of `shape` [C,H,W].
 
     growth: how much is put around each; panorama: the size to which each is brought; ranges: by
-    which scales pixels are read.
+    which scales pixels are read; channels: see inputs.arranged.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +36,7 @@ class Canvas(NamedTuple):
     fit: Fit
     background: str
     ranges: Ranges = OWN
+    channels: Channels = "auto"
 
     def read(self, source: Source) -> tuple[Input, Tensor]:
         """An image as the model sees it, and what of it is to be made anew, bool [1,H,W]."""
@@ -44,7 +46,7 @@ class Canvas(NamedTuple):
             growth = _around(source.name, size, self.panorama)
         picture = _grown(source.name, picture, growth)
         page = self._page(picture.image.size)
-        before = inputs.arranged(source, picture, page, self.fit, self.background)
+        before = inputs.arranged(source, picture, page, self.fit, self.background, self.channels)
         hole = masks.hole(self.mask, source, size, growth, before)
         if growth == NONE:
             _warn(source.name, masks.share(hole, before), self.mask)

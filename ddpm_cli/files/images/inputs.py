@@ -17,6 +17,7 @@ from ddpm_cli.files.images.opening import SUFFIXES, is_image_name
 from ddpm_cli.files.images.pixels import DEEP, Colour, Mode
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import Record
+from ddpm_cli.settings.request_parts import Channels
 
 Fit = Literal["error", "pad", "crop", "resize"]
 MODES: dict[int, Mode] = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -134,13 +135,18 @@ def arranged(
     shape: Sequence[int],
     fit: Fit = "error",
     background: str = "white",
+    channels: Channels | None = None,
 ) -> Input:
-    """The decoded picture of a source, or what was made of it, as `read` would give it."""
+    """The decoded picture of a source, or what was made of it, as `read` would give it.
+
+    channels: what --channels says, of verbs that have it.
+    """
     (image, scale), mode, page = picture, mode_of(shape), (shape[2], shape[1])
     name, size = shown(source), image.size
-    if mode == "L" and _has_colours(image):
+    if mode == "L" and channels in (None, "auto") and _has_colours(image):
         what = "in colour, of which the model sees and makes grey alone"
-        console.warn(f"{name}: {what}; -m chooses a model in colour")
+        fix = "" if channels is None else ", --channels each makes red, green and blue"
+        console.warn(f"{name}: {what}; -m chooses a model in colour{fix}")
     _refuse_size(name, size, page, fit)
     _refuse_opacity(name, picture, mode)
     red, green, blue = scale.colour(colour(background))
