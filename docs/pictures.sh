@@ -49,7 +49,7 @@ ddpm collect digits hole proposals/*-000000.png proposals/*-000001.png proposals
 ddpm upscale small -o enlarged/ --force
 ddpm collect shown bicubic enlarged digits -o "$out/upscale.png" --force --columns 12 --zoom 2
 
-ddpm interpolate digits/d00.png digits/d01.png digits/d02.png -n 7 --zoom 2 \
+ddpm interpolate digits/d00.png digits/d01.png digits/d02.png -n 7 --zoom 2 --labels place \
     -o "$out/interpolate.png" --force
 
 ddpm train --preset swiss-roll -o roll
