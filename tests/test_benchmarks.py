@@ -497,3 +497,15 @@ def test_fillings_of_a_copula_are_held_to_its_conditionals(scripts: SimpleNamesp
     assert exact["bias"] < 0.06
     assert abs(exact["deviation"] - 1) < 0.05
     assert rough["bias"] > 0.2
+
+
+def test_windows_that_walk_together_show_no_seams(scripts: SimpleNamespace) -> None:
+    """Of a texture that is everywhere the same, with the exact denoiser of a window."""
+    found = scripts.seams.measured(count=32, width=48, steps=16)
+    ratios = {way: ratio for way, (ratio, _) in found.items()}
+    assert ratios["the texture itself"] == pytest.approx(1, abs=0.05)
+    assert ratios["enlarged at once"] == pytest.approx(1, abs=0.06)
+    assert ratios["enlarged by windows that walk together"] < 1.15
+    assert ratios["drawn by windows that walk together"] < 1.25
+    assert ratios["enlarged by pieces side by side"] > 1.4, "what seams would be"
+    assert ratios["drawn by pieces side by side"] > 4
