@@ -22,6 +22,7 @@ from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.level_search import Search, standing
 from ddpm_cli.pipelines.lines import Lines, Spent, digest
 from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.settings import passes
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.fit_requests import FitLevels
 from ddpm_cli.settings.recipes import RECIPE
@@ -109,6 +110,7 @@ def _planned(request: FitLevels, opened: Opened, config: Config, schedule: Sched
     if build.is_adaptive(config):
         name = config["sampler"]["name"]
         raise ConfigError(f"sampler.{name}: chooses its own levels by a tolerance; take another")
+    passes.refuse_stepwise(config, "so there is no ODE to follow")
     grid = level_fitting.grid(schedule, request.grid)
     for count in request.counts:
         if count > len(grid) - 1:

@@ -25,6 +25,7 @@ def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
     """Moves and network calls from noise to image; what cannot be walked back is refused."""
     refuse_no_mean(config, "way back from images to latents")
     passes.refuse_drawing(config, "and images given have none")
+    passes.refuse_stepwise(config, "so there is no way back")
     for settings in config["wrappers"]:
         if settings["name"] in LOSSY:
             fix = "leave it out, nothing is clamped on this walk"

@@ -100,6 +100,19 @@ def refuse_drawing(config: Config, what: str) -> None:
         raise ConfigError(f"guidance.{key}: {why}; leave it out")
 
 
+def refuse_stepwise(config: Config, what: str) -> None:
+    """Refuse guidance that is no function of a state and its level, but of the steps there."""
+    settings = two_passes(config)
+    if not is_guiding(settings):
+        return
+    name = settings["name"]
+    if name == DIRECTED:
+        raise ConfigError(f"guidance.name: {name} changes steps, {what}; take another")
+    for key in ("momentum", "zero_moves"):
+        if settings.get(key):
+            raise ConfigError(f"guidance.{key}: depends on the steps, {what}; set it to 0")
+
+
 def refuse_unfinished(config: Config) -> None:
     """Refuse to train with guidance that asks a finished model."""
     settings = config.get("guidance", {})

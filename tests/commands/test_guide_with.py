@@ -236,6 +236,24 @@ class TestRefusals:
         outcome = ddpm("encode", "a.png", "-m", main, "--set", "guidance.dropout=0.1")
         assert (outcome.code, "images given have none" in outcome.err) == (2, True)
 
+    @pytest.mark.parametrize(
+        ("settings", "told"),
+        [
+            (("name=cfg-pp", "scale=0.5"), "guidance.name: cfg-pp changes steps"),
+            (("name=apg", "scale=2"), "guidance.momentum: depends on the steps"),
+            (("name=cfg-zero", "scale=2"), "guidance.zero_moves: depends on the steps"),
+        ],
+    )
+    def test_what_depends_on_steps_has_no_ode(
+        self, main: Path, settings: tuple[str, ...], told: str
+    ) -> None:
+        words = [word for each in settings for word in ("--set", f"guidance.{each}")]
+        assert ddpm("sample", "-m", main, "-o", "a.png").code == 0
+        encode = ("encode", "a.png", "-m", main, "--class", "a")
+        for verb in (encode, ("fit", main, "--levels", 3)):
+            outcome = ddpm(*verb, *words, "--dry-run")
+            assert (outcome.code, told in outcome.err) == (2, True), outcome.err
+
     def test_training_asks_no_other_model(self, data: Path) -> None:
         words = ("--set", "guidance.model=mnist", "--set", "guidance.scale=2")
         outcome = train(data, Path("new"), *words)
