@@ -327,7 +327,7 @@ encode a.png --method forward --at 40% --steps 3
 encode a.png --method x
 encode a.png --at 40%
 encode a.png --seed 3
-encode a.png -o a.png
+encode a.png -o a.txt
 interpolate a.png b.png --seeds 1,2
 interpolate a.png b.png -n 0
 interpolate a.png b.png --blend x

@@ -59,7 +59,7 @@ class Images(NamedTuple):
         """Rows of each image below their levels, a kind of states each."""
         kinds = [bytes_of(story.states[kind]) for kind in story.show]
         rows = [states[:, row] for row in range(kinds[0].shape[1]) for states in kinds]
-        titles = [f"{sigma:.2g}" if sigma else "0" for sigma in story.sigmas]
+        titles = [_shown(sigma) for sigma in story.sigmas]
         names = story.show if len(story.show) > 1 else ()
         return strip(rows, titles, names, self.layout.zoom, corner="sigma")
 
@@ -142,10 +142,15 @@ def strip(
     return page.pixels
 
 
+def _shown(sigma: float) -> str:
+    """A level in a few letters."""
+    return f"{sigma:.0f}" if sigma >= 100 else f"{sigma:.2g}"
+
+
 def _titles(story: Story) -> list[str]:
     """The level of each panel, or its move where there is but one level."""
     if len({*story.sigmas} - {0.0}) > 1:
-        return [f"sigma {sigma:.2g}" for sigma in story.sigmas]
+        return [f"sigma {_shown(sigma)}" for sigma in story.sigmas]
     return [f"move {place}" for place in story.chosen]
 
 
