@@ -16,6 +16,7 @@ from ddpm_cli.settings.requests import Guide
         "ddpm guide --class 7 -n 64",
         "ddpm guide --class all -n 100 --scale 2 --interval 0.2,2 -o classes.png",
         "ddpm guide -m runs/emoji --text 'red heart' --scale 5 --negative yellow",
+        "ddpm guide --class 0-9 --scale 6 --set guidance.name=apg -o apg.png",
         "ddpm guide --classifier mnist-classifier --class 7 --scale 4 -n 16",
         "ddpm guide --classifier mnist-classifier --unconditional --class 0-9",
         "ddpm guide --classifier mine.py:logits --class 3 --scale 2",

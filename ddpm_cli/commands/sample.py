@@ -23,6 +23,7 @@ from ddpm_cli.settings.requests import Sample, Translate
         "ddpm sample -m runs/emoji --text-from prompts.txt -o prompts/",
         "ddpm sample -n 10000 -o digits.npz --batch 128",
         "ddpm sample --seed 5 -o - > five.png",
+        "ddpm sample -m runs/faces --guide-with runs/faces:5000 -n 16",
         "ddpm sample -n 8 --trajectory walk.png",
         "ddpm sample --init sketch.png --at 40% -n 8 -o variations.png",
         "ddpm sample --image grey.png -m runs/emoji-colorize -n 8 -o colours.png",

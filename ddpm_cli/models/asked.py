@@ -256,7 +256,8 @@ def _refuse_negative(config: Config) -> None:
     if "text" not in config:
         raise ConfigError("--negative: this model was trained without texts; leave it out")
     if not passes.is_classifier_free(config):
-        fix = "guide it, as --set guidance.scale=3"
+        is_other = passes.has_guide(config.get("guidance", {}))
+        fix = "leave it out" if is_other else "guide it, as --set guidance.scale=3"
         raise ConfigError(f"--negative: of no use without classifier-free guidance; {fix}")
 
 

@@ -10,6 +10,7 @@ from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise
 from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.shapes import sent
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.hardware import Compute
@@ -44,10 +45,12 @@ class Teacher:
         null = kinds.untold(self.nulls, told)
         low, high = self.scale
         rows = next(iter(told.values()))
-        scale = low + (high - low) * rng.uniform(1, rows.device)
-        student = condition | ({"strength": scale} if self.tells else {})
+        # On the host and in float64: float32 has no 1.8.
+        scale = low + (high - low) * rng.uniform(1).double()
+        strength = sent(scale.float(), rows.device)
+        student = condition | ({"strength": strength} if self.tells else {})
         if self.is_told:
-            return self.denoiser.bind(**condition, strength=scale), student
+            return self.denoiser.bind(**condition, strength=strength), student
         pair = guidance.each_guided(self.denoiser, condition, condition | null, scale[:, 0])
         return pair, student
 

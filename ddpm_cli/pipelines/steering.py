@@ -109,8 +109,10 @@ class Steering:
 def described(config: Config) -> str:
     """What steers a walk, in words."""
     names = [guide["name"] for guide in config["guides"]]
-    scale = config.get("guidance", {}).get("scale", 1.0)
+    settings = config.get("guidance", {})
+    scale, model = settings.get("scale", 1.0), settings.get("model")
     passes = f"; guidance scale {scale:g} (omega {scale - 1:g})" if scale != 1 else ""
+    passes += f" away from {model}" if passes and model else ""
     return passes + (f"; steered by {', '.join(names)}" if names else "")
 
 

@@ -140,6 +140,22 @@ SAMPLERS = {
 }
 
 
+# Guiders by other names, without signs but +, and what is asked for in another way.
+GUIDERS = {
+    "cfg++": "did you mean cfg-pp?",
+    "cfgzerostar": "did you mean cfg-zero?",
+    "cfgzero": "did you mean cfg-zero?",
+    "zerostar": "did you mean cfg-zero?",
+    "classifierfree": "did you mean cfg?",
+    "plain": "did you mean cfg?",
+    "autoguidance": "give --guide-with MODEL, or --set guidance.model=MODEL",
+    "dropout": "set guidance.dropout",
+    "interval": "set guidance.low and guidance.high",
+    "rescale": "set guidance.rescale",
+    "none": "set guidance.scale=1",
+}
+
+
 def key(name: str) -> str:
     """Which key of ours is meant by that of another program, or by one without its table."""
     name = name.lower().replace("-", "_")
@@ -187,6 +203,8 @@ def component(table: str, name: str, choices: Iterable[str]) -> str:
                 return f"did you mean {meant}{levels}?"
         if name.lower() in catalog.names("levels"):
             return f"that is a list of levels: --set levels.name={name.lower()}"
+    if table == "guidance" and (meant := GUIDERS.get(_plain(name))):
+        return meant
     return nearest(name, names)
 
 

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from runs import ddpm, done
+from torch import Tensor
 
+from ddpm_cli.diffusion.denoiser import Prediction, Wrapped
 from ddpm_cli.diffusion.rng import Rng
+from ddpm_cli.diffusion.schedules.tables import cosine
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.hardware import compute
-from ddpm_cli.models.teacher import teacher
+from ddpm_cli.models.teacher import Teacher, teacher
 
 CPU = {"device": "cpu", "dtype": "float32"}
 
@@ -27,6 +30,28 @@ def test_a_guided_teacher_is_the_walk_with_guidance(finished: Path) -> None:
     assert torch.allclose(guide(x, sigma).x0, want, atol=1e-5)
     assert torch.allclose(guide(x, sigma).x0[2], free[2], atol=1e-5)
     assert told.keys() == {"classes"}
+
+
+class Scaling:
+    """A denoiser whose clean image is x, 1 + class times, in float64."""
+
+    schedule = cosine()
+
+    def bind(self, *, classes: Tensor) -> Wrapped:
+        def call(x: Tensor, sigma: Tensor) -> Prediction:
+            return Prediction(x * (1 + classes.double()).reshape(-1, 1, 1, 1))
+
+        return Wrapped(self, call)  # type: ignore[arg-type]
+
+
+def test_the_scale_is_the_one_asked_for() -> None:
+    """Float32 has no 1.8."""
+    nulls = {"classes": torch.tensor(0)}
+    known = Teacher(Scaling(), torch.empty(0), (1.8, 1.8), nulls, "")
+    x = torch.ones(2, 1, 1, 1, dtype=torch.float64)
+    guide, _ = known.lesson({"classes": torch.tensor([1, 2])}, Rng([1, 2]))
+    found = guide(x, torch.tensor([1.0, 2.0], dtype=torch.float64)).x0.flatten()
+    assert found.tolist() == pytest.approx([1 + 1.8, 1 + 1.8 * 2], rel=0, abs=1e-15)
 
 
 def test_a_student_is_told_how_strongly_and_needs_one_pass(

@@ -28,6 +28,15 @@ def test_samplers_are_there() -> None:
     assert {*peers.SAMPLERS.values()} <= {*catalog.names("sampler"), *recipes.names()}
 
 
+def test_guiders_are_there() -> None:
+    names = catalog.names("guidance")
+    for name, words in peers.GUIDERS.items():
+        meant = words.removeprefix("did you mean ").removesuffix("?")
+        assert meant in names or "guidance." in words
+        assert peers.component("guidance", name, names) == words
+    assert peers.component("guidance", "CFG-Zero*", names) == "did you mean cfg-zero?"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_option_is_suggested_to_a_command_without_it(verb: object) -> None:
     command: click.Command = verb.command  # type: ignore[attr-defined]
