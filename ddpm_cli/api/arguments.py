@@ -30,9 +30,13 @@ ROUNDED = 1e-6  # more than float32 is off by in [-1, 1]
 Classes = str | int | Sequence[str | int] | None
 Settings = Mapping[str, Any]
 Seed = int | Sequence[int]
-Filling = Literal["auto", "replace", "posterior", "covariance", "model"]
-Restoring = Literal["auto", "model", "zero-shot"]
-Undone = Literal["upscale", "colorize", "deblur"]
+Known = Literal[
+    "replace", "posterior", "repaint", "ddnm", "ddnm+", "ddrm", "pigdm", "dps", "diffpir", "mmps",
+    "daps",
+]  # fmt: skip
+Filling = Literal["auto", "model", "covariance", Known]
+Restoring = Literal["auto", "model", "zero-shot", Known]
+Undone = Literal["upscale", "colorize", "deblur", "jpeg"]
 
 
 def refusing(function: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -5,11 +5,14 @@ from typing import Any
 import click
 
 from ddpm_cli.options import completion, guiding, numbers, reading, shared, walking
-from ddpm_cli.settings import guides
+from ddpm_cli.settings import guides, methods
 from ddpm_cli.settings.requests import Inpaint
 
 # Options that no setting stands for; a result says how they were given.
-OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "background", "channels")
+OWN = (
+    "mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "background", "channels",
+    "noise",
+)  # fmt: skip
 
 
 @click.command(
@@ -20,6 +23,8 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
         "ddpm inpaint digit.png --mask 8,8,12,12 --mask hole.png -o whole.png",
         "ddpm inpaint photos/ --mask masks/ --mask-keeps white -o whole/",
         "ddpm inpaint digit.png --mask 8,8,20,20 --jump 10 --resample 10",
+        "ddpm inpaint digit.png --mask 8,8,20,20 -m mnist --method mmps",
+        "ddpm inpaint noisy.png --mask 8,8,20,20 --method ddrm --noise 0.2",
         "ddpm inpaint cut-out.png --mask alpha -o - > whole.png",
         "ddpm inpaint digit.png --extend 14,14,0,0 -o wide.png",
         "ddpm inpaint digit.png --panorama 84x28 -o panorama.png",
@@ -53,14 +58,17 @@ OWN = ("mask", "mask_keeps", "threshold", "extend", "panorama", "fit", "backgrou
 @click.option("--panorama", metavar="WxH", help="More image around the input, up to that size.")
 @click.option(
     "--method",
-    type=click.Choice(["auto", "replace", "posterior", "covariance", "model"]),
+    type=click.Choice(methods.named(["auto", "model", "covariance"])),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="How known pixels count: for a model trained to fill holes, or by noising them along the "
-    "walk, anew (replace) or as they were (posterior); or of rows by how their values vary "
-    "together (covariance). auto: model if it is one; of rows covariance, up to 256 values; else "
-    "replace.",
+    help="How known pixels count: for a model trained to fill holes (model), or by noising them "
+    "along the walk, anew (replace, with jumps repaint) or as they were (posterior); by ddnm, "
+    "ddnm+, ddrm, pigdm, dps, diffpir, mmps or daps, see --list method; or of rows by how their "
+    "values vary together (covariance). auto: model if it is one; of rows covariance, up to 256 "
+    "values; with --noise pigdm; else replace.",
 )
+@walking.noise
 @click.option(
     "--jump", type=numbers.whole(1, 100_000), metavar="J", help="RePaint: go back up J levels."
 )
@@ -103,11 +111,13 @@ def command(
     jump: int | None,
     resample: int | None,
     skip_existing: bool,
+    noise: float,
     **_: Any,
 ) -> None:
     """Make parts of images or rows anew, or more around images.
 
-    A mask says what is made anew. All other pixels stay as they are, bit for bit. Images larger
+    A mask says what is made anew. All other pixels stay as they are, bit for bit, unless --noise
+    says that noise is in them, which is then taken out. Images larger
     than the model are filled by windows that overlap by half, those that know most first. With
     --fit pad the padding counts as known.
 
@@ -132,6 +142,7 @@ def command(
         look=reading.look(ctx),
         layout=reading.layout(ctx),
         guiding=guides.guiding(ctx.params),
+        noise=noise,
     )
     from ddpm_cli.pipelines import opening_inpaint
 

@@ -5,14 +5,17 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import guiding, numbers, reading, shared, walking
-from ddpm_cli.settings import guides
+from ddpm_cli.options import completion, guiding, numbers, reading, shared, walking
+from ddpm_cli.settings import code_names, guides, methods
 from ddpm_cli.settings.requests import Upscale
 
 NOISE_LIMIT = 100.0
 NOISES_LIMIT = 100  # levels in one --aug-noise
 # What a result must be made with again, beside what all commands have.
-OWN = ("method", "task", "factor", "consistent", "is_downscaled", "fit", "background", "channels")
+OWN = (
+    "method", "task", "factor", "consistent", "is_downscaled", "fit", "background", "channels",
+    "noise", "degrades",
+)  # fmt: skip
 
 
 def parse_noises(text: str) -> list[float]:
@@ -39,21 +42,48 @@ def parse_noises(text: str) -> list[float]:
         "ddpm upscale small.png --aug-noise 0:0.4:0.1 -o sweep/",
         "ddpm upscale grey.png --task colorize -m runs/emoji",
         "ddpm upscale soft.png --task deblur --set operator.sigma=1.5",
+        "ddpm upscale noisy.png -m mnist --method pigdm --noise 0.1",
+        "ddpm upscale whole.png --degrade --task fourier --method mmps",
+        "ddpm upscale y.npy --task sensing --set operator.ratio=0.25",
+        "ddpm upscale y.npy --task lens.py:blur --method mmps --noise 0.02",
+        "ddpm upscale --task lens.py:blur --check",
         "ddpm sample --class 7 -o - | ddpm upscale - -o seven.png",
     ),
 )
-@shared.inputs
+@click.argument("inputs", metavar="INPUT...", nargs=-1, shell_complete=completion.paths)
 @shared.output("PNG, JPEG or WebP, folder/, name with {name} and {seed} in it, or - for stdout.")
 @shared.model("Model to restore with.", default="newest run that fits in ./runs, else bundled")
 @click.option(
     "--method",
-    type=click.Choice(["auto", "model", "zero-shot"]),
+    type=click.Choice(methods.named(["auto", "model", "zero-shot"])),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="A model trained to upscale, or any unconditional one with data consistency.",
+    help="A model trained to upscale (model); or any unconditional one: with data consistency "
+    "(zero-shot), or by replace, posterior, repaint, ddnm, ddnm+, ddrm, pigdm, dps, diffpir, "
+    "mmps or daps, see --list method. auto: model if it is one, else zero-shot, with --noise "
+    "pigdm.",
 )
-@shared.component(
-    "operator", "--task", help="What to do, upscale by default; else with unconditional models."
+@click.option(
+    "--task",
+    type=completion.OperatorChoice(),
+    help="What to undo, by default upscale; see --list operator. Or FILE.py:NAME, code of yours, "
+    "which is run: a linear map of images float32 [B,C,H,W] to [B,...], with NAME_adjoint if you "
+    "have it.",
+)
+@walking.noise
+@click.option(
+    "--degrade",
+    "degrades",
+    is_flag=True,
+    help="The inputs are whole: do to them first what is to be undone, with noise of --noise.",
+)
+@click.option(
+    "--check",
+    "checks",
+    is_flag=True,
+    help="Print <Ax, y> and <x, A'y> of what is to be undone, which an adjoint makes equal, and "
+    "do no more; without inputs.",
 )
 @click.option(
     "--factor",
@@ -101,6 +131,9 @@ def command(
     noises: list[float],
     is_downscaled: bool,
     skip_existing: bool,
+    noise: float,
+    degrades: bool,
+    checks: bool,
     **_: Any,
 ) -> None:
     """Enlarge images, or give them colours or sharpness.
@@ -109,11 +142,24 @@ def command(
     ones by windows that overlap by half. An unconditional model restores without training:
     what the input says is made exact in each predicted image (DDNM). The result, made small,
     grey or blurred again, then differs from the input by about a level of 255; --json tells
-    how much.
+    how much. Other methods ask how much noise is in the input, and do not make it exact.
+
+    Of fourier and sensing the input is a .npy of the numbers that they leave; --degrade makes them
+    of whole images, and --json then tells the likeness (psnr) of results to these.
 
     The class of an image that ddpm sample made is in its file, and is used here. With several
     inputs, proposals or levels of noise -o is a folder. See --set edits for time travel.
     """
+    if not inputs and not checks:
+        raise click.UsageError("Missing argument 'INPUT...'.")
+    if inputs and checks:
+        raise ConfigError("--check: it restores nothing; leave the inputs out")
+    code = {"operator": task} if task is not None and code_names.is_code(task) else {}
+    if code:
+        code_names.refuse_unusable("task", code["operator"], trust=False)
+        task = "own"
+    if is_downscaled and degrades:
+        raise ConfigError("--downscale: --degrade makes inputs small already; leave it out")
     if is_downscaled and (task or "upscale") != "upscale":
         raise ConfigError(f"--downscale: of no use with --task {task}; leave it out")
     if is_downscaled and ctx.params["fit"] != "error":
@@ -130,6 +176,10 @@ def command(
         is_consistent=consistent,
         noises=noises,
         is_downscaled=is_downscaled,
+        noise=noise,
+        degrades=degrades,
+        code=code,
+        checks=checks,
         skip_existing=skip_existing,
         look=reading.look(ctx),
         layout=reading.layout(ctx),

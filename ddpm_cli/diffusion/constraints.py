@@ -4,11 +4,12 @@
 constraint to a state at move.t, and at level 0 the clean pixels themselves are pasted.
 """
 
+from functools import partial
+
 from torch import Tensor
 
-from ddpm_cli.diffusion.known_pixels import pasted
-from ddpm_cli.diffusion.shapes import column
-from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Visited
+from ddpm_cli.diffusion.known_pixels import kept, pasted, renewed
+from ddpm_cli.diffusion.steps import Constraint
 
 
 def replace(known: Tensor, mask: Tensor) -> Constraint:
@@ -17,12 +18,7 @@ def replace(known: Tensor, mask: Tensor) -> Constraint:
     x0 + s z (Lugmayr 2022, eq. 8a).  What is drawn beside them is not told where their noise
     went, so that it need not fit; resampling (edits.jumps) mends it.
     """
-
-    def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
-        s = float(move.t)
-        return pasted(x, known.to(x) + s * rng.normal(x) if s else known, mask)
-
-    return constrain
+    return renewed(known, partial(pasted, mask=mask))
 
 
 def posterior(known: Tensor, mask: Tensor) -> Constraint:
@@ -32,15 +28,4 @@ def posterior(known: Tensor, mask: Tensor) -> Constraint:
     the last denoising move started.  After a climb s is above t, and the forward process goes
     on from there: x_t + sqrt(s^2 - t^2) z.
     """
-
-    def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
-        s, t = float(move.t), column(before.t, x)
-        if s == 0:
-            return pasted(x, known, mask)
-        clean = known.to(x)
-        shrink = (s / t).clamp(max=1)
-        variance = shrink**2 * (t**2 - s**2).abs().where(t > s, s**2 - t**2)
-        mean = clean + shrink**2 * (before.x - clean)
-        return pasted(x, mean + variance.sqrt() * rng.normal(x), mask)
-
-    return constrain
+    return kept(known, partial(pasted, mask=mask))

@@ -128,3 +128,22 @@ def reverse(levels: Tensor) -> Tensor:
     The image is taken as the state at the lowest positive level.
     """
     return levels[levels > 0].flip(0)
+
+
+def daps(levels: Tensor, *, moves: Times = 5) -> Tensor:
+    """From each level down to an image in so many moves, a corrector's move there, and up again.
+
+    The levels of a descent are those of Karras 2022, eq. 5, down to the lowest of the list (Zhang
+    2024, DAPS, algorithm 1). The corrector is that of the method daps.
+    """
+    if not bool((levels.diff() < 0).all()) or levels[-1] != 0:
+        raise ValueError("the list already climbs or repeats; leave other edits out")
+    _refuse_long((moves + 2) * len(levels))
+    low, ends = levels[-2] ** (1 / 7), levels[-1:].repeat(2)
+    share = torch.linspace(0, 1, moves, dtype=levels.dtype)
+    parts = []
+    for t in levels[:-1]:
+        down = torch.lerp(t ** (1 / 7), low, share) ** 7
+        down[0] = t
+        parts += [down if t > levels[-2] else t[None], ends]
+    return torch.cat(parts)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
+from ddpm_cli.diffusion.measuring import Operator, nearest
 
 LEAST = 1e-6
 ROUNDS = 200
@@ -22,8 +23,7 @@ class _Factors(NamedTuple):
     left: list[Tensor]
     right: list[Tensor]
     matrices: list[Tensor]
-    inverse: Tensor
-    kept: Tensor
+    sizes: Tensor
 
 
 class Separable:
@@ -32,18 +32,35 @@ class Separable:
     With the singular value decomposition A = U S V^T, made axis by axis in float64, the
     pseudo-inverse is A^+ = V S^+ U^T.  Singular values below `least` count as 0: what the map
     dims that much is left to the model, as rounding errors would grow by 1 / least.
+
+    whole: the shape of x where its last axes count as one, which the last matrix acts on;
+    is_bounded: y is an image in [-1, 1], cut off where it would be more.
     """
 
-    def __init__(self, matrices: Sequence[Tensor], least: float = LEAST) -> None:
+    is_linear = True
+
+    def __init__(
+        self,
+        matrices: Sequence[Tensor],
+        least: float = LEAST,
+        *,
+        whole: Sequence[int] | None = None,
+        is_bounded: bool = True,
+    ) -> None:
         self._matrices = [matrix.double() for matrix in matrices]
+        self._whole, self._is_bounded = None if whole is None else tuple(whole), is_bounded
         parts = [torch.linalg.svd(matrix, full_matrices=False) for matrix in self._matrices]
         self._left, self._right = [u.T for u, _, _ in parts], [v.T for _, _, v in parts]
         sizes = parts[0][1]
         for _, size, _ in parts[1:]:
             sizes = sizes[..., None] * size
-        self._kept = (sizes >= least).double()
-        self._inverse = self._kept / sizes.clamp(min=least)
+        self._sizes = sizes * (sizes >= least)
         self._placed: dict[tuple[torch.device, torch.dtype], _Factors] = {}
+
+    @property
+    def peak(self) -> float:
+        """The largest eigenvalue of A^T A."""
+        return float(self._sizes.max()) ** 2
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -52,17 +69,33 @@ class Separable:
 
     def __call__(self, x: Tensor) -> Tensor:
         """A x, shape [B, m1, m2, ...]."""
-        return _along(self._at(x).matrices, x)
+        return _along(self._at(x).matrices, self._flat(x))
 
-    def inverse(self, y: Tensor) -> Tensor:
-        """A^+ y: the smallest x whose A x is as near to y as can be."""
-        at = self._at(y)
-        return _along(at.right, _along(at.left, y) * at.inverse)
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^T y, shape [B, n1, n2, ...]."""
+        return self._back(_along([matrix.T for matrix in self._at(y).matrices], y))
 
-    def reach(self, y: Tensor) -> Tensor:
-        """A A^+ y: the part of y that singular values of at least `least` make."""
-        at = self._at(y)
-        return _along([u.T for u in at.left], _along(at.left, y) * at.kept)
+    def sizes(self, like: Tensor) -> Tensor:
+        """The singular values S, 0 where they are below `least`."""
+        return self._at(like).sizes
+
+    def into(self, x: Tensor) -> Tensor:
+        """V^T x."""
+        return _along([v.T for v in self._at(x).right], self._flat(x))
+
+    def out(self, c: Tensor) -> Tensor:
+        """V c."""
+        return self._back(_along(self._at(c).right, c))
+
+    def seen(self, y: Tensor) -> Tensor:
+        """U^T y."""
+        return _along(self._at(y).left, y)
+
+    def _flat(self, x: Tensor) -> Tensor:
+        return x if self._whole is None else x.flatten(len(self._matrices))
+
+    def _back(self, x: Tensor) -> Tensor:
+        return x if self._whole is None else x.reshape(-1, *self._whole)
 
     def _at(self, like: Tensor) -> _Factors:
         """The matrices where `like` is and as exact, brought there once: every call asks."""
@@ -72,8 +105,7 @@ class Separable:
                 [matrix.to(like) for matrix in kind]
                 for kind in (self._left, self._right, self._matrices)
             )
-            rest = self._inverse.to(like), self._kept.to(like)
-            self._placed[key] = _Factors(left, right, matrices, *rest)
+            self._placed[key] = _Factors(left, right, matrices, self._sizes.to(like))
         return self._placed[key]
 
     def missing(self, x: Tensor, y: Tensor) -> Tensor:
@@ -82,16 +114,10 @@ class Separable:
         Values of y at -1 or 1 bound A x, and no more: what lay beyond was cut off.
         """
         lacks = y - self(x)
+        if not self._is_bounded:
+            return lacks
         cut = ((y <= -1) & (lacks > 0)) | ((y >= 1) & (lacks < 0))
         return lacks.masked_fill(cut, 0)
-
-    def nearest(self, x: Tensor, y: Tensor) -> Tensor:
-        """The image nearest to x whose A x is what is known: x + A^+ (y - A x)."""
-        return x + self.inverse(self.missing(x, y))
-
-    def error(self, x: Tensor, y: Tensor) -> Tensor:
-        """The largest difference [B] between A x and y, of what singular values let know."""
-        return self.reach(self.missing(x, y)).abs().flatten(1).amax(1)
 
 
 def _along(matrices: Sequence[Tensor], x: Tensor) -> Tensor:
@@ -102,7 +128,7 @@ def _along(matrices: Sequence[Tensor], x: Tensor) -> Tensor:
     return x
 
 
-def consistent(denoise: Denoise, operator: Separable, y: Tensor) -> Denoise:
+def consistent(denoise: Denoise, operator: Operator, y: Tensor) -> Denoise:
     """Replace in each predicted clean image what A sees of it by what is known.
 
     x0 <- x0 + A^+ (y - A x0): range and null space of DDNM (Wang 2023, eq. 13).
@@ -110,12 +136,12 @@ def consistent(denoise: Denoise, operator: Separable, y: Tensor) -> Denoise:
 
     def call(x: Tensor, sigma: Tensor) -> Prediction:
         prediction = denoise(x, sigma)
-        return prediction._replace(x0=operator.nearest(prediction.x0, y))
+        return prediction._replace(x0=nearest(operator, prediction.x0, y))
 
     return Wrapped(denoise, call)
 
 
-def projected(operator: Separable, x: Tensor, y: Tensor, rounds: int = ROUNDS) -> Tensor:
+def projected(operator: Operator, x: Tensor, y: Tensor, rounds: int = ROUNDS) -> Tensor:
     """An image in [-1, 1] near x that agrees with y, or comes as near to it as any does.
 
     Alternate projections on both sets, a gradient descent on the squared distance between them
@@ -124,7 +150,7 @@ def projected(operator: Separable, x: Tensor, y: Tensor, rounds: int = ROUNDS) -
     at = ahead = x.clamp(-1, 1)
     momentum = 1.0
     for _ in range(rounds):
-        last, at = at, operator.nearest(ahead, y).clamp(-1, 1)
+        last, at = at, nearest(operator, ahead, y).clamp(-1, 1)
         faster = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
         ahead = at + (momentum - 1) / faster * (at - last)
         momentum = faster

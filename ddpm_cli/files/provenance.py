@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ddpm_cli import __version__
 from ddpm_cli.errors import Refusal, one_line
 from ddpm_cli.settings import asking
-from ddpm_cli.settings.config import SAMPLING, Config
+from ddpm_cli.settings.config import RESTORING, SAMPLING, Config
 from ddpm_cli.settings.toml import toml_value
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def replay(entry: Mapping[str, Any], target: str, kept: Kept = _all) -> list[str
                 raise TypeError(key)
             words += ["--set", f"compute.{key}={toml_value(value)}"]
         for table, value in entry["settings"].items():
-            if table not in (*SAMPLING, "operator"):
+            if table not in (*SAMPLING, *RESTORING):
                 raise Refusal(f"{target}: its ddpm entry sets {str(table)[:40]!r}, of another use")
             words += ["--set", f"{table}={toml_value(value)}"]
     except (KeyError, TypeError, AttributeError):

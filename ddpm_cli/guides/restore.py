@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.diffusion.guidance import Judge, agreement
-from ddpm_cli.diffusion.restoration import Separable
+from ddpm_cli.diffusion.measuring import Operator
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.images import inputs, masks
 from ddpm_cli.files.images.decoding import Ranges
@@ -34,7 +34,7 @@ class _Window:
 class Agreeing:
     """Pulls predicted clean images towards those that a measurement y [1, C, H, W] could be of."""
 
-    operator: Separable | _Window
+    operator: Operator | _Window
     y: Tensor
     noise: float
     scale: float

@@ -16,8 +16,8 @@ from ddpm_cli.diffusion.adversary import Critic
 from ddpm_cli.diffusion.classifier import Classifier, Trained
 from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Label, Parameterization
 from ddpm_cli.diffusion.directed import directed
+from ddpm_cli.diffusion.measuring import Measured, Method, Operator
 from ddpm_cli.diffusion.renoise import renoise
-from ddpm_cli.diffusion.restoration import Separable
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Step, Visited
 from ddpm_cli.diffusion.units import USUAL, Units
@@ -238,10 +238,16 @@ def levels(config: Config, process: Schedule, top: Tensor | None = None) -> Tens
     return sigmas
 
 
-def operator(config: Config, info: DataInfo) -> Separable:
+def operator(config: Config, info: DataInfo) -> Operator:
     """What took something from the images that a configuration restores."""
-    component: Separable = _called("operator", config["operator"], info.shape)
+    component: Operator = _called("operator", config["operator"], info.shape)
     return component
+
+
+def method(config: Config) -> Callable[[Measured], Method] | None:
+    """How a configuration makes walks ones to images of which something is known, or None."""
+    settings = config.get("method")
+    return maker("method", settings) if settings else None
 
 
 def predictor(config: Config) -> Step:

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.diffusion import guidance
-from ddpm_cli.diffusion.denoiser import Prediction
+from ddpm_cli.diffusion.denoiser import Denoise, Prediction
+from ddpm_cli.diffusion.linear_maps import Masked
+from ddpm_cli.diffusion.measuring import Measured
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.shortfall import shortfall
@@ -38,8 +40,8 @@ class _Counting:
     def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
         self.calls += guidance.passes(sigma, self._settings)
         self.guided += bool(guidance.guided_at(sigma, **self._settings))
-        zeros = torch.zeros_like(x)
-        return Prediction(zeros, zeros, zeros)
+        zeros = 0 * x  # with a gradient where one is asked for
+        return Prediction(zeros, zeros.detach(), zeros.detach())
 
 
 def plan(
@@ -78,7 +80,11 @@ def counted(
     settings = passes.two_passes(config)
     counting, walk = _Counting(schedule, settings), prepared(config, schedule, top)
     x = start(counting, walk.levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
-    moves = sum(1 for _ in walk.states(counting, x, rng or Rng([0])))
+    denoise: Denoise = counting
+    if (make := build.method(config)) is not None:
+        method = make(Measured(Masked(torch.ones(1, 1, dtype=torch.bool), (1,)), x))
+        denoise, walk = method.wrap(counting) if method.wrap else counting, walk.by(method)
+    moves = sum(1 for _ in walk.states(denoise, x, rng or Rng([0])))
     if passes.is_guiding(settings) and not counting.guided:
         raise _unguided(settings, walk.levels)
     return moves, None if walk.is_adaptive else counting.calls

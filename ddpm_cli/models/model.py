@@ -134,7 +134,11 @@ class Model(NamedTuple):
             drawn = kinds.drawn(self.config, seeds, self.randomness)
             against = {kind: values[rows] for kind, values in batch.against.items()}
             own = batch.bound(rows, drawn) if batch.bound else self.bound(seen | drawn, against)
-            denoise = walk.wrap(own)
+            denoise, way, method = walk.wrap(own), walk, None
+            if batch.method is not None:
+                method = batch.method(rows)
+                denoise, way = method.wrap(denoise) if method.wrap else denoise, walk.by(method)
+                denoise = walk.wrap(denoise) if method.is_mean else denoise
             if batch.wrap is not None:
                 denoise = batch.wrap(denoise, rows)
             rng = self.randomness.rng(seeds)
@@ -144,8 +148,9 @@ class Model(NamedTuple):
             else:
                 x = self.placed(batch.start[rows])
             constrain = batch.constraint(rows) if batch.constraint else None
+            constrain = constrain or (method.constrain if method else None)
             begins.append(State(x, walk.levels[0], x))
-            ways.append(walk.states(denoise, x, rng, constrain))
+            ways.append(way.states(denoise, x, rng, constrain))
         states = out_of_memory.within(map(walks.joined, zip(*ways, strict=True)), len(batch.seeds))
         classes = batch.conditions.get("classes")
         numbers = None if classes is None else classes.tolist()

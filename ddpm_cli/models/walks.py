@@ -12,6 +12,7 @@ from ddpm_cli import signals
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.denoiser import Denoise
+from ddpm_cli.diffusion.measuring import Method
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint, Draws, State, Step
 from ddpm_cli.diffusion.walk import walk
@@ -37,6 +38,11 @@ class Walk(NamedTuple):
     wrap: Callable[[Denoise], Denoise]
     constrain: Callable[[Tensor, Tensor], Constraint] | None
     is_adaptive: bool
+
+    def by(self, method: Method) -> "Walk":
+        """The same with the steps of a method of restoring."""
+        step = method.predictor(self.predictor) if method.predictor else self.predictor
+        return self._replace(predictor=step, corrector=method.corrector or self.corrector)
 
     def states(
         self, denoise: Denoise, x: Tensor, rng: Draws, constrain: Constraint | None = None
@@ -72,10 +78,14 @@ def prepared(config: Config, schedule: Schedule, top: Tensor | None = None) -> W
 
 def _levels(config: Config, schedule: Schedule, top: Tensor | None) -> Tensor:
     levels, corrector = build.levels(config, schedule, top), config.get("corrector")
+    steps_on_images = config.get("method", {}).get("name") == "daps"
     if levels[-1] != 0:
         raise ConfigError("edits: sampling goes from noise to an image; leave reverse out")
     repeats = bool((levels.diff() == 0).any())
-    if repeats and corrector is None:
+    if steps_on_images and (corrector is not None or not repeats):
+        fix = '--set corrector.name=none, and edits=[{name="daps"}]'
+        raise ConfigError(f"method.daps: it is a corrector of its own, on images; {fix}")
+    if repeats and corrector is None and not steps_on_images:
         raise ConfigError("edits: levels repeat without a corrector; set corrector.name=langevin")
     if corrector is not None and not repeats:
         fix = 'add a repeated level: edits=[{name="repeat"}]'
@@ -114,10 +124,10 @@ class Batch(NamedTuple):
     conditions: what the network sees beside the noisy image, by kind: "classes" int64 [B],
     "image" [B, K, H, W], "values", "text"; against: what guidance is away from, where that is not
     to be told nothing; start: states [B, ...] at the first level instead of the process's own
-    prior; constraint, wrap: of some rows, what is imposed on their state, and what is put around
-    the denoiser and its wrappers; shape: of what is drawn, if not of what the network was trained
-    on; bound: of some rows, the denoiser that sees their conditions and what their seeds drew, if
-    not the model's own.
+    prior; constraint, method, wrap: of some rows, what is imposed on their state, how something is
+    known of them, and what is put around the denoiser, its wrappers and the method; shape: of what
+    is drawn, if not of what the network was trained on; bound: of some rows, the denoiser that
+    sees their conditions and what their seeds drew, if not the model's own.
     """
 
     seeds: Sequence[int]
@@ -125,6 +135,7 @@ class Batch(NamedTuple):
     against: Mapping[str, Tensor] = MappingProxyType({})
     start: Tensor | None = None
     constraint: Callable[[slice], Constraint] | None = None
+    method: Callable[[slice], Method] | None = None
     wrap: Callable[[Denoise, slice], Denoise] | None = None
     shape: tuple[int, ...] | None = None
     bound: Callable[[slice, Conditions], Denoise] | None = None

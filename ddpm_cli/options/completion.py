@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
-from ddpm_cli.settings import catalog, peers, presets, recipes, sweeps
+from ddpm_cli.settings import catalog, code_names, peers, presets, recipes, sweeps
 from ddpm_cli.settings.components import Kind, canonical
 from ddpm_cli.settings.config import OPTIONAL
 
@@ -113,6 +113,21 @@ class ComponentChoice(click.ParamType):  # type: ignore[type-arg]
         if self.kind == "sampler":
             summaries |= {name: recipes.read(name).get("summary", "") for name in recipes.names()}
         return summaries
+
+
+class OperatorChoice(ComponentChoice):
+    """The name of an operator, or code of the user's own, FILE.py:NAME."""
+
+    def __init__(self) -> None:
+        super().__init__("operator")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        return text if code_names.is_code(text) else super().convert(value, param, ctx)
+
+    def names(self) -> list[str]:
+        """The names there are to choose from, but for what code stands for."""
+        return [name for name in super().names() if name != "own"]
 
 
 def guides(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

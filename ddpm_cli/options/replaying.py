@@ -10,7 +10,7 @@ import click
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal, one_line
 from ddpm_cli.settings import code_names
-from ddpm_cli.settings.config import SAMPLING
+from ddpm_cli.settings.config import RESTORING, SAMPLING
 from ddpm_cli.settings.toml import parse_set
 
 # The verbs whose results say how they were made.
@@ -25,7 +25,7 @@ _ELSEWHERE = {
     "model", "seeds", "label", "values", "texts", "texts_file", "negative", "batch", "device",
     "dtype", "as_json", "dry_run",
 }  # fmt: skip
-_SETTABLE = (*SAMPLING, "operator")
+_SETTABLE = (*SAMPLING, *RESTORING)
 _SETTABLE_KEYS = {"data": {"range"}}
 
 
@@ -76,7 +76,7 @@ def _kept(options: dict[str, click.Option], words: Sequence[str], target: str) -
 def _may_stand(option: click.Option, value: str | None) -> bool:
     if option.name in _NEVER or option.name in _ELSEWHERE:
         return False
-    if option.name == "classifier":
+    if option.name in ("classifier", "task", "restore"):
         return not code_names.is_code(value or "") and not code_names.is_pickle(value or "")
     if option.name == "assignments":
         try:

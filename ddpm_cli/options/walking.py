@@ -51,6 +51,18 @@ def guide_with(command: _Command) -> _Command:
     )(command)
 
 
+def noise(command: _Command) -> _Command:
+    """Add --noise of what is known, which settings.methods takes."""
+    return click.option(
+        "--noise",
+        type=numbers.number(0, 100),
+        default=0.0,
+        show_default=True,
+        metavar="LEVEL",
+        help="Standard deviation of the noise in what is known, of images in [-1, 1].",
+    )(command)
+
+
 def trajectory(command: _Command) -> _Command:
     """Add --trajectory, --frames and --show."""
     command = click.option(

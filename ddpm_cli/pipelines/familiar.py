@@ -9,6 +9,7 @@ from ddpm_cli import console
 from ddpm_cli.data.tasks import Task, inpaint
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.familiarity import LEVELS, STRANGE, strangeness
+from ddpm_cli.diffusion.measuring import solved
 from ddpm_cli.diffusion.rng import PHILOX
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.files.images.inputs import Input
@@ -60,7 +61,7 @@ def look_through(restore: Restorer, name: str, row: Row) -> None:
         return
     told, values = {kind: _rows(rows[None]) for kind, rows in row.told.items()}, []
     for plane in row.low.split(at.operator.shape[0]):
-        low = row.scale.values(plane)[None]
+        low = row._replace(low=plane).y[None]
         if at.task is not None:
             places = range(len(LEVELS))
             rng, clean = PHILOX.rng("familiar", places), torch.zeros(len(LEVELS))
@@ -68,7 +69,7 @@ def look_through(restore: Restorer, name: str, row: Row) -> None:
         denoise = own.bound(told)
         if len(at.windows) > 1:
             denoise = bound(own, at.windows, at.size, told)(slice(0, len(LEVELS)), {})
-        x0 = at.operator.inverse(own.placed(low))
+        x0 = solved(at.operator, own.placed(low), 0.0)
         values.append(found(denoise, x0, at.operator))
     warn(own, name, values, MEASURED)
 

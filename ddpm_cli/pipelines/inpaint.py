@@ -10,6 +10,8 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.data import tasks
 from ddpm_cli.diffusion.known_pixels import begun
+from ddpm_cli.diffusion.linear_maps import Masked
+from ddpm_cli.diffusion.measuring import Measured, Method
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.steps import Constraint
@@ -45,9 +47,15 @@ class Job:
         seed: int,
         windows: Sequence[Window],
         scale: Scale = BYTES,
+        *,
+        is_noisy: bool = False,
     ) -> None:
-        """Take pixels, what of them is unknown, bool [1,H,W], and the windows that show that."""
+        """Take pixels, what of them is unknown, bool [1,H,W], and the windows that show that.
+
+        is_noisy: what is known is made anew, too, by the first window that shows it.
+        """
         self.canvas, self.known, self.seed, self.scale = image.clone(), ~hole, seed, scale
+        self.kept = torch.zeros_like(self.known) if is_noisy else self.known
         self.windows = list(windows)
 
     def window_seed(self, randomness: Randomness) -> int:
@@ -64,15 +72,17 @@ class Job:
     def take(self, filled: Tensor) -> None:
         """Fill the next window's hole with new values [C,h,w], whose pixels are then known."""
         window: Window = self.windows.pop(0)
-        pixels, known = window.of(self.canvas), window.of(self.known)
-        pixels.copy_(pixels.where(known, self.scale.pixels(filled)))
-        known.fill_(True)
+        pixels, kept = window.of(self.canvas), window.of(self.kept)
+        pixels.copy_(pixels.where(kept, self.scale.pixels(filled)))
+        kept.fill_(True)
+        window.of(self.known).fill_(True)
 
 
 class Filler(NamedTuple):
     """A model, the walk that fills holes, and what it is told of what fills them.
 
-    complete: puts guides around the denoiser, if there are any.
+    complete: puts guides around the denoiser, if there are any; method: what is made of what is
+    known, if no constraint is, and noise the deviation of that in it.
     """
 
     model: Model
@@ -80,11 +90,14 @@ class Filler(NamedTuple):
     task: tasks.Task | None
     asked: Asked
     complete: Callable[[Batch], Batch] | None = None
+    method: Callable[[Measured], Method] | None = None
+    noise: float = 0.0
 
     @classmethod
-    def of(cls, drawer: Model, asked: Asked) -> "Filler":
+    def of(cls, drawer: Model, asked: Asked, noise: float = 0.0) -> "Filler":
         """What the settings of a model say of filling holes."""
-        return cls(drawer, drawer.prepared(), build.task(drawer.config, drawer.info), asked)
+        task, method = build.task(drawer.config, drawer.info), build.method(drawer.config)
+        return cls(drawer, drawer.prepared(), task, asked, method=method, noise=noise)
 
     def fill(self, jobs: Sequence[Job]) -> bool:
         """Fill the windows of jobs, all at once and each job's in order; False if stopped."""
@@ -121,6 +134,13 @@ class Filler(NamedTuple):
         told, against = self.asked.conditions(seeds, **images), self.asked.against(seeds)
         batch, impose = Batch(seeds, told, against), self.walk.constrain
         batch = self.complete(batch) if self.complete else batch
+        if (make := self.method) is not None:
+
+            def method(rows: slice) -> Method:
+                mask = Masked(known[rows], x0.shape[1:])
+                return make(Measured(mask, mask(x0[rows]), self.noise))
+
+            batch = batch._replace(method=method)
         if impose is None:
             return batch
 
@@ -157,7 +177,8 @@ def run(request: Inpaint, opened: Opened) -> None:
     target = editing.results(request, sources, seeds, "inpainted")
     if not mine:
         return
-    filler = Filler.of(model.opened(work.opened.place, work.opened.config), work.asked)
+    drawer = model.opened(work.opened.place, work.opened.config)
+    filler = Filler.of(drawer, work.asked, request.noise)
     filler = filler._replace(complete=work.steering.load(filler.model.compute))
     memory.refuse_large(filler.model, min(use.size, mine))
     _inpaint(work, filler, sources, target)
@@ -217,6 +238,8 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     use, size = work.request.use, work.request.use.size
     record = filler.model.record("inpaint", size, label=work.asked.label, words=use.words)
     record |= work.asked.record | work.steering.record
+    if "method" in work.opened.config:
+        record["settings"]["method"] = work.opened.config["method"]
     captions.refuse(record, work.request.layout.labels, seed=0, name="", inputs=[""])
     count = sum(target.deals(source.name) for source in sources)
     failures, shares = Failures(count), list[float]()
@@ -275,7 +298,9 @@ def _jobs(
             console.say(f"{image.name}: {many(len(order), 'windows')}")
         familiar.look(filler.model, filler.asked, filler.task, image, hole, order)
         for seed in target.missing(image.name):
-            yield image, Job(image.image, hole, seed, order, image.scale), hole
+            is_noisy = work.request.noise > 0
+            made = torch.ones_like(hole) if is_noisy else hole
+            yield image, Job(image.image, hole, seed, order, image.scale, is_noisy=is_noisy), made
 
 
 def _told(work: Work) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import find, guide_models, level_fits
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
-from ddpm_cli.settings import checks, guides, passes
+from ddpm_cli.settings import checks, guides, methods, passes
 from ddpm_cli.settings.checks import CLASSIFIER, CLIP, PAIRS, classes
-from ddpm_cli.settings.config import SAMPLING, Config, Layer, resolve, typed
+from ddpm_cli.settings.config import RESTORING, SAMPLING, Config, Layer, resolve, typed
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Translate, Upscale
 from ddpm_cli.settings.toml import dump_toml, read_file
@@ -202,17 +202,28 @@ def restoring(request: Upscale, known: Known | None = None) -> Opened:
     known: the model, if it was found before.
     """
     use = request.use
-    place, header = restorer(use.model, request.method, request.task, known)
+    method = request.chosen_method
+    place, header = restorer(use.model, method, request.task, known)
     if not header.data.is_image:
         shape = "x".join(map(str, header.data.shape))
         raise Refusal(
             f"{place.name}: it makes arrays {shape}, no images", "choose another with -m"
         )
     refuse_noise(max(request.noises), header)
-    layer = operator(header, request.task, request.factor)
+    if request.noise and (header.task or request.is_consistent or method == "zero-shot"):
+        fix = f"use --method {methods.NOISY}"
+        raise ConfigError(f"--noise: what is given is made exact, noise and all; {fix}")
+    below = [operator(header, request.task, request.factor)]
+    below += [methods.layer(method)] if method in methods.NAMES else []
     flags = request.guiding.flags
-    config = settled(place, header, use.layers, [layer], flags=flags, free=["operator"])
+    config = settled(place, header, use.layers, below, flags=flags, free=RESTORING)
     refuse_operator(config, request.task)
+    methods.refuse_noise(method, request.noise, degrades=request.degrades)
+    methods.refuse_idle(config, header.config)
+    if "method" in config and method not in methods.NAMES:
+        raise ConfigError(f"method.name: give --method {config['method']['name']}")
+    if "method" in config and request.is_consistent:
+        raise ConfigError(f"--consistent: not with --method {method}; leave it out")
     return Opened(place, header, config)
 
 
@@ -220,7 +231,7 @@ def restorer(model: str | None, method: str, task: str, known: Known | None = No
     """The checkpoint to restore with, trained for it or unconditional; others are refused."""
     if method == "model" and task != UPSCALE:
         raise ConfigError(f"--method model: models are trained to {UPSCALE}; leave --task out")
-    is_trained = method != "zero-shot" and task == UPSCALE
+    is_trained = method in ("auto", "model") and task == UPSCALE
 
     def suited(header: Header, name: str) -> None:
         refuse_classifier(header, name)
@@ -228,7 +239,7 @@ def restorer(model: str | None, method: str, task: str, known: Known | None = No
             fix = f"give one with task.name={UPSCALE} or an unconditional one"
             raise Refusal(f"{name}: trained to {header.task}, not to {task}; {fix}")
         if header.task and not is_trained:
-            what = f"--task {task}" if method != "zero-shot" else "--method zero-shot"
+            what = f"--task {task}" if method in ("auto", "model") else f"--method {method}"
             raise Refusal(f"{name}: trained to {UPSCALE}; {what} takes an unconditional model")
         if not header.task and method == "model":
             fix = "leave it out, or give one with -m"

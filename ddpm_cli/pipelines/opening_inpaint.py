@@ -15,9 +15,11 @@ from ddpm_cli.pipelines.opening import (
     settled,
 )
 from ddpm_cli.pipelines.opening_rows import FLOAT32
+from ddpm_cli.settings import methods
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.requests import Inpaint
 
+PASTED = ("replace", "posterior", "repaint")  # what constraints of the states do
 JOINT = "covariance"  # a way to fill rows of up to so many values
 JOINT_MOST = 256
 # First-order steps shrink what they draw by some percent, which intervals show.
@@ -50,18 +52,46 @@ def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
     task = INPAINT if method in ("auto", "model") else ""
     place, header = chosen(use.model, task, suited, known)
     below = [] if header.data.is_image else [FLOAT32]
+    is_named = method in methods.NAMES and method not in PASTED
+    below += [methods.layer(method)] if is_named else []
+    methods.refuse_noise(method, request.noise)
+    _refuse_named(request, method, header)
     flags = request.guiding.flags
 
     def standing(*layers: Layer) -> Config:
-        layered = [*below, *layers]
-        return settled(place, header, use.layers, layered, flags=flags, free=["constraints"])
+        layered, free = [*below, *layers], ("constraints", "method")
+        return settled(place, header, use.layers, layered, flags=flags, free=free)
 
     config = standing()
-    constraints = _constraints(method, config, header)
+    methods.refuse_idle(config, header.config)
+    constraints = [] if "method" in config else _constraints(method, config, header)
     if is_joint(config | {"constraints": constraints}, header):
         config = standing(ROWS)
-    edits = [*_jumps(request), *config["edits"]]
+    edits = [*(_jumps(request) or _repaint(method)), *config["edits"]]
     return Opened(place, header, config | {"constraints": constraints, "edits": edits})
+
+
+def _refuse_named(request: Inpaint, method: str, header: Header) -> None:
+    """Refuse methods of images for rows, and what does not go with a method."""
+    if method not in methods.NAMES or method in PASTED[:2]:
+        if request.noise:
+            fix = f"use --method {methods.NOISY}"
+            raise ConfigError(f"--noise: {method} takes what is known as exact; {fix}")
+        return
+    if not header.data.is_image and method != "repaint":
+        what = "of images, and this model makes rows"
+        raise ConfigError(f"--method {method}: {what}; use covariance, replace or posterior")
+    if header.task and method not in PASTED:
+        fix = "give an unconditional model with -m"
+        raise ConfigError(f"--method {method}: the model was trained to fill holes; {fix}")
+    if method not in PASTED and (request.jump is not None or request.resample is not None):
+        raise ConfigError("--jump, --resample: RePaint's; leave them out, or use repaint")
+
+
+def _repaint(method: str) -> list[dict[str, Any]]:
+    """RePaint's jumps, where the method is asked for by its name alone."""
+    edits = resolve([Layer("--method", {"edits": [{"name": "jumps"}]})])["edits"]
+    return list(edits) if method == "repaint" else []
 
 
 def _constraints(method: str, config: Config, header: Header) -> list[dict[str, Any]]:
@@ -80,7 +110,7 @@ def _constraints(method: str, config: Config, header: Header) -> list[dict[str, 
         return [] if method == "model" else list(config["constraints"])
     if method == JOINT or (method == "auto" and is_rows and size <= JOINT_MOST):
         return []
-    name = "replace" if method == "auto" else method
+    name = "replace" if method in ("auto", "repaint") else method
     return list(resolve([Layer("--method", {"constraints": [{"name": name}]})])["constraints"])
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -13,7 +14,8 @@ from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.tasks import upscale
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import absorbed
-from ddpm_cli.diffusion.restoration import Separable, consistent, projected
+from ddpm_cli.diffusion.measuring import Measured, Method, Operator, error
+from ddpm_cli.diffusion.restoration import consistent, projected
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import Record
@@ -34,7 +36,9 @@ WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU
 
 
 class Row(NamedTuple):
-    """An image to restore, pixels [c, h, w] of a scale, and what its result depends on beside.
+    """An image to restore, and what its result depends on beside.
+
+    low: pixels [c, h, w] of a scale, or floats, a measurement as it is.
 
     told: what the network is told of it, by kind; against: what guidance is away from; noise: the
     level of noise that is added to it first, of images in [-1, 1]; stage: how many models came
@@ -49,12 +53,17 @@ class Row(NamedTuple):
     stage: int = 1
     scale: Scale = BYTES
 
+    @property
+    def y(self) -> Tensor:
+        """What is known: pixels as values in [-1, 1], a measurement as it is."""
+        return self.low if self.low.is_floating_point() else self.scale.values(self.low)
+
 
 class Restored(NamedTuple):
     """Restored images, pixels [C, H, W] of the scales of their rows, and how far each is off.
 
-    That is the largest difference, in levels of 255, between the image given and the result made
-    small, grey or blurred again.
+    That is the largest difference, in levels of 255, between what is given and the result made
+    small, grey or blurred, or measured, again.
     """
 
     images: list[Tensor]
@@ -67,17 +76,20 @@ class Restorer(NamedTuple):
     task: what a conditional model sees, None for data consistency; operator: what took from the
     whole image what is given; exact: whether results shall agree with what is given; size: how
     many windows the network sees at once, or images, if there are more; shape: of the results, the
-    model's own or that of larger images; see `at`; complete: puts guides around the denoiser, if
-    there are any.
+    model's own or that of larger images; see `at`. method: what is made of what is known instead
+    of making it exact, and noise the deviation of that in it; complete: puts guides around the
+    denoiser, if there are any.
     """
 
     model: Model
     walk: Walk
     task: upscale | None
-    operator: Separable
+    operator: Operator
     exact: bool
     size: int
     shape: Shape
+    method: Callable[[Measured], Method] | None = None
+    noise: float = 0.0
     complete: Callable[[Batch], Batch] | None = None
 
     def at(self, low: Shape) -> "Restorer":
@@ -114,7 +126,7 @@ class Restorer(NamedTuple):
         return Restored([*whole], errors.view(each).amax(1).tolist())
 
     def _restored(self, rows: Sequence[Row]) -> Restored | None:
-        low = torch.stack([row.scale.values(row.low) for row in rows])
+        low = torch.stack([row.y for row in rows])
         told, against = _stacked([r.told for r in rows]), _stacked([r.against for r in rows])
         seeds = self._keys("stage", rows)
         known = self.model.placed(low)
@@ -123,6 +135,8 @@ class Restorer(NamedTuple):
             about = (batch.conditions, batch.against)
             seen = windows.bound(self.model, self.windows, self.size, *about)
             batch = batch._replace(shape=self.shape, bound=seen)
+        if self.method is not None:
+            batch = batch._replace(method=partial(self._known, self.method, known))
         batch = self.complete(batch) if self.complete else batch
         if self.exact:
             batch = batch._replace(wrap=self._agreeing(known, batch.wrap))
@@ -134,8 +148,12 @@ class Restorer(NamedTuple):
         pixels = [row.scale.pixels(one).cpu() for row, one in zip(rows, x, strict=True)]
         pairs = zip(rows, pixels, strict=True)
         values = torch.stack([row.scale.values(one) for row, one in pairs])
-        missed = self.operator.error(values.double(), low.double())
+        missed = error(self.operator, values.double(), low.double())
         return Restored(pixels, (missed * 127.5).tolist())
+
+    def _known(self, make: Callable[[Measured], Method], y: Tensor, rows: slice) -> Method:
+        """A method for some rows of what is known."""
+        return make(Measured(self.operator, y[rows], self.noise))
 
     def _agreeing(
         self, known: Tensor, guided: Callable[[Denoise, slice], Denoise] | None
@@ -161,18 +179,20 @@ class Restorer(NamedTuple):
         return [self.model.randomness.key(row.seed, purpose, row.stage) for row in rows]
 
 
-def opened(job: Opened, compute: Compute, *, exact: bool, size: int) -> Restorer:
-    """The model of a checkpoint with its weights, as its settings restore."""
-    return of(model.opened(job.place, job.config, compute), exact=exact, size=size)
+def opened(
+    job: Opened, compute: Compute, *, exact: bool, size: int, undo: Operator | None = None
+) -> Restorer:
+    """The model of a checkpoint with its weights, as its settings restore; see `of`."""
+    return of(model.opened(job.place, job.config, compute), exact=exact, size=size, undo=undo)
 
 
-def of(drawer: Model, *, exact: bool, size: int) -> Restorer:
-    """A model as its settings restore."""
+def of(drawer: Model, *, exact: bool, size: int, undo: Operator | None = None) -> Restorer:
+    """A model as its settings restore; undo: the operator, if it is the user's own."""
     task = cast("upscale | None", build.task(drawer.config, drawer.info))
-    undo = build.operator(drawer.config, drawer.info)
-    return Restorer(
-        drawer, drawer.prepared(), task, undo, exact or task is None, size, drawer.info.shape
-    )
+    undo, method = undo or build.operator(drawer.config, drawer.info), build.method(drawer.config)
+    is_exact = exact or (task is None and method is None)
+    walk, shape = drawer.prepared(), drawer.info.shape
+    return Restorer(drawer, walk, task, undo, is_exact, size, shape, method)
 
 
 def larger(low: Shape, takes: Shape, trained: Shape, config: Config) -> Shape:

@@ -14,25 +14,34 @@ from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs
-from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES
 from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.files.records import Record
-from ddpm_cli.models import build, classes, cost, memory
+from ddpm_cli.guides.parts.user_code import load
+from ddpm_cli.models import classes, cost, memory
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import editing, familiar, opening, restorer, steering
+from ddpm_cli.pipelines import (
+    editing,
+    familiar,
+    measurements,
+    opening,
+    restorer,
+    steering,
+    upscale_inputs,
+)
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
 from ddpm_cli.pipelines.steering import Steering
 from ddpm_cli.settings import guides
+from ddpm_cli.settings.config import RESTORING
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Upscale
 
-RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}
+RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}  # else restored
 WRONG = 2.0  # levels of difference from which on an input is reported
-AGAIN = {"upscale": "shrunk", "colorize": "in grey", "deblur": "blurred"}
+AGAIN = {"upscale": "shrunk", "colorize": "in grey", "deblur": "blurred", "jpeg": "saved"}
 
 
 class Wanted(NamedTuple):
@@ -92,19 +101,30 @@ class Job(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """One result to be made: its name, the image that it is made of, and what it is told."""
+    """One result to be made: its name, the image that it is made of, and what it is told.
+
+    clean: what was measured, values [C, h, w], where that is known.
+    """
 
     name: str
     image: Input
     asked: Asked
     row: Row
+    clean: Tensor | None = None
 
 
 def run(request: Upscale, opened: Opened) -> None:
     """Restore the images that a request names with a model and its settings."""
     use, (opened, schedule) = request.use, editing.sized(request, opened)
     place, header, config = opened
-    build.operator(config, header.data)  # refused before any work
+    code = load(request.code["operator"]) if request.code else None
+    compute = hardware.compute(**config["compute"])
+    undo = measurements.operator(config, header.data, code, compute.device)
+    measurements.refuse(config, undo, request.noise)  # before any work
+    if request.checks:
+        facts = measurements.check(request.named, undo, header.data)
+        console.json_line(facts) if use.as_json else console.result(measurements.checked(facts))
+        return
     times = request.look.shape(header.data.shape)[0] // header.data.shape[0]
     found = _steered(request, opened, schedule)
     use = _told(use, found)
@@ -121,17 +141,28 @@ def run(request: Upscale, opened: Opened) -> None:
     calls = calls and calls * times
     mine = editing.share(request, wanted.total)
     how = "a trained model" if header.task else "data consistency"
+    how = request.chosen_method if "method" in config else how
     how += " with data consistency" if header.task and request.is_consistent else ""
     count = f"{many(mine, 'images')}, {many(moves, 'steps')}"
     steers = steering.described(config) if found else ""
-    console.say(f"{request.task} by {how}: {count}, {cost.words(calls)}{steers}")
+    console.say(f"{request.named} by {how}: {count}, {cost.words(calls)}{steers}")
     if use.dry_run:
         opening.shown(config)
         return
-    results = editing.results(request, wanted.named, wanted.seeds, RESULTS[request.task])
+    results = editing.results(
+        request, wanted.named, wanted.seeds, RESULTS.get(request.task, "restored")
+    )
     if mine:
         told = Lines.of_walk(use.as_json, place.name, header, config, moves)
-        _restore(_job(request, opened, wanted, results, calls, told, mine, found))
+        restore = restorer.opened(
+            opened, compute, exact=request.is_consistent, size=use.size, undo=undo
+        )._replace(noise=request.noise)
+        memory.refuse_large(restore.model, min(use.size, mine))
+        if found:
+            restore = restore._replace(complete=found.load(compute))
+        record = _common(request, opened, restore, [code.sha256] if code else [])
+        record = {**record, **(found.record if found else {})}
+        _restore(Job(request, opened, restore, wanted, results, record, calls, told, found))
 
 
 def _steered(request: Upscale, opened: Opened, schedule: Schedule) -> Steering | None:
@@ -155,29 +186,18 @@ def _told(use: Use, found: Steering | None) -> Use:
     return replace(use, label=known[numbers[0]] if numbers else None)
 
 
-def _job(
-    request: Upscale,
-    opened: Opened,
-    wanted: Wanted,
-    results: Results,
-    calls: int | None,
-    told: Lines,
-    count: int,
-    found: Steering | None,
-) -> Job:
-    """Load the model and its guides; calls: of a window; count: how many images there are."""
-    use, config, size = request.use, opened.config, request.use.size
-    compute = hardware.compute(**config["compute"])
-    restore = restorer.opened(opened, compute, exact=request.is_consistent, size=size)
-    memory.refuse_large(restore.model, min(size, count))
+def _common(request: Upscale, opened: Opened, restore: Restorer, hashes: Sequence[str]) -> Record:
+    """What the records of all results say; hashes: of code that is run."""
+    use, size = request.use, request.use.size
     record = restore.model.record("upscale", size, label=use.label, words=use.words)
-    record["settings"]["operator"] = config["operator"]
+    record["settings"] |= {
+        table: opened.config[table] for table in RESTORING if table in opened.config
+    }
+    if hashes:
+        record["operators"] = list(hashes)
     own = {"inputs": [""], "name": "", "seed": 0, "class": "", **restorer.sayable(opened)}
     captions.refuse(record, request.layout.labels, **own)
-    if found:
-        restore = restore._replace(complete=found.load(compute))
-        record |= found.record
-    return Job(request, opened, restore, wanted, results, record, calls, told, found)
+    return record
 
 
 def _restore(job: Job) -> None:
@@ -233,7 +253,7 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     ]
     if not left:
         return []
-    image = _read(job, source)
+    image, low, clean = upscale_inputs.given(job, source)
     if image.is_deep and job.request.task == "colorize":
         console.warn(f"{image.name}: 16 bits become 8, as only grey keeps them")
     opacity = inputs.opacity(image) if job.opened.header.data.shape[0] != 4 else None
@@ -242,42 +262,13 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     asked = restorer.asked(job.told, image.record, job.opened)
     told, against = asked.alike()
     stage = restorer.stage_after(image.record)
-    first = Row(image.image, left[0][2], told, against, 0.0, stage, image.scale)
-    familiar.look_through(job.restore, image.name, first)
+    if not job.request.noise:
+        first = Row(low, left[0][2], told, against, 0.0, stage, image.scale)
+        familiar.look_through(job.restore, image.name, first)
     return [
-        _Item(name, image, asked, Row(image.image, seed, told, against, noise, stage, image.scale))
+        _Item(name, image, asked, Row(low, seed, told, against, noise, stage, image.scale), clean)
         for name, noise, seed in left
     ]
-
-
-def _read(job: Job, source: Source) -> Input:
-    """An image as the model takes it, or larger, to be made in windows, which is said."""
-    look, restore = job.request.look, job.restore
-    ranges = Ranges.of(job.request.use.range, job.opened.header.data.range)
-    picture = inputs.decode(source, ranges, comes_back=True)
-    takes, (wide, high) = look.shape(restore.operator.shape), picture.image.size
-    is_larger = wide >= takes[2] and high >= takes[1] and (high, wide) != takes[1:]
-    if look.fit != "error" or not is_larger:
-        return inputs.arranged(source, picture, takes, look.fit, look.background, look.channels)
-    to: restorer.Shape = (takes[0], high, wide)
-    image = inputs.arranged(source, picture, to, "error", look.background, look.channels)
-    if job.request.is_downscaled:
-        to = restorer.brought_down(to, takes)
-        how = (to, job.opened.config, image.scale)
-        small = restorer.shrunk(image.image, *how)
-        original = restorer.shrunk(image.original, *how)
-        image = image._replace(image=small, original=original)
-    if to != takes:
-        if job.steering:
-            job.steering.refuse_larger(inputs.shown(source))
-        trained = restore.model.info.shape
-        large = restorer.larger(to, takes, trained, job.opened.config)
-        count = restorer.windows_of(inputs.shown(source), large, trained)
-        size = f"{to[2]}x{to[1]} pixels, trained on {takes[2]}x{takes[1]}"
-        console.say(
-            f"{inputs.shown(source)}: {size}: {large[2]}x{large[1]} by {many(count, 'windows')}"
-        )
-    return image
 
 
 def _write(
@@ -285,13 +276,16 @@ def _write(
 ) -> None:
     """Write one result, and say what there is to say of it."""
     row, name, task = item.row, item.image.name, job.request.task
-    if job.restore.exact and error > WRONG:
+    if job.restore.exact and task in AGAIN and error > WRONG:
         console.warn(
             f"{name}: no image is just this when {AGAIN[task]} again; "
             f"the result of seed {row.seed} differs by {error:.0f} levels"
         )
     picture = inputs.grown(item.image, image, colourful=task == "colorize")
     values = {"input": name, **item.asked.named, "noise": row.noise, "error": round(error, 3)}
+    if item.clean is not None:
+        made = row.scale.values(image)
+        values["psnr"] = round(measurements.likeness(made, item.clean), 3)
     scale = BYTES if item.image.is_deep and picture.dtype == torch.uint8 else row.scale
     record = _record(job, item, error)
     paths = job.results.add(item.name, row.seed, picture, record, scale)

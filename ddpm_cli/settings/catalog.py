@@ -35,6 +35,7 @@ KINDS: Mapping[str, str] = {
     "edits": "diffusion/edits.py",
     "constraints": "diffusion/constraints.py",
     "operator": "data/operators.py",
+    "method": "diffusion/methods",
     "guides": "guides",
     "critic": "networks/critics",
 }

@@ -17,9 +17,10 @@ Config = dict[str, Any]
 ARRAYS = ("wrappers", "edits", "constraints", "guides")  # ordered parts: arrays of tables
 # What is chosen when sampling; all else is what a model was trained as.
 SAMPLING = ("sampler", "corrector", "levels", "renoise", "guidance", *ARRAYS)
+RESTORING = ("operator", "method")  # what only verbs choose that restore
 ENVIRONMENT = "the environment"  # the source of what the user says in all commands
 # Absent, or `name = "none"`: not used.
-OPTIONAL = ("task", "label", "corrector", "operator", "critic")
+OPTIONAL = ("task", "label", "corrector", "operator", "method", "critic")
 TABLES = (*(kind for kind in catalog.KINDS if kind not in ARRAYS), *ARRAYS, *catalog.FIXED)
 DEFAULTS: Mapping[str, Any] = {
     "data": {"name": "mnist"},

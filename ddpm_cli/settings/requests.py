@@ -1,11 +1,12 @@
 """What each verb is asked to do: plain values, built by a command, by Python or by a test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.settings import methods
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.layouts import USUAL, Layout
 from ddpm_cli.settings.request_parts import Draw, Edit, Guiding, Look, Use
@@ -96,7 +97,8 @@ class Inpaint(Edit):
     """`ddpm inpaint`: parts of images anew, or more around them, or gaps in rows of numbers.
 
     jump, resample: RePaint's; mask, keeps, threshold: see files.images.masks.Mask, and of rows
-    data.row_masks.
+    data.row_masks; noise: the standard deviation of that in what is known, which is then made
+    anew, too.
     """
 
     method: str = "auto"
@@ -107,10 +109,13 @@ class Inpaint(Edit):
     panorama: str | None = None
     jump: int | None = None
     resample: int | None = None
+    noise: float = 0.0
 
     @property
     def chosen_method(self) -> str:
         """The method asked for; resampling is RePaint's, which replaces known pixels."""
+        if self.noise and self.method == "auto":
+            return methods.NOISY
         if self.jump is None and self.resample is None:
             return self.method
         if self.method == "model":
@@ -120,9 +125,13 @@ class Inpaint(Edit):
 
 @dataclass(frozen=True, kw_only=True)
 class Upscale(Edit):
-    """`ddpm upscale`: images enlarged, coloured or sharpened; noises: one result for each.
+    """`ddpm upscale`: images enlarged, coloured, sharpened, or made of measurements.
 
-    is_downscaled: images larger than what the model was trained to enlarge are shrunk first.
+    noises: of --aug-noise, one result for each; is_downscaled: images larger than what the model
+    was trained to enlarge are shrunk first; noise: the standard deviation of that in what is
+    given; degrades: whole images are given, which are measured first; code: the function
+    "operator" of the user's own, for the task own, as of Guide; checks: only how exact the
+    adjoint of the operator is.
     """
 
     method: str = "auto"
@@ -131,6 +140,21 @@ class Upscale(Edit):
     is_consistent: bool = False
     noises: Sequence[float] = (0.0,)
     is_downscaled: bool = False
+    noise: float = 0.0
+    degrades: bool = False
+    code: Mapping[str, str | Callable[..., Any]] = field(default_factory=dict)
+    checks: bool = False
+
+    @property
+    def named(self) -> str:
+        """The task, or the function of the user's own that it is."""
+        return str(self.code.get("operator", self.task))
+
+    @property
+    def chosen_method(self) -> str:
+        """The method asked for; where there is noise the usual one asks how much."""
+        is_noisy = self.noise and self.method == "auto"
+        return methods.NOISY if is_noisy else self.method
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from golden.load_golden import Case, Golden
 from torch import Tensor
 
 from ddpm_cli.diffusion import steps
-from ddpm_cli.diffusion.edits import churn, jumps, repeat, reverse
+from ddpm_cli.diffusion.edits import churn, daps, jumps, repeat, reverse
 from ddpm_cli.diffusion.exponential import HIGHEST, orders_left
 from ddpm_cli.diffusion.schedules.tables import linear
 from ddpm_cli.diffusion.variances import limited
@@ -187,3 +187,25 @@ def test_repeat_stays_at_every_positive_level() -> None:
 
 def test_reverse_climbs_from_the_lowest_level() -> None:
     assert reverse(tensor(3, 1, 0)).tolist() == [1, 3]
+
+
+class TestDaps:
+    def test_goes_down_from_each_level_and_steps_on_the_image(self) -> None:
+        made = daps(tensor(8, 2, 1, 0), moves=3)
+        ends = (8, 2, 1)
+        zeros = (made == 0).nonzero()[:, 0].tolist()
+        assert made[0] == 8
+        assert len(zeros) == 2 * len(ends)
+        for end, start in zip(ends, (0, *[zeros[i] + 1 for i in (1, 3)]), strict=True):
+            assert made[start] == end
+        middle = ((8 ** (1 / 7) + 1) / 2) ** 7
+        assert made[:5].tolist() == pytest.approx([8, middle, 1, 0, 0])
+        assert made[-3:].tolist() == [1, 0, 0]
+
+    def test_refuses_a_list_that_climbs(self) -> None:
+        with pytest.raises(ValueError, match="leave other edits out"):
+            daps(tensor(2, 1, 2, 1, 0))
+
+    def test_refuses_too_many_moves(self) -> None:
+        with pytest.raises(ValueError, match="more than 200,000 moves"):
+            daps(ladder(2000), moves=200)

@@ -20,6 +20,7 @@ from ddpm_cli.diffusion.classifier import Classifier
 from ddpm_cli.diffusion.denoiser import Bindable, Denoise, Denoiser, Prediction, Wrapped
 from ddpm_cli.diffusion.guidance import Pair
 from ddpm_cli.diffusion.levels import karras
+from ddpm_cli.diffusion.measuring import nearest
 from ddpm_cli.diffusion.restoration import Separable, consistent
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.walk import start, walk
@@ -132,7 +133,7 @@ def test_gradients_of_judges_do_not_wait(at_mean: bool) -> None:
 def test_restoring_copies_its_matrices_once() -> None:
     operator = Separable([torch.ones(1, 2) / 2])
     y = torch.zeros(BATCH, 1, dtype=torch.float64, device=META)
-    operator.nearest(torch.empty(BATCH, 2, dtype=torch.float64, device=META), y)
+    nearest(operator, torch.empty(BATCH, 2, dtype=torch.float64, device=META), y)
     along(consistent(denoiser().bind(**asked()), operator, y))
 
 
