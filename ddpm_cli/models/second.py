@@ -54,7 +54,8 @@ class Second(NamedTuple):
 def _known(seed: Tensor | None) -> dict[str, Any]:
     """Which images the rows are of, for what follows from their seeds."""
     if seed is None:
-        raise ConfigError("guidance: draws numbers by an image's seed, and there is none here")
+        what = "draw numbers by an image's seed, and there is none here"
+        raise ConfigError(f"guidance.dropout, {passes.ANNEALED}: {what}; leave them out")
     return {SEED: seed}
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, listing, model_names, numbers, shared
 from ddpm_cli.settings import asking, catalog, shards, showing
 
@@ -46,6 +47,7 @@ def guide_with(command: _Command) -> _Command:
         "--guide-with",
         metavar="MODEL[:STEP]",
         shell_complete=completion.models,
+        callback=_guide,
         help="Guide away from a worse model of the same data, in the place of no class: a file, a "
         "run, a name, or a snapshot that a run kept; guidance.scale says how strongly.",
     )(command)
@@ -61,6 +63,12 @@ def noise(command: _Command) -> _Command:
         metavar="LEVEL",
         help="Standard deviation of the noise in what is known, of images in [-1, 1].",
     )(command)
+
+
+def _guide(ctx: click.Context, param: click.Parameter, model: str | None) -> str | None:
+    if model is not None and not model.strip():
+        raise ConfigError("--guide-with: an empty name; give a file, a run or a bundled model")
+    return model
 
 
 def trajectory(command: _Command) -> _Command:

@@ -196,6 +196,7 @@ class TestRefusals:
     def test_what_is_no_model_of_images(self, main: Path, kept: Path) -> None:
         words = ("-m", main, "--guide-with")
         assert "no such file" in refused(*words, "nothing")
+        assert "--guide-with: an empty name" in refused(*words, " ")
         assert "draws nothing" in refused("-m", "mnist", "--guide-with", "mnist-classifier")
         state = kept / "state.safetensors"
         assert "holds state" in refused(*words, state)
