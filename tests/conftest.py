@@ -56,6 +56,7 @@ FILES = {
     "diffusion/guidance.py": "def guidance(x, *, scale: NonNegative = 1.0): 'Two passes.'",
     "diffusion/guiders/linear.py": "def cfg(x): 'Plain.'",
     "diffusion/units.py": "def units(*, low: float = -1.0, high: float = 1.0): 'Where data lie.'",
+    "guides/parts/particles.py": "def particles(*, size: Count = 8): 'Several walks.'",
     "networks/parts/inputs.py": "def fourier(*, exponents: float = 6.0): 'Features.'",
     "networks/conditions/values.py": "def values(count, *, drop: float = 0.1): 'Numbers.'",
     "networks/conditions/augment.py": "def augment(*, p: float = 0.12): 'Changes.'",

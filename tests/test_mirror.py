@@ -142,7 +142,9 @@ ELSEWHERE = {
     "guides/parts/test_clip_judge.py": (
         "diffusion/cutouts guides/clip encoders/clip_files guides/parts/faults"
     ),
+    "guides/parts/test_rewards.py": "guides/parts/programs",
     "guides/parts/test_user_code.py": "guides/parts/user_functions",
+    "commands/test_particles.py": "guides/parts/particles",
     "guides/test_classifier.py": (
         "guides/parts/classifiers guides/parts/context guides/parts/steering"
     ),
@@ -166,7 +168,7 @@ ELSEWHERE = {
     ),
     "pipelines/test_fit.py": "networks/parts/heads",
     "pipelines/test_translate.py": "pipelines/translating",
-    "pipelines/test_steering.py": "pipelines/opening",
+    "pipelines/test_steering.py": "pipelines/guided_classes pipelines/opening",
     "settings/test_catalog.py": "settings/components settings/knobs",
     "settings/test_following.py": "pipelines/train_classes",
     "settings/test_limits.py": "options/numbers",

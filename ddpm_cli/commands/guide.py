@@ -24,6 +24,7 @@ from ddpm_cli.settings.requests import Guide
         "ddpm guide --scorer beauty.py:score --scale 50 -n 8 -o best/",
         "ddpm guide --guide classifier --class 3 --guide scorer --scorer a.py:f",
         "ddpm guide --init sketch.png --at 60% --class 7 --scale 3 -n 8",
+        "ddpm guide --reward 'python3 score.py' --particles 16 -n 4",
         "ddpm guide --restore deblur --image a.png --set operator.sigma=1.5",
         "ddpm guide --restore upscale --image a.png --set operator.factor=4",
         "ddpm guide --restore mask --image seven.png --mask 7,7,21,21 -n 4",
@@ -42,6 +43,7 @@ from ddpm_cli.settings.requests import Guide
     f"{guides.SCALE:g} the default; else of the one guide, by default classifier 4, clip 100, "
     "scorer 1, restore 1."
 )
+@guiding.particles
 @click.option(
     "--omega",
     type=numbers.number(-1, 1_000_000),
@@ -120,7 +122,7 @@ def command(ctx: click.Context, /, init: str | None, at: str | None, **_: Any) -
     reading.refuse_half_start(init, at)
     own = ("init", "at", *(("fit", "background") if init is not None else ()))
     words = (*guiding.words(ctx), *own, "aug_noise", "is_downscaled")
-    use = reading.use(ctx, *words, reads=True)
+    use = reading.use(ctx, *words, keys=guiding.KEYS, reads=True)
     look = Look(fit=ctx.params["fit"] or "error", background=ctx.params["background"] or "white")
     request = Guide(
         use=use,

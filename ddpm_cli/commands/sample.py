@@ -67,6 +67,7 @@ from ddpm_cli.settings.requests import Sample, Translate
 @walking.at("How much noise --init is given: that of x_T.")
 @walking.given
 @guiding.options()
+@guiding.particles
 @shared.fitting
 @walking.cascade
 @shared.seed()
@@ -111,8 +112,9 @@ def command(
     reading.refuse_half_start(init, at)
     if init is None:
         reading.refuse_idle(ctx, "only with --init", "fit", "background")
-    words = ("origin", "init", "at", "fit", "background", "aug_noise", "is_downscaled")
-    use = reading.use(ctx, *words, *guiding.words(ctx), reads=init is not None)
+    own = ("origin", "init", "at", "fit", "background", "aug_noise", "is_downscaled")
+    words = (*own, *guiding.words(ctx))
+    use = reading.use(ctx, *words, keys=guiding.KEYS, reads=init is not None)
     request = Sample(
         use=use,
         draw=reading.draw(ctx),
@@ -134,7 +136,7 @@ def command(
 
 def _of_images(ctx: click.Context, images: tuple[str, ...]) -> None:
     """Make images of given ones."""
-    reading.refuse_idle(ctx, "not with --image", *walking.NOT_OF_GIVEN, *guides.NAMES)
+    reading.refuse_idle(ctx, "not with --image", *walking.NOT_OF_GIVEN, *guides.ALL)
     request = Translate(
         use=reading.use(ctx, "task", "degrades", "fit", "background", reads=True),
         inputs=images,

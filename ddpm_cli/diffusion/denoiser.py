@@ -107,6 +107,11 @@ class Memory:
         if self._next is None:
             self._next = value
 
+    def go_on(self, rows: Tensor) -> None:
+        """Keep what belongs to these rows of the batch, with which the walk goes on."""
+        self.total = None if self.total is None else self.total[rows]
+        self._next = None if self._next is None else self._next[rows]
+
 
 class Wrapped:
     """A denoiser seen through another function, which keeps its schedule and its memories.

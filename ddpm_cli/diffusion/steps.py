@@ -57,6 +57,10 @@ class Visited(NamedTuple):
     t: Tensor
     x0: Tensor
 
+    def at(self, rows: Tensor) -> "Visited":
+        """The same of these rows of the batch."""
+        return Visited(self.x[rows], self.t, self.x0[rows])
+
 
 class State(NamedTuple):
     """What a walk yields after each move: state x at level sigma, latest clean image x0."""
@@ -83,3 +87,5 @@ class Step(Protocol):
 
 
 Constraint = Callable[[Tensor, Move, Visited, Draws], Tensor]
+# The rows of a batch to go on with after a move, None if with all as they are.
+Select = Callable[[State], Tensor | None]

@@ -13,7 +13,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, memories
 from ddpm_cli.diffusion.renoise import renoise
 from ddpm_cli.diffusion.shapes import double
-from ddpm_cli.diffusion.steps import Constraint, Draws, Move, State, Step, Visited
+from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Select, State, Step, Visited
 
 
 def start(denoise: Denoise, levels: Tensor, like: Tensor, rng: Draws) -> Tensor:
@@ -47,12 +47,15 @@ def walk(
     corrector: Step | None = None,
     ascend: Step = renoise,
     constrain: Constraint | None = None,
+    select: Select | None = None,
 ) -> Iterator[State]:
     """Walk the state x [B, ...] along the levels [n + 1] and yield after each of the n moves.
 
     `constrain` is applied to the state from which a downward or corrector move starts, from the
-    second move on, and once at level 0.  Consumers count, draw progress and stop.  Levels stay on
-    the host, where moves make numbers of them: the device is never waited for.
+    second move on, and once at level 0.  `select` says after each move with which rows of the
+    batch the walk goes on, where some end and others come twice.  Consumers count, draw progress
+    and stop.  Levels stay on the host, where moves make numbers of them: the device is never
+    waited for.
 
     Noise is drawn from rng in this order, each time `normal` in the shape of x: `start` draws
     first; then each move what its constraint draws, and what its step draws once it has called
@@ -81,4 +84,12 @@ def walk(
         before = before if tape.first is None else Visited(began, t, tape.first)
         if s == 0 and constrain and before:
             x = constrain(x, Move(s, s, number + 1, levels), before, rng)
-        yield State(x, s, before.x0 if before else x)
+        state = State(x, s, before.x0 if before else x)
+        rows = select(state) if select else None
+        if rows is not None:
+            x, before = x[rows], before and before.at(rows)
+            past[:] = [visited.at(rows) for visited in past]
+            for memory in memories(denoise):
+                memory.go_on(rows)
+            state = State(x, s, before.x0 if before else x)
+        yield state

@@ -21,7 +21,7 @@ from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.models import build
 from ddpm_cli.models.walks import prepared
-from ddpm_cli.settings import catalog, passes
+from ddpm_cli.settings import catalog, checks, passes
 from ddpm_cli.settings.config import Config
 
 LEVELS_LIMIT = 10_000  # of a list that is searched for
@@ -76,7 +76,7 @@ def lacking(config: Config, schedule: Schedule) -> list[str]:
 def counted(
     config: Config, schedule: Schedule, top: Tensor | None = None, rng: Draws | None = None
 ) -> tuple[int, int | None]:
-    """What `plan` returns, without a word."""
+    """What `plan` returns, without a word; the calls of all particles of an image are its own."""
     settings = passes.two_passes(config)
     counting, walk = _Counting(schedule, settings), prepared(config, schedule, top)
     x = start(counting, walk.levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
@@ -87,7 +87,7 @@ def counted(
     moves = sum(1 for _ in walk.states(denoise, x, rng or Rng([0])))
     if passes.is_guiding(settings) and not counting.guided:
         raise _unguided(settings, walk.levels)
-    return moves, None if walk.is_adaptive else counting.calls
+    return moves, None if walk.is_adaptive else checks.particles(config) * counting.calls
 
 
 def _unguided(settings: Mapping[str, Any], levels: Tensor) -> ConfigError:

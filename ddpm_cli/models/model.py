@@ -127,9 +127,9 @@ class Model(NamedTuple):
 
     def draw(self, batch: Batch, walk: Walk) -> Chunk:
         """The walk of one batch; image i depends on its own row alone."""
-        begins, ways = [], []
+        begins, ways, noise = [], [], batch.noise or batch.seeds
         for rows in self.parts(walk, len(batch.seeds)):
-            seeds = batch.seeds[rows]
+            seeds = noise[rows]
             seen = {kind: values[rows] for kind, values in batch.conditions.items()}
             drawn = kinds.drawn(self.config, seeds, self.randomness)
             against = {kind: values[rows] for kind, values in batch.against.items()}
@@ -150,11 +150,12 @@ class Model(NamedTuple):
             constrain = batch.constraint(rows) if batch.constraint else None
             constrain = constrain or (method.constrain if method else None)
             begins.append(State(x, walk.levels[0], x))
-            ways.append(way.states(denoise, x, rng, constrain))
+            ways.append(way.states(denoise, x, rng, constrain, batch.population))
         states = out_of_memory.within(map(walks.joined, zip(*ways, strict=True)), len(batch.seeds))
         classes = batch.conditions.get("classes")
         numbers = None if classes is None else classes.tolist()
-        return Chunk(list(batch.seeds), numbers, states, walks.joined(begins), denoise)
+        chunk = Chunk(list(batch.seeds), numbers, states, walks.joined(begins), denoise)
+        return chunk if batch.population is None else walks.picked(chunk, batch.population)
 
     def chunks(
         self,

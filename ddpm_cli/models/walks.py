@@ -13,8 +13,9 @@ from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.measuring import Method
+from ddpm_cli.diffusion.particles import Population
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.steps import Constraint, Draws, State, Step
+from ddpm_cli.diffusion.steps import Constraint, Draws, Select, State, Step
 from ddpm_cli.diffusion.walk import walk
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images.scales import Scale
@@ -45,7 +46,12 @@ class Walk(NamedTuple):
         return self._replace(predictor=step, corrector=method.corrector or self.corrector)
 
     def states(
-        self, denoise: Denoise, x: Tensor, rng: Draws, constrain: Constraint | None = None
+        self,
+        denoise: Denoise,
+        x: Tensor,
+        rng: Draws,
+        constrain: Constraint | None = None,
+        select: Select | None = None,
     ) -> Iterator[State]:
         """Walk the state x [B, ...] at levels[0] to an image with a denoiser that is wrapped."""
         return walk(
@@ -57,6 +63,7 @@ class Walk(NamedTuple):
             corrector=self.corrector,
             ascend=self.ascend,
             constrain=constrain,
+            select=select,
         )
 
 
@@ -110,12 +117,14 @@ def level(text: str, schedule: Schedule) -> Tensor:
 class Start(NamedTuple):
     """Where walks begin if not at the prior: seeds -> their states [n, ...] at a level.
 
-    scale: of the pixels that they were made of, if these were not the model's own.
+    scale: of the pixels that they were made of, if these were not the model's own; is_noised: the
+    seeds choose noise, and not which of some states it is.
     """
 
     sigma: Tensor
     states: Callable[[Sequence[int]], Tensor]
     scale: Scale | None = None
+    is_noised: bool = False
 
 
 class Batch(NamedTuple):
@@ -127,7 +136,9 @@ class Batch(NamedTuple):
     prior; constraint, method, wrap: of some rows, what is imposed on their state, how something is
     known of them, and what is put around the denoiser, its wrappers and the method; shape: of what
     is drawn, if not of what the network was trained on; bound: of some rows, the denoiser that
-    sees their conditions and what their seeds drew, if not the model's own.
+    sees their conditions and what their seeds drew, if not the model's own; noise: the seeds of
+    the noise, if not `seeds`; population: the groups of particles that the rows are, of which one
+    of each comes out.
     """
 
     seeds: Sequence[int]
@@ -139,6 +150,8 @@ class Batch(NamedTuple):
     wrap: Callable[[Denoise, slice], Denoise] | None = None
     shape: tuple[int, ...] | None = None
     bound: Callable[[slice, Conditions], Denoise] | None = None
+    noise: Sequence[int] | None = None
+    population: Population | None = None
 
 
 class Chunk(NamedTuple):
@@ -152,6 +165,14 @@ class Chunk(NamedTuple):
     states: Iterator[State]
     begin: State
     denoise: Denoise
+
+
+def picked(chunk: Chunk, population: Population) -> Chunk:
+    """The walks of one particle of each group; see Population.shown."""
+    count = population.count
+    numbers = None if chunk.classes is None else chunk.classes[::count]
+    begin, states = population.shown(chunk.begin), map(population.shown, chunk.states)
+    return Chunk(chunk.seeds[::count], numbers, states, begin, chunk.denoise)
 
 
 def joined(states: Sequence[State]) -> State:

@@ -11,6 +11,7 @@ from ddpm_cli.settings import catalog, guides
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 SCALE = "How strongly, of the one guide; by default classifier 4, clip 100, scorer 1, restore 1."
+KEYS = {"particles": "particles.count"}  # which key an option sets
 
 
 def options(scale: str = SCALE) -> Callable[[_Command], _Command]:
@@ -22,6 +23,26 @@ def options(scale: str = SCALE) -> Callable[[_Command], _Command]:
         return command
 
     return add
+
+
+def particles(command: _Command) -> _Command:
+    """Add --reward and --particles, of the verbs that draw from noise."""
+    usual = catalog.fixed("particles").knobs["count"].default
+    command = click.option(
+        "--particles",
+        type=numbers.whole(1, 1_000),
+        metavar="N",
+        help=f"Walks of each image, of which those go on that --reward finds better; {usual} "
+        "unless told. See --list particles.",
+    )(command)
+    return click.option(
+        "--reward",
+        metavar="PROGRAM",
+        help="What scores images, without a gradient: FILE.py:NAME, a function of images float32 "
+        "[N,C,H,W] in [-1,1] to N numbers; or a command line that gets PNG files behind its words "
+        "(or where it says {png}, {folder} or {npy}) and prints a number for each. It is run.",
+        shell_complete=completion.paths,
+    )(command)
 
 
 def words(ctx: click.Context) -> list[str]:

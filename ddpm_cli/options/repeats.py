@@ -17,6 +17,7 @@ FIXES = {
     "texts_file": "give one file with all of them, a text a line",
     "negative": "one text may name several things",
     "scorer": "give one function, which may add up several scores",
+    "reward": "give one, which may add up several scores",
     "classifier": "give one, or others among --set 'guides=[...]'",
     "config_file": 'give one; a file names a preset by extends = "NAME"',
     "extend": "all four sides stand in one, as --extend 14,14,0,0",

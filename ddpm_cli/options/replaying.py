@@ -17,8 +17,8 @@ from ddpm_cli.settings.toml import parse_set
 _MAKERS = ("sample", "guide", "encode", "interpolate", "inpaint", "upscale")
 # Where results go, what is replaced, what is run or fetched, and files of settings.
 _NEVER = {
-    "output", "force", "skip_existing", "trajectory", "moments", "trust", "scorer", "download",
-    "compile", "config_file", "preset",
+    "output", "force", "skip_existing", "trajectory", "moments", "trust", "scorer", "reward",
+    "download", "compile", "config_file", "preset",
 }  # fmt: skip
 # What entries of a record of their own say.
 _ELSEWHERE = {

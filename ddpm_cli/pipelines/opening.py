@@ -123,6 +123,8 @@ def settled(
     config = resolve([*passes.usual(stack[1:]), *stack])
     if config["constraints"] and "constraints" not in free:
         raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
+    if "particles" in config and "particles" not in free:
+        raise ConfigError("particles: only of ddpm guide and sample; leave them out")
     if config["guides"] and flags is None:
         raise ConfigError(f"guides: only of {GUIDED}; leave them out")
     passes.check_guidance(config)
@@ -161,16 +163,18 @@ def guiding(use: Use, flags: Mapping[str, Any], known: Known | None = None) -> O
         below.append(Layer("--restore", {"operator": {"name": flags["restore"]}}))
     standing = resolve([header.layer(str(place.path)), *below, *use.layers])
     asked = guides.layer(flags, standing).values
-    if not asked and not standing["guides"] and "guidance" not in standing:
+    is_plain = not asked and "particles" not in standing
+    if is_plain and not standing["guides"] and "guidance" not in standing:
         below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
-    config = settled(place, header, use.layers, below, flags=flags)
+    config = settled(place, header, use.layers, below, flags=flags, free=["particles"])
     return Opened(place, header, config)
 
 
 def drawing(use: Use, flags: Mapping[str, Any], *below: Layer) -> Opened:
     """The model of a request that draws, with its guides if it has any; flags: see `settled`."""
     place, header = chosen(base(use).model)
-    return Opened(place, header, settled(place, header, use.layers, below, flags=flags))
+    config = settled(place, header, use.layers, below, flags=flags, free=["particles"])
+    return Opened(place, header, config)
 
 
 def translating(request: Translate, known: Known | None = None) -> Opened:

@@ -31,15 +31,13 @@ from ddpm_cli.pipelines.dealing import Deal
 from ddpm_cli.pipelines.finishing import Finish, Result
 from ddpm_cli.pipelines.lines import Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.pipelines.steering import Steering
+from ddpm_cli.pipelines.steering import Completion, Steering
 from ddpm_cli.settings import checks, shards
 from ddpm_cli.settings.request_parts import Draw, Seeds, Use
 from ddpm_cli.settings.requests import Guide, Sample
 from ddpm_cli.settings.seeds import LIMIT
 from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
-
-Steer = Callable[[Batch], Batch]
 
 
 class Work(NamedTuple):
@@ -70,6 +68,11 @@ class Work(NamedTuple):
         """What the model was trained on."""
         return self.opened.header.data
 
+    @property
+    def size(self) -> int:
+        """How many images are computed at once, of which each may be several walks."""
+        return max(1, self.use.size // checks.particles(self.opened.config))
+
 
 def run(request: Sample, opened: Opened | None = None) -> None:
     """Draw what a request asks for; opened: its model and settings, if they are known already."""
@@ -98,8 +101,7 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         found,
         begin,
     )
-    is_steered = is_guide or bool(found.config["guides"])
-    words = steering.described(found.config) if is_steered else ""
+    words = found.words if is_guide or found.is_any else ""
     carry_out(work, lambda *calls: cost.words(*calls) + words)
 
 
@@ -145,7 +147,7 @@ def _of_shard(work: Work) -> Work:
     if walk is not None:
         walk = Path(shards.place(str(walk), shard, "--trajectory"))
         shards.refuse_shared(str(draw.trajectory), shard, "--trajectory")
-    seeds = shards.part(work.seeds, work.use.size, shard)
+    seeds = shards.part(work.seeds, work.size, shard)
     shards.say(shard, len(seeds), len(work.seeds), work.info.noun)
     output = own if shard else draw.output
     return work._replace(draw=replace(draw, output=output, trajectory=walk), seeds=seeds)
@@ -188,7 +190,7 @@ def _drawn(
     compute = compute._replace(device=distributed.local_device(compute.device, group))
     drawer = model.opened(place, config, compute, moments_file=work.draw.moments)
     size = work.use.size
-    memory.refuse_large(drawer, min(size, len(work.seeds)))
+    memory.refuse_large(drawer, min(work.size, len(work.seeds)) * checks.particles(config))
     enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size, work.asked.negative)
     complete = work.steering.load(compute)
     with target or nullcontext():
@@ -200,7 +202,7 @@ def _drawn(
         total = None if calls is None or every is None else (calls + every) * mine
         with console.progress(total, "network calls") as bar:
             drawer = drawer.counting(bar.advance)
-            chunks = drawer.chunks(deal.mine, size, _batches(work, drawer, complete), walk)
+            chunks = drawer.chunks(deal.mine, work.size, _batches(work, drawer, complete), walk)
             later = enlarge.counting(bar.advance)
             told = Lines.of_walk(work.use.as_json, place.name, header, config, moves)
             kept = (target, watch, record, work.asked)
@@ -224,17 +226,18 @@ def _deal(
     if not meets:
         return Deal(found or [], found or [], 0)
     left = dealing.agreed_on(found, group)
-    return Deal.of(left, work.use.size, group)
+    return Deal.of(left, work.size, group)
 
 
 def _batches(
-    work: Work, drawer: Model, complete: Steer | None
+    work: Work, drawer: Model, complete: Completion | None
 ) -> Callable[[Sequence[int]], Batch]:
     """What the walks of some seeds need: classes, where they start, and what steers them."""
 
     def batch(seeds: Sequence[int]) -> Batch:
-        start = work.begin.states(seeds) if work.begin else None
-        asked = work.asked
+        asked, begin = work.asked, work.begin
+        noise = complete.noise(seeds) if complete and begin and begin.is_noised else seeds
+        start = begin.states(noise) if begin else None
         plain = Batch(seeds, asked.conditions(seeds), asked.against(seeds), start)
         return complete(plain) if complete else plain
 

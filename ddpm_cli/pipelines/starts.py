@@ -116,4 +116,4 @@ def noised(request: Sample, schedule: Schedule, header: Header, randomness: Rand
         repeated = x0.expand(len(seeds), *x0.shape)
         return latents.noised(repeated, sigma, inversion.noise(seeds, randomness))
 
-    return Start(sigma, states, image.scale)
+    return Start(sigma, states, image.scale, is_noised=True)

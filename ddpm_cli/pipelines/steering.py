@@ -1,30 +1,42 @@
 """What steers the walks of a verb beside its model, and who is told of which classes."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from ddpm_cli import hardware, streams
+from ddpm_cli.diffusion.particles import when
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError, Refusal, many
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import inputs, pixels
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.opening import BYTE_LIMIT
 from ddpm_cli.files.images.scales import Scale
-from ddpm_cli.guides.parts import classifiers, clip_runs, steering, user_functions
-from ddpm_cli.guides.parts.context import Context, Numbers
+from ddpm_cli.guides.parts import (
+    classifiers,
+    clip_runs,
+    particles,
+    rewards,
+    steering,
+    user_functions,
+)
+from ddpm_cli.guides.parts.context import Context, Guide, Numbers
+from ddpm_cli.guides.parts.particles import Particles
+from ddpm_cli.guides.parts.rewards import Reward
 from ddpm_cli.guides.parts.user_code import Code, load
 from ddpm_cli.guides.parts.user_functions import Function
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import classes
+from ddpm_cli.models import classes, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.walks import Batch
+from ddpm_cli.pipelines.guided_classes import Told, classifiers_of, space_of
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import checks, code_names, guides
 from ddpm_cli.settings.checks import CLASSIFIER, CLIP
@@ -34,16 +46,25 @@ from ddpm_cli.settings.request_parts import Guiding, Use
 from ddpm_cli.training import distributed
 
 
-class Space(NamedTuple):
-    """The classes that --class is about: a classifier's if there is one, else the model's."""
+@dataclass(frozen=True)
+class Completion:
+    """What completes a batch: guides around its denoiser, and groups of particles for its rows."""
 
-    config: Config
-    info: DataInfo
+    guides: Sequence[Guide]
+    particles: Particles | None
+    is_bounded: bool
 
-    @property
-    def names(self) -> list[str]:
-        """The names of all these classes."""
-        return classes.known(self.config, self.info)
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch with what steers it."""
+        if self.particles is not None:
+            batch = self.particles.spread(batch)
+        if not self.guides:
+            return batch
+        return steering.completed(self.guides, batch, is_bounded=self.is_bounded)
+
+    def noise(self, seeds: Sequence[int]) -> Sequence[int]:
+        """The seeds of the noise of the images of these seeds, and of their other particles."""
+        return seeds if self.particles is None else self.particles.seeds(seeds)
 
 
 @dataclass(frozen=True)
@@ -54,7 +75,7 @@ class Steering:
     a classifier is told.  functions: the user's own, by their
     flags.  judges: the SHA-256 of all that guides load.  given: the scale of the image that a
     guide restores, whose bits results shall have.  top: the level where walks begin, if not the
-    highest.
+    highest.  reward: what scores particles, if there are any.
     """
 
     config: Config
@@ -69,6 +90,7 @@ class Steering:
     range: tuple[int, int] | None = None
     given: Scale | None = None
     top: Tensor | None = None
+    reward: Reward | None = None
 
     @property
     def targets(self) -> Numbers:
@@ -95,15 +117,38 @@ class Steering:
                 what = f"{name}: larger than the model, and the guide {guide['name']} is not"
                 raise Refusal(what, "add --downscale, or leave the guide out")
 
-    def load(self, compute: Compute) -> Callable[[Batch], Batch] | None:
-        """Load the guides; what completes a batch with them, if there are any."""
-        if not self.config["guides"]:
+    @property
+    def is_any(self) -> bool:
+        """Whether anything steers."""
+        return bool(self.config["guides"]) or self.reward is not None
+
+    @property
+    def words(self) -> str:
+        """What steers a walk, in words."""
+        count, said = checks.particles(self.config), described(self.config)
+        if self.reward is None:
+            return said
+        return f"{said}; {many(count, 'particles')}, scored {many(self.rounds, 'times')}"
+
+    @property
+    def rounds(self) -> int:
+        """How often the particles of an image are scored."""
+        if self.reward is None:
+            return 0
+        levels = walks.prepared(self.config, self.schedule, self.top).levels
+        return len(when(levels, self.config["particles"]["rounds"]))
+
+    def load(self, compute: Compute) -> Completion | None:
+        """Load the guides; what completes a batch with them and particles, if there are any."""
+        if not self.is_any:
             return None
         where = (self.config, self.info, compute, self.schedule)
         told = (self.download, self.functions, self.range, self.top)
         context = Context(*where, self.targets, *told)
-        is_bounded = not self.info.is_image
-        return partial(steering.completed, steering.loaded(context), is_bounded=is_bounded)
+        group = None
+        if self.reward is not None:
+            group = particles.particles(context, self.reward, **self.config["particles"])
+        return Completion(steering.loaded(context), group, is_bounded=not self.info.is_image)
 
 
 def described(config: Config) -> str:
@@ -114,6 +159,20 @@ def described(config: Config) -> str:
     passes = f"; guidance scale {scale:g} (omega {scale - 1:g})" if scale != 1 else ""
     passes += f" away from {model}" if passes and model else ""
     return passes + (f"; steered by {', '.join(names)}" if names else "")
+
+
+def _reward(
+    config: Config, info: DataInfo, guiding: Guiding, schedule: Schedule, top: Tensor | None
+) -> Reward | None:
+    """What scores particles, once it was tried, if a configuration asks for any."""
+    if "particles" not in config:
+        return None
+    if "reward" not in guiding.code:
+        fix = "give --reward FILE.py:NAME, or a command that prints numbers"
+        raise ConfigError(f"particles: which reward chooses among them? {fix}")
+    particles.check(config, schedule, top)
+    device, timeout = _device(config), config["particles"]["timeout"]
+    return rewards.of(guiding.code["reward"], info, device, timeout).tried(device)
 
 
 def steered(
@@ -134,10 +193,10 @@ def steered(
     guides.check(config, label, guiding)
     _refuse_of_images(config, info)
     code_names.refuse_missing(config["guides"], guiding.code)
-    codes = {flag: load(code) for flag, code in guiding.code.items()}
-    if is_given and label is None and _classifiers(config):
+    codes = {flag: load(code) for flag, code in guiding.code.items() if flag != "reward"}
+    if is_given and label is None and classifiers_of(config):
         raise ConfigError("--classifier: pulls towards a class; name one with --class")
-    if (config["guides"] or is_given or top is not None) and not _classifiers(config):
+    if (config["guides"] or is_given or top is not None) and not classifiers_of(config):
         label = classes.fixed(label, config)  # a class from the seed would pull elsewhere
     functions = _functions(codes, config, info)
     config, judges = pinned(config, info, codes)
@@ -151,6 +210,7 @@ def steered(
     if is_given:
         classes.one(label, *space)
         asked.refuse_several()
+    reward = _reward(config, info, guiding, schedule, top)
     return Steering(
         config,
         info,
@@ -159,11 +219,12 @@ def steered(
         asked,
         known,
         functions,
-        judges,
+        [*judges, *(reward.sha256 if reward else ())],
         guiding.may_download,
         use.range,
         _given(config, use, info),
         top,
+        reward,
     )
 
 
@@ -180,10 +241,15 @@ def _functions(codes: Mapping[str, Code], config: Config, info: DataInfo) -> dic
     """Code as functions on the device of a configuration; each is tried."""
     if not codes:
         return {}
-    compute = hardware.compute(**config["compute"])
-    device = distributed.local_device(compute.device, distributed.group())
+    device = _device(config)
     makers = {"scorer": user_functions.scorer, CLASSIFIER: user_functions.classifier}
     return {flag: makers[flag](codes[flag], device, info.shape, info) for flag in codes}
+
+
+def _device(config: Config) -> torch.device:
+    """Where this process computes."""
+    compute = hardware.compute(**config["compute"])
+    return distributed.local_device(compute.device, distributed.group())
 
 
 def _refuse_of_images(config: Config, info: DataInfo) -> None:
@@ -191,11 +257,6 @@ def _refuse_of_images(config: Config, info: DataInfo) -> None:
     if not info.is_image and any(guide["name"] == "restore" for guide in config["guides"]):
         fix = "of rows ddpm inpaint draws what is not known: empty cells, NaN, or --mask"
         raise ConfigError(f"--restore: of images, and this model makes rows; {fix}")
-
-
-def _classifiers(config: Config) -> list[str]:
-    """The classifiers that a configuration names."""
-    return [guide["model"] for guide in config["guides"] if guide["name"] == CLASSIFIER]
 
 
 def pinned(config: Config, info: DataInfo, codes: Mapping[str, Code]) -> tuple[Config, list[str]]:
@@ -222,49 +283,3 @@ def _digest(image: Path) -> str:
     """The SHA-256 of an image file."""
     with streams.opened(image, BYTE_LIMIT) as stream:
         return hashlib.sha256(stream.read()).hexdigest()
-
-
-def space_of(config: Config, info: DataInfo, functions: Mapping[str, Function]) -> Space:
-    """Where a configuration's guides look for the classes of images.
-
-    A function names none: they have the model's names if there are as many, or numbers.
-    """
-    models = _classifiers(config)
-    if len(models) > 1:
-        raise ConfigError(f"guides: {len(models)} classifiers; give one")
-    if not models:
-        return Space(config, info)
-    if models[0] == CODE:
-        count = functions[CLASSIFIER].classes
-        names = info.classes if len(info.classes or ()) == count else None
-        shares = info.frequencies if names else None
-        network = {"network": {"classes": count}}
-        return Space(network, info._replace(classes=names, frequencies=shares))
-    header = classifiers.named(models[0], info)[1]
-    return Space(header.config, header.data)
-
-
-class Told(NamedTuple):
-    """What the model's network is told of the classes that --class names, by their names."""
-
-    space: Space
-    label: str | None
-    config: Config
-    info: DataInfo
-
-    def numbers(self, seeds: Sequence[int]) -> list[int] | None:
-        """The numbers of the classes of seeds; None for a model without classes."""
-        if not checks.classes(self.config):
-            return None
-        if self.space.config is self.config or self.label == classes.NULL:
-            return classes.numbers(self.label, seeds, self.config, self.info)
-        known = classes.known(self.config, self.info)
-        names = classes.names(self.label, *self.space, seeds) or []
-        if missing := [name for name in names if name not in known]:
-            fix = "add --unconditional"
-            raise ConfigError(f"--class: the model has no class {missing[0]!r}; {fix}")
-        return [known.index(name) for name in names]
-
-    def check(self) -> None:
-        """Refuse classes that the model does not have, of all that may come up."""
-        self.numbers(range(len(self.space.names)))

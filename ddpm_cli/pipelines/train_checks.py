@@ -134,6 +134,8 @@ def refuse_untrainable(config: Config, info: DataInfo, place: Group) -> None:
     if config["levels"]["name"] == "fitted":
         why = "fitted ones belong to a finished model"
         raise ConfigError(f"levels.name: {why}; choose them when sampling")
+    if "particles" in config:
+        raise ConfigError("particles: only of ddpm guide and sample; leave them out")
     if config["guides"]:
         raise ConfigError("guides: only of verbs that draw; leave them out")
     passes.refuse_unfinished(config)

@@ -46,6 +46,7 @@ MODULES: Mapping[str, str] = {"format": "files/checkpoints/formats", "export": "
 # Tables that configure one fixed function, and so have no `name` key.
 FIXED: Mapping[str, str] = {
     "renoise": "diffusion/renoise.py",
+    "particles": "guides/parts/particles.py",
     "units": "diffusion/units.py",
     "fourier": "networks/parts/inputs.py",
     "values": "networks/conditions/values.py",

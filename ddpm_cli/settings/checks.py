@@ -49,6 +49,11 @@ def classes(config: Config) -> int:
     return int(config.get("network", {}).get("classes", 0))
 
 
+def particles(config: Config) -> int:
+    """How many walks there are of each image."""
+    return int(config.get("particles", {}).get("count", 1))
+
+
 def told(config: Config) -> dict[str, float]:
     """What the network is told beside noise levels and images, and how often it was left out."""
     kinds = {"classes": float(config["train"]["drop_class"])} if classes(config) else {}

@@ -22,6 +22,15 @@ def is_code(name: str) -> bool:
     return name.endswith((".py", PROGRAM)) or ".py:" in name
 
 
+def is_word_of_code(name: str) -> bool:
+    """Whether a reward is code by its name, or a file that is never read, and no command line.
+
+    A command has several words; a name of code may have blanks in that of an existing file.
+    """
+    is_one = len(name.split()) == 1 or split(name)[0].is_file()
+    return is_one and (is_code(name) or is_pickle(name))
+
+
 def is_pickle(name: str) -> bool:
     """Whether a name is one of a file that would be unpickled, and so is never read."""
     return name.endswith(_PICKLES)

@@ -16,7 +16,7 @@ Config = dict[str, Any]
 
 ARRAYS = ("wrappers", "edits", "constraints", "guides")  # ordered parts: arrays of tables
 # What is chosen when sampling; all else is what a model was trained as.
-SAMPLING = ("sampler", "corrector", "levels", "renoise", "guidance", *ARRAYS)
+SAMPLING = ("sampler", "corrector", "levels", "renoise", "guidance", "particles", *ARRAYS)
 RESTORING = ("operator", "method")  # what only verbs choose that restore
 ENVIRONMENT = "the environment"  # the source of what the user says in all commands
 # Absent, or `name = "none"`: not used.

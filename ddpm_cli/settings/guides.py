@@ -16,6 +16,8 @@ NAMES = (
     "guides", "scale", "classifier", "grad_at", "unconditional", "prompts", "likes", "clip_model",
     "cutouts", "overviews", "download", "scorer", "trust",
 )  # fmt: skip
+OF_DRAWING = ("reward",)  # of the verbs that draw from noise
+ALL = (*NAMES, *OF_DRAWING, "particles")
 OF_GUIDE = (
     "omega", "interval", "rescale", "restore", "image", "mask", "mask_keeps", "fit", "init",
     "background",
@@ -27,7 +29,7 @@ OWNERS = {
     "cutouts": ("prompts", "likes"),
     "overviews": ("prompts", "likes"),
     "download": ("clip_model",),
-    "trust": ("scorer", "classifier"),
+    "trust": ("scorer", "classifier", "reward"),
     "image": ("restore",),
     "mask": ("restore",),
     "mask_keeps": ("mask",),
@@ -44,8 +46,9 @@ FLAGS = {
 
 def guiding(params: Mapping[str, Any]) -> Guiding:
     """What the parameters of a command say of guides; what may not run is refused."""
-    names = (*NAMES, *OF_GUIDE) if is_guide(params) else NAMES
-    return Guiding(flags={name: params[name] for name in names}, code=code(params))
+    names = (*NAMES, *OF_DRAWING, *OF_GUIDE) if is_guide(params) else (*NAMES, *OF_DRAWING)
+    flags = {name: params[name] for name in names if name in params}
+    return Guiding(flags=flags, code=code(params))
 
 
 def is_guide(flags: Mapping[str, Any]) -> bool:
@@ -55,12 +58,13 @@ def is_guide(flags: Mapping[str, Any]) -> bool:
 
 def code(flags: Mapping[str, Any]) -> dict[str, str]:
     """What --scorer and --classifier name of code, by these names; what may not run is refused."""
-    names = {"scorer": flags["scorer"]} if flags["scorer"] is not None else {}
+    names = {key: flags[key] for key in ("scorer", "reward") if flags.get(key) is not None}
     model = flags["classifier"]
     if model is not None and (code_names.is_code(model) or code_names.is_pickle(model)):
         names["classifier"] = model
     for flag, name in names.items():
-        code_names.refuse_unusable(flag, name, trust=flags["trust"])
+        if flag != "reward" or code_names.is_word_of_code(name):
+            code_names.refuse_unusable(flag, name, trust=flags["trust"])
     return names
 
 
@@ -82,7 +86,9 @@ def layer(flags: Mapping[str, Any], standing: Config) -> Layer:
     elif guidance and not tables and not standing["guides"] and not standing.get("guidance"):
         guidance = {"scale": SCALE, **guidance}
     values = {"guides": tables, "guidance": guidance}
-    return Layer("the command line", {key: value for key, value in values.items() if value})
+    asked = {key: value for key, value in values.items() if value}
+    particles: dict[str, Any] = {} if flags.get("reward") is None else {"particles": {}}
+    return Layer("the command line", asked | particles)
 
 
 def _scale(
