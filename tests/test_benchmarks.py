@@ -509,3 +509,41 @@ def test_windows_that_walk_together_show_no_seams(scripts: SimpleNamespace) -> N
     assert ratios["drawn by windows that walk together"] < 1.25
     assert ratios["enlarged by pieces side by side"] > 1.4, "what seams would be"
     assert ratios["drawn by pieces side by side"] > 4
+
+
+@pytest.mark.parametrize("law", ["normal", "mixture"])
+def test_posteriors_are_those_of_weighted_rows(scripts: SimpleNamespace, law: str) -> None:
+    """Moments of the posterior of y, beside those of rows of the data weighted by p(y | x)."""
+    made = scripts.posterior.Problem.of(law, 1)
+    x = made.data.drawn(400_000, 1)[:, 0]
+    noise = 0.6  # with less few rows have any weight
+    fits = (made.y[0] - x @ made.matrix.T).square().sum(1) / (2 * noise**2)
+    weights = (-fits).softmax(0)
+    posterior = made.data.given(made.matrix, made.y, noise)
+    mean, covariance = (part[0] for part in posterior.moments())
+    spread = covariance.diag().sqrt()
+    assert float(((weights @ x - mean) / spread).abs().max()) < 0.05
+    apart = x - weights @ x
+    own = (weights[:, None] * apart).T @ apart
+    assert float((own - covariance).norm() / covariance.norm()) < 0.08
+
+
+def test_exact_samples_have_the_scores_of_exact_samples(scripts: SimpleNamespace) -> None:
+    made = scripts.posterior.Problem.of("mixture", 3)
+    found = made.scores(made.posterior.drawn(2000, 4))
+    assert found["mean"] < 0.06
+    assert found["covariance"] < 0.15
+    assert found["deviation"] == pytest.approx(1, abs=0.05)
+    assert found["coverage"] == pytest.approx(0.9, abs=0.02)
+    assert found["crps"] == pytest.approx(0, abs=0.02)
+    off = made.scores(made.posterior.drawn(2000, 4) * 1.5)
+    assert off["crps"] > 0.05
+    assert off["deviation"] == pytest.approx(1.5, abs=0.1)
+
+
+def test_moment_matching_has_the_scores_of_the_exact_denoiser(scripts: SimpleNamespace) -> None:
+    made = scripts.posterior.Problem.of("normal", 2)
+    ours, exact = (made.scores(made.samples(name, 12, 40)) for name in ("mmps", "exact"))
+    assert ours == pytest.approx(exact, abs=1e-4)
+    other = made.scores(made.samples("ddnm", 12, 40))
+    assert other["mean"] != pytest.approx(exact["mean"], abs=1e-2)
