@@ -6,7 +6,7 @@ is integrated in closed form; only the trace needs a solver.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -38,6 +38,36 @@ def rademacher(like: Tensor, count: int, rng: Draws) -> Tensor:
 def gaussian(like: Tensor, count: int, rng: Draws) -> Tensor:
     """Probes of unit normals, `count` for each image of `like`: [count, B, ...]."""
     return torch.stack([rng.normal(like) for _ in range(count)])
+
+
+def antithetic(like: Tensor, count: int, rng: Draws) -> Tensor:
+    """Probes of random signs of which the products of neighbours cancel: [count, B, ...].
+
+    Each is the first one times a Walsh function of the place. v . (v J) has the trace and the
+    products v_i v_j J_ij: with two probes those of pixels side by side cancel, with four all but
+    those of pixels an even number of rows and columns apart (Tang 2012 on probing vectors), and
+    with one for each value the trace is exact.
+    """
+    patterns = walsh(like.shape[1:], count).to(like)
+    first = [rng.normal(like).sign() for _ in range(-(-count // len(patterns)))]
+    return torch.cat([sign * patterns[:, None] for sign in first])[:count]
+
+
+def walsh(shape: Sequence[int], most: int) -> Tensor:
+    """The first of the Walsh functions on a grid, no more than `most`: signs [W, *shape].
+
+    Products of checkerboards: of single places along all axes, along each, and then of squares
+    of 2, 4, ... places.
+    """
+    places = torch.stack(torch.meshgrid(*map(torch.arange, shape), indexing="ij"))
+    patterns = torch.ones(1, *shape)
+    for bit in range(max(shape).bit_length()):
+        axes = [axis for axis, side in enumerate(shape) if side > 2**bit]
+        for some in [axes, *([axis] for axis in axes[:-1])] if axes else []:
+            if len(patterns) < most:
+                board = 1 - 2 * (((places[some] >> bit) & 1).sum(0) % 2)
+                patterns = torch.cat([patterns, patterns * board])
+    return patterns[:most]
 
 
 def jacobian_trace(

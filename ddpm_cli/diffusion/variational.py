@@ -171,7 +171,7 @@ def terms(
     (Ho 2020, eq. 5). On a part of the levels it is the bound of the respaced process.  decoder,
     bits: of the last term, as in `step_bits`.
     """
-    lowest = torch.stack([levels[-2], _second(denoise.schedule, levels)])
+    lowest = _lowest(denoise.schedule, levels)
     for t, s in pairwise(levels):
         prediction = denoise(x0 + float(t) * rng.normal(x0), t)
         step = Reverse.between(denoise.schedule, t.expand(len(x0)), s.expand(len(x0)), lowest)
@@ -179,8 +179,15 @@ def terms(
         yield Term(t, s, step_bits(x0, prediction, step, variance, decoder, bits), error)
 
 
-def _second(schedule: Schedule, levels: Tensor) -> Tensor:
-    """The level above the lowest one that sets the decoder's variance.
+def last_step(schedule: Schedule, levels: Tensor, count: int) -> Reverse:
+    """The last step of a walk down to 0 for so many images, whose variance is the decoder's."""
+    return Reverse.between(
+        schedule, levels[-2].expand(count), levels[-1].expand(count), _lowest(schedule, levels)
+    )
+
+
+def _lowest(schedule: Schedule, levels: Tensor) -> Tensor:
+    """The lowest positive level, and the one above it that sets the decoder's variance.
 
     That of the list, but no closer than the process's own next level, or twice the lowest one
     of a continuous process: a denser list has vanishing posterior variances, which the error of
@@ -190,7 +197,7 @@ def _second(schedule: Schedule, levels: Tensor) -> Tensor:
     closest = 2 * lowest
     if schedule.steps is not None:
         closest = schedule.sigma(schedule.time(lowest) + 1 / schedule.steps)
-    return torch.maximum(levels[-3], closest)
+    return torch.stack([lowest, torch.maximum(levels[-3], closest)])
 
 
 def prior_bits(schedule: Schedule, x0: Tensor, sigma: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ from ddpm_cli.diffusion.denoiser import Prediction, Wrapped
 from ddpm_cli.diffusion.latents import encode
 from ddpm_cli.diffusion.levels import explicit, linspace, logsnr
 from ddpm_cli.diffusion.likelihood import (
+    antithetic,
     at_lowest,
     climb,
     integral,
     jacobian_trace,
     log_density,
     rademacher,
+    walsh,
 )
 from ddpm_cli.diffusion.likelihood import gaussian as normal_probes
 from ddpm_cli.diffusion.rng import Rng
@@ -241,3 +244,44 @@ def test_prior_of_a_lower_level_costs_more() -> None:
     top = schedule.sigma(torch.ones(()).double())
     assert torch.equal(prior_bits(schedule, x0), prior_bits(schedule, x0, top))
     assert float(prior_bits(schedule, x0, top / 10)) > float(prior_bits(schedule, x0))
+
+
+class TestAntithetic:
+    def test_first_probe_is_of_random_signs(self) -> None:
+        like = torch.zeros(2, 3, 5, 4, dtype=torch.float64)
+        found, plain = (make(like, 1, Rng([4, 7])) for make in (antithetic, rademacher))
+        assert torch.equal(found, plain)
+
+    def test_products_of_neighbours_cancel(self) -> None:
+        """Of two probes those side by side, of four all but those an even way apart."""
+        probes = antithetic(torch.zeros(1, 1, 6, 6, dtype=torch.float64), 4, Rng([0]))[:, 0, 0]
+        pairs = {count: torch.einsum("kij,kab->ijab", *[probes[:count]] * 2) for count in (2, 4)}
+        for (i, j), (di, dj) in product(product(range(4), repeat=2), product(range(3), repeat=2)):
+            apart = pairs[2][i, j, i + di, j + dj]
+            assert bool(apart == 0) == bool((di + dj) % 2)
+            apart = pairs[4][i, j, i + di, j + dj]
+            assert bool(apart == 0) == bool(di % 2 or dj % 2)
+
+    @pytest.mark.parametrize("shape", [(2, 3, 4), (5,), (1, 1, 1)])
+    def test_one_for_each_value_is_the_trace(self, shape: tuple[int, ...]) -> None:
+        size = math.prod(shape)
+        whole = len(walsh(shape, 10_000))
+        assert whole == math.prod(1 << (side - 1).bit_length() for side in shape)
+        matrix = torch.randn(size, size, generator=torch.Generator().manual_seed(0)).double()
+        probes = antithetic(torch.zeros(1, *shape).double(), whole, Rng([0])).reshape(whole, size)
+        estimate = torch.einsum("ki,ij,kj->k", probes, matrix, probes).mean()
+        assert float(estimate) == pytest.approx(float(matrix.trace()), abs=1e-12)
+        more = antithetic(torch.zeros(1, *shape).double(), whole + 1, Rng([0]))
+        assert len(more) == whole + 1
+        assert size == 1 or not torch.equal(more[-1].abs(), more[-1] * more[0])
+
+    def test_error_is_less_where_neighbours_are_alike(self) -> None:
+        """Jacobians of images are blurs: J_ij falls with the distance of i and j."""
+        places = torch.cartesian_prod(torch.arange(8.0), torch.arange(8.0)).double()
+        blur = torch.exp(-torch.cdist(places, places))
+        like = torch.zeros(400, 1, 8, 8, dtype=torch.float64)
+        spread = {}
+        for make in (antithetic, rademacher):
+            flat = make(like, 4, Rng(range(400))).flatten(2)
+            spread[make] = float(torch.einsum("kbi,ij,kbj->kb", flat, blur, flat).mean(0).std())
+        assert spread[antithetic] < 0.6 * spread[rademacher]
