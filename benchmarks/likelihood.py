@@ -17,8 +17,8 @@ from ddpm_cli.models.model import Model, opened
 from ddpm_cli.pipelines import meter, opening, rows
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import Method
-from ddpm_cli.settings.usual import LIKELIHOOD
+from ddpm_cli.settings.nll_requests import Method
+from ddpm_cli.settings.usual import likelihood
 
 ALL = "all"
 
@@ -46,7 +46,7 @@ class Way(NamedTuple):
         if self.sampler == "dpm-solver-single":
             sampler["order"] = 3
         tables = {"sampler": sampler, "levels": {"count": self.levels}}
-        return [LIKELIHOOD, Layer("benchmark", tables)]
+        return [likelihood(config), Layer("benchmark", tables)]
 
 
 def load(name: str, way: Way, job: Job) -> Model:

@@ -59,7 +59,11 @@ ELSEWHERE = {
         "pipelines/info_words"
     ),
     "commands/test_inpaint.py": "files/images/canvas files/images/masks",
-    "commands/test_nll.py": "files/outputs/curves pipelines/meter pipelines/rows",
+    "commands/test_nll.py": (
+        "files/outputs/curves pipelines/meter pipelines/nll_baselines pipelines/nll_kept "
+        "pipelines/nll_measuring pipelines/nll_words pipelines/rows "
+        "settings/nll_requests"
+    ),
     "commands/test_refusals.py": (
         "data/array_faults data/no_classes data/no_images files/images/tiff "
         "foreign/kinds foreign/signs"

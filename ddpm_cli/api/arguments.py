@@ -18,7 +18,7 @@ from ddpm_cli.pipelines.rows import scaled
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings import recipes
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import Method, Nll, Trace
+from ddpm_cli.settings.nll_requests import Dequantize, Method, Nll, Trace
 from ddpm_cli.settings.seeds import LIMIT
 
 _P = ParamSpec("_P")
@@ -227,13 +227,16 @@ def refuse_measure(request: Nll) -> None:
     refuse_other("method", method, get_args(Method))
     if trace is not None:
         refuse_other("trace", trace, get_args(Trace))
-    for name, value in (("probes", probes), ("repeats", request.repeats), ("bits", bits)):
-        count(name, value)
+    refuse_other("dequantize", request.dequantize, get_args(Dequantize))
+    for name in ("probes", "repeats", "samples", "bits"):
+        count(name, getattr(request, name))
     seeds(request.seed)
     if bits is not None and bits > 8:
         raise ConfigError(f"bits: {bits} does not fit; give an integer, 1 to 8")
-    if method == "vlb" and (trace is not None or probes != 1):
-        raise ConfigError("trace, probes: of no use with method vlb; leave them out")
+    usual = Nll(use=request.use)
+    for name in ("trace", "probes", "dequantize", "samples"):
+        if method == "vlb" and getattr(request, name) != getattr(usual, name):
+            raise ConfigError(f"{name}: of no use with method vlb; leave it out")
     if trace == "exact" and probes != 1:
         raise ConfigError("--probes: of no use with --trace exact; leave it out")
 

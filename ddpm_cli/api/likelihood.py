@@ -12,7 +12,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.models import walks
 from ddpm_cli.pipelines import meter, nll, opening
 from ddpm_cli.pipelines.meter import Measure, Meter
-from ddpm_cli.settings.requests import Nll
+from ddpm_cli.settings.nll_requests import Nll
 
 
 def measured(

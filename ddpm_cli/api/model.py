@@ -20,8 +20,9 @@ from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.pipelines import opening
 from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.nll_requests import Dequantize, Method, Nll, Trace
 from ddpm_cli.settings.request_parts import BATCH, Seeds, Use
-from ddpm_cli.settings.requests import Inpaint, Method, Nll, Trace, Translate, Upscale
+from ddpm_cli.settings.requests import Inpaint, Translate, Upscale
 
 
 class Model:
@@ -255,7 +256,7 @@ class Model:
         self, images: Tensor, classes: Classes = None, *,
         values: Values = None, text: Text = None,
         method: Method = "ode", trace: Trace | None = None, probes: int = 1, repeats: int = 1,
-        bits: int = 8, seed: int = 0,
+        dequantize: Dequantize = "uniform", samples: int = 1, bits: int = 8, seed: int = 0,
         settings: Settings | None = None, batch: int = BATCH,
     ) -> Tensor:  # fmt: skip
         """Bits per dimension float64 [N] of images, exact by the ODE or bounded (`vlb`).
@@ -266,7 +267,8 @@ class Model:
         """
         request = Nll(
             use=Use(layers=self._handle.apart(settings)), method=method, trace=trace,
-            probes=probes, repeats=repeats, bits=bits, seed=seed,
+            probes=probes, repeats=repeats, dequantize=dequantize, samples=samples, bits=bits,
+            seed=seed,
         )  # fmt: skip
         telling = Telling(classes, values, text)
         return likelihood.measured(self._handle, self.schedule, request, images, telling, batch)

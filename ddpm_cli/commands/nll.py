@@ -9,12 +9,11 @@ import click
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import row_places
 from ddpm_cli.options import completion, numbers, reading, shared, walking
-from ddpm_cli.settings import asking
-from ddpm_cli.settings.requests import Method, Nll, Trace
-from ddpm_cli.settings.usual import LIKELIHOOD
+from ddpm_cli.settings import asking, usual
+from ddpm_cli.settings.nll_requests import Method, Nll, Trace
 
 COUNT = 100  # rows of a data set, unless told otherwise
-EXACT_ONLY = ("trace", "probes")
+EXACT_ONLY = ("trace", "probes", "dequantize", "samples")
 BOUND_ONLY = ("variance", "moments", "terms", "rate_distortion")
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -23,7 +22,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "nll",
     epilog=shared.examples(
         "ddpm nll a.png digits/ --json",
-        "ddpm nll --split test -n 1000",
+        "ddpm nll --split test -n 1000 --baselines",
+        "ddpm nll --split test -n 1000 -o scores.csv  # stopped, it goes on",
+        "ddpm nll --split test --dequantize truncated --samples 8",
         "ddpm nll --split test --method vlb --terms terms.csv",
         "ddpm nll --split test --method vlb --steps 100 --class own",
         "ddpm nll a.png --method vlb --rate-distortion curve.csv",
@@ -56,8 +57,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @walking.told(own=True, several=False)
 @click.option(
     "--trace",
-    type=click.Choice(["exact", "rademacher", "gaussian"]),
-    help="Exact, or estimated from random probes; exact unless told for few dimensions.",
+    type=click.Choice(["exact", "rademacher", "gaussian", "antithetic"]),
+    help="Exact, or estimated from random probes, antithetic ones of neighbouring pixels; "
+    "exact unless told for few dimensions.",
 )
 @click.option(
     "--probes",
@@ -65,6 +67,20 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     default=1,
     show_default=True,
     help="Random probes for each image.",
+)
+@click.option(
+    "--dequantize",
+    type=click.Choice(["uniform", "truncated"]),
+    default="uniform",
+    show_default=True,
+    help="Noise that makes bytes real numbers: uniform, or normal as the process has it.",
+)
+@click.option(
+    "--samples",
+    type=numbers.whole(1, 100_000),
+    default=1,
+    show_default=True,
+    help="States for each image; the log of the mean of their weights is a tighter bound.",
 )
 @click.option(
     "--repeats",
@@ -93,6 +109,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=_FILE,
     help="Write bits received against the error of the image predicted, .csv or .png.",
 )
+@click.option(
+    "--baselines",
+    is_flag=True,
+    help="Tell what gzip, bz2, xz, PNG and histograms make of the same images, too.",
+)
 @shared.fitting
 @shared.seed(0, "Seed of the first image's noise.")
 @shared.batch()
@@ -117,7 +138,9 @@ def command(
 
     --method ode solves the probability-flow ODE up to noise on 50 levels evenly spaced in
     log-SNR, by dpm-solver of order 3, and integrates the trace of its derivative on the way.
-    Bytes become real numbers by uniform noise within their bins. Nothing is clamped.
+    Bytes become real numbers by uniform noise within their bins, or with --dequantize truncated
+    by normal noise at the lowest level; --samples K averages the weights of K draws of it, a
+    bound that falls with K. Nothing is clamped.
 
     --method vlb sums the terms of the variational bound over all levels, or over --steps of
     them, evenly spaced in log-SNR, with the model's own wrappers (--set wrappers=[] leaves
@@ -128,6 +151,14 @@ def command(
     given the null class unless told. Standard errors are over images. Exit code 3: some inputs
     failed.
 
+    With -o a measurement that is stopped keeps the rows that are done in a file beside, and the
+    same command goes on; not with --terms and --rate-distortion, which are sums over all rows.
+
+    --baselines says what others need for the same images: compressors of all of them as one
+    file, PNG of each, and histograms of each pixel from the images in training. They, and the
+    bound, are about bytes; the figure of uniform noise is about real numbers, and is never to be
+    compared with them.
+
     Of a model of arrays INPUT are .csv, .npy, .npz and .parquet files, of which each row is
     measured: the density, in the units of the data. -o writes a line for each: nll = -log p(row)
     in nats is an anomaly score, and rank 1 the least likely row. --class own is the file's column
@@ -135,7 +166,7 @@ def command(
     """
     _refuse_idle(ctx, method)
     _refuse_other_data(ctx, inputs)
-    names = ("steps", "probes", "repeats", "moments", "seed")
+    names = ("steps", "probes", "repeats", "dequantize", "samples", "moments", "baselines", "seed")
     request = Nll(
         use=reading.use(
             ctx, keys={"variance": "sampler.variance", "data": "data.name"}, reads=bool(inputs)
@@ -156,7 +187,10 @@ def command(
 
     opened = None
     if method == "ode":  # the settings of a bound depend on the model's schedule
-        opened = opening.opened(request.use, LIKELIHOOD, free=("data",))
+        place, header = opening.chosen(request.use.model)
+        below = [usual.likelihood(header.config)]
+        config = opening.settled(place, header, request.use.layers, below, free=("data",))
+        opened = opening.Opened(place, header, config)
 
     from ddpm_cli.pipelines import nll
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli import signals
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.image_set import told as of_rows
-from ddpm_cli.diffusion import likelihood
+from ddpm_cli.diffusion import dequantization, likelihood
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
@@ -20,18 +20,23 @@ from ddpm_cli.evaluation.coding import Curve
 from ddpm_cli.evaluation.decompression import Decompression
 from ddpm_cli.files import codes
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.models import build, walks
+from ddpm_cli.models import walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import inversion
 from ddpm_cli.settings import passes
 from ddpm_cli.settings.checks import refuse_no_mean
 from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.requests import Method, Nll, Trace
-from ddpm_cli.settings.usual import PLAIN
+from ddpm_cli.settings.nll_requests import Dequantize, Method, Nll, Trace
+from ddpm_cli.settings.usual import PLAIN, begun
 
 EXACT = 16  # dimensions up to which the exact trace is the default
 EXACT_LIMIT = 1024  # beyond, one gradient a dimension takes hours an image
 CONTINUOUS = 1000  # steps in which a continuous process is bounded
+_PROBES = {
+    "rademacher": likelihood.rademacher,
+    "gaussian": likelihood.gaussian,
+    "antithetic": likelihood.antithetic,
+}
 
 
 def bound(config: Config, schedule: Schedule, *, respaced: bool) -> Layer:
@@ -43,7 +48,7 @@ def bound(config: Config, schedule: Schedule, *, respaced: bool) -> Layer:
     variance = "learned" if config["network"].get("learned_variance") else "small"
     levels = {"name": "linspace", "count": schedule.steps or CONTINUOUS}
     if respaced:
-        levels = {"name": "logsnr"}
+        levels = {"name": "logsnr", **begun(config)}
     sampler = {"name": "ddpm", "variance": variance}
     return Layer("ddpm nll", {**PLAIN, "sampler": sampler, "levels": levels})
 
@@ -51,8 +56,8 @@ def bound(config: Config, schedule: Schedule, *, respaced: bool) -> Layer:
 class Measure(NamedTuple):
     """How to measure: `repeats` draws of all noise for each image are averaged.
 
-    trace, probes: of the ODE; bits: the images have 2^bits levels, which need be no power of 2;
-    seed: of the first image.
+    trace, probes: of the ODE; dequantize, samples: its bound of `samples` states for each image;
+    bits: the images have 2^bits levels, which need be no power of 2; seed: of the first image.
     """
 
     method: Method = "ode"
@@ -61,13 +66,29 @@ class Measure(NamedTuple):
     repeats: int = 1
     bits: float = 8
     seed: int = 0
+    dequantize: Dequantize = "uniform"
+    samples: int = 1
 
     @classmethod
     def of(cls, request: Nll, info: DataInfo) -> "Measure":
         """What a request says, and else suits the data."""
         trace, levels = request.trace or usual_trace(info), bits(info, request.bits)
+        _refuse_real(request, info)
+        states = (request.dequantize, request.samples)
         probes, repeats = request.probes, request.repeats
-        return cls(request.method, trace, probes, repeats, levels, request.seed)
+        return cls(request.method, trace, probes, repeats, levels, request.seed, *states)
+
+
+def _refuse_real(request: Nll, info: DataInfo) -> None:
+    """Refuse ways from bytes to real numbers for what are real numbers."""
+    if info.is_image:
+        return
+    for option, value, usual in (
+        ("--dequantize", request.dequantize, "uniform"),
+        ("--samples", request.samples, 1),
+    ):
+        if value != usual:
+            raise ConfigError(f"{option}: of images alone; leave it out")
 
 
 def bits(info: DataInfo, asked: int | None) -> float:
@@ -96,7 +117,9 @@ def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -
         fix = "use --trace rademacher"
         raise ConfigError(f"--trace exact: one gradient for each of {size} dimensions; {fix}")
     calls = inversion.plan(config, schedule)[1]
-    return None if calls is None else measure.repeats * calls
+    if calls is None:
+        return None
+    return measure.repeats * measure.samples * (calls + (measure.dequantize == "truncated"))
 
 
 def _plan_bound(config: Config, schedule: Schedule) -> int:
@@ -176,19 +199,32 @@ class Meter:
         return self.offset - torch.cat(parts) / (math.log(2) * x0[0].numel())
 
     def _solved(self, denoise: Denoise, x0: Tensor, rng: Rng) -> Tensor | None:
-        """Log density in nats [B] of one draw of values within the bins, and of the probes."""
-        x = x0
-        if self.model.info.is_image:
-            u = rng.uniform(x0[0].numel(), x0.device).to(x0).reshape(x0.shape)
-            x = x0 + (u - 0.5) * (2 / (2**self.measure.bits - 1))
-        probes, make = None, {"rademacher": likelihood.rademacher, "gaussian": likelihood.gaussian}
-        if self.measure.trace != "exact":
-            probes = make[self.measure.trace](x, self.measure.probes, rng)
+        """Log density in nats [B] of so many draws of values within the bins, and of the probes.
+
+        All draws share their probes: what these get wrong of the trace is then nearly the same
+        for all, and the log of the mean takes it for no part of the weights.
+        """
         solve = likelihood.leap if self.walk.is_adaptive else likelihood.climb
-        levels, step = self.walk.levels, self.walk.predictor
-        begin = likelihood.at_lowest(denoise.schedule, x, levels)
-        reached = walks.last(solve(denoise, begin, levels, step, probes))
-        return None if reached is None else likelihood.log_density(denoise.schedule, reached)
+        levels, step, probes, weights = self.walk.levels, self.walk.predictor, None, list[Tensor]()
+        for _ in range(self.measure.samples):
+            begin, worth = self._state(denoise, x0, rng)
+            if probes is None and self.measure.trace != "exact":
+                probes = _PROBES[self.measure.trace](x0, self.measure.probes, rng)
+            reached = walks.last(solve(denoise, begin, levels, step, probes))
+            if reached is None:
+                return None
+            weights.append(likelihood.log_density(denoise.schedule, reached) + worth)
+        return dequantization.log_mean(weights)
+
+    def _state(self, denoise: Denoise, x0: Tensor, rng: Rng) -> tuple[Tensor, Tensor | float]:
+        """A draw of where the way up begins, and what it is worth beside its density in nats."""
+        levels, bits = self.walk.levels, self.measure.bits
+        if not self.model.info.is_image:
+            return likelihood.at_lowest(denoise.schedule, x0, levels), 0.0
+        u = rng.uniform(x0[0].numel(), x0.device).to(x0).reshape(x0.shape)
+        if self.measure.dequantize == "uniform":
+            return dequantization.uniform(denoise.schedule, x0, u, levels, bits), 0.0
+        return dequantization.truncated(denoise, x0, u, levels, bits)
 
     def _bounded(self, x0: Tensor, seeds: Sequence[int], told: Conditions) -> Tensor | None:
         """By the bound, whose terms go into the curve."""
@@ -227,32 +263,3 @@ def mean(bits: Sequence[float]) -> tuple[float, float | None]:
 def usual_trace(info: DataInfo) -> Trace:
     """The trace unless told: exact where it costs little."""
     return "exact" if math.prod(info.shape) <= EXACT else "rademacher"
-
-
-def described(config: Config, measure: Measure) -> str:
-    """How it was measured, in words."""
-    sampler, levels = config["sampler"], config["levels"]
-    drawn = f", {measure.repeats} repeats" if measure.repeats > 1 else ""
-    spread = f"{levels['name']} {levels.get('count', '')}".rstrip()
-    if measure.method == "vlb":
-        wrappers = "+".join(settings["name"] for settings in config["wrappers"]) or "no wrappers"
-        return f"vlb, {spread}, {sampler['variance']} variance, {wrappers}{drawn}"
-    order = f" of order {sampler['order']}" if "order" in sampler else ""
-    solver = f"{sampler['name']}{order}, {spread}"
-    if build.is_adaptive(config):
-        solver = f"{sampler['name']} to {sampler['rtol']:g}"
-    number = f"{measure.probes} {measure.trace} probe{'s' if measure.probes > 1 else ''}"
-    probes = f" trace from {number}"
-    return f"ode, {solver},{' exact trace' if measure.trace == 'exact' else probes}{drawn}"
-
-
-def unit(info: DataInfo, measure: Measure) -> str:
-    """What the bits count, in words."""
-    if not info.is_image:
-        return "of the density in the data's own units"
-    levels = round(2**measure.bits)
-    width = f"2/{levels - 1}"
-    if measure.method == "vlb":
-        return f"of {levels} levels, by the discretized decoder"
-    added = math.log2((levels - 1) / 2)
-    return f"of {levels} levels, dequantized over bins {width} wide, which adds {added:.4f} bits"

@@ -1,51 +1,40 @@
 """How likely a model finds images, in bits per dimension, for `ddpm nll`."""
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import torch
 
 from ddpm_cli import console
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.evaluation.decompression import Decompression
-from ddpm_cli.files import row_places
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.evaluation.baselines import Baseline
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import build, classes, cost, memory, model, saved
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import meter, nll_scores, opening, rows
-from ddpm_cli.pipelines.lines import Lines, Spent, Watch
+from ddpm_cli.pipelines import meter, nll_baselines, nll_words, opening, rows
+from ddpm_cli.pipelines.lines import Watch
 from ddpm_cli.pipelines.meter import Measure, Meter
-from ddpm_cli.pipelines.nll_scores import Scores
+from ddpm_cli.pipelines.nll_measuring import Tally, Work, kept_rows, say_stopped, told
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.pipelines.rows import Rows, Sequel
-from ddpm_cli.settings import asking, checks, shards
+from ddpm_cli.pipelines.rows import Sequel
+from ddpm_cli.settings import checks, shards
 from ddpm_cli.settings.config import Config, Layer
+from ddpm_cli.settings.nll_requests import Method, Nll
 from ddpm_cli.settings.request_parts import Use
-from ddpm_cli.settings.requests import Method, Nll
-from ddpm_cli.settings.usual import LIKELIHOOD
+from ddpm_cli.settings.usual import likelihood
 
 _OPTIONS = {
     "classes": ("--class", "classes"),
     "values": ("--value", "values"),
     "text": ("--text", "texts"),
 }
-
-
-class Work(NamedTuple):
-    """How to measure: asked is what all images are told, but for what is their own."""
-
-    request: Nll
-    opened: Opened
-    measure: Measure
-    schedule: Schedule
-    asked: Asked
-    calls: int | None
 
 
 def run(request: Nll, opened: Opened | None = None) -> None:
@@ -85,6 +74,8 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
     _, header, config = opened
     if request.bits is not None and not header.data.is_image:
         raise ConfigError("--bits: of images alone; leave it out")
+    if request.baselines and not header.data.is_image:
+        raise ConfigError("--baselines: of images alone; leave it out")
     if build.is_adaptive(config) and request.steps is not None:
         name = config["sampler"]["name"]
         raise ConfigError(f"--steps: {name} takes as many as its tolerance needs; leave it out")
@@ -141,7 +132,9 @@ def settled(
 
     few: fewer levels are asked for by other means than their count.
     """
-    whole = LIKELIHOOD if method == "ode" else meter.bound(header.config, schedule, respaced=False)
+    whole = likelihood(header.config)
+    if method == "vlb":
+        whole = meter.bound(header.config, schedule, respaced=False)
     config = opening.settled(place, header, layers, [whole], free=("data",))
     every = config["levels"].get("count") == whole.values["levels"]["count"]
     if method == "ode" or (every and not few):
@@ -170,111 +163,61 @@ def _check_files(request: Nll, is_image: bool) -> None:
 
 def _measure(work: Work, sequel: Sequel) -> None:
     """Measure batch by batch, report each row, and sum up."""
-    place, header, config = work.opened
+    place, _, config = work.opened
+    kept = kept_rows(work)
     measured = model.opened(place, config, moments_file=work.request.moments)
     memory.refuse_large(measured, min(work.request.use.size, sequel.left))
-    began, bits = time.monotonic(), list[float]()
-    scores = Scores(math.prod(header.data.shape))
     total = None if work.calls is None else work.calls * sequel.left
     with console.progress(total, "network calls") as bar:
-        measure, laps = Meter(measured, work.measure, bar.advance), Watch(bar)
-        if work.request.curve is not None and work.request.curve.suffix in curves.PICTURES:
-            measure.stages = Decompression(measure.walk.levels)
-        how = (place.name, header, config, len(measure.walk.levels) - 1)
-        told = Lines.of_walk(work.request.use.as_json, *how)
-        for batch in sequel.rows:
-            seen = work.asked.conditions(batch.numbers) | batch.told
-            given = seen["classes"].tolist() if "classes" in seen else None
-            per_row = measure(batch.values, batch.numbers, seen)
-            if per_row is None:
-                return
-            spent = laps.lap([1] * len(per_row))
-            for row, value in enumerate(per_row.tolist()):
-                own = _about(work, batch, row, given)
-                with sequel.failures.caught():
-                    _refuse_infinite(own, value)
-                    _report(
-                        scores.add(own, value),
-                        told if work.request.use.as_json else None,
-                        spent[row],
-                    )
-                    bits.append(value)
-    if bits:
-        scores.say()
-        _sum_up(work, sequel, bits, measure, time.monotonic() - began, scores)
+        tally = Tally(work, sequel, Meter(measured, work.measure, bar.advance), Watch(bar), kept)
+        is_whole = all(tally.take(batch) for batch in sequel.rows)
+    if not is_whole:
+        say_stopped(tally, sequel, kept)
+        return
+    if tally.bits:
+        tally.scores.say()
+        _sum_up(work, sequel, tally)
+    if kept is not None:
+        kept.finish()
     sequel.finish()
 
 
-def _told(work: Work) -> dict[str, Any]:
-    """What all images are told, or that each is told its own."""
-    own = {{"classes": "class"}.get(kind, kind): asking.OWN for kind in rows.own(work.request.use)}
-    return {**work.asked.named, **own}
-
-
-def _about(work: Work, batch: Rows, row: int, given: Sequence[int] | None) -> dict[str, Any]:
-    """What a row is: the input, the seed of its noise, and the class that it was given."""
-    _, header, config = work.opened
-    names = [*classes.known(config, header.data), classes.NULL]
-    label = None if given is None else names[given[row]]
-    seed = work.measure.seed + batch.numbers[row]
-    name = batch.names[row]
-    place = {} if batch.places is None else {row_places.noun(name): batch.places[row]}
-    return {"input": name, **place, "seed": seed, "class": label}
-
-
-def _refuse_infinite(own: dict[str, Any], bits: float) -> None:
-    """Refuse a row whose likelihood is no number."""
-    name = nll_scores.place(own) or own["input"]
-    if not math.isfinite(bits):
-        what = f"{name}: its likelihood is no finite number"
-        raise Refusal(what, "try --dtype float32, or more --steps")
-
-
-def _report(said: dict[str, Any], told: Lines | None, spent: Spent) -> None:
-    """Print what one row takes, as JSON or with -v."""
-    if told is not None:
-        told.row({**said, "path": None}, spent)
-    else:
-        name = nll_scores.place(said) or said["input"]
-        console.detail(f"{name}  {said['bits']:.4f} bits/dim")
-
-
-def _sum_up(
-    work: Work,
-    sequel: Sequel,
-    bits: list[float],
-    measure: Meter,
-    seconds: float,
-    scores: Scores,
-) -> None:
+def _sum_up(work: Work, sequel: Sequel, tally: Tally) -> None:
     """Print the mean, then write the files that are asked for."""
     request, (place, header, config) = work.request, work.opened
-    mean, error = meter.mean(bits)
+    measure, (mean, error) = tally.measure, meter.mean(tally.bits)
     values = {
         "model": place.name,
         "hash": header.hash,
         "model_hash": header.hash,
         "data": sequel.measured,
         **({"shard": str(request.use.shard)} if request.use.shard else {}),
-        **_told(work),
+        **told(work),
         "seed": work.measure.seed,
-        "images": len(bits),
+        "images": len(tally.bits),
         "bits": mean,
         "bits_error": error,
         "nats": mean * math.log(2),
         "levels": 2**work.measure.bits if header.data.is_image else None,
         "offset": measure.offset,
-        "method": meter.described(config, work.measure),
-        "calls": measure.calls / measure.rows,
-        "seconds": round(seconds, 1),
+        **nll_words.states(header.data, work.measure),
+        "method": nll_words.described(config, work.measure),
+        "calls": measure.calls / max(measure.rows, 1),
+        "seconds": round(tally.seconds, 1),
     }
+    found = list[Baseline]()
+    if request.baselines:
+        found = nll_baselines.of(request, torch.cat(tally.pixels), config, header.data)
+        values["baselines"] = nll_baselines.said(found)
     if request.use.as_json:
         console.json_line(values)
     else:
         _say(work, sequel, values)
+        for one in found:
+            console.result(_compared(one))
     terms, curve, force = request.terms, request.curve, request.use.force
     if request.scores is not None:
-        scores.write(request.scores, force)
+        tally.scores.write(request.scores, force)
     if terms is not None:
         curves.write(terms, measure.curve.terms(work.schedule), force)
     if curve is not None:
@@ -284,6 +227,12 @@ def _sum_up(
         else:
             stages, size = measure.stages, math.prod(header.data.shape)
             curves.plot(curve, rates, curves.Strip(stages.images, stages.places, size), force)
+
+
+def _compared(baseline: Baseline) -> str:
+    """A line of what images take without the model."""
+    within = f", standard error {baseline.error:.4f}" if baseline.error is not None else ""
+    return f"{baseline.bits:.4f} bits/dim{within} by {baseline.name}, {baseline.of}"
 
 
 def _say(work: Work, sequel: Sequel, values: dict[str, Any]) -> None:
@@ -296,4 +245,4 @@ def _say(work: Work, sequel: Sequel, values: dict[str, Any]) -> None:
     console.say(
         f"{values['data']}; {values['method']}; {values['calls']:.0f} network calls {info.one}"
     )
-    console.say(f"{meter.unit(info, work.measure)}; {values['seconds']:.1f} s")
+    console.say(f"{nll_words.unit(info, work.measure)}; {values['seconds']:.1f} s")

@@ -25,8 +25,8 @@ from ddpm_cli.models import classes, datasets, kinds
 from ddpm_cli.pipelines import given
 from ddpm_cli.settings import asking, shards
 from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.nll_requests import Nll
 from ddpm_cli.settings.request_parts import Use
-from ddpm_cli.settings.requests import Nll
 from ddpm_cli.training.conditions import taken
 
 COUNT = 100  # rows of a data set, unless told otherwise

@@ -12,9 +12,6 @@ from ddpm_cli.settings.layouts import USUAL, Layout
 from ddpm_cli.settings.request_parts import Draw, Edit, Guiding, Look, Use
 from ddpm_cli.settings.sweeps import Axis
 
-Method = Literal["ode", "vlb"]
-Trace = Literal["exact", "rademacher", "gaussian"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -155,34 +152,6 @@ class Upscale(Edit):
         """The method asked for; where there is noise the usual one asks how much."""
         is_noisy = self.noise and self.method == "auto"
         return methods.NOISY if is_noisy else self.method
-
-
-@dataclass(frozen=True, kw_only=True)
-class Nll:
-    """`ddpm nll`: how likely files, or the first `count` rows of a data set, are.
-
-    steps: what --steps says, which the layers hold, too; trace None: as suits the data;
-    bits: images have 2^bits levels, 8 unless told;
-    terms, curve, scores: files of the bound's terms, of its rate-distortion curve, and of a line
-    for each image or row.
-    """
-
-    use: Use
-    inputs: Sequence[str] = ()
-    split: str | None = None
-    count: int | None = None
-    method: Method = "ode"
-    steps: int | None = None
-    trace: Trace | None = None
-    probes: int = 1
-    repeats: int = 1
-    bits: int | None = None
-    moments: Path | None = None
-    terms: Path | None = None
-    curve: Path | None = None
-    scores: Path | None = None
-    seed: int = 0
-    look: Look = field(default_factory=Look)
 
 
 @dataclass(frozen=True, kw_only=True)

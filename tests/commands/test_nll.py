@@ -1,9 +1,12 @@
 """`ddpm nll`: files and data sets measured, terms and curves written, and what is refused."""
 
 import csv
+import gzip
 import json
 import math
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from ddpm_cli.data.sets import images as sets
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import encode_png, open_image
+from ddpm_cli.pipelines.nll_measuring import Tally
+from ddpm_cli.pipelines.rows import Rows
 
 QUICK = ("--steps", 6, *PLAIN)
 BOUND = ("--method", "vlb", "--steps", 8, *PLAIN)
@@ -137,6 +142,137 @@ def test_exact_trace_and_probes() -> None:
     assert probed != exact
 
 
+class TestStates:
+    """How bytes become real numbers, and how many of them there are of each image."""
+
+    WORDS = ("--split", "test", "-n", 3, *QUICK)
+
+    def test_one_uniform_sample_is_what_is_measured_unless_told(self) -> None:
+        usual, last = nll(*self.WORDS)
+        same, told = nll(*self.WORDS, "--dequantize", "uniform", "--samples", 1)
+        assert same == usual
+        assert (told["dequantize"], told["samples"], told["calls"]) == (
+            "uniform",
+            1,
+            last["calls"],
+        )
+
+    @pytest.mark.parametrize("kind", ["uniform", "truncated"])
+    def test_bound_falls_with_the_samples(self, kind: str) -> None:
+        words = ("--split", "test", "-n", 3, "--steps", 4, *PLAIN, "--dequantize", kind)
+        means, calls = [], []
+        for count in (1, 8):
+            _, last = nll(*words, "--samples", count)
+            means.append(last["bits"])
+            calls.append(last["calls"])
+        # Of a model that has hardly learned anything the weights of bytes are almost alike.
+        assert means[1] != means[0]
+        assert means[1] < means[0] + 1e-3
+        assert calls[1] == 8 * calls[0]
+        assert "bound of 8 samples" in last["method"]
+
+    def test_truncated_noise_is_another_figure(self) -> None:
+        uniform, one = nll(*self.WORDS)
+        truncated, last = nll(*self.WORDS, "--dequantize", "truncated")
+        assert truncated != pytest.approx(uniform, abs=0.01)
+        assert last["calls"] == one["calls"] + 1
+        planned = ddpm("nll", *self.WORDS, "--dequantize", "truncated", "--dry-run").err
+        assert f"{last['calls']:.0f} network calls" in planned
+        said = ddpm("nll", *self.WORDS, "--dequantize", "truncated").err
+        assert "dequantized by truncated normals" in said
+
+    def test_antithetic_probes(self) -> None:
+        plain, _ = nll(*self.WORDS, "--trace", "rademacher")
+        first, last = nll(*self.WORDS, "--trace", "antithetic")
+        assert first == plain
+        words = ("--split", "test", "-n", 1, "--steps", 3, *PLAIN, "--trace")
+        exact, _ = nll(*words, "exact")
+        whole, last = nll(*words, "antithetic", "--probes", 64)
+        assert whole == pytest.approx(exact, abs=1e-4)
+        assert "64 antithetic probes" in last["method"]
+
+    def test_of_rows_there_is_nothing_to_choose(self, roll: Path) -> None:
+        for words in (("--samples", 2), ("--dequantize", "truncated")):
+            outcome = ddpm("nll", "-m", roll, "--split", "test", *words)
+            assert (outcome.code, f"{words[0]}: of images alone" in outcome.err) == (2, True)
+
+
+def test_baselines_of_the_same_images(data: Path, roll: Path) -> None:
+    words = ("--split", "test", "-n", 5, *QUICK)
+    bits, last = nll(*words, "--baselines")
+    assert bits == nll(*words)[0]
+    found = {row["baseline"]: row for row in last["baselines"]}
+    assert list(found) == ["gzip -9", "bz2 -9", "xz -9e", "PNG", "histograms"]
+    pixels, _ = sets.mnist("test", path=str(data))[torch.arange(5)]
+    size = len(gzip.compress(pixels.numpy().tobytes(), 9))
+    assert found["gzip -9"]["bits"] == pytest.approx(8 * size / pixels.numel())
+    assert found["PNG"]["bits_error"] > 0
+    assert "from 48 images in training" in found["histograms"]["of"]
+    said = ddpm("nll", *words, "--baselines").out.splitlines()
+    assert len(said) == 6
+    assert f"{found['PNG']['bits']:.4f} bits/dim" in said[4]
+    pictures(data, 2)
+    _, last = nll("0.png", "1.png", *QUICK, "--baselines")
+    assert [row["baseline"] for row in last["baselines"]] == ["gzip -9", "bz2 -9", "xz -9e", "PNG"]
+    outcome = ddpm("nll", "-m", roll, "--split", "test", "--baselines")
+    assert (outcome.code, "--baselines: of images alone" in outcome.err) == (2, True)
+
+
+class TestStopped:
+    """A measurement that is stopped keeps its rows, and goes on."""
+
+    WORDS = ("--split", "test", "-n", 6, *QUICK, "-b", 2, "-o", "s.csv")
+
+    @pytest.fixture
+    def stopped(self, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+        """Stopped by a signal in the third batch."""
+        take, taken = Tally.take, list[int]()
+
+        def interrupted(self: Tally, batch: Rows) -> bool:
+            taken.extend(batch.numbers)
+            if len(taken) > 4:
+                os.kill(os.getpid(), signal.SIGINT)
+            return take(self, batch)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Tally, "take", interrupted)
+            return ddpm("nll", *self.WORDS)
+
+    def test_keeps_rows_and_goes_on(self, stopped: Outcome) -> None:
+        assert (stopped.code, stopped.out) == (130, "")
+        assert "stopped after 4 of 6 rows, which take " in stopped.err
+        assert "they are kept in s.csv.part" in stopped.err
+        assert not Path("s.csv").exists()
+        bits, last = nll(*self.WORDS)
+        assert last["images"] == 6
+        whole, _ = nll(*self.WORDS, "--force")
+        assert bits[:4] == pytest.approx(whole[:4], abs=1e-9)
+        assert bits == pytest.approx(whole, abs=1e-4)
+        assert len(table("s.csv")) == 6
+        assert not Path("s.csv.part").exists()
+
+    def test_a_line_that_was_cut_short_is_measured_again(self, stopped: Outcome) -> None:
+        with Path("s.csv.part").open("a", encoding="utf-8") as file:
+            file.write('{"row": 4, "bi')
+        assert nll(*self.WORDS)[1]["images"] == 6
+
+    def test_more_rows_are_no_other_measurement(self, stopped: Outcome) -> None:
+        assert nll(*self.WORDS, "-n", 8)[1]["images"] == 8
+
+    @pytest.mark.parametrize(
+        ("more", "key"),
+        [(("--seed", 3), "seed"), (("--steps", 7), "levels"), (("--class", 2), "class")],
+    )
+    def test_others_are_refused(
+        self, more: tuple[object, ...], key: str, stopped: Outcome
+    ) -> None:
+        outcome = ddpm("nll", *self.WORDS, *more)
+        assert outcome.code == 2
+        assert f"s.csv.part keeps rows that differ in {key}" in outcome.err
+        assert "--force" in outcome.err
+        assert ddpm("nll", *self.WORDS, *more, "--force").code == 0
+
+
 def test_adaptive_solver(roll: Path) -> None:
     pytest.importorskip("torchdiffeq")
     words = ("-m", roll, "--split", "test", "-n", 3, *PLAIN)
@@ -231,6 +367,8 @@ def test_optimal_variance_takes_moments(run: Path) -> None:
         (("--split", "test", "--method", "vlb", "--probes", 2), 2, "--probes: of no use"),
         (("--split", "test", "--method", "vlb", "--sampler", "heun"), 2, "--sampler: of no use"),
         (("--split", "test", "--trace", "exact", "--probes", 2), 2, "--probes: of no use"),
+        (("--split", "test", "--method", "vlb", "--samples", 2), 2, "--samples: of no use"),
+        (("--split", "test", "--method", "vlb", "--dequantize", "truncated"), 2, "--dequantize: "),
         (("--split", "test", "--set", 'wrappers=[{name="clamp"}]'), 2, "wrappers.clamp"),
         (("--split", "test", "--sampler", "ddpm"), 2, "adds noise"),
         (("--split", "test", "--steps", 2), 2, "more"),
