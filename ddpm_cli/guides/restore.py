@@ -18,6 +18,8 @@ from ddpm_cli.guides.parts.context import Context, Guide
 from ddpm_cli.models import build
 from ddpm_cli.settings.knobs import Noise, Strength
 
+PULLS = ("upscale", "colorize", "deblur")  # what leaves an image, by a map with a gradient
+
 
 @dataclass(frozen=True)
 class _Window:
@@ -71,6 +73,11 @@ def restore(
     if not mask and "operator" not in context.config:
         fix = 'add --set operator.name=upscale, colorize or deblur, or mask="..."'
         raise ConfigError(f"guides.restore: what was done to the image? {fix}")
+    undone = "" if mask else context.config["operator"]["name"]
+    if undone not in ("", *PULLS):
+        why = "it leaves no image that a gradient could pull towards"
+        fix = f"ddpm upscale --task {undone} restores by a method"
+        raise ConfigError(f"guides.restore: operator {undone}: {why}; {fix}")
     shape = context.info.shape
     operator = None if mask else build.operator(context.config, context.info)
     source = Source(str(context.file("restore.image", image)), "image")

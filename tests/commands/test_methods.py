@@ -167,3 +167,11 @@ def test_refusals_of_inpaint(digits: Path, words: tuple[object, ...], said: str)
     given = ("-m", "mnist") if "-m" not in words else ()
     image = (digits / "a.png", "--mask", "7,7,21,21")
     assert said in refused("inpaint", *image, *given, "--steps", 4, *words)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "fourier", "own"])
+def test_a_gradient_pulls_towards_images_alone(digits: Path, name: str) -> None:
+    words = ("--restore", "deblur", "--image", digits / "a.png", "--set", f"operator.name={name}")
+    said = refused("guide", "-m", "mnist", "--steps", 2, *words)
+    assert f"guides.restore: operator {name}: it leaves no image" in said
+    assert contents(Path()).keys() == {"lens.py"}
