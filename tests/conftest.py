@@ -58,6 +58,7 @@ FILES = {
     "diffusion/units.py": "def units(*, low: float = -1.0, high: float = 1.0): 'Where data lie.'",
     "guides/parts/particles.py": "def particles(*, size: Count = 8): 'Several walks.'",
     "networks/parts/inputs.py": "def fourier(*, exponents: float = 6.0): 'Features.'",
+    "networks/parts/energies.py": "def energy(*, scale: float = 1.0): 'Slopes.'",
     "networks/conditions/values.py": "def values(count, *, drop: float = 0.1): 'Numbers.'",
     "networks/conditions/augment.py": "def augment(*, p: float = 0.12): 'Changes.'",
     "networks/conditions/vector.py": "def vector(*, size: int = 0): 'A vector.'",

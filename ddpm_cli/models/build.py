@@ -25,7 +25,7 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import kinds
-from ddpm_cli.networks.parts import inputs
+from ddpm_cli.networks.parts import energies, inputs
 from ddpm_cli.settings import catalog, checks, passes
 from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
@@ -130,11 +130,24 @@ def network(config: Config, info: DataInfo) -> nn.Module:
     """A network with fresh weights, on the current default device."""
     condition = task(config, info)
     extra = condition.channels if condition else 0
-    features = fourier(config, info)
+    features, slope = fourier(config, info), energy(config)
     if features is None:
-        return _network(config, info, extra)
-    extra += features.channels(info.shape[0])
-    return features.beside(_network(config, info, extra))
+        made = _network(config, info, extra)
+    else:
+        extra += features.channels(info.shape[0])
+        made = features.beside(_network(config, info, extra))
+    return slope.around(made, info.shape[0]) if slope else made
+
+
+def energy(config: Config) -> energies.energy | None:
+    """What makes a network answer with the slope of a number, or None."""
+    settings, name = config.get("energy"), config["network"]["name"]
+    if settings is None:
+        return None
+    if purpose(config) in JUDGES:
+        raise ConfigError(f"energy: of networks that draw, and {name} judges; leave it out")
+    made: energies.energy = catalog.load(catalog.fixed("energy"))(**settings)
+    return made
 
 
 def fourier(config: Config, info: DataInfo) -> inputs.fourier | None:

@@ -29,7 +29,7 @@ from ddpm_cli.settings.toml import dump_toml, read_file, toml_value
 
 # Tables of a model's configuration that say what it is.
 _TOLD = ("values", "text", "strength")
-_WHAT = ("task", "data", "schedule", "network", "fourier", *_TOLD, "parameterization")
+_WHAT = ("task", "data", "schedule", "network", "fourier", "energy", *_TOLD, "parameterization")
 SHOWN = (*_WHAT, "loss", "teacher", "critic", "sampler", "levels")
 DATA = "data:"  # what begins a target that is the name of a data set
 _ASKED_OF_DATA = {"--sheet": "sheet", "--limit": "limit", "--set": "data"}

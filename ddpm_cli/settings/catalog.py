@@ -49,6 +49,7 @@ FIXED: Mapping[str, str] = {
     "particles": "guides/parts/particles.py",
     "units": "diffusion/units.py",
     "fourier": "networks/parts/inputs.py",
+    "energy": "networks/parts/energies.py",
     "values": "networks/conditions/values.py",
     "text": "networks/conditions/text.py",
     "augment": "networks/conditions/augment.py",

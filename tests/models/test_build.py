@@ -81,6 +81,28 @@ def test_fourier_features_that_nothing_sees_are_refused(
         build.network(resolve([Layer("", {"fourier": {}} | said)]), DataInfo(shape))
 
 
+@pytest.mark.parametrize("name", ["mlp", "unet", "dit"])
+def test_every_network_may_answer_with_the_slope_of_an_energy(name: str) -> None:
+    chosen = [Layer("", {"network": {"name": name}, "energy": {}})]
+    network = lively(build.network(resolve(chosen), DataInfo((1, 16, 16))))
+    x = torch.linspace(-1, 1, 256).reshape(1, 1, 16, 16)
+    one, other = torch.eye(256)[[17, 60]].reshape(2, 1, 1, 16, 16)
+
+    def slope(u: Tensor, v: Tensor) -> float:
+        """u J v, which is v J u of a gradient alone."""
+        answer = torch.func.jvp(lambda z: network(z, torch.ones(1)), (x,), (v,))[1]
+        return float((answer * u).sum().detach())
+
+    assert slope(one, other) == pytest.approx(slope(other, one), rel=1e-2, abs=1e-5)
+    assert slope(one, other) != 0
+
+
+def test_an_energy_of_what_judges_is_refused() -> None:
+    chosen = [Layer("", {"network": {"name": "classifier"}, "energy": {}})]
+    with pytest.raises(ConfigError, match="energy: of networks that draw, and classifier judges"):
+        build.network(resolve(chosen), DataInfo((1, 8, 8)))
+
+
 def test_rows_of_several_captions_are_told_all_of_them() -> None:
     written = {"a": "red heart\nheavy black heart", "b": " one ", "c": None}
     images = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)

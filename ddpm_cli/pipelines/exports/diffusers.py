@@ -93,6 +93,8 @@ def _refuse_other(header: Header, name: str) -> None:
     if told := [kind for kind in (*CONDITIONS, "strength", "latent") if kind in header.config]:
         what = f"{name}: its network is told {' and '.join(told)}"
         raise Refusal(what, "no unconditional UNet of diffusers is; --to export or onnx")
+    if "energy" in header.config:
+        raise _refusal(name, ["energy: its network answers with a gradient, as no UNet does"])
     if "fourier" in header.config:
         raise _refusal(name, ["fourier: its network sees waves of its input, which no UNet does"])
     kind = header.config["network"]["name"]
