@@ -107,7 +107,7 @@ def _guided(
 ) -> Tensor:
     use = replace(use, **own[0].words)
     asked = guiding.guiding(options, is_guide=True)
-    opened = opening.guiding(use, asked.flags, handle.known)
+    opened = opening.guiding(use, asked, handle.known)
     found = steering.steered(use, asked, opened, handle.model(opened.config).schedule)
     core = handle.model(found.config)
     complete = found.load(core.compute)

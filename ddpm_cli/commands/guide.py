@@ -134,7 +134,7 @@ def command(ctx: click.Context, /, init: str | None, at: str | None, **_: Any) -
     )
     from ddpm_cli.pipelines import opening
 
-    opened = opening.guiding(use, request.guiding.flags)
+    opened = opening.guiding(use, request.guiding)
 
     from ddpm_cli.pipelines import guide
 

@@ -127,7 +127,7 @@ def command(
     from ddpm_cli.pipelines import opening
 
     # Wrong settings are refused before torch is there; those of latents are in their file.
-    opened = opening.drawing(use, request.guiding.flags) if origin is None else None
+    opened = opening.drawing(use, request.guiding) if origin is None else None
 
     from ddpm_cli.pipelines import sample
 

@@ -17,7 +17,7 @@ from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings import checks, guides, methods, passes
 from ddpm_cli.settings.checks import CLASSIFIER, CLIP, PAIRS, classes
 from ddpm_cli.settings.config import RESTORING, SAMPLING, Config, Layer, resolve, typed
-from ddpm_cli.settings.request_parts import Use
+from ddpm_cli.settings.request_parts import Guiding, Use
 from ddpm_cli.settings.requests import Translate, Upscale
 from ddpm_cli.settings.toml import dump_toml, read_file
 
@@ -151,29 +151,30 @@ def measured(use: Use) -> Opened:
     return Opened(place, header, config)
 
 
-def guiding(use: Use, flags: Mapping[str, Any], known: Known | None = None) -> Opened:
+def guiding(use: Use, asked: Guiding, known: Known | None = None) -> Opened:
     """The model of a request with its guides; without any, classifier-free guidance is on.
 
-    flags: what the options of `ddpm guide` say, by their parameters; known: the model, if it was
-    found before.
+    asked: what the options of `ddpm guide` say; known: the model, if it was found before.
     """
+    flags = asked.flags
     place, header = chosen(base(use).model, known=known)
     below = []
     if flags["restore"] not in (None, guides.MASK):
         below.append(Layer("--restore", {"operator": {"name": flags["restore"]}}))
     standing = resolve([header.layer(str(place.path)), *below, *use.layers])
-    asked = guides.layer(flags, standing).values
-    is_plain = not asked and "particles" not in standing
+    is_plain = not guides.layer(flags, standing).values and "particles" not in standing
     if is_plain and not standing["guides"] and "guidance" not in standing:
         below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
     config = settled(place, header, use.layers, below, flags=flags, free=["particles"])
+    guides.check(config, use.label, asked)
     return Opened(place, header, config)
 
 
-def drawing(use: Use, flags: Mapping[str, Any], *below: Layer) -> Opened:
-    """The model of a request that draws, with its guides if it has any; flags: see `settled`."""
+def drawing(use: Use, asked: Guiding, *below: Layer) -> Opened:
+    """The model of a request that draws, with its guides if it has any."""
     place, header = chosen(base(use).model)
-    config = settled(place, header, use.layers, below, flags=flags, free=["particles"])
+    config = settled(place, header, use.layers, below, flags=asked.flags, free=["particles"])
+    guides.check(config, use.label, asked)
     return Opened(place, header, config)
 
 

@@ -31,11 +31,11 @@ def opened(request: Sample, stored: Latents | None) -> Opened:
     """The model of a request and its settings: that of its latents, and theirs, if it has any."""
     use = opening.base(request.use)
     if stored is None:
-        return opening.drawing(use, request.guiding.flags)
+        return opening.drawing(use, request.guiding)
     place = model(use, stored)
     if request.use.model is None:
         console.say(f"model: {place.name}")
-    return opening.drawing(replace(use, model=place.name), request.guiding.flags, *stored.settings)
+    return opening.drawing(replace(use, model=place.name), request.guiding, *stored.settings)
 
 
 def of(
