@@ -171,6 +171,17 @@ def test_both_losses_are_logistic() -> None:
     assert torch.allclose(fooled, F.softplus(-false))
 
 
+def test_reconstruction_comes_beside_the_game() -> None:
+    """3 ||G - x0||^2 / D more, of the answer that the critic judges."""
+    judge, t = critic(), torch.full((3,), 0.5, dtype=torch.float64)
+    plain = adversarial(generator(), images(3), t, Rng(range(3)), judge)
+    both = adversarial(generator(), images(3), t, Rng(range(3)), judge, reconstruct=3)
+    rng = Rng(range(3))
+    pair = Pair.drawn(SCHEDULE, images(3), t, rng)
+    x0 = generator()(pair.x, pair.sigma, latent=rng.normal(torch.empty(3, 1)).double()).x0
+    assert torch.allclose(both - plain, 3 * (x0 - images(3)).square().mean(1))
+
+
 def test_the_penalty_is_the_gradient_at_true_states_alone() -> None:
     """Of a linear critic: R1 = gamma / 2 |w_s|^2, at one step of `every`, `every` times."""
     plain, _ = losses(0, r1=0)
