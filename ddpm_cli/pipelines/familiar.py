@@ -45,7 +45,7 @@ def look(
         if int(known.sum()) * len(image.image) < LEAST:
             continue
         planes = model.placed(image.scale.values(window.of(image.image)))
-        for x0 in planes.split(model.info.shape[0]):
+        for x0 in planes.chunk(len(planes) // model.info.shape[0]):
             if isinstance(task, inpaint):  # which is told of none, so that it does not look
                 none = torch.zeros(len(LEVELS), *known.shape).to(x0)
                 told["image"] = task.image(_rows(x0[None]), none)
@@ -60,7 +60,7 @@ def look_through(restore: Restorer, name: str, row: Row) -> None:
     if own is None or not is_known or row.low.numel() < LEAST:
         return
     told, values = {kind: _rows(rows[None]) for kind, rows in row.told.items()}, []
-    for plane in row.low.split(at.operator.shape[0]):
+    for plane in row.low.chunk(len(row.low) // at.operator.shape[0]):
         low = row._replace(low=plane).y[None]
         if at.task is not None:
             places = range(len(LEVELS))

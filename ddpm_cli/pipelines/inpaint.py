@@ -104,10 +104,11 @@ class Filler(NamedTuple):
         while left := [job for job in jobs if job.windows]:
             seen = zip(*(job.seen() for job in left), strict=True)
             values, known = (torch.stack(planes) for planes in seen)
-            x0 = self.model.placed(values).unflatten(1, (-1, self.model.info.shape[0]))
-            times = x0.shape[1]  # planes of colour that a grey model fills each by itself
+            times = values.shape[1] // self.model.info.shape[0]  # planes that a grey model fills
+            x0 = self.model.placed(values)
             seeds = [job.window_seed(self.model.randomness) for job in left for _ in range(times)]
-            filled = self.drawn(x0.flatten(0, 1), known.repeat_interleave(times, 0), seeds)
+            planes = x0.reshape(len(seeds), -1, *x0.shape[2:])
+            filled = self.drawn(planes, known.repeat_interleave(times, 0), seeds)
             if filled is None:
                 return False
             for job, image in zip(left, filled.cpu().view(values.shape), strict=True):

@@ -116,13 +116,15 @@ class Restorer(NamedTuple):
         Of images with more planes than the model sees each plane is one by itself.
         """
         one = self.operator.shape[0]
-        planes = [row._replace(low=plane) for row in rows for plane in row.low.split(one)]
+        planes = [
+            row._replace(low=plane) for row in rows for plane in row.low.chunk(len(row.low) // one)
+        ]
         found = self.at(tuple(rows[0].low.shape))._restored(planes)
         if found is None or len(planes) == len(rows):
             return found
         images, errors = (torch.stack(found.images), torch.tensor(found.errors))
         each = (len(rows), len(planes) // len(rows))
-        whole = images.unflatten(0, each).flatten(1, 2)
+        whole = images.view(each[0], -1, *images.shape[2:])
         return Restored([*whole], errors.view(each).amax(1).tolist())
 
     def _restored(self, rows: Sequence[Row]) -> Restored | None:

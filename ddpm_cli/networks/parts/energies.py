@@ -47,7 +47,7 @@ def _slope(
         return out[:, :channels], out[:, channels:]
 
     with sdpa_kernel(SDPBackend.MATH):  # fused kernels have no second derivative
-        f, pull, rest = torch.func.vjp(split, z, has_aux=True)
+        f, pull, rest = torch.func.vjp(split, z, has_aux=True)  # type: ignore[misc]
         seen = z.to(f.dtype)
         (slope,) = pull(seen if form == "product" else seen - f)
     return torch.cat([f + slope.to(f.dtype), rest], dim=1)

@@ -127,7 +127,9 @@ def _translations() -> dict[Any, Any]:
 
     onnxruntime has none for asinh of float64 either, though ONNX does.
     """
-    from onnxscript import opset18 as op
+    from onnxscript import opset18
+
+    op: Any = opset18  # whose types know no Python numbers, which it takes
 
     def searchsorted(ladder: Any, values: Any, **_: Any) -> Any:
         """How many entries of a ladder that rises are below each value."""
