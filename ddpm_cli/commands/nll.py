@@ -53,7 +53,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="The exact likelihood of the ODE, or the variational bound of ancestral sampling.",
 )
 @walking.steps(" of the ODE, dpm-solver of order 3 unless told; ode is adaptive")
-@walking.one_label("Class of the images, or own: their own.", "own")
+@walking.one_label("Class of the images; own: their own; all: the mean over all.", "own", "all")
 @walking.told(own=True, several=False)
 @click.option(
     "--trace",
@@ -149,7 +149,8 @@ def command(
     The network computes in float32 unless told: what bfloat16 rounds off shows in the second
     decimal. Images are those of INPUT, or the first of a data set in its order; they are
     given the null class unless told. Standard errors are over images. Exit code 3: some inputs
-    failed.
+    failed. --class all is the log of the mean likelihood over all classes, by how often each
+    is, and takes as many times the calls.
 
     With -o a measurement that is stopped keeps the rows that are done in a file beside, and the
     same command goes on; not with --terms and --rate-distortion, which are sums over all rows.

@@ -18,7 +18,7 @@ from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import build, classes, cost, memory, model, saved
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import meter, nll_baselines, nll_words, opening, rows
+from ddpm_cli.pipelines import meter, nll_baselines, nll_marginal, nll_words, opening, rows
 from ddpm_cli.pipelines.lines import Watch
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.pipelines.nll_measuring import Tally, Work, kept_rows, say_stopped, told
@@ -83,8 +83,11 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
     _check_files(request, header.data.is_image)
     measure = Measure.of(request, header.data)
     calls = meter.plan(config, measure, header.data, schedule)
+    shares = nll_marginal.shares(request, config, header.data)
+    if calls is not None:
+        calls *= max(sum(map(bool, shares)), 1)
     asked = _asked(request.use, config, header.data)
-    return Work(request, opened._replace(config=config), measure, schedule, asked, calls)
+    return Work(request, opened._replace(config=config), measure, schedule, asked, calls, shares)
 
 
 def _asked(use: Use, config: Config, info: DataInfo) -> Asked:
@@ -95,7 +98,7 @@ def _asked(use: Use, config: Config, info: DataInfo) -> Asked:
             option, what = _OPTIONS[kind]
             fix = "leave it out"
             raise ConfigError(f"{option} own: this model was trained without {what}; {fix}")
-    label = None if "classes" in own else use.label
+    label = None if "classes" in own or use.label == classes.ALL else use.label
     rest = replace(
         use,
         values=() if "values" in own else use.values,
@@ -202,7 +205,7 @@ def _sum_up(work: Work, sequel: Sequel, tally: Tally) -> None:
         "offset": measure.offset,
         **nll_words.states(header.data, work.measure),
         "method": nll_words.described(config, work.measure),
-        "calls": measure.calls / max(measure.rows, 1),
+        "calls": measure.calls / max(measure.rows, 1) * max(sum(map(bool, work.shares)), 1),
         "seconds": round(tally.seconds, 1),
     }
     found = list[Baseline]()

@@ -15,10 +15,12 @@ from ddpm_cli.files import row_places
 from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import classes
 from ddpm_cli.models.asked import Asked
+from ddpm_cli.models.classes import ALL
 from ddpm_cli.pipelines import meter, nll_baselines, nll_scores, rows
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.pipelines.nll_kept import Kept
+from ddpm_cli.pipelines.nll_marginal import Way, over_classes
 from ddpm_cli.pipelines.nll_scores import Scores
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel
@@ -28,7 +30,10 @@ from ddpm_cli.settings.nll_requests import Nll
 
 
 class Work(NamedTuple):
-    """How to measure: asked is what all images are told, but for what is their own."""
+    """How to measure: asked is what all images are told, but for what is their own.
+
+    shares: of the classes whose mean is wanted, if it is.
+    """
 
     request: Nll
     opened: Opened
@@ -36,12 +41,13 @@ class Work(NamedTuple):
     schedule: Schedule
     asked: Asked
     calls: int | None
+    shares: Sequence[float] = ()
 
 
 def told(work: Work) -> dict[str, Any]:
     """What all images are told, or that each is told its own."""
     own = {{"classes": "class"}.get(kind, kind): asking.OWN for kind in rows.own(work.request.use)}
-    return {**work.asked.named, **own}
+    return {**work.asked.named, **own, **({"class": ALL} if work.shares else {})}
 
 
 def kept_rows(work: Work) -> Kept | None:
@@ -65,8 +71,10 @@ class Tally:
         self._work, self._sequel, self._laps, self._kept = work, sequel, laps, kept
         place, header, config = work.opened
         self.measure, self.bits = measure, list[float]()
+        size = math.prod(header.data.shape)
+        self._way: Way = over_classes(measure, work.shares, size) if work.shares else measure
         self.pixels = list[Tensor]()  # of whole images, if baselines are wanted
-        self.scores, self._began = Scores(math.prod(header.data.shape)), time.monotonic()
+        self.scores, self._began = Scores(size), time.monotonic()
         curve = work.request.curve
         if curve is not None and curve.suffix in curves.PICTURES:
             measure.stages = Decompression(measure.walk.levels)
@@ -87,7 +95,7 @@ class Tally:
         if fresh:
             numbers = [batch.numbers[at] for at in fresh]
             told = {kind: rows[fresh] for kind, rows in seen.items()}
-            per_row = self.measure(batch.values[fresh], numbers, told)
+            per_row = self._way(batch.values[fresh], numbers, told)
             if per_row is None:
                 return False
             spent = self._laps.lap([1] * len(fresh))
@@ -131,7 +139,7 @@ def _about(work: Work, batch: Rows, row: int, given: Sequence[int] | None) -> di
     """What a row is: the input, the seed of its noise, and the class that it was given."""
     _, header, config = work.opened
     names = [*classes.known(config, header.data), classes.NULL]
-    label = None if given is None else names[given[row]]
+    label = ALL if work.shares else None if given is None else names[given[row]]
     seed = work.measure.seed + batch.numbers[row]
     name = batch.names[row]
     place = {} if batch.places is None else {row_places.noun(name): batch.places[row]}
