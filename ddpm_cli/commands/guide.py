@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ddpm_cli.options import completion, guiding, numbers, reading, shared, walking
-from ddpm_cli.settings import guides
+from ddpm_cli.settings import guides, methods
 from ddpm_cli.settings.request_parts import Look
 from ddpm_cli.settings.requests import Guide
 
@@ -28,6 +28,8 @@ from ddpm_cli.settings.requests import Guide
         "ddpm guide --restore deblur --image a.png --set operator.sigma=1.5",
         "ddpm guide --restore upscale --image a.png --set operator.factor=4",
         "ddpm guide --restore mask --image seven.png --mask 7,7,21,21 -n 4",
+        "ddpm guide --restore deblur --image a.png --method ddrm -n 9",
+        "ddpm guide --restore fourier --image y.npy --method mmps -n 4",
     ),
 )
 @shared.count(1, "How many images; by default one of each that --class, --text and --value name.")
@@ -64,11 +66,31 @@ from ddpm_cli.settings.requests import Guide
 )
 @click.option(
     "--restore",
-    type=click.Choice(["mask", "upscale", "colorize", "deblur"]),
-    help="Draw what --image could be of, the gradient going through the network (DPS).",
+    type=completion.RestoreChoice(),
+    help="Draw what --image could be of: with holes (mask), or what an operator left, see --list "
+    "operator; or FILE.py:NAME, code of yours, which is run, as --task of upscale. Without "
+    "--method mask, upscale, colorize and deblur pull by the gradient through the network alone.",
 )
 @click.option(
-    "--image", metavar="FILE", help="What --restore knows.", shell_complete=completion.paths
+    "--method",
+    type=click.Choice(methods.NAMES),
+    metavar="NAME",
+    help="How --restore makes walks agree with what is known: replace, posterior, repaint, ddnm, "
+    "ddnm+, ddrm, pigdm, dps, diffpir, mmps or daps, see --list method; of jpeg, fourier, sensing "
+    "and code by default pigdm.",
+)
+@click.option(
+    "--noise",
+    type=numbers.number(0, 100),
+    metavar="LEVEL",
+    help="Standard deviation of the noise in what --restore knows, of images in [-1, 1]; with "
+    "--method by default 0, else 0.05.",
+)
+@click.option(
+    "--image",
+    metavar="FILE",
+    help="What --restore knows, an image; a .npy of numbers as upscale takes it, with a method.",
+    shell_complete=completion.paths,
 )
 @click.option(
     "--mask",
@@ -121,7 +143,8 @@ def command(ctx: click.Context, /, init: str | None, at: str | None, **_: Any) -
     """
     reading.refuse_half_start(init, at)
     own = ("init", "at", *(("fit", "background") if init is not None else ()))
-    words = (*guiding.words(ctx), *own, "aug_noise", "is_downscaled")
+    known = guides.MEASURED if guides.method(ctx.params) is not None else ()
+    words = (*guiding.words(ctx), *own, *known, "aug_noise", "is_downscaled")
     use = reading.use(ctx, *words, keys=guiding.KEYS, reads=True)
     look = Look(fit=ctx.params["fit"] or "error", background=ctx.params["background"] or "white")
     request = Guide(

@@ -6,19 +6,17 @@ from typing import Literal
 
 from torch import Tensor
 
-from ddpm_cli import console
 from ddpm_cli.diffusion.guidance import Judge, agreement
 from ddpm_cli.diffusion.measuring import Operator
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.images import inputs, masks
 from ddpm_cli.files.images.decoding import Ranges
-from ddpm_cli.files.images.inputs import Input, Source
+from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.images.masks import Mask
+from ddpm_cli.guides.parts import known_images
 from ddpm_cli.guides.parts.context import Context, Guide
 from ddpm_cli.models import build
+from ddpm_cli.settings.guides import OWN, PULLS
 from ddpm_cli.settings.knobs import Noise, Strength
-
-PULLS = ("upscale", "colorize", "deblur")  # what leaves an image, by a map with a gradient
 
 
 @dataclass(frozen=True)
@@ -76,27 +74,17 @@ def restore(
     undone = "" if mask else context.config["operator"]["name"]
     if undone not in ("", *PULLS):
         why = "it leaves no image that a gradient could pull towards"
-        fix = f"ddpm upscale --task {undone} restores by a method"
+        asked = "FILE.py:NAME" if undone == OWN else undone
+        fix = f"ddpm guide --restore {asked} --method pigdm does without"
         raise ConfigError(f"guides.restore: operator {undone}: {why}; {fix}")
     shape = context.info.shape
     operator = None if mask else build.operator(context.config, context.info)
     source = Source(str(context.file("restore.image", image)), "image")
     ranges = Ranges.of(context.range, context.info.range)
     takes = shape if operator is None else operator.shape
-    picture = inputs.read(source, takes, fit, ranges=ranges)
+    picture = known_images.read(source, takes, fit, ranges, undone)
     y = picture.values[None].to(context.compute.device, context.compute.state_dtype)
-    seen = _window(Mask(mask, keeps), source, picture, y) if operator is None else operator
-    return Agreeing(seen, y, noise, scale)
-
-
-def _window(mask: Mask, source: Source, picture: Input, y: Tensor) -> _Window:
-    """What a mask leaves of an image."""
-    mask.refuse_unusable()
-    hole = masks.hole(mask, source, picture.size, (0, 0, 0, 0), picture)
-    share = masks.share(hole, picture)
-    if share in (0, 1):
-        places = ", ".join(mask.places)
-        console.warn(f"{places}: {'nothing' if share else 'all'} of the image is known")
-    else:
-        console.say(f"{share:.1%} of the image is made anew")
-    return _Window(~hole.to(y.device))
+    if operator is not None:
+        return Agreeing(operator, y, noise, scale)
+    known = known_images.known(Mask(mask, keeps), source, picture)
+    return Agreeing(_Window(known.to(y.device)), y, noise, scale)

@@ -130,6 +130,14 @@ class OperatorChoice(ComponentChoice):
         return [name for name in super().names() if name != "own"]
 
 
+class RestoreChoice(OperatorChoice):
+    """The name of an operator, code of the user's own, or a mask."""
+
+    def names(self) -> list[str]:
+        """The names there are to choose from."""
+        return ["mask", *super().names()]
+
+
 def guides(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a guide, and behind the colon or a comma the key of a knob."""
     name, colon, knobs = incomplete.partition(":")

@@ -158,15 +158,18 @@ def guiding(use: Use, asked: Guiding, known: Known | None = None) -> Opened:
     """
     flags = asked.flags
     place, header = chosen(base(use).model, known=known)
-    below = []
-    if flags["restore"] not in (None, guides.MASK):
-        below.append(Layer("--restore", {"operator": {"name": flags["restore"]}}))
+    below, name = guides.restoring(flags), guides.method(flags)
+    if name is not None and not header.data.is_image:
+        fix = "of rows ddpm inpaint draws what is not known: empty cells, NaN, or --mask"
+        raise ConfigError(f"--restore: of images, and this model makes rows; {fix}")
     standing = resolve([header.layer(str(place.path)), *below, *use.layers])
-    is_plain = not guides.layer(flags, standing).values and "particles" not in standing
+    is_plain = not (guides.layer(flags, standing).values or name or "particles" in standing)
     if is_plain and not standing["guides"] and "guidance" not in standing:
         below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
-    config = settled(place, header, use.layers, below, flags=flags, free=["particles"])
+    own = () if name is None else ("method",) if flags["restore"] == guides.MASK else RESTORING
+    config = settled(place, header, use.layers, below, flags=flags, free=["particles", *own])
     guides.check(config, use.label, asked)
+    guides.check_method(flags, config, header.config)
     return Opened(place, header, config)
 
 

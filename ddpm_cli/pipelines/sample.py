@@ -33,6 +33,7 @@ from ddpm_cli.pipelines.lines import Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.steering import Completion, Steering
 from ddpm_cli.settings import checks, shards
+from ddpm_cli.settings.config import RESTORING
 from ddpm_cli.settings.request_parts import Draw, Seeds, Use
 from ddpm_cli.settings.requests import Guide, Sample
 from ddpm_cli.settings.seeds import LIMIT
@@ -247,8 +248,9 @@ def _batches(
 def _record(work: Work, drawer: Model, size: int) -> dict[str, Any]:
     """What each result says of its making."""
     record = drawer.record(work.verb, size, label=work.asked.label, words=work.use.words)
-    if "operator" in drawer.config:
-        record["settings"]["operator"] = drawer.config["operator"]
+    record["settings"] |= {
+        name: drawer.config[name] for name in RESTORING if name in drawer.config
+    }
     if work.draw.moments is not None:
         record["moments"] = str(work.draw.moments)
     return record | work.steering.record | work.asked.record | work.cascade.record

@@ -36,7 +36,9 @@ from ddpm_cli.hardware import Compute
 from ddpm_cli.models import classes, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.walks import Batch
+from ddpm_cli.pipelines import guided_restoring
 from ddpm_cli.pipelines.guided_classes import Told, classifiers_of, space_of
+from ddpm_cli.pipelines.guided_restoring import Restored
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import checks, code_names, guides
 from ddpm_cli.settings.checks import CLASSIFIER, CLIP
@@ -48,16 +50,19 @@ from ddpm_cli.training import distributed
 
 @dataclass(frozen=True)
 class Completion:
-    """What completes a batch: guides around its denoiser, and groups of particles for its rows."""
+    """What completes a batch: particles for its rows, a method of restoring, and guides."""
 
     guides: Sequence[Guide]
     particles: Particles | None
+    restored: Restored | None
     is_bounded: bool
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with what steers it."""
         if self.particles is not None:
             batch = self.particles.spread(batch)
+        if self.restored is not None:
+            batch = self.restored(batch)
         if not self.guides:
             return batch
         return steering.completed(self.guides, batch, is_bounded=self.is_bounded)
@@ -75,7 +80,8 @@ class Steering:
     a classifier is told.  functions: the user's own, by their
     flags.  judges: the SHA-256 of all that guides load.  given: the scale of the image that a
     guide restores, whose bits results shall have.  top: the level where walks begin, if not the
-    highest.  reward: what scores particles, if there are any.
+    highest.  reward: what scores particles, if there are any.  restored: what is known of images
+    that a method draws, if there is any.
     """
 
     config: Config
@@ -91,6 +97,7 @@ class Steering:
     given: Scale | None = None
     top: Tensor | None = None
     reward: Reward | None = None
+    restored: Restored | None = None
 
     @property
     def targets(self) -> Numbers:
@@ -120,12 +127,13 @@ class Steering:
     @property
     def is_any(self) -> bool:
         """Whether anything steers."""
-        return bool(self.config["guides"]) or self.reward is not None
+        return bool(self.config["guides"] or self.reward or self.restored)
 
     @property
     def words(self) -> str:
         """What steers a walk, in words."""
         count, said = checks.particles(self.config), described(self.config)
+        said += f"; restored by {self.config['method']['name']}" if self.restored else ""
         if self.reward is None:
             return said
         return f"{said}; {many(count, 'particles')}, scored {many(self.rounds, 'times')}"
@@ -148,7 +156,9 @@ class Steering:
         group = None
         if self.reward is not None:
             group = particles.particles(context, self.reward, **self.config["particles"])
-        return Completion(steering.loaded(context), group, is_bounded=not self.info.is_image)
+        known = self.restored and self.restored.on(compute)
+        is_bounded = not self.info.is_image
+        return Completion(steering.loaded(context), group, known, is_bounded)
 
 
 def described(config: Config) -> str:
@@ -196,7 +206,11 @@ def steered(
     codes = {flag: load(code) for flag, code in guiding.code.items() if flag != "reward"}
     if is_given and label is None and classifiers_of(config):
         raise ConfigError("--classifier: pulls towards a class; name one with --class")
-    if (config["guides"] or is_given or top is not None) and not classifiers_of(config):
+    restored = None
+    if guides.method(guiding.flags) is not None:
+        restored = guided_restoring.of(guiding.flags, config, info, _device(config), use.range)
+    is_given_some = is_given or restored is not None or top is not None
+    if (config["guides"] or is_given_some) and not classifiers_of(config):
         label = classes.fixed(label, config)  # a class from the seed would pull elsewhere
     functions = _functions(codes, config, info)
     config, judges = pinned(config, info, codes)
@@ -219,12 +233,13 @@ def steered(
         asked,
         known,
         functions,
-        [*judges, *(reward.sha256 if reward else ())],
+        [*judges, *(reward.sha256 if reward else ()), *(restored.sha256 if restored else ())],
         guiding.may_download,
         use.range,
-        _given(config, use, info),
+        restored.scale if restored else _given(config, use, info),
         top,
         reward,
+        restored,
     )
 
 

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.settings import catalog, code_names, protocols
+from ddpm_cli.settings import catalog, code_names, methods, protocols
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.request_parts import Guiding
 
+OWN = "own"  # the operator that is code of the user's
 SCALE = 1.5  # of classifier-free guidance
 MASK = "mask"
+PULLS = ("upscale", "colorize", "deblur")  # what leaves an image, by a map with a gradient
 # The parameters of the options that verbs share, and of those that `ddpm guide` alone has.
 NAMES = (
     "guides", "scale", "classifier", "grad_at", "unconditional", "prompts", "likes", "clip_model",
@@ -19,9 +21,10 @@ NAMES = (
 OF_DRAWING = ("reward",)  # of the verbs that draw from noise
 ALL = (*NAMES, *OF_DRAWING, "particles")
 OF_GUIDE = (
-    "omega", "interval", "rescale", "restore", "image", "mask", "mask_keeps", "fit", "init",
-    "background",
+    "omega", "interval", "rescale", "restore", "method", "noise", "image", "mask", "mask_keeps",
+    "fit", "init", "background",
 )  # fmt: skip
+MEASURED = ("restore", "method", "noise", "image", "mask", "mask_keeps", "fit")  # of a method
 # Flags that say more of another one, by their parameters; and flags of another name than theirs.
 OWNERS = {
     "grad_at": ("classifier",),
@@ -34,7 +37,12 @@ OWNERS = {
     "mask": ("restore",),
     "mask_keeps": ("mask",),
 }
-ALONE = {"fit": ("restore", "init"), "background": ("init",)}  # of `ddpm guide`, which reads these
+ALONE = {  # of `ddpm guide`, which reads these
+    "fit": ("restore", "init"),
+    "background": ("init",),
+    "method": ("restore",),
+    "noise": ("restore",),
+}
 FLAGS = {
     "grad_at": "grad-at",
     "clip_model": "clip-model",
@@ -185,8 +193,48 @@ def _by_flags(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
     if flags.get("scorer") is not None:
         tables.append({"name": "scorer"})
     if flags.get("restore") is not None:
-        tables.append(_restore(flags))
+        table = _restore(flags)
+        tables += [table] if method(flags) is None else []
     return tables
+
+
+def method(flags: Mapping[str, Any]) -> str | None:
+    """The method by which --restore draws, of settings.methods; None where a guide does.
+
+    A gradient is what is usual, where the measurement has one.
+    """
+    if flags.get("restore") is None:
+        return None
+    has_gradient = flags["restore"] in (MASK, *PULLS)
+    return flags.get("method") or (None if has_gradient else methods.NOISY)
+
+
+def restoring(flags: Mapping[str, Any]) -> list[Layer]:
+    """What --restore and --method ask for; code that may not run is refused."""
+    kind, name = flags.get("restore"), method(flags)
+    if kind is not None and code_names.is_code(kind):
+        code_names.refuse_unusable("restore", kind, trust=False)
+        kind = OWN
+    undone = [] if kind in (None, MASK) else [Layer("--restore", {"operator": {"name": kind}})]
+    return undone + ([] if name is None else [methods.layer(name)])
+
+
+def check_method(flags: Mapping[str, Any], config: Config, own: Mapping[str, Any]) -> None:
+    """Refuse what the method of --restore leaves idle; own: the model's settings."""
+    if (name := method(flags)) is None:
+        return
+    asked, kind = config["method"]["name"], flags["restore"]
+    if asked != methods.layer(name).values["method"]["name"]:
+        raise ConfigError(f"method.name: chosen by --method; give --method {asked}")
+    undone = config.get("operator", {}).get("name", kind)
+    if undone != (OWN if code_names.is_code(kind) else kind):
+        raise ConfigError(f"operator.name: chosen by --restore; give --restore {undone}")
+    if any(guide["name"] == "restore" for guide in config["guides"]):
+        raise ConfigError("--guide restore: --method says already how; leave one of them out")
+    if any(guide.get("at") == "mean" for guide in config["guides"]):
+        raise ConfigError("--grad-at mean: --method changes the step; leave it out")
+    methods.refuse_noise(name, flags.get("noise") or 0.0)
+    methods.refuse_idle(config, own)
 
 
 def _restore(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,9 +247,10 @@ def _restore(flags: Mapping[str, Any]) -> dict[str, Any]:
     mask = {"mask": [masks] if isinstance(masks, str) else list(masks)} if masks else {}
     keeps = {"keeps": flags["mask_keeps"]} if flags["mask_keeps"] else {}
     fit = {"fit": flags["fit"]} if flags["fit"] else {}
+    noise = {} if flags.get("noise") is None else {"noise": flags["noise"]}
     if flags["fit"] == "pad":
         raise ConfigError("--fit pad: not of what --restore knows; give crop or resize")
-    return {"name": "restore", "image": flags["image"], **mask, **keeps, **fit}
+    return {"name": "restore", "image": flags["image"], **mask, **keeps, **fit, **noise}
 
 
 def interval(text: str) -> tuple[float, float]:

@@ -1,0 +1,119 @@
+"""What `ddpm guide` restores by a method: one measurement, of which many images are drawn."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import streams
+from ddpm_cli.diffusion.linear_maps import Masked
+from ddpm_cli.diffusion.measuring import Measured, Method, Operator
+from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images.decoding import Ranges
+from ddpm_cli.files.images.inputs import Source
+from ddpm_cli.files.images.masks import Mask
+from ddpm_cli.files.images.opening import BYTE_LIMIT
+from ddpm_cli.files.images.scales import Scale
+from ddpm_cli.guides.parts import known_images
+from ddpm_cli.guides.parts.user_code import load
+from ddpm_cli.hardware import Compute
+from ddpm_cli.models import build
+from ddpm_cli.models.walks import Batch
+from ddpm_cli.pipelines import measurements
+from ddpm_cli.settings import code_names, guides
+from ddpm_cli.settings.config import Config
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A measurement y [1, ...] of images that a method draws, each of a seed of its own.
+
+    scale: of the pixels that it was read from, if there are any; sha256: of the files.
+    """
+
+    make: Callable[[Measured], Method]
+    operator: Operator
+    y: Tensor
+    noise: float
+    scale: Scale | None
+    sha256: list[str]
+
+    def on(self, compute: Compute) -> "Restored":
+        """The same where walks are computed, in the number format of their states."""
+        return replace(self, y=self.y.to(compute.device, compute.state_dtype))
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch whose images are all of this measurement."""
+        rows = range(len(batch.seeds))
+
+        def method(part: slice) -> Method:
+            y = self.y.expand(len(rows[part]), *self.y.shape[1:])
+            return self.make(Measured(self.operator, y, self.noise))
+
+        return batch._replace(method=method)
+
+
+def of(
+    flags: Mapping[str, Any],
+    config: Config,
+    info: DataInfo,
+    device: torch.device,
+    range_: tuple[int, int] | None,
+) -> Restored:
+    """What the options of `ddpm guide` say is known of images, for the method of a configuration.
+
+    range_: the pixels of files that are black and white, if it was said.
+    """
+    make = cast("Callable[[Measured], Method]", build.method(config))
+    source, ranges = Source(str(flags["image"]), "image"), Ranges.of(range_, info.range)
+    look = (source, flags["fit"] or "error", ranges)
+    noise, code = flags.get("noise") or 0.0, []
+    seen: tuple[Operator, Tensor, Scale | None]
+    if flags["restore"] == guides.MASK:
+        seen = _masked(flags, info, *look)
+    else:
+        own = load(flags["restore"]) if code_names.is_code(flags["restore"]) else None
+        code = [own.sha256] if own and own.sha256 else []
+        made = measurements.operator(config, info, own, device)
+        seen = (made, *_measured(config, made, *look))
+    operator, y, scale = seen
+    measurements.refuse(config, operator, noise)
+    return Restored(make, operator, y[None], noise, scale, [*_digests(source), *code])
+
+
+def _masked(
+    flags: Mapping[str, Any], info: DataInfo, source: Source, fit: Any, ranges: Ranges
+) -> tuple[Operator, Tensor, Scale]:
+    """What a mask leaves of an image: which pixels, their values, and the scale of these."""
+    listed = flags["mask"]
+    mask = Mask([listed] if isinstance(listed, str) else list(listed), flags["mask_keeps"])
+    picture = known_images.read(source, info.shape, fit, ranges, "")
+    operator = Masked(known_images.known(mask, source, picture)[None], info.shape)
+    return operator, operator(picture.values[None])[0], picture.scale
+
+
+def _measured(
+    config: Config, made: Operator, source: Source, fit: Any, ranges: Ranges
+) -> tuple[Tensor, Scale | None]:
+    """What an operator left, numbers or an image, and the scale of pixels if they were some."""
+    if source.name.endswith(measurements.SUFFIX):
+        if fit != "error":
+            raise ConfigError(f"--fit {fit}: of images, and {source.name} holds numbers")
+        return measurements.read(source.name, made.shape), None
+    measurements.refuse_pictures(inputs.shown(source), config, made.shape)
+    picture = known_images.read(source, made.shape, fit, ranges, config["operator"]["name"])
+    return picture.values, picture.scale
+
+
+def _digests(source: Source) -> list[str]:
+    """The SHA-256 of the file of a measurement; none of stdin, which is gone."""
+    if source.name == inputs.STDIN:
+        return []
+    with streams.opened(Path(source.name), BYTE_LIMIT) as stream:
+        return [hashlib.sha256(stream.read()).hexdigest()]
