@@ -282,7 +282,8 @@ def _write(
             f"the result of seed {row.seed} differs by {error:.0f} levels"
         )
     picture = inputs.grown(item.image, image, colourful=task == "colorize")
-    values = {"input": name, **item.asked.named, "noise": row.noise, "error": round(error, 3)}
+    noise = job.request.noise or row.noise  # of the measurement, or what was added to be told of
+    values = {"input": name, **item.asked.named, "noise": noise, "error": round(error, 3)}
     if item.clean is not None:
         made = row.scale.values(image)
         values["psnr"] = round(measurements.likeness(made, item.clean), 3)

@@ -127,12 +127,12 @@ def _check_guider(config: Config, settings: Mapping[str, Any]) -> None:
     """Refuse settings of a guider that do not go together."""
     name = settings["name"]
     if name == DIRECTED:
-        if settings["scale"] > 1:
-            what = f"{name} goes from the null class to what is told"
-            raise ConfigError(f"guidance.scale: {what}; give 0 to 1, or another name")
         if has_guide(settings):
             what = f"{name} leaves in the direction of the null class"
             raise ConfigError(f"guidance.model, guidance.dropout: {what}; leave it out")
+        if settings["scale"] > 1:
+            what = f"{name} goes from the null class to what is told"
+            raise ConfigError(f"guidance.scale: {what}; give 0 to 1, or another name")
     if name == ANNEALED:
         if not settings["tau1"] < settings["tau2"]:
             raise ConfigError("guidance.tau1: must be less than guidance.tau2; as 0.6 and 0.9")

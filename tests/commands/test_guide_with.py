@@ -220,6 +220,7 @@ class TestRefusals:
             (("dropout=1.0", "scale=2"), "guidance.dropout: 1.0 does not fit"),
             (("name=cfg-pp", "scale=1.5"), "give 0 to 1"),
             (("name=cfg-pp", "dropout=0.1", "scale=0.5"), "direction of the null class"),
+            (("name=cfg-pp", "dropout=0.1"), "direction of the null class"),
             (("name=cads", "tau1=0.9", "scale=2"), "must be less than guidance.tau2"),
             (("name=apg",), "guidance.name: of no use where guidance.scale is 1"),
             (("name=cfg", "eta=1", "scale=2"), "guidance.eta: unknown key for cfg"),

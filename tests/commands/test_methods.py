@@ -104,7 +104,9 @@ def test_inpaint_with_noise_makes_what_is_known_anew(digits: Path) -> None:
 
 def test_auto_with_noise_is_pigdm(digits: Path) -> None:
     words = (digits / "a.png", "--degrade", "--noise", 0.2, *STEPS)
-    assert "upscale by pigdm" in done("upscale", *words, "-o", "up.png").err
+    outcome = done("upscale", *words, "-o", "up.png", "--json")
+    assert "upscale by pigdm" in outcome.err
+    assert json.loads(outcome.out.splitlines()[0])["noise"] == 0.2
 
 
 def test_own_operator_restores_and_is_not_run_by_a_record(digits: Path) -> None:
