@@ -179,3 +179,16 @@ def abc(here: Path) -> Path:
         pixels = torch.randint(0, 256, (1, 8, 8), generator=generator, dtype=torch.uint8)
         (here / f"{name}.png").write_bytes(encode_png(pixels))
     return here
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Deal tests to processes file by file, golden ones together: one counts what they compare."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            whole: str = super()._split_scope(nodeid)
+            return "tests/golden" if whole.startswith("tests/golden/") else whole
+
+    return Together(config, log)

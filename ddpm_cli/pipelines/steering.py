@@ -225,6 +225,9 @@ def steered(
         classes.one(label, *space)
         asked.refuse_several()
     reward = _reward(config, info, guiding, schedule, top)
+    scale = restored.scale if restored else _given(config, use, info)
+    if use.range is not None and not (is_given or restored or top is not None):
+        _refuse_range(config)
     return Steering(
         config,
         info,
@@ -236,7 +239,7 @@ def steered(
         [*judges, *(reward.sha256 if reward else ()), *(restored.sha256 if restored else ())],
         guiding.may_download,
         use.range,
-        restored.scale if restored else _given(config, use, info),
+        scale,
         top,
         reward,
         restored,
@@ -250,6 +253,13 @@ def _given(config: Config, use: Use, info: DataInfo) -> Scale | None:
         return None
     ranges = Ranges.of(use.range, info.range)
     return ranges.scale(pixels.inspected(files[0])[1])
+
+
+def _refuse_range(config: Config) -> None:
+    """Refuse to say which pixels of an image are white where no image is read."""
+    if not any(guide.get("image") for guide in config["guides"]):
+        what = "of the image of --restore or --init, and none is given"
+        raise ConfigError(f"data.range: {what}; leave it out")
 
 
 def _functions(codes: Mapping[str, Code], config: Config, info: DataInfo) -> dict[str, Function]:

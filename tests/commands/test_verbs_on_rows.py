@@ -116,7 +116,7 @@ class TestInpaint:
             (("--extend", "1,1,1,1"), 2, "of images"),
             (("--fit", "crop"), 2, "of images"),
             (("--method", "model"), 2, "was not trained to fill holes"),
-            (("--scale", 2), 2, "--scorer"),
+            (("--scale", 2), 2, "--scale: of a guide, and none is given"),
             (("-o", "x.png"), 2, "unknown ending"),
             (("-o", "there.csv"), 1, "exists already"),
             (("-o", "gappy.csv", "--force"), 1, "is an input"),
