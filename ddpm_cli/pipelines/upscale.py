@@ -61,10 +61,14 @@ class Wanted(NamedTuple):
         """The sources as results are named: each as often as there are levels of noise."""
         return [self.at(source, noise) for source in self.sources for noise in self.noises]
 
-    def about(self) -> dict[str, dict[str, Any]]:
+    def about(self, request: Upscale) -> dict[str, dict[str, Any]]:
         """What is said of results that exist, by the names of their sources."""
         return {
-            self.at(source, noise).name: {"input": source.name, "class": None, "noise": noise}
+            self.at(source, noise).name: {
+                "input": source.name,
+                "class": None,
+                "noise": _noise(request, noise),
+            }
             for source in self.sources
             for noise in self.noises
         }
@@ -205,7 +209,7 @@ def _restore(job: Job) -> None:
     failures = Failures(sum(map(job.deals, job.wanted.sources)))
     total = sum(len(job.results.missing(source.name)) for source in job.wanted.named)
     calls, done, told = job.calls, 0, EditLines(job.lines, job.results)
-    told.skip(job.wanted.about().__getitem__)
+    told.skip(job.wanted.about(job.request).__getitem__)
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
         counted = job.restore._replace(model=job.restore.model.counting(bar.advance))
         laps = Watch(bar)
@@ -282,7 +286,7 @@ def _write(
             f"the result of seed {row.seed} differs by {error:.0f} levels"
         )
     picture = inputs.grown(item.image, image, colourful=task == "colorize")
-    noise = job.request.noise or row.noise  # of the measurement, or what was added to be told of
+    noise = _noise(job.request, row.noise)
     values = {"input": name, **item.asked.named, "noise": noise, "error": round(error, 3)}
     if item.clean is not None:
         made = row.scale.values(image)
@@ -291,6 +295,11 @@ def _write(
     record = _record(job, item, error)
     paths = job.results.add(item.name, row.seed, picture, record, scale)
     told.tell(paths, item.name, row.seed, spent, **values)
+
+
+def _noise(request: Upscale, added: float) -> float:
+    """The noise of a result: of its measurement, or what was added to be told of."""
+    return request.noise or added
 
 
 def _record(job: Job, item: _Item, error: float) -> dict[str, Any]:
