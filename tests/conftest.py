@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import runs
 import torch
+from golden.load_golden import golden_tests
 from hypothesis import HealthCheck, settings
 
 from ddpm_cli.files.images.pixels import encode_png
@@ -186,9 +187,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Deal tests to processes file by file, golden ones together: one counts what they compare."""
     from xdist.scheduler import LoadFileScheduling
 
+    together = {path.relative_to(config.rootpath).as_posix() for path in golden_tests()}
+
     class Together(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             whole: str = super()._split_scope(nodeid)
-            return "tests/golden" if whole.startswith("tests/golden/") else whole
+            return "golden numbers" if whole in together else whole
 
     return Together(config, log)

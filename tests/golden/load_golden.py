@@ -35,6 +35,13 @@ class Row(NamedTuple):
 
 
 @cache
+def golden_tests() -> set[Path]:
+    """The files of tests that read golden numbers, wherever they lie."""
+    every = FOLDER.parent.rglob("test_*.py")
+    return {path for path in every if " = Golden(" in path.read_text(encoding="utf-8")}
+
+
+@cache
 def listed(title: str) -> list[Row]:
     """The rows of the table in README.md whose heading is `title`."""
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
