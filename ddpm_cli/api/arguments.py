@@ -231,6 +231,10 @@ def refuse_measure(request: Nll) -> None:
     for name in ("probes", "repeats", "samples", "bits"):
         count(name, getattr(request, name))
     seeds(request.seed)
+    if request.drawn is not None:
+        count("drawn", request.drawn)
+        if method == "ode" or request.drawn < 2:
+            raise ConfigError("drawn: 2 or more terms, of method vlb; leave it out")
     if bits is not None and bits > 8:
         raise ConfigError(f"bits: {bits} does not fit; give an integer, 1 to 8")
     usual = Nll(use=request.use)

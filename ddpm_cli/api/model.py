@@ -256,19 +256,20 @@ class Model:
         self, images: Tensor, classes: Classes = None, *,
         values: Values = None, text: Text = None,
         method: Method = "ode", trace: Trace | None = None, probes: int = 1, repeats: int = 1,
-        dequantize: Dequantize = "uniform", samples: int = 1, bits: int = 8, seed: int = 0,
+        dequantize: Dequantize = "uniform", samples: int = 1, drawn: int | None = None,
+        bits: int = 8, seed: int = 0,
         settings: Settings | None = None, batch: int = BATCH,
     ) -> Tensor:  # fmt: skip
         """Bits per dimension float64 [N] of images, exact by the ODE or bounded (`vlb`).
 
         The network computes in float32, and levels and solver are those of `ddpm nll`, unless
         these settings say otherwise. Floats that are no bytes are taken as they are; of arrays
-        the density is measured, in their own units.
+        the density is measured, in their own units. drawn: of the bound, so many terms for each.
         """
         request = Nll(
             use=Use(layers=self._handle.apart(settings)), method=method, trace=trace,
-            probes=probes, repeats=repeats, dequantize=dequantize, samples=samples, bits=bits,
-            seed=seed,
+            probes=probes, repeats=repeats, dequantize=dequantize, samples=samples, drawn=drawn,
+            bits=bits, seed=seed,
         )  # fmt: skip
         telling = Telling(classes, values, text)
         return likelihood.measured(self._handle, self.schedule, request, images, telling, batch)

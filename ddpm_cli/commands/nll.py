@@ -14,7 +14,7 @@ from ddpm_cli.settings.nll_requests import Method, Nll, Trace
 
 COUNT = 100  # rows of a data set, unless told otherwise
 EXACT_ONLY = ("trace", "probes", "dequantize", "samples")
-BOUND_ONLY = ("variance", "moments", "terms", "rate_distortion")
+BOUND_ONLY = ("variance", "drawn", "moments", "terms", "rate_distortion")
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -26,6 +26,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
         "ddpm nll --split test -n 1000 -o scores.csv  # stopped, it goes on",
         "ddpm nll --split test --dequantize truncated --samples 8",
         "ddpm nll --split test --method vlb --terms terms.csv",
+        "ddpm nll --split test -n 10000 --method vlb --drawn 8",
         "ddpm nll --split test --method vlb --steps 100 --class own",
         "ddpm nll a.png --method vlb --rate-distortion curve.csv",
         "ddpm nll --data fashion-mnist --sampler ode --repeats 3",
@@ -101,6 +102,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=click.Choice(["small", "large", "learned", "optimal"]),
     help="Of the bound's steps; as trained unless told.",
 )
+@click.option(
+    "--drawn",
+    metavar="K",
+    type=numbers.whole(2),
+    help="Of the bound's terms, measure only K for each image, drawn at random: an estimate.",
+)
 @click.option("--moments", metavar="FILE", type=_FILE, help="Moments for --variance optimal.")
 @click.option("--terms", metavar="FILE", type=_FILE, help="Write the bound's terms, .csv.")
 @click.option(
@@ -144,7 +151,8 @@ def command(
 
     --method vlb sums the terms of the variational bound over all levels, or over --steps of
     them, evenly spaced in log-SNR, with the model's own wrappers (--set wrappers=[] leaves
-    them out).
+    them out). --drawn K measures the last term of each image and K - 1 of the others, from a
+    random one on: the mean over images is that of all terms, at a fraction of the calls.
 
     The network computes in float32 unless told: what bfloat16 rounds off shows in the second
     decimal. Images are those of INPUT, or the first of a data set in its order; they are
@@ -167,7 +175,16 @@ def command(
     """
     _refuse_idle(ctx, method)
     _refuse_other_data(ctx, inputs)
-    names = ("steps", "probes", "repeats", "dequantize", "samples", "moments", "baselines", "seed")
+    names = (
+        "steps",
+        "probes",
+        "repeats",
+        "dequantize",
+        "samples",
+        "drawn",
+        "moments",
+        "baselines",
+    )
     request = Nll(
         use=reading.use(
             ctx, keys={"variance": "sampler.variance", "data": "data.name"}, reads=bool(inputs)
@@ -182,6 +199,7 @@ def command(
         scores=None if output is None else Path(output),
         bits=options["bits"] if reading.words(ctx, "bits") else None,
         look=reading.look(ctx),
+        seed=options["seed"],
         **{name: options[name] for name in names},
     )
     from ddpm_cli.pipelines import opening

@@ -5,8 +5,7 @@ its native scale is the same number as here, where x = x0 + sigma * eps.
 """
 
 import math
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -144,13 +143,13 @@ def _decoded(
 
 
 class Term(NamedTuple):
-    """What one reverse step, from the level t to s, adds to the bound.
+    """What reverse steps, one an image, add to the bound.
 
-    bits: bits per dimension [B]; error: mean squared error of the predicted x0 [B].
+    number: which moves of the walk they are [B]; bits: bits per dimension [B]; error: mean
+    squared error of the predicted x0 [B].
     """
 
-    t: Tensor
-    s: Tensor
+    number: Tensor
     bits: Tensor
     error: Tensor
 
@@ -164,19 +163,38 @@ def terms(
     variance: str,
     decoder: Decoder = "discretized",
     bits: float = 8,
+    moves: Iterable[Tensor] | None = None,
 ) -> Iterator[Term]:
     """The terms of the bound of images x0 [B, ...] for each move of a walk down to 0.
 
     Each at x = x0 + t eps, with noise of its own; `prior_bits` at levels[0] completes the bound
     (Ho 2020, eq. 5). On a part of the levels it is the bound of the respaced process.  decoder,
-    bits: of the last term, as in `step_bits`.
+    bits: of the last term, as in `step_bits`; moves: other than all of the walk, in their order,
+    by their numbers, [] or one an image [B].
     """
     lowest = _lowest(denoise.schedule, levels)
-    for t, s in pairwise(levels):
-        prediction = denoise(x0 + float(t) * rng.normal(x0), t)
+    for number in torch.arange(len(levels) - 1) if moves is None else moves:
+        t, s = levels[number], levels[number + 1]
+        prediction = denoise(x0 + column(t, x0) * rng.normal(x0), t)
         step = Reverse.between(denoise.schedule, t.expand(len(x0)), s.expand(len(x0)), lowest)
         error = (prediction.x0 - x0).square().flatten(1).mean(1)
-        yield Term(t, s, step_bits(x0, prediction, step, variance, decoder, bits), error)
+        each = number.expand(len(x0))
+        yield Term(each, step_bits(x0, prediction, step, variance, decoder, bits), error)
+
+
+def drawn_moves(moves: int, count: int, u: Tensor) -> tuple[list[Tensor], float]:
+    """So many of the moves of a walk for each image, and what each but the last stands for.
+
+    The last move, and count - 1 of the others an even stretch apart from a random one on, by u
+    [B] in [0, 1): the last term and the weighted sum of the others are an unbiased estimate of the
+    sum of all. Of many moves it is that of the bound in continuous time, with the low-discrepancy
+    times of Kingma 2021, appendix I.1, for each image.
+    """
+    share = (moves - 1) / (count - 1)
+    others = [
+        ((number + u.double()) * share).long().clamp(max=moves - 2) for number in range(count - 1)
+    ]
+    return [*others, torch.full_like(others[0], moves - 1)], share
 
 
 def last_step(schedule: Schedule, levels: Tensor, count: int) -> Reverse:

@@ -14,7 +14,7 @@ from ddpm_cli.diffusion import dequantization, likelihood
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.variational import Decoder, prior_bits, terms
+from ddpm_cli.diffusion.variational import Decoder, drawn_moves, prior_bits, terms
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.coding import Curve
 from ddpm_cli.evaluation.decompression import Decompression
@@ -57,7 +57,8 @@ class Measure(NamedTuple):
     """How to measure: `repeats` draws of all noise for each image are averaged.
 
     trace, probes: of the ODE; dequantize, samples: its bound of `samples` states for each image;
-    bits: the images have 2^bits levels, which need be no power of 2; seed: of the first image.
+    bits: the images have 2^bits levels, which need be no power of 2; seed: of the first image;
+    drawn: so many of the bound's terms are drawn for each image, None for all of them.
     """
 
     method: Method = "ode"
@@ -68,15 +69,16 @@ class Measure(NamedTuple):
     seed: int = 0
     dequantize: Dequantize = "uniform"
     samples: int = 1
+    drawn: int | None = None
 
     @classmethod
     def of(cls, request: Nll, info: DataInfo) -> "Measure":
         """What a request says, and else suits the data."""
         trace, levels = request.trace or usual_trace(info), bits(info, request.bits)
         _refuse_real(request, info)
-        states = (request.dequantize, request.samples)
+        rest = (request.dequantize, request.samples, request.drawn)
         probes, repeats = request.probes, request.repeats
-        return cls(request.method, trace, probes, repeats, levels, request.seed, *states)
+        return cls(request.method, trace, probes, repeats, levels, request.seed, *rest)
 
 
 def _refuse_real(request: Nll, info: DataInfo) -> None:
@@ -107,7 +109,7 @@ def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -
     if passes.is_guiding(config.get("guidance", {})):
         raise ConfigError("guidance.scale: guided predictions have no likelihood; leave it out")
     if measure.method == "vlb":
-        return measure.repeats * _plan_bound(config, schedule)
+        return measure.repeats * _drawn(measure, _plan_bound(config, schedule))
     for settings in config["wrappers"]:
         if settings["name"] in inversion.LOSSY:
             fix = "leave it out, nothing is clamped here"
@@ -134,6 +136,16 @@ def _plan_bound(config: Config, schedule: Schedule) -> int:
     if len(levels) < 3 or bool((levels.diff() >= 0).any()):
         raise ConfigError("levels: the bound needs two or more descending ones; use more --steps")
     return len(levels) - 1
+
+
+def _drawn(measure: Measure, moves: int) -> int:
+    """How many terms of a bound of so many moves are measured for each image."""
+    if measure.drawn is None:
+        return moves
+    if measure.drawn >= moves:
+        fix = "leave it out, or take more --steps"
+        raise ConfigError(f"--drawn {measure.drawn}: of a bound of {moves} terms; {fix}")
+    return measure.drawn
 
 
 class Meter:
@@ -238,11 +250,15 @@ class Meter:
         how = (config["sampler"]["variance"], decoder, self.measure.bits)
         prior = prior_bits(denoise.schedule, x0, self.walk.levels[0])
         sums = torch.zeros(2, len(self.walk.levels) - 1, len(x0), dtype=torch.float64)
+        rows = torch.arange(len(x0))
         for _ in range(self.measure.repeats):
-            for number, term in enumerate(terms(denoise, x0, self.walk.levels, rng, *how)):
+            moves, share = self._moves(rng)
+            for term in terms(denoise, x0, self.walk.levels, rng, *how, moves=moves):
                 if signals.requested():
                     return None
-                sums[:, number] += torch.stack([term.bits, term.error]).cpu().double()
+                worth = torch.where(term.number < len(sums[0]) - 1, share, 1.0)
+                found = torch.stack([term.bits, term.error]).cpu().double()
+                sums[:, term.number, rows] += worth * found
         if self.stages is not None:
             self.stages.add(x0)
         received, errors = sums / self.measure.repeats
@@ -251,6 +267,12 @@ class Meter:
         whole = received.sum(0).isfinite()  # others are refused one by one, and count for nothing
         self.curve.add(received[:, whole], errors[:, whole])
         return received.sum(0)
+
+    def _moves(self, rng: Rng) -> tuple[Sequence[Tensor] | None, float]:
+        """Which terms of the bound are measured, and how many each but the last stands for."""
+        if self.measure.drawn is None:
+            return None, 1.0
+        return drawn_moves(len(self.walk.levels) - 1, self.measure.drawn, rng.uniform()[:, 0])
 
 
 def mean(bits: Sequence[float]) -> tuple[float, float | None]:

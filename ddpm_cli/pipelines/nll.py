@@ -155,6 +155,11 @@ def _check_files(request: Nll, is_image: bool) -> None:
         if not is_image:
             raise ConfigError("--rate-distortion: of images alone; leave it out")
         curves.refuse(curve, "--rate-distortion", [".csv", ".png"], force)
+        if curve.suffix in curves.PICTURES and request.drawn is not None:
+            what = "of some terms there are no images to show"
+            raise ConfigError(
+                f"--rate-distortion {curve}: {what}; name a .csv, or leave out --drawn"
+            )
     if request.scores is not None:
         curves.refuse(request.scores, "-o", [".csv"], force)
     named = {"--terms": terms, "--rate-distortion": curve, "-o": request.scores}

@@ -12,11 +12,12 @@ from ddpm_cli.settings.config import Config
 def described(config: Config, measure: Measure) -> str:
     """How it was measured, in words."""
     sampler, levels = config["sampler"], config["levels"]
-    drawn = f", {measure.repeats} repeats" if measure.repeats > 1 else ""
+    repeats = f", {measure.repeats} repeats" if measure.repeats > 1 else ""
     spread = f"{levels['name']} {levels.get('count', '')}".rstrip()
     if measure.method == "vlb":
         wrappers = "+".join(settings["name"] for settings in config["wrappers"]) or "no wrappers"
-        return f"vlb, {spread}, {sampler['variance']} variance, {wrappers}{drawn}"
+        drawn = "" if measure.drawn is None else f", {measure.drawn} terms drawn an image"
+        return f"vlb, {spread}, {sampler['variance']} variance, {wrappers}{drawn}{repeats}"
     order = f" of order {sampler['order']}" if "order" in sampler else ""
     solver = f"{sampler['name']}{order}, {spread}"
     if build.is_adaptive(config):
@@ -24,7 +25,9 @@ def described(config: Config, measure: Measure) -> str:
     number = f"{measure.probes} {measure.trace} probe{'s' if measure.probes > 1 else ''}"
     probes = f" trace from {number}"
     states = "" if measure.samples == 1 else f", bound of {measure.samples} samples"
-    return f"ode, {solver},{' exact trace' if measure.trace == 'exact' else probes}{states}{drawn}"
+    return (
+        f"ode, {solver},{' exact trace' if measure.trace == 'exact' else probes}{states}{repeats}"
+    )
 
 
 def states(info: DataInfo, measure: Measure) -> dict[str, Any]:

@@ -18,7 +18,8 @@ class Nll:
 
     steps: what --steps says, which the layers hold, too; trace None: as suits the data;
     dequantize, samples: how bytes become real numbers, and how many of them tighten the bound;
-    bits: images have 2^bits levels, 8 unless told;
+    bits: images have 2^bits levels, 8 unless told; drawn: so many of the bound's terms are drawn
+    for each image, instead of all;
     terms, curve, scores: files of the bound's terms, of its rate-distortion curve, and of a line
     for each image or row; baselines: tell what compressors and histograms make of the same.
     """
@@ -34,6 +35,7 @@ class Nll:
     repeats: int = 1
     dequantize: Dequantize = "uniform"
     samples: int = 1
+    drawn: int | None = None
     bits: int | None = None
     moments: Path | None = None
     terms: Path | None = None

@@ -25,6 +25,7 @@ from ddpm_cli.pipelines.rows import Rows
 
 QUICK = ("--steps", 6, *PLAIN)
 BOUND = ("--method", "vlb", "--steps", 8, *PLAIN)
+DRAWN = (*BOUND, "--drawn", 3)
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -49,7 +50,21 @@ def table(path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("way", [QUICK, BOUND], ids=["ode", "vlb"])
+class TestDrawn:
+    """--drawn: of the bound's terms, some are measured for each image."""
+
+    def test_their_mean_is_that_of_all(self) -> None:
+        _, whole = nll("--split", "test", "-n", 8, *BOUND, "--repeats", 40)
+        words = ("--split", "test", "-n", 8, *DRAWN, "--repeats", 160, "--terms", "t.csv")
+        bits, some = nll(*words)
+        assert (whole["calls"], some["calls"]) == (320, 480)
+        assert some["bits"] == pytest.approx(whole["bits"], rel=0.02)
+        assert "3 terms drawn an image" in some["method"]
+        terms = sum(float(row["bits"]) for row in table("t.csv"))
+        assert terms == pytest.approx(sum(bits) / 8, rel=1e-6)
+
+
+@pytest.mark.parametrize("way", [QUICK, BOUND, DRAWN], ids=["ode", "vlb", "drawn"])
 class TestEither:
     def test_summary(self, way: tuple[object, ...]) -> None:
         bits, last = nll("--split", "test", "-n", 5, *way)
@@ -373,6 +388,9 @@ def test_optimal_variance_takes_moments(run: Path) -> None:
         (("--split", "test", "--sampler", "ddpm"), 2, "adds noise"),
         (("--split", "test", "--steps", 2), 2, "more"),
         (("--split", "test", "--method", "vlb", "--steps", 1), 2, "two or more"),
+        (("--split", "test", "--drawn", 3), 2, "--drawn: of no use with --method ode"),
+        (("--split", "test", *BOUND, "--drawn", 8), 2, "of a bound of 8 terms"),
+        (("--split", "test", *DRAWN, "--rate-distortion", "c.png"), 2, "leave out --drawn"),
         (("--split", "test", "--method", "vlb", "--variance", "learned"), 2, "learned"),
         (("--split", "test", "--method", "vlb", "--terms", "t.txt"), 2, "use .csv"),
         (("--data", "swiss-roll"), 2, "data: 2 values a row"),

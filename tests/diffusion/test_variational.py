@@ -7,6 +7,7 @@ import torch
 
 from ddpm_cli.diffusion.variational import (
     discretized_normal,
+    drawn_moves,
     reconstruction_bits,
 )
 
@@ -38,3 +39,24 @@ class TestDecoder:
         sigma = torch.tensor(1e-4, dtype=torch.float64)
         assert float(reconstruction_bits(x0, x0 + 1e-4, sigma)) < 1e-12
         assert float(reconstruction_bits(x0, x0, 1e4 * sigma.sqrt())) == pytest.approx(8, abs=1e-3)
+
+
+class TestDrawnMoves:
+    def test_the_last_is_always_one_of_them(self) -> None:
+        moves, share = drawn_moves(10, 4, torch.tensor([0.0, 0.999]))
+        assert [each.tolist() for each in moves] == [[0, 2], [3, 5], [6, 8], [9, 9]]
+        assert share == 3.0
+
+    @pytest.mark.parametrize("count", [2, 3, 7, 12])
+    def test_their_weighted_sum_has_the_mean_of_the_whole_sum(self, count: int) -> None:
+        """Over all offsets, which are equally likely, each move comes as often as its weight says."""
+        u = (torch.arange(120_000, dtype=torch.float64) + 0.5) / 120_000
+        moves, share = drawn_moves(13, count, u)
+        often = torch.stack(moves).flatten().bincount(minlength=13) / len(u)
+        expected = torch.full((13,), 1 / share, dtype=torch.float64)
+        expected[-1] = 1
+        torch.testing.assert_close(often.double(), expected, atol=1e-4, rtol=0)
+
+    def test_no_move_comes_twice(self) -> None:
+        moves, _ = drawn_moves(9, 8, torch.rand(1000, generator=torch.Generator().manual_seed(0)))
+        assert all(len(set(column)) == 8 for column in torch.stack(moves).T.tolist())
