@@ -52,6 +52,21 @@ def test_a_record_measures_each_key_once(scripts: SimpleNamespace, tmp_path: Pat
     assert [json.loads(line)["value"] for line in path.read_text("utf-8").splitlines()] == [5, 7]
 
 
+def test_an_odd_image_is_one_that_scores_higher_or_is_less_typical(
+    scripts: SimpleNamespace,
+) -> None:
+    bits = torch.randn(2000, 7, generator=torch.Generator().manual_seed(0)).double() / 10 + 1
+    trained, usual = bits[:1000], bits[1000:]
+    ranked = scripts.anomaly.scores(usual, trained)
+    for shift, expected in ((1.0, 1.0), (-1.0, 0.0)):  # all of it is dearer, or cheaper
+        found = scripts.anomaly.scores(usual + shift, trained)
+        for name, score in found.items():
+            above = scripts.anomaly.auroc(score, ranked[name])
+            assert above == pytest.approx(1.0 if "typicality" in name else expected, abs=1e-3)
+    assert scripts.anomaly.auroc(usual[:, 0], usual[:, 0]) == pytest.approx(0.5)
+    assert scripts.anomaly.auroc(torch.ones(3), torch.ones(2)) == 0.5
+
+
 def test_markdown_columns_line_up(scripts: SimpleNamespace) -> None:
     text = scripts.cells.markdown(["", "5 steps"], [["eta 0", "1.00"], ["sigma-hat", "12.00"]])
     assert text.splitlines() == [

@@ -49,7 +49,7 @@ class TestDrawnMoves:
 
     @pytest.mark.parametrize("count", [2, 3, 7, 12])
     def test_their_weighted_sum_has_the_mean_of_the_whole_sum(self, count: int) -> None:
-        """Over all offsets, which are equally likely, each move comes as often as its weight says."""
+        """Over all offsets, which are as likely, each move comes as often as its weight says."""
         u = (torch.arange(120_000, dtype=torch.float64) + 0.5) / 120_000
         moves, share = drawn_moves(13, count, u)
         often = torch.stack(moves).flatten().bincount(minlength=13) / len(u)
