@@ -50,7 +50,7 @@ def inpaint(
             continue
         same = [job for job, other in zip(jobs, words, strict=True) if other == own]
         told = replace(request, use=replace(request.use, **own))
-        found = told_of(told, opened, core.schedule)
+        found = told_of(told, opening_inpaint.inpainting(told, handle.known), core.schedule)
         complete = found.load(core.compute)
         filler = Filler.of(core, found.asked)._replace(complete=complete)
         for rows in parts(len(same), batch):

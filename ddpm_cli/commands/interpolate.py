@@ -152,7 +152,7 @@ def command(
     from ddpm_cli.pipelines import opening_rows
 
     below = [CODING] if at is None else []
-    opened = opening_rows.opened(request.use, *below, flags=request.guiding.flags)
+    opened = opening_rows.opened(request.use, *below, asked=request.guiding)
     if opened.header.data.is_image:
         from ddpm_cli.pipelines import interpolate
 

@@ -1,24 +1,20 @@
 """What `ddpm guide` restores by a method: one measurement, of which many images are drawn."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from ddpm_cli import streams
 from ddpm_cli.diffusion.linear_maps import Masked
 from ddpm_cli.diffusion.measuring import Measured, Method, Operator
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images import inputs, opening
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.images.masks import Mask
-from ddpm_cli.files.images.opening import BYTE_LIMIT
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.guides.parts import known_images
 from ddpm_cli.guides.parts.user_code import load
@@ -115,5 +111,4 @@ def _digests(source: Source) -> list[str]:
     """The SHA-256 of the file of a measurement; none of stdin, which is gone."""
     if source.name == inputs.STDIN:
         return []
-    with streams.opened(Path(source.name), BYTE_LIMIT) as stream:
-        return [hashlib.sha256(stream.read()).hexdigest()]
+    return [opening.digest(source.name)]

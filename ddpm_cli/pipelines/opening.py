@@ -4,10 +4,10 @@ Nothing here needs torch: wrong settings are refused before it is there.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
@@ -108,32 +108,42 @@ def settled(
     layers: Sequence[Layer],
     below: Sequence[Layer] = (),
     *,
-    flags: Mapping[str, Any] | None = None,
+    asked: Guiding | None = None,
+    label: str | None = None,
     free: Sequence[str] = (),
 ) -> Config:
     """A model's configuration with other ways to walk; what it was trained as is fixed.
 
     layers: the settings asked for; below: layers of the verb itself, between the checkpoint and
-    all that is asked for; flags: what options of guides say, of a verb that has them; free: tables
-    that the verb alone has a use for.
+    all that is asked for; asked: what options say of guides, of a verb that has them, and label
+    what --class does; free: tables that the verb alone has a use for.
     """
     stack = [header.layer(str(place.path)), *below, *layers]
-    if flags is not None:
-        stack.append(guides.layer(flags, resolve(stack)))
+    if asked is not None:
+        stack.append(guides.layer(asked.flags, resolve(stack)))
     config = resolve([*passes.usual(stack[1:]), *stack])
     if config["constraints"] and "constraints" not in free:
         raise ConfigError("constraints: of images with known pixels; see ddpm inpaint")
     if "particles" in config and "particles" not in free:
         raise ConfigError("particles: only of ddpm guide and sample; leave them out")
-    if config["guides"] and flags is None:
+    if config["guides"] and asked is None:
         raise ConfigError(f"guides: only of {GUIDED}; leave them out")
     passes.check_guidance(config)
     guide_models.check(config, header)
-    if any(guide["name"] == "restore" for guide in config["guides"]):
-        free = [*free, "operator"]
-    tables = (*SAMPLING, *free, "compute", "summary")
+    is_pulled = any(guide["name"] == "restore" for guide in config["guides"])
+    if asked is not None:
+        _refuse_rows(header, is_pulled or guides.method(asked.flags) is not None)
+        guides.check(config, label, asked)
+    tables = (*SAMPLING, *free, *(("operator",) if is_pulled else ()), "compute", "summary")
     checks.refuse_other_training(dict(header.config), config, tables)
     return level_fits.placed(config, place, header)
+
+
+def _refuse_rows(header: Header, is_restoring: bool) -> None:
+    """Refuse to rows what is known of an image: they have a verb for what is known of them."""
+    if is_restoring and not header.data.is_image:
+        fix = "of rows ddpm inpaint draws what is not known: empty cells, NaN, or --mask"
+        raise ConfigError(f"--restore: of images, and this model makes rows; {fix}")
 
 
 def shown(config: Config) -> None:
@@ -159,16 +169,13 @@ def guiding(use: Use, asked: Guiding, known: Known | None = None) -> Opened:
     flags = asked.flags
     place, header = chosen(base(use).model, known=known)
     below, name = guides.restoring(flags), guides.method(flags)
-    if name is not None and not header.data.is_image:
-        fix = "of rows ddpm inpaint draws what is not known: empty cells, NaN, or --mask"
-        raise ConfigError(f"--restore: of images, and this model makes rows; {fix}")
     standing = resolve([header.layer(str(place.path)), *below, *use.layers])
     is_plain = not (guides.layer(flags, standing).values or name or "particles" in standing)
     if is_plain and not standing["guides"] and "guidance" not in standing:
         below.append(Layer("ddpm guide", {"guidance": {"scale": guides.SCALE}}))
     own = () if name is None else ("method",) if flags["restore"] == guides.MASK else RESTORING
-    config = settled(place, header, use.layers, below, flags=flags, free=["particles", *own])
-    guides.check(config, use.label, asked)
+    free, label = ["particles", *own], use.label
+    config = settled(place, header, use.layers, below, asked=asked, label=label, free=free)
     guides.check_method(flags, config, header.config)
     return Opened(place, header, config)
 
@@ -176,8 +183,8 @@ def guiding(use: Use, asked: Guiding, known: Known | None = None) -> Opened:
 def drawing(use: Use, asked: Guiding, *below: Layer) -> Opened:
     """The model of a request that draws, with its guides if it has any."""
     place, header = chosen(base(use).model)
-    config = settled(place, header, use.layers, below, flags=asked.flags, free=["particles"])
-    guides.check(config, use.label, asked)
+    free, label = ["particles"], use.label
+    config = settled(place, header, use.layers, below, asked=asked, label=label, free=free)
     return Opened(place, header, config)
 
 
@@ -223,8 +230,8 @@ def restoring(request: Upscale, known: Known | None = None) -> Opened:
         raise ConfigError(f"--noise: what is given is made exact, noise and all; {fix}")
     below = [operator(header, request.task, request.factor)]
     below += [methods.layer(method)] if method in methods.NAMES else []
-    flags = request.guiding.flags
-    config = settled(place, header, use.layers, below, flags=flags, free=RESTORING)
+    asked, label = request.guiding, use.label
+    config = settled(place, header, use.layers, below, asked=asked, label=label, free=RESTORING)
     refuse_operator(config, request.task)
     methods.refuse_noise(method, request.noise, degrades=request.degrades)
     methods.refuse_idle(config, header.config)

@@ -56,11 +56,11 @@ def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
     below += [methods.layer(method)] if is_named else []
     methods.refuse_noise(method, request.noise)
     _refuse_named(request, method, header)
-    flags = request.guiding.flags
+    asked, label, free = request.guiding, use.label, ("constraints", "method")
 
     def standing(*layers: Layer) -> Config:
-        layered, free = [*below, *layers], ("constraints", "method")
-        return settled(place, header, use.layers, layered, flags=flags, free=free)
+        layered = [*below, *layers]
+        return settled(place, header, use.layers, layered, asked=asked, label=label, free=free)
 
     config = standing()
     methods.refuse_idle(config, header.config)

@@ -1,23 +1,20 @@
 """What steers the walks of a verb beside its model, and who is told of which classes."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ddpm_cli import hardware, streams
+from ddpm_cli import hardware
 from ddpm_cli.diffusion.particles import when
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, Refusal, many
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.files.images import inputs, pixels
+from ddpm_cli.files.images import inputs, opening, pixels
 from ddpm_cli.files.images.decoding import Ranges
-from ddpm_cli.files.images.opening import BYTE_LIMIT
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.guides.parts import (
     classifiers,
@@ -200,8 +197,6 @@ def steered(
     is_given: of images that belong together, which are told one class.
     """
     config, info, label = opened.config, opened.header.data, use.label
-    guides.check(config, label, guiding)
-    _refuse_of_images(config, info)
     code_names.refuse_missing(config["guides"], guiding.code)
     codes = {flag: load(code) for flag, code in guiding.code.items() if flag != "reward"}
     if is_given and label is None and classifiers_of(config):
@@ -277,13 +272,6 @@ def _device(config: Config) -> torch.device:
     return distributed.local_device(compute.device, distributed.group())
 
 
-def _refuse_of_images(config: Config, info: DataInfo) -> None:
-    """Refuse to rows what is known of an image: they have a verb for what is known of them."""
-    if not info.is_image and any(guide["name"] == "restore" for guide in config["guides"]):
-        fix = "of rows ddpm inpaint draws what is not known: empty cells, NaN, or --mask"
-        raise ConfigError(f"--restore: of images, and this model makes rows; {fix}")
-
-
 def pinned(config: Config, info: DataInfo, codes: Mapping[str, Code]) -> tuple[Config, list[str]]:
     """The configuration with the name of its classifier, and the hashes of what guides load."""
     listed, hashes = [], []
@@ -299,12 +287,6 @@ def pinned(config: Config, info: DataInfo, codes: Mapping[str, Code]) -> tuple[C
             guide = guide | {"model": own[0].name}
             hashes.append(own[1].hash)
         elif file and file != inputs.STDIN:
-            hashes.append(_digest(Path(file)))
+            hashes.append(opening.digest(file))
         listed.append(guide)
     return config | {"guides": listed}, [digest for digest in hashes if digest]
-
-
-def _digest(image: Path) -> str:
-    """The SHA-256 of an image file."""
-    with streams.opened(image, BYTE_LIMIT) as stream:
-        return hashlib.sha256(stream.read()).hexdigest()

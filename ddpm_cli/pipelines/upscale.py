@@ -34,7 +34,6 @@ from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
 from ddpm_cli.pipelines.steering import Steering
-from ddpm_cli.settings import guides
 from ddpm_cli.settings.config import RESTORING
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Upscale
@@ -171,7 +170,6 @@ def run(request: Upscale, opened: Opened) -> None:
 
 def _steered(request: Upscale, opened: Opened, schedule: Schedule) -> Steering | None:
     """The guides of a request, if there are any; what no step of it has is refused."""
-    guides.check(opened.config, request.use.label, request.guiding)
     if not opened.config["guides"]:
         return None
     if any(guide.get("at") == "mean" for guide in opened.config["guides"]):

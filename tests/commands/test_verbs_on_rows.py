@@ -323,6 +323,8 @@ class TestOthers:
             ("sample", "-o", "there.csv"),
             ("sample", "-o", "s.png"),
             ("guide", "--restore", "mask", "--image", "a.png", "--mask", "1,1,2,2"),
+            ("guide", "--restore", "fourier", "--image", "y.npy"),
+            ("guide", "--guide", "restore:image=a.png"),
             ("sample", "--image", "a.png"),
         ],
     )

@@ -1,5 +1,6 @@
 """Open image files safely: limits, an allow-list, and any fault a Refusal naming the file."""
 
+import hashlib
 import io
 import os
 import stat
@@ -114,6 +115,12 @@ def bounded(source: Readable, name: str = "") -> Iterator[BinaryIO]:
     if size > BYTE_LIMIT:
         raise Refusal(f"{name}: more than the limit of {BYTE_LIMIT} bytes for an image file")
     yield source
+
+
+def digest(path: str) -> str:
+    """The SHA-256 of the file of an image, or of what was measured of one."""
+    with streams.opened(Path(path), BYTE_LIMIT) as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
 
 
 def _regular_size(stream: BinaryIO) -> int | None:
