@@ -264,7 +264,7 @@ def _refuse_negative(config: Config) -> None:
 def _refuse_idle_guidance(asked: Asked) -> None:
     """Refuse guidance towards nothing: no class, text or number is told."""
     config = asked.config
-    if not passes.is_classifier_free(config):
+    if not passes.is_idle_untold(config):
         return
     is_class = checks.classes(config) and asked.label != classes.NULL
     numbers = [number for each in asked.values.values() for number in each]
@@ -274,5 +274,6 @@ def _refuse_idle_guidance(asked: Asked) -> None:
     options = [option for kind, option in kinds.items() if kind in config]
     if not options:
         return  # of classes alone: models.classes says so
-    fix = f"give {' or '.join(options)}, or --set guidance.scale=1"
-    raise ConfigError(f"guidance.scale: pulls towards what is told, and nothing is; {fix}")
+    what, without = passes.idle_untold(config)
+    fix = f"give {' or '.join(options)}, or {without}"
+    raise ConfigError(f"{what} what is told, and nothing is; {fix}")

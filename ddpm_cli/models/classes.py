@@ -44,9 +44,9 @@ def _check_null(config: Config) -> None:
     if not config.get("train", {}).get("drop_class", 1):
         what = "this model always saw the class (train.drop_class=0)"
         raise ConfigError(f"--class {NULL}: {what}; name one with --class")
-    if passes.is_classifier_free(config) and len(checks.told(config)) == 1:
-        fix = "name one with --class, or --set guidance.scale=1"
-        raise ConfigError(f"--class {NULL}: guidance.scale pulls towards a class; {fix}")
+    if passes.is_idle_untold(config) and len(checks.told(config)) == 1:
+        what, without = passes.idle_untold(config)
+        raise ConfigError(f"--class {NULL}: {what} a class; name one with --class, or {without}")
 
 
 def known(config: Config, info: DataInfo) -> list[str]:

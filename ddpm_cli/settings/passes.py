@@ -42,6 +42,26 @@ def is_classifier_free(config: Config) -> bool:
     return is_guiding(settings) and not has_guide(settings)
 
 
+def is_idle_untold(config: Config) -> bool:
+    """Whether guidance does nothing, or nothing that makes sense, where no condition is told."""
+    settings = two_passes(config)
+    is_annealed = is_guiding(settings) and settings.get("name") == ANNEALED
+    return is_annealed or is_classifier_free(config)
+
+
+def idle_untold(config: Config) -> tuple[str, str]:
+    """Which guidance that is, in words, and the options that leave it out."""
+    settings = two_passes(config)
+    name, is_beside = settings.get("name", "cfg"), has_guide(settings)
+    is_annealed = name == ANNEALED and (is_beside or settings["scale"] == 1)
+    what = f"guidance.name={ANNEALED} anneals" if is_annealed else "guidance.scale pulls towards"
+    idle = {
+        "guidance.name=cfg": name in ALWAYS or (name != "cfg" and not is_beside),
+        "guidance.scale=1": settings["scale"] != 1 and not is_beside,
+    }
+    return what, " ".join(f"--set {key}" for key, is_given in idle.items() if is_given)
+
+
 def own(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a guider alone, without those that all have."""
     shared = {"name", *catalog.shared("guidance")}

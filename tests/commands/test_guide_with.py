@@ -1,6 +1,7 @@
 """`--guide-with`: a worse model to guide away from, in every verb; and all guiders."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -309,3 +310,26 @@ def replayed_of(image: bytes) -> list[str]:
     words = replayed("x.png")
     Path("x.png").unlink()
     return words
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "--set guidance.scale=3",
+        "--set guidance.name=apg --set guidance.scale=3",
+        "--set guidance.name=cads",
+        "--set guidance.name=cads --set guidance.scale=3",
+        "--set guidance.name=cfg-pp",
+        "--set guidance.name=cads --guide-with worse.safetensors",
+    ],
+)
+def test_what_guides_towards_no_class_says_what_leaves_it_out(
+    main: Path, worse: Path, asked: str
+) -> None:
+    words = ("sample", "-m", main, "--class", "none", *asked.split(), "--dry-run")
+    outcome = ddpm(*words)
+    fix = re.search(r" a class; name one with --class, or ((?:--set \S+\s)+)$", outcome.err)
+    assert outcome.code == 2
+    assert fix
+    assert ddpm(*words, *fix[1].split()).code == 0
+    assert ddpm("sample", "-m", main, "--class", "a", *asked.split(), "--dry-run").code == 0
