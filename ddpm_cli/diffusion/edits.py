@@ -72,13 +72,22 @@ def jumps(
     if sorted(lengths) != list(lengths):
         raise ValueError("lengths must rise: a longer jump renews the shorter ones")
     if lengths and min(lengths) >= steps:
-        raise ValueError(f"jumps of {min(lengths)} levels do not fit in a list of {steps}")
+        raise ValueError(_too_long(min(lengths), steps, visits[0]))
     jumps_at = [
         dict.fromkeys(range(0, steps - length, length), count - 1)
         for length, count in zip(lengths, visits, strict=True)
     ]
     path = _path(steps, lengths, jumps_at, again, steps if lowest is None else lowest)
     return levels[[steps - 1 - place for place in path]]
+
+
+def _too_long(length: int, steps: int, visits: int) -> str:
+    """The complaint of jumps for which a walk is too short, and what fits."""
+    fix = f"give --steps {length + 1} or more"
+    if steps > 1:
+        shorter = f'{{name="jumps", lengths=[{steps // 2}], visits=[{visits}]}}'
+        fix += f", or shorter jumps: --set 'edits=[{shorter}]'"
+    return f"jumps of {length} levels do not fit in a list of {steps}; {fix}"
 
 
 def _path(

@@ -122,10 +122,18 @@ def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None
     most = min(calls, limit)
     while most < limit and top is not None and not is_over(most):
         most = min(2 * most, limit)
-    fitting = bisect_left(range(1, most + 1), True, key=is_over)
+    least = _fewest(config)
+    fitting = bisect_left(range(least, most + 1), True, key=is_over)
     if not fitting:
-        raise ConfigError(f"--calls {calls}: too few for one step of {config['sampler']['name']}")
-    return sized(fitting)
+        few = "one step" if least == 1 else f"the {least} steps that edits.jumps needs"
+        raise ConfigError(f"--calls {calls}: too few for {few} of {config['sampler']['name']}")
+    return sized(least + fitting - 1)
+
+
+def _fewest(config: Config) -> int:
+    """How many levels a list must have for its edits, at least."""
+    jumps = [edit["lengths"] for edit in config["edits"] if edit["name"] == "jumps"]
+    return 1 + max((min(lengths) for lengths in jumps if lengths), default=0)
 
 
 def _fitting_levels(config: Config, calls: int, is_over: Callable[[int], bool]) -> Config:

@@ -67,7 +67,7 @@ def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
     constraints = [] if "method" in config else _constraints(method, config, header)
     if is_joint(config | {"constraints": constraints}, header):
         config = standing(ROWS)
-    edits = [*(_jumps(request) or _repaint(method)), *config["edits"]]
+    edits = [*(_jumps(request) or _repaint(method, config)), *config["edits"]]
     return Opened(place, header, config | {"constraints": constraints, "edits": edits})
 
 
@@ -88,10 +88,11 @@ def _refuse_named(request: Inpaint, method: str, header: Header) -> None:
         raise ConfigError("--jump, --resample: RePaint's; leave them out, or use repaint")
 
 
-def _repaint(method: str) -> list[dict[str, Any]]:
-    """RePaint's jumps, where the method is asked for by its name alone."""
-    edits = resolve([Layer("--method", {"edits": [{"name": "jumps"}]})])["edits"]
-    return list(edits) if method == "repaint" else []
+def _repaint(method: str, config: Config) -> list[dict[str, Any]]:
+    """RePaint's jumps, where the method is asked for by its name, and settings say no others."""
+    if method != "repaint" or any(edit["name"] == "jumps" for edit in config["edits"]):
+        return []
+    return list(resolve([Layer("--method", {"edits": [{"name": "jumps"}]})])["edits"])
 
 
 def _constraints(method: str, config: Config, header: Header) -> list[dict[str, Any]]:
