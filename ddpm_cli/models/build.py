@@ -26,7 +26,7 @@ from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import kinds
 from ddpm_cli.networks.parts import energies, inputs
-from ddpm_cli.settings import catalog, checks, passes
+from ddpm_cli.settings import catalog, checks, methods, passes
 from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.inlining import inlined
@@ -37,8 +37,11 @@ def _called(table: str, settings: dict[str, Any], *arguments: Any) -> Any:
     return maker(table, settings)(*arguments)
 
 
-def maker(table: str, settings: dict[str, Any]) -> Callable[..., Any]:
-    """The component that a table names, its knobs bound and its complaints naming the table."""
+def maker(table: str, settings: dict[str, Any], called: str = "") -> Callable[..., Any]:
+    """The component that a table names, its knobs bound and its complaints naming the table.
+
+    called: how whoever asks for it names it, if not by the table.
+    """
     function, knobs = _component(table, settings)
 
     def make(*arguments: Any) -> Any:
@@ -47,17 +50,17 @@ def maker(table: str, settings: dict[str, Any]) -> Callable[..., Any]:
         except ConfigError:
             raise
         except ValueError as error:
-            raise ConfigError(_keyed(table, settings, str(error))) from None
+            raise ConfigError(_keyed(table, settings, str(error), called)) from None
 
     return make
 
 
-def _keyed(table: str, settings: Mapping[str, Any], complaint: str) -> str:
+def _keyed(table: str, settings: Mapping[str, Any], complaint: str, called: str) -> str:
     """What a component complains of, of one of its knobs where it begins with its name."""
     first, _, rest = complaint.partition(" ")
     if rest and first in settings and first != "name":
         return f"{table}.{first}: {rest}"
-    return f"{table}.{settings['name']}: {complaint}"
+    return f"{called or table + '.' + settings['name']}: {complaint}"
 
 
 def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -260,7 +263,8 @@ def operator(config: Config, info: DataInfo) -> Operator:
 def method(config: Config) -> Callable[[Measured], Method] | None:
     """How a configuration makes walks ones to images of which something is known, or None."""
     settings = config.get("method")
-    return maker("method", settings) if settings else None
+    called = f"--method {methods.called(config)}" if settings else ""
+    return maker("method", settings, called) if settings else None
 
 
 def predictor(config: Config) -> Step:

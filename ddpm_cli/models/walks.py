@@ -91,7 +91,7 @@ def _levels(config: Config, schedule: Schedule, top: Tensor | None) -> Tensor:
     repeats = bool((levels.diff() == 0).any())
     if steps_on_images and (corrector is not None or not repeats):
         fix = '--set corrector.name=none, and edits=[{name="daps"}]'
-        raise ConfigError(f"method.daps: it is a corrector of its own, on images; {fix}")
+        raise ConfigError(f"--method daps: it is a corrector of its own, on images; {fix}")
     if repeats and corrector is None and not steps_on_images:
         raise ConfigError("edits: levels repeat without a corrector; set corrector.name=langevin")
     if corrector is not None and not repeats:

@@ -218,32 +218,41 @@ def restoring(request: Upscale, known: Known | None = None) -> Opened:
     """
     use = request.use
     method = request.chosen_method
-    place, header = restorer(use.model, method, request.task, known)
+    if request.noise and method == "model":
+        what = "a model that was trained to upscale does not ask for it, but for --aug-noise"
+        fix = f"use that, or --method {methods.NOISY} with an unconditional model"
+        raise ConfigError(f"--noise: {what}; {fix}")
+    methods.refuse_noise(method, request.noise)
+    place, header = restorer(use.model, method, request.task, known, request.asking)
     if not header.data.is_image:
         shape = "x".join(map(str, header.data.shape))
         raise Refusal(
             f"{place.name}: it makes arrays {shape}, no images", "choose another with -m"
         )
     refuse_noise(max(request.noises), header)
-    if request.noise and (header.task or request.is_consistent or method == "zero-shot"):
-        fix = f"use --method {methods.NOISY}"
-        raise ConfigError(f"--noise: what is given is made exact, noise and all; {fix}")
+    if request.noise and request.is_consistent:
+        what = "--consistent makes what is given exact, noise and all"
+        raise ConfigError(f"--noise: {what}; leave one of them out")
     below = [operator(header, request.task, request.factor)]
     below += [methods.layer(method)] if method in methods.NAMES else []
     asked, label = request.guiding, use.label
     config = settled(place, header, use.layers, below, asked=asked, label=label, free=RESTORING)
     refuse_operator(config, request.task)
-    methods.refuse_noise(method, request.noise, degrades=request.degrades)
     methods.refuse_idle(config, header.config)
     if "method" in config and method not in methods.NAMES:
-        raise ConfigError(f"method.name: give --method {config['method']['name']}")
+        raise ConfigError(f"method.name: give --method {methods.called(config)}")
     if "method" in config and request.is_consistent:
         raise ConfigError(f"--consistent: not with --method {method}; leave it out")
     return Opened(place, header, config)
 
 
-def restorer(model: str | None, method: str, task: str, known: Known | None = None) -> Known:
-    """The checkpoint to restore with, trained for it or unconditional; others are refused."""
+def restorer(
+    model: str | None, method: str, task: str, known: Known | None = None, asking: str = ""
+) -> Known:
+    """The checkpoint to restore with, trained for it or unconditional; others are refused.
+
+    asking: the option that chose the method.
+    """
     if method == "model" and task != UPSCALE:
         raise ConfigError(f"--method model: models are trained to {UPSCALE}; leave --task out")
     is_trained = method in ("auto", "model") and task == UPSCALE
@@ -254,7 +263,7 @@ def restorer(model: str | None, method: str, task: str, known: Known | None = No
             fix = f"give one with task.name={UPSCALE} or an unconditional one"
             raise Refusal(f"{name}: trained to {header.task}, not to {task}; {fix}")
         if header.task and not is_trained:
-            what = f"--task {task}" if method in ("auto", "model") else f"--method {method}"
+            what = f"--task {task}" if method in ("auto", "model") else asking
             raise Refusal(f"{name}: trained to {UPSCALE}; {what} takes an unconditional model")
         if not header.task and method == "model":
             fix = "leave it out, or give one with -m"

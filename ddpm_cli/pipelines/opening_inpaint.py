@@ -74,16 +74,15 @@ def inpainting(request: Inpaint, known: Known | None = None) -> Opened:
 def _refuse_named(request: Inpaint, method: str, header: Header) -> None:
     """Refuse methods of images for rows, and what does not go with a method."""
     if method not in methods.NAMES or method in PASTED[:2]:
-        if request.noise:
-            fix = f"use --method {methods.NOISY}"
-            raise ConfigError(f"--noise: {method} takes what is known as exact; {fix}")
         return
+    if not header.data.is_image and request.noise:
+        raise ConfigError("--noise: of images, and this model makes rows; leave it out")
     if not header.data.is_image and method != "repaint":
         what = "of images, and this model makes rows"
         raise ConfigError(f"--method {method}: {what}; use covariance, replace or posterior")
     if header.task and method not in PASTED:
         fix = "give an unconditional model with -m"
-        raise ConfigError(f"--method {method}: the model was trained to fill holes; {fix}")
+        raise ConfigError(f"{request.asking}: the model was trained to fill holes; {fix}")
     if method not in PASTED and (request.jump is not None or request.resample is not None):
         raise ConfigError("--jump, --resample: RePaint's; leave them out, or use repaint")
 

@@ -37,7 +37,7 @@ from ddpm_cli.pipelines import guided_restoring
 from ddpm_cli.pipelines.guided_classes import Told, classifiers_of, space_of
 from ddpm_cli.pipelines.guided_restoring import Restored
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.settings import checks, code_names, guides
+from ddpm_cli.settings import checks, code_names, guides, methods
 from ddpm_cli.settings.checks import CLASSIFIER, CLIP
 from ddpm_cli.settings.code_names import CODE
 from ddpm_cli.settings.config import Config
@@ -130,7 +130,7 @@ class Steering:
     def words(self) -> str:
         """What steers a walk, in words."""
         count, said = checks.particles(self.config), described(self.config)
-        said += f"; restored by {self.config['method']['name']}" if self.restored else ""
+        said += f"; restored by {methods.called(self.config)}" if self.restored else ""
         if self.reward is None:
             return said
         return f"{said}; {many(count, 'particles')}, scored {many(self.rounds, 'times')}"

@@ -225,7 +225,8 @@ def check_method(flags: Mapping[str, Any], config: Config, own: Mapping[str, Any
         return
     asked, kind = config["method"]["name"], flags["restore"]
     if asked != methods.layer(name).values["method"]["name"]:
-        raise ConfigError(f"method.name: chosen by --method; give --method {asked}")
+        fix = f"give --method {methods.called(config)}"
+        raise ConfigError(f"method.name: chosen by --method; {fix}")
     undone = config.get("operator", {}).get("name", kind)
     if undone != (OWN if code_names.is_code(kind) else kind):
         raise ConfigError(f"operator.name: chosen by --restore; give --restore {undone}")

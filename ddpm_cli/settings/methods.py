@@ -27,18 +27,31 @@ def layer(name: str) -> Layer:
     return Layer("--method", {**table, **_TABLES.get(name, {})})
 
 
+def called(config: Config) -> str:
+    """What --method calls the method of a configuration."""
+    name: str = config["method"]["name"]
+    if name == "replace" and any(edit["name"] == "jumps" for edit in config["edits"]):
+        return "repaint"
+    return name.replace("-plus", "+")
+
+
+def option(method: str, noise: float) -> str:
+    """The option that chose a method: --noise where that was left to what is usual."""
+    return "--noise" if noise and method == "auto" else f"--method {method}"
+
+
 def refuse_idle(config: Config, own: Mapping[str, Any]) -> None:
     """Refuse another sampler than the model's own where the method has a step of its own."""
     name = config.get("method", {}).get("name")
     if name in STEPS and config["sampler"] != own["sampler"]:
         asked = config["sampler"]["name"]
         fix = "leave it out, or choose pigdm, mmps or dps, which take any"
-        raise ConfigError(f"--sampler {asked}: {name} has a step of its own; {fix}")
+        raise ConfigError(f"--sampler {asked}: {called(config)} has a step of its own; {fix}")
 
 
-def refuse_noise(name: str, noise: float, *, degrades: bool = False) -> None:
+def refuse_noise(name: str, noise: float) -> None:
     """Refuse to say how much noise there is to a method that does not ask."""
-    if noise and name in EXACT and not degrades:
+    if noise and (name in EXACT or name not in NAMES):
         others = ", ".join(one for one in NAMES if one not in EXACT)
         raise ConfigError(f"--noise: {name} does not ask for it; leave it out, or use {others}")
 

@@ -119,6 +119,11 @@ class Inpaint(Edit):
             raise ConfigError("--jump, --resample: not with --method model; leave them out")
         return "replace" if self.method == "auto" else self.method
 
+    @property
+    def asking(self) -> str:
+        """The option by which the method was chosen."""
+        return methods.option(self.method, self.noise)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Upscale(Edit):
@@ -152,6 +157,11 @@ class Upscale(Edit):
         """The method asked for; where there is noise the usual one asks how much."""
         is_noisy = self.noise and self.method == "auto"
         return methods.NOISY if is_noisy else self.method
+
+    @property
+    def asking(self) -> str:
+        """The option by which the method was chosen."""
+        return methods.option(self.method, self.noise)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Methods of restoring by name: on digits, through upscale and inpaint, from the outside."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -131,13 +132,25 @@ def test_check_prints_both_sides() -> None:
     ("words", "said"),
     [
         (("--task", "fourier"), "an image, and fourier leaves 2x28x7 numbers"),
-        (("--task", "jpeg", "--method", "ddrm"), "method.ddrm: it needs singular values"),
-        (("--task", "jpeg", "--method", "mmps"), "method.mmps: it needs a linear map"),
+        (("--task", "jpeg", "--method", "ddrm"), "--method ddrm: it needs singular values"),
+        (("--task", "jpeg", "--method", "mmps"), "--method mmps: it needs a linear map"),
         (("--method", "ddrm", "--sampler", "heun"), "ddrm has a step of its own"),
+        (("--task", "jpeg", "--method", "repaint"), "--method repaint: it needs singular values"),
+        (("--task", "jpeg", "--method", "ddnm+"), "--method ddnm+: it needs singular values"),
+        (("--method", "ddnm+", "--sampler", "heun"), "ddnm+ has a step of its own"),
+        (("--set", "method.name=ddnm-plus"), "method.name: give --method ddnm+"),
         (("--method", "ddnm", "--noise", 0.1), "ddnm does not ask for it"),
-        (("--method", "zero-shot", "--noise", 0.1), "--noise: what is given is made exact"),
+        (("--method", "ddnm", "--noise", 0.1, "--degrade"), "ddnm does not ask for it"),
+        (("--method", "zero-shot", "--noise", 0.1), "zero-shot does not ask for it"),
+        (("--method", "zero-shot", "--noise", 0.1, "--degrade"), "or use ddnm+"),
+        (("--noise", 0.1, "--consistent"), "--noise: --consistent makes what is given exact"),
+        (
+            ("--method", "model", "--noise", 0.1),
+            "but for --aug-noise; use that, or",
+        ),
+        (("--method", "repaint"), "jumps of 10 levels do not fit in a list of 4; give --steps 11"),
         (("--method", "ddrm", "--consistent"), "--consistent: not with --method ddrm"),
-        (("--method", "daps", "--set", "edits=[]"), "method.daps: it is a corrector of its own"),
+        (("--method", "daps", "--set", "edits=[]"), "--method daps: it is a corrector of its own"),
         (("--set", "method.name=ddrm"), "method.name: give --method ddrm"),
         (
             ("--task", "fourier", "--set", "operator.acceleration=99"),
@@ -146,6 +159,7 @@ def test_check_prints_both_sides() -> None:
         (("--task", "lens.py:none"), "no none is in the file"),
         (("--check",), "--check: it restores nothing"),
         (("--method", "mmps", "-m", "mnist-upscale"), "--method mmps takes an unconditional"),
+        (("--noise", 0.1, "-m", "mnist-upscale"), "--noise takes an unconditional"),
     ],
 )
 def test_refusals(digits: Path, words: tuple[object, ...], said: str) -> None:
@@ -160,9 +174,10 @@ def test_refusals(digits: Path, words: tuple[object, ...], said: str) -> None:
     [
         (("--method", "ddnm", "--noise", 0.1), "ddnm does not ask for it"),
         (("--method", "replace", "--noise", 0.1), "replace does not ask for it"),
-        (("--method", "covariance", "--noise", 0.1), "covariance takes what is known as exact"),
+        (("--method", "covariance", "--noise", 0.1), "covariance does not ask for it"),
         (("--method", "mmps", "--jump", 2), "--jump, --resample: RePaint's"),
         (("--method", "mmps", "-m", "mnist-inpaint"), "the model was trained to fill holes"),
+        (("--noise", 0.1, "-m", "mnist-inpaint"), "--noise: the model was trained to fill holes"),
     ],
 )
 def test_refusals_of_inpaint(digits: Path, words: tuple[object, ...], said: str) -> None:
@@ -171,9 +186,21 @@ def test_refusals_of_inpaint(digits: Path, words: tuple[object, ...], said: str)
     assert said in refused("inpaint", *image, *given, "--steps", 4, *words)
 
 
+@pytest.mark.parametrize("verb", ["upscale", "inpaint"])
+def test_jumps_that_are_too_long_say_which_fit(digits: Path, verb: str) -> None:
+    mask = ("--mask", "7,7,21,21") if verb == "inpaint" else ()
+    words = (verb, digits / "a.png", *mask, "-m", "mnist", "--method", "repaint", "--steps", 4)
+    found = re.search(r"--set '(.+)'", refused(*words))
+    assert found
+    done(*words, "--set", found[1], "--dry-run")
+    done(*words[:-1], 11, "--dry-run")
+
+
 @pytest.mark.parametrize("name", ["jpeg", "fourier", "own"])
 def test_a_gradient_pulls_towards_images_alone(digits: Path, name: str) -> None:
     words = ("--restore", "deblur", "--image", digits / "a.png", "--set", f"operator.name={name}")
     said = refused("guide", "-m", "mnist", "--steps", 2, *words)
     assert f"guides.restore: operator {name}: it leaves no image" in said
     assert contents(Path()).keys() == {"lens.py"}
+    few = refused(*words[:-2], "--calls", 50)
+    assert "--calls 50: too few for the 11 steps that edits.jumps needs" in few

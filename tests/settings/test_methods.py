@@ -22,6 +22,11 @@ def test_each_component_has_a_name() -> None:
     assert named == set(catalog.names("method"))
 
 
+@pytest.mark.parametrize("name", methods.NAMES)
+def test_a_configuration_is_called_as_it_was_asked_for(name: str) -> None:
+    assert methods.called(resolve([methods.layer(name)])) == name
+
+
 def test_a_step_of_its_own_takes_no_other_sampler() -> None:
     config = resolve([methods.layer("ddrm")])
     methods.refuse_idle(config, config)
@@ -32,10 +37,9 @@ def test_a_step_of_its_own_takes_no_other_sampler() -> None:
 
 
 def test_noise_is_of_those_that_ask() -> None:
-    for name in methods.NAMES:
+    for name in (*methods.NAMES, "zero-shot", "covariance"):
         methods.refuse_noise(name, 0.0)
-        methods.refuse_noise(name, 0.1, degrades=True)
-        if name in methods.EXACT:
+        if name in methods.EXACT or name not in methods.NAMES:
             with pytest.raises(ConfigError, match=f"--noise: {name} does not ask for it"):
                 methods.refuse_noise(name, 0.1)
         else:
