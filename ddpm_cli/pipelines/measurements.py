@@ -44,7 +44,7 @@ def own(code: Code, info: DataInfo, device: torch.device) -> Operator:
     """A user's function as a linear map, tried; its adjoint is told, or found by its gradient."""
     function = code.function
     if not callable(function):
-        raise ConfigError(f"--task {code.name}: an operator is FILE.py:NAME, no program")
+        raise ConfigError(f"{code.name}: an operator is FILE.py:NAME, no program")
     path = code_names.split(code.name)[0]
     like = torch.linspace(-1, 1, 2 * math.prod(info.shape), device=device)
     x = like.reshape(2, *info.shape)
@@ -59,16 +59,15 @@ def own(code: Code, info: DataInfo, device: torch.device) -> Operator:
         with blamed(code.name, _TAKES, path):
             return _result(code.name, function(x.float().clone()), len(x)).to(x)
 
-    told = _adjoint(code.name, function)
+    told, shape = _adjoint(code.name, function), tuple(info.shape)
 
     def adjoint(y: Tensor) -> Tensor:
-        with blamed(code.name, _TAKES, path):
-            if told is not None:
-                made = _result(code.name, told(y.float().clone()), len(y))
-                return made.reshape(len(y), *info.shape).to(y)
-            with torch.enable_grad():
-                at = y.new_zeros(len(y), *info.shape, dtype=torch.float32).requires_grad_()
-                (found,) = torch.autograd.grad(function(at), at, y.float())
+        if told is not None:
+            with blamed(f"{code.name}: its adjoint, of y {list(y.shape)}", _TAKES, path):
+                return _image(code.name, told(y.float().clone()), y, shape)
+        with blamed(code.name, _TAKES, path), torch.enable_grad():
+            at = y.new_zeros(len(y), *shape, dtype=torch.float32).requires_grad_()
+            (found,) = torch.autograd.grad(function(at), at, y.float())
             return found.to(y)
 
     made = Given(forward, adjoint, y.shape[1:], device)
@@ -96,6 +95,15 @@ def _result(name: str, result: Any, count: int) -> Tensor:
 
 
 def words(found: Adjoint) -> str:
+def _image(name: str, result: Any, y: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """What a user's adjoint gives of y, which must be as many images of a shape."""
+    made = _result(f"{name}: its adjoint", result, len(y))
+    if math.prod(made.shape[1:]) != math.prod(shape):
+        what = f"of y {list(y.shape)} it gives {list(made.shape)}, and not {[len(y), *shape]}"
+        raise Refusal(f"{name}: its adjoint: {what}", _TAKES)
+    return made.reshape(len(y), *shape).to(y)
+
+
     """An adjoint test in words."""
     sides = f"<Ax, y> = {found.forward:.9g}, <x, A'y> = {found.backward:.9g}"
     return f"{sides}, difference {found.gap:.1e} of |Ax| |y|"

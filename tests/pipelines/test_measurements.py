@@ -35,6 +35,18 @@ def wrong(x):
 def wrong_adjoint(y):
     return torch.ones(len(y), 1, 4, 6)
 
+def short(x):
+    return x[..., ::2]
+
+def short_adjoint(y):
+    return y
+
+def clash(x):
+    return x[..., ::2]
+
+def clash_adjoint(y):
+    return y @ torch.ones(9, 9)
+
 def square(x):
     return x * x
 
@@ -67,6 +79,8 @@ def test_own_is_a_linear_map_with_its_adjoint(lens: Path, name: str) -> None:
     ("name", "words"),
     [
         ("wrong", "its adjoint is that of another map"),
+        ("short", "its adjoint: of y [1, 1, 4, 3] it gives [1, 1, 4, 3], and not [1, 1, 4, 6]"),
+        ("clash", "its adjoint, of y [1, 1, 4, 3]: line"),
         ("square", "no linear map"),
         ("whole", "2 images in, a result [] out"),
         ("words", "it gives str, no float32"),
