@@ -100,6 +100,7 @@ from ddpm_cli.settings.requests import Guide
     help="What --restore mask does not know: white, or left,top,right,bottom; several unite.",
 )
 @shared.mask_keeps(None)
+@walking.check("with --restore, whose --image only mask then needs")
 @click.option(
     "--init",
     metavar="IMAGE",

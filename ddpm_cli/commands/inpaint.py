@@ -69,6 +69,7 @@ OWN = (
     "values; with --noise pigdm; else replace.",
 )
 @walking.noise
+@walking.check("of the mask of each image")
 @click.option(
     "--jump", type=numbers.whole(1, 100_000), metavar="J", help="RePaint: go back up J levels."
 )
@@ -112,6 +113,7 @@ def command(
     resample: int | None,
     skip_existing: bool,
     noise: float,
+    checks: bool,
     **_: Any,
 ) -> None:
     """Make parts of images or rows anew, or more around images.
@@ -143,6 +145,7 @@ def command(
         layout=reading.layout(ctx),
         guiding=guides.guiding(ctx.params),
         noise=noise,
+        checks=checks,
     )
     from ddpm_cli.pipelines import opening_inpaint
 

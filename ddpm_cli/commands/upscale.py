@@ -78,13 +78,7 @@ def parse_noises(text: str) -> list[float]:
     is_flag=True,
     help="The inputs are whole: do to them first what is to be undone, with noise of --noise.",
 )
-@click.option(
-    "--check",
-    "checks",
-    is_flag=True,
-    help="Print <Ax, y> and <x, A'y> of what is to be undone, which an adjoint makes equal, and "
-    "do no more; without inputs.",
-)
+@walking.check("without inputs")
 @click.option(
     "--factor",
     type=numbers.number(0, 4_096, min_open=True),

@@ -65,6 +65,17 @@ def noise(command: _Command) -> _Command:
     )(command)
 
 
+def check(more: str) -> Callable[[_Command], _Command]:
+    """Make --check of what was done to images; more: what it needs, in words."""
+    return click.option(
+        "--check",
+        "checks",
+        is_flag=True,
+        help="Print <Ax, y> and <x, A'y> of what is to be undone, which an adjoint makes equal, "
+        f"and do no more; {more}.",
+    )
+
+
 def _guide(ctx: click.Context, param: click.Parameter, model: str | None) -> str | None:
     if model is not None and not model.strip():
         raise ConfigError("--guide-with: an empty name; give a file, a run or a bundled model")

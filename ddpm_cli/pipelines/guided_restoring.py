@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from ddpm_cli import hardware
 from ddpm_cli.diffusion.linear_maps import Masked
 from ddpm_cli.diffusion.measuring import Measured, Method, Operator
 from ddpm_cli.errors import ConfigError
@@ -22,8 +23,10 @@ from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import measurements
+from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import code_names, guides
 from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.requests import Guide
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,47 @@ def of(
     range_: the pixels of files that are black and white, if it was said.
     """
     make = cast("Callable[[Measured], Method]", build.method(config))
-    source, ranges = Source(str(flags["image"]), "image"), Ranges.of(range_, info.range)
-    look = (source, flags["fit"] or "error", ranges)
-    noise, code = flags.get("noise") or 0.0, []
+    look = _look(flags, info, range_)
+    noise, code = flags.get("noise") or 0.0, list[str]()
     seen: tuple[Operator, Tensor, Scale | None]
     if flags["restore"] == guides.MASK:
         seen = _masked(flags, info, *look)
     else:
-        own = load(flags["restore"]) if code_names.is_code(flags["restore"]) else None
-        code = [own.sha256] if own and own.sha256 else []
-        made = measurements.operator(config, info, own, device)
+        made, code = _operator(flags, config, info, device)
         seen = (made, *_measured(config, made, *look))
     operator, y, scale = seen
     measurements.refuse(config, operator, noise)
-    return Restored(make, operator, y[None], noise, scale, [*_digests(source), *code])
+    return Restored(make, operator, y[None], noise, scale, [*_digests(look[0]), *code])
+
+
+def check(request: Guide, opened: Opened) -> None:
+    """Print the adjoint test of what --restore undoes."""
+    use, flags = request.use, request.guiding.flags
+    config, info = opened.config, opened.header.data
+    if flags["restore"] == guides.MASK:
+        made: Operator = _masked(flags, info, *_look(flags, info, use.range))[0]
+    elif flags["image"]:
+        raise ConfigError("--check: it restores nothing; leave --image out")
+    else:
+        made, _ = _operator(flags, config, info, hardware.compute(**config["compute"]).device)
+    measurements.tell(flags["restore"], made, info.shape, as_json=use.as_json)
+
+
+def _look(
+    flags: Mapping[str, Any], info: DataInfo, range_: tuple[int, int] | None
+) -> tuple[Source, Any, Ranges]:
+    """Which image is known, and how it is read."""
+    source, ranges = Source(str(flags["image"]), "image"), Ranges.of(range_, info.range)
+    return source, flags["fit"] or "error", ranges
+
+
+def _operator(
+    flags: Mapping[str, Any], config: Config, info: DataInfo, device: torch.device
+) -> tuple[Operator, list[str]]:
+    """What is to be undone, and the SHA-256 of its code if it is the user's own."""
+    own = load(flags["restore"]) if code_names.is_code(flags["restore"]) else None
+    made = measurements.operator(config, info, own, device)
+    return made, [own.sha256] if own and own.sha256 else []
 
 
 def _masked(

@@ -29,7 +29,7 @@ from ddpm_cli.models import build, cost, memory, model, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
-from ddpm_cli.pipelines import editing, familiar, opening, steering, windows
+from ddpm_cli.pipelines import editing, familiar, measurements, opening, steering, windows
 from ddpm_cli.pipelines.lines import EditLines, Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.steering import Steering
@@ -170,6 +170,9 @@ def run(request: Inpaint, opened: Opened) -> None:
     """Fill the holes that a request names with a model and its settings."""
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
     work, use = _planned(request, opened), request.use
+    if request.checks:
+        _check(work, sources)
+        return
     mine = editing.share(request, len(sources) * len(seeds))
     console.say(f"{many(mine, 'images')}, {work.price}")
     if use.dry_run:
@@ -183,6 +186,15 @@ def run(request: Inpaint, opened: Opened) -> None:
     filler = filler._replace(complete=work.steering.load(filler.model.compute))
     memory.refuse_large(filler.model, min(use.size, mine))
     _inpaint(work, filler, sources, target)
+
+
+def _check(work: Work, sources: Sequence[Source]) -> None:
+    """Print the adjoint test of what the mask of each image leaves."""
+    failures = Failures(len(sources))
+    for image, hole in failures.passing(work.canvas.read, sources):
+        shape, as_json = tuple(image.image.shape), work.request.use.as_json
+        measurements.tell(f"mask of {image.name}", Masked(~hole, shape), shape, as_json=as_json)
+    failures.finish()
 
 
 def _planned(request: Inpaint, opened: Opened) -> Work:

@@ -119,6 +119,7 @@ def _refuse_idle(request: Inpaint) -> None:
         "--fit, --background": request.look != Look(),
         "--columns, --zoom, --labels": request.layout != USUAL,
         "data.range": request.use.range is not None,
+        "--check": request.checks,
     }
     for name in (name for name, is_given in given.items() if is_given):
         raise ConfigError(f"{name}: of images, and this model makes rows; leave it out")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddpm_cli import console
 from ddpm_cli.data.operators import MEASURED, OWN
 from ddpm_cli.diffusion.linear_maps import Given
 from ddpm_cli.diffusion.measuring import Adjoint, Measured, Operator
@@ -94,7 +95,6 @@ def _result(name: str, result: Any, count: int) -> Tensor:
     return result.detach()
 
 
-def words(found: Adjoint) -> str:
 def _image(name: str, result: Any, y: Tensor, shape: tuple[int, ...]) -> Tensor:
     """What a user's adjoint gives of y, which must be as many images of a shape."""
     made = _result(f"{name}: its adjoint", result, len(y))
@@ -104,19 +104,29 @@ def _image(name: str, result: Any, y: Tensor, shape: tuple[int, ...]) -> Tensor:
     return made.reshape(len(y), *shape).to(y)
 
 
+def words(found: Adjoint) -> str:
     """An adjoint test in words."""
     sides = f"<Ax, y> = {found.forward:.9g}, <x, A'y> = {found.backward:.9g}"
     return f"{sides}, difference {found.gap:.1e} of |Ax| |y|"
 
 
-def check(name: str, made: Operator, info: DataInfo) -> dict[str, Any]:
+def tell(name: str, made: Operator, shape: Sequence[int], *, as_json: bool) -> None:
+    """Print the adjoint test of an operator on images of a shape, as --check asks for."""
+    facts = check(name, made, shape)
+    if as_json:
+        console.json_line(facts)
+    else:
+        console.result(checked(facts))
+
+
+def check(name: str, made: Operator, shape: Sequence[int]) -> dict[str, Any]:
     """The adjoint test of an operator: the two sides, their difference, and the shapes."""
-    facts = {"operator": name, "x": list(info.shape), "y": list(made.shape)}
+    facts = {"operator": name, "x": list(shape), "y": list(made.shape)}
     if not made.is_linear:
-        x = Rng([0], "saved").normal(torch.empty(1, *info.shape)).double().clamp(-1, 1)
+        x = Rng([0], "saved").normal(torch.empty(1, *shape)).double().clamp(-1, 1)
         again = float((made(made(x)) - made(x)).abs().mean())
         return {**facts, "linear": False, "changes_twice": again}
-    found = Adjoint.of(made, torch.empty(1, *info.shape))
+    found = Adjoint.of(made, torch.empty(1, *shape))
     return {**facts, "linear": True, **found._asdict()}
 
 

@@ -125,8 +125,7 @@ def run(request: Upscale, opened: Opened) -> None:
     undo = measurements.operator(config, header.data, code, compute.device)
     measurements.refuse(config, undo, request.noise)  # before any work
     if request.checks:
-        facts = measurements.check(request.named, undo, header.data)
-        console.json_line(facts) if use.as_json else console.result(measurements.checked(facts))
+        measurements.tell(request.named, undo, header.data.shape, as_json=use.as_json)
         return
     times = request.look.shape(header.data.shape)[0] // header.data.shape[0]
     found = _steered(request, opened, schedule)

@@ -22,7 +22,7 @@ OF_DRAWING = ("reward",)  # of the verbs that draw from noise
 ALL = (*NAMES, *OF_DRAWING, "particles")
 OF_GUIDE = (
     "omega", "interval", "rescale", "restore", "method", "noise", "image", "mask", "mask_keeps",
-    "fit", "init", "background",
+    "fit", "init", "background", "checks",
 )  # fmt: skip
 MEASURED = ("restore", "method", "noise", "image", "mask", "mask_keeps", "fit")  # of a method
 # Flags that say more of another one, by their parameters; and flags of another name than theirs.
@@ -42,8 +42,10 @@ ALONE = {  # of `ddpm guide`, which reads these
     "background": ("init",),
     "method": ("restore",),
     "noise": ("restore",),
+    "checks": ("restore",),
 }
 FLAGS = {
+    "checks": "check",
     "grad_at": "grad-at",
     "clip_model": "clip-model",
     "prompts": "clip",
@@ -201,11 +203,11 @@ def _by_flags(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
 def method(flags: Mapping[str, Any]) -> str | None:
     """The method by which --restore draws, of settings.methods; None where a guide does.
 
-    A gradient is what is usual, where the measurement has one.
+    A gradient is what is usual, where the measurement has one and is not merely checked.
     """
     if flags.get("restore") is None:
         return None
-    has_gradient = flags["restore"] in (MASK, *PULLS)
+    has_gradient = flags["restore"] in (MASK, *PULLS) and not flags.get("checks")
     return flags.get("method") or (None if has_gradient else methods.NOISY)
 
 
@@ -240,7 +242,7 @@ def check_method(flags: Mapping[str, Any], config: Config, own: Mapping[str, Any
 
 def _restore(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The guide of --restore, which needs an image, and to fill holes a mask."""
-    if not flags["image"]:
+    if not flags["image"] and (flags["restore"] == MASK or not flags.get("checks")):
         raise ConfigError("--restore: of which image? Give --image FILE")
     if (flags["restore"] == MASK) != bool(flags["mask"]):
         raise ConfigError("--mask: --restore mask needs it, and nothing else does")

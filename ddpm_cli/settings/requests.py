@@ -107,6 +107,7 @@ class Inpaint(Edit):
     jump: int | None = None
     resample: int | None = None
     noise: float = 0.0
+    checks: bool = False
 
     @property
     def chosen_method(self) -> str:

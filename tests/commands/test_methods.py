@@ -128,6 +128,25 @@ def test_check_prints_both_sides() -> None:
     assert found["y"] == [1, 28, 14]
 
 
+def test_check_is_of_every_verb_that_restores(digits: Path) -> None:
+    """The same test of the same operator, and of masks, which images are needed for."""
+    tested = "-m", "mnist", "--check", "--json"
+    one = done("upscale", "--task", "fourier", *tested).out
+    assert done("guide", "--restore", "fourier", *tested).out == one
+    assert json.loads(done("guide", "--restore", "deblur", *tested).out)["gap"] < 1e-9
+    mask = ("--mask", "7,7,21,21")
+    filled = json.loads(done("inpaint", digits / "a.png", *mask, *tested).out)
+    image = ("--image", digits / "a.png")
+    guided = json.loads(done("guide", "--restore", "mask", *image, *mask, *tested).out)
+    assert filled | {"operator": "mask"} == guided
+    assert filled["forward"] == filled["backward"] != 0
+    assert "--check: only with --restore" in refused("guide", *tested)
+    assert "--restore: of which image?" in refused("guide", "--restore", "mask", *tested)
+    said = refused("guide", "--restore", "deblur", *image, *tested)
+    assert "--check: it restores nothing; leave --image out" in said
+    assert contents(Path()).keys() == {"lens.py"}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -194,6 +213,8 @@ def test_jumps_that_are_too_long_say_which_fit(digits: Path, verb: str) -> None:
     assert found
     done(*words, "--set", found[1], "--dry-run")
     done(*words[:-1], 11, "--dry-run")
+    few = refused(*words[:-2], "--calls", 50)
+    assert "--calls 50: too few for the 11 steps that edits.jumps needs" in few
 
 
 @pytest.mark.parametrize("name", ["jpeg", "fourier", "own"])
@@ -202,5 +223,3 @@ def test_a_gradient_pulls_towards_images_alone(digits: Path, name: str) -> None:
     said = refused("guide", "-m", "mnist", "--steps", 2, *words)
     assert f"guides.restore: operator {name}: it leaves no image" in said
     assert contents(Path()).keys() == {"lens.py"}
-    few = refused(*words[:-2], "--calls", 50)
-    assert "--calls 50: too few for the 11 steps that edits.jumps needs" in few

@@ -95,12 +95,12 @@ def test_own_that_is_none_is_refused(lens: Path, name: str, words: str) -> None:
 
 
 def test_check_is_of_the_operator() -> None:
-    found = measurements.check("fourier", operators.fourier((1, 4, 6)), INFO)
+    found = measurements.check("fourier", operators.fourier((1, 4, 6)), INFO.shape)
     assert found["y"] == [2, 4, 2]
     assert found["gap"] < 1e-14
     assert found["forward"] == pytest.approx(found["backward"])
     assert "1x4x6 to 2x4x2: <Ax, y> = " in measurements.checked(found)
-    saved = measurements.check("jpeg", operators.jpeg((1, 4, 6)), INFO)
+    saved = measurements.check("jpeg", operators.jpeg((1, 4, 6)), INFO.shape)
     assert "no linear map" in measurements.checked(saved)
 
 
