@@ -19,10 +19,10 @@ from torchvision.transforms.v2 import functional as change
 from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.sets import images as sets
 from ddpm_cli.data.sets.pictographs import emoji
-from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.variational import prior_bits, terms
+from ddpm_cli.models import saved
 from ddpm_cli.models.model import Model, opened
-from ddpm_cli.pipelines import meter, opening
+from ddpm_cli.pipelines import nll, opening
+from ddpm_cli.pipelines.meter import Measure, Meter
 from ddpm_cli.settings.config import Layer
 
 BANDS = 5  # of neighbouring terms, each about as many
@@ -31,16 +31,15 @@ LEAST = 1e-3  # bits/dim: a band that hardly varies is not worth more than that
 
 def bands(model: Model, pixels: Tensor, batch: int) -> Tensor:
     """Bits per dimension [N, BANDS + 2] of images: the prior's, those of bands, the decoder's."""
-    walk, found = model.prepared(), []
+    meter, found = Meter(model, Measure("vlb"), lambda calls: None), []
     for start in range(0, len(pixels), batch):
         x0 = model.placed(model.to_values(pixels[start : start + batch]))
-        denoise = walk.wrap(model.bound({}))
-        rng = Rng(0, "odd", range(start, start + len(x0)))
-        each = terms(denoise, x0, walk.levels, rng, model.config["sampler"]["variance"])
-        bits = torch.stack([term.bits for term in each], 1).double().cpu()
-        parts = [part.sum(1) for part in bits[:, :-1].tensor_split(BANDS, dim=1)]
-        prior = prior_bits(denoise.schedule, x0, walk.levels[0]).double().cpu()
-        found.append(torch.stack([prior, *parts, bits[:, -1]], 1))
+        parts = meter.parts(x0, range(start, start + len(x0)), {})
+        if parts is None:
+            raise click.Abort
+        prior, *moves, decoder = parts[0]
+        middle = [band.sum(0) for band in torch.stack(moves).tensor_split(BANDS)]
+        found.append(torch.stack([prior, *middle, decoder], 1))
     return torch.cat(found)
 
 
@@ -131,10 +130,9 @@ def main(
 ) -> None:
     """Compare scores of digits and of other images under the model NAME."""
     place, header = opening.chosen(name)
-    core = opened(place, header.config)
-    bound = meter.bound(core.config, core.schedule, respaced=True)
     layers = [Layer("benchmark", {"levels": {"count": steps}, "compute": job.compute})]
-    model = opened(place, opening.settled(place, header, layers, [bound], free=("data",)))
+    schedule = saved.schedule_of(header, place.path)
+    model = opened(place, nll.settled(place, header, schedule, layers, "vlb"))
     measure = partial(bands, model, batch=job.batch)
     digits = first(sets.mnist("test"), count)
     trained, usual = measure(first(sets.mnist("train"), count)), measure(digits)

@@ -240,6 +240,22 @@ class Meter:
 
     def _bounded(self, x0: Tensor, seeds: Sequence[int], told: Conditions) -> Tensor | None:
         """By the bound, whose terms go into the curve."""
+        found = self.parts(x0, seeds, told)
+        if found is None:
+            return None
+        received, errors = found
+        whole = received.sum(0).isfinite()  # others are refused one by one, and count for nothing
+        self.curve.add(received[:, whole], errors[:, whole])
+        return received.sum(0)
+
+    def parts(
+        self, x0: Tensor, seeds: Sequence[int], told: Conditions
+    ) -> tuple[Tensor, Tensor] | None:
+        """The bound of x0 [B, ...] taken apart, float64; None if the process should stop.
+
+        Bits per dimension [L + 1, B], the prior's and those of L moves, and the mean squared
+        errors [L, B] of the predicted x0.
+        """
         info, config = self.model.info, self.model.config
         denoise = self._denoise(slice(0, len(x0)), told)
         if self.stages is not None:
@@ -264,9 +280,7 @@ class Meter:
         received, errors = sums / self.measure.repeats
         received = torch.cat([prior[None].cpu().double(), received])
         received[-1] += 0.0 if info.is_image else self.offset
-        whole = received.sum(0).isfinite()  # others are refused one by one, and count for nothing
-        self.curve.add(received[:, whole], errors[:, whole])
-        return received.sum(0)
+        return received, errors
 
     def _moves(self, rng: Rng) -> tuple[Sequence[Tensor] | None, float]:
         """Which terms of the bound are measured, and how many each but the last stands for."""
