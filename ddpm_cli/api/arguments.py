@@ -232,15 +232,14 @@ def refuse_measure(request: Nll) -> None:
         count(name, getattr(request, name))
     seeds(request.seed)
     if request.drawn is not None:
-        count("drawn", request.drawn)
-        if method == "ode" or request.drawn < 2:
-            raise ConfigError("drawn: 2 or more terms, of method vlb; leave it out")
+        refuse_number("drawn", count("drawn", request.drawn), 2)
     if bits is not None and bits > 8:
         raise ConfigError(f"bits: {bits} does not fit; give an integer, 1 to 8")
     usual = Nll(use=request.use)
-    for name in ("trace", "probes", "dequantize", "samples"):
-        if method == "vlb" and getattr(request, name) != getattr(usual, name):
-            raise ConfigError(f"{name}: of no use with method vlb; leave it out")
+    idle = ("trace", "probes", "dequantize", "samples") if method == "vlb" else ("drawn",)
+    for name in idle:
+        if getattr(request, name) != getattr(usual, name):
+            raise ConfigError(f"{name}: of no use with method {method}; leave it out")
     if trace == "exact" and probes != 1:
         raise ConfigError("--probes: of no use with --trace exact; leave it out")
 

@@ -176,15 +176,9 @@ def command(
     _refuse_idle(ctx, method)
     _refuse_other_data(ctx, inputs)
     names = (
-        "steps",
-        "probes",
-        "repeats",
-        "dequantize",
-        "samples",
-        "drawn",
-        "moments",
-        "baselines",
-    )
+        "steps", "probes", "repeats", "dequantize", "samples", "drawn", "moments", "baselines",
+        "seed",
+    )  # fmt: skip
     request = Nll(
         use=reading.use(
             ctx, keys={"variance": "sampler.variance", "data": "data.name"}, reads=bool(inputs)
@@ -199,7 +193,6 @@ def command(
         scores=None if output is None else Path(output),
         bits=options["bits"] if reading.words(ctx, "bits") else None,
         look=reading.look(ctx),
-        seed=options["seed"],
         **{name: options[name] for name in names},
     )
     from ddpm_cli.pipelines import opening

@@ -295,6 +295,8 @@ WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("images: has other values than 8 levels", lambda m: m.nll(BYTES, bits=3)),
     ("trace: of no use", lambda m: m.nll(IMAGE, method="vlb", trace="exact")),
     ("samples: of no use", lambda m: m.nll(IMAGE, method="vlb", samples=2)),
+    ("drawn: of no use with method ode", lambda m: m.nll(IMAGE, drawn=2)),
+    ("drawn: 1 does not fit", lambda m: m.nll(IMAGE, method="vlb", drawn=1)),
     ("dequantize: 'normal' does not fit", lambda m: m.nll(IMAGE, dequantize="normal")),
     ("'zeroshot' does not fit; did you mean zero-shot?", lambda m: m.upscale(IMAGE, method=TYPO)),
     ("noise: -0.3 does not fit", lambda m: m.upscale(IMAGE, noise=-0.3)),
