@@ -12,7 +12,14 @@ from ddpm_cli.api.handle import Handle, each, finished, parts
 from ddpm_cli.api.telling import Telling
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import opening, opening_inpaint, restorer, translating, windows
+from ddpm_cli.pipelines import (
+    opening,
+    opening_inpaint,
+    opening_upscale,
+    restorer,
+    translating,
+    windows,
+)
 from ddpm_cli.pipelines.inpaint import Filler, Job, told_of
 from ddpm_cli.pipelines.restorer import Row
 from ddpm_cli.settings.request_parts import Use
@@ -68,7 +75,7 @@ def upscale(
     batch: int,
 ) -> Tensor:
     """Images float32 [N, C, H, W] of small, grey or blurred ones [N, c, h, w]."""
-    core = handle.model(opening.restoring(request, handle.known).config)
+    core = handle.model(opening_upscale.restoring(request, handle.known).config)
     restore = restorer.of(core, exact=request.is_consistent, size=batch)
     takes = restore.operator.shape
     page = arguments.page(images, takes)

@@ -179,9 +179,9 @@ def command(
         layout=reading.layout(ctx),
         guiding=guides.guiding(ctx.params),
     )
-    from ddpm_cli.pipelines import opening
+    from ddpm_cli.pipelines import opening_upscale
 
-    opened = opening.restoring(request)
+    opened = opening_upscale.restoring(request)
 
     from ddpm_cli.pipelines import upscale
 

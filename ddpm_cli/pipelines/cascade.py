@@ -18,7 +18,7 @@ from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes, memory, saved
 from ddpm_cli.models import cost as planning
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import decoder, opening, restorer
+from ddpm_cli.pipelines import decoder, opening_upscale, restorer
 from ddpm_cli.pipelines.decoder import Decoder
 from ddpm_cli.pipelines.opening import UPSCALE, Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row, Shape
@@ -165,7 +165,7 @@ def planned(names: Sequence[str], base: Place, info: DataInfo, draw: Draw) -> Ca
     for name in names:
         stage, shape, count = _stage(name, before, shape, draw.is_downscaled)
         if draw.aug_noise:
-            opening.refuse_noise(draw.aug_noise, stage.header)
+            opening_upscale.refuse_noise(draw.aug_noise, stage.header)
         made = stage.header.data
         stages.append(stage)
         windows.append(count)
@@ -178,7 +178,7 @@ def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened,
 
     shape: of what `before` makes, which may be larger than what the stage was trained to enlarge.
     """
-    place, header = opening.restorer(name, "auto", UPSCALE)
+    place, header = opening_upscale.restorer(name, "auto", UPSCALE)
     large = header.data.shape
     if "vector" in header.config and not header.task:
         size = (header.config["vector"]["size"],)
@@ -188,7 +188,7 @@ def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened,
     if not header.task and (len(shape) != 3 or len(large) != 3 or large[-1] <= shape[-1]):
         raise _misfit(before, shape, place, "smaller images")
     factor = None if header.task else large[-1] / shape[-1]
-    layer = opening.operator(header, UPSCALE, factor)
+    layer = opening_upscale.operator(header, UPSCALE, factor)
     config = resolve([header.layer(str(place.path)), layer])
     takes = build.operator(config, header.data).shape
     fits = len(takes) == len(shape) and takes[0] == shape[0]
