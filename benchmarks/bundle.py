@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ddpm_cli.files.checkpoints import checkpoint
+from ddpm_cli.settings import presets
 
 
 @click.command()
@@ -16,6 +17,12 @@ from ddpm_cli.files.checkpoints import checkpoint
 def main(run: Path, output: Path) -> None:
     """Copy the model of RUN to OUTPUT with its whole header, weights as float16."""
     header, weights = checkpoint.load(run / "model.safetensors")
+    # Where the data lay is of the machine that trained; a preset may have been told better since.
+    config = {**header.config, "data": {**header.config["data"], "path": ""}}
+    for name, summary, _ in presets.list_presets():
+        if name == output.stem:
+            config["summary"] = summary
+    header = header._replace(config=config)
     small = {name: weight.half() for name, weight in weights.items()}
     header = checkpoint.save(output, small, header)
     worst = max(float((small[n].float() - weights[n]).abs().max()) for n in weights)

@@ -72,7 +72,7 @@ ddpm encode seven.png two.png -m mnist --method forward --at 0,10%,25%,50%,75%,1
     -o "$out/forward.png" --force
 ddpm sample -m mnist -n 2 -o digits.png --trajectory "$out/predicted.png" \
     --show forward,walk,x0 --zoom 2 --force
-ddpm nll seven.png two.png -m mnist --method vlb --steps 250 \
+ddpm nll -m mnist-likelihood --split test -n 4 --method vlb --steps 250 \
     --rate-distortion "$out/decompression.png" --force
 ddpm schedule -m mnist --spectrum seven.png --plot "$out/spectrum.png" --force
 ddpm encode seven.png two.png -m mnist,mnist-diffusers -o "$out/codes.png" --force

@@ -27,7 +27,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
         "ddpm nll --split test --dequantize truncated --samples 8",
         "ddpm nll --split test --method vlb --terms terms.csv",
         "ddpm nll --split test -n 10000 --method vlb --drawn 8",
-        "ddpm nll --split test --method vlb --steps 100 --class own",
+        "ddpm nll -m mnist --split test --method vlb --steps 100 --class own",
         "ddpm nll a.png --method vlb --rate-distortion curve.csv",
         "ddpm nll --data fashion-mnist --sampler ode --repeats 3",
         "ddpm nll table.csv -m runs/table -o scores.csv",
@@ -45,7 +45,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help=f"How many rows of the data, from the first on; {COUNT} unless told.",
 )
 @shared.output("A line for each image or row, with its rank from the least likely on: .csv, ...")
-@shared.model("Model to measure.")
+@shared.model("Model to measure.", "newest run in ./runs, else mnist-likelihood")
 @click.option(
     "--method",
     type=click.Choice(["ode", "vlb"]),

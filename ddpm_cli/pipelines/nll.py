@@ -30,6 +30,7 @@ from ddpm_cli.settings.nll_requests import Method, Nll
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.usual import likelihood
 
+LIKELIHOOD = "likelihood"  # the bundled model that is trained by the bound itself
 _OPTIONS = {
     "classes": ("--class", "classes"),
     "values": ("--value", "values"),
@@ -113,7 +114,10 @@ def _asked(use: Use, config: Config, info: DataInfo) -> Asked:
 
 def _settled(request: Nll, opened: Opened | None) -> tuple[Opened, Schedule]:
     """The model and its settings, and the process that it was trained on."""
-    place, header = (opened.place, opened.header) if opened else opening.chosen(request.use.model)
+    if opened:
+        place, header = opened.place, opened.header
+    else:
+        place, header = opening.chosen(request.use.model, special=LIKELIHOOD)
     schedule = saved.schedule_of(header, place.path)
     if opened is None:
         few = request.use.calls is not None

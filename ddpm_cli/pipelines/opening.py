@@ -84,10 +84,11 @@ def chosen(
     task: str = "",
     suited: Suited = refuse_conditional,
     known: Known | None = None,
+    special: str = "",
 ) -> Known:
-    """The model that -m names, or the usual one for a task, which is said; see `suited`."""
+    """The model that -m names, or the usual one for a task, which is said; see `find`."""
     if known is None:
-        place = find.find(model, task)
+        place = find.find(model, task, special)
         if model is None:
             console.say(f"model: {place.name}")
         known = place, read_header(place.path)

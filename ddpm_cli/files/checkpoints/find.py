@@ -25,17 +25,17 @@ class Place(NamedTuple):
     name: str
 
 
-def find(model: str | None, task: str = "") -> Place:
+def find(model: str | None, task: str = "", special: str = "") -> Place:
     """The checkpoint that -m names; without it the newest run in ./runs, else the bundled one.
 
     task: what both must have been trained for, "classifier" for those; empty for unconditional
-    models.
+    models. special: what the bundled one is best at, where that is no task.
     """
     if model is None:
         for newest in newest_runs(RUNS):
             if read_header(newest).task == task:
                 return Place(newest, str(newest.parent))
-        return _default(task)
+        return _default(task or special)
     if not model.strip():
         raise ConfigError("-m: an empty name; give a file, a run or a bundled model")
     path = Path(model)
@@ -121,10 +121,10 @@ def bundled() -> list[str]:
     return sorted(p.stem for p in BUNDLED.glob("*.safetensors") if "." not in p.stem)
 
 
-def _default(task: str) -> Place:
-    """The bundled model of a task, or else the unconditional one, which can stand in for it."""
-    special = f"{DEFAULT}-{task}"
-    return _bundled(special if task and special in bundled() else DEFAULT)
+def _default(use: str) -> Place:
+    """The bundled model for a use, or else the unconditional one, which can stand in for it."""
+    special = f"{DEFAULT}-{use}"
+    return _bundled(special if use and special in bundled() else DEFAULT)
 
 
 def _bundled(name: str) -> Place:
