@@ -121,4 +121,5 @@ def _guided(
         plain = Batch(seeds[rows], *seen.at(rows))
         return complete(plain) if complete else plain
 
-    return samples(core, make, len(seeds), batch)
+    size = arguments.count("batch", batch) // checks.particles(core.config)
+    return samples(core, make, len(seeds), max(1, size))

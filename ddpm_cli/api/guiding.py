@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ddpm_cli.api import arguments
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.settings import code_names, guides
+from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.request_parts import Guiding
 
 CODE = "FILE.py:NAME"  # stands for a function, which has no file
+_KINDS = ("scorer", "classifier", "reward")
 
 
 def guiding(options: Mapping[str, Any], *, is_guide: bool = False) -> Guiding:
@@ -15,10 +18,11 @@ def guiding(options: Mapping[str, Any], *, is_guide: bool = False) -> Guiding:
 
     is_guide: of `ddpm guide`, which has more of them.
     """
-    names = (*guides.NAMES, *guides.OF_GUIDE) if is_guide else guides.NAMES
-    code = {name: options[name] for name in ("scorer", "classifier") if _is_code(name, options)}
+    of_guide = (*guides.OF_DRAWING, *guides.OF_GUIDE)
+    names = (*guides.NAMES, *of_guide) if is_guide else guides.NAMES
+    code = {name: options[name] for name in _KINDS if _is_code(name, options)}
     for name, one in code.items():
-        if isinstance(one, str):
+        if isinstance(one, str) and (name != "reward" or code_names.is_word_of_code(one)):
             code_names.refuse_unusable(name, one, trust=bool(options.get("trust")))
     flags = {name: CODE if callable(one) else one for name, one in code.items()}
     return Guiding(flags={**dict.fromkeys(names), **options, **flags}, code=code)
@@ -29,6 +33,13 @@ def scoring(scorer: str | Callable[..., Any] | None, scale: float | None) -> Gui
     return guiding({"scorer": scorer, "scale": scale})
 
 
+def particles(count: int | None) -> Layer:
+    """The setting that a number of particles is."""
+    if count is None:
+        return Layer("particles", {})
+    return Layer("particles", {"particles": {"count": arguments.count("particles", count)}})
+
+
 def _is_code(name: str, options: Mapping[str, Any]) -> bool:
     """Whether an option is code: a function, or the name of one; a classifier may be a model."""
     value = options.get(name)
@@ -37,4 +48,4 @@ def _is_code(name: str, options: Mapping[str, Any]) -> bool:
     if not isinstance(value, str):
         raise ConfigError(f"{name}: {value!r} is none; give a function or the name of one")
     is_named = code_names.is_code(value) or code_names.is_pickle(value)
-    return is_named or name == "scorer"
+    return is_named or name != "classifier"

@@ -112,9 +112,9 @@ class Handle(NamedTuple):
         inversion.plan(core.config, core.schedule)
         return Coder.of(core)
 
-    def use(self, label: str | None, settings: Settings | None = None) -> Use:
-        """What a request says of the model."""
-        layers = [*self.layers, *arguments.layers(settings)]
+    def use(self, label: str | None, settings: Settings | None = None, *above: Layer) -> Use:
+        """What a request says of the model; above: what arguments set, higher than settings."""
+        layers = [*self.layers, *arguments.layers(settings), *above]
         return Use(model=self.place.name, layers=layers, label=label)
 
     def refuse_conditions(self, images: Mapping[str, Tensor], count: int) -> None:

@@ -140,23 +140,26 @@ class Model:
         classifier: str | Callable[[Tensor, Tensor], Tensor] | None = None,
         grad_at: Literal["x", "mean"] | None = None, unconditional: bool = False,
         scorer: str | Callable[[Tensor], Tensor] | None = None, trust: bool = False,
+        reward: str | Callable[[Tensor], Any] | None = None, particles: int | None = None,
         settings: Settings | None = None, batch: int = BATCH,
     ) -> Tensor:  # fmt: skip
         """Draw samples [N, ...] that are steered, as `ddpm guide` does with these options.
 
         classifier: a model, or a function (x_t, label) -> logits [N, K]; scorer: a function of
-        images in [-1, 1] to scores [N]; either may be FILE.py:NAME, too. Guides that need more
-        are among the settings: {"guides": [{"name": "clip", ...}]}.
+        images in [-1, 1] to scores [N]; either may be FILE.py:NAME, too. reward: any function of
+        images to N numbers, without a gradient, FILE.py:NAME or a command, by which so many
+        particles of each seed are chosen. Guides that need more are among the settings:
+        {"guides": [{"name": "clip", ...}]}.
         """
         opening.refuse_conditional(*self._handle.named)
         options: dict[str, Any] = {
             "scale": scale, "rescale": rescale, "classifier": classifier, "grad_at": grad_at,
-            "unconditional": unconditional, "scorer": scorer, "trust": trust,
+            "unconditional": unconditional, "scorer": scorer, "trust": trust, "reward": reward,
             "interval": None if interval is None else arguments.interval(interval),
         }  # fmt: skip
         listed = arguments.seeds(seeds)
         telling = Telling(classes, values, text, negative)
-        use = self._handle.use(None, settings)
+        use = self._handle.use(None, settings, guiding.particles(particles))
         return drawing.guided(self._handle, use, listed, telling, options, batch)
 
     @refusing

@@ -182,6 +182,29 @@ class TestGuides:
         with pytest.raises(ValueError, match=r"add --trust if you trust"):
             model.guide(0, 3, scorer="mine.pt2")
 
+    def test_particles_are_chosen_by_a_reward_as_on_the_command_line(
+        self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("mine.py").write_text("def ink(x):\n    return x.mean((1, 2, 3)) * 50\n")
+        steps = {"levels.count": 4, "sampler": {"name": "ddpm"}}
+        asked: dict[str, Any] = {"classes": 3, "particles": 3, "settings": steps}
+        counts = []
+
+        def ink(x: Tensor) -> list[float]:
+            counts.append(len(x))
+            return [float(image.mean()) * 50 for image in x]
+
+        made = model.guide([0, 1], reward=ink, batch=3, **asked)
+        assert set(counts[1:]) == {3}  # a group at a time, as `batch` says
+        assert torch.allclose(made, model.guide([0, 1], reward="mine.py:ink", **asked), atol=1e-4)
+        words = ("guide", "-m", "mnist", "-n", 2, "--class", 3, "--reward", "mine.py:ink")
+        asking = ("--particles", 3, "--sampler", "ddpm", "--steps", 4, "-o", "a.safetensors")
+        command(*words, *asking)
+        drawn = load_file("a.safetensors")["samples"]
+        assert torch.allclose(made, drawn, atol=1e-4)
+        assert not torch.allclose(made, model.guide([0, 1], 3, settings=steps), atol=1e-2)
+
 
 class TestParts:
     def test_it_says_what_it_is_in_one_line(self, model: Model) -> None:
@@ -308,6 +331,9 @@ WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("is a file; name a folder", lambda m: ddpm_cli.train(IMAGE, output=__file__)),
     ("x: NoneType", lambda m: m.denoise(None, 1.0)),  # type: ignore[arg-type]
     ("--scorer a.pkl: a pickle", lambda m: m.guide(0, scorer="a.pkl")),
+    ("particles: which reward", lambda m: m.guide(0, particles=2)),
+    ("particles: 0 does not fit", lambda m: m.guide(0, reward=len, particles=0)),
+    ("reward: 3 is none", lambda m: m.guide(0, reward=3)),  # type: ignore[arg-type]
     ("classifier: 3 is none", lambda m: m.guide(0, classifier=3)),  # type: ignore[arg-type]
     ("values that are not finite", lambda m: m.decode(IMAGE * torch.nan)),
     ("settings: list", lambda m: m.encode(IMAGE, settings=[1])),  # type: ignore[arg-type]
