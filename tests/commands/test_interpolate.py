@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -217,6 +218,20 @@ class TestFilms:
         paths = done("interpolate", "a.png", "b.png", "-n", 3, "--steps", 4, *PLAIN, "-o", "f/")
         told = [read_metadata(path)["place"] for path in paths.out.splitlines()]
         assert told == ["a", "0.5", "b"]
+
+    @pytest.mark.parametrize("name", ["x.webp", "x.gif"])
+    def test_frames_of_a_film_are_as_large_whatever_their_labels_are(self, name: str) -> None:
+        film = ["--film"] * (name == "x.webp")
+        done("interpolate", "a.png", "b.png", "-n", 3, "--steps", 4, *PLAIN, *film,
+             "--labels", "frame,place", "--easing", "smooth", "-o", name, "--force")  # fmt: skip
+        with Image.open(name) as pictures:
+            sizes = []
+            for number in range(pictures.n_frames):
+                pictures.seek(number)
+                sizes.append(pictures.size)
+                page = np.asarray(pictures.convert("L"))
+                assert (page[-11:] < 128).any(), "each frame has its label"
+        assert len(set(sizes)) == 1
 
     @pytest.mark.parametrize(
         ("words", "message"),

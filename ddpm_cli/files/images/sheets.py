@@ -144,6 +144,20 @@ def drawn(
     return sheet(images, layout, captions, white=white)
 
 
+def frames(images: Tensor, layout: Layout, captions: Sequence[Lines] = ()) -> list[Tensor]:
+    """Each of images uint8 [B,C,H,W] as a page of its own; pages of a film are all as large."""
+    if not captions:
+        return list(zoomed(images, layout.zoom))
+    grid = gridded(1, tuple(images.shape[1:]), layout, captions)
+    grid.refuse_large("-o")
+    pages = []
+    for image, lines in zip(images, captions, strict=True):
+        page = Page(grid, images.dtype)
+        page.put(0, 0, image, lines)
+        pages.append(page.pixels)
+    return pages
+
+
 def zoomed(image: Tensor, zoom: int) -> Tensor:
     """An image [..., H, W] whose pixels are squares of so many pixels a side."""
     if zoom == 1:

@@ -53,10 +53,7 @@ class Frames(NamedTuple):
         labels = self.layout.labels
         lines = [caption({**record, **each}, labels) for each in own if labels]
         if self.timing is not None:
-            film = [
-                sheets.drawn(frame[None], self.layout, lines[n : n + 1])
-                for n, frame in enumerate(pixels.to_uint8(values))
-            ]
+            film = sheets.frames(pixels.to_uint8(values), self.layout, lines)
             data = films.encode(film, record, self.timing, path.suffix)
         else:
             layout = self.layout._replace(columns=self.layout.columns or len(frames))
