@@ -105,26 +105,18 @@ def local_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Neither read nor fill the cache of whoever runs the tests."""
+def _plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the settings and the cache of whoever runs the tests out of them."""
+    folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for name in ("MODEL", "PRESET", "SEED", "BATCH", "DEVICE", "DTYPE", "SET", "BUDGET"):
+            patch.delenv(f"DDPM_{name}", raising=False)
+        patch.delenv("RANK", raising=False)
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        # What makes files outlive a power cut takes a tenth of the time.
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what makes files outlive a power cut, and takes a tenth of the time."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-@pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
-    for name in ("MODEL", "PRESET", "SEED", "BATCH", "DEVICE", "DTYPE", "SET", "BUDGET"):
-        monkeypatch.delenv(f"DDPM_{name}", raising=False)
-    monkeypatch.delenv("RANK", raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture(scope="session")

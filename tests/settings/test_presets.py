@@ -7,7 +7,10 @@ from ddpm_cli.settings import config, presets
 from ddpm_cli.settings.toml import dump_toml, parse_toml
 
 
-def test_local_wins_over_user_over_packaged(local_presets: Path, tmp_path: Path) -> None:
+def test_local_wins_over_user_over_packaged(
+    local_presets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     packaged, user = tmp_path / "package/presets", tmp_path / "home/ddpm/presets"
     user.mkdir(parents=True)
     for name, folders in {
