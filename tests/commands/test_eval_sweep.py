@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import random_models
 import torch
 from runs import Outcome, ddpm
 
@@ -21,27 +22,37 @@ TWO = ("--sweep", "sampler=ddim,heun", "--sweep", "calls=1,3")
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some real digits in a folder."""
-    folder = tmp_path_factory.mktemp("real")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A little model of digits, `little`, and beside it some real digits, `here/real`."""
+    folder = tmp_path_factory.mktemp("home")
+    network = {**random_models.UNET, "patch": 4, "attention": [], "classes": 10}
+    random_models.saved(
+        folder / "little",
+        network,
+        shape=(1, 28, 28),
+        classes=tuple("0123456789"),
+        sampler={"name": "ddim", "eta": 1.0},
+    )
+    (folder / "here" / "real").mkdir(parents=True)
     images, _ = mnist("test")[torch.arange(40)]  # type: ignore[arg-type]
     for row, image in enumerate(images):
-        (folder / f"{row}.png").write_bytes(encode_png(image))
+        (folder / "here" / "real" / f"{row}.png").write_bytes(encode_png(image))
     return folder
 
 
 @pytest.fixture(autouse=True)
-def here(real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder and a cache of the test's own; the digits are in `real`."""
+def here(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder and a cache of the test's own; the digits are in `real`, the model beside it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "here").mkdir()
-    (tmp_path / "here" / "real").symlink_to(real)
+    (tmp_path / "little").symlink_to(home / "little")
+    (tmp_path / "here" / "real").symlink_to(home / "here" / "real")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
 
 
-def swept(*words: object) -> Outcome:
-    return ddpm("eval", "mnist", "--ref", "real", "-n", COUNT, *words)
+def swept(*words: object, model: str = "../little") -> Outcome:
+    return ddpm("eval", model, "--ref", "real", "-n", COUNT, *words)
 
 
 def rows(path: str) -> list[dict[str, str]]:
@@ -55,13 +66,11 @@ def untimed(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def whole(real: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def whole(home: Path) -> list[dict[str, Any]]:
     """The rows of a sweep of two settings that nothing stopped."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "real").symlink_to(real)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+        patch.chdir(home / "here")
         return [json.loads(line) for line in swept(*TWO, "--json").out.splitlines()]
 
 
@@ -164,13 +173,13 @@ def test_a_sweep_can_grow(measured: list[str]) -> None:
     ],
 )
 def test_a_table_of_other_figures_is_not_continued(
-    words: tuple[object, ...], told: str, here: Path, real: Path
+    words: tuple[object, ...], told: str, here: Path, home: Path
 ) -> None:
     start = ("--sweep", "calls=1", "-o", "t.csv", "--dtype", "bfloat16")
     assert swept(*start).code == 0
     before = Path("t.csv").read_bytes()
     Path("other").mkdir()
-    for path in sorted(real.iterdir())[:20]:
+    for path in sorted((home / "here" / "real").iterdir())[:20]:
         (here / "other" / path.name).write_bytes(path.read_bytes())
     outcome = swept(*start, *words)
     assert outcome.code == 1
@@ -333,7 +342,7 @@ def test_the_plot_is_drawn_and_follows_its_table() -> None:
 
 def test_fitted_levels_stand_beside_spacings_where_there_are_any() -> None:
     walk = ("--sampler", "dpm++2m", "--sweep", "levels=karras,fitted", "--sweep", "steps=2,7")
-    told = swept(*walk, "-o", "t.csv")
+    told = swept(*walk, "-o", "t.csv", model="mnist")
     assert told.code == 3, told.err
     found = {(row["levels"], row["steps"]): row["reason"] for row in rows("t.csv")}
     lacking = found.pop(("fitted", "7"))
