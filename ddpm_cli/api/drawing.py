@@ -16,7 +16,7 @@ from ddpm_cli.models import walks
 from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
-from ddpm_cli.pipelines import opening, steering
+from ddpm_cli.pipelines import opening, steering, windows
 from ddpm_cli.settings import checks, passes
 from ddpm_cli.settings.request_parts import Use
 
@@ -119,7 +119,8 @@ def _guided(
 
     def make(rows: slice) -> Batch:
         plain = Batch(seeds[rows], *seen.at(rows))
-        return complete(plain) if complete else plain
+        whole = complete(plain) if complete else plain
+        return windows.walking(core, whole, found.info.shape, batch)
 
     size = arguments.count("batch", batch) // checks.particles(core.config)
     return samples(core, make, len(seeds), max(1, size))

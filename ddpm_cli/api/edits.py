@@ -17,6 +17,7 @@ from ddpm_cli.pipelines import (
     opening_inpaint,
     opening_upscale,
     restorer,
+    sizes,
     translating,
     windows,
 )
@@ -80,8 +81,8 @@ def upscale(
     takes = restore.operator.shape
     page = arguments.page(images, takes)
     low = core.to_pixels(arguments.images(images, page, core.info.scale))
-    shape = restorer.larger(tuple(low.shape[1:]), takes, core.info.shape, core.config)
-    restorer.windows_of("images", shape, core.info.shape)
+    shape = sizes.larger(tuple(low.shape[1:]), takes, core.info.shape, core.config)
+    sizes.windows_of("images", shape, core.info.shape)
     seen = handle.told(telling, len(low), core.config)
     listed, (noise,) = each(seeds, len(low)), request.noises
     restored = []
@@ -111,7 +112,7 @@ def translate(
     many = images[None] if isinstance(images, Tensor) and images.ndim == 3 else images
     page = make.takes(many, degrades=undone[1])
     x = arguments.images(many, arguments.page(many, page), core.info.scale, "image")
-    restorer.windows_of("image", tuple(x.shape[1:]), core.info.shape)
+    sizes.windows_of("image", tuple(x.shape[1:]), core.info.shape)
     if len(x) not in (1, len(listed)):
         raise ConfigError(f"image: {len(x)} images for {len(listed)} seeds; give one for each")
     x = x.expand(len(listed), -1, -1, -1)

@@ -82,7 +82,7 @@ def restore(
     source = Source(str(context.file("restore.image", image)), "image")
     ranges = Ranges.of(context.range, context.info.range)
     takes = shape if operator is None else operator.shape
-    picture = known_images.read(source, takes, fit, ranges, undone)
+    picture = known_images.read(source, takes, fit, ranges)
     y = picture.values[None].to(context.compute.device, context.compute.state_dtype)
     if operator is not None:
         return Agreeing(operator, y, noise, scale)

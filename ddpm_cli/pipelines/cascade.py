@@ -18,10 +18,11 @@ from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build, classes, memory, saved
 from ddpm_cli.models import cost as planning
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import decoder, opening_upscale, restorer
+from ddpm_cli.pipelines import decoder, opening_upscale, restorer, sizes
 from ddpm_cli.pipelines.decoder import Decoder
 from ddpm_cli.pipelines.opening import UPSCALE, Opened
-from ddpm_cli.pipelines.restorer import Restorer, Row, Shape
+from ddpm_cli.pipelines.restorer import Restorer, Row
+from ddpm_cli.pipelines.sizes import Shape
 from ddpm_cli.settings.config import resolve
 from ddpm_cli.settings.request_parts import Draw
 
@@ -143,9 +144,9 @@ class Loaded(NamedTuple):
         """Images x [B, C, H, W] in [-1, 1] enlarged by one stage."""
         lows = self.scale.pixels(x)  # as files between the stages would hold them
         if self.shrinks:
-            to = restorer.brought_down(tuple(lows.shape[1:]), upscale.operator.shape)
+            to = sizes.brought_down(tuple(lows.shape[1:]), upscale.operator.shape)
             how = (to, opened.config, self.scale)
-            lows = torch.stack([restorer.shrunk(low, *how) for low in lows])
+            lows = torch.stack([sizes.shrunk(low, *how) for low in lows])
         rows = [
             Row(low, seed, *own, self.noise, stage, self.scale)
             for low, seed, own in zip(lows, seeds, told, strict=True)
@@ -194,11 +195,11 @@ def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened,
     fits = len(takes) == len(shape) and takes[0] == shape[0]
     if not fits or any(side < least for side, least in zip(shape, takes, strict=True)):
         raise _misfit(before, shape, place, _shown(takes))
-    low = restorer.brought_down(shape, takes) if shrinks else shape
+    low = sizes.brought_down(shape, takes) if shrinks else shape
     count = 1
     if low != takes:
-        large = restorer.larger(low, takes, large, config)
-        count = restorer.windows_of(before, large, header.data.shape)
+        large = sizes.larger(low, takes, large, config)
+        count = sizes.windows_of(before, large, header.data.shape)
         told = f"{place.name} was trained on {_shown(takes)}"
         console.say(f"{told}: enlarges {_shown(low)} by {count} windows")
     return Opened(place, header, config), large, count

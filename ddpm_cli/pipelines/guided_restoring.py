@@ -22,7 +22,7 @@ from ddpm_cli.guides.parts.user_code import load
 from ddpm_cli.hardware import Compute
 from ddpm_cli.models import build
 from ddpm_cli.models.walks import Batch
-from ddpm_cli.pipelines import measurements
+from ddpm_cli.pipelines import guided_windows, measurements
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import code_names, guides
 from ddpm_cli.settings.config import Config
@@ -87,6 +87,7 @@ def check(request: Guide, opened: Opened) -> None:
     """Print the adjoint test of what --restore undoes."""
     use, flags = request.use, request.guiding.flags
     config, info = opened.config, opened.header.data
+    info = guided_windows.info(config, flags, info, is_begun=False)
     if flags["restore"] == guides.MASK:
         made: Operator = _masked(flags, info, *_look(flags, info, use.range))[0]
     elif flags["image"]:
@@ -119,7 +120,7 @@ def _masked(
     """What a mask leaves of an image: which pixels, their values, and the scale of these."""
     listed = flags["mask"]
     mask = Mask([listed] if isinstance(listed, str) else list(listed), flags["mask_keeps"])
-    picture = known_images.read(source, info.shape, fit, ranges, "")
+    picture = known_images.read(source, info.shape, fit, ranges)
     operator = Masked(known_images.known(mask, source, picture)[None], info.shape)
     return operator, operator(picture.values[None])[0], picture.scale
 
@@ -128,12 +129,16 @@ def _measured(
     config: Config, made: Operator, source: Source, fit: Any, ranges: Ranges
 ) -> tuple[Tensor, Scale | None]:
     """What an operator left, numbers or an image, and the scale of pixels if they were some."""
-    if source.name.endswith(measurements.SUFFIX):
+    is_numbers = source.name.endswith(measurements.SUFFIX)
+    if not is_numbers:
+        measurements.refuse_pictures(inputs.shown(source), config, made.shape)
+    if fit == "error":
+        measurements.refuse_global(source, config, made.shape)
+    if is_numbers:
         if fit != "error":
             raise ConfigError(f"--fit {fit}: of images, and {source.name} holds numbers")
         return measurements.read(source.name, made.shape), None
-    measurements.refuse_pictures(inputs.shown(source), config, made.shape)
-    picture = known_images.read(source, made.shape, fit, ranges, config["operator"]["name"])
+    picture = known_images.read(source, made.shape, fit, ranges)
     return picture.values, picture.scale
 
 

@@ -17,7 +17,8 @@ from ddpm_cli.diffusion.measuring import Adjoint, Measured, Operator
 from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.errors import ConfigError, Refusal, many
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.files.images.inputs import MODES, Input, Source
+from ddpm_cli.files.images import inputs, pixels
+from ddpm_cli.files.images.inputs import MODES, STDIN, Input, Source
 from ddpm_cli.guides.parts.faults import blamed
 from ddpm_cli.guides.parts.user_code import Code
 from ddpm_cli.models import build
@@ -25,6 +26,7 @@ from ddpm_cli.settings import code_names
 from ddpm_cli.settings.config import Config
 
 SUFFIX = ".npy"
+GLOBAL = (*MEASURED, OWN)  # operators that see all of an image at once, or may
 GAP = 1e-3  # of an adjoint, and of a linear map, in float32
 _TAKES = (
     "an operator takes images float32 [B, C, H, W] and gives [B, ...], linear in them; "
@@ -168,6 +170,42 @@ def refuse_pictures(name: str, config: Config, shape: Sequence[int]) -> None:
     if not is_image:
         what = f"{name}: an image, and {undone} leaves {'x'.join(map(str, shape))} numbers"
         raise Refusal(what, "give those in a .npy file, or whole images and --degrade")
+
+
+def size(source: Source) -> tuple[int, ...]:
+    """The shape of the array of a source, or the height and width of its image.
+
+    None of stdin, which can be read but once, and of a file that holds neither.
+    """
+    if source.name == STDIN:
+        return ()
+    if not source.name.endswith(SUFFIX):
+        wide, high = pixels.inspected(source.name)[0]
+        return high, wide
+    try:
+        found = np.load(Path(source.name), mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return ()
+    return tuple(getattr(found, "shape", ()))
+
+
+def refuse_global(source: Source, config: Config, takes: Sequence[int]) -> None:
+    """Refuse what is of larger images where no windows can be made, as each sees but a part.
+
+    takes: what the operator leaves of an image of the model's size, or that image itself.
+    """
+    found, undone = size(source), config["operator"]["name"]
+    usual = tuple(takes[-len(found) :])
+    if undone not in GLOBAL or not found or found == usual or len(found) > len(takes):
+        return
+    if all(side >= least for side, least in zip(found, usual, strict=True)):
+        sides = ("x".join(map(str, one)) for one in (found, usual))
+        who = "code of yours may see" if undone == OWN else f"{undone} sees"
+        what = "{}: {}, of an image larger than the model, which takes {}".format(
+            inputs.shown(source), *sides
+        )
+        fix = f"{who} all of an image at once, so that it is not made by windows; give a small one"
+        raise Refusal(what, fix)
 
 
 def likeness(made: Tensor, clean: Tensor) -> float:

@@ -1,6 +1,5 @@
 """Enlarging and restoring given images: by a model trained for it, or by data consistency."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,14 +8,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from ddpm_cli.data.degradations import resize
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.tasks import upscale
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import absorbed
 from ddpm_cli.diffusion.measuring import Measured, Method, Operator, error
 from ddpm_cli.diffusion.restoration import consistent, projected
-from ddpm_cli.errors import Refusal
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
@@ -24,15 +21,12 @@ from ddpm_cli.models import build, classes, model, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
-from ddpm_cli.pipelines import windows
+from ddpm_cli.pipelines import sizes, windows
 from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.sizes import Shape
 from ddpm_cli.pipelines.windows import Window
 from ddpm_cli.settings import asking, passes
-from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.request_parts import Use
-
-Shape = tuple[int, ...]
-WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU
 
 
 class Row(NamedTuple):
@@ -97,7 +91,7 @@ class Restorer(NamedTuple):
         if low[1:] == self.operator.shape[1:]:
             return self
         trained = self.model.info
-        shape = larger(low, self.operator.shape, trained.shape, self.model.config)
+        shape = sizes.larger(low, self.operator.shape, trained.shape, self.model.config)
         info = trained._replace(shape=shape)
         task = cast("upscale | None", build.task(self.model.config, info))
         undo = build.operator(self.model.config, info)
@@ -106,9 +100,7 @@ class Restorer(NamedTuple):
     @property
     def windows(self) -> list[Window]:
         """The parts, as large as the model, in which results are made; one is all of a result."""
-        (*_, height, width), (*_, rows, columns) = self.shape, self.model.info.shape
-        grid = windows.cover((height, width), (rows, columns))
-        return [window for row in grid for window in row]
+        return windows.every(self.shape, self.model.info.shape)
 
     def __call__(self, rows: Sequence[Row]) -> Restored | None:
         """Restore a batch of images of one size, each by its own row; None if asked to stop.
@@ -133,10 +125,7 @@ class Restorer(NamedTuple):
         seeds = self._keys("stage", rows)
         known = self.model.placed(low)
         batch = Batch(seeds, told | self._image(low, rows), against)
-        if self.shape != self.model.info.shape:
-            about = (batch.conditions, batch.against)
-            seen = windows.bound(self.model, self.windows, self.size, *about)
-            batch = batch._replace(shape=self.shape, bound=seen)
+        batch = windows.walking(self.model, batch, self.shape, self.size)
         if self.method is not None:
             batch = batch._replace(method=partial(self._known, self.method, known))
         batch = self.complete(batch) if self.complete else batch
@@ -195,49 +184,6 @@ def of(drawer: Model, *, exact: bool, size: int, undo: Operator | None = None) -
     is_exact = exact or (task is None and method is None)
     walk, shape = drawer.prepared(), drawer.info.shape
     return Restorer(drawer, walk, task, undo, is_exact, size, shape, method)
-
-
-def larger(low: Shape, takes: Shape, trained: Shape, config: Config) -> Shape:
-    """The shape of the result of an image `low` by a model that makes `trained` of `takes`."""
-    factor = config["operator"].get("factor", 1.0)
-    sides = [
-        whole if side == usual else round(side * factor)
-        for side, usual, whole in zip(low[1:], takes[1:], trained[1:], strict=True)
-    ]
-    return trained[0], *sides
-
-
-def windows_of(name: str, shape: Shape, trained: Shape) -> int:
-    """How many windows of the shape `trained` a result is made of; too many are refused."""
-    sides = zip(shape[1:], trained[1:], strict=True)
-    count = math.prod(len(windows.starts(side, least)) for side, least in sides)
-    if count > WINDOWS_LIMIT:
-        wide = "x".join(map(str, reversed(shape[1:])))
-        fix = "shrink it first, as --downscale does, or cut it into pieces"
-        raise Refusal(f"{name}: {count} windows for {wide} pixels; at most {WINDOWS_LIMIT}", fix)
-    return count
-
-
-def brought_down(low: Shape, takes: Shape) -> Shape:
-    """The shape of an image `low` that was shrunk as far as the shape `takes` fits into it."""
-    ratio = min(side / least for side, least in zip(low[1:], takes[1:], strict=True))
-    if ratio <= 1:
-        return low
-    sides = zip(low[1:], takes[1:], strict=True)
-    return low[0], *(max(least, round(side / ratio)) for side, least in sides)
-
-
-def shrunk(image: Tensor, to: Shape, config: Config, scale: Scale = BYTES) -> Tensor:
-    """An image [c, h, w] of the height and width of `to`, by the filter of the operator.
-
-    scale: of pixels of 16 bits.
-    """
-    size = (to[-2], to[-1])
-    if tuple(image.shape[-2:]) == size:
-        return image
-    scale = BYTES if image.dtype == torch.uint8 else scale
-    small = resize(scale.values(image)[None], size, config["operator"].get("filter", "bicubic"))
-    return scale.pixels(small)[0].to(image.dtype)
 
 
 def _stacked(rows: Sequence[Conditions]) -> Conditions:

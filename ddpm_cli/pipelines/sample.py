@@ -25,7 +25,7 @@ from ddpm_cli.models import cost, memory, model, saved, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Start
-from ddpm_cli.pipelines import cascade, dealing, opening, starts, steering
+from ddpm_cli.pipelines import cascade, dealing, opening, starts, steering, windows
 from ddpm_cli.pipelines.cascade import Cascade
 from ddpm_cli.pipelines.dealing import Deal
 from ddpm_cli.pipelines.finishing import Finish, Result
@@ -66,13 +66,19 @@ class Work(NamedTuple):
 
     @property
     def info(self) -> DataInfo:
-        """What the model was trained on."""
-        return self.opened.header.data
+        """What is drawn: what the model was trained on, or larger."""
+        return self.steering.info
 
     @property
     def size(self) -> int:
         """How many images are computed at once, of which each may be several walks."""
-        return max(1, self.use.size // checks.particles(self.opened.config))
+        return max(1, self.use.size // (checks.particles(self.opened.config) * self.windows))
+
+    @property
+    def windows(self) -> int:
+        """By how many windows of the model's size an image is drawn."""
+        trained = self.opened.header.data.shape
+        return 1 if self.info.shape == trained else len(windows.every(self.info.shape, trained))
 
 
 def run(request: Sample, opened: Opened | None = None) -> None:
@@ -80,12 +86,12 @@ def run(request: Sample, opened: Opened | None = None) -> None:
     stored = None if request.origin is None else latents_file.load(request.origin)
     opened = opened or starts.opened(request, stored)
     place, header, config = opened
-    stages = cascade.planned(opening.parts(request.use.model)[1], place, header.data, request.draw)
     schedule = saved.schedule_of(header, place.path)
     begin, use = starts.of(request, stored, schedule, opened)
     top, is_guide = begin and begin.sigma, isinstance(request, Guide)
     opened = opened._replace(config=cost.sized(config, schedule, use.calls, top))
     found = steering.steered(use, request.guiding, opened, schedule, top=top)
+    stages = cascade.planned(opening.parts(request.use.model)[1], place, found.info, request.draw)
     found.say(request.use.label)
     stages.refuse(found.asked)
     usual, draw = found.count(), request.draw
@@ -121,7 +127,8 @@ def carry_out(work: Work, price: Callable[[int | None, str], str]) -> None:
     """
     config, work = work.opened.config, _of_shard(work)
     moves, calls = cost.plan(config, work.schedule, work.begin and work.begin.sigma)
-    count, each = many(len(work.seeds), work.cascade.info.noun), work.opened.header.data.one
+    count, each = many(len(work.seeds), work.cascade.info.noun), work.info.one
+    each = each if work.windows == 1 else "a window"
 
     def say() -> None:
         steps = many(moves, "steps")
@@ -191,7 +198,8 @@ def _drawn(
     compute = compute._replace(device=distributed.local_device(compute.device, group))
     drawer = model.opened(place, config, compute, moments_file=work.draw.moments)
     size = work.use.size
-    memory.refuse_large(drawer, min(work.size, len(work.seeds)) * checks.particles(config))
+    rows = min(work.size, len(work.seeds)) * checks.particles(config)
+    memory.refuse_large(drawer, max(rows, min(size, rows * work.windows)))
     enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size, work.asked.negative)
     complete = work.steering.load(compute)
     with target or nullcontext():
@@ -200,6 +208,7 @@ def _drawn(
         own = {**work.asked.alone(0), "class": ""}
         captions.refuse(record, work.draw.layout.labels, seed=0, **own)
         every, mine = work.cascade.calls, len(deal.mine)
+        calls = calls and calls * work.windows
         total = None if calls is None or every is None else (calls + every) * mine
         with console.progress(total, "network calls") as bar:
             drawer = drawer.counting(bar.advance)
@@ -240,7 +249,8 @@ def _batches(
         noise = complete.noise(seeds) if complete and begin and begin.is_noised else seeds
         start = begin.states(noise) if begin else None
         plain = Batch(seeds, asked.conditions(seeds), asked.against(seeds), start)
-        return complete(plain) if complete else plain
+        whole = complete(plain) if complete else plain
+        return windows.walking(drawer, whole, work.info.shape, work.use.size)
 
     return batch
 

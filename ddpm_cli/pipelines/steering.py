@@ -11,7 +11,7 @@ from torch import Tensor
 from ddpm_cli import hardware
 from ddpm_cli.diffusion.particles import when
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.errors import ConfigError, Refusal, many
+from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import inputs, opening, pixels
 from ddpm_cli.files.images.decoding import Ranges
@@ -33,7 +33,7 @@ from ddpm_cli.hardware import Compute
 from ddpm_cli.models import classes, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.walks import Batch
-from ddpm_cli.pipelines import guided_restoring
+from ddpm_cli.pipelines import guided_restoring, guided_windows
 from ddpm_cli.pipelines.guided_classes import Told, classifiers_of, space_of
 from ddpm_cli.pipelines.guided_restoring import Restored
 from ddpm_cli.pipelines.opening import Opened
@@ -73,6 +73,7 @@ class Completion:
 class Steering:
     """What steers the walks of a configuration, and what its models are told of classes.
 
+    info: of what is drawn: as the model was trained on, or larger.
     names: of all classes that there are.  asked: what the model is told; known: the classes that
     a classifier is told.  functions: the user's own, by their
     flags.  judges: the SHA-256 of all that guides load.  given: the scale of the image that a
@@ -113,13 +114,6 @@ class Steering:
     def record(self) -> dict[str, Any]:
         """What a record says of what guides load."""
         return {"guides": list(self.judges)} if self.judges else {}
-
-    def refuse_larger(self, name: str) -> None:
-        """Refuse guides that see images of the model's size alone for a larger one."""
-        for guide in self.config["guides"]:
-            if guide["name"] not in ("scorer", CLIP):
-                what = f"{name}: larger than the model, and the guide {guide['name']} is not"
-                raise Refusal(what, "add --downscale, or leave the guide out")
 
     @property
     def is_any(self) -> bool:
@@ -201,6 +195,8 @@ def steered(
     codes = {flag: load(code) for flag, code in guiding.code.items() if flag != "reward"}
     if is_given and label is None and classifiers_of(config):
         raise ConfigError("--classifier: pulls towards a class; name one with --class")
+    if not is_given:
+        info = guided_windows.info(config, guiding.flags, info, is_begun=top is not None)
     restored = None
     if guides.method(guiding.flags) is not None:
         restored = guided_restoring.of(guiding.flags, config, info, _device(config), use.range)

@@ -20,7 +20,7 @@ from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import cost, memory
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import editing, opening, restorer, translating
+from ddpm_cli.pipelines import editing, opening, restorer, sizes, translating
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch, digest
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.translating import Row, Translator
@@ -158,11 +158,10 @@ def _read(job: Job, source: Source) -> Input:
     picture = inputs.decode(source, Ranges.of(job.request.use.range, trained.range))
     channels = trained.shape[0] if job.request.degrades else job.translate.task.given
     takes, (wide, high) = (channels, *trained.shape[1:]), picture.image.size
-    is_larger = wide >= takes[2] and high >= takes[1] and (high, wide) != takes[1:]
-    if look.fit != "error" or not is_larger:
+    if look.fit != "error" or not inputs.is_larger(picture, takes):
         return inputs.arranged(source, picture, takes, look.fit, look.background)
     shape = (channels, high, wide)
-    count = restorer.windows_of(inputs.shown(source), shape, trained.shape)
+    count = sizes.windows_of(inputs.shown(source), shape, trained.shape)
     size = f"{wide}x{high} pixels, trained on {takes[2]}x{takes[1]}"
     console.say(f"{inputs.shown(source)}: {size}: by {many(count, 'windows')}")
     return inputs.arranged(source, picture, shape, "error", look.background)

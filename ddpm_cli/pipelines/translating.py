@@ -56,9 +56,7 @@ class Translator(NamedTuple):
 
     def windows(self, side: tuple[int, int]) -> list[windows.Window]:
         """The parts, as large as the model, in which images of these sides are made."""
-        *_, height, width = self.model.info.shape
-        grid = windows.cover(side, (height, width))
-        return [window for row in grid for window in row]
+        return windows.every(side, self.model.info.shape)
 
     def __call__(self, rows: Sequence[Row]) -> Tensor | None:
         """Images [B, C, h, w] in [-1, 1] of given ones of one size; None if asked to stop."""
@@ -69,11 +67,7 @@ class Translator(NamedTuple):
         told = _stacked([row.told for row in rows]) | {"image": image}
         batch = Batch([row.seed for row in rows], told, _stacked([row.against for row in rows]))
         shape = (self.model.info.shape[0], *given.shape[2:])
-        if shape != self.model.info.shape:
-            side = (shape[1], shape[2])
-            every = self.windows(side)
-            seen = windows.bound(self.model, every, self.size, batch.conditions, batch.against)
-            batch = batch._replace(shape=shape, bound=seen)
+        batch = windows.walking(self.model, batch, shape, self.size)
         state = walks.last(self.model.draw(batch, self.walk).states)
         if state is None:
             return None

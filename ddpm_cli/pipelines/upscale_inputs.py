@@ -5,12 +5,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ddpm_cli import console
-from ddpm_cli.errors import many
 from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
-from ddpm_cli.pipelines import measurements, restorer
+from ddpm_cli.pipelines import guided_windows, measurements, sizes
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer
 from ddpm_cli.pipelines.steering import Steering
@@ -62,25 +60,21 @@ def _read(job: Job, source: Source) -> Input:
     ranges = Ranges.of(job.request.use.range, job.opened.header.data.range)
     picture = inputs.decode(source, ranges, comes_back=True)
     takes, (wide, high) = look.shape(restore.operator.shape), picture.image.size
-    is_larger = wide >= takes[2] and high >= takes[1] and (high, wide) != takes[1:]
-    if look.fit != "error" or not is_larger:
+    if look.fit != "error" or not inputs.is_larger(picture, takes):
         return inputs.arranged(source, picture, takes, look.fit, look.background, look.channels)
-    to: restorer.Shape = (takes[0], high, wide)
+    to: sizes.Shape = (takes[0], high, wide)
     image = inputs.arranged(source, picture, to, "error", look.background, look.channels)
     if job.request.is_downscaled:
-        to = restorer.brought_down(to, takes)
+        to = sizes.brought_down(to, takes)
         how = (to, job.opened.config, image.scale)
-        small = restorer.shrunk(image.image, *how)
-        original = restorer.shrunk(image.original, *how)
+        small = sizes.shrunk(image.image, *how)
+        original = sizes.shrunk(image.original, *how)
         image = image._replace(image=small, original=original)
     if to != takes:
         if job.steering:
-            job.steering.refuse_larger(inputs.shown(source))
+            fix = "add --downscale, or leave the guide out"
+            guided_windows.refuse(job.opened.config, inputs.shown(source), fix)
         trained = restore.model.info.shape
-        large = restorer.larger(to, takes, trained, job.opened.config)
-        count = restorer.windows_of(inputs.shown(source), large, trained)
-        size = f"{to[2]}x{to[1]} pixels, trained on {takes[2]}x{takes[1]}"
-        console.say(
-            f"{inputs.shown(source)}: {size}: {large[2]}x{large[1]} by {many(count, 'windows')}"
-        )
+        large = sizes.larger(to, takes, trained, job.opened.config)
+        sizes.say(inputs.shown(source), to, takes, large, trained)
     return image

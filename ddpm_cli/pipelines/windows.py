@@ -11,6 +11,7 @@ from torch import Tensor
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.models.model import Model
+from ddpm_cli.models.walks import Batch
 
 REACH = 3  # rows or columns of windows away beyond which none overlap
 
@@ -51,6 +52,12 @@ def cover(size: tuple[int, int], side: tuple[int, int]) -> list[list[Window]]:
     ]
 
 
+def every(shape: Sequence[int], trained: Sequence[int]) -> list[Window]:
+    """The windows of a model's shape that cover images of another one; one is all of its own."""
+    (*_, height, width), (*_, rows, columns) = shape, trained
+    return [window for row in cover((height, width), (rows, columns)) for window in row]
+
+
 def tiled(parts: Sequence[tuple[Sequence[Window], Denoise]]) -> Denoise:
     """Denoise large images by windows that walk together.
 
@@ -78,32 +85,44 @@ def tiled(parts: Sequence[tuple[Sequence[Window], Denoise]]) -> Denoise:
 
 def bound(
     model: Model,
-    every: Sequence[Window],
+    some: Sequence[Window],
     size: int,
     conditions: Conditions,
     against: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Callable[[slice, Conditions], Denoise]:
     """A model as it sees rows of large images: by windows, at most `size` of them in a batch."""
 
-    def seen(some: Sequence[Window], rows: slice, drawn: Conditions) -> Denoise:
+    def seen(part: Sequence[Window], rows: slice, drawn: Conditions) -> Denoise:
         mine = {
             kind: torch.cat(
-                [window.of(values[rows]) for window in some]
+                [window.of(values[rows]) for window in part]
                 if kind == "image"
-                else [values[rows]] * len(some)
+                else [values[rows]] * len(part)
             )
             for kind, values in conditions.items()
         }
-        mine |= {kind: torch.cat([v] * len(some)) for kind, v in drawn.items()}
-        others = {kind: torch.cat([v[rows]] * len(some)) for kind, v in against.items()}
+        mine |= {kind: torch.cat([v] * len(part)) for kind, v in drawn.items()}
+        others = {kind: torch.cat([v[rows]] * len(part)) for kind, v in against.items()}
         return model.bound(mine, others)
 
     def tiles(rows: slice, drawn: Conditions) -> Denoise:
         count = max(1, size // max(1, rows.stop - rows.start))
-        parts = [every[first : first + count] for first in range(0, len(every), count)]
-        return tiled([(some, seen(some, rows, drawn)) for some in parts])
+        parts = [some[first : first + count] for first in range(0, len(some), count)]
+        return tiled([(part, seen(part, rows, drawn)) for part in parts])
 
     return tiles
+
+
+def walking(model: Model, batch: Batch, shape: Sequence[int], size: int) -> Batch:
+    """A batch of images of a shape [C, H, W], by windows if it is larger than the model's.
+
+    size: how many of them the network sees at once.
+    """
+    if tuple(shape) == model.info.shape:
+        return batch
+    some = every(shape, model.info.shape)
+    seen = bound(model, some, size, batch.conditions, batch.against)
+    return batch._replace(shape=tuple(shape), bound=seen)
 
 
 def _joined(rows: Sequence[tuple[Sequence[Window], Tensor]], like: Tensor) -> Tensor:
@@ -131,14 +150,14 @@ def order(known: Tensor, side: tuple[int, int]) -> list[Window]:
     is, on whichever side (Saharia 2022, Palette, section 4: panoramas by repeated uncropping).
     """
     grid = cover((known.shape[0], known.shape[1]), side)
-    known, every = known.clone(), [window for row in grid for window in row]
-    counts = [int(window.of(known).sum()) for window in every]
+    known, listed = known.clone(), [window for row in grid for window in row]
+    counts = [int(window.of(known).sum()) for window in listed]
     waiting = [(-count, number) for number, count in enumerate(counts)]
     heapify(waiting)
     ordered = []
     while waiting:
         count, number = heappop(waiting)
-        best = every[number]
+        best = listed[number]
         if counts[number] == best.area or counts[number] != -count:
             continue  # nothing is unknown there any more, or it waits elsewhere with what it knows
         ordered.append(best)

@@ -155,21 +155,6 @@ def test_code_is_not_run_by_a_record(digit: Path) -> None:
     assert "left out of the command" in shown.err
 
 
-def test_larger_images_are_of_verbs_that_walk_in_windows(digit: Path) -> None:
-    large = open_image(digit, "L").repeat_interleave(2, 1).repeat_interleave(2, 2)
-    Path("wide.png").write_bytes(encode_png(large))
-    mask = ("--restore", "mask", "--mask", "0,0,14,14", "--image", "wide.png", "-o", "x.png")
-    jpeg = ("--restore", "jpeg", "--image", "wide.png", "-o", "x.png")
-    walked = {"ddpm inpaint": [mask, (*mask, "--method", "ddnm")], "upscale --task jpeg": [jpeg]}
-    for verb, commands in walked.items():
-        for words in commands:
-            said = ddpm("guide", *STEPS, *words)
-            assert (said.code, verb in said.err, "--fit crop" in said.err) == (1, True, True)
-    guide(*mask, "--method", "ddnm", "--fit", "resize")
-    apart = (values(Path("x.png")) - values(digit)).abs()[..., 8:]
-    assert float(apart.mean()) < 0.1
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -195,6 +195,12 @@ def _has_colours(picture: Image.Image) -> bool:
     return not red.tobytes() == green.tobytes() == blue.tobytes()
 
 
+def is_larger(picture: Picture, shape: Sequence[int]) -> bool:
+    """Whether a picture is larger than a model of `shape` [C,H,W] takes, and nowhere smaller."""
+    (wide, high), (_, rows, columns) = picture.image.size, shape
+    return wide >= columns and high >= rows and (wide, high) != (columns, rows)
+
+
 def _refuse_size(name: str, size: tuple[int, int], page: tuple[int, int], fit: Fit) -> None:
     is_larger = size[0] > page[0] or size[1] > page[1]
     if size == page or fit in ("crop", "resize") or (fit == "pad" and not is_larger):

@@ -17,19 +17,13 @@ def read(
     takes: tuple[int, ...],
     fit: Literal["error", "crop", "resize"],
     ranges: Ranges,
-    undone: str,
 ) -> Input:
-    """An image of the shape `takes`; a larger one is refused, as other verbs walk in windows.
-
-    undone: the operator that left it, or "" of a mask.
-    """
+    """An image of the shape `takes`; others are refused, unless they shall be made to fit."""
     picture = inputs.decode(source, ranges)
-    (wide, high), (_, rows, columns) = picture.image.size, takes
-    if fit == "error" and wide >= columns and high >= rows and (wide, high) != (columns, rows):
-        name = inputs.shown(source)
-        what = f"{name}: {wide}x{high} pixels, the model takes {columns}x{rows}"
-        verb = f"upscale --task {undone}" if undone else "inpaint"
-        raise Refusal(what, f"choose --fit crop or resize, or ddpm {verb}, which walks in windows")
+    if source.name == inputs.STDIN and fit == "error" and inputs.is_larger(picture, takes):
+        what = f"{inputs.shown(source)}: larger than {takes[2]}x{takes[1]} pixels"
+        fix = "choose --fit crop or resize, or give a file, of which windows are made"
+        raise Refusal(what, fix)
     return inputs.arranged(source, picture, takes, fit)
 
 

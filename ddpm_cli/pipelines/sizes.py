@@ -1,0 +1,69 @@
+"""How large images are that are made of given ones, and by how many windows they are made."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ddpm_cli import console
+from ddpm_cli.data.degradations import resize
+from ddpm_cli.errors import Refusal, many
+from ddpm_cli.files.images.scales import BYTES, Scale
+from ddpm_cli.pipelines import windows
+from ddpm_cli.settings.config import Config
+
+Shape = tuple[int, ...]
+WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU
+
+
+def larger(low: Shape, takes: Shape, trained: Shape, config: Config) -> Shape:
+    """The shape of the result of an image `low` by a model that makes `trained` of `takes`."""
+    factor = config["operator"].get("factor", 1.0)
+    sides = [
+        whole if side == usual else round(side * factor)
+        for side, usual, whole in zip(low[1:], takes[1:], trained[1:], strict=True)
+    ]
+    return trained[0], *sides
+
+
+def say(name: str, low: Shape, takes: Shape, shape: Shape, trained: Shape) -> None:
+    """Say by how many windows an image of the shape `shape` is made of `low`; see `windows_of`.
+
+    takes: what of an image of the model's own shape, `trained`, is known.
+    """
+    count = windows_of(name, shape, trained)
+    size = f"{low[-1]}x{low[-2]} pixels, trained on {takes[-1]}x{takes[-2]}"
+    console.say(f"{name}: {size}: {shape[2]}x{shape[1]} by {many(count, 'windows')}")
+
+
+def windows_of(name: str, shape: Shape, trained: Shape) -> int:
+    """How many windows of the shape `trained` a result is made of; too many are refused."""
+    sides = zip(shape[1:], trained[1:], strict=True)
+    count = math.prod(len(windows.starts(side, least)) for side, least in sides)
+    if count > WINDOWS_LIMIT:
+        wide = "x".join(map(str, reversed(shape[1:])))
+        fix = "shrink it first, as --downscale does, or cut it into pieces"
+        raise Refusal(f"{name}: {count} windows for {wide} pixels; at most {WINDOWS_LIMIT}", fix)
+    return count
+
+
+def brought_down(low: Shape, takes: Shape) -> Shape:
+    """The shape of an image `low` that was shrunk as far as the shape `takes` fits into it."""
+    ratio = min(side / least for side, least in zip(low[1:], takes[1:], strict=True))
+    if ratio <= 1:
+        return low
+    sides = zip(low[1:], takes[1:], strict=True)
+    return low[0], *(max(least, round(side / ratio)) for side, least in sides)
+
+
+def shrunk(image: Tensor, to: Shape, config: Config, scale: Scale = BYTES) -> Tensor:
+    """An image [c, h, w] of the height and width of `to`, by the filter of the operator.
+
+    scale: of pixels of 16 bits.
+    """
+    size = (to[-2], to[-1])
+    if tuple(image.shape[-2:]) == size:
+        return image
+    scale = BYTES if image.dtype == torch.uint8 else scale
+    small = resize(scale.values(image)[None], size, config["operator"].get("filter", "bicubic"))
+    return scale.pixels(small)[0].to(image.dtype)
