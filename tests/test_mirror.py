@@ -80,10 +80,7 @@ ELSEWHERE = {
     ),
     "commands/test_sample.py": "pipelines/finishing",
     "commands/test_selftest.py": "evaluation/oracles",
-    "commands/test_upscale.py": (
-        "pipelines/editing pipelines/opening_upscale pipelines/restorer pipelines/sizes "
-        "pipelines/upscale_inputs"
-    ),
+    "commands/test_upscale.py": ("pipelines/editing pipelines/opening_upscale pipelines/restorer"),
     "data/sets/test_arrays.py": "pipelines/train_checks pipelines/train_warnings",
     "data/test_columns.py": "data/column_files data/table_cells",
     "data/test_shards.py": "data/forms",
@@ -177,6 +174,7 @@ ELSEWHERE = {
     "pipelines/test_fit.py": "networks/parts/heads",
     "pipelines/test_translate.py": "pipelines/translating",
     "pipelines/test_steering.py": "pipelines/guided_classes pipelines/opening",
+    "pipelines/test_upscale_windows.py": "pipelines/sizes pipelines/upscale_inputs",
     "settings/test_catalog.py": "settings/components settings/knobs",
     "settings/test_following.py": "pipelines/train_classes",
     "settings/test_limits.py": "options/numbers",

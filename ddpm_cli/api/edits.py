@@ -81,7 +81,7 @@ def upscale(
     takes = restore.operator.shape
     page = arguments.page(images, takes)
     low = core.to_pixels(arguments.images(images, page, core.info.scale))
-    shape = sizes.larger(tuple(low.shape[1:]), takes, core.info.shape, core.config)
+    shape = restore.whole(tuple(low.shape[1:]))
     sizes.windows_of("images", shape, core.info.shape)
     seen = handle.told(telling, len(low), core.config)
     listed, (noise,) = each(seeds, len(low)), request.noises
@@ -90,7 +90,7 @@ def upscale(
         scale, given = core.info.scale, list[Row]()
         for row in range(len(low))[rows]:
             told, against = seen.alone(row)
-            given.append(Row(low[row], listed[row], told, against, noise, scale=scale))
+            given.append(Row(low[row], shape, listed[row], told, against, noise, scale=scale))
         some = finished(restore(given))
         restored.append(core.to_values(torch.stack(some.images)))
     return torch.cat(restored)

@@ -147,8 +147,9 @@ class Loaded(NamedTuple):
             to = sizes.brought_down(tuple(lows.shape[1:]), upscale.operator.shape)
             how = (to, opened.config, self.scale)
             lows = torch.stack([sizes.shrunk(low, *how) for low in lows])
+        shape = upscale.whole(tuple(lows.shape[1:]))
         rows = [
-            Row(low, seed, *own, self.noise, stage, self.scale)
+            Row(low, shape, seed, *own, self.noise, stage, self.scale)
             for low, seed, own in zip(lows, seeds, told, strict=True)
         ]
         restored = upscale(rows)

@@ -55,7 +55,7 @@ def look(
 
 def look_through(restore: Restorer, name: str, row: Row) -> None:
     """Warn of a strange image by what a small, grey or blurred one says of it."""
-    own, at = judge(restore.model), restore.at(tuple(row.low.shape))
+    own, at = judge(restore.model), restore.at(row.shape)
     is_known = restore.model.config["operator"]["name"] in LOOKED_THROUGH
     if own is None or not is_known or row.low.numel() < LEAST:
         return

@@ -133,7 +133,8 @@ def _measured(
     if not is_numbers:
         measurements.refuse_pictures(inputs.shown(source), config, made.shape)
     if fit == "error":
-        measurements.refuse_global(source, config, made.shape)
+        size = measurements.size(source)
+        measurements.refuse_global(inputs.shown(source), config, size, made.shape)
     if is_numbers:
         if fit != "error":
             raise ConfigError(f"--fit {fit}: of images, and {source.name} holds numbers")

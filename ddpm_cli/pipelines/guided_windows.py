@@ -31,9 +31,7 @@ def info(
     found = dict[Shape, tuple[str, Shape, Shape]]()
     for source, is_masked in _known(config, flags):
         takes = trained.shape if is_masked else build.operator(config, trained).shape
-        sides = measurements.size(source)[-2:]
-        is_larger = len(sides) == 2 and all(a >= b for a, b in zip(sides, takes[1:], strict=True))
-        low = (takes[0], *sides) if is_larger else takes
+        low = sizes.given(measurements.size(source)[-2:], takes)
         whole = low if is_masked else sizes.larger(low, takes, trained.shape, config)
         found.setdefault(whole, (inputs.shown(source), low, takes))
     if len(found) > 1:
@@ -70,7 +68,7 @@ def _known(config: Config, flags: Mapping[str, Any]) -> Iterator[tuple[Source, b
     ]
     if guides.method(flags) is not None:
         asked.append(
-            (str(flags["image"]), flags["fit"] or "error", flags["restore"] == guides.MASK)
+            (str(flags["image"] or ""), flags["fit"] or "error", flags["restore"] == guides.MASK)
         )
     is_local = config.get("operator", {}).get("name", OWN) not in measurements.GLOBAL
     for file, fit, is_masked in asked:

@@ -17,7 +17,7 @@ from ddpm_cli.diffusion.measuring import Adjoint, Measured, Operator
 from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.errors import ConfigError, Refusal, many
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.files.images import inputs, pixels
+from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.inputs import MODES, STDIN, Input, Source
 from ddpm_cli.guides.parts.faults import blamed
 from ddpm_cli.guides.parts.user_code import Code
@@ -189,21 +189,20 @@ def size(source: Source) -> tuple[int, ...]:
     return tuple(getattr(found, "shape", ()))
 
 
-def refuse_global(source: Source, config: Config, takes: Sequence[int]) -> None:
+def refuse_global(name: str, config: Config, found: tuple[int, ...], takes: Sequence[int]) -> None:
     """Refuse what is of larger images where no windows can be made, as each sees but a part.
 
-    takes: what the operator leaves of an image of the model's size, or that image itself.
+    found: its shape, or height and width; takes: what the model's operator leaves, or its shape.
     """
-    found, undone = size(source), config["operator"]["name"]
-    usual = tuple(takes[-len(found) :])
+    undone, usual = config["operator"]["name"], tuple(takes[-len(found) :])
     if undone not in GLOBAL or not found or found == usual or len(found) > len(takes):
         return
     if all(side >= least for side, least in zip(found, usual, strict=True)):
-        sides = ("x".join(map(str, one)) for one in (found, usual))
+        is_image = not name.endswith(SUFFIX)
+        both = (found[::-1], usual[::-1]) if is_image else (found, usual)
+        sides = ("x".join(map(str, one)) + (" pixels" if is_image else "") for one in both)
         who = "code of yours may see" if undone == OWN else f"{undone} sees"
-        what = "{}: {}, of an image larger than the model, which takes {}".format(
-            inputs.shown(source), *sides
-        )
+        what = "{}: {}, of an image larger than the model, which takes {}".format(name, *sides)
         fix = f"{who} all of an image at once, so that it is not made by windows; give a small one"
         raise Refusal(what, fix)
 

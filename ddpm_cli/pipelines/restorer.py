@@ -36,10 +36,11 @@ class Row(NamedTuple):
 
     told: what the network is told of it, by kind; against: what guidance is away from; noise: the
     level of noise that is added to it first, of images in [-1, 1]; stage: how many models came
-    before.
+    before; shape: of the result [C, H, W], or of each of its planes by itself.
     """
 
     low: Tensor
+    shape: Shape
     seed: int
     told: Conditions
     against: Conditions
@@ -86,16 +87,21 @@ class Restorer(NamedTuple):
     noise: float = 0.0
     complete: Callable[[Batch], Batch] | None = None
 
-    def at(self, low: Shape) -> "Restorer":
-        """The same for images of the shape `low`: larger ones are walked in windows."""
-        if low[1:] == self.operator.shape[1:]:
+    def at(self, shape: Shape) -> "Restorer":
+        """The same for results of a shape: larger ones are walked in windows."""
+        if shape == self.shape:
             return self
-        trained = self.model.info
-        shape = sizes.larger(low, self.operator.shape, trained.shape, self.model.config)
-        info = trained._replace(shape=shape)
+        info = self.model.info._replace(shape=shape)
         task = cast("upscale | None", build.task(self.model.config, info))
         undo = build.operator(self.model.config, info)
         return self._replace(task=task, operator=undo, shape=shape)
+
+    def whole(self, low: Shape) -> Shape:
+        """The shape of results of what is given in the shape `low`."""
+        takes = self.operator.shape
+        if low == takes:
+            return self.shape
+        return sizes.larger(low, takes, self.shape, self.model.config)
 
     @property
     def windows(self) -> list[Window]:
@@ -111,7 +117,7 @@ class Restorer(NamedTuple):
         planes = [
             row._replace(low=plane) for row in rows for plane in row.low.chunk(len(row.low) // one)
         ]
-        found = self.at(tuple(rows[0].low.shape))._restored(planes)
+        found = self.at(rows[0].shape)._restored(planes)
         if found is None or len(planes) == len(rows):
             return found
         images, errors = (torch.stack(found.images), torch.tensor(found.errors))

@@ -36,6 +36,16 @@ def say(name: str, low: Shape, takes: Shape, shape: Shape, trained: Shape) -> No
     console.say(f"{name}: {size}: {shape[2]}x{shape[1]} by {many(count, 'windows')}")
 
 
+def given(sides: Shape, takes: Shape) -> Shape:
+    """The shape of what is given, of these sides, if none is less than those of `takes`.
+
+    Else it is `takes` itself, as nothing is made of less.
+    """
+    if len(sides) != 2 or any(side < least for side, least in zip(sides, takes[1:], strict=False)):
+        return takes
+    return takes[0], *sides
+
+
 def windows_of(name: str, shape: Shape, trained: Shape) -> int:
     """How many windows of the shape `trained` a result is made of; too many are refused."""
     sides = zip(shape[1:], trained[1:], strict=True)

@@ -211,7 +211,7 @@ def _restore(job: Job) -> None:
         counted = job.restore._replace(model=job.restore.model.counting(bar.advance))
         laps = Watch(bar)
         for batch in _batches(job.restore, _items(job, failures)):
-            windows = len(counted.at(tuple(batch[0].row.low.shape)).windows)
+            windows = len(counted.at(batch[0].row.shape).windows)
             bar.expect((calls or 0) * (windows - 1) * len(batch))
             restored = counted([item.row for item in batch])
             if restored is None:
@@ -229,9 +229,9 @@ def _restore(job: Job) -> None:
 
 def _batches(restore: Restorer, items: Iterator[_Item]) -> Iterator[list[_Item]]:
     """Results whose inputs are of one size, as many as have their windows computed at once."""
-    for low, same in groupby(items, key=lambda item: tuple(item.row.low.shape)):
-        planes, is_first = low[0] // restore.operator.shape[0], True
-        windows = len(restore.at(low).windows) * planes
+    for (shape, count), same in groupby(items, lambda item: (item.row.shape, len(item.row.low))):
+        planes, is_first = count // restore.operator.shape[0], True
+        windows = len(restore.at(shape).windows) * planes
         while batch := list(islice(same, max(1, restore.size // windows))):
             if windows > 1 and is_first:  # sizes are known only now; none after it is larger
                 memory.refuse_large(restore.model, min(restore.size, len(batch) * windows))
@@ -254,7 +254,7 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     ]
     if not left:
         return []
-    image, low, clean = upscale_inputs.given(job, source)
+    image, low, shape, clean = upscale_inputs.given(job, source)
     if image.is_deep and job.request.task == "colorize":
         console.warn(f"{image.name}: 16 bits become 8, as only grey keeps them")
     opacity = inputs.opacity(image) if job.opened.header.data.shape[0] != 4 else None
@@ -263,11 +263,11 @@ def _opened(job: Job, source: Source) -> list[_Item]:
     asked = restorer.asked(job.told, image.record, job.opened)
     told, against = asked.alike()
     stage = restorer.stage_after(image.record)
+    row = Row(low, shape, left[0][2], told, against, 0.0, stage, image.scale)
     if not job.request.noise:
-        first = Row(low, left[0][2], told, against, 0.0, stage, image.scale)
-        familiar.look_through(job.restore, image.name, first)
+        familiar.look_through(job.restore, image.name, row)
     return [
-        _Item(name, image, asked, Row(low, seed, told, against, noise, stage, image.scale), clean)
+        _Item(name, image, asked, row._replace(seed=seed, noise=noise), clean)
         for name, noise, seed in left
     ]
 
