@@ -18,8 +18,11 @@ from ddpm_cli.data import operators
 from ddpm_cli.diffusion.constraints import replace
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.edits import jumps
+from ddpm_cli.diffusion.guidance import agreement, steered
 from ddpm_cli.diffusion.known_pixels import begun
 from ddpm_cli.diffusion.levels import karras
+from ddpm_cli.diffusion.measuring import Measured
+from ddpm_cli.diffusion.methods import pigdm
 from ddpm_cli.diffusion.renoise import renoise
 from ddpm_cli.diffusion.restoration import consistent, projected
 from ddpm_cli.diffusion.rng import Rng, keyed
@@ -31,6 +34,7 @@ from ddpm_cli.files.images.pixels import encode_png
 from ddpm_cli.pipelines.windows import Window, cover, order, tiled
 
 SIDE, RHO = 16, 0.9
+NOISE = 0.05  # that guide --restore takes for granted
 CONTRAST = 0.35  # standard deviation of a pixel: nearly all values are within [-1, 1]
 
 
@@ -116,6 +120,26 @@ def enlarged(denoise: Denoise, truth: Tensor, steps: int) -> Tensor:
     return projected(small, found, y, rounds=20)
 
 
+def by_pigdm(denoise: Denoise, truth: Tensor, steps: int) -> Tensor:
+    """Images made twice as large by a method of the literature."""
+    small = operators.upscale(truth.shape[1:])
+    wrap = pigdm(Measured(small, small(truth))).wrap
+    assert wrap
+    return walked(wrap(denoise), torch.empty_like(truth), [*range(len(truth))], steps)
+
+
+def pulled(denoise: Denoise, truth: Tensor, steps: int) -> Tensor:
+    """Images made twice as large by the gradient of how well they agree with what is given."""
+    small = operators.upscale(truth.shape[1:])
+    y = small(truth)
+
+    def judge(x0: Tensor, sigma: Tensor) -> Tensor:
+        return agreement(small.missing(x0, y), sigma, noise=NOISE)
+
+    guided = steered(denoise, clean=[judge])
+    return walked(guided, torch.empty_like(truth), [*range(len(y))], steps)
+
+
 def painted(grid: list[list[Window]], truth: Tensor, steps: int) -> Tensor:
     """Images of which the first window is known, and the rest is filled window after window."""
     known, piece = torch.zeros(truth.shape[-2:], dtype=torch.bool), Texture(SIDE, SIDE)
@@ -139,6 +163,12 @@ def measured(count: int, width: int, steps: int) -> dict[str, tuple[float, Tenso
         "enlarged at once": lambda: enlarged(whole, truth, steps),
         "enlarged by windows that walk together": lambda: enlarged(together(grid), truth, steps),
         "enlarged by pieces side by side": lambda: enlarged(apart(grid), truth, steps),
+        "by pigdm at once": lambda: by_pigdm(whole, truth, steps),
+        "by pigdm, by windows that walk together": lambda: by_pigdm(together(grid), truth, steps),
+        "by a gradient at once": lambda: pulled(whole, truth, steps),
+        "by a gradient, by windows that walk together": lambda: pulled(
+            together(grid), truth, steps
+        ),
         "painted on, window after window": lambda: painted(grid, truth, steps),
         "drawn by windows that walk together": lambda: walked(together(grid), like, seeds, steps),
         "drawn by pieces side by side": lambda: walked(apart(grid), like, seeds, steps),

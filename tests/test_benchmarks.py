@@ -522,6 +522,9 @@ def test_windows_that_walk_together_show_no_seams(scripts: SimpleNamespace) -> N
     assert ratios["enlarged at once"] == pytest.approx(1, abs=0.06)
     assert ratios["enlarged by windows that walk together"] < 1.15
     assert ratios["drawn by windows that walk together"] < 1.25
+    for way in ("by pigdm", "by a gradient"):
+        apart = ratios[f"{way}, by windows that walk together"] / ratios[f"{way} at once"]
+        assert 0.9 < apart < 1.25
     assert ratios["enlarged by pieces side by side"] > 1.4, "what seams would be"
     assert ratios["drawn by pieces side by side"] > 4
 
