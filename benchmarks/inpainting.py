@@ -25,7 +25,7 @@ from ddpm_cli.models import cost
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.models.walks import Batch
-from ddpm_cli.pipelines.inpaint import Filler
+from ddpm_cli.pipelines.filling import Filler
 from ddpm_cli.settings.config import Config, Layer, resolve
 from ddpm_cli.settings.request_parts import Use
 

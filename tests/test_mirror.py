@@ -59,7 +59,7 @@ ELSEWHERE = {
         "data/surveying pipelines/info_columns pipelines/info_sheet pipelines/info_train "
         "pipelines/info_words"
     ),
-    "commands/test_inpaint.py": "files/images/canvas files/images/masks",
+    "commands/test_inpaint.py": "files/images/canvas files/images/masks pipelines/filling",
     "commands/test_nll.py": (
         "files/outputs/curves pipelines/meter pipelines/nll_baselines pipelines/nll_kept "
         "pipelines/nll_measuring pipelines/nll_words pipelines/rows "

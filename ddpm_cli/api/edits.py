@@ -21,7 +21,8 @@ from ddpm_cli.pipelines import (
     translating,
     windows,
 )
-from ddpm_cli.pipelines.inpaint import Filler, Job, told_of
+from ddpm_cli.pipelines.filling import Filler, Job
+from ddpm_cli.pipelines.inpaint import told_of
 from ddpm_cli.pipelines.restorer import Row
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Inpaint, Translate, Upscale

@@ -1,6 +1,6 @@
 """Holes in images of any size, filled by windows of a model's size, for `ddpm inpaint`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -8,13 +8,8 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.data import tasks
-from ddpm_cli.diffusion.known_pixels import begun
 from ddpm_cli.diffusion.linear_maps import Masked
-from ddpm_cli.diffusion.measuring import Measured, Method
-from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
@@ -23,134 +18,23 @@ from ddpm_cli.files.images import canvas, inputs, masks
 from ddpm_cli.files.images.canvas import Canvas
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
-from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.outputs.edits import Results
-from ddpm_cli.models import build, cost, memory, model, walks
+from ddpm_cli.models import cost, memory, model
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.models.model import Model
-from ddpm_cli.models.walks import Batch, Walk
-from ddpm_cli.pipelines import editing, familiar, measurements, opening, steering, windows
+from ddpm_cli.pipelines import (
+    editing,
+    familiar,
+    guided_windows,
+    measurements,
+    opening,
+    steering,
+    windows,
+)
+from ddpm_cli.pipelines.filling import Filler, Job
 from ddpm_cli.pipelines.lines import EditLines, Lines, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.steering import Steering
-from ddpm_cli.pipelines.windows import Window
 from ddpm_cli.settings.requests import Inpaint
-
-
-class Job:
-    """One proposal for an image: the pixels of `canvas` [C,H,W] fill up, window by window."""
-
-    def __init__(
-        self,
-        image: Tensor,
-        hole: Tensor,
-        seed: int,
-        windows: Sequence[Window],
-        scale: Scale = BYTES,
-        *,
-        is_noisy: bool = False,
-    ) -> None:
-        """Take pixels, what of them is unknown, bool [1,H,W], and the windows that show that.
-
-        is_noisy: what is known is made anew, too, by the first window that shows it.
-        """
-        self.canvas, self.known, self.seed, self.scale = image.clone(), ~hole, seed, scale
-        self.kept = torch.zeros_like(self.known) if is_noisy else self.known
-        self.windows = list(windows)
-
-    def window_seed(self, randomness: Randomness) -> int:
-        """The seed of the next window, which of an image of one window is the image's own."""
-        window = self.windows[0]
-        if window.of(self.known).shape == self.known.shape:
-            return self.seed
-        return randomness.key(self.seed, "window", window.number)
-
-    def seen(self) -> tuple[Tensor, Tensor]:
-        """The next window's values [C,h,w] in [-1, 1], and which are known, bool [1,h,w]."""
-        return self.scale.values(self.windows[0].of(self.canvas)), self.windows[0].of(self.known)
-
-    def take(self, filled: Tensor) -> None:
-        """Fill the next window's hole with new values [C,h,w], whose pixels are then known."""
-        window: Window = self.windows.pop(0)
-        pixels, kept = window.of(self.canvas), window.of(self.kept)
-        pixels.copy_(pixels.where(kept, self.scale.pixels(filled)))
-        kept.fill_(True)
-        window.of(self.known).fill_(True)
-
-
-class Filler(NamedTuple):
-    """A model, the walk that fills holes, and what it is told of what fills them.
-
-    complete: puts guides around the denoiser, if there are any; method: what is made of what is
-    known, if no constraint is, and noise the deviation of that in it.
-    """
-
-    model: Model
-    walk: Walk
-    task: tasks.Task | None
-    asked: Asked
-    complete: Callable[[Batch], Batch] | None = None
-    method: Callable[[Measured], Method] | None = None
-    noise: float = 0.0
-
-    @classmethod
-    def of(cls, drawer: Model, asked: Asked, noise: float = 0.0) -> "Filler":
-        """What the settings of a model say of filling holes."""
-        task, method = build.task(drawer.config, drawer.info), build.method(drawer.config)
-        return cls(drawer, drawer.prepared(), task, asked, method=method, noise=noise)
-
-    def fill(self, jobs: Sequence[Job]) -> bool:
-        """Fill the windows of jobs, all at once and each job's in order; False if stopped."""
-        while left := [job for job in jobs if job.windows]:
-            seen = zip(*(job.seen() for job in left), strict=True)
-            values, known = (torch.stack(planes) for planes in seen)
-            times = values.shape[1] // self.model.info.shape[0]  # planes that a grey model fills
-            x0 = self.model.placed(values)
-            seeds = [job.window_seed(self.model.randomness) for job in left for _ in range(times)]
-            planes = x0.reshape(len(seeds), -1, *x0.shape[2:])
-            filled = self.drawn(planes, known.repeat_interleave(times, 0), seeds)
-            if filled is None:
-                return False
-            for job, image in zip(left, filled.cpu().view(values.shape), strict=True):
-                job.take(image)
-        return True
-
-    def drawn(self, x0: Tensor, known: Tensor, seeds: Sequence[int]) -> Tensor | None:
-        """Images [B,C,H,W] like x0 where `known` bool [B,1,H,W] says so; None if stopped."""
-        batch = self._batch(x0, known.to(x0.device), seeds)
-        final = walks.last(self.model.draw(batch, self.walk).states)
-        if final is None:
-            return None
-        walks.refuse_not_finite(final.x, "values that are not finite came out")
-        return final.x
-
-    def _batch(self, x0: Tensor, known: Tensor, seeds: Sequence[int]) -> Batch:
-        """What fills the holes of clean images.
-
-        A model trained for it sees the known pixels; constraints of the walk impose them.
-        """
-        images = {}
-        if isinstance(self.task, tasks.inpaint):
-            images["image"] = self.task.image(x0, known)
-        told, against = self.asked.conditions(seeds, **images), self.asked.against(seeds)
-        batch, impose = Batch(seeds, told, against), self.walk.constrain
-        batch = self.complete(batch) if self.complete else batch
-        if (make := self.method) is not None:
-
-            def method(rows: slice) -> Method:
-                mask = Masked(known[rows], x0.shape[1:])
-                return make(Measured(mask, mask(x0[rows]), self.noise))
-
-            batch = batch._replace(method=method)
-        if impose is None:
-            return batch
-
-        def constraint(rows: slice) -> Constraint:
-            return impose(x0[rows], known[rows])
-
-        noise = self.model.randomness.rng(seeds, "start").normal(x0)
-        start = begun(self.model.schedule, noise, self.walk.levels[0], x0, known)
-        return batch._replace(start=start, constraint=constraint)
 
 
 class Work(NamedTuple):
@@ -182,7 +66,7 @@ def run(request: Inpaint, opened: Opened) -> None:
     if not mine:
         return
     drawer = model.opened(work.opened.place, work.opened.config)
-    filler = Filler.of(drawer, work.asked, request.noise)
+    filler = Filler.of(drawer, work.asked, request.noise, use.size)
     filler = filler._replace(complete=work.steering.load(filler.model.compute))
     memory.refuse_large(filler.model, min(use.size, mine))
     _inpaint(work, filler, sources, target)
@@ -306,12 +190,16 @@ def _jobs(
         shares.append(masks.share(hole, image))
         if len(sources) == 1:
             console.say(f"{shares[0]:.1%} of the image is made anew")
-        order = windows.order(~hole[0], (side[0], side[1]))
+        is_noisy = work.request.noise > 0
+        filled = windows.order(~hole[0], (side[0], side[1]))
+        order = windows.every(hole.shape, side) if is_noisy else filled
         if len(order) > 1:
             console.say(f"{image.name}: {many(len(order), 'windows')}")
+        if is_noisy and len(order) > 1:
+            guided_windows.refuse(work.opened.config, image.name, "leave the guide out")
+            memory.refuse_large(filler.model, min(work.request.use.size, len(order)))
         familiar.look(filler.model, filler.asked, filler.task, image, hole, order)
         for seed in target.missing(image.name):
-            is_noisy = work.request.noise > 0
             made = torch.ones_like(hole) if is_noisy else hole
             yield image, Job(image.image, hole, seed, order, image.scale, is_noisy=is_noisy), made
 

@@ -103,6 +103,30 @@ def test_inpaint_with_noise_makes_what_is_known_anew(digits: Path) -> None:
     assert not torch.equal(images_of(Path("noisy.png"))[outside], original[outside])
 
 
+@pytest.mark.parametrize("name", ["ddrm", "pigdm"])
+def test_inpaint_with_noise_makes_all_of_a_large_image_anew(digits: Path, name: str) -> None:
+    """By windows that walk together, whether a hole is in them or not."""
+    clean = from_uint8(images_of(digits / "a.png")).repeat(1, 1, 2)
+    noise = 0.3 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    y = (clean + noise).clamp(-1, 1)
+    Path("y.png").write_bytes(encode_png((127.5 * y + 127.5).round().byte()))
+    words = (*STEPS, "--steps", 15, "--method", name, "--noise", 0.3, "--mask", "2,2,8,8")
+    told = done("inpaint", "y.png", *words, "-n", 2, "--json", "-o", "all/")
+    assert "y.png: 3 windows" in told.err
+    assert [json.loads(line)["calls"] for line in told.out.splitlines()] == [3 * 15] * 2
+    made = from_uint8(images_of("all/y-000001.png"))
+    halves = [slice(0, 28), slice(28, 56)]
+    for half in halves:
+        off = [(x - clean)[..., half].square().mean().sqrt() for x in (made, y)]
+        assert float(off[0]) < 0.75 * float(off[1])
+    done("inpaint", "y.png", *words, "-s", 1, "--batch", 1, "-o", "alone.png")
+    again = from_uint8(images_of("alone.png"))
+    assert float((again - made).abs().max()) < 2 / 127.5
+    Path("lens.py").write_text("def sides(x, label):\n    return x.flatten(1)[:, :10]\n")
+    judge = ("--classifier", "lens.py:sides", "--class", 3)
+    assert "the guide classifier is not" in refused("inpaint", "y.png", *words, *judge)
+
+
 def test_auto_with_noise_is_pigdm(digits: Path) -> None:
     words = (digits / "a.png", "--degrade", "--noise", 0.2, *STEPS)
     outcome = done("upscale", *words, "-o", "up.png", "--json")
