@@ -93,7 +93,7 @@ OF_VERB: dict[str, tuple[object, ...]] = {
     "sample": (),
     "inpaint": ("a.png", "--mask", "0,0,8,4"),
     "upscale": ("a.png", "--task", "deblur", "--method", "zero-shot"),
-    "interpolate": ("--seeds", "1,2", "-n", 3),
+    "interpolate": ("--seeds", "1,2", "-n", 3, "--steps", 30),
 }
 
 
@@ -468,8 +468,8 @@ class TestTogether:
         [
             ("inpaint", ("--mask", "0,0,4,4")),
             ("upscale", ("--factor", 2, "--method", "zero-shot")),
-            ("encode", ()),
-            ("interpolate", ("--seeds", "1,2", "-n", 3)),
+            ("encode", ("--steps", 12)),
+            ("interpolate", ("--seeds", "1,2", "-n", 3, "--steps", 12)),
         ],
     )
     def test_two_passes_in_every_verb(self, verb: str, own: tuple[object, ...]) -> None:

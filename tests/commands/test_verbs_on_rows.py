@@ -14,6 +14,7 @@ from torch import Tensor
 
 import ddpm_cli
 
+STEPS = 8  # of a walk whose test does not say how many
 GAPPY = (
     "memo,kind,age,height [cm],site\n"
     '"a, b",red,,170.250,n\n'
@@ -29,9 +30,13 @@ def table(text: str) -> list[list[str]]:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, people: Path) -> Path:
-    """The current folder, with a table that has gaps; the model is that of people."""
+    """The current folder, with a table that has gaps; the model is that of people.
+
+    Walks are short: what a verb does with rows does not depend on how many steps it takes.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DDPM_MODEL", str(people))
+    monkeypatch.setenv("DDPM_SET", f"levels.count={STEPS}")
     Path("gappy.csv").write_text(GAPPY)
     return tmp_path
 
@@ -224,7 +229,7 @@ class TestOthers:
     def test_encode_and_back(self, whole: list[list[str]]) -> None:
         outcome = done("encode", "whole.csv", "-o", "z.safetensors", "--steps", 100)
         assert "4 rows, back to within" in outcome.out
-        done("sample", "--from", "z.safetensors", "-o", "back.csv")
+        done("sample", "--from", "z.safetensors", "-o", "back.csv", "--steps", 100)
         names, *rows = table(Path("back.csv").read_text())
         assert names[:3] == ["age", "height [cm]", "kind"]
         for row, (_, kind, age, height, _) in zip(rows, whole[1:], strict=True):
@@ -349,7 +354,8 @@ class TestPython:
         model: Any = ddpm_cli.load(people)
         nan = math.nan
         values = torch.tensor([[nan, 170.25, 2.0], [31.0, nan, nan], [40.0, 160.0, 0.0]])
-        out = model.inpaint(values, seeds=0, classes=["n", "none", "s"])
+        steps = {"levels.count": STEPS}
+        out = model.inpaint(values, seeds=0, classes=["n", "none", "s"], settings=steps)
         rows = filled()
         assert out.dtype == torch.float64
         assert [str(int(out[0, 0])), f"{out[1, 1]:.3f}"] == [
@@ -357,11 +363,11 @@ class TestPython:
             f"{float(rows[2][3]):.3f}",
         ]
         assert torch.equal(out[2], values[2].double())
-        masked = model.inpaint(values, torch.tensor([True, False, False]), 1)
+        masked = model.inpaint(values, torch.tensor([True, False, False]), 1, settings=steps)
         assert masked[2, 0] != out[2, 0] or masked[1, 0] != out[1, 0]
         again = model.decode(model.encode(out, settings={"levels.count": 100}),
                              settings={"levels.count": 100})  # fmt: skip
         assert torch.equal(again[:, 0].double(), out[:, 0].round())
-        assert model.nll(out).shape == (3,)
+        assert model.nll(out, settings=steps).shape == (3,)
         with pytest.raises(ValueError, match="rows: of shape 2x2"):
             model.inpaint(torch.zeros(2, 2))

@@ -62,7 +62,7 @@ def solved(key: str) -> tuple[Schedule, Reached, Tensor]:
     schedule, ends = process(case)
     denoise, count = by_sigma(case.mixture, schedule).bind(), 900
     if case.params["rtol"] > 1e-6:
-        count = 200
+        count = 100
     levels = logsnr(schedule, count=count, low=float(ends[1]), high=float(ends[0]))
     x = at_lowest(schedule, case.inputs["x0"], levels)
     *_, reached = climb(denoise, x, levels, STEP, probes(case))
