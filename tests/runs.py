@@ -27,6 +27,8 @@ NETWORK = (
     'network={name="unet", width=8, multipliers=[1, 2], blocks=1, attention=[], patch=2, '
     'classes=10, norm="pixel", dropout=0.1}'
 )
+# For what trains longer and asks nothing of a network.
+SMALL = 'network={name="mlp", width=8, depth=1, classes=10, dropout=0.1}'
 STEPS = 12
 OPERATIONS = ("open", "fsync", "replace", "link", "unlink", "mkdir")  # on files
 CLOCK = {"images_per_second", "time", "seconds", "memory"}  # what depends on the machine
@@ -111,9 +113,10 @@ def apart(first: Tensor, second: Tensor) -> int:
     return int((first.int() - second.int()).abs().max())
 
 
-def train(data: Path, folder: Path, *words: object) -> Outcome:
+def train(data: Path, folder: Path, *words: object, network: str = NETWORK) -> Outcome:
     """Train the tiny network on a data set of `digits`."""
-    return ddpm("train", *SETTINGS, "--set", f"data.path={data}", "-o", folder, *words)
+    settings = (network if word is NETWORK else word for word in SETTINGS)
+    return ddpm("train", *settings, "--set", f"data.path={data}", "-o", folder, *words)
 
 
 def train_toy(preset: str, folder: Path, *words: object) -> Outcome:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,9 @@ WORDS = (
     "--set", f"train.save_every={SAVED}",
 )  # fmt: skip
 BUDGETED = (*WORDS, "--budget", "100s")
+
+
+train_small = partial(runs.train, network=runs.SMALL)
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def planned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Planned:
     folder = tmp_path_factory.mktemp("budget") / "whole"
     with pytest.MonkeyPatch.context() as patch:
         tick(patch)
-        outcome = runs.train(data, folder, *BUDGETED)
+        outcome = train_small(data, folder, *BUDGETED)
     assert outcome.code == 0, outcome.err
     return Planned(folder, outcome.err)
 
@@ -93,7 +97,7 @@ class TestTime:
         plain = ("--steps", steps, "--set", f"train.warmup={train['warmup']}")
         settings = [f"train.{key}_every={train[f'{key}_every']}" for key in ("log", "measure")]
         often = [word for setting in settings for word in ("--set", setting)]
-        outcome = runs.train(data, tmp_path / "plain", *WORDS, *plain, *often)
+        outcome = train_small(data, tmp_path / "plain", *WORDS, *plain, *often)
         assert outcome.code == 0, outcome.err
         assert_same(result(folder), result(tmp_path / "plain"))
 
@@ -102,12 +106,12 @@ class TestTime:
         self, stop: int, clock: object, data: Path, whole: Path, tmp_path: Path
     ) -> None:
         with signal_after(stop, runs.signal.SIGTERM):
-            assert runs.train(data, tmp_path / "parts", *BUDGETED).code == 143
-        outcome = runs.train(data, tmp_path / "parts", *WORDS, "--set", "train.budget=100s")
+            assert train_small(data, tmp_path / "parts", *BUDGETED).code == 143
+        outcome = train_small(data, tmp_path / "parts", *WORDS, "--set", "train.budget=100s")
         assert outcome.code == 0, outcome.err
         assert "measuring" not in outcome.err
         assert_same(result(tmp_path / "parts"), result(whole))
-        again = runs.train(data, tmp_path / "parts", *BUDGETED)
+        again = train_small(data, tmp_path / "parts", *BUDGETED)
         assert f"finished at step {steps_of(whole)}; nothing left to do" in again.err
 
     def test_killed_before_its_first_save_it_keeps_its_plan(
@@ -116,17 +120,17 @@ class TestTime:
         for path in copied.glob("*.safetensors"):
             path.unlink()
         (copied / "metrics.jsonl").unlink()
-        outcome = runs.train(data, copied, *BUDGETED)
+        outcome = train_small(data, copied, *BUDGETED)
         assert (outcome.code, "measuring" in outcome.err) == (0, False)
         assert steps_of(copied) == steps_of(whole)
         assert_same(result(copied), result(whole))
         with signal_after(1, runs.signal.SIGTERM):
-            again = runs.train(data, copied, *BUDGETED, "--force")
+            again = train_small(data, copied, *BUDGETED, "--force")
         assert "measuring" in again.err
 
     def test_another_budget_is_another_run(self, clock: object, data: Path, copied: Path) -> None:
         steps = steps_of(copied)
-        outcome = runs.train(data, copied, *WORDS, "--budget", "2m")
+        outcome = train_small(data, copied, *WORDS, "--budget", "2m")
         assert outcome.code == 2
         assert f"train.budget: {copied} was trained with '100s', not '2m'" in outcome.err
         longer = runs.ddpm("train", "--resume", copied, "--steps", steps + 2)
@@ -136,7 +140,7 @@ class TestTime:
     def test_too_little_is_refused_and_leaves_nothing(
         self, clock: object, data: Path, tmp_path: Path
     ) -> None:
-        outcome = runs.train(data, tmp_path / "run", *WORDS, "--budget", "20s")
+        outcome = train_small(data, tmp_path / "run", *WORDS, "--budget", "20s")
         assert outcome.code == 2
         error = outcome.err.splitlines()[-1]
         assert error.startswith("Error: train.budget: 20s is enough for ")
@@ -144,7 +148,7 @@ class TestTime:
         assert not (tmp_path / "run").exists()
 
     def test_enough_is_all_of_a_run(self, clock: object, data: Path, tmp_path: Path) -> None:
-        outcome = runs.train(data, tmp_path / "run", "--budget", "1h")
+        outcome = train_small(data, tmp_path / "run", "--budget", "1h")
         assert outcome.code == 0, outcome.err
         assert f"budget 1h: all {runs.STEPS} steps" in outcome.err
         assert result(tmp_path / "run").step == runs.STEPS
@@ -153,7 +157,7 @@ class TestTime:
         self, clock: object, data: Path, whole: Path, tmp_path: Path
     ) -> None:
         folder, dry = tmp_path / "run", (*WORDS, "--budget", "2m", "--dry-run")
-        outcome = runs.train(data, folder, *dry)
+        outcome = train_small(data, folder, *dry)
         assert outcome.code == 0, outcome.err
         assert f" of {OWN} steps, at 8 images/s" in outcome.err
         assert 90 < parse_toml(outcome.out, "stdout")["train"]["steps"] < 120
@@ -164,7 +168,7 @@ class TestTime:
 
     def test_minutes_end_a_call_of_it(self, clock: object, data: Path, tmp_path: Path) -> None:
         words = (*WORDS, "--budget", "2m", "--minutes", 1e-9)
-        outcome = runs.train(data, tmp_path / "run", *words)
+        outcome = train_small(data, tmp_path / "run", *words)
         assert (outcome.code, result(tmp_path / "run").step) == (0, 1)
         assert f"saved at step 1 of {steps_of(tmp_path / 'run')}" in outcome.err
 
@@ -263,7 +267,7 @@ class TestForecast:
         steps = round(hours * 3600)
         words = ("--steps", steps, "--set", "levels.count=2", *words)
         with signal_after(20, runs.signal.SIGTERM):
-            outcome = runs.train(data, tmp_path / "run", *words)
+            outcome = train_small(data, tmp_path / "run", *words)
         assert outcome.code == 143
         return [line for line in outcome.err.splitlines() if line.startswith("about ")]
 
@@ -286,13 +290,13 @@ class TestForecast:
 def test_no_sheets_and_small_ones(data: Path, tmp_path: Path) -> None:
     from PIL import Image
 
-    assert runs.train(data, tmp_path / "none", "--set", "train.sheet_count=0").code == 0
+    assert train_small(data, tmp_path / "none", "--set", "train.sheet_count=0").code == 0
     assert not (tmp_path / "none" / "samples").exists()
-    assert runs.train(data, tmp_path / "four", "--set", "train.sheet_count=4").code == 0
+    assert train_small(data, tmp_path / "four", "--set", "train.sheet_count=4").code == 0
     (sheet,) = (tmp_path / "four" / "samples").iterdir()
     with Image.open(sheet) as image:
         assert image.size == (16, 16) or image.size[0] < 32
     assert_same(result(tmp_path / "none"), result(tmp_path / "four"))
     again = ("--set", "train.sheet_count=16", "--steps", runs.STEPS + 2)
-    assert runs.train(data, tmp_path / "four", *again).code == 0
+    assert train_small(data, tmp_path / "four", *again).code == 0
     assert len(list((tmp_path / "four" / "samples").iterdir())) == 2
