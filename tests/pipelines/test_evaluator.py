@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ EVAL = (
     "--set", "train.eval_metric=fid",
 )  # fmt: skip
 BEST = (*EVAL, "--set", "train.keep_best=true")
+train = partial(runs.train, network=runs.SMALL)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +42,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(large: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was measured at three steps, and kept its best; copy it before changing it."""
     folder = tmp_path_factory.mktemp("measured") / "run"
-    outcome = runs.train(large, folder, *BEST)
+    outcome = train(large, folder, *BEST)
     assert outcome.code == 0, outcome.err
     return folder
 
@@ -69,7 +71,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_run_that_is_measured_is_trained_in_the_same_bits(
     large: Path, measured: Path, tmp_path: Path
 ) -> None:
-    assert runs.train(large, tmp_path / "plain").code == 0
+    assert train(large, tmp_path / "plain").code == 0
     runs.assert_same(trained(measured), result(tmp_path / "plain"))
     assert [step for step, _ in evals(measured)] == [5, 10, 12]
     for _, told in evals(measured):
@@ -87,11 +89,11 @@ def test_a_measure_is_that_of_ddpm_eval(large: Path, measured: Path) -> None:
 
 
 def test_what_it_costs_is_said_before(large: Path, tmp_path: Path) -> None:
-    outcome = runs.train(large, tmp_path / "run", *EVAL)
+    outcome = train(large, tmp_path / "run", *EVAL)
     cost = f"eval: {COUNT} images at 4 network calls each every 5 steps, as long as 4 steps; "
     assert cost in outcome.err
     assert outcome.err.index(cost) < outcome.err.index("step 5: fid ")
-    dry = runs.train(large, tmp_path / "dry", *EVAL, "--dry-run")
+    dry = train(large, tmp_path / "dry", *EVAL, "--dry-run")
     assert (dry.code, cost in dry.err) == (0, True), dry.err
 
 
@@ -101,8 +103,8 @@ class TestStopping:
         self, stop: int, large: Path, measured: Path, tmp_path: Path
     ) -> None:
         with signal_after(stop, signal.SIGTERM):
-            assert runs.train(large, tmp_path / "run", *BEST).code == 143
-        outcome = runs.train(large, tmp_path / "run", *BEST)
+            assert train(large, tmp_path / "run", *BEST).code == 143
+        outcome = train(large, tmp_path / "run", *BEST)
         assert outcome.code == 0, outcome.err
         assert evals(tmp_path / "run") == evals(measured)
         runs.assert_same(trained(tmp_path / "run"), trained(measured))
@@ -119,21 +121,21 @@ class TestStopping:
 
         with monkeypatch.context() as patch:
             patch.setattr(Evaluator, "_drawn", drawn)
-            assert runs.train(large, tmp_path / "run", *BEST).code == 143
+            assert train(large, tmp_path / "run", *BEST).code == 143
         assert (result(tmp_path / "run").step, evals(tmp_path / "run")) == (5, [])
         assert not (tmp_path / "run" / best.FILE).exists()
-        assert runs.train(large, tmp_path / "run", *BEST).code == 0
+        assert train(large, tmp_path / "run", *BEST).code == 0
         assert evals(tmp_path / "run") == evals(measured)
         assert same_bytes(tmp_path / "run", measured)
 
     def test_of_a_finished_run_the_last_measure_is_made_up_for(
         self, large: Path, measured: Path, tmp_path: Path
     ) -> None:
-        assert runs.train(large, tmp_path / "run").code == 0
-        outcome = runs.train(large, tmp_path / "run", *BEST)
+        assert train(large, tmp_path / "run").code == 0
+        outcome = train(large, tmp_path / "run", *BEST)
         assert (outcome.code, "step 12: fid " in outcome.err) == (0, True), outcome.err
         assert evals(tmp_path / "run") == evals(measured)[-1:]
-        again = runs.train(large, tmp_path / "run", *BEST)
+        again = train(large, tmp_path / "run", *BEST)
         assert (again.code, "fid" in again.err) == (0, False)
 
     def test_a_kill_loses_nothing(self, large: Path, measured: Path, tmp_path: Path) -> None:
@@ -150,14 +152,14 @@ class TestStopping:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(os, "replace", replace)
-            assert runs.train(large, tmp_path / "run", *BEST).code == 0
+            assert train(large, tmp_path / "run", *BEST).code == 0
         assert len(moments) >= 2
         for number, files in enumerate(moments):
             folder = tmp_path / f"{number}"
             for name, content in files.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
-            assert runs.train(large, folder, *BEST).code == 0
+            assert train(large, folder, *BEST).code == 0
             assert evals(folder) == evals(measured)
             assert same_bytes(folder, measured)
             assert not list(folder.rglob(".*tmp*"))
@@ -176,7 +178,7 @@ class TestBest:
         self, values: list[float], step: int, scripted: list[float], large: Path, tmp_path: Path
     ) -> None:
         scripted += values
-        assert runs.train(large, tmp_path / "run", *BEST).code == 0
+        assert train(large, tmp_path / "run", *BEST).code == 0
         header, weights = checkpoint.load(tmp_path / "run" / best.FILE)
         assert (header.kind, header.step) == ("model", step)
         assert header.score is not None
@@ -197,7 +199,7 @@ class TestBest:
         assert own["score"] == best.told(score)
 
     def test_none_is_kept_unless_asked_for(self, large: Path, tmp_path: Path) -> None:
-        assert runs.train(large, tmp_path / "run", *EVAL).code == 0
+        assert train(large, tmp_path / "run", *EVAL).code == 0
         assert not (tmp_path / "run" / best.FILE).exists()
 
     def test_an_unlike_measure_begins_anew(
@@ -205,9 +207,9 @@ class TestBest:
     ) -> None:
         scripted += [1.0, 1.0, 1.0, 5.0]
         folder = tmp_path / "run"
-        assert runs.train(large, folder, *BEST).code == 0
+        assert train(large, folder, *BEST).code == 0
         more = ("--steps", runs.STEPS + 1, "--set", f"train.eval_count={COUNT + 1}")
-        assert runs.train(large, folder, *BEST, *more).code == 0
+        assert train(large, folder, *BEST, *more).code == 0
         kept = best.header(folder)
         assert kept is not None
         assert kept.score is not None
@@ -217,8 +219,8 @@ class TestBest:
         self, scripted: list[float], large: Path, tmp_path: Path
     ) -> None:
         scripted += [1.0, 1.0, 1.0]
-        assert runs.train(large, tmp_path / "run", *BEST).code == 0
-        assert runs.train(large, tmp_path / "run", "--force", "--steps", 2).code == 0
+        assert train(large, tmp_path / "run", *BEST).code == 0
+        assert train(large, tmp_path / "run", "--force", "--steps", 2).code == 0
         assert not (tmp_path / "run" / best.FILE).exists()
 
 

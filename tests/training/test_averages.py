@@ -1,12 +1,13 @@
 """Averages for later: when they are kept, and that a stopped run keeps what a whole one does."""
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 import runs
 import torch
-from runs import STEPS, assert_same, contents, result, signal_after, train, watched
+from runs import STEPS, assert_same, contents, result, signal_after, watched
 from torch import nn
 
 from ddpm_cli.files.checkpoints import averages, checkpoint
@@ -17,6 +18,7 @@ KEEP = (
     "--set", "train.averages=[0.05, 0.1]", "--set", "train.snapshots=4",
     "--set", "train.sheet_count=0",
 )  # fmt: skip
+train = partial(runs.train, network=runs.SMALL)
 
 
 def due(spacing: Spacing, steps: int) -> list[int]:
@@ -65,7 +67,7 @@ def snapshots(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_stopped_run_keeps_what_a_whole_one_does(
-    whole: Path, data: Path, finished: Path, tmp_path: Path
+    whole: Path, data: Path, tmp_path: Path
 ) -> None:
     assert list(averages.listed(whole)) == [3, 6, 9, 12]
     for stop in (2, 5):  # at a snapshot, and between two
@@ -76,8 +78,10 @@ def test_a_stopped_run_keeps_what_a_whole_one_does(
     assert_same(result(tmp_path / "run"), result(whole))
     assert snapshots(tmp_path / "run") == snapshots(whole)
     # They are no part of the training.
-    assert result(whole).model.keys() == result(finished).model.keys()
-    assert all(torch.equal(t, result(whole).model[k]) for k, t in result(finished).model.items())
+    assert train(data, tmp_path / "plain", "--set", "train.sheet_count=0").code == 0
+    plain = result(tmp_path / "plain").model
+    assert result(whole).model.keys() == plain.keys()
+    assert all(torch.equal(tensor, result(whole).model[name]) for name, tensor in plain.items())
 
 
 def test_what_is_kept_says_what_it_is(whole: Path) -> None:
