@@ -22,7 +22,8 @@ from ddpm_cli.data.sets.pictographs import emoji
 from ddpm_cli.models import saved
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.pipelines import nll, opening
-from ddpm_cli.pipelines.meter import Measure, Meter
+from ddpm_cli.pipelines.meter import Meter
+from ddpm_cli.pipelines.nll_plan import Measure
 from ddpm_cli.settings.config import Layer
 
 BANDS = 5  # of neighbouring terms, each about as many

@@ -14,8 +14,9 @@ from ddpm_cli.data.sets import images as sets
 from ddpm_cli.models import build, classes, kinds
 from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.models.model import Model, opened
-from ddpm_cli.pipelines import meter, opening, rows
-from ddpm_cli.pipelines.meter import Measure, Meter
+from ddpm_cli.pipelines import meter, nll_plan, opening, rows
+from ddpm_cli.pipelines.meter import Meter
+from ddpm_cli.pipelines.nll_plan import Measure
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.nll_requests import Method
 from ddpm_cli.settings.usual import likelihood
@@ -39,7 +40,7 @@ class Way(NamedTuple):
     def layers(self, config: Config) -> list[Layer]:
         """The settings above those of the checkpoint."""
         if self.method == "vlb":
-            bound = meter.bound(config, build.schedule(config), respaced=bool(self.levels))
+            bound = nll_plan.bound(config, build.schedule(config), respaced=bool(self.levels))
             count = {"levels": {"count": self.levels}} if self.levels else {}
             return [bound, Layer("benchmark", count)]
         sampler: dict[str, Any] = {"name": self.sampler}

@@ -62,7 +62,7 @@ ELSEWHERE = {
     "commands/test_inpaint.py": "files/images/canvas files/images/masks pipelines/filling",
     "commands/test_nll.py": (
         "files/outputs/curves pipelines/meter pipelines/nll_baselines pipelines/nll_kept "
-        "pipelines/nll_measuring pipelines/nll_words pipelines/rows "
+        "pipelines/nll_measuring pipelines/nll_plan pipelines/nll_words pipelines/rows "
         "settings/nll_requests"
     ),
     "commands/test_refusals.py": (

@@ -229,7 +229,8 @@ def refuse_measure(request: Nll) -> None:
         refuse_other("trace", trace, get_args(Trace))
     refuse_other("dequantize", request.dequantize, get_args(Dequantize))
     for name in ("probes", "repeats", "samples", "bits"):
-        count(name, getattr(request, name))
+        if name != "probes" or probes is not None:
+            count(name, getattr(request, name))
     seeds(request.seed)
     if request.drawn is not None:
         refuse_number("drawn", count("drawn", request.drawn), 2)
@@ -240,7 +241,7 @@ def refuse_measure(request: Nll) -> None:
     for name in idle:
         if getattr(request, name) != getattr(usual, name):
             raise ConfigError(f"{name}: of no use with method {method}; leave it out")
-    if trace == "exact" and probes != 1:
+    if trace == "exact" and probes is not None:
         raise ConfigError("--probes: of no use with --trace exact; leave it out")
 
 

@@ -10,8 +10,9 @@ from ddpm_cli.api.handle import Handle, finished, parts
 from ddpm_cli.api.telling import Telling
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.models import walks
-from ddpm_cli.pipelines import meter, nll, opening
-from ddpm_cli.pipelines.meter import Measure, Meter
+from ddpm_cli.pipelines import nll, nll_plan, opening
+from ddpm_cli.pipelines.meter import Meter
+from ddpm_cli.pipelines.nll_plan import Measure
 from ddpm_cli.settings.nll_requests import Nll
 
 
@@ -26,7 +27,7 @@ def measured(
     measure = Measure.of(replace(request, bits=None if bits == usual else bits), info)
     layers = request.use.layers
     core = handle.model(nll.settled(*handle.known, schedule, layers, request.method))
-    meter.plan(core.config, measure, info, core.schedule)
+    nll_plan.plan(core.config, measure, info, core.schedule)
     x0 = rows.seen(images, info).double()
     x0 = arguments.on_levels(x0, bits, info) if info.is_image else x0
     seen = handle.told(telling, len(x0), core.config)

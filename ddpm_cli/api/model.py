@@ -258,9 +258,9 @@ class Model:
     def nll(
         self, images: Tensor, classes: Classes = None, *,
         values: Values = None, text: Text = None,
-        method: Method = "ode", trace: Trace | None = None, probes: int = 1, repeats: int = 1,
-        dequantize: Dequantize = "uniform", samples: int = 1, drawn: int | None = None,
-        bits: int = 8, seed: int = 0,
+        method: Method = "ode", trace: Trace | None = None, probes: int | None = None,
+        repeats: int = 1, dequantize: Dequantize = "uniform", samples: int = 1,
+        drawn: int | None = None, bits: int = 8, seed: int = 0,
         settings: Settings | None = None, batch: int = BATCH,
     ) -> Tensor:  # fmt: skip
         """Bits per dimension float64 [N] of images, exact by the ODE or bounded (`vlb`).

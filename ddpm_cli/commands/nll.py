@@ -65,9 +65,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--probes",
     type=numbers.whole(1, 100_000),
-    default=1,
-    show_default=True,
-    help="Random probes for each image.",
+    help="Random probes for each image: 1 unless told, 2 with --samples, of which half chooses.",
 )
 @click.option(
     "--dequantize",
@@ -199,7 +197,7 @@ def command(
 
     opened = None
     if method == "ode":  # the settings of a bound depend on the model's schedule
-        place, header = opening.chosen(request.use.model)
+        place, header = opening.for_likelihood(request.use.model)
         below = [usual.likelihood(header.config)]
         config = opening.settled(place, header, request.use.layers, below, free=("data",))
         opened = opening.Opened(place, header, config)

@@ -2,7 +2,8 @@
 
 P(x0) is the mean of w = p(x) r(x0 given x) / q(x given x0) over states x drawn from q, where p is
 the density at the lowest level and r the decoder. The mean of log w is a bound on log P(x0), and
-so is the log of the mean of K of them, which is no worse (Burda 2016, eq. 8).
+so is the log of the mean of K of them, which is no worse (Burda 2016, eq. 8). That holds of
+weights that are known: an error whose mean is 0 in log w makes w larger on average, see `crossed`.
 """
 
 import math
@@ -71,3 +72,17 @@ def normal_within(u: Tensor, reach: float) -> tuple[Tensor, Tensor]:
 def log_mean(weights: list[Tensor]) -> Tensor:
     """The log of the mean of K weights, of which the logs [B] are given."""
     return torch.stack(weights).logsumexp(0) - math.log(len(weights))
+
+
+def crossed(weights: list[Tensor]) -> Tensor:
+    """A bound on the log of the mean of K weights, of each log two estimates [2, B] -> [B].
+
+    sum s (log w - log s) - log K is no more than that log for any shares s, and as much where they
+    are those of the weights (Donsker and Varadhan 1975, as Jensen's inequality). It is linear in
+    log w: with shares from one estimate and log w from the other an error without bias leaves it
+    without bias. The mean of both ways; K = 1 has the mean of the estimates.
+    """
+    logs = torch.stack(weights)
+    shares = logs.log_softmax(0)
+    bound = (shares.exp() * (logs.flip(1) - shares)).sum(0) - math.log(len(weights))
+    return bound.mean(0)

@@ -6,7 +6,7 @@ is integrated in closed form; only the trace needs a solver.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,7 +22,8 @@ from ddpm_cli.diffusion.walk import walk
 class Reached(NamedTuple):
     """Images on their way up: states x [B, ...] at the last of the levels [k], ascending.
 
-    volume: the integral of tr dx0 / dx over log sigma [B], nan before the end of the way.
+    volume: the integral of tr dx0 / dx over log sigma [B], or [G, B] of so many groups of probes;
+    nan before the end of the way.
     """
 
     x: Tensor
@@ -76,17 +77,28 @@ def jacobian_trace(
     """The clean image at x [B, ...] and the trace of its Jacobian, tr dx0 / dx [B].
 
     The mean of v . (v dx0 / dx) over probes v [K, B, ...] (Hutchinson 1990; Skilling 1989);
-    without probes exact, by one gradient a dimension.
+    without probes exact, by one gradient a dimension. Of groups of probes [G, K, B, ...] it is
+    an estimate for each, [G, B].
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         x0 = denoise(x, sigma).guided(float(sigma))
-        vectors = _basis(x) if probes is None else iter(probes)
-        total = x.new_zeros(len(x))
-        for vector in vectors:
-            (product,) = torch.autograd.grad(x0, x, vector, retain_graph=True)
-            total += (product * vector).flatten(1).sum(1)
-    return x0.detach(), total if probes is None else total / len(probes)
+        if probes is None:
+            trace = _products(x0, x, _basis(x))
+        elif probes.ndim == x.ndim + 1:
+            trace = _products(x0, x, probes) / len(probes)
+        else:
+            trace = torch.stack([_products(x0, x, some) / len(some) for some in probes])
+    return x0.detach(), trace
+
+
+def _products(x0: Tensor, x: Tensor, vectors: Iterable[Tensor]) -> Tensor:
+    """The sum of v . (v dx0 / dx) over vectors v [B, ...]."""
+    total = x.new_zeros(len(x))
+    for vector in vectors:
+        (product,) = torch.autograd.grad(x0, x, vector, retain_graph=True)
+        total += (product * vector).flatten(1).sum(1)
+    return total
 
 
 def _basis(x: Tensor) -> Iterator[Tensor]:
@@ -144,12 +156,12 @@ def climb(
 
 
 def integral(nodes: Tensor, values: Tensor) -> Tensor:
-    """The integral over nodes [n] of values [n, B] -> [B], of fourth order on even nodes.
+    """The integral over nodes [n] of values [n, ...] -> [...], of fourth order on even nodes.
 
     On each interval h the mean of the parabolas through its ends and either neighbour:
     h (f_a + f_b) / 2 - h^3 / 6 times the mean of their second divided differences.
     """
-    h = nodes.diff()[:, None]
+    h = nodes.diff().reshape(-1, *[1] * (values.ndim - 1))
     area = (h * (values[1:] + values[:-1]) / 2).sum(0)
     if len(nodes) < 3:
         return area
@@ -160,9 +172,9 @@ def integral(nodes: Tensor, values: Tensor) -> Tensor:
 
 
 class _Joined:
-    """A denoiser of states [B, d + 1] whose last number gathers the trace over log sigma.
+    """A denoiser of states [B, d + G] whose last numbers gather traces over log sigma.
 
-    A step solves du / d log sigma = u - D(u); for the integral q of the trace D is q - trace.
+    A step solves du / d log sigma = u - D(u); for the integral q of a trace D is q - trace.
     """
 
     def __init__(self, inner: Denoise, shape: torch.Size, probes: Tensor | None) -> None:
@@ -170,9 +182,15 @@ class _Joined:
         self._inner, self._shape, self._probes = inner, shape, probes
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
-        image, gathered = x[:, :-1].reshape(self._shape), x[:, -1]
+        size = math.prod(self._shape[1:])
+        image, gathered = x[:, :size].reshape(self._shape), x[:, size:]
         x0, trace = jacobian_trace(self._inner, image, sigma, self._probes)
-        return Prediction(torch.cat([x0.flatten(1), (gathered - trace)[:, None]], dim=1))
+        return Prediction(torch.cat([x0.flatten(1), gathered - _columns(trace)], dim=1))
+
+
+def _columns(volume: Tensor) -> Tensor:
+    """A number for each image, [B] or [G, B] of groups, as columns [B, 1] or [B, G]."""
+    return volume.reshape(-1, volume.shape[-1]).T
 
 
 def leap(
@@ -184,10 +202,13 @@ def leap(
     both. Such a step takes images one by one, and so do their probes.
     """
     up = torch.stack([levels[-2], levels[0]])
-    joined = _Joined(denoise, x.shape, probes)
-    state = torch.cat([x.flatten(1), x.new_zeros(len(x), 1)], dim=1)
+    joined, size = _Joined(denoise, x.shape, probes), x[0].numel()
+    is_grouped = probes is not None and probes.ndim > x.ndim + 1
+    none = x.new_zeros((len(probes), len(x)) if probes is not None and is_grouped else len(x))
+    state = torch.cat([x.flatten(1), _columns(none)], dim=1)
     for end in walk(joined, state, up, latents.Silent(), predictor=step, ascend=step):
-        yield Reached(end.x[:, :-1].reshape(x.shape), up, end.x[:, -1])
+        volume = end.x[:, size:].T.reshape(none.shape)
+        yield Reached(end.x[:, :size].reshape(x.shape), up, volume)
 
 
 def log_density(schedule: Schedule, reached: Reached) -> Tensor:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,139 +12,19 @@ from ddpm_cli.data.image_set import told as of_rows
 from ddpm_cli.diffusion import dequantization, likelihood
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.rng import Rng
-from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.variational import Decoder, drawn_moves, prior_bits, terms
-from ddpm_cli.errors import ConfigError
 from ddpm_cli.evaluation.coding import Curve
 from ddpm_cli.evaluation.decompression import Decompression
 from ddpm_cli.files import codes
-from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import walks
 from ddpm_cli.models.model import Model
-from ddpm_cli.pipelines import inversion
-from ddpm_cli.settings import passes
-from ddpm_cli.settings.checks import refuse_no_mean
-from ddpm_cli.settings.config import Config, Layer
-from ddpm_cli.settings.nll_requests import Dequantize, Method, Nll, Trace
-from ddpm_cli.settings.usual import PLAIN, begun
+from ddpm_cli.pipelines.nll_plan import Measure
 
-EXACT = 16  # dimensions up to which the exact trace is the default
-EXACT_LIMIT = 1024  # beyond, one gradient a dimension takes hours an image
-CONTINUOUS = 1000  # steps in which a continuous process is bounded
 _PROBES = {
     "rademacher": likelihood.rademacher,
     "gaussian": likelihood.gaussian,
     "antithetic": likelihood.antithetic,
 }
-
-
-def bound(config: Config, schedule: Schedule, *, respaced: bool) -> Layer:
-    """The settings of the bound: all levels of a discrete process, the variance as trained.
-
-    respaced: fewer levels are asked for. Even in log SNR, a tenth of them is almost as good as
-    all; a tenth that is even in time costs twice the bits.
-    """
-    variance = "learned" if config["network"].get("learned_variance") else "small"
-    levels = {"name": "linspace", "count": schedule.steps or CONTINUOUS}
-    if respaced:
-        levels = {"name": "logsnr", **begun(config)}
-    sampler = {"name": "ddpm", "variance": variance}
-    return Layer("ddpm nll", {**PLAIN, "sampler": sampler, "levels": levels})
-
-
-class Measure(NamedTuple):
-    """How to measure: `repeats` draws of all noise for each image are averaged.
-
-    trace, probes: of the ODE; dequantize, samples: its bound of `samples` states for each image;
-    bits: the images have 2^bits levels, which need be no power of 2; seed: of the first image;
-    drawn: so many of the bound's terms are drawn for each image, None for all of them.
-    """
-
-    method: Method = "ode"
-    trace: Trace = "rademacher"
-    probes: int = 1
-    repeats: int = 1
-    bits: float = 8
-    seed: int = 0
-    dequantize: Dequantize = "uniform"
-    samples: int = 1
-    drawn: int | None = None
-
-    @classmethod
-    def of(cls, request: Nll, info: DataInfo) -> "Measure":
-        """What a request says, and else suits the data."""
-        trace, levels = request.trace or usual_trace(info), bits(info, request.bits)
-        _refuse_real(request, info)
-        rest = (request.dequantize, request.samples, request.drawn)
-        probes, repeats = request.probes, request.repeats
-        return cls(request.method, trace, probes, repeats, levels, request.seed, *rest)
-
-
-def _refuse_real(request: Nll, info: DataInfo) -> None:
-    """Refuse ways from bytes to real numbers for what are real numbers."""
-    if info.is_image:
-        return
-    for option, value, usual in (
-        ("--dequantize", request.dequantize, "uniform"),
-        ("--samples", request.samples, 1),
-    ):
-        if value != usual:
-            raise ConfigError(f"{option}: of images alone; leave it out")
-
-
-def bits(info: DataInfo, asked: int | None) -> float:
-    """How many bits the levels of images have: 8 unless told, or those of the model's range."""
-    if info.range is None:
-        return asked or 8
-    if asked is not None:
-        what = f"--bits {asked}: the model's images have the levels {info.scale}"
-        raise ConfigError(f"{what}; leave it out")
-    return info.scale.bits
-
-
-def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -> int | None:
-    """Network calls an image, None if a tolerance decides; what gives no likelihood is refused."""
-    refuse_no_mean(config, "likelihood")
-    if passes.is_guiding(config.get("guidance", {})):
-        raise ConfigError("guidance.scale: guided predictions have no likelihood; leave it out")
-    if measure.method == "vlb":
-        return measure.repeats * _drawn(measure, _plan_bound(config, schedule))
-    for settings in config["wrappers"]:
-        if settings["name"] in inversion.LOSSY:
-            fix = "leave it out, nothing is clamped here"
-            raise ConfigError(f"wrappers.{settings['name']}: the ODE has another density; {fix}")
-    size = math.prod(info.shape)
-    if measure.trace == "exact" and size > EXACT_LIMIT:
-        fix = "use --trace rademacher"
-        raise ConfigError(f"--trace exact: one gradient for each of {size} dimensions; {fix}")
-    calls = inversion.plan(config, schedule)[1]
-    if calls is None:
-        return None
-    return measure.repeats * measure.samples * (calls + (measure.dequantize == "truncated"))
-
-
-def _plan_bound(config: Config, schedule: Schedule) -> int:
-    name = config["sampler"]["name"]
-    if name != "ddpm":
-        fix = "leave it out, and choose --variance"
-        raise ConfigError(f"sampler.{name}: the bound is that of ancestral steps; {fix}")
-    has_learned = config["network"].get("learned_variance")
-    if config["sampler"]["variance"] == "learned" and not has_learned:
-        raise ConfigError("--variance learned: this model has learned none; use small or large")
-    levels = walks.prepared(config, schedule).levels
-    if len(levels) < 3 or bool((levels.diff() >= 0).any()):
-        raise ConfigError("levels: the bound needs two or more descending ones; use more --steps")
-    return len(levels) - 1
-
-
-def _drawn(measure: Measure, moves: int) -> int:
-    """How many terms of a bound of so many moves are measured for each image."""
-    if measure.drawn is None:
-        return moves
-    if measure.drawn >= moves:
-        fix = "leave it out, or take more --steps"
-        raise ConfigError(f"--drawn {measure.drawn}: of a bound of {moves} terms; {fix}")
-    return measure.drawn
 
 
 class Meter:
@@ -213,20 +92,28 @@ class Meter:
     def _solved(self, denoise: Denoise, x0: Tensor, rng: Rng) -> Tensor | None:
         """Log density in nats [B] of so many draws of values within the bins, and of the probes.
 
-        All draws share their probes: what these get wrong of the trace is then nearly the same
-        for all, and the log of the mean takes it for no part of the weights.
+        Where there are several draws, one half of the probes tells them apart, the other measures.
         """
         solve = likelihood.leap if self.walk.is_adaptive else likelihood.climb
-        levels, step, probes, weights = self.walk.levels, self.walk.predictor, None, list[Tensor]()
+        levels, step, weights = self.walk.levels, self.walk.predictor, list[Tensor]()
         for _ in range(self.measure.samples):
             begin, worth = self._state(denoise, x0, rng)
-            if probes is None and self.measure.trace != "exact":
-                probes = _PROBES[self.measure.trace](x0, self.measure.probes, rng)
+            probes = self._probes(x0, rng)
             reached = walks.last(solve(denoise, begin, levels, step, probes))
             if reached is None:
                 return None
             weights.append(likelihood.log_density(denoise.schedule, reached) + worth)
-        return dequantization.log_mean(weights)
+        is_crossed = weights[0].ndim > 1
+        return dequantization.crossed(weights) if is_crossed else dequantization.log_mean(weights)
+
+    def _probes(self, x0: Tensor, rng: Rng) -> Tensor | None:
+        """The probes of a draw [P, B, ...], of several draws in halves [2, P / 2, B, ...]."""
+        trace, count = self.measure.trace, self.measure.probes
+        if trace == "exact":
+            return None
+        if self.measure.samples == 1:
+            return _PROBES[trace](x0, count, rng)
+        return torch.stack([_PROBES[trace](x0, count // 2, rng) for _ in range(2)])
 
     def _state(self, denoise: Denoise, x0: Tensor, rng: Rng) -> tuple[Tensor, Tensor | float]:
         """A draw of where the way up begins, and what it is worth beside its density in nats."""
@@ -294,8 +181,3 @@ def mean(bits: Sequence[float]) -> tuple[float, float | None]:
     values = torch.tensor(bits, dtype=torch.float64)
     error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
     return float(values.mean()), error
-
-
-def usual_trace(info: DataInfo) -> Trace:
-    """The trace unless told: exact where it costs little."""
-    return "exact" if math.prod(info.shape) <= EXACT else "rademacher"

@@ -18,10 +18,19 @@ from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import build, classes, cost, memory, model, saved
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import meter, nll_baselines, nll_marginal, nll_words, opening, rows
+from ddpm_cli.pipelines import (
+    meter,
+    nll_baselines,
+    nll_marginal,
+    nll_plan,
+    nll_words,
+    opening,
+    rows,
+)
 from ddpm_cli.pipelines.lines import Watch
-from ddpm_cli.pipelines.meter import Measure, Meter
+from ddpm_cli.pipelines.meter import Meter
 from ddpm_cli.pipelines.nll_measuring import Tally, Work, kept_rows, say_stopped, told
+from ddpm_cli.pipelines.nll_plan import Measure
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Sequel
 from ddpm_cli.settings import checks, shards
@@ -30,7 +39,6 @@ from ddpm_cli.settings.nll_requests import Method, Nll
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.usual import likelihood
 
-LIKELIHOOD = "likelihood"  # the bundled model that is trained by the bound itself
 _OPTIONS = {
     "classes": ("--class", "classes"),
     "values": ("--value", "values"),
@@ -83,7 +91,7 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
     config = cost.sized(config, schedule, request.use.calls)
     _check_files(request, header.data.is_image)
     measure = Measure.of(request, header.data)
-    calls = meter.plan(config, measure, header.data, schedule)
+    calls = nll_plan.plan(config, measure, header.data, schedule)
     shares = nll_marginal.shares(request, config, header.data)
     if calls is not None:
         calls *= max(sum(map(bool, shares)), 1)
@@ -117,7 +125,7 @@ def _settled(request: Nll, opened: Opened | None) -> tuple[Opened, Schedule]:
     if opened:
         place, header = opened.place, opened.header
     else:
-        place, header = opening.chosen(request.use.model, special=LIKELIHOOD)
+        place, header = opening.for_likelihood(request.use.model)
     schedule = saved.schedule_of(header, place.path)
     if opened is None:
         few = request.use.calls is not None
@@ -141,12 +149,12 @@ def settled(
     """
     whole = likelihood(header.config)
     if method == "vlb":
-        whole = meter.bound(header.config, schedule, respaced=False)
+        whole = nll_plan.bound(header.config, schedule, respaced=False)
     config = opening.settled(place, header, layers, [whole], free=("data",))
     every = config["levels"].get("count") == whole.values["levels"]["count"]
     if method == "ode" or (every and not few):
         return config
-    some = meter.bound(header.config, schedule, respaced=True)
+    some = nll_plan.bound(header.config, schedule, respaced=True)
     return opening.settled(place, header, layers, [some], free=("data",))
 
 

@@ -18,9 +18,10 @@ from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.classes import ALL
 from ddpm_cli.pipelines import meter, nll_baselines, nll_scores, rows
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
-from ddpm_cli.pipelines.meter import Measure, Meter
+from ddpm_cli.pipelines.meter import Meter
 from ddpm_cli.pipelines.nll_kept import Kept
 from ddpm_cli.pipelines.nll_marginal import Way, over_classes
+from ddpm_cli.pipelines.nll_plan import Measure
 from ddpm_cli.pipelines.nll_scores import Scores
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.rows import Rows, Sequel

@@ -5,7 +5,7 @@ from typing import Any
 
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import build
-from ddpm_cli.pipelines.meter import Measure
+from ddpm_cli.pipelines.nll_plan import Measure
 from ddpm_cli.settings.config import Config
 
 

@@ -97,6 +97,11 @@ def chosen(
     return place, header
 
 
+def for_likelihood(model: str | None) -> Known:
+    """The model whose likelihood is measured; the usual one is trained by the bound itself."""
+    return chosen(model, special="likelihood")
+
+
 def opened(use: Use, *below: Layer, free: Sequence[str] = ()) -> Opened:
     """The unconditional model of a request with its settings; see `settled`."""
     place, header = chosen(use.model)

@@ -16,7 +16,8 @@ Dequantize = Literal["uniform", "truncated"]
 class Nll:
     """`ddpm nll`: how likely files, or the first `count` rows of a data set, are.
 
-    steps: what --steps says, which the layers hold, too; trace None: as suits the data;
+    steps: what --steps says, which the layers hold, too; trace, probes None: as suits
+    the data and the samples;
     dequantize, samples: how bytes become real numbers, and how many of them tighten the bound;
     bits: images have 2^bits levels, 8 unless told; drawn: so many of the bound's terms are drawn
     for each image, instead of all;
@@ -31,7 +32,7 @@ class Nll:
     method: Method = "ode"
     steps: int | None = None
     trace: Trace | None = None
-    probes: int = 1
+    probes: int | None = None
     repeats: int = 1
     dequantize: Dequantize = "uniform"
     samples: int = 1

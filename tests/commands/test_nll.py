@@ -174,7 +174,8 @@ class TestStates:
 
     @pytest.mark.parametrize("kind", ["uniform", "truncated"])
     def test_bound_falls_with_the_samples(self, kind: str) -> None:
-        words = ("--split", "test", "-n", 3, "--steps", 4, *PLAIN, "--dequantize", kind)
+        words = ("--split", "test", "-n", 3, "--steps", 4, *PLAIN, "--dequantize", kind,
+                 "--trace", "exact")  # fmt: skip
         means, calls = [], []
         for count in (1, 8):
             _, last = nll(*words, "--samples", count)
@@ -185,6 +186,20 @@ class TestStates:
         assert means[1] < means[0] + 1e-3
         assert calls[1] == 8 * calls[0]
         assert "bound of 8 samples" in last["method"]
+
+    def test_half_of_the_probes_tells_samples_apart(self) -> None:
+        words = ("--split", "test", "-n", 2, "--steps", 4, *PLAIN, "--samples", 4)
+        _, usual = nll(*words)
+        assert "2 rademacher probes, bound of 4 samples" in usual["method"]
+        _, same = nll(*words, "--probes", 2)
+        assert same["bits"] == usual["bits"]
+        refused = ddpm("nll", *words, "--probes", 3)
+        assert refused.code == 2
+        assert "--probes 3: one half tells the samples apart" in refused.err
+        assert "give --probes 4, or --trace exact" in refused.err
+        exact, _ = nll(*words, "--trace", "exact")
+        whole, _ = nll(*words, "--trace", "antithetic", "--probes", 128)  # exact, in both halves
+        assert whole == pytest.approx(exact, abs=1e-4)
 
     def test_truncated_noise_is_another_figure(self) -> None:
         uniform, one = nll(*self.WORDS)

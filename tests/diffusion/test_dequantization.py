@@ -98,6 +98,35 @@ def test_bound_rises_with_the_samples(kind: str) -> None:
     assert found[-1] > found[0] + 1e-6
 
 
+class TestCrossed:
+    """The bound of weights of which there are two estimates each."""
+
+    KNOWN = torch.randn(8, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def test_of_what_is_known_it_is_the_log_of_the_mean(self) -> None:
+        twice = [torch.stack([log, log]) for log in self.KNOWN]
+        whole = dequantization.log_mean(list(self.KNOWN))
+        assert torch.allclose(dequantization.crossed(twice), whole, rtol=0, atol=1e-12)
+
+    def test_of_one_weight_it_is_the_mean_of_the_estimates(self) -> None:
+        log = torch.tensor([[3.0, -1.0], [5.0, -2.0]], dtype=torch.float64)
+        assert dequantization.crossed([log]).tolist() == [4.0, -1.5]
+
+    @pytest.mark.parametrize("error", [0.3, 3.0, 60.0])
+    def test_errors_of_estimates_do_not_make_it_more_than_it_is(self, error: float) -> None:
+        count, truth = 20_000, float(dequantization.log_mean(list(self.KNOWN)))
+        rng = torch.Generator().manual_seed(1)
+        noise = torch.randn(8, 2, count, generator=rng, dtype=torch.float64)
+        found = dequantization.crossed(list(self.KNOWN[..., None] + error * noise))
+        spread = float(found.std()) / count**0.5
+        assert float(found.mean()) < truth + 3 * spread
+        # Shares that are all on one weight, whichever it is, cost the log of how many there are.
+        assert float(found.mean()) > float(self.KNOWN.mean()) - math.log(8) - 3 * spread
+        naive = dequantization.log_mean(list(self.KNOWN + error * noise[:, 0]))
+        if error >= 3:
+            assert float(naive.mean()) > truth + 1
+
+
 def coins(share: float, size: int) -> tuple[Mixture, Tensor, Tensor]:
     """Images of `size` pixels, each white with a chance of `share`, and the chance of each."""
     every = torch.tensor([*product((-1.0, 1.0), repeat=size)], dtype=torch.float64)

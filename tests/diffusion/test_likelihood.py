@@ -21,6 +21,7 @@ from ddpm_cli.diffusion.likelihood import (
     climb,
     integral,
     jacobian_trace,
+    leap,
     log_density,
     rademacher,
     walsh,
@@ -28,6 +29,7 @@ from ddpm_cli.diffusion.likelihood import (
 from ddpm_cli.diffusion.likelihood import gaussian as normal_probes
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.samplers import dpm_solver_single, heun
+from ddpm_cli.diffusion.samplers.adaptive import ode
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.processes import edm
 from ddpm_cli.diffusion.schedules.tables import cosine, linear
@@ -35,6 +37,7 @@ from ddpm_cli.diffusion.steps import Step
 from ddpm_cli.diffusion.variational import prior_bits, terms
 
 THIRD = partial(dpm_solver_single, order=3)
+ADAPTIVE = partial(ode, rtol=1e-5, atol=1e-5)
 Make = Callable[[Tensor, int, Rng], Tensor]
 GOLDEN = Path(__file__).parents[1] / "golden" / "mixtures.json"
 DATA = {"gaussian": gaussian(0.3, 0.25), "mixture": Mixture.load(GOLDEN, "g2")}
@@ -135,6 +138,22 @@ def test_probes_estimate_the_trace_without_bias(make: Make) -> None:
     more = make(x0[:100], 16, Rng(range(100)))
     *_, steady = climb(denoise, x[:100], levels, THIRD, more)
     assert 0.15 < float(steady.volume.std() / reached.volume.std()) < 0.4
+
+
+def test_groups_of_probes_are_an_estimate_each() -> None:
+    mixture, schedule = Mixture.load(GOLDEN, "img"), cosine()
+    denoise, levels = by_sigma(mixture, schedule).bind(), logsnr(schedule, count=12)
+    x = at_lowest(schedule, data(mixture, 3), levels)
+    groups = torch.stack([rademacher(x, 2, Rng(range(3))), normal_probes(x, 2, Rng(range(3)))])
+    *_, both = climb(denoise, x, levels, THIRD, groups)
+    for number, probes in enumerate(groups):
+        *_, one = climb(denoise, x, levels, THIRD, probes)
+        assert torch.equal(both.volume[number], one.volume)
+        assert torch.equal(log_density(schedule, both)[number], log_density(schedule, one))
+    (whole,) = leap(denoise, x[:1], levels, ADAPTIVE, groups[:, :, :1])
+    for number, probes in enumerate(groups):
+        (one,) = leap(denoise, x[:1], levels, ADAPTIVE, probes[:, :1])
+        assert torch.allclose(whole.volume[number], one.volume, rtol=1e-4)
 
 
 def test_trace_of_a_matrix() -> None:

@@ -11,6 +11,7 @@ from ddpm_cli.files.checkpoints.header import Header, read_header
 from ddpm_cli.settings import checks, passes
 from ddpm_cli.settings.config import Config
 
+FIX = "give a worse model of the same data and task, or a snapshot of its run, RUN:STEP"
 SHOWN = 8  # steps of snapshots in a message
 # Settings of what a network is told that say what its rows are.
 _FORMS = {"text": ("encoder", "length"), "vector": ("size", "encoder")}
@@ -66,7 +67,7 @@ def check(config: Config, header: Header) -> None:
         return
     guide = named(settings["model"])
     if why := _unlike(guide.header, header):
-        raise Refusal(f"guidance.model: {guide.place.name} {why}", "give another")
+        raise Refusal(f"guidance.model: {guide.place.name} {why}", FIX)
 
 
 def _unlike(theirs: Header, ours: Header) -> str:
@@ -79,13 +80,15 @@ def _unlike(theirs: Header, ours: Header) -> str:
     if loss in checks.NO_MEANS:
         return f"predicts no mean of images (loss.{loss})"
     if theirs.config.get("task") != ours.config.get("task"):
-        return f"is {_purpose(theirs)}, and the other {_purpose(ours)}"
+        if theirs.task == ours.task:
+            return f"is made to {theirs.task} as well, but with other settings of it"
+        return f"is {_purpose(theirs)}, and the one that it would guide {_purpose(ours)}"
     return _other_data(theirs.data, ours.data) or _other_conditions(theirs, ours)
 
 
 def _purpose(header: Header) -> str:
     """What a model is for, in words."""
-    return f"made to {header.task} with settings of its own" if header.task else "unconditional"
+    return f"made to {header.task}" if header.task else "unconditional"
 
 
 def _other_data(theirs: DataInfo, ours: DataInfo) -> str:

@@ -101,7 +101,8 @@ class Program(NamedTuple):
             if not is_done:
                 return None
             if process.returncode:
-                raise Refusal(f"--reward {self.name}: {_ending(process.returncode)}{_last(err)}")
+                what = f"--reward {self.name}: {_ending(process.returncode)}{_last(err)}"
+                raise Refusal(what, "it gets PNG files behind its words; end by 0")
             out.seek(0)
             return out.read().decode("utf-8", "replace")
 
