@@ -77,12 +77,18 @@ def log_mean(weights: list[Tensor]) -> Tensor:
 def crossed(weights: list[Tensor]) -> Tensor:
     """A bound on the log of the mean of K weights, of each log two estimates [2, B] -> [B].
 
-    sum s (log w - log s) - log K is no more than that log for any shares s, and as much where they
-    are those of the weights (Donsker and Varadhan 1975, as Jensen's inequality). It is linear in
-    log w: with shares from one estimate and log w from the other an error without bias leaves it
-    without bias. The mean of both ways; K = 1 has the mean of the estimates.
+    K = 1 has the mean of the estimates; see `crossed_sum`.
     """
-    logs = torch.stack(weights)
+    return crossed_sum(torch.stack(weights)) - math.log(len(weights))
+
+
+def crossed_sum(logs: Tensor) -> Tensor:
+    """A bound on the log of a sum of weights, of each log two estimates [K, 2, B] -> [B].
+
+    sum s (log w - log s) is no more than log sum w for any shares s, and as much where they are
+    those of the weights (Donsker and Varadhan 1975, as Jensen's inequality). It is linear in
+    log w: with shares from one estimate and log w from the other an error without bias leaves it
+    without bias. The mean of both ways.
+    """
     shares = logs.log_softmax(0)
-    bound = (shares.exp() * (logs.flip(1) - shares)).sum(0) - math.log(len(weights))
-    return bound.mean(0)
+    return (shares.exp() * (logs.flip(1) - shares)).sum(0).mean(0)

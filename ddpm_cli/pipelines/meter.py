@@ -49,15 +49,19 @@ class Meter:
             return sum(map(math.log2, self.model.info.std or ())) / self.model.info.shape[0]
         return math.log2((2**self.measure.bits - 1) / 2)
 
-    def __call__(self, x0: Tensor, numbers: Sequence[int], told: Conditions) -> Tensor | None:
+    def __call__(
+        self, x0: Tensor, numbers: Sequence[int], told: Conditions, *, anew: bool = False
+    ) -> Tensor | None:
         """Bits per dimension float64 [B] of rows x0 [B, ...]; None if the process should stop.
 
         numbers: of the rows; row i has the noise of the seed that is i after the first; told:
-        what the network is told of them, by kind.
+        what the network is told of them, by kind; anew: all noise is other noise.
         """
-        x0 = self.model.placed(x0)
+        x0, seeds = self.model.placed(x0), [self.measure.seed + number for number in numbers]
+        if anew:
+            seeds = [self.model.randomness.key(seed, "nll anew") for seed in seeds]
         way = self._exact if self.measure.method == "ode" else self._bounded
-        bits = way(x0, [self.measure.seed + number for number in numbers], told)
+        bits = way(x0, seeds, told)
         self.rows += len(x0)
         return None if bits is None else bits.cpu().double() - self._stretched(x0)
 

@@ -94,7 +94,7 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
     calls = nll_plan.plan(config, measure, header.data, schedule)
     shares = nll_marginal.shares(request, config, header.data)
     if calls is not None:
-        calls *= max(sum(map(bool, shares)), 1)
+        calls *= nll_marginal.times(shares, measure)
     asked = _asked(request.use, config, header.data)
     return Work(request, opened._replace(config=config), measure, schedule, asked, calls, shares)
 
@@ -206,6 +206,7 @@ def _sum_up(work: Work, sequel: Sequel, tally: Tally) -> None:
     """Print the mean, then write the files that are asked for."""
     request, (place, header, config) = work.request, work.opened
     measure, (mean, error) = tally.measure, meter.mean(tally.bits)
+    times = nll_marginal.times(work.shares, work.measure)
     values = {
         "model": place.name,
         "hash": header.hash,
@@ -222,7 +223,7 @@ def _sum_up(work: Work, sequel: Sequel, tally: Tally) -> None:
         "offset": measure.offset,
         **nll_words.states(header.data, work.measure),
         "method": nll_words.described(config, work.measure),
-        "calls": measure.calls / max(measure.rows, 1) * max(sum(map(bool, work.shares)), 1),
+        "calls": measure.calls / max(measure.rows, 1) * times,
         "seconds": round(tally.seconds, 1),
     }
     found = list[Baseline]()

@@ -73,7 +73,7 @@ class Tally:
         place, header, config = work.opened
         self.measure, self.bits = measure, list[float]()
         size = math.prod(header.data.shape)
-        self._way: Way = over_classes(measure, work.shares, size) if work.shares else measure
+        self._way: Way = over_classes(measure, work.shares) if work.shares else measure
         self.pixels = list[Tensor]()  # of whole images, if baselines are wanted
         self.scores, self._began = Scores(size), time.monotonic()
         curve = work.request.curve

@@ -51,6 +51,11 @@ class Measure(NamedTuple):
     samples: int = 1
     drawn: int | None = None
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether a figure is exact for the state that it is about, and nothing is estimated."""
+        return self.method == "ode" and self.trace == "exact"
+
     @classmethod
     def of(cls, request: Nll, info: DataInfo) -> "Measure":
         """What a request says, and else suits the data."""

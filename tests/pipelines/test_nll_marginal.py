@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.pipelines.nll_marginal import over_classes
+from ddpm_cli.pipelines.nll_marginal import mixed
 
 BOUND = ("--method", "vlb", "--steps", 4, *PLAIN)
 QUICK = ("--steps", 4, *PLAIN)
@@ -27,12 +27,25 @@ def test_of_classes_that_are_normal_it_is_the_mixture() -> None:
     x0 = torch.linspace(-2, 3, 7, dtype=torch.float64)[:, None]
     parts = Normal(means, 0.5 * torch.ones(3).double())
     mixture = MixtureSameFamily(Categorical(torch.tensor(shares).double()), parts)
-    found = over_classes(given, shares, 1)(x0, range(7), {})
+    found = mixed([given], shares, 1)(x0, range(7), {})
     assert torch.allclose(found, -mixture.log_prob(x0[:, 0]) / math.log(2))  # type: ignore[arg-type]
 
 
 def test_it_stops_with_what_it_asks() -> None:
-    assert over_classes(lambda *_: None, [0.5, 0.5], 1)(torch.zeros(1, 1), [0], {}) is None
+    assert mixed([lambda *_: None], [0.5, 0.5], 1)(torch.zeros(1, 1), [0], {}) is None
+
+
+def test_errors_of_estimates_make_no_class_the_likely_one() -> None:
+    shares, count = [0.1] * 10, 20_000
+    noise = torch.Generator().manual_seed(0)
+
+    def estimated(x0: Tensor, numbers: object, told: dict[str, Tensor]) -> Tensor:
+        return 5 + 3 * torch.randn(len(x0), generator=noise, dtype=torch.float64)
+
+    ways = [estimated, estimated]
+    found = mixed(ways, shares, 1)(torch.zeros(count, 1), range(count), {})  # type: ignore[arg-type]
+    assert found is not None
+    assert 5 - 3 * float(found.std()) / count**0.5 < float(found.mean()) < 5 + math.log2(10)
 
 
 def measured(*words: object) -> tuple[list[float], dict[str, Any]]:
@@ -44,7 +57,20 @@ def measured(*words: object) -> tuple[list[float], dict[str, Any]]:
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("way", [QUICK, BOUND], ids=["ode", "vlb"])
-def test_it_is_the_mean_over_all_classes(way: tuple[object, ...], finished: Path) -> None:
+def test_what_is_estimated_is_measured_twice(way: tuple[object, ...], finished: Path) -> None:
+    info = read_header(finished / "model.safetensors").data
+    one, last = measured("--class", "0", *way)
+    found, told = measured("--class", "all", *way)
+    assert told["calls"] == 2 * sum(map(bool, info.frequencies or ())) * last["calls"]
+    assert all(map(math.isfinite, found))
+    assert found != one
+    planned = ddpm("nll", "--split", "test", "-n", 3, *way, "--class", "all", "--dry-run").err
+    assert f"{told['calls']:.0f} network calls" in planned
+
+
+@pytest.mark.usefixtures("here")
+def test_it_is_the_mean_over_all_classes(finished: Path) -> None:
+    way = (*QUICK, "--trace", "exact")
     info = read_header(finished / "model.safetensors").data
     size, names = math.prod(info.shape), info.classes or ()
     frequencies = torch.tensor(info.frequencies, dtype=torch.float64)
