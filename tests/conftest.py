@@ -135,6 +135,15 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def finished_small(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of runs.train_small that was never interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    outcome = runs.train_small(data, folder)
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+@pytest.fixture(scope="session")
 def roll(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A little trained run on the swiss roll, without classes; copy it before changing it."""
     folder = tmp_path_factory.mktemp("roll") / "run"

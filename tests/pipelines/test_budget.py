@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import runs
-from runs import assert_same, result, signal_after
+from runs import assert_same, result, signal_after, train_small
 
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.pipelines import budget, forecast, train, train_plan
@@ -25,9 +24,6 @@ WORDS = (
     "--set", f"train.save_every={SAVED}",
 )  # fmt: skip
 BUDGETED = (*WORDS, "--budget", "100s")
-
-
-train_small = partial(runs.train, network=runs.SMALL)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import runs
 import torch
 from groups import torchrun
 from runs import contents, ddpm, result, signal_after
+from runs import train_small as train
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import best, checkpoint
@@ -25,7 +25,6 @@ EVAL = (
     "--set", "train.eval_metric=fid",
 )  # fmt: skip
 BEST = (*EVAL, "--set", "train.keep_best=true")
-train = partial(runs.train, network=runs.SMALL)
 
 
 @pytest.fixture(autouse=True)

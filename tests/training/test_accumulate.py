@@ -95,13 +95,13 @@ def test_parts_of_a_share_make_it_up() -> None:
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    assert runs.train(data, folder, *WHOLE).code == 0
+    assert runs.train_small(data, folder, *WHOLE).code == 0
     return folder
 
 
 def test_a_run_in_parts_is_the_same_run(data: Path, whole: Path, tmp_path: Path) -> None:
     """Adam takes steps of full size where a gradient is rounding noise, so weights may part."""
-    outcome = runs.train(data, tmp_path / "parts", *WHOLE, *PARTS)
+    outcome = runs.train_small(data, tmp_path / "parts", *WHOLE, *PARTS)
     assert outcome.code == 0, outcome.err
     parts, one = result(tmp_path / "parts"), result(whole)
     for mine, theirs in zip(parts.losses, one.losses, strict=True):
@@ -116,7 +116,7 @@ def test_a_draw_with_a_memory_gets_the_whole_batch(data: Path, tmp_path: Path) -
         "--set", "levels.count=2", *WHOLE,
     )  # fmt: skip
     for name, words in (("one", ()), ("parts", PARTS)):
-        assert runs.train(data, tmp_path / name, *chosen, *words).code == 0
+        assert runs.train_small(data, tmp_path / name, *chosen, *words).code == 0
     one, parts = (result(tmp_path / name).state for name in ("one", "parts"))
     assert torch.equal(one["draw.counts"], parts["draw.counts"])
     assert int(parts["draw.counts"].sum()) == 8 * runs.STEPS
@@ -126,15 +126,15 @@ def test_a_draw_with_a_memory_gets_the_whole_batch(data: Path, tmp_path: Path) -
 def test_a_run_may_go_on_in_parts(data: Path, whole: Path, tmp_path: Path) -> None:
     """States from before there was the key count as in one part."""
     words = (*WHOLE, "--steps", 6)
-    assert runs.train(data, tmp_path / "run", *words).code == 0
-    outcome = runs.train(data, tmp_path / "run", *WHOLE, *PARTS)
+    assert runs.train_small(data, tmp_path / "run", *words).code == 0
+    outcome = runs.train_small(data, tmp_path / "run", *WHOLE, *PARTS)
     assert outcome.code == 0, outcome.err
     assert "going on from step 6" in outcome.err
 
 
 @pytest.mark.parametrize("parts", [3, 16])
 def test_parts_must_be_equal(parts: int, data: Path, tmp_path: Path) -> None:
-    outcome = runs.train(data, tmp_path / "run", "--set", f"train.accumulate={parts}")
+    outcome = runs.train_small(data, tmp_path / "run", "--set", f"train.accumulate={parts}")
     assert outcome.code == 2
     assert outcome.err.splitlines()[-1] == (
         f"Error: train.accumulate: {parts} parts of 8 images are not equal; "

@@ -1,13 +1,13 @@
 """Averages for later: when they are kept, and that a stopped run keeps what a whole one does."""
 
 import signal
-from functools import partial
 from pathlib import Path
 
 import pytest
 import runs
 import torch
 from runs import STEPS, assert_same, contents, result, signal_after, watched
+from runs import train_small as train
 from torch import nn
 
 from ddpm_cli.files.checkpoints import averages, checkpoint
@@ -18,7 +18,6 @@ KEEP = (
     "--set", "train.averages=[0.05, 0.1]", "--set", "train.snapshots=4",
     "--set", "train.sheet_count=0",
 )  # fmt: skip
-train = partial(runs.train, network=runs.SMALL)
 
 
 def due(spacing: Spacing, steps: int) -> list[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import runs
-from runs import assert_same, result, signal_after, train
+from runs import assert_same, result, signal_after, train, train_small
 
 from ddpm_cli.pipelines.train_warnings import warn_of_length
 from ddpm_cli.training.curves import average_decay, exponent, rate
@@ -57,12 +57,12 @@ class TestLonger:
     def test_before_its_fall_a_wsd_run_is_that_of_its_new_length(
         self, data: Path, tmp_path: Path
     ) -> None:
-        assert train(data, tmp_path / "whole", *WSD).code == 0  # 12 steps, 3 of them falling
+        assert train_small(data, tmp_path / "whole", *WSD).code == 0  # 12 steps, 3 of them falling
         with signal_after(5, signal.SIGTERM):
-            assert train(data, tmp_path / "parts", *WSD, "--steps", 8).code == 143
+            assert train_small(data, tmp_path / "parts", *WSD, "--steps", 8).code == 143
         with signal_after(4, signal.SIGTERM):  # in its fall
-            assert train(data, tmp_path / "parts", *WSD, "--steps", runs.STEPS).code == 143
-        assert train(data, tmp_path / "parts", *WSD, "--steps", runs.STEPS).code == 0
+            assert train_small(data, tmp_path / "parts", *WSD, "--steps", runs.STEPS).code == 143
+        assert train_small(data, tmp_path / "parts", *WSD, "--steps", runs.STEPS).code == 0
         assert_same(result(tmp_path / "parts"), result(tmp_path / "whole"))
 
     def test_behind_its_fall_a_wsd_run_takes_its_full_rate_again(
@@ -70,7 +70,7 @@ class TestLonger:
     ) -> None:
         often = ("--set", "train.log_every=1", "--set", "train.warmup=0", "--lr", 0.004)
         for steps in (8, 16):
-            assert train(data, tmp_path / "run", *WSD, *often, "--steps", steps).code == 0
+            assert train_small(data, tmp_path / "run", *WSD, *often, "--steps", steps).code == 0
         rates = [line["lr"] / 0.004 for line in runs.metrics(tmp_path / "run")]
         fall = [1 - 0.5**0.5]
         expected = [1.0] * 7 + fall + [1.0] * 5 + [1 - n**0.5 for n in (0.25, 0.5, 0.75)]
@@ -156,9 +156,9 @@ class TestAverages:
 
     def test_a_run_with_one_goes_on_bit_for_bit(self, data: Path, tmp_path: Path) -> None:
         power = ("--set", "train.ema_length=0.1")
-        assert train(data, tmp_path / "whole", *power).code == 0
+        assert train_small(data, tmp_path / "whole", *power).code == 0
         with signal_after(5, signal.SIGTERM):
-            assert train(data, tmp_path / "parts", *power).code == 143
-        assert train(data, tmp_path / "parts", *power).code == 0
+            assert train_small(data, tmp_path / "parts", *power).code == 143
+        assert train_small(data, tmp_path / "parts", *power).code == 0
         assert_same(result(tmp_path / "parts"), result(tmp_path / "whole"))
-        assert train(data, tmp_path / "parts").code == 2
+        assert train_small(data, tmp_path / "parts").code == 2

@@ -149,15 +149,15 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("full")
-def test_training_needs_no_shared_memory(data: Path, finished: Path, tmp_path: Path) -> None:
-    outcome = runs.train(data, tmp_path / "run", "--set", "train.workers=2")
+def test_training_needs_no_shared_memory(data: Path, finished_small: Path, tmp_path: Path) -> None:
+    outcome = runs.train_small(data, tmp_path / "run", "--set", "train.workers=2")
     assert outcome.code == 0, outcome.err
-    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished))
+    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished_small))
 
 
 @FORKED
 def test_workers_lost_in_training_leave_a_run_to_go_on_from(
-    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, finished_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = readers._work
 
@@ -167,19 +167,19 @@ def test_workers_lost_in_training_leave_a_run_to_go_on_from(
 
     with monkeypatch.context() as patch:
         patch.setattr(readers, "_work", doomed)
-        outcome = runs.train(data, tmp_path / "run", "--set", "train.workers=2")
+        outcome = runs.train_small(data, tmp_path / "run", "--set", "train.workers=2")
     assert outcome.code == 1
     first, second = outcome.err.splitlines()[-2:]
     assert first.startswith("Error: train.workers: worker 2 of 2 was killed (SIGKILL")
     assert "--set train.workers=0" in second
     assert "saved at step 8" in second
-    assert runs.train(data, tmp_path / "run", "--set", "train.workers=0").code == 0
-    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished))
+    assert runs.train_small(data, tmp_path / "run", "--set", "train.workers=0").code == 0
+    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished_small))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_that_turns_bad_costs_no_step(
-    workers: int, data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: int, data: Path, finished_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = ImageSet.__getitem__
 
@@ -193,22 +193,22 @@ def test_a_file_that_turns_bad_costs_no_step(
     left = 7
     with monkeypatch.context() as patch:
         patch.setattr(ImageSet, "__getitem__", torn)
-        outcome = runs.train(data, tmp_path / "run", "--set", f"train.workers={workers}")
+        outcome = runs.train_small(data, tmp_path / "run", "--set", f"train.workers={workers}")
     assert outcome.code == 1
     assert outcome.err.splitlines()[-1] == "Error: a.png: torn"
     assert runs.result(tmp_path / "run").step == 6
-    assert runs.train(data, tmp_path / "run").code == 0
-    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished))
+    assert runs.train_small(data, tmp_path / "run").code == 0
+    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished_small))
 
 
 def test_more_workers_than_cores_are_said_once(data: Path, tmp_path: Path) -> None:
     words = ["--set", f"train.workers={(os.cpu_count() or 1) + 1}", "--steps", 2]
-    outcome = runs.train(data, tmp_path / "run", *words)
+    outcome = runs.train_small(data, tmp_path / "run", *words)
     assert outcome.code == 0
     assert outcome.err.count("Warning: train.workers: ") == 1
 
 
 def test_workers_have_an_upper_end(data: Path, tmp_path: Path) -> None:
-    outcome = runs.train(data, tmp_path / "run", "--set", "train.workers=257")
+    outcome = runs.train_small(data, tmp_path / "run", "--set", "train.workers=257")
     assert outcome.code == 2
     assert "train.workers: 257 does not fit" in outcome.err

@@ -24,18 +24,20 @@ DIGITS = ImageSet(
 POINTS = ArraySet(torch.rand(5000, 2), torch.zeros(2), torch.ones(2))
 
 
-def test_a_run_is_the_same(data: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_run_is_the_same(data: Path, finished_small: Path, tmp_path: Path) -> None:
     """With classes, flips, dropped classes, and a stop between."""
     with runs.signal_after(6, runs.signal.SIGTERM):
-        assert runs.train(data, tmp_path / "run", *ON, "--set", "train.workers=2").code == 143
-    assert runs.train(data, tmp_path / "run", *ON).code == 0
-    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished))
+        assert (
+            runs.train_small(data, tmp_path / "run", *ON, "--set", "train.workers=2").code == 143
+        )
+    assert runs.train_small(data, tmp_path / "run", *ON).code == 0
+    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished_small))
 
 
 def test_a_run_in_parts_and_crops_is_the_same(data: Path, tmp_path: Path) -> None:
     parts = ("--set", "train.accumulate=2", "--set", "train.crop=2")
-    assert runs.train(data, tmp_path / "off", *parts).code == 0
-    assert runs.train(data, tmp_path / "on", *parts, *ON).code == 0
+    assert runs.train_small(data, tmp_path / "off", *parts).code == 0
+    assert runs.train_small(data, tmp_path / "on", *parts, *ON).code == 0
     runs.assert_same(runs.result(tmp_path / "on"), runs.result(tmp_path / "off"))
 
 

@@ -4,26 +4,23 @@ import json
 import re
 import shutil
 import signal
-from functools import partial
 from pathlib import Path
 
 import pytest
 import runs
 import torch
 from runs import assert_same, contents, flip_bit, metrics, result, signal_after, watched
+from runs import train_small as train
 
 from ddpm_cli.files.checkpoints import checkpoint
 
 STATES = ("state.safetensors", "state.previous.safetensors")
-train = partial(runs.train, network=runs.SMALL)
 
 
-@pytest.fixture(scope="module")
-def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that was never interrupted, as runs of this file are."""
-    folder = tmp_path_factory.mktemp("resume") / "finished"
-    assert train(data, folder).code == 0
-    return folder
+@pytest.fixture
+def finished(finished_small: Path) -> Path:
+    """All runs of this file are small."""
+    return finished_small
 
 
 @pytest.mark.parametrize("stop", [1, 5, 7])  # before any save, at and between lines of metrics

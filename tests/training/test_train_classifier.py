@@ -34,8 +34,8 @@ def learn(data: Path, folder: Path, *words: object) -> Outcome:
 def classified(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a classifier that has learned the four classes of `digits`."""
     folder = tmp_path_factory.mktemp("runs") / "classified"
-    words = ["--steps", 300, "--batch", 32, "--lr", 0.02, "--set", "network.dropout=0.0"]
-    for key, every in (("save", 1000), ("log", 50), ("measure", 50)):
+    words = ["--steps", 120, "--batch", 32, "--lr", 0.02, "--set", "network.dropout=0.0"]
+    for key, every in (("save", 1000), ("log", 20), ("measure", 20)):
         words += ["--set", f"train.{key}_every={every}"]
     outcome = learn(data, folder, *words)
     assert outcome.code == 0, outcome.err
@@ -48,7 +48,7 @@ class TestTraining:
         self, classified: Path
     ) -> None:
         lines = runs.metrics(classified)
-        assert [line["step"] for line in lines] == [50, 100, 150, 200, 250, 300]
+        assert [line["step"] for line in lines] == [20, 40, 60, 80, 100, 120]
         last = lines[-1]
         quartiles = [last[f"accuracy_q{number}"] for number in range(1, 5)]
         assert quartiles[0] == 1
