@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import runs
 import torch
-from runs import ddpm, done, flip_bit, signal_after, train
+from runs import ddpm, done, flip_bit, signal_after
+from runs import train_small as train
 
 from ddpm_cli.files.checkpoints import averages, checkpoint
 from ddpm_cli.pipelines.ema_best import search

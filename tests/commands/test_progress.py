@@ -28,6 +28,12 @@ VERBS: dict[str, tuple[tuple[Any, ...], int | None]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def finished(finished_small: Path) -> Path:
+    """A model whose network is small: no test here asks anything of it."""
+    return finished_small
+
+
 @pytest.fixture
 def bars(monkeypatch: pytest.MonkeyPatch) -> list[console.Progress]:
     """The displays of progress that a command makes, with the counts that each is told."""

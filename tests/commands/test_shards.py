@@ -25,6 +25,12 @@ FOLDERS: dict[str, tuple[Any, ...]] = {
 ENCODE = ("encode", *EDIT, "--fast")
 
 
+@pytest.fixture(scope="module")
+def finished(finished_small: Path) -> Path:
+    """A model whose network is small: no test here asks anything of it."""
+    return finished_small
+
+
 def files(folder: str) -> dict[str, bytes]:
     """The bytes of all files in a folder."""
     return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}

@@ -37,6 +37,12 @@ VERBS: dict[str, tuple[tuple[Any, ...], list[float]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def finished(finished_small: Path) -> Path:
+    """A model whose network is small: no test here asks anything of it."""
+    return finished_small
+
+
 def rows(*words: Any) -> list[dict[str, Any]]:
     """The objects that a command prints."""
     return [json.loads(line) for line in done(*words, "--json").out.splitlines()]
