@@ -1,7 +1,8 @@
 """Images made anew in parts, restored, or made of given ones, for the Python API."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,10 +10,13 @@ from torch import Tensor
 from ddpm_cli.api import arguments
 from ddpm_cli.api import rows as rows_of
 from ddpm_cli.api.handle import Handle, each, finished, parts
-from ddpm_cli.api.telling import Telling
+from ddpm_cli.api.telling import Seen, Telling
 from ddpm_cli.errors import ConfigError
+from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models.asked import Asked
+from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import (
+    guided_windows,
     opening,
     opening_inpaint,
     opening_upscale,
@@ -21,9 +25,12 @@ from ddpm_cli.pipelines import (
     translating,
     windows,
 )
+from ddpm_cli.pipelines import upscale as upscaling
 from ddpm_cli.pipelines.filling import Filler, Job
 from ddpm_cli.pipelines.inpaint import told_of
+from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Row
+from ddpm_cli.pipelines.steering import Completion
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Inpaint, Translate, Upscale
 
@@ -49,23 +56,40 @@ def inpaint(
     opened = opening_inpaint.inpainting(request, handle.known)
     core = handle.model(opened.config)
     pixels = core.to_pixels(x)
-    words = [one.words for one in telling.rows(len(x), core.info)]
+    is_noisy, shape = request.noise > 0, tuple(anew.shape[1:])
+    every = windows.every(shape, side) if is_noisy else None
+    if every is not None and len(every) > 1:
+        guided_windows.refuse(core.config, "images", "leave the guide out")
     jobs = [
-        Job(pixels[i], anew[i], listed[i], windows.order(~anew[i, 0], side), core.info.scale)
+        Job(
+            pixels[i],
+            anew[i],
+            listed[i],
+            every or windows.order(~anew[i, 0], side),
+            core.info.scale,
+            is_noisy=is_noisy,
+        )
         for i in range(len(x))
     ]
-    for number, own in enumerate(words):
-        if own in words[:number]:
-            continue
-        same = [job for job, other in zip(jobs, words, strict=True) if other == own]
+    for own, same in _alike(telling, len(x), core.info):
         told = replace(request, use=replace(request.use, **own))
         found = told_of(told, opening_inpaint.inpainting(told, handle.known), core.schedule)
         complete = found.load(core.compute)
-        filler = Filler.of(core, found.asked)._replace(complete=complete)
+        filler = Filler.of(core, found.asked, request.noise, batch)._replace(complete=complete)
         for rows in parts(len(same), batch):
-            finished(filler.fill(same[rows]) or None)
+            finished(filler.fill([jobs[row] for row in same[rows]]) or None)
     filled = core.to_values(torch.stack([job.canvas for job in jobs]))
-    return torch.where(anew, filled, x)
+    return filled if is_noisy else torch.where(anew, filled, x)
+
+
+def _alike(
+    telling: Telling, count: int, info: DataInfo
+) -> Iterator[tuple[dict[str, Any], list[int]]]:
+    """What is said of images, as the fields of a Use, and the images of which just that is."""
+    words = [one.words for one in telling.rows(count, info)]
+    for number, own in enumerate(words):
+        if own not in words[:number]:
+            yield own, [row for row, other in enumerate(words) if other == own]
 
 
 def upscale(
@@ -77,24 +101,47 @@ def upscale(
     batch: int,
 ) -> Tensor:
     """Images float32 [N, C, H, W] of small, grey or blurred ones [N, c, h, w]."""
-    core = handle.model(opening_upscale.restoring(request, handle.known).config)
+    opened = opening_upscale.restoring(request, handle.known)
+    core = handle.model(opened.config)
     restore = restorer.of(core, exact=request.is_consistent, size=batch)
+    restore = restore._replace(noise=request.noise)
     takes = restore.operator.shape
     page = arguments.page(images, takes)
     low = core.to_pixels(arguments.images(images, page, core.info.scale))
     shape = restore.whole(tuple(low.shape[1:]))
     sizes.windows_of("images", shape, core.info.shape)
-    seen = handle.told(telling, len(low), core.config)
-    listed, (noise,) = each(seeds, len(low)), request.noises
-    restored = []
-    for rows in parts(len(low), batch):
-        scale, given = core.info.scale, list[Row]()
-        for row in range(len(low))[rows]:
-            told, against = seen.alone(row)
-            given.append(Row(low[row], shape, listed[row], told, against, noise, scale=scale))
-        some = finished(restore(given))
-        restored.append(core.to_values(torch.stack(some.images)))
-    return torch.cat(restored)
+    listed, (noise,), scale = each(seeds, len(low)), request.noises, core.info.scale
+    restored = dict[int, Tensor]()
+    for own, same, seen in _steered(handle, request, opened, core, telling, len(low)):
+        ready = restore._replace(complete=own)
+        rows = [
+            Row(low[row], shape, listed[row], *seen.alone(place), noise, scale=scale)
+            for place, row in enumerate(same)
+        ]
+        for some in parts(len(same), batch):
+            made = finished(ready(rows[some])).images
+            restored |= zip(same[some], made, strict=True)
+    return core.to_values(torch.stack([restored[row] for row in range(len(low))]))
+
+
+def _steered(
+    handle: Handle, request: Upscale, opened: Opened, core: Model, telling: Telling, count: int
+) -> Iterator[tuple[Completion | None, list[int], Seen]]:
+    """What guides add to walks, the images of which it is, and what these are told.
+
+    Guides are told the same of all that they see; without any all images go together.
+    """
+    if not core.config["guides"]:
+        yield None, list(range(count)), handle.told(telling, count, core.config)
+        return
+    every = telling.rows(count, core.info)
+    for own, same in _alike(telling, count, core.info):
+        asked = replace(request, use=replace(request.use, **own))
+        found = upscaling.steered(asked, opened, core.schedule)
+        label = upscaling.told_use(asked.use, found).label
+        told = Telling.joined([every[row] for row in same])._replace(classes=label)
+        complete = None if found is None else found.load(core.compute)
+        yield complete, same, handle.told(told, len(same), core.config)
 
 
 def translate(

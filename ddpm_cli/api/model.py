@@ -19,6 +19,7 @@ from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.pipelines import opening
+from ddpm_cli.pipelines.opening import UPSCALE
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.nll_requests import Dequantize, Method, Nll, Trace
 from ddpm_cli.settings.request_parts import BATCH, Seeds, Use
@@ -207,13 +208,15 @@ class Model:
         classes: Classes = None, *,
         values: Values = None, text: Text = None, negative: str | None = None,
         method: Filling = "auto", jump: int | None = None, resample: int | None = None,
+        noise: float = 0.0,
         scorer: str | Callable[[Tensor], Tensor] | None = None, scale: float | None = None,
         settings: Settings | None = None, batch: int = BATCH,
     ) -> Tensor:  # fmt: skip
         """Images [N, C, H, W] made anew where masks [H, W], [N, H, W] or [N, 1, H, W] say so.
 
         Masks are bools or have two levels, as 0 and 255, of which the higher one is made anew.
-        All else stays as it is, bit for bit. seeds: one for each image, or the first one's.
+        All else stays as it is, bit for bit, but where noise says how much of it is in there:
+        then all is made anew. seeds: one for each image, or the first one's.
         Images larger than the model's are filled by windows. The rest is as in `ddpm inpaint`.
 
         Of a model of arrays they are rows [N, ...] in the units of the data, float64 again: NaN
@@ -221,10 +224,11 @@ class Model:
         scorer, scale: as of `guide`.
         """
         arguments.refuse_other("method", method, get_args(Filling))
+        arguments.refuse_number("noise", noise, 0.0)
         telling = Telling(classes, values, text, negative)
         request = Inpaint(
             use=self._handle.use(None, settings), inputs=(), output=None, seeds=Seeds(),
-            method=method, jump=jump, resample=resample,
+            method=method, jump=jump, resample=resample, noise=noise,
             guiding=guiding.scoring(scorer, scale),
         )  # fmt: skip
         return edits.inpaint(self._handle, request, images, masks, seeds, telling, batch)
@@ -235,12 +239,15 @@ class Model:
         values: Values = None, text: Text = None, negative: str | None = None,
         task: Undone = "upscale", method: Restoring = "auto", factor: float | None = None,
         consistent: bool = False, noise: float = 0.0,
+        scorer: str | Callable[[Tensor], Tensor] | None = None, scale: float | None = None,
         settings: Settings | None = None, batch: int = BATCH,
     ) -> Tensor:  # fmt: skip
         """Small, grey or blurred images [N, c, h, w] enlarged, coloured or sharpened.
 
         By a model trained to upscale, or by any unconditional one with data consistency. The
-        arguments are the options of `ddpm upscale`; noise is its --aug-noise.
+        arguments are the options of `ddpm upscale`; noise is how much is in what is given, and of
+        a model trained to upscale --aug-noise, how much is added first. scorer, scale: as of
+        `guide`.
         """
         arguments.refuse_other("method", method, get_args(Restoring))
         telling = Telling(classes, values, text, negative)
@@ -248,9 +255,12 @@ class Model:
         arguments.refuse_number("noise", noise, 0.0)
         if factor is not None:
             arguments.refuse_number("factor", factor, 0.0)
+        is_added = self._handle.header.task == UPSCALE
         request = Upscale(
             use=self._handle.use(None, settings), inputs=(), output=None, seeds=Seeds(),
-            method=method, task=task, factor=factor, is_consistent=consistent, noises=(noise,),
+            method=method, task=task, factor=factor, is_consistent=consistent,
+            noises=(noise if is_added else 0.0,), noise=0.0 if is_added else noise,
+            guiding=guiding.scoring(scorer, scale),
         )  # fmt: skip
         return edits.upscale(self._handle, request, images, seeds, telling, batch)
 

@@ -95,7 +95,7 @@ class Job(NamedTuple):
     @property
     def told(self) -> Use:
         """What the model is told of all images; of a classifier's classes those it knows."""
-        return _told(self.request.use, self.steering)
+        return told_use(self.request.use, self.steering)
 
     def deals(self, source: Source) -> bool:
         """Whether any result of a source is wanted here, or left out as it exists."""
@@ -128,8 +128,8 @@ def run(request: Upscale, opened: Opened) -> None:
         measurements.tell(request.named, undo, header.data.shape, as_json=use.as_json)
         return
     times = request.look.shape(header.data.shape)[0] // header.data.shape[0]
-    found = _steered(request, opened, schedule)
-    use = _told(use, found)
+    found = steered(request, opened, schedule)
+    use = told_use(use, found)
     if found:
         config = found.config
         opened = opened._replace(config=config)
@@ -167,7 +167,7 @@ def run(request: Upscale, opened: Opened) -> None:
         _restore(Job(request, opened, restore, wanted, results, record, calls, told, found))
 
 
-def _steered(request: Upscale, opened: Opened, schedule: Schedule) -> Steering | None:
+def steered(request: Upscale, opened: Opened, schedule: Schedule) -> Steering | None:
     """The guides of a request, if there are any; what no step of it has is refused."""
     if not opened.config["guides"]:
         return None
@@ -178,7 +178,7 @@ def _steered(request: Upscale, opened: Opened, schedule: Schedule) -> Steering |
     return found
 
 
-def _told(use: Use, found: Steering | None) -> Use:
+def told_use(use: Use, found: Steering | None) -> Use:
     """A request for what the model is told: with a classifier another class, or none."""
     if found is None:
         return use

@@ -19,6 +19,8 @@ from ddpm_cli.files.images.pixels import encode_png, from_uint8, open_image, to_
 PLAIN = ("--device", "cpu", "--dtype", "float32", "--set", "compute.threads=1")
 HOLE = "7,9,20,21"
 
+CLASSIFIER = {"guides": [{"name": "classifier", "model": "mnist-classifier"}]}
+
 
 def load(name: str = "mnist", **settings: Any) -> Model:
     settings = {"levels.count": 4, "compute.threads": 1} | settings
@@ -101,6 +103,17 @@ class TestTheSameAsTheCommandLine:
             ("mnist-upscale", ("--seed", 1), {"seeds": 1, "size": 19}),
             ("mnist", ("--factor", 4, "--class", 7), {"factor": 4.0, "classes": 7}),
             ("mnist", ("--task", "deblur"), {"task": "deblur"}),
+            ("mnist", ("--factor", 2, "--noise", 0.2), {"noise": 0.2, "size": 14}),
+            (
+                "mnist",
+                ("--method", "mmps", "--factor", 2, "--noise", 0.1),
+                {"method": "mmps", "noise": 0.1, "size": 14},
+            ),
+            (
+                "mnist",
+                ("--factor", 2, "--guide", "classifier:model=mnist-classifier", "--class", 3),
+                {"settings": CLASSIFIER, "classes": 3, "size": 14},
+            ),
         ],
     )
     def test_upscale(
@@ -115,6 +128,21 @@ class TestTheSameAsTheCommandLine:
         command("upscale", "small.png", "-m", name, "--steps", 4, *flags, "-o", "large.png")
         large = model.upscale(from_uint8(to_uint8(small)), **options)
         assert torch.equal(to_uint8(large)[0], picture("large.png"))
+
+    def test_noise_in_what_is_known(
+        self, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        noisy = torch.linspace(-1, 1, 784).reshape(1, 1, 28, 28)
+        Path("noisy.png").write_bytes(encode_png(to_uint8(noisy)[0]))
+        words = ("--mask", "8,8,20,20", "--method", "ddrm", "--noise", 0.2, "--steps", 4)
+        command("inpaint", "noisy.png", "-m", "mnist", *words, "-o", "clean.png")
+        mask = torch.zeros(28, 28)
+        mask[8:20, 8:20] = 1
+        images = from_uint8(to_uint8(noisy))
+        made = model.inpaint(images, mask, method="ddrm", noise=0.2)
+        assert torch.equal(to_uint8(made)[0], picture("clean.png"))
+        assert not torch.equal(made[..., 0, :], images[..., 0, :])
 
     def test_nll(self, model: Model, digits: Tensor, files: list[str]) -> None:
         lines = command("nll", *files, "-m", "mnist", "--steps", 4, "--json").splitlines()
@@ -171,6 +199,14 @@ class TestGuides:
     def test_classes_one_by_one(self, model: Model) -> None:
         both = model.guide([5, 6], classes=["7", 2], scale=2.0)
         assert torch.allclose(both[1:], model.guide(6, 2, scale=2.0), atol=1e-4)
+
+    def test_a_function_steers_what_is_enlarged(self, model: Model) -> None:
+        small = torch.linspace(-1, 1, 49).reshape(1, 1, 7, 7)
+        plain = model.upscale(small, factor=4.0)
+        rough = model.upscale(
+            small, factor=4.0, scorer=lambda x: x.diff().square().mean((1, 2, 3)), scale=1e3
+        )
+        assert float(rough.diff().square().mean()) > 1.1 * float(plain.diff().square().mean())
 
     def test_code_in_a_file_needs_its_name(self, model: Model, tmp_path: Path) -> None:
         path = tmp_path / "mine.py"
