@@ -89,7 +89,8 @@ from ddpm_cli.settings.requests import Guide
 @click.option(
     "--image",
     metavar="FILE",
-    help="What --restore knows, an image; a .npy of numbers as upscale takes it, with a method.",
+    help="What --restore knows, an image; a .npy of numbers as upscale takes it, with a method. "
+    "Of larger images than the model's windows are made.",
     shell_complete=completion.paths,
 )
 @click.option(

@@ -169,7 +169,7 @@ def refuse_pictures(name: str, config: Config, shape: Sequence[int]) -> None:
     is_image = len(shape) == 3 and shape[0] in MODES and undone not in MEASURED
     if not is_image:
         what = f"{name}: an image, and {undone} leaves {'x'.join(map(str, shape))} numbers"
-        raise Refusal(what, "give those in a .npy file, or whole images and --degrade")
+        raise Refusal(what, "give those in a .npy file, or whole images to ddpm upscale --degrade")
 
 
 def size(source: Source) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ def windows_of(name: str, shape: Shape, trained: Shape) -> int:
     count = math.prod(len(windows.starts(side, least)) for side, least in sides)
     if count > WINDOWS_LIMIT:
         wide = "x".join(map(str, reversed(shape[1:])))
-        fix = "shrink it first, as --downscale does, or cut it into pieces"
+        fix = "shrink it first, by --fit resize or --downscale of upscale, or cut it into pieces"
         raise Refusal(f"{name}: {count} windows for {wide} pixels; at most {WINDOWS_LIMIT}", fix)
     return count
 
