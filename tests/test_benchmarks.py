@@ -19,6 +19,7 @@ from image_sets import pack, picture
 from runs import ddpm
 
 from ddpm_cli.data.degradations import shrink
+from ddpm_cli.diffusion.mixtures import Mixture
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import Layer, resolve
@@ -565,3 +566,14 @@ def test_moment_matching_has_the_scores_of_the_exact_denoiser(scripts: SimpleNam
     assert ours == pytest.approx(exact, abs=1e-4)
     other = made.scores(made.samples("ddnm", 12, 40))
     assert other["mean"] != pytest.approx(exact["mean"], abs=1e-2)
+
+
+def test_autoguidance_knows_samples_from_outliers(scripts: SimpleNamespace) -> None:
+    law = Mixture(torch.ones(1).double(), torch.zeros(1, 2).double(), torch.ones(2).double())
+    data = scripts.autoguidance.drawn(law, 4000, 0)
+    same = scripts.autoguidance.measured(law, scripts.autoguidance.drawn(law, 4000, 1), data)
+    far = scripts.autoguidance.measured(law, 5 + data, data)
+    assert same["outliers"] < 0.004
+    assert abs(same["energy"]) < 0.01
+    assert far["outliers"] > 0.9
+    assert far["energy"] > 1
