@@ -28,6 +28,12 @@ from ddpm_cli.settings.usual import CODING
 pytestmark = pytest.mark.usefixtures("abc")
 
 
+@pytest.fixture(scope="module")
+def finished(finished_small: Path) -> Path:
+    """A model whose network is small: no test here asks anything of it."""
+    return finished_small
+
+
 def encode(*words: object) -> Outcome:
     return done("encode", *words, *PLAIN)
 

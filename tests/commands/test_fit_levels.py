@@ -25,6 +25,12 @@ ALONG = (*SOLVER, "--levels", "fitted", "--steps", 3, *PLAIN)
 
 
 @pytest.fixture(scope="module")
+def finished(finished_small: Path) -> Path:
+    """A model whose network is small: no test here asks anything of it."""
+    return finished_small
+
+
+@pytest.fixture(scope="module")
 def known(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run with levels of two samplers beside it; copy it before changing it."""
     folder = tmp_path_factory.mktemp("known") / "run"

@@ -15,6 +15,12 @@ from ddpm_cli.files.images.pixels import open_image, read_metadata
 pytestmark = pytest.mark.usefixtures("abc")
 
 
+@pytest.fixture(scope="module")
+def finished(finished_small: Path) -> Path:
+    """A model whose network is small: no test here asks anything of it."""
+    return finished_small
+
+
 def frames(*words: object) -> Tensor:
     """The frames uint8 [N, C, H, W], as files of their own."""
     paths = done("interpolate", *words, *PLAIN, "--force", "-o", "frames/").out.splitlines()

@@ -28,6 +28,12 @@ LEVEL = 1
 pytestmark = pytest.mark.usefixtures("here")
 
 
+@pytest.fixture(scope="module")
+def finished(finished_small: Path) -> Path:
+    """A model whose network is small: no test here asks anything of it."""
+    return finished_small
+
+
 def sample(*words: object) -> Outcome:
     outcome = ddpm("sample", "--dtype", "float32", *words)
     assert outcome.code == 0, outcome.err
