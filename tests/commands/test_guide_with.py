@@ -153,8 +153,8 @@ class TestCommand:
     def test_every_verb_that_walks(self, main: Path, worse: Path, verb: str) -> None:
         own = {
             "inpaint": ("a.png", "--mask", "0,0,4,4"),
-            "encode": ("a.png",),
-            "interpolate": ("--seeds", "1,2", "-n", 3),
+            "encode": ("a.png", "--steps", 12),
+            "interpolate": ("--seeds", "1,2", "-n", 3, "--steps", 12),
             "upscale": ("half.png", "--factor", 2),
             "guide": (),
         }[verb]

@@ -164,12 +164,12 @@ class TestArchives:
     def test_one_that_unpacks_to_a_gigabyte(self, tmp_path: Path) -> None:
         path = tmp_path / "a.npz"
         with (
-            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
             archive.open("ddpm.npy", "w") as member,
         ):
             for _ in range(1024):
                 member.write(bytes(2**20))
-        assert path.stat().st_size < 2**21
+        assert path.stat().st_size < 2**23
         outcome = ddpm("info", path)
         assert outcome.code == 1
         assert outcome.err.startswith(f"Error: {path}: ddpm.npy has {2**30} bytes; the limit")

@@ -100,7 +100,8 @@ def test_a_plot_of_signals(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     np.save("data.npy", np.random.default_rng(0).normal(size=(40, 2, 9)))
     words = ["--set", "data={name='array', path='data.npy'}", "--set", "wrappers=[]",
-             "--set", "network={name='unet1d', width=4, blocks=1}"]  # fmt: skip
+             "--set", "network={name='unet1d', width=4, blocks=1}",
+             "--set", "train.sheet_count=4"]  # fmt: skip
     outcome = ddpm("train", *TOY[:8], *words, "-o", "run")
     assert outcome.code == 0, outcome.err
     sample(Path("run"), "-n", 3, "-o", "a.png", "--steps", 3)
