@@ -67,7 +67,7 @@ ddpm encode points.csv -m points --method forward --at 0,5%,10%,25%,50%,100% \
     -o "$out/two-points.png" --force
 
 ddpm sample -m mnist --class 7 --seed 0 -o seven.png --force
-ddpm sample -m mnist --class 2 --seed 2 -o two.png --force
+ddpm sample -m mnist --class 2 --seed 5 -o two.png --force
 ddpm encode seven.png two.png -m mnist --method forward --at 0,10%,25%,50%,75%,100% --zoom 3 \
     -o "$out/forward.png" --force
 ddpm sample -m mnist -n 2 -o digits.png --trajectory "$out/predicted.png" \
