@@ -12,6 +12,12 @@ QUICK = (*PLAIN, "--steps", 3, "--force")
 LAID = ("--columns", 2, "--zoom", 3, "--labels", "seed,sampler")
 
 
+@pytest.fixture(scope="module")
+def finished(finished_small: Path) -> Path:
+    """A model whose network is small: no test here asks anything of it."""
+    return finished_small
+
+
 def size(*words: object, place: str = "x.png") -> tuple[int, int]:
     """Width and height of the picture that a command makes; its record makes the same."""
     done(*words, *QUICK, "-o", place)

@@ -122,8 +122,8 @@ def test_a_run_changes_over_and_leaves_nothing_behind(
 ) -> None:
     monkeypatch.setattr(run, "MEGABYTE", 30_000)
     folder, split = tmp_path / "run", ("--set", "train.max_shard_size=2")
-    assert runs.train(data, folder, "--steps", 4).code == 0
-    outcome = runs.train(data, folder, "--steps", 8, *split)
+    assert runs.train_small(data, folder, "--steps", 4).code == 0
+    outcome = runs.train_small(data, folder, "--steps", 8, *split)
     assert outcome.code == 0, outcome.err
     assert outcome.out == f"{folder / 'model.safetensors.index.json'}\n"
     assert not (folder / "model.safetensors").exists()
@@ -136,9 +136,12 @@ def test_a_run_changes_over_and_leaves_nothing_behind(
     before = runs.contents(folder)
     (folder / "model-00001-of-00003.safetensors").unlink(missing_ok=True)
     next(folder.glob("model-*-of-*")).unlink()
-    assert runs.train(data, folder, "--steps", 8, *split).code == 0  # made again from the state
+    # Made again from the state.
+    assert runs.train_small(data, folder, "--steps", 8, *split).code == 0
     assert runs.contents(folder) == before
-    assert runs.train(data, folder, "--steps", 12, "--set", "train.max_shard_size=0").code == 0
+    assert (
+        runs.train_small(data, folder, "--steps", 12, "--set", "train.max_shard_size=0").code == 0
+    )
     assert sorted(path.name for path in folder.glob("model*")) == ["model.safetensors"]
     header, _ = checkpoint.load(folder / "model.safetensors")
     assert header.step == 12

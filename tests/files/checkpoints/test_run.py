@@ -14,7 +14,8 @@ import pytest
 import runs
 import torch
 from faults import failing
-from runs import contents, train
+from runs import contents
+from runs import train_small as train
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints import checkpoint
@@ -30,9 +31,9 @@ def loadable(folder: Path) -> list[int]:
 @pytest.mark.parametrize("for_ever", [True, False])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_a_fault_at_any_operation_of_a_save_leaves_whole_states(
-    code: int, for_ever: bool, finished: Path, tmp_path: Path
+    code: int, for_ever: bool, finished_small: Path, tmp_path: Path
 ) -> None:
-    header = read_header(finished / "state.safetensors")
+    header = read_header(finished_small / "state.safetensors")
     tensors = {"weights.a": torch.ones(9), "average.a": torch.zeros(9)}
     for at in count():
         folder = tmp_path / str(at)
@@ -62,7 +63,7 @@ def test_a_fault_at_any_operation_of_a_save_leaves_whole_states(
 
 @pytest.mark.parametrize("at", [0, 3, 11, 16, 25])
 def test_a_training_on_a_full_disk_says_so_and_goes_on_later(
-    at: int, data: Path, finished: Path, tmp_path: Path
+    at: int, data: Path, finished_small: Path, tmp_path: Path
 ) -> None:
     with failing(at, True, errno.ENOSPC):
         outcome = train(data, tmp_path / "run")
@@ -74,11 +75,11 @@ def test_a_training_on_a_full_disk_says_so_and_goes_on_later(
     assert not list((tmp_path / "run").glob(".*"))
     loadable(tmp_path / "run")
     assert train(data, tmp_path / "run").code == 0
-    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished))
+    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished_small))
 
 
 def test_metrics_on_a_full_disk(
-    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, finished_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(run: Run, values: object) -> None:
         with run.metrics.open("a") as file:
@@ -91,12 +92,12 @@ def test_metrics_on_a_full_disk(
     assert outcome.code == 1
     assert f"Error: {tmp_path / 'run' / 'metrics.jsonl'}: No space left" in outcome.err
     assert train(data, tmp_path / "run").code == 0
-    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished))
+    runs.assert_same(runs.result(tmp_path / "run"), runs.result(finished_small))
 
 
-def test_what_cannot_begin_anew_costs_nothing(finished: Path, tmp_path: Path) -> None:
+def test_what_cannot_begin_anew_costs_nothing(finished_small: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(finished, run)
+    shutil.copytree(finished_small, run)
     before = contents(run)
     outcome = train(tmp_path / "nowhere", run, "--force")
     assert outcome.code == 1
@@ -180,9 +181,9 @@ class TestPlaces:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_equal_runs_give_equal_bytes(data: Path, finished: Path, tmp_path: Path) -> None:
+def test_equal_runs_give_equal_bytes(data: Path, finished_small: Path, tmp_path: Path) -> None:
     assert train(data, tmp_path / "elsewhere").code == 0
-    mine, theirs = contents(tmp_path / "elsewhere"), contents(finished)
+    mine, theirs = contents(tmp_path / "elsewhere"), contents(finished_small)
     assert mine.pop("metrics.jsonl") != b""
     assert mine == {name: data for name, data in theirs.items() if name != "metrics.jsonl"}
 

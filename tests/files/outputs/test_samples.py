@@ -24,6 +24,12 @@ from ddpm_cli.models import walks
 pytestmark = pytest.mark.usefixtures("here")
 
 
+@pytest.fixture(scope="module")
+def finished(finished_small: Path) -> Path:
+    """A model whose network is small: no test here asks anything of it."""
+    return finished_small
+
+
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """No image may be computed in this test."""
