@@ -141,14 +141,14 @@ def test_a_run_whose_folders_are_in_the_order_of_letters_keeps_it(
         *("train", "--set", "data={name='folder', path='months'}", "--set", network, *runs.PLAIN),
         *("--set", "levels.count=2", "--set", "train.warmup=1", "--batch", 8, "-o", "run"),
     ]
-    measure = ("nll", "-m", "run", "--split", "train", "--class", "own", "--json")
+    measure = ("nll", "-m", "run", "--split", "train", "--class", "own", "--steps", 4, "--json")
     with monkeypatch.context() as before:
         before.setattr(splits, "in_order", lambda names: tuple(sorted(names)))
         runs.done(*words, "--steps", 2)
         expected = json.loads(runs.done(*measure).out.splitlines()[-1])
     assert read_header(Path("run/model.safetensors")).data.classes == ("1", "10", "2")
     assert json.loads(runs.done(*measure).out.splitlines()[-1])["bits"] == expected["bits"]
-    runs.done("fit", "run", "-n", 4, *runs.PLAIN)
+    runs.done("fit", "run", "-n", 4, "--grid", 5, *runs.PLAIN)
     runs.done(*words, "--steps", 4)
     assert read_header(Path("run/model.safetensors")).data.classes == ("1", "10", "2")
     drawn = runs.done("sample", "-m", "run", "--class", "1-2", "--json", "-o", "a/").out
