@@ -1,6 +1,7 @@
 """Warnings of images that are unlike all that a model was trained on, before any work on them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,12 +13,17 @@ from ddpm_cli.diffusion.familiarity import LEVELS, STRANGE, strangeness
 from ddpm_cli.diffusion.measuring import solved
 from ddpm_cli.diffusion.rng import PHILOX
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.files.images.inputs import Input
+from ddpm_cli.files.checkpoints.data_info import DataInfo
+from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
+from ddpm_cli.pipelines import guided_restoring
 from ddpm_cli.pipelines.restorer import Restorer, Row
-from ddpm_cli.pipelines.windows import Window, bound
+from ddpm_cli.pipelines.windows import Window, bound, every
 from ddpm_cli.settings.checks import NO_MEANS
+from ddpm_cli.settings.guides import MASK
+from ddpm_cli.settings.request_parts import Use
 
 LEAST = 100  # values that are known, of fewer chance decides
 MEASURED = 0.8  # the most of images made of small ones, which lack what is fine
@@ -72,6 +78,29 @@ def look_through(restore: Restorer, name: str, row: Row) -> None:
         x0 = solved(at.operator, own.placed(low), 0.0)
         values.append(found(denoise, x0, at.operator))
     warn(own, name, values, MEASURED)
+
+
+def look_known(
+    model: Model, asked: Asked, info: DataInfo, flags: Mapping[str, Any], use: Use
+) -> None:
+    """Warn of a strange image by what `ddpm guide --restore` knows of it.
+
+    info: of what is drawn, which may be larger than the model; flags: the options of guides.
+    """
+    own, device = judge(model), model.compute.device
+    if own is None or flags.get("restore") not in (*LOOKED_THROUGH, MASK):
+        return
+    seen = guided_restoring.known(flags, model.config, info, device, use.range)
+    if seen is None or seen[1].numel() < LEAST:
+        return
+    operator, y = seen
+    told = asked.conditions([0] * len(LEVELS))
+    denoise, places = own.bound(told), every(info.shape, own.info.shape)
+    if len(places) > 1:
+        denoise = bound(own, places, MOST, told)(slice(0, len(LEVELS)), {})
+    value = found(denoise, solved(operator, own.placed(y), 0.0), operator)
+    most = STRANGE if flags["restore"] == MASK else MEASURED
+    warn(own, inputs.shown(Source(str(flags["image"]), "image")), [value], most)
 
 
 def judge(model: Model) -> Model | None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ddpm_cli import hardware
+from ddpm_cli import console, hardware
 from ddpm_cli.diffusion.linear_maps import Masked
 from ddpm_cli.diffusion.measuring import Measured, Method, Operator
 from ddpm_cli.errors import ConfigError
@@ -27,6 +27,8 @@ from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import code_names, guides
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Guide
+
+Look = tuple[Source, Any, Ranges]  # an image, how it is made to fit, and what is white in it
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,39 @@ def of(
     range_: the pixels of files that are black and white, if it was said.
     """
     make = cast("Callable[[Measured], Method]", build.method(config))
-    look = _look(flags, info, range_)
-    noise, code = flags.get("noise") or 0.0, list[str]()
-    seen: tuple[Operator, Tensor, Scale | None]
-    if flags["restore"] == guides.MASK:
-        seen = _masked(flags, info, *look)
-    else:
-        made, code = _operator(flags, config, info, device)
-        seen = (made, *_measured(config, made, *look))
-    operator, y, scale = seen
+    noise, look = flags.get("noise") or 0.0, _look(flags, info, range_)
+    (operator, y, scale), code = _seen(flags, config, info, device, look)
     measurements.refuse(config, operator, noise)
     return Restored(make, operator, y[None], noise, scale, [*_digests(look[0]), *code])
+
+
+def known(
+    flags: Mapping[str, Any],
+    config: Config,
+    info: DataInfo,
+    device: torch.device,
+    range_: tuple[int, int] | None,
+) -> tuple[Operator, Tensor] | None:
+    """What took something from the image that a guide restores, and the rest of it [1, ...].
+
+    None if nothing is restored, and of what can be read but once.
+    """
+    if flags.get("restore") is None or flags["image"] == inputs.STDIN:
+        return None
+    look = _look(flags, info, range_)
+    with console.silenced():  # the guide itself says what is to be said of it
+        (operator, y, _), _ = _seen(flags, config, info, device, look)
+    return operator, y[None].to(device)
+
+
+def _seen(
+    flags: Mapping[str, Any], config: Config, info: DataInfo, device: torch.device, look: Look
+) -> tuple[tuple[Operator, Tensor, Scale | None], list[str]]:
+    """What is to be undone, what it left, the scale of its pixels, and the SHA-256 of its code."""
+    if flags["restore"] == guides.MASK:
+        return _masked(flags, info, *look), []
+    made, code = _operator(flags, config, info, device)
+    return (made, *_measured(config, made, *look)), code
 
 
 def check(request: Guide, opened: Opened) -> None:
@@ -97,9 +121,7 @@ def check(request: Guide, opened: Opened) -> None:
     measurements.tell(flags["restore"], made, info.shape, as_json=use.as_json)
 
 
-def _look(
-    flags: Mapping[str, Any], info: DataInfo, range_: tuple[int, int] | None
-) -> tuple[Source, Any, Ranges]:
+def _look(flags: Mapping[str, Any], info: DataInfo, range_: tuple[int, int] | None) -> Look:
     """Which image is known, and how it is read."""
     source, ranges = Source(str(flags["image"]), "image"), Ranges.of(range_, info.range)
     return source, flags["fit"] or "error", ranges

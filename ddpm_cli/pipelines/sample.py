@@ -1,9 +1,10 @@
 """Drawing samples, for `ddpm sample` and `ddpm guide`: what to draw, and the work."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ from ddpm_cli.models import cost, memory, model, saved, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Start
-from ddpm_cli.pipelines import cascade, dealing, opening, starts, steering, windows
+from ddpm_cli.pipelines import cascade, dealing, familiar, opening, starts, steering, windows
 from ddpm_cli.pipelines.cascade import Cascade
 from ddpm_cli.pipelines.dealing import Deal
 from ddpm_cli.pipelines.finishing import Finish, Result
@@ -44,7 +45,8 @@ from ddpm_cli.training.distributed import Group
 class Work(NamedTuple):
     """What to draw: with which model and settings, from where, of which seeds and classes.
 
-    verb: the command that makes it again; steering: the guides of its walks.
+    verb: the command that makes it again; steering: the guides of its walks; flags: the options
+    of guides.
     """
 
     verb: str
@@ -57,6 +59,7 @@ class Work(NamedTuple):
     cascade: Cascade
     steering: Steering
     begin: Start | None = None
+    flags: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def scale(self) -> Scale:
@@ -107,6 +110,7 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         stages,
         found,
         begin,
+        request.guiding.flags,
     )
     words = found.words if is_guide or found.is_any else ""
     carry_out(work, lambda *calls: cost.words(*calls) + words)
@@ -197,6 +201,7 @@ def _drawn(
     compute = hardware.compute(**config["compute"])
     compute = compute._replace(device=distributed.local_device(compute.device, group))
     drawer = model.opened(place, config, compute, moments_file=work.draw.moments)
+    familiar.look_known(drawer, work.asked, work.info, work.flags, work.use)
     size = work.use.size
     rows = min(work.size, len(work.seeds)) * checks.particles(config)
     memory.refuse_large(drawer, max(rows, min(size, rows * work.windows)))

@@ -77,6 +77,23 @@ def test_what_enlarges_tells_clouds_from_digits(
     assert f"Warning: {sky}: {WARNED}" in done.err
 
 
+@pytest.mark.parametrize("method", [(), ("--method", "ddrm", "--noise", "0.1")])
+@pytest.mark.parametrize("height", [28, 40])
+def test_what_guides_tells_clouds_from_digits(
+    method: tuple[str, ...], height: int, digits: Path, tmp_path: Path
+) -> None:
+    known = ("--restore", "mask", "--mask", "8,8,20,20", *method, "--calls", "2", "-n", 1)
+    digit = min(digits.iterdir())
+    done = ddpm("guide", "-m", "mnist", *known, "--image", digit, "-o", tmp_path / "a.png")
+    assert done.code == 0, done.err
+    assert WARNED not in done.err
+    sky = png(tmp_path / "clouds.png", clouds(height, 28))
+    done = ddpm("guide", "-m", "mnist", *known, "--image", sky, "-o", tmp_path / "b.png")
+    assert done.code == 0, done.err
+    assert f"Warning: {sky}: {WARNED}" in done.err
+    assert done.err.count("made anew") == 1
+
+
 def test_few_known_pixels_are_no_ground_for_a_warning(tmp_path: Path) -> None:
     sky = png(tmp_path / "clouds.png", clouds(28, 28))
     words = ("--mask", "0,0,28,25", "-m", "mnist", "--calls", 1)
