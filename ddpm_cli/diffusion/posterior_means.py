@@ -9,7 +9,7 @@ from ddpm_cli.diffusion.denoiser import Denoise, Prediction, Wrapped
 from ddpm_cli.diffusion.measuring import Measured, Operator, Spectral
 from ddpm_cli.diffusion.shapes import double, rows
 
-OTHERS = "ddnm, pigdm, diffpir or dps"
+OTHERS = "pigdm or diffpir, or, where there is no noise, ddnm or dps"
 
 
 class Traced:
@@ -69,8 +69,11 @@ def moved(shift: Shift) -> Callable[[Denoise], Denoise]:
 def spectral(operator: Operator) -> Spectral:
     """An operator whose singular values are known; others are refused."""
     if not isinstance(operator, Spectral):
-        what = "these are not known of this operator" if operator.is_linear else "JPEG has none"
-        raise ValueError(f"it needs singular values, and {what}; use {OTHERS}")
+        if operator.is_linear:
+            what, others = "these are not known of this operator", f"mmps, {OTHERS}"
+        else:
+            what, others = "JPEG has none", OTHERS
+        raise ValueError(f"it needs singular values, and {what}; use {others}")
     return operator
 
 

@@ -186,7 +186,11 @@ def places(entry: Mapping[str, Any], target: str) -> list[str]:
         frames = _matching(entry, "frames", "[0-9]{1,9}")
     except TypeError:
         raise Refusal(f"{target}: its ddpm entry is incomplete") from None
-    return [*_option("-o", beside), *_option("--trajectory", target), "--frames", frames]
+    placed = [*_option("-o", beside), *_option("--trajectory", target), "--frames", frames]
+    rows = entry.get("show", ())
+    if not all(isinstance(row, str) and row.isalnum() for row in rows):
+        raise Refusal(f"{target}: its ddpm entry is incomplete")
+    return [*placed, "--show", ",".join(rows)] if rows else placed
 
 
 def typed(words: Sequence[str]) -> str:

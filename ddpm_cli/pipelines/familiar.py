@@ -88,8 +88,8 @@ def look_known(
     info: of what is drawn, which may be larger than the model; flags: the options of guides.
     """
     own, device = judge(model), model.compute.device
-    if own is None or flags.get("restore") not in (*LOOKED_THROUGH, MASK):
-        return
+    if own is None or flags.get("restore") not in (*LOOKED_THROUGH, MASK) or flags.get("noise"):
+        return  # noise makes anything strange
     seen = guided_restoring.known(flags, model.config, info, device, use.range)
     if seen is None or seen[1].numel() < LEAST:
         return

@@ -10,7 +10,7 @@ import torch
 
 from ddpm_cli import console
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.evaluation.baselines import Baseline
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
@@ -161,17 +161,16 @@ def settled(
 def _check_files(request: Nll, is_image: bool) -> None:
     """Refuse files that could not be written at the end."""
     terms, curve, force = request.terms, request.curve, request.use.force
+    for option, path in (("--terms", terms), ("--rate-distortion", curve)):
+        if path is not None and request.drawn is not None:
+            what = "of all terms, and --drawn measures some of them"
+            raise ConfigError(f"{option} {path}: {what}; leave out one of the two")
     if terms is not None:
         curves.refuse(terms, "--terms", [".csv"], force)
     if curve is not None:
         if not is_image:
             raise ConfigError("--rate-distortion: of images alone; leave it out")
         curves.refuse(curve, "--rate-distortion", [".csv", ".png"], force)
-        if curve.suffix in curves.PICTURES and request.drawn is not None:
-            what = "of some terms there are no images to show"
-            raise ConfigError(
-                f"--rate-distortion {curve}: {what}; name a .csv, or leave out --drawn"
-            )
     if request.scores is not None:
         curves.refuse(request.scores, "-o", [".csv"], force)
     named = {"--terms": terms, "--rate-distortion": curve, "-o": request.scores}
@@ -185,6 +184,8 @@ def _measure(work: Work, sequel: Sequel) -> None:
     """Measure batch by batch, report each row, and sum up."""
     place, _, config = work.opened
     kept = kept_rows(work)
+    if kept:
+        console.say(f"{many(len(kept), 'rows')} are measured already, and kept in {kept.path}")
     measured = model.opened(place, config, moments_file=work.request.moments)
     memory.refuse_large(measured, min(work.request.use.size, sequel.left))
     total = None if work.calls is None else work.calls * sequel.left

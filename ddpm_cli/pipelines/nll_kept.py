@@ -1,9 +1,12 @@
 """Rows that `ddpm nll -o` has measured so far, kept beside its file until that is whole."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.pipelines.lines import Spent
@@ -14,13 +17,15 @@ ENDING = ".part"
 class Kept:
     """The bits of rows by their number, and what they took: a line of JSON each, as it comes.
 
-    The first line says what was measured how, of which nothing may differ where it goes on.
+    The first line says what was measured how, of which nothing may differ where it goes on; each
+    row has a digest of its values, which may not differ either.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any], option: str, force: bool) -> None:
         """Take the file of scores, and what its rows are of; force: begin anew."""
         self.path = path.with_name(path.name + ENDING)
         self._rows = dict[int, tuple[float, Spent]]()
+        self._digests, self._option = dict[int, str](), f"{option} {path}"
         about = json.loads(json.dumps(about, default=str))
         lines = [] if force else self._lines()
         if lines:
@@ -28,6 +33,7 @@ class Kept:
             for line in lines[1:]:
                 spent = Spent(1, line["calls"], line["seconds"])
                 self._rows[line["row"]] = (line["bits"], spent)
+                self._digests[line["row"]] = line.get("digest", "")
         try:
             self._file = self.path.open("a" if lines else "w", encoding="utf-8")
         except OSError as error:
@@ -41,14 +47,18 @@ class Kept:
     def __contains__(self, number: int) -> bool:
         return number in self._rows
 
-    def __getitem__(self, number: int) -> tuple[float, Spent]:
+    def of(self, number: int, name: str, values: Tensor) -> tuple[float, Spent]:
+        """What a row took; one of other values than it had then is refused."""
+        if self._digests[number] != digest(values):
+            what = f"{self._option}: {name} is another row than when it was measured"
+            raise ConfigError(f"{what}; begin anew with --force")
         return self._rows[number]
 
-    def add(self, number: int, bits: float, spent: Spent) -> None:
-        """Keep what a row takes."""
-        self._rows[number] = (bits, spent)
+    def add(self, number: int, bits: float, spent: Spent, values: Tensor) -> None:
+        """Keep what a row of these values takes."""
+        self._rows[number], self._digests[number] = (bits, spent), digest(values)
         cost = {"calls": spent.calls, "seconds": spent.seconds}
-        self._write({"row": number, "bits": bits, **cost})
+        self._write({"row": number, "bits": bits, "digest": self._digests[number], **cost})
 
     def finish(self) -> None:
         """Delete the file: all of it stands in that of the scores."""
@@ -80,3 +90,9 @@ class Kept:
         if differing:
             what = f"{option}: {self.path.name} keeps rows that differ in {', '.join(differing)}"
             raise ConfigError(f"{what}; give another -o, or begin anew with --force")
+
+
+def digest(values: Tensor) -> str:
+    """What tells a row from others by its values."""
+    data = values.double().contiguous().numpy().tobytes()
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

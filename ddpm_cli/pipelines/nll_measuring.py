@@ -89,7 +89,8 @@ class Tally:
 
     def take(self, batch: Rows) -> bool:
         """Measure what is new in a batch, and report all of it; False to stop the process."""
-        fresh = [at for at, number in enumerate(batch.numbers) if number not in (self._kept or ())]
+        kept = self._kept or ()
+        fresh = [at for at, number in enumerate(batch.numbers) if number not in kept]
         seen = self._work.asked.conditions(batch.numbers) | batch.told
         given = seen["classes"].tolist() if "classes" in seen else None
         found = dict[int, tuple[float, Spent]]()
@@ -106,18 +107,20 @@ class Tally:
         for at in range(len(batch.numbers)):
             own = _about(self._work, batch, at, given)
             with self._sequel.failures.caught():
-                self._count(own, batch.numbers[at], found.get(at))
+                self._count(own, batch.numbers[at], batch.values[at], found.get(at))
         return True
 
-    def _count(self, own: dict[str, Any], number: int, found: tuple[float, Spent] | None) -> None:
-        """Count and report a row that was found now, or kept from before."""
+    def _count(
+        self, own: dict[str, Any], number: int, values: Tensor, found: tuple[float, Spent] | None
+    ) -> None:
+        """Count and report a row of these values that was found now, or kept from before."""
         if found is not None:
             bits, spent = found
             _refuse_infinite(own, bits)
             if self._kept is not None:
-                self._kept.add(number, bits, spent)
+                self._kept.add(number, bits, spent, values)
         elif self._kept is not None:
-            bits, spent = self._kept[number]
+            bits, spent = self._kept.of(number, str(own.get("input", f"row {number}")), values)
         is_json = self._work.request.use.as_json
         _report(self.scores.add(own, bits), self._told if is_json else None, spent)
         self.bits.append(bits)

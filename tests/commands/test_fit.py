@@ -223,5 +223,6 @@ def test_the_bundled_model_comes_with_its_moments() -> None:
         "mnist-classifier",
         "mnist-diffusers",
         "mnist-inpaint",
+        "mnist-likelihood",
         "mnist-upscale",
     ]

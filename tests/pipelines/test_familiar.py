@@ -77,7 +77,7 @@ def test_what_enlarges_tells_clouds_from_digits(
     assert f"Warning: {sky}: {WARNED}" in done.err
 
 
-@pytest.mark.parametrize("method", [(), ("--method", "ddrm", "--noise", "0.1")])
+@pytest.mark.parametrize("method", [(), ("--method", "pigdm")])
 @pytest.mark.parametrize("height", [28, 40])
 def test_what_guides_tells_clouds_from_digits(
     method: tuple[str, ...], height: int, digits: Path, tmp_path: Path

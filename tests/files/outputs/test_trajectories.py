@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,8 @@ class TestRows:
         with Image.open("t.png") as picture:
             assert picture.height == 11 + 9 * 10 + 2
             assert json.loads(picture.text["ddpm"])["show"] == ["forward", "walk", "x0"]  # type: ignore[attr-defined]
+        told = ddpm("info", "t.png", "--command").err
+        assert re.search(r"--trajectory t.png --frames \d+ --show forward,walk,x0", told)
 
     def test_one_image_alone_is_as_in_a_batch(self, finished: Path) -> None:
         show = ("--show", "forward,walk", "--frames", 3)
