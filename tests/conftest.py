@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -128,17 +128,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was never interrupted; copy it before changing it."""
-    folder = tmp_path_factory.mktemp("runs") / "finished"
-    outcome = runs.train(data, folder)
-    assert outcome.code == 0, outcome.err
-    return folder
+    return _trained(runs.train, data, tmp_path_factory.mktemp("runs") / "finished")
 
 
 @pytest.fixture(scope="session")
 def finished_small(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of runs.train_small that was never interrupted."""
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    outcome = runs.train_small(data, folder)
+    return _trained(runs.train_small, data, tmp_path_factory.mktemp("runs") / "small")
+
+
+def _trained(train: Callable[[Path, Path], runs.Outcome], data: Path, folder: Path) -> Path:
+    outcome = train(data, folder)
     assert outcome.code == 0, outcome.err
     return folder
 

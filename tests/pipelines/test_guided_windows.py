@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from large_images import stroke, values
 from runs import Outcome, contents, ddpm, replayed
-from torch import Tensor
 
 import ddpm_cli
 from ddpm_cli.data import operators
-from ddpm_cli.files.images.pixels import encode_png, from_uint8, open_image, read_metadata
+from ddpm_cli.files.images.pixels import encode_png, read_metadata
 
 STEPS = ("-m", "mnist", "--steps", 5, "--dtype", "float32")
 SHAPE = (1, 28, 42)  # three windows
@@ -26,16 +26,9 @@ CODE += "\n\ndef sides(x, label):\n    return x.flatten(1)[:, :10]\n"
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where commands run: an image of a stroke that goes through all of its windows."""
     monkeypatch.chdir(tmp_path)
-    plane = torch.zeros(SHAPE, dtype=torch.uint8)
-    plane[:, 12:15, 4:38], plane[:, 4:24, 10:13], plane[:, 4:24, 30:33] = 255, 200, 200
-    Path("wide.png").write_bytes(encode_png(plane))
-    Path("digit.png").write_bytes(encode_png(plane[:, :, :28].contiguous()))
+    Path("digit.png").write_bytes(encode_png(stroke(SHAPE)[:, :, :28].contiguous()))
     Path("lens.py").write_text(CODE)
     return tmp_path
-
-
-def values(path: str) -> Tensor:
-    return from_uint8(open_image(Path(path), "L"))[None].double()
 
 
 def guide(*words: object, steps: tuple[object, ...] = STEPS) -> Outcome:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from large_images import stroke, values
 from runs import contents, ddpm, done, replayed
-from torch import Tensor
 
 from ddpm_cli.data import operators
-from ddpm_cli.files.images.pixels import encode_png, from_uint8, open_image
+from ddpm_cli.files.images.pixels import encode_png
 from ddpm_cli.settings import methods
 
 STEPS = ("-m", "mnist", "--steps", 5, "--dtype", "float32")
@@ -24,15 +24,9 @@ CODE = "def same(x):\n    return x\n"
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where commands run: an image of a stroke that goes through all of its windows."""
     monkeypatch.chdir(tmp_path)
-    plane = torch.zeros(SHAPE, dtype=torch.uint8)
-    plane[:, 12:15, 4:38], plane[:, 4:24, 10:13], plane[:, 4:24, 30:33] = 255, 200, 200
-    Path("wide.png").write_bytes(encode_png(plane))
+    stroke(SHAPE)
     Path("lens.py").write_text(CODE)
     return tmp_path
-
-
-def values(path: str) -> Tensor:
-    return from_uint8(open_image(Path(path), "L"))[None].double()
 
 
 @pytest.mark.parametrize("name", methods.NAMES)
