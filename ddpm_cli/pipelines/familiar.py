@@ -13,13 +13,13 @@ from ddpm_cli.diffusion.familiarity import LEVELS, STRANGE, strangeness
 from ddpm_cli.diffusion.measuring import solved
 from ddpm_cli.diffusion.rng import PHILOX
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import guided_restoring
 from ddpm_cli.pipelines.restorer import Restorer, Row
+from ddpm_cli.pipelines.steering import Steering
 from ddpm_cli.pipelines.windows import Window, bound, every
 from ddpm_cli.settings.checks import NO_MEANS
 from ddpm_cli.settings.guides import MASK
@@ -80,21 +80,25 @@ def look_through(restore: Restorer, name: str, row: Row) -> None:
     warn(own, name, values, MEASURED)
 
 
-def look_known(
-    model: Model, asked: Asked, info: DataInfo, flags: Mapping[str, Any], use: Use
-) -> None:
+def look_known(model: Model, steering: Steering, flags: Mapping[str, Any], use: Use) -> None:
     """Warn of a strange image by what `ddpm guide --restore` knows of it.
 
-    info: of what is drawn, which may be larger than the model; flags: the options of guides.
+    steering: of what is drawn, which may be larger than the model; flags: the options of guides.
     """
     own, device = judge(model), model.compute.device
     if own is None or flags.get("restore") not in (*LOOKED_THROUGH, MASK) or flags.get("noise"):
         return  # noise makes anything strange
-    seen = guided_restoring.known(flags, model.config, info, device, use.range)
-    if seen is None or seen[1].numel() < LEAST:
+    info, known = steering.info, steering.restored
+    if known is not None:  # which a guide keeps to itself
+        seen = known.operator, known.y
+    elif (read := guided_restoring.known(flags, model.config, info, device, use.range)) is None:
         return
+    else:
+        seen = read
     operator, y = seen
-    told = asked.conditions([0] * len(LEVELS))
+    if y.numel() < LEAST:
+        return
+    told = steering.asked.conditions([0] * len(LEVELS))
     denoise, places = own.bound(told), every(info.shape, own.info.shape)
     if len(places) > 1:
         denoise = bound(own, places, MOST, told)(slice(0, len(LEVELS)), {})

@@ -201,7 +201,7 @@ def _drawn(
     compute = hardware.compute(**config["compute"])
     compute = compute._replace(device=distributed.local_device(compute.device, group))
     drawer = model.opened(place, config, compute, moments_file=work.draw.moments)
-    familiar.look_known(drawer, work.asked, work.info, work.flags, work.use)
+    familiar.look_known(drawer, work.steering, work.flags, work.use)
     size = work.use.size
     rows = min(work.size, len(work.seeds)) * checks.particles(config)
     memory.refuse_large(drawer, max(rows, min(size, rows * work.windows)))
