@@ -16,6 +16,7 @@ from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.pipelines import (
+    filling,
     guided_windows,
     opening,
     opening_inpaint,
@@ -23,7 +24,6 @@ from ddpm_cli.pipelines import (
     restorer,
     sizes,
     translating,
-    windows,
 )
 from ddpm_cli.pipelines import upscale as upscaling
 from ddpm_cli.pipelines.filling import Filler, Job
@@ -56,19 +56,12 @@ def inpaint(
     opened = opening_inpaint.inpainting(request, handle.known)
     core = handle.model(opened.config)
     pixels = core.to_pixels(x)
-    is_noisy, shape = request.noise > 0, tuple(anew.shape[1:])
-    every = windows.every(shape, side) if is_noisy else None
-    if every is not None and len(every) > 1:
+    scale, is_noisy = core.info.scale, request.noise > 0
+    orders = [filling.order(hole, side, is_noisy=is_noisy) for hole in anew]
+    if is_noisy and len(orders[0]) > 1:
         guided_windows.refuse(core.config, "images", "leave the guide out")
     jobs = [
-        Job(
-            pixels[i],
-            anew[i],
-            listed[i],
-            every or windows.order(~anew[i, 0], side),
-            core.info.scale,
-            is_noisy=is_noisy,
-        )
+        Job(pixels[i], anew[i], listed[i], orders[i], scale, is_noisy=is_noisy)
         for i in range(len(x))
     ]
     for own, same in _alike(telling, len(x), core.info):

@@ -73,6 +73,11 @@ class Job:
         self.windows.clear()
 
 
+def order(hole: Tensor, side: tuple[int, int], *, is_noisy: bool) -> list[Window]:
+    """The windows that fill a hole bool [1, H, W], or all of them where all is made anew."""
+    return windows.every(hole.shape, side) if is_noisy else windows.order(~hole[0], side)
+
+
 class Filler(NamedTuple):
     """A model, the walk that fills holes, and what it is told of what fills them.
 

@@ -24,11 +24,11 @@ from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import (
     editing,
     familiar,
+    filling,
     guided_windows,
     measurements,
     opening,
     steering,
-    windows,
 )
 from ddpm_cli.pipelines.filling import Filler, Job
 from ddpm_cli.pipelines.lines import EditLines, Lines, Watch
@@ -191,8 +191,7 @@ def _jobs(
         if len(sources) == 1:
             console.say(f"{shares[0]:.1%} of the image is made anew")
         is_noisy = work.request.noise > 0
-        filled = windows.order(~hole[0], (side[0], side[1]))
-        order = windows.every(hole.shape, side) if is_noisy else filled
+        order = filling.order(hole, (side[0], side[1]), is_noisy=is_noisy)
         if len(order) > 1:
             console.say(f"{image.name}: {many(len(order), 'windows')}")
         if is_noisy and len(order) > 1:
