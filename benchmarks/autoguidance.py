@@ -18,7 +18,6 @@ from ddpm_cli.data import toy_laws
 from ddpm_cli.diffusion.mixtures import Mixture
 
 RARE = 1e-3  # of data that are less likely than what is called an outlier
-
 MANY = 50_000  # data that say how likely these are
 
 Row = dict[str, Any]
@@ -44,12 +43,17 @@ def energy(x: Tensor, y: Tensor) -> float:
     return float(between - sum(within))
 
 
-def measured(law: Mixture, x: Tensor, data: Tensor) -> Row:
-    """How far samples are off the data, and how well they cover them."""
-    least = likely(law, drawn(law, MANY, 2)).quantile(RARE)
+def rare(law: Mixture) -> float:
+    """The log p below which samples are outliers."""
+    return float(likely(law, drawn(law, MANY, 2)).quantile(RARE))
+
+
+def measured(law: Mixture, x: Tensor, data: Tensor, least: float) -> Row:
+    """How far samples are off the data, and how well they cover them; least: see `rare`."""
+    found = likely(law, x)
     return {
-        "outliers": float((likely(law, x) < least).double().mean()),
-        "log p": float(likely(law, x).mean()),
+        "outliers": float((found < least).double().mean()),
+        "log p": float(found.mean()),
         "energy": energy(x, data),
     }
 
@@ -69,13 +73,13 @@ def main(run: str, bad: str, count: int, scales: tuple[float, ...], as_json: boo
     mean, std = (
         torch.tensor(each, dtype=torch.float64) for each in (model.info.mean, model.info.std)
     )
-    data = drawn(law, count, 0)
-    rows = [{"samples": "data", "w": ""} | measured(law, drawn(law, count, 1), data)]
+    data, least = drawn(law, count, 0), rare(law)
+    rows = [{"samples": "data", "w": ""} | measured(law, drawn(law, count, 1), data, least)]
     for scale in scales or (1.0, 1.5, 2.0, 3.0):
         settings = {"guidance.scale": scale, "guidance.model": bad if scale != 1 else ""}
         x = ddpm_cli.load(run, settings=settings).sample(range(count), batch=count)
         x = (x.double() - mean) / std
-        rows.append({"samples": run, "w": scale} | measured(law, x, data))
+        rows.append({"samples": run, "w": scale} | measured(law, x, data, least))
     show(rows, lambda: report(rows), as_json)
 
 

@@ -570,9 +570,10 @@ def test_moment_matching_has_the_scores_of_the_exact_denoiser(scripts: SimpleNam
 
 def test_autoguidance_knows_samples_from_outliers(scripts: SimpleNamespace) -> None:
     law = Mixture(torch.ones(1).double(), torch.zeros(1, 2).double(), torch.ones(2).double())
-    data = scripts.autoguidance.drawn(law, 4000, 0)
-    same = scripts.autoguidance.measured(law, scripts.autoguidance.drawn(law, 4000, 1), data)
-    far = scripts.autoguidance.measured(law, 5 + data, data)
+    data, least = scripts.autoguidance.drawn(law, 4000, 0), scripts.autoguidance.rare(law)
+    other = scripts.autoguidance.drawn(law, 4000, 1)
+    same = scripts.autoguidance.measured(law, other, data, least)
+    far = scripts.autoguidance.measured(law, 5 + data, data, least)
     assert same["outliers"] < 0.004
     assert abs(same["energy"]) < 0.01
     assert far["outliers"] > 0.9

@@ -203,8 +203,8 @@ def leap(
     """
     up = torch.stack([levels[-2], levels[0]])
     joined, size = _Joined(denoise, x.shape, probes), x[0].numel()
-    is_grouped = probes is not None and probes.ndim > x.ndim + 1
-    none = x.new_zeros((len(probes), len(x)) if probes is not None and is_grouped else len(x))
+    groups = () if probes is None else probes.shape[: -x.ndim - 1]
+    none = x.new_zeros(*groups, len(x))
     state = torch.cat([x.flatten(1), _columns(none)], dim=1)
     for end in walk(joined, state, up, latents.Silent(), predictor=step, ascend=step):
         volume = end.x[:, size:].T.reshape(none.shape)

@@ -202,11 +202,11 @@ def is_larger(picture: Picture, shape: Sequence[int]) -> bool:
 
 
 def _refuse_size(name: str, size: tuple[int, int], page: tuple[int, int], fit: Fit) -> None:
-    is_larger = size[0] > page[0] or size[1] > page[1]
-    if size == page or fit in ("crop", "resize") or (fit == "pad" and not is_larger):
+    exceeds = size[0] > page[0] or size[1] > page[1]
+    if size == page or fit in ("crop", "resize") or (fit == "pad" and not exceeds):
         return
     what = f"{name}: {size[0]}x{size[1]} pixels, the model takes {page[0]}x{page[1]}"
-    choices = "crop or resize" if is_larger else "pad, crop or resize"
+    choices = "crop or resize" if exceeds else "pad, crop or resize"
     raise Refusal(what, f"choose --fit {choices}")
 
 
