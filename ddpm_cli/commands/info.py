@@ -69,8 +69,9 @@ def command(
 ) -> None:
     """Show what a model, image or data set is, and its making.
 
-    TARGET is samples made by ddpm, a checkpoint, a run folder, a model's name, or data: a folder
-    of images, a zip, .npy, .csv or IDX file, ..., or data:NAME for a set that ddpm knows. Of data
+    TARGET is samples made by ddpm, a table that nll, eval or schedule wrote, a checkpoint, a run
+    folder, a model's name, or data: a folder of images, a zip, .npy, .csv or IDX file, ..., or
+    data:NAME for a set that ddpm knows, or data:FILE for a table that ddpm wrote. Of data
     it says how they are read, how many, their sizes, classes and values, what is double or cannot
     be read (which is no failure), and the command to train. Without TARGET: the model that ddpm
     sample would use. - reads one PNG from standard input.

@@ -18,7 +18,7 @@ from ddpm_cli.files.outputs import targets
 from ddpm_cli.files.provenance import Kept
 from ddpm_cli.foreign import telling
 from ddpm_cli.foreign.kinds import EMPTY
-from ddpm_cli.pipelines import standing
+from ddpm_cli.pipelines import info_tables, standing
 from ddpm_cli.settings import asking, catalog
 from ddpm_cli.settings import config as configuration
 from ddpm_cli.settings.checks import JUDGES
@@ -43,12 +43,19 @@ def run(request: Info, kept: Kept) -> None:
     target, as_json = request.target, request.as_json
     if request.as_command and request.as_toml:
         raise ConfigError("--toml: --command prints a command; give one of them")
+    asked = [option for option, given in _ASKED_OF_DATA.items() if getattr(request, given)]
+    table = None if asked or request.as_toml else info_tables.found(target)
+    if table is not None:
+        if request.as_command:
+            raise info_tables.unrecorded(target, f"a table of {table['written_by']}, which")
+        _show(table, as_json)
+        return
     found = None if request.as_command else _data(target)
     if found is not None:
         _of_data(request, found)
         return
-    if idle := [option for option, given in _ASKED_OF_DATA.items() if getattr(request, given)]:
-        raise ConfigError(f"{idle[0]}: only for data, which {target or 'a model'} is not")
+    if asked:
+        raise ConfigError(f"{asked[0]}: only for data, which {target or 'a model'} is not")
     record = _record(target)
     if record is not None:
         if request.as_command:
@@ -144,8 +151,7 @@ def _record(target: str | None) -> dict[str, Any] | None:
     if path.suffix in (".csv", ".npy", ".gif") and path.exists():
         if telling.kind(path) == EMPTY and (told := telling.told(path, "data")):
             raise told.refusal(target)
-        fix = "samples as .png, .npz or .safetensors say how they were made"
-        raise Refusal(f"{target}: this kind of file holds no record of its making", fix)
+        raise info_tables.unrecorded(target)
     if target != "-" and not path.name.lower().endswith(metadata.SUFFIXES):
         return None
     record = metadata.read(console.binary_input() if target == "-" else path)

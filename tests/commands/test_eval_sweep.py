@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import random_models
 import torch
-from runs import Outcome, ddpm
+from runs import Outcome, ddpm, done
 
 from ddpm_cli import signals
 from ddpm_cli.data.sets.images import mnist
@@ -108,6 +108,8 @@ def test_a_row_for_each_cell(measured: list[str]) -> None:
     assert told[0]["fid"] == told[2]["fid"]
     assert told[1]["fid"] != told[3]["fid"]
     assert "4 cells, 160 network calls to make, about" in outcome.err
+    facts = json.loads(done("info", "t.csv", "--json").out)
+    assert (facts["written_by"], facts["rows"]) == ("ddpm eval --sweep -o", 4)
 
 
 def test_a_cell_is_an_evaluation_of_its_own(whole: list[dict[str, Any]]) -> None:
