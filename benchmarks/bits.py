@@ -14,7 +14,7 @@ from ddpm_cli.diffusion.rng import Rng, keyed
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.diffusion.schedules.monotone import learned
 from ddpm_cli.diffusion.variational import prior_bits
-from ddpm_cli.models import build
+from ddpm_cli.models import build, walk_parts
 from ddpm_cli.settings.config import Config, Layer, resolve
 
 SEED = 0
@@ -45,7 +45,7 @@ def measure(subject: Subject, count: int) -> Row:
         if config["network"].get("classes"):
             condition["classes"] = seen["classes"].to(x0.device)
         # The predicted image is clamped, as in sampling and as Improved DDPM's code does it here.
-        denoise = build.wrapper(config)(subject.model.denoiser.bind(**condition))
+        denoise = walk_parts.wrapper(config)(subject.model.denoiser.bind(**condition))
         denoise = Wrapped(denoise, denoise)
         denoise.schedule = schedule
         rng = Rng(SEED, "image", [int(row) for row in rows])

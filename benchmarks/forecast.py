@@ -21,7 +21,7 @@ from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.evaluation.forecasts import crps, crps_of_normal, naive
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.models import build, walks
+from ddpm_cli.models import walk_parts, walks
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings.config import Layer, resolve
@@ -46,7 +46,7 @@ def completed(
 
     exact: by what the network's Jacobian says of known values, if no constraint is set.
     """
-    impose, known = build.constraint(model.config), model.placed(rows)
+    impose, known = walk_parts.constraint(model.config), model.placed(rows)
     mask = mask.to(known.device)
 
     def constraint(part: slice) -> Constraint:

@@ -20,7 +20,7 @@ from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.header import read_header
-from ddpm_cli.models import build, walks
+from ddpm_cli.models import walk_parts, walks
 from ddpm_cli.models.model import Model, opened
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings.config import Layer, resolve
@@ -52,7 +52,7 @@ def planned(model: Model, ends: Tensor, told: dict[str, Tensor], scale: float) -
     known = model.placed(model.info.normalized(rows))
     mask = torch.zeros(1, 1, length, dtype=torch.bool, device=known.device)
     mask[..., [0, -1]] = True
-    impose, judge = build.constraint(model.config), returned(model.info, scale)
+    impose, judge = walk_parts.constraint(model.config), returned(model.info, scale)
 
     def constraint(part: slice) -> Constraint:
         return impose(known[part], mask)

@@ -154,7 +154,7 @@ ELSEWHERE = {
         "guides/parts/classifiers guides/parts/context guides/parts/steering"
     ),
     "models/test_build.py": "models/datasets models/kinds models/saved",
-    "models/test_walks.py": "models/model",
+    "models/test_walks.py": "models/model models/walk_parts",
     "encoders/test_frozen.py": "encoders/clip_texts encoders/hashes files/encodings",
     "networks/parts/test_layers.py": "networks/parts/embeddings",
     "networks/conditions/test_told.py": "files/quantities networks/conditions/text",

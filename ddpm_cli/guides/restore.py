@@ -14,7 +14,7 @@ from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.images.masks import Mask
 from ddpm_cli.guides.parts import known_images
 from ddpm_cli.guides.parts.context import Context, Guide
-from ddpm_cli.models import build
+from ddpm_cli.models import walk_parts
 from ddpm_cli.settings.guides import OWN, PULLS
 from ddpm_cli.settings.knobs import Noise, Strength
 
@@ -78,7 +78,7 @@ def restore(
         fix = f"ddpm guide --restore {asked} --method pigdm does without"
         raise ConfigError(f"guides.restore: operator {undone}: {why}; {fix}")
     shape = context.info.shape
-    operator = None if mask else build.operator(context.config, context.info)
+    operator = None if mask else walk_parts.operator(context.config, context.info)
     source = Source(str(context.file("restore.image", image)), "image")
     ranges = Ranges.of(context.range, context.info.range)
     takes = shape if operator is None else operator.shape

@@ -1,7 +1,7 @@
-"""From a configuration to the objects it names: schedule, network, levels, steps."""
+"""From a configuration to the objects it names: schedule, network, denoiser, objective."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -11,61 +11,19 @@ from torch import Tensor, nn
 from ddpm_cli.data.augmentation import Augmentation
 from ddpm_cli.data.image_set import Conditions
 from ddpm_cli.data.tasks import Task, pairs, upscale
-from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.adversary import Critic
 from ddpm_cli.diffusion.classifier import Classifier, Trained
-from ddpm_cli.diffusion.denoiser import Denoise, Denoiser, Label, Parameterization
-from ddpm_cli.diffusion.directed import directed
-from ddpm_cli.diffusion.measuring import Measured, Method, Operator
-from ddpm_cli.diffusion.renoise import renoise
+from ddpm_cli.diffusion.denoiser import Denoiser, Label, Parameterization
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.diffusion.steps import Constraint, Draws, Move, Step, Visited
 from ddpm_cli.diffusion.units import USUAL, Units
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.models import kinds
+from ddpm_cli.models import kinds, making
 from ddpm_cli.networks.parts import energies, inputs
-from ddpm_cli.settings import catalog, checks, methods, passes
+from ddpm_cli.settings import catalog, checks
 from ddpm_cli.settings.checks import JUDGES, purpose
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.inlining import inlined
-
-
-def _called(table: str, settings: dict[str, Any], *arguments: Any) -> Any:
-    """Call the component that a table names with its knobs."""
-    return maker(table, settings)(*arguments)
-
-
-def maker(table: str, settings: dict[str, Any], called: str = "") -> Callable[..., Any]:
-    """The component that a table names, its knobs bound and its complaints naming the table.
-
-    called: how whoever asks for it names it, if not by the table.
-    """
-    function, knobs = _component(table, settings)
-
-    def make(*arguments: Any) -> Any:
-        try:
-            return function(*arguments, **knobs)
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise ConfigError(_keyed(table, settings, str(error), called)) from None
-
-    return make
-
-
-def _keyed(table: str, settings: Mapping[str, Any], complaint: str, called: str) -> str:
-    """What a component complains of, of one of its knobs where it begins with its name."""
-    first, _, rest = complaint.partition(" ")
-    if rest and first in settings and first != "name":
-        return f"{table}.{first}: {rest}"
-    return f"{called or table + '.' + settings['name']}: {complaint}"
-
-
-def _component(table: str, settings: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
-    knobs = {key: value for key, value in settings.items() if key != "name"}
-    return catalog.load(catalog.find(table, settings["name"])), knobs
 
 
 def unsaid(config: Config, info: DataInfo, count: int = 1) -> Conditions:
@@ -90,7 +48,7 @@ def schedule(config: Config) -> Schedule:
 
 def _own_schedule(config: Config) -> Schedule:
     """The schedule in the units of the network's data."""
-    process: Schedule = _called("schedule", inlined(config)["schedule"])
+    process: Schedule = making.made("schedule", inlined(config)["schedule"])
     return process
 
 
@@ -111,7 +69,7 @@ def units(config: Config) -> Units:
 def task(config: Config, info: DataInfo) -> Task | None:
     """What a conditional model is given beside the noisy image, or None."""
     settings = config.get("task")
-    component: Task | None = _called("task", settings, info.shape) if settings else None
+    component: Task | None = making.made("task", settings, info.shape) if settings else None
     if isinstance(component, upscale | pairs):
         component.scale = info.scale
     if isinstance(component, pairs):
@@ -174,13 +132,13 @@ def _network(config: Config, info: DataInfo, extra: int) -> nn.Module:
     """A network of so many channels more than those of the data."""
     made = kinds.recipes(config, info)
     if not made:
-        plain: nn.Module = _called("network", config["network"], info.shape, extra)
+        plain: nn.Module = making.made("network", config["network"], info.shape, extra)
         return plain
     name = config["network"]["name"]
     if "told" not in inspect.signature(catalog.load(catalog.find("network", name))).parameters:
         fix = "take another, as --set network.name=unet"
         raise ConfigError(f"network.{name}: told of no {' and '.join(made)}; {fix}")
-    network: nn.Module = _called("network", config["network"], info.shape, extra, made)
+    network: nn.Module = making.made("network", config["network"], info.shape, extra, made)
     return network
 
 
@@ -202,27 +160,27 @@ def trained(config: Config, network: nn.Module) -> Trained:
 def critic(config: Config, info: DataInfo, schedule: Schedule) -> Critic:
     """What judges the states that a generator leads to, with fresh weights."""
     classes = checks.classes(config)
-    network: nn.Module = _called("critic", config["critic"], info.shape, classes)
+    network: nn.Module = making.made("critic", config["critic"], info.shape, classes)
     return Critic(network, schedule, units(config).label(label(config)))
 
 
 def _process(config: Config) -> tuple[Schedule, Parameterization, Label]:
     """The schedule of a configuration, and how a network sees the states of its process."""
     own, settings = units(config), config["parameterization"]
-    seen = own.parameterization(maker("parameterization", settings))
+    seen = own.parameterization(making.maker("parameterization", settings))
     return schedule(config), seen, own.label(label(config))
 
 
 def label(config: Config) -> Label:
     """What a network is told of the noise level."""
     usual = "log-sigma" if config["parameterization"]["name"] == "edm" else "index"
-    component: Label = maker("label", config.get("label", {"name": usual}))
+    component: Label = making.maker("label", config.get("label", {"name": usual}))
     return component
 
 
 def loss(config: Config) -> Callable[..., Tensor]:
     """The training objective of a configuration."""
-    function, knobs = _component("loss", config["loss"])
+    function, knobs = making.component("loss", config["loss"])
     return partial(function, **knobs)
 
 
@@ -234,98 +192,8 @@ def measured_loss(config: Config) -> Callable[..., Tensor]:
 
 def draw(config: Config) -> Callable[..., tuple[Tensor, Tensor]]:
     """The distribution of training times of a configuration; a class is one with a memory."""
-    function, knobs = _component("draw", config["draw"])
+    function, knobs = making.component("draw", config["draw"])
     if isinstance(function, type):
         remembering: Callable[..., tuple[Tensor, Tensor]] = function(**knobs)
         return remembering
     return partial(function, **knobs)
-
-
-def levels(config: Config, process: Schedule, top: Tensor | None = None) -> Tensor:
-    """The noise levels that a configuration walks along, its edits applied in their order.
-
-    top: the level to start from instead of the highest of the list.
-    """
-    sigmas: Tensor = _called("levels", level_fits.inlined(config)["levels"], process)
-    if top is not None:
-        sigmas = latents.below(sigmas, top)
-    for settings in config["edits"]:
-        sigmas = _called("edits", settings, sigmas)
-    return sigmas
-
-
-def operator(config: Config, info: DataInfo) -> Operator:
-    """What took something from the images that a configuration restores."""
-    component: Operator = _called("operator", config["operator"], info.shape)
-    return component
-
-
-def method(config: Config) -> Callable[[Measured], Method] | None:
-    """How a configuration makes walks ones to images of which something is known, or None."""
-    settings = config.get("method")
-    called = f"--method {methods.called(config)}" if settings else ""
-    return maker("method", settings, called) if settings else None
-
-
-def predictor(config: Config) -> Step:
-    """The step that a configuration samples with."""
-    step: Step = maker("sampler", config["sampler"])
-    is_directed = passes.two_passes(config).get("name") == passes.DIRECTED
-    return directed(step) if is_directed else step
-
-
-def guided(settings: Config) -> dict[str, Any]:
-    """What guidance takes of its settings: the guider that they name, and what all have."""
-    function, _ = _component("guidance", settings)
-    own = passes.own(settings)
-    return {key: settings[key] for key in settings if key not in own} | {
-        "guider": partial(function, **own)
-    }
-
-
-def corrector(config: Config) -> Step | None:
-    """The step that a configuration makes where a level is repeated, if any."""
-    settings = config.get("corrector")
-    return maker("corrector", settings) if settings else None
-
-
-def ascend(config: Config) -> Step:
-    """The step that a configuration makes to a higher level."""
-    return partial(renoise, **config.get("renoise", {}))
-
-
-def constraint(config: Config) -> Callable[[Tensor, Tensor], Constraint]:
-    """What imposes all constraints of a configuration on the states of a walk, in their order.
-
-    It is made for clean images [B, ...] and a mask [B or 1, 1, ...] of the pixels that count.
-    """
-
-    def imposed(known: Tensor, mask: Tensor) -> Constraint:
-        every: list[Constraint] = [
-            _called("constraints", settings, known, mask) for settings in config["constraints"]
-        ]
-
-        def constrain(x: Tensor, move: Move, before: Visited, rng: Draws) -> Tensor:
-            for one in every:
-                x = one(x, move, before, rng)
-            return x
-
-        return constrain
-
-    return imposed
-
-
-def is_adaptive(config: Config) -> bool:
-    """Whether the sampler chooses its calls for each image, by a tolerance."""
-    return "rtol" in config["sampler"]
-
-
-def wrapper(config: Config) -> Callable[[Denoise], Denoise]:
-    """What puts the wrappers of a configuration around a denoiser, the first innermost."""
-
-    def wrap(denoise: Denoise) -> Denoise:
-        for settings in config["wrappers"]:
-            denoise = _called("wrappers", settings, denoise)
-        return denoise
-
-    return wrap

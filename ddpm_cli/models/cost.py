@@ -19,7 +19,7 @@ from ddpm_cli.diffusion.steps import Draws
 from ddpm_cli.diffusion.walk import start
 from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.files.checkpoints import level_fits
-from ddpm_cli.models import build
+from ddpm_cli.models import walk_parts
 from ddpm_cli.models.walks import prepared
 from ddpm_cli.settings import catalog, checks, passes
 from ddpm_cli.settings.config import Config
@@ -63,7 +63,7 @@ def lacking(config: Config, schedule: Schedule) -> list[str]:
 
     Ends that nobody chose are moved into the range of the process without a word.
     """
-    settings, levels = config["levels"], build.levels(config | {"edits": []}, schedule)
+    settings, levels = config["levels"], walk_parts.levels(config | {"edits": []}, schedule)
     unset = catalog.find("levels", settings["name"]).knobs
     knobs = {
         key: value
@@ -81,7 +81,7 @@ def counted(
     counting, walk = _Counting(schedule, settings), prepared(config, schedule, top)
     x = start(counting, walk.levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
     denoise: Denoise = counting
-    if (make := build.method(config)) is not None:
+    if (make := walk_parts.method(config)) is not None:
         method = make(Measured(Masked(torch.ones(1, 1, dtype=torch.bool), (1,)), x))
         denoise, walk = method.wrap(counting) if method.wrap else counting, walk.by(method)
     moves = sum(1 for _ in walk.states(denoise, x, rng or Rng([0])))
@@ -106,7 +106,7 @@ def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None
     """
     if "count" not in config["levels"]:
         raise ConfigError(f"--calls: levels {config['levels']['name']} have no count to choose")
-    if build.is_adaptive(config):
+    if walk_parts.is_adaptive(config):
         name = config["sampler"]["name"]
         raise ConfigError(f"--calls: {name} takes as many as its tolerance needs; leave it out")
 

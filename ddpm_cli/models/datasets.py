@@ -6,14 +6,14 @@ from ddpm_cli import hardware
 from ddpm_cli.data.image_set import Data
 from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.models import build, image_vectors, kinds, saved
+from ddpm_cli.models import image_vectors, kinds, making, saved
 from ddpm_cli.models.image_vectors import Encoder
 from ddpm_cli.settings.config import Config
 
 
 def images(config: Config, split: str) -> Data:
     """The data set of a configuration, of images or of arrays."""
-    data: Data = build.maker("data", config["data"])(split)
+    data: Data = making.maker("data", config["data"])(split)
     load = partial(encoder, config)
     if "embed" in config:
         data = image_vectors.embed(data, load, **config["embed"])

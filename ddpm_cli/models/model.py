@@ -27,7 +27,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.checkpoints.moments import Fit
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, kinds, out_of_memory, saved, second, walks
+from ddpm_cli.models import kinds, out_of_memory, saved, second, walk_parts, walks
 from ddpm_cli.models.second import Second
 from ddpm_cli.models.twins import SEED
 from ddpm_cli.models.walks import Batch, Chunk, Walk
@@ -96,7 +96,7 @@ class Model(NamedTuple):
         plain = heard or self.denoiser.bind(**seen)
         away = self.second.away(seen, seed)
         if away is not None:
-            return guidance.guidance(Pair.of_two(plain, away), **build.guided(settings))
+            return guidance.guidance(Pair.of_two(plain, away), **walk_parts.guided(settings))
         nulls, drops = kinds.nulls(self.config, self.info), checks.told(self.config)
         told = {kind: seen[kind] for kind in nulls if kind in seen and drops.get(kind)}
         if not told:  # what training always told has no null
@@ -106,7 +106,7 @@ class Model(NamedTuple):
         pair = Pair.of_nulls(self.denoiser, seen, null)
         if heard is not None:
             pair = Pair.of_two(heard, self.denoiser.bind(**null))
-        return guidance.guidance(pair, **build.guided(settings))
+        return guidance.guidance(pair, **walk_parts.guided(settings))
 
     def _strength(self, rows: Tensor) -> Tensor:
         """How strongly it is guided, as a network that is told so sees it: [B, 1]."""

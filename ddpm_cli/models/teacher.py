@@ -14,7 +14,7 @@ from ddpm_cli.diffusion.shapes import sent
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, kinds, saved
+from ddpm_cli.models import build, kinds, saved, walk_parts
 from ddpm_cli.settings import checks
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.knobs import Few, Halvings, Strength
@@ -117,4 +117,4 @@ def _walk(config: Config, count: int) -> Tensor:
         what = f"{key}.{config[key]['name']}: its levels cannot be halved"
         raise ConfigError(f"teacher: {what}; --set levels.name=trailing and a fixed schedule")
     own = config | {"levels": settings | {"count": count}, "edits": []}
-    return build.levels(own, build.schedule(own))
+    return walk_parts.levels(own, build.schedule(own))

@@ -19,7 +19,7 @@ from ddpm_cli.diffusion.steps import Constraint, Draws, Select, State, Step
 from ddpm_cli.diffusion.walk import walk
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.images.scales import Scale
-from ddpm_cli.models import build
+from ddpm_cli.models import walk_parts
 from ddpm_cli.settings.config import Config
 
 _State = TypeVar("_State")  # of any walk
@@ -74,17 +74,17 @@ def prepared(config: Config, schedule: Schedule, top: Tensor | None = None) -> W
     """
     return Walk(
         _levels(config, schedule, top),
-        build.predictor(config),
-        build.corrector(config),
-        build.ascend(config),
-        build.wrapper(config),
-        build.constraint(config) if config.get("constraints") else None,
-        build.is_adaptive(config),
+        walk_parts.predictor(config),
+        walk_parts.corrector(config),
+        walk_parts.ascend(config),
+        walk_parts.wrapper(config),
+        walk_parts.constraint(config) if config.get("constraints") else None,
+        walk_parts.is_adaptive(config),
     )
 
 
 def _levels(config: Config, schedule: Schedule, top: Tensor | None) -> Tensor:
-    levels, corrector = build.levels(config, schedule, top), config.get("corrector")
+    levels, corrector = walk_parts.levels(config, schedule, top), config.get("corrector")
     steps_on_images = config.get("method", {}).get("name") == "daps"
     if levels[-1] != 0:
         raise ConfigError("edits: sampling goes from noise to an image; leave reverse out")

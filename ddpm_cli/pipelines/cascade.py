@@ -15,7 +15,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, memory, saved
+from ddpm_cli.models import classes, memory, saved, walk_parts
 from ddpm_cli.models import cost as planning
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import decoder, opening_upscale, restorer, sizes
@@ -192,7 +192,7 @@ def _stage(name: str, before: str, shape: Shape, shrinks: bool) -> tuple[Opened,
     factor = None if header.task else large[-1] / shape[-1]
     layer = opening_upscale.operator(header, UPSCALE, factor)
     config = resolve([header.layer(str(place.path)), layer])
-    takes = build.operator(config, header.data).shape
+    takes = walk_parts.operator(config, header.data).shape
     fits = len(takes) == len(shape) and takes[0] == shape[0]
     if not fits or any(side < least for side, least in zip(shape, takes, strict=True)):
         raise _misfit(before, shape, place, _shown(takes))

@@ -10,7 +10,7 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.evaluation.extractor import HASH, Extractor, Seen
 from ddpm_cli.guides.parts.faults import blamed
 from ddpm_cli.guides.parts.user_code import load
-from ddpm_cli.models import build
+from ddpm_cli.models import making
 from ddpm_cli.settings import code_names
 
 _SIGNATURE = "it takes pixels uint8 [B, 3, H, W] and gives features [B, d], or a dict of features"
@@ -20,7 +20,7 @@ def extractor(settings: Mapping[str, Any], code: str | None, device: torch.devic
     """The network of some settings, or FILE.py:NAME, on a device."""
     if code is not None:
         return _of_code(code, device)
-    return cast(Extractor, build.maker("features", dict(settings))(device))
+    return cast(Extractor, making.maker("features", dict(settings))(device))
 
 
 def _of_code(name: str, device: torch.device) -> Extractor:

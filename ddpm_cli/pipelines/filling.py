@@ -14,7 +14,7 @@ from ddpm_cli.diffusion.measuring import Measured, Method
 from ddpm_cli.diffusion.rng import Randomness
 from ddpm_cli.diffusion.steps import Constraint
 from ddpm_cli.files.images.scales import BYTES, Scale
-from ddpm_cli.models import build, walks
+from ddpm_cli.models import build, walk_parts, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
@@ -98,7 +98,7 @@ class Filler(NamedTuple):
     @classmethod
     def of(cls, drawer: Model, asked: Asked, noise: float = 0.0, size: int = 1) -> "Filler":
         """What the settings of a model say of filling holes."""
-        task, method = build.task(drawer.config, drawer.info), build.method(drawer.config)
+        task, method = build.task(drawer.config, drawer.info), walk_parts.method(drawer.config)
         return cls(drawer, drawer.prepared(), task, asked, method=method, noise=noise, size=size)
 
     def fill(self, jobs: Sequence[Job]) -> bool:

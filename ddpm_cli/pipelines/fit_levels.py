@@ -16,7 +16,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints import level_fits
 from ddpm_cli.files.checkpoints.level_fits import FITTED, NOISE, LevelFit
 from ddpm_cli.files.outputs import targets
-from ddpm_cli.models import build, cost, memory, model, saved
+from ddpm_cli.models import cost, memory, model, saved, walk_parts
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.level_search import Search, standing
@@ -107,7 +107,7 @@ def _refuse_there(
 
 def _planned(request: FitLevels, opened: Opened, config: Config, schedule: Schedule) -> Search:
     """What a search takes; samplers that follow no ODE are refused."""
-    if build.is_adaptive(config):
+    if walk_parts.is_adaptive(config):
         name = config["sampler"]["name"]
         raise ConfigError(f"sampler.{name}: chooses its own levels by a tolerance; take another")
     passes.refuse_stepwise(config, "so there is no ODE to follow")

@@ -20,7 +20,7 @@ from ddpm_cli.files.images.scales import Scale
 from ddpm_cli.guides.parts import known_images
 from ddpm_cli.guides.parts.user_code import load
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build
+from ddpm_cli.models import walk_parts
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.pipelines import guided_windows, measurements
 from ddpm_cli.pipelines.opening import Opened
@@ -71,7 +71,7 @@ def of(
 
     range_: the pixels of files that are black and white, if it was said.
     """
-    make = cast("Callable[[Measured], Method]", build.method(config))
+    make = cast("Callable[[Measured], Method]", walk_parts.method(config))
     noise, look = flags.get("noise") or 0.0, _look(flags, info, range_)
     (operator, y, scale), code = _seen(flags, config, info, device, look)
     measurements.refuse(config, operator, noise)

@@ -8,7 +8,7 @@ from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.inputs import Source
-from ddpm_cli.models import build
+from ddpm_cli.models import walk_parts
 from ddpm_cli.pipelines import measurements, sizes
 from ddpm_cli.pipelines.sizes import Shape
 from ddpm_cli.settings import guides
@@ -30,7 +30,7 @@ def info(
         return trained
     found = dict[Shape, tuple[str, Shape, Shape]]()
     for source, is_masked in _known(config, flags):
-        takes = trained.shape if is_masked else build.operator(config, trained).shape
+        takes = trained.shape if is_masked else walk_parts.operator(config, trained).shape
         low = sizes.given(measurements.size(source)[-2:], takes)
         whole = low if is_masked else sizes.larger(low, takes, trained.shape, config)
         found.setdefault(whole, (inputs.shown(source), low, takes))

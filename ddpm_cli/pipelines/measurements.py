@@ -21,7 +21,7 @@ from ddpm_cli.files.images import pixels
 from ddpm_cli.files.images.inputs import MODES, STDIN, Input, Source
 from ddpm_cli.guides.parts.faults import blamed
 from ddpm_cli.guides.parts.user_code import Code
-from ddpm_cli.models import build
+from ddpm_cli.models import walk_parts
 from ddpm_cli.settings import code_names
 from ddpm_cli.settings.config import Config
 
@@ -40,7 +40,7 @@ def operator(
     """The operator of a configuration, which may be a function of the user's."""
     if config["operator"]["name"] == OWN and code is not None:
         return own(code, info, device or torch.device("cpu"))
-    return build.operator(config, info)
+    return walk_parts.operator(config, info)
 
 
 def own(code: Code, info: DataInfo, device: torch.device) -> Operator:
@@ -144,7 +144,7 @@ def checked(facts: Mapping[str, Any]) -> str:
 
 def refuse(config: Config, made: Operator, noise: float) -> None:
     """Refuse a method that the operator does not suit, before any work."""
-    if (method := build.method(config)) is not None:
+    if (method := walk_parts.method(config)) is not None:
         method(Measured(made, torch.zeros(1, *made.shape).double(), noise))
 
 

@@ -16,7 +16,7 @@ from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.outputs import curves
-from ddpm_cli.models import build, classes, cost, memory, model, saved
+from ddpm_cli.models import classes, cost, memory, model, saved, walk_parts
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import (
     meter,
@@ -85,7 +85,7 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
         raise ConfigError("--bits: of images alone; leave it out")
     if request.baselines and not header.data.is_image:
         raise ConfigError("--baselines: of images alone; leave it out")
-    if build.is_adaptive(config) and request.steps is not None:
+    if walk_parts.is_adaptive(config) and request.steps is not None:
         name = config["sampler"]["name"]
         raise ConfigError(f"--steps: {name} takes as many as its tolerance needs; leave it out")
     config = cost.sized(config, schedule, request.use.calls)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.models import build
+from ddpm_cli.models import walk_parts
 from ddpm_cli.pipelines.nll_plan import Measure
 from ddpm_cli.settings.config import Config
 
@@ -20,7 +20,7 @@ def described(config: Config, measure: Measure) -> str:
         return f"vlb, {spread}, {sampler['variance']} variance, {wrappers}{drawn}{repeats}"
     order = f" of order {sampler['order']}" if "order" in sampler else ""
     solver = f"{sampler['name']}{order}, {spread}"
-    if build.is_adaptive(config):
+    if walk_parts.is_adaptive(config):
         solver = f"{sampler['name']} to {sampler['rtol']:g}"
     number = f"{measure.probes} {measure.trace} probe{'s' if measure.probes > 1 else ''}"
     probes = f" trace from {number}"

@@ -19,7 +19,7 @@ from ddpm_cli.files.checkpoints import checkpoint, find
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header, read_header
-from ddpm_cli.models import build, kinds, saved
+from ddpm_cli.models import build, kinds, saved, walk_parts
 from ddpm_cli.models.kinds import of_texts
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.opening import Opened
@@ -235,7 +235,7 @@ def _levels(model: Trained, config: Config) -> dict[str, Any]:
     The columns of `network` are for each level but the last, 0:
     x0 = skip x + out network(scale x + shift, label) + offset.
     """
-    levels = build.levels(config | {"edits": []}, model.schedule)
+    levels = walk_parts.levels(config | {"edits": []}, model.schedule)
     seen = double(levels[levels > 0])
     coefficients = model.parameterization(seen, model.schedule)
     shifts = model.units.shifts(coefficients) or (torch.zeros_like(seen),) * 2

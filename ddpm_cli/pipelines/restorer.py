@@ -17,7 +17,7 @@ from ddpm_cli.diffusion.restoration import consistent, projected
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.files.records import Record
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, classes, model, walks
+from ddpm_cli.models import build, classes, model, walk_parts, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
@@ -93,7 +93,7 @@ class Restorer(NamedTuple):
             return self
         info = self.model.info._replace(shape=shape)
         task = cast("upscale | None", build.task(self.model.config, info))
-        undo = build.operator(self.model.config, info)
+        undo = walk_parts.operator(self.model.config, info)
         return self._replace(task=task, operator=undo, shape=shape)
 
     def whole(self, low: Shape) -> Shape:
@@ -186,7 +186,8 @@ def opened(
 def of(drawer: Model, *, exact: bool, size: int, undo: Operator | None = None) -> Restorer:
     """A model as its settings restore; undo: the operator, if it is the user's own."""
     task = cast("upscale | None", build.task(drawer.config, drawer.info))
-    undo, method = undo or build.operator(drawer.config, drawer.info), build.method(drawer.config)
+    undo = undo or walk_parts.operator(drawer.config, drawer.info)
+    method = walk_parts.method(drawer.config)
     is_exact = exact or (task is None and method is None)
     walk, shape = drawer.prepared(), drawer.info.shape
     return Restorer(drawer, walk, task, undo, is_exact, size, shape, method)

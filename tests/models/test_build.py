@@ -1,4 +1,4 @@
-"""From a configuration to the objects it names: whose complaints name which key."""
+"""From a configuration to the objects it names: what networks are told, and what is refused."""
 
 from collections.abc import Sequence
 
@@ -12,28 +12,8 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import quantities
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.encodings import Encoding
-from ddpm_cli.models import build, datasets, kinds
-from ddpm_cli.settings import catalog
+from ddpm_cli.models import build, kinds
 from ddpm_cli.settings.config import Layer, resolve
-
-
-@pytest.mark.parametrize(
-    ("complaint", "told"),
-    [
-        (ValueError("too few"), "data.mnist: too few"),
-        (ConfigError("data.path: none", "data.size: 0"), "data.path: none\ndata.size: 0"),
-    ],
-)
-def test_complaints_of_components_name_their_table_once(
-    complaint: ValueError, told: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(split: str, **knobs: object) -> None:
-        raise complaint
-
-    monkeypatch.setattr(catalog, "load", lambda component: broken)
-    with pytest.raises(ConfigError) as refused:
-        datasets.images(resolve([]), "train")
-    assert refused.value.message == told
 
 
 def test_nulls_are_of_the_kinds_that_a_network_is_told() -> None:

@@ -10,7 +10,7 @@ from probes import images, lively
 from ddpm_cli.diffusion.rng import Rng
 from ddpm_cli.diffusion.walk import start, walk
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.models import build
+from ddpm_cli.models import build, walk_parts
 from ddpm_cli.models.cost import plan
 from ddpm_cli.settings import config, presets
 
@@ -104,10 +104,10 @@ def test_miniature_can_be_trained_and_sampled(model: Published) -> None:
     losses.sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
-    denoise = build.wrapper(found)(denoiser.bind(**condition))
-    levels, rng = build.levels(found, denoiser.schedule), Rng([1, 2])
+    denoise = walk_parts.wrapper(found)(denoiser.bind(**condition))
+    levels, rng = walk_parts.levels(found, denoiser.schedule), Rng([1, 2])
     x = start(denoise, levels, torch.zeros(2, 3, 8, 8, dtype=torch.float64), rng)
-    steps = {"predictor": build.predictor(found), "corrector": build.corrector(found)}
+    steps = {"predictor": walk_parts.predictor(found), "corrector": walk_parts.corrector(found)}
     *_, final = walk(denoise, x, levels, rng, **steps)
     assert final.sigma == 0
     assert final.x.isfinite().all()

@@ -12,7 +12,7 @@ from ddpm_cli.diffusion.denoiser import Denoiser
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.header import Header
-from ddpm_cli.models import build, cost
+from ddpm_cli.models import build, cost, walk_parts
 from ddpm_cli.models.kinds import of_classes
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch
@@ -41,7 +41,7 @@ def test_corrector_calls_are_counted() -> None:
 def test_edits_are_applied_in_their_order() -> None:
     churn = {"name": "churn", "low": 0.0, "high": 1e9}
     levels = [
-        build.levels(settings(edits=edits), build.schedule(settings()))
+        walk_parts.levels(settings(edits=edits), build.schedule(settings()))
         for edits in ([churn], [*REPEAT, churn], [churn, *REPEAT])
     ]
     assert [len(made) for made in levels] == [9, 13, 17]

@@ -10,7 +10,7 @@ from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.guides.parts.context import Context
-from ddpm_cli.models import build, cost, walks
+from ddpm_cli.models import cost, walk_parts, walks
 from ddpm_cli.models.walks import Batch
 from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.knobs import Few, Fraction, Pick, Positive, Potential, Strength, Times
@@ -103,7 +103,7 @@ class _Counting:
 def check(config: Config, schedule: Schedule, top: Tensor | None = None) -> None:
     """Refuse walks whose copies would stay alike, and those whose steps follow each image."""
     settings, sampler = config["particles"], config["sampler"]["name"]
-    if build.is_adaptive(config):
+    if walk_parts.is_adaptive(config):
         what = f"sampler {sampler} chooses the steps of each image by itself"
         raise ConfigError(f"particles: {what}; try --sampler ddpm")
     noise = _Counting()

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from ddpm_cli.diffusion.denoiser import Denoise
 from ddpm_cli.diffusion.guidance import steered
 from ddpm_cli.guides.parts.context import Context, Guide
-from ddpm_cli.models import build
+from ddpm_cli.models import making
 from ddpm_cli.models.walks import Batch
 
 
 def loaded(context: Context) -> list[Guide]:
     """All guides of a configuration, with what they load."""
-    return [build.maker("guides", settings)(context) for settings in context.config["guides"]]
+    return [making.maker("guides", settings)(context) for settings in context.config["guides"]]
 
 
 def steer(

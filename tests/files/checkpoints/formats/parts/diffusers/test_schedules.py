@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_cli.diffusion.schedules.tables import Table
 from ddpm_cli.errors import Refusal
 from ddpm_cli.files.checkpoints.formats.parts.diffusers import schedules, walks
-from ddpm_cli.models import build
+from ddpm_cli.models import build, walk_parts
 from ddpm_cli.settings.config import Layer, resolve
 
 HERE = Path("pipe")
@@ -99,7 +99,7 @@ def test_walk(config: dict[str, Any], sampler: dict[str, Any]) -> None:
     made = walks.walk(config, 1000)
     assert made.settings["sampler"] | sampler == made.settings["sampler"]
     complete = resolve([Layer("test", schedules.process(config, HERE) | made.settings)])
-    assert build.levels(complete, build.schedule(complete))[-1] == 0
+    assert walk_parts.levels(complete, build.schedule(complete))[-1] == 0
     assert bool(made.notes) == (config.get("_class_name") in ("PNDMScheduler",) or "Singlestep" in
                                 config.get("_class_name", ""))  # fmt: skip
 
