@@ -80,7 +80,9 @@ ELSEWHERE = {
     ),
     "commands/test_sample.py": "pipelines/finishing",
     "commands/test_selftest.py": "evaluation/oracles",
-    "commands/test_upscale.py": ("pipelines/editing pipelines/opening_upscale pipelines/restorer"),
+    "commands/test_upscale.py": (
+        "pipelines/editing pipelines/opening_upscale pipelines/restorer pipelines/upscale_job"
+    ),
     "data/sets/test_arrays.py": "pipelines/train_checks pipelines/train_warnings",
     "data/test_columns.py": "data/column_files data/table_cells",
     "data/test_shards.py": "data/forms",

@@ -24,6 +24,7 @@ from ddpm_cli.pipelines import (
     restorer,
     sizes,
     translating,
+    upscale_job,
 )
 from ddpm_cli.pipelines import upscale as upscaling
 from ddpm_cli.pipelines.filling import Filler, Job
@@ -131,7 +132,7 @@ def _steered(
     for own, same in _alike(telling, count, core.info):
         asked = replace(request, use=replace(request.use, **own))
         found = upscaling.steered(asked, opened, core.schedule)
-        label = upscaling.told_use(asked.use, found).label
+        label = upscale_job.told(asked.use, found).label
         told = Telling.joined([every[row] for row in same])._replace(classes=label)
         complete = None if found is None else found.load(core.compute)
         yield complete, same, handle.told(told, len(same), core.config)

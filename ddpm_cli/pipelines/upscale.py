@@ -1,7 +1,6 @@
 """Images enlarged, coloured or sharpened, for `ddpm upscale`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
@@ -16,7 +15,6 @@ from ddpm_cli.files import captions
 from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES
-from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.files.records import Record
 from ddpm_cli.guides.parts.user_code import load
 from ddpm_cli.models import classes, cost, memory
@@ -29,78 +27,19 @@ from ddpm_cli.pipelines import (
     restorer,
     steering,
     upscale_inputs,
+    upscale_job,
 )
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
 from ddpm_cli.pipelines.steering import Steering
+from ddpm_cli.pipelines.upscale_job import Job, Wanted
 from ddpm_cli.settings.config import RESTORING
-from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Upscale
 
 RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}  # else restored
 WRONG = 2.0  # levels of difference from which on an input is reported
 AGAIN = {"upscale": "shrunk", "colorize": "in grey", "deblur": "blurred", "jpeg": "saved"}
-
-
-class Wanted(NamedTuple):
-    """What is asked for: a result of each source with each seed and each level of noise."""
-
-    sources: Sequence[Source]
-    seeds: Sequence[int]
-    noises: Sequence[float]
-
-    @property
-    def total(self) -> int:
-        """How many results there are."""
-        return len(self.sources) * len(self.seeds) * len(self.noises)
-
-    @property
-    def named(self) -> list[Source]:
-        """The sources as results are named: each as often as there are levels of noise."""
-        return [self.at(source, noise) for source in self.sources for noise in self.noises]
-
-    def about(self, request: Upscale) -> dict[str, dict[str, Any]]:
-        """What is said of results that exist, by the names of their sources."""
-        return {
-            self.at(source, noise).name: {
-                "input": source.name,
-                "class": None,
-                "noise": _noise(request, noise),
-            }
-            for source in self.sources
-            for noise in self.noises
-        }
-
-    def at(self, source: Source, noise: float) -> Source:
-        """A source as its results at a level of noise are named."""
-        if len(self.noises) == 1:
-            return source
-        return Source(f"{source.name} with noise {noise:g}", f"{source.stem}-noise{noise:g}")
-
-
-class Job(NamedTuple):
-    """All that the results depend on; steering: the guides of the walks, if there are any."""
-
-    request: Upscale
-    opened: Opened
-    restore: Restorer
-    wanted: Wanted
-    results: Results
-    record: Record
-    calls: int | None
-    lines: Lines
-    steering: Steering | None
-
-    @property
-    def told(self) -> Use:
-        """What the model is told of all images; of a classifier's classes those it knows."""
-        return told_use(self.request.use, self.steering)
-
-    def deals(self, source: Source) -> bool:
-        """Whether any result of a source is wanted here, or left out as it exists."""
-        noises = self.wanted.noises
-        return any(self.results.deals(self.wanted.at(source, noise).name) for noise in noises)
 
 
 class _Item(NamedTuple):
@@ -129,7 +68,7 @@ def run(request: Upscale, opened: Opened) -> None:
         return
     times = request.look.shape(header.data.shape)[0] // header.data.shape[0]
     found = steered(request, opened, schedule)
-    use = told_use(use, found)
+    use = upscale_job.told(use, found)
     if found:
         config = found.config
         opened = opened._replace(config=config)
@@ -178,15 +117,6 @@ def steered(request: Upscale, opened: Opened, schedule: Schedule) -> Steering | 
     return found
 
 
-def told_use(use: Use, found: Steering | None) -> Use:
-    """A request for what the model is told: with a classifier another class, or none."""
-    if found is None:
-        return use
-    numbers = found.asked.numbers([0])
-    known = [*classes.known(found.config, found.info), classes.NULL]
-    return replace(use, label=known[numbers[0]] if numbers else None)
-
-
 def _common(request: Upscale, opened: Opened, restore: Restorer, hashes: Sequence[str]) -> Record:
     """What the records of all results say; hashes: of code that is run."""
     use, size = request.use, request.use.size
@@ -206,7 +136,7 @@ def _restore(job: Job) -> None:
     failures = Failures(sum(map(job.deals, job.wanted.sources)))
     total = sum(len(job.results.missing(source.name)) for source in job.wanted.named)
     calls, done, told = job.calls, 0, EditLines(job.lines, job.results)
-    told.skip(job.wanted.about(job.request).__getitem__)
+    told.skip(job.about.__getitem__)
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
         counted = job.restore._replace(model=job.restore.model.counting(bar.advance))
         laps = Watch(bar)
@@ -283,7 +213,7 @@ def _write(
             f"the result of seed {row.seed} differs by {error:.0f} levels"
         )
     picture = inputs.grown(item.image, image, colourful=task == "colorize")
-    noise = _noise(job.request, row.noise)
+    noise = job.noise(row.noise)
     values = {"input": name, **item.asked.named, "noise": noise, "error": round(error, 3)}
     if item.clean is not None:
         made = row.scale.values(image)
@@ -292,11 +222,6 @@ def _write(
     record = _record(job, item, error)
     paths = job.results.add(item.name, row.seed, picture, record, scale)
     told.tell(paths, item.name, row.seed, spent, **values)
-
-
-def _noise(request: Upscale, added: float) -> float:
-    """The noise of a result: of its measurement, or what was added to be told of."""
-    return request.noise or added
 
 
 def _record(job: Job, item: _Item, error: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What `ddpm upscale` is given: images, larger ones, measurements, or what is measured first."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,31 +9,8 @@ from ddpm_cli.files.images import inputs
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.pipelines import guided_windows, measurements, sizes
-from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.pipelines.restorer import Restorer
 from ddpm_cli.pipelines.sizes import Shape
-from ddpm_cli.pipelines.steering import Steering
-from ddpm_cli.settings.requests import Upscale
-
-
-class Job(Protocol):
-    """What of a job says how an input is read."""
-
-    @property
-    def request(self) -> Upscale:
-        """What is asked for."""
-
-    @property
-    def opened(self) -> Opened:
-        """The model, by its header, and its settings."""
-
-    @property
-    def steering(self) -> Steering | None:
-        """The guides, if there are any."""
-
-    @property
-    def restore(self) -> Restorer:
-        """The model with its weights."""
+from ddpm_cli.pipelines.upscale_job import Job
 
 
 class Given(NamedTuple):
