@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import classes
 from ddpm_cli.pipelines.rows import scaled
 from ddpm_cli.settings import config as configuration
-from ddpm_cli.settings import recipes
+from ddpm_cli.settings import peers, recipes
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.nll_requests import Dequantize, Method, Nll, Trace
 from ddpm_cli.settings.seeds import LIMIT
@@ -208,10 +208,11 @@ def levels(sigma: Tensor | float, count: int) -> Tensor:
     return level
 
 
-def refuse_other(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse what is none of the choices."""
+def refuse_other(name: str, value: object, choices: Sequence[str], kind: str = "") -> None:
+    """Refuse what is none of the choices; kind: of components, if they are some."""
     if value not in choices:
-        raise ConfigError(f"{name}: {value!r} does not fit; {nearest(str(value), choices)}")
+        fix = peers.component(kind, str(value), choices)
+        raise ConfigError(f"{name}: {value!r} does not fit; {fix}")
 
 
 def refuse_number(name: str, value: object, least: float) -> None:

@@ -251,7 +251,7 @@ class Model:
         """
         arguments.refuse_other("method", method, get_args(Restoring))
         telling = Telling(classes, values, text, negative)
-        arguments.refuse_other("task", task, get_args(Undone))
+        arguments.refuse_other("task", task, get_args(Undone), "operator")
         arguments.refuse_number("noise", noise, 0.0)
         if factor is not None:
             arguments.refuse_number("factor", factor, 0.0)

@@ -1,5 +1,6 @@
 """`ddpm upscale`: enlarge images, or give them colours or sharpness."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -146,6 +147,8 @@ def command(
     """
     if not inputs and not checks:
         raise click.UsageError("Missing argument 'INPUT...'.")
+    if named := [name for name in inputs if code_names.is_code(name) and not Path(name).exists()]:
+        raise ConfigError(f"{named[0]}: code of yours is no input; write --task {named[0]}")
     if inputs and checks:
         raise ConfigError("--check: it restores nothing; leave the inputs out")
     code = {"operator": task} if task is not None and code_names.is_code(task) else {}

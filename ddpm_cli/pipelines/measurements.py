@@ -54,6 +54,7 @@ def own(code: Code, info: DataInfo, device: torch.device) -> Operator:
     with blamed(code.name, _TAKES, path):
         y = _result(code.name, function(x.clone()), 2)
         twice = _result(code.name, function(2 * x + x.flip(0)), 2)
+    _refuse_blind(code.name, y, twice)
     apart = float((twice - 2 * y - y.flip(0)).norm() / twice.norm().clamp(min=1e-30))
     if not apart < GAP:
         raise Refusal(f"{code.name}: no linear map: A (2 a + b) is not 2 A a + A b", _TAKES)
@@ -68,16 +69,49 @@ def own(code: Code, info: DataInfo, device: torch.device) -> Operator:
         if told is not None:
             with blamed(f"{code.name}: its adjoint, of y {list(y.shape)}", _TAKES, path):
                 return _image(code.name, told(y.float().clone()), y, shape)
-        with blamed(code.name, _TAKES, path), torch.enable_grad():
-            at = y.new_zeros(len(y), *shape, dtype=torch.float32).requires_grad_()
-            (found,) = torch.autograd.grad(function(at), at, y.float())
-            return found.to(y)
+        with blamed(code.name, _TAKES, path):
+            return _transposed(code.name, function, y, shape)
 
     made = Given(forward, adjoint, y.shape[1:], device)
     gap = Adjoint.of(made, x[:1])
     if not gap.gap < GAP:
-        raise Refusal(f"{code.name}: {words(gap)}; its adjoint is that of another map", _TAKES)
+        sides = {"its result": gap.forward, "its adjoint": gap.backward}
+        odd = [side for side, value in sides.items() if not math.isfinite(value)]
+        fault = f"{odd[0]} is not finite" if odd else "its adjoint is that of another map"
+        raise Refusal(f"{code.name}: {words(gap)}; {fault}", _TAKES)
     return made
+
+
+def _refuse_blind(name: str, y: Tensor, other: Tensor) -> None:
+    """Refuse a map that leaves nothing of images, or nothing that is a number; y: what it does."""
+    if y.shape != other.shape:
+        what = f"a result {list(y.shape)} of some images, and {list(other.shape)} of others"
+        raise Refusal(f"{name}: {what}", _TAKES)
+    if not y.numel():
+        raise Refusal(f"{name}: it gives no numbers, a result {list(y.shape)}", _TAKES)
+    if not bool((y.isfinite() & other.isfinite()).all()):
+        fix = "it must give finite numbers of finite images; look for a division by 0"
+        raise Refusal(f"{name}: its result is not finite", fix)
+    if not bool(y.any() | other.any()):
+        fix = "a map must keep something of an image; is something multiplied by 0?"
+        raise Refusal(f"{name}: it gives 0 of every image, so that nothing is known", fix)
+
+
+def _transposed(
+    name: str, function: Callable[..., Any], y: Tensor, shape: tuple[int, ...]
+) -> Tensor:
+    """A^T y of a linear map A without an adjoint of its own: the gradient of <A x, y>."""
+    with torch.enable_grad():
+        x = y.new_zeros(len(y), *shape, dtype=torch.float32).requires_grad_()
+        seen = function(x.clone())  # a copy, as it may be changed in place
+        found = None
+        if isinstance(seen, Tensor) and seen.requires_grad:
+            (found,) = torch.autograd.grad(seen, x, y.to(seen), allow_unused=True)
+    if found is None:
+        attribute = code_names.split(name)[1] or "NAME"
+        fix = f"leave out detach(), no_grad() and NumPy, or write {attribute}_adjoint beside it"
+        raise Refusal(f"{name}: its result is not differentiable in the images", fix)
+    return found.to(y)
 
 
 def _adjoint(name: str, function: Callable[..., Any]) -> Callable[..., Any] | None:

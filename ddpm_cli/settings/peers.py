@@ -99,6 +99,8 @@ OPTIONS = {
     "--train-data-dir --dataset-path --input-dir",
     "--set data.size=": "--image-size --resolution --size --height --width",
     "--set network.classes=": "--num-classes --class-cond",
+    "--task colorize": "--colorize --colourize --grey --gray",
+    "--task deblur": "--deblur --sharpen",
 }
 VERBS = {
     "sample": "generate gen infer inference predict draw create txt2img",
@@ -154,6 +156,16 @@ GUIDERS = {
     "rescale": "set guidance.rescale",
     "none": "set guidance.scale=1",
 }
+# Operators by what they undo, and by other names of what they do, without signs.
+OPERATORS = {
+    "colorize": "grey gray greyscale grayscale colour color colorization colourization",
+    "upscale": "sr superres superresolution upsample enlarge downscale downsample shrink bicubic",
+    "deblur": "blur gaussianblur gaussian sharpen deconvolution",
+    "jpeg": "jpg compression dejpeg artifacts",
+    "fourier": "mri kspace fft frequencies",
+    "sensing": "cs compressedsensing compressivesensing random",
+    "mask": "inpaint inpainting outpaint fill hole holes box",
+}
 
 
 def key(name: str) -> str:
@@ -205,7 +217,18 @@ def component(table: str, name: str, choices: Iterable[str]) -> str:
             return f"that is a list of levels: --set levels.name={name.lower()}"
     if table == "guidance" and (meant := GUIDERS.get(_plain(name))):
         return meant
+    if table == "operator" and (meant := _operator(name)):
+        if meant not in names:
+            return f"holes are filled by ddpm inpaint; choose from {', '.join(sorted(names))}"
+        others = ", ".join(sorted({*names} - {meant}))
+        return f"did you mean {meant}? Others: {others}"
     return nearest(name, names)
+
+
+def _operator(name: str) -> str:
+    """Which operator undoes what is called so, or `mask`; empty if none is known to."""
+    plain = _plain(name)
+    return next((ours for ours, theirs in OPERATORS.items() if plain in theirs.split()), "")
 
 
 def _plain(name: str) -> str:

@@ -75,6 +75,18 @@ SETTINGS = [
     Row({}, "-m x sample", 2, "Options follow the command: ddpm sample -m"),
     Row({}, "fit -m mnist", 2, "ddpm fit mnist"),
     Row({}, "sample --class cat", 2, "no class is named 'cat'|choose from 0, 1"),
+    Row(
+        {}, "guide -m mnist --restore grey --image a.png", 2,
+        "did you mean colorize?|Others: deblur, fourier",
+    ),
+    Row({}, "guide -m mnist --restore inpaint --image a.png", 2, "did you mean mask?"),
+    Row({}, "upscale a.png --task inpaint", 2, "holes are filled by ddpm inpaint"),
+    Row({}, "upscale a.png --set operator.name=sr", 2, "operator.name|did you mean upscale?"),
+    Row({}, "upscale a.png --colorize", 2, "Did you mean '--task colorize'?"),
+    Row(
+        {"a.png": G}, "upscale a.png --degrade lens.py:blur", 2,
+        "lens.py:blur: code of yours|--task lens.py:blur",
+    ),
     Row({}, "sample --dtype fp16", 2, "compute.dtype|float32 or bfloat16"),
     Row({}, "sample --device mps", 1, "mps is not there|--device cpu"),
     Row({}, "sample --init a.png", 2, "--init: needs --at"),

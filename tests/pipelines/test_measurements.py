@@ -58,6 +58,45 @@ def words(x):
 
 def broken(x):
     raise KeyError("lens")
+
+def nothing(x):
+    return 0 * x
+
+def loose(x):
+    return torch.zeros(len(x), 3)
+
+def odd(x):
+    return x / 0.0
+
+def oddly(x):
+    return x if len(x) == 2 else x * float("nan")
+
+def undone(x):
+    return x[..., ::2]
+
+def undone_adjoint(y):
+    return torch.full((len(y), 1, 4, 6), float("nan"))
+
+def cut(x):
+    return x.detach()[..., ::2]
+
+def copied(x):
+    return torch.from_numpy(x.detach().numpy() * 2)
+
+def empty(x):
+    return x[..., :0]
+
+def varying(x):
+    return x[..., : 2 if x.max() > 1 else 3]
+
+def inplace(x):
+    x *= 2
+    return x
+
+def tended(x):
+    return x.detach()[..., ::2]
+
+tended.adjoint = half_adjoint
 """
 
 
@@ -68,11 +107,11 @@ def lens(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["shift", "half"])
+@pytest.mark.parametrize("name", ["shift", "half", "inplace", "tended"])
 def test_own_is_a_linear_map_with_its_adjoint(lens: Path, name: str) -> None:
     made = measurements.own(load(f"{lens}:{name}"), INFO, torch.device("cpu"))
     assert Adjoint.of(made, torch.empty(1, *INFO.shape)).gap < 1e-6
-    assert made.peak == pytest.approx(4 if name == "shift" else 1, rel=1e-3)
+    assert made.peak == pytest.approx(4 if name in ("shift", "inplace") else 1, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +124,15 @@ def test_own_is_a_linear_map_with_its_adjoint(lens: Path, name: str) -> None:
         ("whole", "2 images in, a result [] out"),
         ("words", "it gives str, no float32"),
         ("broken", "KeyError"),
+        ("nothing", "it gives 0 of every image"),
+        ("loose", "it gives 0 of every image"),
+        ("odd", "its result is not finite"),
+        ("oddly", "; its result is not finite"),
+        ("undone", "; its adjoint is not finite"),
+        ("cut", "not differentiable in the images\nleave out detach(), no_grad() and NumPy, or "),
+        ("copied", "or write copied_adjoint beside it"),
+        ("empty", "it gives no numbers, a result [2, 1, 4, 0]"),
+        ("varying", "a result [2, 1, 4, 3] of some images, and [2, 1, 4, 2] of others"),
     ],
 )
 def test_own_that_is_none_is_refused(lens: Path, name: str, words: str) -> None:

@@ -37,6 +37,21 @@ def test_guiders_are_there() -> None:
     assert peers.component("guidance", "CFG-Zero*", names) == "did you mean cfg-zero?"
 
 
+def test_operators_are_there() -> None:
+    names = [*catalog.names("operator"), "mask"]
+    assert {*peers.OPERATORS} <= {*names}
+    theirs = " ".join(peers.OPERATORS.values()).split()
+    assert len({*theirs}) == len(theirs)
+    for name in theirs:
+        assert peers.component("operator", name, names).startswith("did you mean ")
+    few = ["colorize", "upscale"]
+    assert peers.component("operator", "Gray-Scale", few) == (
+        "did you mean colorize? Others: upscale"
+    )
+    inpaint = "holes are filled by ddpm inpaint; choose from colorize, upscale"
+    assert peers.component("operator", "inpainting", few) == inpaint
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_option_is_suggested_to_a_command_without_it(verb: object) -> None:
     command: click.Command = verb.command  # type: ignore[attr-defined]
