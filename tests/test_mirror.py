@@ -78,7 +78,7 @@ ELSEWHERE = {
         "pipelines/given pipelines/inpaint_rows pipelines/interpolate_rows pipelines/nll_scores "
         "pipelines/opening_inpaint pipelines/opening_rows pipelines/row_filling"
     ),
-    "commands/test_sample.py": "pipelines/finishing",
+    "commands/test_sample.py": "pipelines/drawing pipelines/finishing",
     "commands/test_selftest.py": "evaluation/oracles",
     "commands/test_upscale.py": (
         "pipelines/editing pipelines/opening_upscale pipelines/restorer pipelines/upscale_job"
