@@ -14,7 +14,7 @@ from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.files.images import canvas, inputs, masks
+from ddpm_cli.files.images import canvas, given_back, inputs, masks
 from ddpm_cli.files.images.canvas import Canvas
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
@@ -152,7 +152,7 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
             if not filler.fill([job for _, job, _ in batch]):
                 return
             for (image, job, hole), spent in zip(batch, laps.lap(counts), strict=True):
-                whole = inputs.paste(image, job.canvas, hole)
+                whole = given_back.paste(image, job.canvas, hole)
                 paths = target.add(image.name, job.seed, whole, record, image.scale)
                 anew = round(masks.share(hole, image), 6)
                 own = {"input": image.name, **_told(work), "anew": anew}

@@ -12,7 +12,7 @@ from ddpm_cli import console, hardware
 from ddpm_cli.errors import many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
-from ddpm_cli.files.images import inputs, scales
+from ddpm_cli.files.images import given_back, inputs, scales
 from ddpm_cli.files.images.decoding import Ranges
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import Scale
@@ -194,7 +194,7 @@ def _write(job: Job, item: _Item, values: Tensor, spent: Spent, told: EditLines)
     scale: Scale = scales.drawn([image.scale], data.scale, data.shape)
     pixels = scale.pixels(values)
     if not job.translate.fills:
-        pixels = inputs.unpadded(image, pixels)
+        pixels = given_back.unpadded(image, pixels)
     record = {
         **job.record,
         "inputs": [image.name],

@@ -12,7 +12,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.failures import Failures
 from ddpm_cli.files import captions
-from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images import given_back, inputs
 from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.images.scales import BYTES
 from ddpm_cli.files.records import Record
@@ -212,7 +212,7 @@ def _write(
             f"{name}: no image is just this when {AGAIN[task]} again; "
             f"the result of seed {row.seed} differs by {error:.0f} levels"
         )
-    picture = inputs.grown(item.image, image, colourful=task == "colorize")
+    picture = given_back.grown(item.image, image, colourful=task == "colorize")
     noise = job.noise(row.noise)
     values = {"input": name, **item.asked.named, "noise": noise, "error": round(error, 3)}
     if item.clean is not None:

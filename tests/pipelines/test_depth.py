@@ -132,14 +132,16 @@ class TestEditsOfAModelOfBytes:
         assert json.loads(ended.out)["error"] >= 0
 
     def test_colour_models_give_grey_back(self, tmp_path: Path) -> None:
-        from ddpm_cli.files.images import inputs
+        from ddpm_cli.files.images import given_back, inputs
         from ddpm_cli.files.images.inputs import Source
 
         image = deep(tmp_path / "x.png", scan(0, 65535))
         found = inputs.read(Source(str(image), "x"), (3, 8, 8))
         large = found.image.repeat_interleave(2, 1).repeat_interleave(2, 2)
-        assert inputs.grown(found, large)[0, ::2, ::2].numpy().tolist() == scan(0, 65535).tolist()
-        assert inputs.grown(found, large, colourful=True).dtype == torch.uint8
+        assert (
+            given_back.grown(found, large)[0, ::2, ::2].numpy().tolist() == scan(0, 65535).tolist()
+        )
+        assert given_back.grown(found, large, colourful=True).dtype == torch.uint8
 
     def test_latents_and_strips_and_variations(self, finished: Path, tmp_path: Path) -> None:
         image = deep(tmp_path / "x.png", scan(0, 65535))

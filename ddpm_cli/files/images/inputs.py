@@ -1,4 +1,4 @@
-"""Images to be edited: found, read in the shape of a model, and given back as they came."""
+"""Images to be edited: found, and read in the shape of a model."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +21,6 @@ from ddpm_cli.settings.request_parts import Channels
 
 Fit = Literal["error", "pad", "crop", "resize"]
 MODES: dict[int, Mode] = {1: "L", 3: "RGB", 4: "RGBA"}
-NATIVE = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 STDIN = "-"
 OPAQUE = 255
 
@@ -210,7 +209,7 @@ def _refuse_size(name: str, size: tuple[int, int], page: tuple[int, int], fit: F
     raise Refusal(what, f"choose --fit {choices}")
 
 
-def _offset(size: tuple[int, int], page: tuple[int, int]) -> tuple[slice, slice]:
+def offset(size: tuple[int, int], page: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of a page that a picture in its middle takes; sizes are (width, height)."""
     left, top = (page[0] - size[0]) // 2, (page[1] - size[1]) // 2
     return slice(top, top + size[1]), slice(left, left + size[0])
@@ -219,7 +218,7 @@ def _offset(size: tuple[int, int], page: tuple[int, int]) -> tuple[slice, slice]
 def _padded(plane: Tensor, page: tuple[int, int], around: Tensor) -> Tensor:
     """A picture [C,h,w] in the middle of a page of the colour `around` [C,1,1]."""
     padded = around.expand(len(plane), page[1], page[0]).clone()
-    rows, columns = _offset((plane.shape[2], plane.shape[1]), page)
+    rows, columns = offset((plane.shape[2], plane.shape[1]), page)
     padded[:, rows, columns] = plane
     return padded
 
@@ -252,59 +251,3 @@ def solid(before: Input) -> Tensor:
         plane = before.original[-1:].to(torch.uint8)
     page = (before.image.shape[2], before.image.shape[1])
     return _padded(plane, page, torch.zeros(1, 1, 1, dtype=torch.uint8)) == OPAQUE
-
-
-def unpadded(before: Input, edited: Tensor) -> Tensor:
-    """An edited image [C,H,W] without the padding that the input was given."""
-    size = (before.original.shape[2], before.original.shape[1])
-    rows, columns = _offset(size, (edited.shape[2], edited.shape[1]))
-    return edited[:, rows, columns]
-
-
-def restore(before: Input, edited: Tensor) -> Tensor:
-    """An edited image [C,H,W] in the input's mode and, if it was padded, of its size.
-
-    Where `edited` equals the input as the model saw it, the file's own values come back: colours
-    that a grey model does not see, and transparency. See pixels.decoded for what mode that is.
-    After crop and resize the size is the model's.
-    """
-    return paste(before, edited, (edited.cpu() != before.image).any(0, keepdim=True))
-
-
-def paste(before: Input, edited: Tensor, hole: Tensor) -> Tensor:
-    """Like restore, with what is new given by `hole`, bool [1,H,W]: all else is the file's."""
-    if edited.shape != before.image.shape or edited.dtype != before.image.dtype:
-        raise ValueError(f"{edited.dtype} {tuple(edited.shape)} for {tuple(before.image.shape)}")
-    count, height, width = before.original.shape
-    rows, columns = _offset((width, height), (edited.shape[2], edited.shape[1]))
-    new = _native(before, edited[:, rows, columns], NATIVE[count])
-    return torch.where(hole[:, rows, columns].cpu(), new, before.original)
-
-
-def _native(before: Input, planes: Tensor, mode: str) -> Tensor:
-    """Pixels [C,h,w] of a model in a mode, of as many bits as the input."""
-    if before.is_deep:
-        return deep.grey(planes.cpu(), before.scale, before.background)
-    return pixels.from_pillow(pixels.convert(pixels.to_pillow(planes), mode, before.background))
-
-
-def grown(before: Input, edited: Tensor, *, colourful: bool = False) -> Tensor:
-    """A larger image [C,H,W] in the input's mode, without the padding that it was given.
-
-    What was transparent is opaque, on the background, unless C is 4. colourful: in colours, even
-    of a grey input; then 8 bits are left of 16.
-    """
-    count, height, width = before.original.shape
-    page = before.image.shape[-2:]
-    spans = _offset((width, height), (page[1], page[0]))
-    rows, columns = (
-        slice(round(span.start * large / side), round(span.stop * large / side))
-        for span, side, large in zip(spans, page, edited.shape[-2:], strict=True)
-    )
-    planes = edited[:, rows, columns]
-    if before.is_deep and colourful:
-        return BYTES.pixels(before.scale.values(planes))[:3]
-    mode = "RGB" if colourful or count > 2 else "L"
-    if len(edited) == 4 and count in (2, 4):
-        mode += "A"
-    return _native(before, planes, mode)

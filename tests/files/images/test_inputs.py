@@ -9,27 +9,31 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from image_files import GREY, RGB, chunk, header, interlaced_grey, png
+from image_files import (
+    CHANNELS,
+    GREY,
+    HEIGHT,
+    RANDOM,
+    RGB,
+    WIDTH,
+    chunk,
+    header,
+    interlaced_grey,
+    noise,
+    png,
+    put_back,
+    read,
+    stored,
+)
 from PIL import Image
 from torch import Tensor
 
 from ddpm_cli.errors import ConfigError, Refusal
-from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images import given_back, inputs
 from ddpm_cli.files.images import pixels as images
 from ddpm_cli.files.images.inputs import Input, Source
 
-RANDOM = np.random.default_rng(0)
-HEIGHT, WIDTH = 10, 13
-CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 SHAPES = [(1, HEIGHT, WIDTH), (3, HEIGHT, WIDTH), (4, HEIGHT, WIDTH)]
-
-
-def noise(mode: str, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
-    """Random pixels [c,h,w] of a mode."""
-    values = RANDOM.integers(0, 256, (CHANNELS[mode], height, width), np.uint8)
-    return torch.from_numpy(values)
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -110,17 +114,6 @@ FILES: dict[str, tuple[bytes, str]] = {
 }
 
 
-def stored(folder: Path, data: bytes, name: str = "some.image") -> Source:
-    path = folder / name
-    path.write_bytes(data)
-    return Source(str(path), path.stem)
-
-
-def read(folder: Path, pixels: Tensor, shape: tuple[int, ...], *how: str) -> Input:
-    """Read pixels [c,h,w] as a model of `shape` does."""
-    return inputs.read(stored(folder, images.encode_png(pixels)), shape, *how)  # type: ignore[arg-type]
-
-
 def colours(original: Tensor) -> Tensor:
     """Native pixels as RGB in float64, as if they were opaque."""
     pixels = original.double()
@@ -168,7 +161,7 @@ class TestEveryFile:
         self, what: str, shape: tuple[int, ...], tmp_path: Path
     ) -> None:
         found = inputs.read(stored(tmp_path, FILES[what][0]), shape)
-        assert inputs.restore(found, found.image.clone()).equal(found.original)
+        assert put_back(found, found.image.clone()).equal(found.original)
         written = stored(tmp_path, images.encode_png(found.original), "again.png")
         assert images.decoded(written.name)[0].mode == FILES[what][1]
         assert inputs.read(written, shape).original.equal(found.original)
@@ -181,7 +174,7 @@ class TestEveryFile:
         made[:3, 2:5, 3:9] = found.scale.high - made[:3, 2:5, 3:9]
         hole = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
         hole[:, 2:5, 3:9] = True
-        for new in (inputs.restore(found, made), inputs.paste(found, made, hole)):
+        for new in (put_back(found, made), given_back.paste(found, made, hole)):
             assert new.shape == found.original.shape
             outside = ~hole.expand_as(new)
             assert new[outside].equal(found.original[outside])
@@ -240,7 +233,7 @@ class TestLossless:
         found = inputs.read(source, (1, WIDTH, HEIGHT))
         assert found.image.equal(pixels.transpose(1, 2).flip(2))
         assert found.size == (HEIGHT, WIDTH)
-        assert inputs.restore(found, found.image).shape == (1, WIDTH, HEIGHT)
+        assert put_back(found, found.image).shape == (1, WIDTH, HEIGHT)
 
 
 class TestFit:
@@ -252,12 +245,12 @@ class TestFit:
         found = read(tmp_path, pixels := noise(mode), shape, "pad", "black")
         assert found.image.shape == shape
         assert found.original.equal(pixels)
-        assert inputs.restore(found, found.image).equal(pixels)
+        assert put_back(found, found.image).equal(pixels)
         made = 255 - found.image
-        new = inputs.restore(found, made)
+        new = put_back(found, made)
         assert new.shape == pixels.shape
         everywhere = torch.ones(1, *shape[1:], dtype=torch.bool)
-        assert inputs.paste(found, made, everywhere).equal(new)
+        assert given_back.paste(found, made, everywhere).equal(new)
 
     def test_padding_is_centred_and_coloured(self, tmp_path: Path) -> None:
         pixels = noise("RGB", 3, 4)
@@ -302,7 +295,7 @@ class TestFit:
         found = read(tmp_path, noise(mode), (1, 8, 8), fit)
         assert found.original.shape == (CHANNELS[mode], 8, 8)
         assert found.size == (WIDTH, HEIGHT)
-        assert inputs.restore(found, found.image).equal(found.original)
+        assert put_back(found, found.image).equal(found.original)
 
     def test_clear_pixels_do_not_bleed_when_resized(self, tmp_path: Path) -> None:
         pixels = torch.zeros(4, 8, 8, dtype=torch.uint8)
@@ -342,49 +335,7 @@ class TestFit:
             read(tmp_path, noise("L"), shape)
 
 
-class TestEdits:
-    @given(st.data())
-    @settings(max_examples=60, deadline=None)
-    def test_pasting_leaves_the_rest(self, data: st.DataObject) -> None:
-        mode = data.draw(st.sampled_from(sorted(CHANNELS)))
-        height, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
-        shape = (data.draw(st.sampled_from([1, 3, 4])), height + 2, width + 1)
-        fit = data.draw(st.sampled_from(["pad", "crop", "resize"]))
-        stream = io.TextIOWrapper(io.BytesIO(images.encode_png(noise(mode, height, width))))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("sys.stdin", stream)
-            (source,) = inputs.sources(["-"])
-            found = inputs.read(source, shape, fit)
-        made = torch.from_numpy(RANDOM.integers(0, 256, shape, np.uint8))
-        hole = torch.from_numpy(RANDOM.integers(0, 2, (1, *shape[1:])).astype(bool))
-        new = inputs.paste(found, made, hole)
-        kept = ~(hole[:, 1:-1, : -1 or None] if fit == "pad" else hole)
-        assert torch.where(kept, new, 0).equal(torch.where(kept, found.original, 0))
-        nothing, everything = torch.zeros_like(hole), torch.ones_like(hole)
-        assert inputs.paste(found, made, nothing).equal(found.original)
-        whole = inputs.paste(found, made, everything)
-        assert torch.where(kept, 0, new).equal(torch.where(kept, 0, whole))
-
-    def test_a_hidden_colour_survives_under_a_grey_model(self, tmp_path: Path) -> None:
-        found = read(tmp_path, pixels := noise("RGBA"), (1, HEIGHT, WIDTH))
-        made = found.image.clone()
-        made[0, 4, 4] ^= 255
-        new = inputs.restore(found, made)
-        assert new[:, 4, 4].tolist() == [int(made[0, 4, 4])] * 3 + [255]
-        new[:, 4, 4] = pixels[:, 4, 4]
-        assert new.equal(pixels)
-
-    def test_opacity_that_a_model_makes_shows_the_background(self, tmp_path: Path) -> None:
-        found = read(tmp_path, noise("RGB"), (4, HEIGHT, WIDTH), "pad", "#010203")
-        new = inputs.restore(found, torch.zeros_like(found.image))
-        assert new.flatten(1).unique(dim=1).flatten().tolist() == [1, 2, 3]
-
-    @pytest.mark.parametrize("made", [torch.zeros(1, 3, 3), torch.zeros(3, 3, 3).byte()])
-    def test_what_is_no_edit_of_it(self, made: Tensor, tmp_path: Path) -> None:
-        found = read(tmp_path, noise("L", 3, 3), (1, 3, 3))
-        with pytest.raises(ValueError, match=r"uint8|float32"):
-            inputs.paste(found, made, torch.ones(1, 3, 3, dtype=torch.bool))
-
+class TestPlanes:
     @pytest.mark.parametrize("fit", ["pad", "crop", "resize"])
     def test_a_plane_follows_its_image(self, fit: str, tmp_path: Path) -> None:
         pixels = noise("L")
