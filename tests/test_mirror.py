@@ -41,7 +41,7 @@ ELSEWHERE = {
         "files/array_file files/cache pipelines/eval_drawing pipelines/eval_evidence "
         "pipelines/eval_features pipelines/eval_figures pipelines/eval_floor "
         "pipelines/eval_report pipelines/eval_sides pipelines/eval_statistics "
-        "pipelines/eval_words settings/protocols"
+        "pipelines/eval_words settings/eval_requests settings/protocols"
     ),
     "commands/test_eval_sweep.py": (
         "pipelines/sweep pipelines/sweep_cells pipelines/sweep_report pipelines/sweep_table"

@@ -8,7 +8,7 @@ import click
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, numbers, reading, shared, walking
 from ddpm_cli.settings import catalog, code_names, protocols, seeds, sweeps
-from ddpm_cli.settings.requests import Eval
+from ddpm_cli.settings.eval_requests import Eval
 
 WALKING = ("sampler", "levels", "steps", "calls", "label", "seed", "blocks")
 

@@ -8,9 +8,8 @@ import click
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, numbers, reading, shared
 from ddpm_cli.settings import seeds
-from ddpm_cli.settings.fit_requests import FitLevels
+from ddpm_cli.settings.fit_requests import Fit, FitLevels
 from ddpm_cli.settings.request_parts import Use
-from ddpm_cli.settings.requests import Fit
 
 # What only moments have, and only levels; what is left out has the default of the request.
 MEASURES = ("estimate", "diagonal", "steps", "minutes", "trajectory")

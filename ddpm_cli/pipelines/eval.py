@@ -21,8 +21,8 @@ from ddpm_cli.pipelines.eval_sides import Side
 from ddpm_cli.pipelines.eval_words import Settled, Word
 from ddpm_cli.settings import shards
 from ddpm_cli.settings.config import resolve
+from ddpm_cli.settings.eval_requests import Eval
 from ddpm_cli.settings.protocols import Protocol
-from ddpm_cli.settings.requests import Eval
 
 
 class Work(NamedTuple):

@@ -6,7 +6,7 @@ from ddpm_cli.evaluation.extractor import Extractor
 from ddpm_cli.pipelines import eval_sides as sides
 from ddpm_cli.pipelines.eval_sides import Side
 from ddpm_cli.pipelines.eval_words import SPLITS, Word
-from ddpm_cli.settings.requests import Eval
+from ddpm_cli.settings.eval_requests import Eval
 
 
 def halves(word: Word, reference: Side, request: Eval, extractor: Extractor) -> tuple[Side, Side]:

@@ -11,8 +11,8 @@ import torch
 from ddpm_cli import __version__, console
 from ddpm_cli.evaluation.extractor import Extractor
 from ddpm_cli.pipelines.eval_sides import Side
+from ddpm_cli.settings.eval_requests import Eval
 from ddpm_cli.settings.protocols import FEW, NONE, Protocol
-from ddpm_cli.settings.requests import Eval
 from ddpm_cli.settings.toml import toml_value
 
 Result = dict[str, Any]

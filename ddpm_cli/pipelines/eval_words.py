@@ -12,8 +12,8 @@ from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings import catalog, protocols
 from ddpm_cli.settings.components import canonical
 from ddpm_cli.settings.config import Layer, picked
+from ddpm_cli.settings.eval_requests import Eval
 from ddpm_cli.settings.protocols import Protocol
-from ddpm_cli.settings.requests import Eval
 
 Kind = Literal["folder", "zip", "arrays", "statistics", "data", "model"]
 SPLITS = ("train", "test")

@@ -25,7 +25,7 @@ from ddpm_cli.networks.parts.heads import Head, Tap
 from ddpm_cli.pipelines import opening
 from ddpm_cli.pipelines.lines import Lines, Spent, digest
 from ddpm_cli.pipelines.opening import Opened
-from ddpm_cli.settings.requests import Fit
+from ddpm_cli.settings.fit_requests import Fit
 from ddpm_cli.settings.toml import toml_value
 from ddpm_cli.training import conditions
 from ddpm_cli.training.batches import order, prepare

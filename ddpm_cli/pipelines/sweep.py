@@ -25,8 +25,8 @@ from ddpm_cli.pipelines.eval_sides import Batch, Side
 from ddpm_cli.pipelines.sweep_cells import Loader, Planned, Ready, ready
 from ddpm_cli.pipelines.sweep_table import COMMON, ERROR, OWN, Row, Table, figures, number
 from ddpm_cli.settings import shards, sweeps
+from ddpm_cli.settings.eval_requests import Eval
 from ddpm_cli.settings.protocols import NONE
-from ddpm_cli.settings.requests import Eval
 from ddpm_cli.settings.toml import toml_value
 
 HASH = 16  # digits

@@ -18,7 +18,7 @@ from ddpm_cli.pipelines.eval_drawing import Drawing
 from ddpm_cli.pipelines.eval_words import Settled
 from ddpm_cli.settings import sweeps
 from ddpm_cli.settings.config import Config
-from ddpm_cli.settings.requests import Eval
+from ddpm_cli.settings.eval_requests import Eval
 from ddpm_cli.settings.sweeps import CALLS, SEED, Cell
 
 

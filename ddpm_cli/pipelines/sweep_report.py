@@ -9,8 +9,8 @@ from ddpm_cli.pipelines.eval_report import shown
 from ddpm_cli.pipelines.sweep_cells import Ready
 from ddpm_cli.pipelines.sweep_table import ERROR, Row, columns, figures
 from ddpm_cli.settings import sweeps
+from ddpm_cli.settings.eval_requests import Eval
 from ddpm_cli.settings.protocols import FEW
-from ddpm_cli.settings.requests import Eval
 from ddpm_cli.settings.sweeps import Axis
 
 

@@ -1,4 +1,4 @@
-"""What each verb is asked to do: plain values, built by a command, by Python or by a test."""
+"""What a verb is asked to do: plain values, built by a command, by Python or by a test."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,6 @@ from ddpm_cli.settings import methods
 from ddpm_cli.settings.config import Config, Layer
 from ddpm_cli.settings.layouts import USUAL, Layout
 from ddpm_cli.settings.request_parts import Draw, Edit, Guiding, Look, Use
-from ddpm_cli.settings.sweeps import Axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,26 +176,6 @@ class Train:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
-    """`ddpm fit`: moments of a model in the file `output`, by default beside it.
-
-    count: images, at so many levels; diagonal: what a head for single pixels learns, if one is
-    trained, for so many steps or minutes (0: no limit); trajectory: how many levels to choose.
-    """
-
-    use: Use
-    output: Path | None = None
-    count: int = 1024
-    grid: int = 100
-    estimate: Literal["error", "norm"] = "error"
-    diagonal: Literal["npr", "sn"] | None = None
-    steps: int = 3000
-    minutes: float = 10.0
-    trajectory: int | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Convert:
     """`ddpm convert`: a foreign checkpoint as one of ours, or one of ours for other programs.
 
@@ -255,37 +234,6 @@ class Levels:
     plot: Path | None = None
     spectrum: str | None = None
     force: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Eval:
-    """`ddpm eval`: how samples compare with a reference, by a protocol or part by part.
-
-    samples, reference, train: a folder, a zip file, a file of arrays or of statistics, NAME:SPLIT
-    of a data set, or a model; features: the name of a network, and of its knobs those that are
-    asked for; code: FILE.py:NAME, run in its place; metrics: NAME or NAME:knob=value each; count:
-    images of the samples; blocks: so many runs of `count` seeds; floor: score the reference
-    against itself; statistics: where its moments go; sweep: a model is measured in every cell of
-    these lists, output, plot: where the table and its picture go.
-    """
-
-    use: Use
-    samples: str | None = None
-    reference: str | None = None
-    train: str | None = None
-    protocol: str | None = None
-    features: Mapping[str, Any] = field(default_factory=dict)
-    code: str | None = None
-    metrics: Sequence[str] = ()
-    count: int | None = None
-    blocks: int | None = None
-    seed: int = 0
-    floor: bool = False
-    badge: bool = False
-    statistics: Path | None = None
-    sweep: Sequence[Axis] = ()
-    output: Path | None = None
-    plot: Path | None = None
 
 
 @dataclass(frozen=True)

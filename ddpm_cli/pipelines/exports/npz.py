@@ -6,8 +6,9 @@ from ddpm_cli.files.outputs import targets
 from ddpm_cli.pipelines import eval as measuring
 from ddpm_cli.pipelines import eval_words, portable
 from ddpm_cli.settings import protocols
+from ddpm_cli.settings.eval_requests import Eval
 from ddpm_cli.settings.request_parts import Use
-from ddpm_cli.settings.requests import Convert, Eval
+from ddpm_cli.settings.requests import Convert
 
 METRICS = ("fid", "sfid")  # what their moments are for: mu and sigma, mu_s and sigma_s
 
