@@ -173,7 +173,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
     """Encode batch by batch, report each image, and write the file."""
     use, size = request.use, request.use.size
     failures, parts, names = Failures(len(sources)), list[Tensor](), list[str]()
-    found, drawn, took = list[Scale](), list[int](), list[Spent]()
+    found, drawn, took, back = list[Scale](), list[int](), list[Spent](), list[float]()
     rows, total = read(request, work.opened.header.data, sources, failures), len(sources)
     with console.progress(work.calls and work.calls * total, "network calls") as bar:
         encode, laps = way(request, work, total, bar), Watch(bar)
@@ -190,6 +190,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
             took += laps.lap([1] * len(images))
             told = partial(_row, work, took[-len(images) :]) if use.as_json else None
             _report(encoded, images, told)
+            back += encoded.decibels or []
             bar.advance(0, note=f"{len(names)} of {total} images")
     if names:
         record: dict[str, Any] = {"inputs": [source.name for source in sources]}
@@ -199,6 +200,7 @@ def _encode(request: Encode, work: Work, sources: Sequence[Source]) -> None:
         own: dict[str, Any] = {"seed": None} if work.sigma is None else lines.seeded(drawn)
         own |= work.asked.named
         work.lines.tell(request.output, reduce(Spent.plus, took), **own)
+        inversion.warn_of_images(work.opened.config, back)
     failures.finish()
 
 

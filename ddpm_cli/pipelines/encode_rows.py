@@ -64,7 +64,7 @@ def _encode(
     """
     info, failures = work.opened.header.data, Failures(len(sources))
     files = failures.passing(lambda one: ready or _read(one, info, request.use), sources)
-    parts, names, took = list[Tensor](), list[str](), list[Spent]()
+    parts, names, took, back = list[Tensor](), list[str](), list[Spent](), list[float]()
     with console.progress(None if work.calls is None else 0, "network calls") as bar:
         coder, laps = _coder(request, work, bar), Watch(bar)
         for file in files:
@@ -78,6 +78,7 @@ def _encode(
             spent = reduce(Spent.plus, laps.lap([1] * len(z)), Spent())
             took.append(spent)
             _report(work, request, file, apart, spent)
+            back += [] if apart is None else [apart]
             bar.advance(0, note=many(len(names), "rows"))
     if names:
         encode.save(request, work, torch.cat(parts), names, {"inputs": [s.name for s in sources]})
@@ -85,6 +86,7 @@ def _encode(
         own: dict[str, Any] = {"seed": None} if work.sigma is None else lines.seeded(seeds)
         own |= work.asked.named
         work.lines.tell(request.output, reduce(Spent.plus, took), **own)
+        inversion.warn_of_rows(work.opened.config, back)
     failures.finish()
 
 

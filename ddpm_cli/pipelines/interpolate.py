@@ -26,6 +26,7 @@ from ddpm_cli.pipelines.lines import Lines, Spent
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.steering import Steering
 from ddpm_cli.settings import passes
+from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.requests import Interpolate
 
 
@@ -156,7 +157,7 @@ def _interpolate(work: Work, target: Frames) -> None:
         return
     walks.refuse_not_finite(frames, "values that are not finite", "more --steps")
     if images is not None and work.sigma is None and not work.opened.config["guides"]:
-        _report(frames[:: work.request.count - 1], images)
+        _report(work.opened.config, frames[:: work.request.count - 1], images)
     info = coder.model.info
     scale = scales.drawn([end.scale for end in ends], info.scale, info.shape)
     paths = target.write(frames, recorded(work, coder), scale, placed(work))
@@ -229,10 +230,11 @@ def _descended(work: Work, coder: Coder, states: Tensor) -> Tensor | None:
     return coder.descend(states, seeds, told, against, work.sigma)
 
 
-def _report(ends: Tensor, x0: Tensor) -> None:
+def _report(config: Config, ends: Tensor, x0: Tensor) -> None:
     """Say how close the frames at the ends are to the images there."""
-    decibels = [f"{value:.1f}" for value in psnr(ends, x0).tolist()]
-    console.say(f"the ends come back at {', '.join(decibels)} dB")
+    decibels = psnr(ends, x0).tolist()
+    console.say(f"the ends come back at {', '.join(f'{value:.1f}' for value in decibels)} dB")
+    inversion.warn_of_images(config, decibels)
 
 
 def recorded(work: Work, coder: Coder) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from ddpm_cli.data import given_rows
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import memory, walks
-from ddpm_cli.pipelines import given, interpolate, lines, opening
+from ddpm_cli.pipelines import given, interpolate, inversion, lines, opening
 from ddpm_cli.pipelines.lines import Spent
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.requests import Interpolate
@@ -49,8 +49,9 @@ def run(request: Interpolate, opened: Opened) -> None:
             return
         walks.refuse_not_finite(made, "values that are not finite", "more --steps")
         if x0 is not None and work.sigma is None and not work.opened.config["guides"]:
-            apart = (info.normalized(made[:: request.count - 1]) - x0).abs().max()
-            console.say(f"the ends come back to within {float(apart):.2g} deviations")
+            apart = float((info.normalized(made[:: request.count - 1]) - x0).abs().max())
+            console.say(f"the ends come back to within {apart:.2g} deviations")
+            inversion.warn_of_rows(work.opened.config, [apart])
         target.add([], None, made, interpolate.recorded(work, coder))
         spent = Spent(len(made), calls, time.monotonic() - began)
         for path in target.finish():

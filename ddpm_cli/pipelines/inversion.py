@@ -6,19 +6,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ddpm_cli import console
 from ddpm_cli.data.image_set import Conditions, told
 from ddpm_cli.diffusion import latents
 from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.diffusion.schedules import Schedule
-from ddpm_cli.errors import ConfigError
+from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.models import cost, walks
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.settings import passes
 from ddpm_cli.settings.checks import refuse_no_mean
 from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.usual import CODING
 
 LOSSY = ("clamp", "threshold")
+POOR = 30.0  # decibels: an image that comes back at less is seen to be another one
+FAR = 0.1  # the same of rows, in deviations of the data
 
 
 def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
@@ -36,6 +40,31 @@ def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
     if moves < 3:
         raise ConfigError(f"levels: {moves} moves are no way to noise; use --steps 3 or more")
     return moves, calls
+
+
+def warn_of_images(config: Config, decibels: Sequence[float]) -> None:
+    """Say so if images come back as others; decibels: PSNR of each."""
+    if poor := sum(value < POOR for value in decibels):
+        images = f"{poor} of {many(len(decibels), 'images')}" if len(decibels) > 1 else "the image"
+        back = f"{'come' if poor > 1 else 'comes'} back at less than {POOR:g} dB"
+        console.warn(f"{images} {back}; {closer(config)} does better")
+
+
+def warn_of_rows(config: Config, apart: Sequence[float]) -> None:
+    """Say so if rows come back as others; apart: the largest deviation of each file or walk."""
+    if apart and max(apart) > FAR:
+        what = f"rows come back up to {max(apart):.2g} deviations away"
+        console.warn(f"{what}; {closer(config)} does better")
+
+
+def closer(config: Config) -> str:
+    """Options of a walk on which more comes back: the usual one, and of that more steps."""
+    usual, asked = CODING.values, list[str]()
+    for table in ("sampler", "levels"):
+        if config[table]["name"] != usual[table]["name"]:
+            asked.append(f"--{table} {usual[table]['name']}")
+    count, least = config["levels"].get("count", 0), usual["levels"]["count"]
+    return " ".join([*asked, f"--steps {least if asked or count < least else 2 * count}"])
 
 
 class Coder(NamedTuple):

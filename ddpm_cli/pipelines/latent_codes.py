@@ -17,7 +17,7 @@ from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs import curves, encoding, plots, targets
 from ddpm_cli.files.outputs.targets import Existing
 from ddpm_cli.models import model
-from ddpm_cli.pipelines import encode, opening
+from ddpm_cli.pipelines import encode, inversion, opening
 from ddpm_cli.pipelines.encode import Work
 from ddpm_cli.pipelines.lines import Spent
 from ddpm_cli.pipelines.opening import Opened
@@ -87,17 +87,19 @@ def _encoded(request: Encode, work: Work, sources: Sequence[Source]) -> Codes | 
     read = [image for _, image in encode.read(request, work.opened.header.data, sources, failures)]
     with console.progress(work.calls and work.calls * total, "network calls") as bar:
         way, began, parts = encode.way(request, work, total, bar), time.monotonic(), []
-        size = request.use.size
+        size, back = request.use.size, list[float]()
         for first in range(0, total, size):
             batch = read[first : first + size]
             encoded = way(batch, [*range(first, first + len(batch))])
             if encoded is None:
                 return None
             parts.append(encoded.z.cpu().double())
+            back += encoded.decibels or []
             for image, value in zip(batch, encoded.decibels or (), strict=False):
                 if not request.use.as_json:
                     console.line(f"{image.name}  {name}  {value:.1f} dB")
         spent = Spent(total, bar.done, time.monotonic() - began)
+    inversion.warn_of_images(work.opened.config, back)
     return Codes(name, torch.cat(parts), spent)
 
 

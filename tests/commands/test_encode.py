@@ -1,6 +1,7 @@
 """`ddpm encode`, and `ddpm sample` from latents and from noised images."""
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -22,6 +23,7 @@ from ddpm_cli.files.images.pixels import encode_png, open_image, read_metadata
 from ddpm_cli.models import build, walks
 from ddpm_cli.pipelines import encode as encoding
 from ddpm_cli.pipelines import inversion
+from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.usual import CODING
 
@@ -67,6 +69,35 @@ class TestRoundTrip:
             found.append(float(re.findall(r"a\.png  ([0-9.]+) dB", out)[0]))
         assert found == sorted(found)
         assert found[2] > found[0] + 6
+
+    @pytest.mark.parametrize(
+        ("words", "fix"),
+        [
+            (("--sampler", "probability-flow", "--steps", 10), "--sampler heun --steps 50"),
+            (("--sampler", "ddim", "--steps", 4), "--sampler heun --steps 50"),
+            (("--levels", "karras", "--steps", 4), "--levels logsnr --steps 50"),
+            (("--steps", 4), "--steps 50"),
+        ],
+    )
+    def test_a_poor_way_back_is_warned_of(self, words: tuple[object, ...], fix: str) -> None:
+        said = encode("a.png", *words).err
+        assert f"Warning: the image comes back at less than 30 dB; {fix} does better" in said
+        said = encode("a.png", *fix.split(), "--force").err
+        assert "Warning" not in said
+        assert "come back" not in encode("a.png", *words, "--fast", "--force").err
+
+    def test_of_several_the_poor_are_counted(self, capsys: pytest.CaptureFixture[str]) -> None:
+        config = resolve([*presets.layers("tiny"), CODING], begins=True)
+        inversion.warn_of_images(config, [40.0, math.inf])
+        inversion.warn_of_rows(config, [0.01])
+        assert not capsys.readouterr().err
+        inversion.warn_of_images(config, [40.0, 29.9, -3.0])
+        inversion.warn_of_rows(config, [0.01, 2.5])
+        more = "--steps 100 does better"
+        assert capsys.readouterr().err.splitlines() == [
+            f"Warning: 2 of 3 images come back at less than 30 dB; {more}",
+            f"Warning: rows come back up to 2.5 deviations away; {more}",
+        ]
 
     def test_what_pixels_cannot_show_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Values far beyond black and white are cut off: no pixel differs, and yet -17.4 dB."""
