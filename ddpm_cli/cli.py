@@ -31,7 +31,7 @@ from ddpm_cli.commands import (
 )
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal, nearest, one_line
 from ddpm_cli.foreign import missing
-from ddpm_cli.options import completion, model_names, schema
+from ddpm_cli.options import bash, model_names, schema
 from ddpm_cli.options.repeats import Verbs
 from ddpm_cli.settings import peers
 from ddpm_cli.settings import presets as shipped
@@ -80,7 +80,7 @@ def _value_names(model: str | None) -> list[str]:
     return opening.value_names(model)
 
 
-completion.install()
+bash.install()
 
 
 @click.group(
