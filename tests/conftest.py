@@ -125,9 +125,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs.digits(tmp_path_factory.mktemp("digits"))
 
 
+@pytest.fixture(scope="module")
+def finished(request: pytest.FixtureRequest) -> Path:
+    """The folder of a run that was never interrupted; copy it before changing it.
+
+    In files that are marked as small it is that of runs.train_small, else of runs.train.
+    """
+    is_small = request.node.get_closest_marker("small") is not None
+    folder: Path = request.getfixturevalue("finished_small" if is_small else "finished_tiny")
+    return folder
+
+
 @pytest.fixture(scope="session")
-def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that was never interrupted; copy it before changing it."""
+def finished_tiny(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of runs.train that was never interrupted."""
     return _trained(runs.train, data, tmp_path_factory.mktemp("runs") / "finished")
 
 

@@ -27,13 +27,7 @@ from ddpm_cli.settings import presets
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.usual import CODING
 
-pytestmark = pytest.mark.usefixtures("abc")
-
-
-@pytest.fixture(scope="module")
-def finished(finished_small: Path) -> Path:
-    """A model whose network is small: no test here asks anything of it."""
-    return finished_small
+pytestmark = [pytest.mark.small, pytest.mark.usefixtures("abc")]
 
 
 def encode(*words: object) -> Outcome:

@@ -18,16 +18,12 @@ from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.checkpoints.level_fits import LevelFit
 from ddpm_cli.pipelines import level_search
 
+pytestmark = pytest.mark.small
+
 PLAIN = ("--device", "cpu", "--dtype", "float32")
 FEW = ("-n", 4, "--grid", 8, "--walks", 8, *PLAIN)
 SOLVER = ("--sampler", "dpm++2m")
 ALONG = (*SOLVER, "--levels", "fitted", "--steps", 3, *PLAIN)
-
-
-@pytest.fixture(scope="module")
-def finished(finished_small: Path) -> Path:
-    """A model whose network is small: no test here asks anything of it."""
-    return finished_small
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,7 @@ from torch import Tensor
 
 from ddpm_cli.files.images.pixels import open_image, read_metadata
 
-pytestmark = pytest.mark.usefixtures("abc")
-
-
-@pytest.fixture(scope="module")
-def finished(finished_small: Path) -> Path:
-    """A model whose network is small: no test here asks anything of it."""
-    return finished_small
+pytestmark = [pytest.mark.small, pytest.mark.usefixtures("abc")]
 
 
 def frames(*words: object) -> Tensor:

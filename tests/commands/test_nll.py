@@ -28,13 +28,7 @@ QUICK = ("--steps", 6, *PLAIN)
 BOUND = ("--method", "vlb", "--steps", 8, *PLAIN)
 DRAWN = (*BOUND, "--drawn", 3)
 
-pytestmark = pytest.mark.usefixtures("here")
-
-
-@pytest.fixture(scope="module")
-def finished(finished_small: Path) -> Path:
-    """A model whose network is small: no test here asks anything of it."""
-    return finished_small
+pytestmark = [pytest.mark.small, pytest.mark.usefixtures("here")]
 
 
 def nll(*words: object) -> tuple[list[float], dict[str, Any]]:

@@ -8,6 +8,8 @@ import runs
 
 from ddpm_cli import console
 
+pytestmark = pytest.mark.small
+
 STEPS = 3
 EDIT = ("--steps", STEPS, "-b", 2)
 HOLE = ("--mask", "2,2,5,5")
@@ -26,12 +28,6 @@ VERBS: dict[str, tuple[tuple[Any, ...], int | None]] = {
     "nll": (("a.png", "b.png"), None),
     "guide": (("--class", "3", "-n", 2), 2 * 2 * STEPS),
 }
-
-
-@pytest.fixture(scope="module")
-def finished(finished_small: Path) -> Path:
-    """A model whose network is small: no test here asks anything of it."""
-    return finished_small
 
 
 @pytest.fixture

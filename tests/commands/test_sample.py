@@ -25,13 +25,7 @@ from ddpm_cli.models import walks
 # lies on the border between two of the 256 levels, its pixel may differ by one.
 LEVEL = 1
 
-pytestmark = pytest.mark.usefixtures("here")
-
-
-@pytest.fixture(scope="module")
-def finished(finished_small: Path) -> Path:
-    """A model whose network is small: no test here asks anything of it."""
-    return finished_small
+pytestmark = [pytest.mark.small, pytest.mark.usefixtures("here")]
 
 
 def sample(*words: object) -> Outcome:

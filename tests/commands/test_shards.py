@@ -12,6 +12,8 @@ from groups import told, torchrun
 from runs import ddpm, done
 from safetensors.torch import load_file
 
+pytestmark = pytest.mark.small
+
 DRAW = ("--steps", 2, "-b", 2)
 EDIT = ("a.png", "b.png", "c.png", *DRAW)
 # Verbs that write a file a result, with a job of at least five of them.
@@ -23,12 +25,6 @@ FOLDERS: dict[str, tuple[Any, ...]] = {
     "upscale": ("-n", 2, "--task", "deblur", *EDIT),
 }
 ENCODE = ("encode", *EDIT, "--fast")
-
-
-@pytest.fixture(scope="module")
-def finished(finished_small: Path) -> Path:
-    """A model whose network is small: no test here asks anything of it."""
-    return finished_small
 
 
 def files(folder: str) -> dict[str, bytes]:

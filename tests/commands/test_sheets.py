@@ -7,15 +7,9 @@ import runs
 from PIL import Image
 from runs import PLAIN, ddpm, done, replayed
 
-pytestmark = pytest.mark.usefixtures("abc")
+pytestmark = [pytest.mark.small, pytest.mark.usefixtures("abc")]
 QUICK = (*PLAIN, "--steps", 3, "--force")
 LAID = ("--columns", 2, "--zoom", 3, "--labels", "seed,sampler")
-
-
-@pytest.fixture(scope="module")
-def finished(finished_small: Path) -> Path:
-    """A model whose network is small: no test here asks anything of it."""
-    return finished_small
 
 
 def size(*words: object, place: str = "x.png") -> tuple[int, int]:

@@ -11,6 +11,8 @@ from runs import done
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.pipelines.lines import Spent, digest, seeded
 
+pytestmark = pytest.mark.small
+
 KEYS = {"seed", "class", "sampler", "levels", "steps", "calls", "seconds", "path", "hash"}
 DRAW = ("--steps", 2, "-b", 2)
 IMAGES = ("a.png", "b.png", "c.png")
@@ -35,12 +37,6 @@ VERBS: dict[str, tuple[tuple[Any, ...], list[float]]] = {
     "nll": ((*IMAGES, "--method", "vlb", "--steps", 3), [3, 3, 3, 3]),
     "fit": (("-n", 4, "--levels", 2, "-o", "out/x.safetensors"), [0]),
 }
-
-
-@pytest.fixture(scope="module")
-def finished(finished_small: Path) -> Path:
-    """A model whose network is small: no test here asks anything of it."""
-    return finished_small
 
 
 def rows(*words: Any) -> list[dict[str, Any]]:

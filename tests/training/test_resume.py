@@ -14,13 +14,9 @@ from runs import train_small as train
 
 from ddpm_cli.files.checkpoints import checkpoint
 
+pytestmark = pytest.mark.small
+
 STATES = ("state.safetensors", "state.previous.safetensors")
-
-
-@pytest.fixture
-def finished(finished_small: Path) -> Path:
-    """All runs of this file are small."""
-    return finished_small
 
 
 @pytest.mark.parametrize("stop", [1, 5, 7])  # before any save, at and between lines of metrics

@@ -21,13 +21,7 @@ from ddpm_cli.files.images.pixels import open_image, read_metadata, to_uint8
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import walks
 
-pytestmark = pytest.mark.usefixtures("here")
-
-
-@pytest.fixture(scope="module")
-def finished(finished_small: Path) -> Path:
-    """A model whose network is small: no test here asks anything of it."""
-    return finished_small
+pytestmark = [pytest.mark.small, pytest.mark.usefixtures("here")]
 
 
 @pytest.fixture
