@@ -143,11 +143,19 @@ def memories(denoise: Denoise) -> tuple[Memory, ...]:
 
 
 class Counted:
-    """A denoiser that says of each of its calls how many rows it sees."""
+    """A denoiser that says of each of its calls how many rows it sees.
 
-    def __init__(self, inner: Bindable, count: Callable[[int], None]) -> None:
+    differentiated: is told the rows of each gradient that goes back through a call.
+    """
+
+    def __init__(
+        self,
+        inner: Bindable,
+        count: Callable[[int], None],
+        differentiated: Callable[[int], None] | None = None,
+    ) -> None:
         self.schedule = inner.schedule
-        self._inner, self._count = inner, count
+        self._inner, self._count, self._differentiated = inner, count, differentiated
 
     def bind(self, **condition: Any) -> Wrapped:
         """The same with its conditions fixed."""
@@ -155,7 +163,10 @@ class Counted:
 
         def call(x: Tensor, sigma: Tensor) -> Prediction:
             self._count(len(x))
-            return denoise(x, sigma)
+            prediction, count, rows = denoise(x, sigma), self._differentiated, len(x)
+            if count is not None and prediction.x0.requires_grad:
+                prediction.x0.register_hook(lambda _: count(rows))  # type: ignore[no-untyped-call]
+            return prediction
 
         return Wrapped(denoise, call)
 

@@ -167,11 +167,6 @@ def guided_at(
     return (sigma > low) & (sigma <= (math.inf if high is None else high))
 
 
-def passes(sigma: Tensor, settings: Mapping[str, Any]) -> int:
-    """How many network calls a prediction at the level sigma takes with settings of `guidance`."""
-    return 2 if alone(settings.get("name", "cfg"), sigma, settings) is None else 1
-
-
 def rescaled(x0: Tensor, conditional: Tensor, share: float) -> Tensor:
     """Guided clean images with their contrast brought back, by `share` of the way.
 
@@ -212,22 +207,21 @@ def steered(
     """
 
     def call(x: Tensor, sigma: Tensor) -> Prediction:
+        is_traced = x.requires_grad  # by a method, which goes back through here, too
+        score: Tensor | None
         if clean:
             with torch.enable_grad():
-                place = x.detach().requires_grad_()
+                place = x if is_traced else x.detach().requires_grad_()
                 prediction = denoise(place, sigma)
-                score: Tensor | None
-                if is_bounded:
-                    score = bounded(clean, prediction.x0, sigma, place)
-                else:
-                    score = gradient(clean, prediction.x0, sigma, place)
-            prediction = _detached(prediction)
+                pull = bounded if is_bounded else gradient
+                score = pull(clean, prediction.x0, sigma, place, is_kept=is_traced)
+            prediction = prediction if is_traced else _detached(prediction)
         else:
             prediction, score = denoise(x, sigma), None
         if noisy and not at_mean:
             score = _sum(score, gradient(noisy, x, sigma))
-        pull = partial(gradient, noisy, sigma=sigma) if noisy and at_mean else None
-        return prediction._replace(score=_sum(prediction.score, score), pull=pull)
+        at = partial(gradient, noisy, sigma=sigma) if noisy and at_mean else None
+        return prediction._replace(score=_sum(prediction.score, score), pull=at)
 
     return Wrapped(denoise, call)
 
@@ -243,18 +237,28 @@ def absorbed(denoise: Denoise) -> Denoise:
 
 
 def gradient(
-    judges: Sequence[Judge], x: Tensor, sigma: Tensor, place: Tensor | None = None
+    judges: Sequence[Judge],
+    x: Tensor,
+    sigma: Tensor,
+    place: Tensor | None = None,
+    *,
+    is_kept: bool = False,
 ) -> Tensor:
-    """Gradient of what judges say of x [B, ...], with respect to x or to what x comes from."""
+    """Gradient of what judges say of x [B, ...], with respect to x or to what x comes from.
+
+    is_kept: others go the same way after it.
+    """
     with torch.enable_grad():
         if place is None:
             x = place = x.detach().requires_grad_()
         said = sum(judge(x, sigma).sum() for judge in judges)
-        (slope,) = torch.autograd.grad(torch.as_tensor(said), place)
+        (slope,) = torch.autograd.grad(torch.as_tensor(said), place, retain_graph=is_kept)
     return slope
 
 
-def bounded(judges: Sequence[Judge], x0: Tensor, sigma: Tensor, place: Tensor) -> Tensor:
+def bounded(
+    judges: Sequence[Judge], x0: Tensor, sigma: Tensor, place: Tensor, *, is_kept: bool = False
+) -> Tensor:
     """What `gradient` says with respect to x, within what data of unit variance allow.
 
     sigma^2 times it is Var[x0 given x] g, where g is the gradient at x0, and no variance of D
@@ -262,7 +266,7 @@ def bounded(judges: Sequence[Judge], x0: Tensor, sigma: Tensor, place: Tensor) -
     knows no such bound where sigma is large: the shift is at most MOST sqrt(D) |g|.
     """
     slope = gradient(judges, x0, sigma)
-    (score,) = torch.autograd.grad(x0, place, slope)
+    (score,) = torch.autograd.grad(x0, place, slope, retain_graph=is_kept)
     longest = MOST * math.sqrt(x0[0].numel()) * slope.flatten(1).norm(dim=1)
     shift = double(sigma).to(score) ** 2 * score.flatten(1).norm(dim=1)
     shorter: Tensor = (longest / shift.clamp(min=torch.finfo(x0.dtype).tiny)).clamp(max=1)
@@ -274,12 +278,7 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 
 
 def _detached(prediction: Prediction) -> Prediction:
-    def cut(channel: Tensor | None) -> Tensor | None:
-        return None if channel is None else channel.detach()
-
-    x0, spread, covariance, score, pull, raw, free = prediction
-    kept = (x0.detach(), cut(spread), cut(covariance), cut(score), pull, cut(raw), cut(free))
-    return Prediction(*kept)
+    return Prediction._make(one.detach() if isinstance(one, Tensor) else one for one in prediction)
 
 
 def log_probability(logits: Tensor, classes: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""What a walk will cost, counted before it: its moves and its network calls."""
+"""What a walk will cost, counted before it: its moves, network calls, and gradients through it."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.diffusion import guidance
 from ddpm_cli.diffusion.denoiser import Denoise, Prediction
+from ddpm_cli.diffusion.guidance import Pair
 from ddpm_cli.diffusion.linear_maps import Masked
 from ddpm_cli.diffusion.measuring import Measured
 from ddpm_cli.diffusion.rng import Rng
@@ -29,30 +30,86 @@ LEVELS_LIMIT = 10_000  # of a list that is searched for
 _ASKED, _ENDS = ("count", "counts", "timesteps", "sigmas"), ("low", "high")
 
 
+class Cost(NamedTuple):
+    """What a walk takes: its moves, and for an image network calls and gradients through them.
+
+    calls: None if each image takes as many as it needs, and gradients if there are any at all;
+    is_most: rounds that solve for something may end before they took so many gradients.
+    """
+
+    moves: int
+    calls: int | None
+    gradients: int = 0
+    is_most: bool = False
+
+    def times(self, count: int) -> "Cost":
+        """Of an image that is made of so many, windows or planes."""
+        calls = None if self.calls is None else count * self.calls
+        return self._replace(calls=calls, gradients=count * self.gradients)
+
+    @property
+    def beside(self) -> str:
+        """The gradients in words, to be said behind network calls; nothing if there are none."""
+        if not self.gradients:
+            return ""
+        most = "up to " if self.is_most else ""
+        return " and " + (
+            f"{most}{many(self.gradients, 'gradients')}" if self.calls else "gradients"
+        )
+
+    def words(self, what: str = "an image") -> str:
+        """Calls and gradients in words."""
+        return words(self.calls, what, self.beside)
+
+
 class _Counting:
-    """A denoiser of nothing that counts its network calls, two where there is guidance."""
+    """A denoiser of nothing that counts its network calls, and the gradients through them."""
 
     def __init__(self, schedule: Schedule, settings: Mapping[str, Any]) -> None:
         self.schedule = schedule
-        self.calls, self.guided = 0, 0
+        self.calls, self.gradients, self.guided = 0, 0, 0
         self._settings = settings
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Prediction:
-        self.calls += guidance.passes(sigma, self._settings)
+        self.calls += 1
         self.guided += bool(guidance.guided_at(sigma, **self._settings))
-        zeros = 0 * x  # with a gradient where one is asked for
+        zeros: Tensor = _Nothing.apply(x, self)
         return Prediction(zeros, zeros.detach(), zeros.detach())
 
 
-def plan(
-    config: Config, schedule: Schedule, top: Tensor | None = None, rng: Draws | None = None
-) -> tuple[int, int | None]:
-    """Number of moves and of network calls of a walk, counted by walking it on one number.
+class _Nothing(torch.autograd.Function):
+    """Zeros whose gradients are counted, and bend down: no rounds come to an end before the last.
 
-    The calls are None if each image takes as many as it needs. rng: where the walk's noise is
-    from, for one that refuses to give any. What the levels lack of what was asked for is said.
+    Conjugate gradients leave a direction as it is where what they solve for is no covariance.
     """
-    planned = counted(config, schedule, top, rng)
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, counting: _Counting) -> Tensor:
+        """Zeros like x."""
+        ctx.counting = counting
+        return torch.zeros_like(x)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        """The slope turned round."""
+        ctx.counting.gradients += 1
+        return -slope, None
+
+
+def plan(
+    config: Config,
+    schedule: Schedule,
+    top: Tensor | None = None,
+    rng: Draws | None = None,
+    *,
+    is_steered: bool = False,
+) -> Cost:
+    """What a walk costs, counted by walking it on one number.
+
+    rng: where the walk's noise is from, for one that refuses to give any; is_steered: whether
+    guides go back through the network. What the levels lack of what was asked for is said.
+    """
+    planned = counted(config, schedule, top, rng, is_steered=is_steered)
     for words in lacking(config, schedule):
         console.say(f"levels.{config['levels']['name']}: {words}")
     return planned
@@ -74,20 +131,38 @@ def lacking(config: Config, schedule: Schedule) -> list[str]:
 
 
 def counted(
-    config: Config, schedule: Schedule, top: Tensor | None = None, rng: Draws | None = None
-) -> tuple[int, int | None]:
+    config: Config,
+    schedule: Schedule,
+    top: Tensor | None = None,
+    rng: Draws | None = None,
+    *,
+    is_steered: bool = False,
+) -> Cost:
     """What `plan` returns, without a word; the calls of all particles of an image are its own."""
     settings = passes.two_passes(config)
     counting, walk = _Counting(schedule, settings), prepared(config, schedule, top)
     x = start(counting, walk.levels, torch.zeros(1, 1, dtype=torch.float64), Rng([0]))
-    denoise: Denoise = counting
+    denoise, is_guiding = _guided(counting, settings), passes.is_guiding(settings)
     if (make := walk_parts.method(config)) is not None:
-        method = make(Measured(Masked(torch.ones(1, 1, dtype=torch.bool), (1,)), x))
-        denoise, walk = method.wrap(counting) if method.wrap else counting, walk.by(method)
+        known = Masked(torch.ones(1, 1, dtype=torch.bool), (1,))
+        method = make(Measured(known, torch.ones_like(x)))
+        denoise, walk = method.wrap(denoise) if method.wrap else denoise, walk.by(method)
+    if is_steered:
+        denoise = guidance.steered(denoise, clean=[lambda x0, sigma: x0[:, 0]])
     moves = sum(1 for _ in walk.states(denoise, x, rng or Rng([0])))
-    if passes.is_guiding(settings) and not counting.guided:
+    if is_guiding and not counting.guided:
         raise _unguided(settings, walk.levels)
-    return moves, None if walk.is_adaptive else checks.particles(config) * counting.calls
+    is_most = "tolerance" in config.get("method", {})
+    calls = None if walk.is_adaptive else counting.calls
+    one = Cost(moves, calls, counting.gradients, is_most)
+    return one.times(checks.particles(config))
+
+
+def _guided(counting: _Counting, settings: Mapping[str, Any]) -> Denoise:
+    """A denoiser that is asked as often as settings of `guidance` ask the network."""
+    if not passes.is_guiding(settings):
+        return counting
+    return guidance.guidance(Pair.of_two(counting, counting), **walk_parts.guided(dict(settings)))
 
 
 def _unguided(settings: Mapping[str, Any], levels: Tensor) -> ConfigError:
@@ -114,7 +189,7 @@ def fit_calls(config: Config, schedule: Schedule, calls: int, top: Tensor | None
         return config | {"levels": config["levels"] | {"count": count}}
 
     def is_over(count: int) -> bool:
-        return (counted(sized(count), schedule, top)[1] or 0) > calls
+        return (counted(sized(count), schedule, top).calls or 0) > calls
 
     if config["levels"]["name"] == level_fits.FITTED:
         return _fitting_levels(config, calls, is_over)
@@ -160,10 +235,11 @@ def sized(
     return level_fits.inlined(chosen)
 
 
-def words(calls: int | None, what: str = "an image") -> str:
-    """What a walk costs in words; None: as many calls as its tolerance needs."""
-    return (
-        f"{many(calls, 'network calls')} {what}"
-        if calls
-        else f"network calls as {what} needs them"
-    )
+def words(calls: int | None, what: str = "an image", beside: str = "") -> str:
+    """What a walk costs in words; None: as many calls as its tolerance needs.
+
+    beside: what it takes beside calls.
+    """
+    if calls:
+        return f"{many(calls, 'network calls')}{beside} {what}"
+    return f"network calls{beside} as {what} needs them"

@@ -64,13 +64,18 @@ class Model(NamedTuple):
         """How seeds become numbers."""
         return Randomness(self.compute.rng)
 
-    def counting(self, count: Callable[[int], None]) -> "Model":
+    def counting(
+        self,
+        count: Callable[[int], None],
+        differentiated: Callable[[int], None] | None = None,
+    ) -> "Model":
         """The same model, which says of each network call how many rows it has, as to a bar.
 
-        Two passes of guidance are two rows.
+        Two passes of guidance are two rows. differentiated: is told so of each gradient through
+        a call.
         """
-        second = self.second.counted(count)
-        return self._replace(denoiser=Counted(self.denoiser, count), second=second)
+        counted = Counted(self.denoiser, count, differentiated)
+        return self._replace(denoiser=counted, second=self.second.counted(count, differentiated))
 
     def prepared(self, top: Tensor | None = None) -> Walk:
         """The walk of the model's settings, from the level `top` if not from the highest."""

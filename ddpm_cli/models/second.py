@@ -43,11 +43,15 @@ class Second(NamedTuple):
         """What is asked in the place of the model, told all conditions of its images."""
         return None if self.heard is None else self.heard.bind(**seen, **_known(seed))
 
-    def counted(self, count: Callable[[int], None]) -> "Second":
-        """The same, which says of each network call how many rows it has."""
+    def counted(
+        self,
+        count: Callable[[int], None],
+        differentiated: Callable[[int], None] | None = None,
+    ) -> "Second":
+        """The same, which says of each network call and gradient how many rows it has."""
         return self._replace(
-            worse=self.worse and Counted(self.worse, count),
-            heard=self.heard and Counted(self.heard, count),
+            worse=self.worse and Counted(self.worse, count, differentiated),
+            heard=self.heard and Counted(self.heard, count, differentiated),
         )
 
 

@@ -59,7 +59,7 @@ class Cascade(NamedTuple):
         """Network calls of all stages for an image; None if one takes as many as it needs."""
         total = 0
         for stage, windows in zip(self.stages, self.windows, strict=True):
-            calls = planning.counted(stage.config, _schedule(stage))[1]
+            calls = planning.counted(stage.config, _schedule(stage)).calls
             if calls is None:
                 return None
             total += calls * windows
@@ -228,7 +228,7 @@ def _schedule(stage: Opened) -> Schedule:
 
 
 def _cost(stage: Opened) -> str:
-    moves, calls = planning.plan(stage.config, _schedule(stage))
+    moves, calls, *_ = planning.plan(stage.config, _schedule(stage))
     return f"; then {stage.place.name}, {moves} steps, {calls or 'any number of'} network calls"
 
 

@@ -23,9 +23,10 @@ from ddpm_cli.files.outputs.samples import Output
 from ddpm_cli.files.outputs.trajectories import Trajectory, Wanted
 from ddpm_cli.models import cost, memory, model, walks
 from ddpm_cli.models.asked import Asked
+from ddpm_cli.models.cost import Cost
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Start
-from ddpm_cli.pipelines import dealing, familiar, opening, windows
+from ddpm_cli.pipelines import dealing, familiar, opening, steering, windows
 from ddpm_cli.pipelines.cascade import Cascade
 from ddpm_cli.pipelines.dealing import Deal
 from ddpm_cli.pipelines.finishing import Finish, Result
@@ -81,24 +82,22 @@ class Work(NamedTuple):
         return 1 if self.info.shape == trained else len(windows.every(self.info.shape, trained))
 
 
-def carry_out(work: Work, price: Callable[[int | None, str], str]) -> None:
-    """Say what drawing takes, and draw unless it is a dry run.
-
-    price: what so many network calls for one image, or one row, are in words.
-    """
+def carry_out(work: Work, words: str) -> None:
+    """Say what drawing takes, and what steers it in words, and draw unless it is a dry run."""
     config, work = work.opened.config, _of_shard(work)
-    moves, calls = cost.plan(config, work.schedule, work.begin and work.begin.sigma)
+    top, is_steered = work.begin and work.begin.sigma, steering.goes_back(config)
+    planned = cost.plan(config, work.schedule, top, is_steered=is_steered)
     count, each = many(len(work.seeds), work.cascade.info.noun), work.info.one
     each = each if work.windows == 1 else "a window"
 
     def say() -> None:
-        steps = many(moves, "steps")
-        console.say(f"{count}, {steps}, {price(calls, each)}{work.cascade.cost}")
+        price = f"{many(planned.moves, 'steps')}, {planned.words(each)}{words}"
+        console.say(f"{count}, {price}{work.cascade.cost}")
         if warning := checks.unsuited(config):
             console.warn(warning)
 
     if work.seeds and not work.use.dry_run:
-        _draw(work, moves, calls, say)
+        _draw(work, planned, say)
         return
     say()
     if work.use.dry_run:
@@ -122,8 +121,8 @@ def _of_shard(work: Work) -> Work:
     return work._replace(draw=replace(draw, output=output, trajectory=walk), seeds=seeds)
 
 
-def _draw(work: Work, moves: int, calls: int | None, say: Callable[[], None]) -> None:
-    """Draw alone, or in a group; calls: of an image, None as it needs them; say: what is planned.
+def _draw(work: Work, planned: Cost, say: Callable[[], None]) -> None:
+    """Draw alone, or in a group; planned: of an image, or a window of it; say: says that.
 
     Processes that write a file a seed need not know of each other; others hand what they draw to
     the first one.
@@ -134,19 +133,12 @@ def _draw(work: Work, moves: int, calls: int | None, say: Callable[[], None]) ->
         distributed.start(group, torch.device("cpu"))
     try:
         with distributed.Telling(group):
-            _drawn(work, moves, calls, group, meets, say)
+            _drawn(work, planned, group, meets, say)
     finally:
         distributed.stop(group)
 
 
-def _drawn(
-    work: Work,
-    moves: int,
-    calls: int | None,
-    group: Group,
-    meets: bool,
-    say: Callable[[], None],
-) -> None:
+def _drawn(work: Work, planned: Cost, group: Group, meets: bool, say: Callable[[], None]) -> None:
     """Open the output, say what is planned, load the model, and walk."""
     place, header, config = work.opened
     model.fitted(config, header, place, work.draw.moments)  # refused before any work
@@ -170,15 +162,16 @@ def _drawn(
         own = {**work.asked.alone(0), "class": ""}
         captions.refuse(record, work.draw.layout.labels, seed=0, **own)
         every, mine = work.cascade.calls, len(deal.mine)
-        calls = calls and calls * work.windows
+        calls = planned.times(work.windows).calls
         total = None if calls is None or every is None else (calls + every) * mine
         with console.progress(total, "network calls") as bar:
-            drawer = drawer.counting(bar.advance)
+            laps = Watch(bar)
+            drawer = drawer.counting(bar.advance, laps.differentiated)
             chunks = drawer.chunks(deal.mine, work.size, _batches(work, drawer, complete), walk)
             later = enlarge.counting(bar.advance)
-            told = Lines.of_walk(work.use.as_json, place.name, header, config, moves)
+            told = Lines.of_walk(work.use.as_json, place.name, header, config, planned.moves)
             kept = (target, watch, record, work.asked)
-            finish = Finish(*kept, drawer, later, told, Watch(bar))
+            finish = Finish(*kept, drawer, later, told, laps)
             if work.draw.skip_existing:
                 finish.leave_out(asked, deal.left)
             results: Iterator[Result | None] = map(finish.made, chunks)

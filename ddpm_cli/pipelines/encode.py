@@ -158,7 +158,7 @@ def planned(request: Encode, opened: Opened) -> Work:
         moves, calls = None, 0
     else:
         config = cost.sized(config, schedule, request.use.calls)
-        moves, calls = inversion.plan(config, schedule)
+        moves, calls, *_ = inversion.plan(config, schedule)
         again = " and again to check it" if request.is_checked else ""
         each = ("about " if calls else "") + cost.words(calls, header.data.one)
         sigma, price = None, f"{many(moves, 'steps')}, {each}{again}"

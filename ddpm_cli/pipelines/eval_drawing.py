@@ -106,7 +106,7 @@ def drawing(
     schedule = saved.schedule_of(header, place.path)
     config = cost.sized(opened.config, schedule, use.calls)
     asked = Asked.of(use, config, header.data, use.label)
-    calls = cost.counted(config, schedule)[1]
+    calls = cost.counted(config, schedule).calls
     return Drawing(name, opened, config, asked, use, seeds, calls, bring)
 
 
@@ -115,7 +115,7 @@ def side(name: str, opened: Opened, use: Use, seeds: Sequence[int]) -> Side:
     drawer = drawing(name, opened, use, seeds)
     drawer.asked.say(use.label)
     schedule = saved.schedule_of(opened.header, opened.place.path)
-    moves, calls = cost.plan(drawer.config, schedule)
-    count, steps = many(len(seeds), "images"), many(moves, "steps")
-    console.say(f"{name}: {count}, {steps}, {cost.words(calls)}")
+    planned = cost.plan(drawer.config, schedule)
+    count, steps = many(len(seeds), "images"), many(planned.moves, "steps")
+    console.say(f"{name}: {count}, {steps}, {planned.words()}")
     return drawer.side

@@ -120,7 +120,7 @@ def _planned(request: FitLevels, opened: Opened, config: Config, schedule: Sched
     calls = {}
     for count in request.counts:
         even = grid[torch.linspace(0, len(grid) - 2, count).long()]
-        calls[count] = cost.counted(standing(config, even), schedule)[1] or count
+        calls[count] = cost.counted(standing(config, even), schedule).calls or count
     asked = Asked.of(request.use, config, opened.header.data)
     asked.say(None)
     return Search(request, config, schedule, grid, asked, calls)

@@ -65,7 +65,7 @@ def calls(config: Config, schedule: Schedule) -> int:
     if purpose(config) in JUDGES:
         return 0
     try:
-        counted = cost.counted(config, schedule)[1]
+        counted = cost.counted(config, schedule).calls
     except ConfigError:  # a walk that is refused when it is asked for, and drawn without guidance
         counted = None
     return ADAPTIVE if counted is None else counted

@@ -90,14 +90,15 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     place, header, config = opened
     found = told_of(request, opened, schedule)
     config = found.config
-    moves, each = cost.plan(config, schedule)
-    each = each and each * page.shape[0] // shape[0]  # every plane by itself
-    calls = many(each, "network calls") if each else "network calls as it needs them"
-    price = f"{many(moves, 'steps')}, {calls} for each window of {shape[2]}x{shape[1]}"
+    each = cost.plan(config, schedule, is_steered=steering.goes_back(config))
+    each = each.times(page.shape[0] // shape[0])  # every plane by itself
+    window = f"each window of {shape[2]}x{shape[1]}"
+    calls = each.words(f"for {window}" if each.calls else window)
+    price = f"{many(each.moves, 'steps')}, {calls}"
     price += steering.described(config) if config["guides"] else ""
-    told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
+    told = Lines.of_walk(request.use.as_json, place.name, header, config, each.moves)
     opened = opened._replace(config=config)
-    return Work(request, opened, found.asked, page, each, price, told, found)
+    return Work(request, opened, found.asked, page, each.calls, price, told, found)
 
 
 def told_of(request: Inpaint, opened: Opened, schedule: Schedule) -> Steering:
@@ -145,7 +146,9 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     told, shape = EditLines(work.lines, target), filler.model.info.shape
     told.skip(lambda name: {"input": name, **_told(work)})
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
-        filler, laps = filler._replace(model=filler.model.counting(bar.advance)), Watch(bar)
+        laps = Watch(bar)
+        drawer = filler.model.counting(bar.advance, laps.differentiated)
+        filler = filler._replace(model=drawer)
         while batch := list(islice(jobs, max(1, size * shape[0] // work.canvas.shape[0]))):
             counts = [len(job.windows) for _, job, _ in batch]
             bar.expect((calls or 0) * (sum(counts) - len(batch)))

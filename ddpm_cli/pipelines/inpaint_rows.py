@@ -131,14 +131,14 @@ def _planned(request: Inpaint, opened: Opened) -> tuple[Work, str]:
     place, header, config = opened
     found = inpaint.told_of(request, opened, schedule)
     config = found.config
-    moves, calls = cost.plan(config, schedule)
-    price = f"{many(moves, 'steps')}, {cost.words(calls, 'a row')}"
+    each = cost.plan(config, schedule, is_steered=steering.goes_back(config))
+    price = f"{many(each.moves, 'steps')}, {each.words('a row')}"
     if opening_inpaint.is_joint(config, header):
-        price += ", and a gradient for each value that is known"
-    told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
+        price += ", and in each a gradient for each value that is known"
+    told = Lines.of_walk(request.use.as_json, place.name, header, config, each.moves)
     opened = opened._replace(config=config)
     price += steering.described(config)
-    return Work(request, opened, found.asked, found, calls, told), price
+    return Work(request, opened, found.asked, found, each.calls, told), price
 
 
 def _fill(
@@ -155,7 +155,8 @@ def _fill(
     failures = Failures(len(files))
     joint = opening_inpaint.is_joint(config, header)
     with console.progress(None if work.calls is None else 0, "network calls") as bar:
-        core, laps = core.counting(bar.advance), Watch(bar)
+        laps = Watch(bar)
+        core = core.counting(bar.advance, laps.differentiated)
         filler = RowFiller(core, core.prepared(), work.asked, joint, complete)
         for file in files:
             with failures.caught():

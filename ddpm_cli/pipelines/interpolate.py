@@ -22,7 +22,7 @@ from ddpm_cli.models import cost, memory, model, saved, walks
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.pipelines import inversion, lines, opening, steering
 from ddpm_cli.pipelines.inversion import Coder
-from ddpm_cli.pipelines.lines import Lines, Spent
+from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.steering import Steering
 from ddpm_cli.settings import passes
@@ -82,12 +82,12 @@ def planned(request: Interpolate, opened: Opened, sources: list[Source], ends: i
     if request.at is None:
         config = cost.sized(config, schedule, calls)
         sigma, blend = None, request.blend or "slerp"
-        moves, each = inversion.plan(config, schedule)
+        price = inversion.plan(config, schedule, is_steered=steering.goes_back(config))
     else:
         passes.refuse_drawing(config, "and frames have none")
         sigma, blend = walks.level(request.at, schedule), "lerp"
         config = cost.sized(config, schedule, calls, sigma)
-        moves, each = cost.plan(config, schedule, sigma)
+        price = cost.plan(config, schedule, sigma, is_steered=steering.goes_back(config))
     try:
         places = latents.positions(ends, request.count, request.easing)
     except ValueError as error:
@@ -100,13 +100,13 @@ def planned(request: Interpolate, opened: Opened, sources: list[Source], ends: i
     config = found.config
     frames = many(len(places), "frames" if header.data.is_image else "rows")
     what = "a frame" if header.data.is_image else "a row"
-    price = f"{frames}, {many(moves, 'steps')}, {cost.words(each, what)}"
+    words = f"{frames}, {many(price.moves, 'steps')}, {price.words(what)}"
     if sources and sigma is None:
-        price += f", and about as many for each of the {ends} ends"
-    price += steering.described(config) if config["guides"] else ""
+        words += f", and about as many calls for each of the {ends} ends"
+    words += steering.described(config) if config["guides"] else ""
     opened = opened._replace(config=config)
-    told = Lines.of_walk(request.use.as_json, place.name, header, config, moves)
-    return Work(request, opened, sources, found, sigma, blend, places, each, price, told)
+    told = Lines.of_walk(request.use.as_json, place.name, header, config, price.moves)
+    return Work(request, opened, sources, found, sigma, blend, places, price.calls, words, told)
 
 
 def timed(request: Interpolate, ends: int) -> Timing | None:
@@ -152,7 +152,7 @@ def _interpolate(work: Work, target: Frames) -> None:
     ends = _ends_read(work, coder)
     images = torch.stack([end.values for end in ends]) if ends else None
     began = time.monotonic()
-    frames, calls = walked(work, coder, images)
+    frames, spent = walked(work, coder, images)
     if frames is None:
         return
     walks.refuse_not_finite(frames, "values that are not finite", "more --steps")
@@ -162,7 +162,7 @@ def _interpolate(work: Work, target: Frames) -> None:
     scale = scales.drawn([end.scale for end in ends], info.scale, info.shape)
     paths = target.write(frames, recorded(work, coder), scale, placed(work))
     count, seconds = len(paths) or 1, time.monotonic() - began
-    spent = Spent(len(frames), calls, seconds / count)
+    spent = spent._replace(seconds=seconds / count)
     seeds = work.request.seeds or [work.request.seed]
     for path in paths:
         work.lines.tell(path, spent, **lines.seeded(seeds), **work.asked.named)
@@ -175,29 +175,31 @@ def opened_coder(work: Work) -> Coder:
     return coder._replace(complete=work.steering.load(coder.model.compute))
 
 
-def walked(work: Work, coder: Coder, images: Tensor | None) -> tuple[Tensor | None, int]:
+def walked(work: Work, coder: Coder, images: Tensor | None) -> tuple[Tensor | None, Spent]:
     """Find the ends, and walk down from each place between them; None if asked to stop.
 
-    The frames, and the network calls of all of it.
+    The frames, and what all of it took.
     """
     blend, parts = (latents.slerp if work.blend == "slerp" else latents.lerp), []
     frames = len(work.places)
     walked = frames + (0 if images is None or work.sigma is not None else len(images))
     total = None if work.calls is None else work.calls * walked
     with console.progress(total, "network calls") as bar:
-        coder, done = coder._replace(model=coder.model.counting(bar.advance)), 0
+        laps, done = Watch(bar), 0
+        counted = coder.model.counting(bar.advance, laps.differentiated)
+        coder = coder._replace(model=counted)
         ends = _starts(work, coder, images)
         if ends is None:
-            return None, bar.done
+            return None, Spent()
         size = work.request.use.size
         for states in torch.split(latents.path(ends, work.places, blend), size):
             part = _descended(work, coder, states)
             if part is None:
-                return None, bar.done
+                return None, Spent()
             parts.append(coder.model.info.finished(part))
             done += len(states)
             bar.advance(0, note=f"{done} of {frames} frames")
-    return torch.cat(parts), bar.done
+    return torch.cat(parts), laps.lap([1])[0]._replace(images=frames)
 
 
 def _ends_read(work: Work, coder: Coder) -> list[Input]:

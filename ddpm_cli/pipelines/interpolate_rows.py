@@ -8,7 +8,6 @@ from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.outputs import samples
 from ddpm_cli.models import memory, walks
 from ddpm_cli.pipelines import given, interpolate, inversion, lines, opening
-from ddpm_cli.pipelines.lines import Spent
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.requests import Interpolate
 
@@ -44,7 +43,7 @@ def run(request: Interpolate, opened: Opened) -> None:
         coder = interpolate.opened_coder(work)
         memory.refuse_large(coder.model, min(request.use.size, len(work.places)))
         x0, began = given.seen(ends, info) if ends else None, time.monotonic()
-        made, calls = interpolate.walked(work, coder, x0)
+        made, spent = interpolate.walked(work, coder, x0)
         if made is None:
             return
         walks.refuse_not_finite(made, "values that are not finite", "more --steps")
@@ -53,7 +52,7 @@ def run(request: Interpolate, opened: Opened) -> None:
             console.say(f"the ends come back to within {apart:.2g} deviations")
             inversion.warn_of_rows(work.opened.config, [apart])
         target.add([], None, made, interpolate.recorded(work, coder))
-        spent = Spent(len(made), calls, time.monotonic() - began)
+        spent = spent._replace(seconds=time.monotonic() - began)
         for path in target.finish():
             seeds = lines.seeded(request.seeds or [request.seed])
             work.lines.tell(path, spent, **seeds, **work.asked.named)

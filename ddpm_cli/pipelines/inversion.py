@@ -13,6 +13,7 @@ from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError, many
 from ddpm_cli.models import cost, walks
+from ddpm_cli.models.cost import Cost
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.walks import Batch, Walk
 from ddpm_cli.settings import passes
@@ -25,8 +26,8 @@ POOR = 30.0  # decibels: an image that comes back at less is seen to be another 
 FAR = 0.1  # the same of rows, in deviations of the data
 
 
-def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
-    """Moves and network calls from noise to image; what cannot be walked back is refused."""
+def plan(config: Config, schedule: Schedule, *, is_steered: bool = False) -> Cost:
+    """What the way from noise to image costs; what cannot be walked back is refused."""
     refuse_no_mean(config, "way back from images to latents")
     passes.refuse_drawing(config, "and images given have none")
     passes.refuse_stepwise(config, "so there is no way back")
@@ -36,10 +37,11 @@ def plan(config: Config, schedule: Schedule) -> tuple[int, int | None]:
             raise ConfigError(f"wrappers.{settings['name']}: no image would come back; {fix}")
     if config["edits"] or config.get("corrector"):
         raise ConfigError("edits: between images and latents the way is straight; leave them out")
-    moves, calls = cost.plan(config, schedule, rng=latents.Silent())
-    if moves < 3:
-        raise ConfigError(f"levels: {moves} moves are no way to noise; use --steps 3 or more")
-    return moves, calls
+    planned = cost.plan(config, schedule, rng=latents.Silent(), is_steered=is_steered)
+    if planned.moves < 3:
+        few = f"levels: {planned.moves} moves are no way to noise; use --steps 3 or more"
+        raise ConfigError(few)
+    return planned
 
 
 def warn_of_images(config: Config, decibels: Sequence[float]) -> None:

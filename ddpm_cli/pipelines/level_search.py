@@ -91,7 +91,8 @@ class Search(NamedTuple):
     @property
     def _reference_calls(self) -> int:
         plain: Config = {"sampler": {"name": "heun"}, "edits": [], "corrector": None}
-        return cost.counted(standing(self.config | plain, self.grid[:-1]), self.schedule)[1] or 0
+        walk = standing(self.config | plain, self.grid[:-1])
+        return cost.counted(walk, self.schedule).calls or 0
 
     @property
     def _jump_calls(self) -> int:

@@ -16,16 +16,21 @@ _BLOCK = 2**20  # bytes read at once
 
 
 class Spent(NamedTuple):
-    """What so many images took: network calls, and seconds with those of writing before."""
+    """What so many images took: network calls, and seconds with those of writing before.
+
+    gradients: through so many network calls.
+    """
 
     images: int = 0
     calls: float = 0.0
     seconds: float = 0.0
+    gradients: float = 0.0
 
     def plus(self, other: "Spent") -> "Spent":
         """Both together."""
         images, calls = self.images + other.images, self.calls + other.calls
-        return Spent(images, calls, self.seconds + other.seconds)
+        seconds, gradients = self.seconds + other.seconds, self.gradients + other.gradients
+        return Spent(images, calls, seconds, gradients)
 
 
 class Watch:
@@ -34,13 +39,18 @@ class Watch:
     def __init__(self, bar: console.Progress) -> None:
         """Take the bar that the calls of the network advance."""
         self._bar, self._calls, self._began = bar, bar.done, time.monotonic()
+        self._gradients = 0
+
+    def differentiated(self, rows: int) -> None:
+        """Count gradients through network calls of so many rows."""
+        self._gradients += rows
 
     def lap(self, weights: Sequence[int]) -> list[Spent]:
         """What each image took since the look before; weights: how much of the calls it had."""
         now, every = time.monotonic(), sum(weights) or 1
-        calls, seconds = self._bar.done - self._calls, now - self._began
-        self._calls, self._began = self._bar.done, now
-        return [Spent(1, calls * each / every, seconds * each / every) for each in weights]
+        took = (self._bar.done - self._calls, now - self._began, self._gradients)
+        self._calls, self._began, self._gradients = self._bar.done, now, 0
+        return [Spent(1, *(all_ * each / every for all_ in took)) for each in weights]
 
 
 class Lines:
@@ -77,11 +87,20 @@ class Lines:
             console.json_line({"path": str(path), **own, **about, **rest})
 
     def row(self, own: dict[str, Any], spent: Spent, digest: str | None = None) -> None:
-        """Print one object; calls are those of an image, seconds those of the whole row."""
-        calls = round(spent.calls / max(spent.images, 1), 3)
-        took = {"calls": int(calls) if calls == int(calls) else calls}
+        """Print one object; calls are those of an image, seconds those of the whole row.
+
+        So are gradients through the network, where there are any.
+        """
+        took = {"calls": _each(spent.calls, spent.images)}
+        took |= {"gradients": _each(spent.gradients, spent.images)} if spent.gradients else {}
         took["seconds"] = round(spent.seconds, 3)
         console.json_line({**own, **self._about, **took, "hash": digest, **self._model})
+
+
+def _each(total: float, images: int) -> float:
+    """A number of one image, without places behind the point where it is whole."""
+    each = round(total / max(images, 1), 3)
+    return int(each) if each == int(each) else each
 
 
 def seeded(seeds: Sequence[int]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -
     if measure.trace == "exact" and size > EXACT_LIMIT:
         fix = "use --trace rademacher"
         raise ConfigError(f"--trace exact: one gradient for each of {size} dimensions; {fix}")
-    calls = inversion.plan(config, schedule)[1]
+    calls = inversion.plan(config, schedule).calls
     if calls is None:
         return None
     return measure.repeats * measure.samples * (calls + (measure.dequantize == "truncated"))

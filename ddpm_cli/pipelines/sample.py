@@ -42,7 +42,7 @@ def run(request: Sample, opened: Opened | None = None) -> None:
         request.guiding.flags,
     )
     words = found.words if is_guide or found.is_any else ""
-    drawing.carry_out(work, lambda *calls: cost.words(*calls) + words)
+    drawing.carry_out(work, words)
 
 
 def chosen_seeds(seeds: Seeds, usual: int, output: str | None) -> Sequence[int]:

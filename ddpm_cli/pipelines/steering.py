@@ -162,6 +162,16 @@ def described(config: Config) -> str:
     return passes + (f"; steered by {', '.join(names)}" if names else "")
 
 
+def goes_back(config: Config) -> bool:
+    """Whether a guide goes back through the network, as all do that judge predicted images."""
+    for guide in config["guides"]:
+        run = clip_runs.named(guide["model"]) if guide["name"] == CLIP else None
+        is_noisy = run is not None and clip_runs.is_noisy(run[1])
+        if guide["name"] != CLASSIFIER and not is_noisy:
+            return True
+    return False
+
+
 def _reward(
     config: Config, info: DataInfo, guiding: Guiding, schedule: Schedule, top: Tensor | None
 ) -> Reward | None:

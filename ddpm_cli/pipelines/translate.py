@@ -57,17 +57,17 @@ def run(request: Translate, opened: Opened) -> None:
     place, header, config = opened
     Asked.given(use, config, header.data).say(use.label)  # what cannot be told is refused here
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
-    moves, calls = cost.plan(config, schedule)
+    planned = cost.plan(config, schedule)
     mine = editing.share(request, len(sources) * len(seeds))
     count = f"{many(mine, 'images')} of {len(sources)}"
-    console.say(f"{count}, {many(moves, 'steps')}, {cost.words(calls)}")
+    console.say(f"{count}, {many(planned.moves, 'steps')}, {planned.words()}")
     if use.dry_run:
         opening.shown(config)
         return
     results = editing.results(request, sources, seeds, "samples")
     if mine:
-        told = Lines.of_walk(use.as_json, place.name, header, config, moves)
-        _translate(_job(request, opened, sources, results, calls, told, mine))
+        told = Lines.of_walk(use.as_json, place.name, header, config, planned.moves)
+        _translate(_job(request, opened, sources, results, planned.calls, told, mine))
 
 
 def _job(

@@ -78,15 +78,14 @@ def run(request: Upscale, opened: Opened) -> None:
     if use.texts or use.values or use.negative is not None:
         restorer.asked(use, {}, opened)
     wanted = Wanted(inputs.sources(request.inputs), request.seeds.numbers(), request.noises)
-    moves, calls = cost.plan(config, schedule)
-    calls = calls and calls * times
+    planned = cost.plan(config, schedule, is_steered=steering.goes_back(config)).times(times)
     mine = editing.share(request, wanted.total)
     how = "a trained model" if header.task else "data consistency"
     how = request.chosen_method if "method" in config else how
     how += " with data consistency" if header.task and request.is_consistent else ""
-    count = f"{many(mine, 'images')}, {many(moves, 'steps')}"
+    count = f"{many(mine, 'images')}, {many(planned.moves, 'steps')}"
     steers = steering.described(config) if found else ""
-    console.say(f"{request.named} by {how}: {count}, {cost.words(calls)}{steers}")
+    console.say(f"{request.named} by {how}: {count}, {planned.words()}{steers}")
     if use.dry_run:
         opening.shown(config)
         return
@@ -94,7 +93,7 @@ def run(request: Upscale, opened: Opened) -> None:
         request, wanted.named, wanted.seeds, RESULTS.get(request.task, "restored")
     )
     if mine:
-        told = Lines.of_walk(use.as_json, place.name, header, config, moves)
+        told = Lines.of_walk(use.as_json, place.name, header, config, planned.moves)
         restore = restorer.opened(
             opened, compute, exact=request.is_consistent, size=use.size, undo=undo
         )._replace(noise=request.noise)
@@ -103,7 +102,8 @@ def run(request: Upscale, opened: Opened) -> None:
             restore = restore._replace(complete=found.load(compute))
         record = _common(request, opened, restore, [code.sha256] if code else [])
         record = {**record, **(found.record if found else {})}
-        _restore(Job(request, opened, restore, wanted, results, record, calls, told, found))
+        kept = (results, record, planned.calls, told, found)
+        _restore(Job(request, opened, restore, wanted, *kept))
 
 
 def steered(request: Upscale, opened: Opened, schedule: Schedule) -> Steering | None:
@@ -138,8 +138,9 @@ def _restore(job: Job) -> None:
     calls, done, told = job.calls, 0, EditLines(job.lines, job.results)
     told.skip(job.about.__getitem__)
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
-        counted = job.restore._replace(model=job.restore.model.counting(bar.advance))
         laps = Watch(bar)
+        drawer = job.restore.model.counting(bar.advance, laps.differentiated)
+        counted = job.restore._replace(model=drawer)
         for batch in _batches(job.restore, _items(job, failures)):
             windows = len(counted.at(batch[0].row.shape).windows)
             bar.expect((calls or 0) * (windows - 1) * len(batch))

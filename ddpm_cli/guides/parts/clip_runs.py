@@ -33,7 +33,7 @@ class Run:
         self._text = kinds.reader(header.config, header.data)
         self.channels, *size = header.data.shape
         self.size = (size[0], size[1])
-        self.is_noisy = header.config["draw"]["name"] != CLEAN
+        self.is_noisy = is_noisy(header)
 
     def seen(self, x: Tensor) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] in the colours that it knows."""
@@ -62,6 +62,11 @@ class Run:
         height, width = self.size
         image = fitted(read_pillow(path, _MODES[self.channels]), (width, height), "crop")
         return self.encode(from_uint8(from_pillow(image))[None].to(self._device))
+
+
+def is_noisy(header: Header) -> bool:
+    """Whether a CLIP is shown images with noise, at every level."""
+    return bool(header.config["draw"]["name"] != CLEAN)
 
 
 def named(model: str) -> tuple[Place, Header] | None:

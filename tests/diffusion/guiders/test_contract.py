@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ddpm_cli.diffusion.denoiser import Denoise, Memory, Prediction, Wrapped
 from ddpm_cli.diffusion.directed import directed
-from ddpm_cli.diffusion.guidance import At, Pair, guidance, passes
+from ddpm_cli.diffusion.guidance import At, Pair, alone, guidance
 from ddpm_cli.diffusion.guiders import apg, cfg, cfg_pp, cfg_zero
 from ddpm_cli.diffusion.levels import karras
 from ddpm_cli.diffusion.rng import Rng
@@ -87,7 +87,7 @@ def test_an_image_alone_is_as_in_a_batch(name: str, settings: dict[str, Any], gu
 def test_a_scale_of_one_is_none_to_the_bit(guider: str) -> None:
     denoise, told = guided(cosine(), guider, scale=1.0), two(cosine())[0]
     assert torch.equal(ended(denoise, heun, [0, 1]), ended(told, heun, [0, 1]))
-    assert passes(torch.tensor(1.0), {"name": guider, "scale": 1.0}) == 1
+    assert alone(guider, torch.tensor(1.0), {"scale": 1.0})
 
 
 @pytest.mark.parametrize("guider", GUIDERS)

@@ -16,6 +16,7 @@ from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images import pixels
 from ddpm_cli.guides.parts import clip_judge, clip_runs
+from ddpm_cli.pipelines import steering
 
 TOWERS = (
     'network={name="clip", embedding=16, width=8, multipliers=[1, 2], patch=2, norm="pixel"}',
@@ -92,6 +93,13 @@ def test_texts_and_images_meet(run: Path, captioned: Path) -> None:
     seen = torch.cat([*seen, towers.encode(pixels.from_uint8(shown))])
     assert (seen @ texts.T).argmax(1).tolist() == [0, 1, 2, 3]
     assert torch.allclose(seen.norm(dim=1), torch.ones(4))
+
+
+def test_only_one_of_clean_images_goes_back_through_the_model(run: Path) -> None:
+    guides = [{"name": "classifier", "model": "mnist-classifier"}]
+    assert not steering.goes_back({"guides": guides})
+    guides.append({"name": "clip", "model": str(run)})
+    assert steering.goes_back({"guides": guides}) == (run.name == "clean")
 
 
 def test_the_gradient_points_to_the_text(run: Path) -> None:
