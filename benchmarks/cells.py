@@ -78,7 +78,7 @@ class Subject(NamedTuple):
 
     def calls(self, config: Config) -> int:
         """Network calls an image of a walk of fixed length."""
-        return int(cost.plan(config, self.model.schedule)[1] or 0)
+        return int(cost.plan(config, self.model.schedule).calls or 0)
 
     def fitted(self, tables: Mapping[str, Any], calls: int) -> Config:
         """The configuration with the most levels that cost at most so many network calls."""

@@ -43,7 +43,7 @@ def measured(
     x = to_uint8(model.guide(range(count), ALL, unconditional=not told, **options))
     seconds = round(time.perf_counter() - began, 1)
     scores = scorer(x, torch.arange(count) % 10)
-    calls = cost.plan(subject.config(tables), model.schedule)[1]
+    calls = cost.plan(subject.config(tables), model.schedule).calls
     return {**scores, "calls": calls, "seconds": seconds}
 
 

@@ -103,7 +103,7 @@ def measured(scorer: Scorer, model: Model | None, digits: Digits, batch: int, me
         results = digits.pixels * digits.known
     else:
         results = torch.cat([*filled(model, digits, batch, method)])
-        calls = cost.plan(model.config, model.schedule)[1] or 0
+        calls = cost.plan(model.config, model.schedule).calls or 0
     seconds = round(time.perf_counter() - began, 1)
     return {**scores(scorer, digits, results), "calls": calls, "seconds": seconds}
 

@@ -65,7 +65,7 @@ def round_trip(coder: Coder, pixels: Tensor, batch: int) -> Row:
         again = finished(coder.decode(z, untold(coder, len(part)), {}))
         decibels += psnr(again.cpu(), x0).tolist()
     values = torch.tensor(decibels)
-    calls = inversion.plan(coder.model.config, coder.model.schedule)[1]
+    calls = inversion.plan(coder.model.config, coder.model.schedule).calls
     spread = {"median": float(values.median()), "least": float(values.min())}
     return {**spread, "calls": calls, "images": len(values)}
 

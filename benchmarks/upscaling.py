@@ -60,7 +60,7 @@ def load(name: str, steps: int, job: Job, *, exact: bool) -> Subject:
     """Load a model; one that was not trained to enlarge always agrees with what was there."""
     tables: dict[str, Any] = PLAIN | {"levels": {"count": steps}, "compute": job.compute}
     model = ddpm_cli.load(name, settings=tables)
-    calls = cost.plan(model.config, model.schedule)[1] or 0
+    calls = cost.plan(model.config, model.schedule).calls or 0
     key = {"model": read_header(find.find(name).path).hash, "dtype": job.dtype}
     return Subject(model, exact, calls, key | sampling(model.config))
 

@@ -438,7 +438,7 @@ class TestInpainting:
         calls = {}
         for method in ("replace", "repaint", "replace as long", "model"):
             config = walks.config(method, trained)
-            calls[method] = cost.plan(config, build.schedule(config))[1]
+            calls[method] = cost.plan(config, build.schedule(config)).calls
             assert bool(config["constraints"]) == (method != "model")
         assert calls == {"replace": 20, "repaint": 50, "replace as long": 50, "model": 20}
 

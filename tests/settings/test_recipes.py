@@ -26,9 +26,9 @@ def test_recipe_resolves_and_walks(name: str) -> None:
         pytest.skip("no such solvers")
     settings = resolved({"sampler": {"name": name}})
     assert settings["sampler"]["name"] in catalog.names("sampler")
-    moves, calls = cost.plan(settings, build.schedule(settings))
-    assert moves > 0
-    assert calls
+    planned = cost.plan(settings, build.schedule(settings))
+    assert planned.moves > 0
+    assert planned.calls
     again = parse_toml(dump_toml(settings), name)
     assert config.resolve([Layer("dump", again)]) == settings, "the expansion says it all"
 
