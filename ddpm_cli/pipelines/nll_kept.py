@@ -35,9 +35,11 @@ class Kept:
                 self._rows[line["row"]] = (line["bits"], spent)
                 self._digests[line["row"]] = line.get("digest", "")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a" if lines else "w", encoding="utf-8")
         except OSError as error:
-            raise Refusal(f"{self.path}: {error.strerror}", "give another -o") from None
+            what = f"{path}: {self.path.name}, which keeps its rows: {error.strerror}"
+            raise Refusal(what, "give another -o") from None
         if not lines:
             self._write(about)
 
