@@ -163,7 +163,7 @@ ELSEWHERE = {
     "networks/test_unets.py": "networks/parts/stages",
     "options/test_completion.py": "options/model_names",
     "options/test_shared.py": (
-        "options/listing settings/request_parts settings/requests settings/seeds"
+        "options/listing options/outputs settings/request_parts settings/requests settings/seeds"
     ),
     "pipelines/exports/test_export.py": (
         "pipelines/cards pipelines/portable pipelines/portable_calls pipelines/tracing"

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import completion, reading, shared
+from ddpm_cli.options import completion, outputs, reading, shared
 from ddpm_cli.settings.collecting import Collect, Titles
 
 
@@ -22,7 +22,7 @@ from ddpm_cli.settings.collecting import Collect, Titles
     ),
 )
 @shared.inputs
-@shared.output(
+@outputs.output(
     "PNG, JPEG or WebP sheet, - for stdout, or the samples themselves: .npz, .npy, .safetensors, "
     ".zip or folder/; by default sheet.png."
 )
@@ -33,7 +33,7 @@ from ddpm_cli.settings.collecting import Collect, Titles
     callback=shared.seeds_of,
     help="Seeds that must be there, as in 0-9,40; others are left out.",
 )
-@shared.layout
+@outputs.layout
 @click.option(
     "--row-titles",
     metavar="KEY|TEXT,...",
@@ -47,7 +47,7 @@ from ddpm_cli.settings.collecting import Collect, Titles
     shell_complete=completion.labels,
     help="A column for each value of a key, with that as its title; or the titles themselves.",
 )
-@shared.force("Replace files that exist, and of a seed that differs take the last.")
+@outputs.force("Replace files that exist, and of a seed that differs take the last.")
 @click.option("--dry-run", is_flag=True, help="Read everything, say the plan, and write nothing.")
 @shared.json_lines
 @shared.common

@@ -6,7 +6,7 @@ from typing import Literal
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, listing, numbers, reading, shared
+from ddpm_cli.options import completion, listing, numbers, outputs, reading, shared
 from ddpm_cli.settings import catalog, protocols, releases
 from ddpm_cli.settings.requests import Convert
 
@@ -32,7 +32,7 @@ PARTED = ("onnx", "export")  # targets that hold a part of a model
 )
 @click.argument("source", shell_complete=completion.targets)
 @click.argument("target", metavar="[OUTPUT]", required=False, shell_complete=completion.paths)
-@shared.output("The file or folder to write; OUTPUT says the same.")
+@outputs.output("The file or folder to write; OUTPUT says the same.")
 @click.option(
     "--from",
     "from_format",
@@ -90,7 +90,7 @@ PARTED = ("onnx", "export")  # targets that hold a part of a model
 @partial(listing.list_kinds, more=("format", "export", "release"))
 @shared.settings
 @shared.dry_run
-@shared.force()
+@outputs.force()
 @shared.json_lines
 @shared.common
 @click.pass_context

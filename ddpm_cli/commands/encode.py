@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import reading, shared, walking
+from ddpm_cli.options import outputs, reading, shared, walking
 from ddpm_cli.settings.layouts import Layout
 from ddpm_cli.settings.requests import Encode
 from ddpm_cli.settings.usual import CODING
@@ -30,7 +30,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
     ),
 )
 @shared.inputs
-@shared.output(
+@outputs.output(
     "File of the latents, .safetensors, or a picture of them, .png; latents.safetensors."
 )
 @shared.model("Model to encode with; of several behind commas a picture compares the latents.")
@@ -46,7 +46,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
     help="Walk up along the probability-flow ODE, or add the noise of --at at once.",
 )
 @walking.at("Where --method forward stops: at x_T; a picture has several, as 0,10%,50%,100%.")
-@shared.zoom
+@outputs.zoom
 @click.option("--fast", is_flag=True, help="Do not decode again: half the time, no PSNR.")
 @shared.fitting
 @shared.seed(0, "Seed of the first image's noise, for --method forward.")

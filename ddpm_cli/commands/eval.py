@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, numbers, reading, shared, walking
+from ddpm_cli.options import completion, numbers, outputs, reading, shared, walking
 from ddpm_cli.settings import catalog, code_names, protocols, seeds, sweeps
 from ddpm_cli.settings.eval_requests import Eval
 
@@ -90,7 +90,9 @@ WALKING = ("sampler", "levels", "steps", "calls", "label", "seed", "blocks")
     help="Measure a model in each cell of the product of these lists: sampler, levels, steps, "
     "calls, seed or a key of --set.",
 )
-@shared.output("Table of --sweep, which goes on where it stopped: .csv, .tsv, .json, .jsonl, .md.")
+@outputs.output(
+    "Table of --sweep, which goes on where it stopped: .csv, .tsv, .json, .jsonl, .md."
+)
 @click.option(
     "--plot",
     metavar="FILE",

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, numbers, reading, shared
+from ddpm_cli.options import completion, numbers, outputs, reading, shared
 from ddpm_cli.settings import seeds
 from ddpm_cli.settings.fit_requests import Fit, FitLevels
 from ddpm_cli.settings.request_parts import Use
@@ -42,7 +42,7 @@ def _counts(ctx: click.Context, param: click.Parameter, text: str | None) -> lis
     ),
 )
 @click.argument("model", required=False, shell_complete=completion.models)
-@shared.output(
+@outputs.output(
     "File of the moments or levels; by default MODEL.moments.safetensors, or "
     "MODEL.levels.safetensors, beside the model."
 )
@@ -115,7 +115,7 @@ def _counts(ctx: click.Context, param: click.Parameter, text: str | None) -> lis
 @shared.settings
 @shared.hardware
 @shared.dry_run
-@shared.force()
+@outputs.force()
 @shared.json_lines
 @shared.common
 @click.pass_context

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import completion, guiding, numbers, reading, shared, walking
+from ddpm_cli.options import completion, guiding, numbers, outputs, reading, shared, walking
 from ddpm_cli.settings import guides, methods
 from ddpm_cli.settings.request_parts import Look
 from ddpm_cli.settings.requests import Guide
@@ -33,7 +33,7 @@ from ddpm_cli.settings.requests import Guide
     ),
 )
 @shared.count(1, "How many images; by default one of each that --class, --text and --value name.")
-@shared.output(
+@outputs.output(
     "PNG, JPEG or WebP, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for "
     "stdout; by default guided.png."
 )
@@ -118,7 +118,7 @@ from ddpm_cli.settings.requests import Guide
 @click.option(
     "--background", metavar="COLOUR", help="What is behind clear parts of --init; white."
 )
-@shared.layout
+@outputs.layout
 @walking.trajectory
 @walking.steps()
 @walking.guide_with

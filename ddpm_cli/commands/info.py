@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, numbers, replaying, shared
+from ddpm_cli.options import completion, numbers, outputs, replaying, shared
 from ddpm_cli.settings.config import merge
 from ddpm_cli.settings.requests import Info
 from ddpm_cli.settings.toml import parse_set
@@ -51,7 +51,7 @@ from ddpm_cli.settings.toml import parse_set
     shell_complete=completion.paths,
     help="Of data: show some images of each class in this PNG.",
 )
-@shared.force("Replace a --sheet that exists.")
+@outputs.force("Replace a --sheet that exists.")
 @shared.json_lines
 @shared.common
 @click.pass_context

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ddpm_cli.options import completion, guiding, numbers, reading, shared, walking
+from ddpm_cli.options import completion, guiding, numbers, outputs, reading, shared, walking
 from ddpm_cli.settings import guides, methods
 from ddpm_cli.settings.requests import Inpaint
 
@@ -81,11 +81,11 @@ OWN = (
 )
 @guiding.options()
 @shared.count(1, "How many proposals for each image, or fillings of each file of rows.")
-@shared.output(
+@outputs.output(
     "PNG, JPEG or WebP, of rows .csv or .npy; folder/, name with {name} and {seed} in it, or - "
     "for stdout."
 )
-@shared.layout
+@outputs.layout
 @shared.model("Model to fill with.", "newest run of task inpaint in ./runs, else bundled")
 @walking.steps()
 @walking.guide_with

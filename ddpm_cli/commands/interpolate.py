@@ -6,7 +6,7 @@ from typing import Any, Literal
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, guiding, reading, shared, walking
+from ddpm_cli.options import completion, guiding, outputs, reading, shared, walking
 from ddpm_cli.settings import guides
 from ddpm_cli.settings.requests import Interpolate
 from ddpm_cli.settings.usual import CODING
@@ -33,11 +33,11 @@ OWN = (
 )
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, shell_complete=completion.paths)
 @shared.count(9, "Frames from each end to the next, both ends counted.")
-@shared.output(
+@outputs.output(
     "PNG, JPEG or WebP strip, .gif or (--film) .webp film, folder/ of frames, or - for stdout; "
     "interpolation.png. Of rows a file as of ddpm sample; interpolation.csv."
 )
-@shared.layout
+@outputs.layout
 @shared.model("Model to interpolate with.")
 @click.option(
     "--seeds",

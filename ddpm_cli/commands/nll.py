@@ -8,7 +8,7 @@ import click
 
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files import row_places
-from ddpm_cli.options import completion, numbers, reading, shared, walking
+from ddpm_cli.options import completion, numbers, outputs, reading, shared, walking
 from ddpm_cli.settings import asking, usual
 from ddpm_cli.settings.nll_requests import Method, Nll, Trace
 
@@ -44,7 +44,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=numbers.whole(),
     help=f"How many rows of the data, from the first on; {COUNT} unless told.",
 )
-@shared.output("A line for each image or row, with its rank from the least likely on: .csv, ...")
+@outputs.output("A line for each image or row, with its rank from the least likely on: .csv, ...")
 @shared.model("Model to measure.", "newest run in ./runs, else mnist-likelihood")
 @click.option(
     "--method",

@@ -2,7 +2,7 @@
 
 import click
 
-from ddpm_cli.options import completion, numbers, replaying, shared
+from ddpm_cli.options import completion, numbers, outputs, replaying, shared
 from ddpm_cli.settings.requests import Report
 
 
@@ -18,7 +18,7 @@ from ddpm_cli.settings.requests import Report
 @click.argument(
     "inputs", metavar="RUN...", nargs=-1, required=True, shell_complete=completion.targets
 )
-@shared.output("The page, FILE.html, or - for stdout.  [default: report.html]")
+@outputs.output("The page, FILE.html, or - for stdout.  [default: report.html]")
 @click.option(
     "--sheets",
     type=numbers.whole(0, 10_000),
@@ -40,7 +40,7 @@ from ddpm_cli.settings.requests import Report
     show_default=True,
     help="Pictures of more pixels a side are made smaller.",
 )
-@shared.force("Replace the page if it exists.")
+@outputs.force("Replace the page if it exists.")
 @click.option("--dry-run", is_flag=True, help="Say what would be on the page; write nothing.")
 @shared.json_lines
 @shared.common

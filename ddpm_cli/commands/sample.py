@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, guiding, reading, shared, walking
+from ddpm_cli.options import completion, guiding, outputs, reading, shared, walking
 from ddpm_cli.settings import guides
 from ddpm_cli.settings.requests import Sample, Translate
 
@@ -33,13 +33,13 @@ from ddpm_cli.settings.requests import Sample, Translate
     ),
 )
 @shared.count(1, "How many images; by default one of each that --class, --text and --value name.")
-@shared.output(
+@outputs.output(
     "PNG, JPEG or WebP, folder/, file with {seed} in its name, .npz, .npy, .safetensors or - for "
     "stdout; by default samples.png. Of arrays .csv, or .npy if they have several axes; a .png is "
     "a plot."
 )
 @shared.model("Model to sample from; others behind commas enlarge its images.")
-@shared.layout
+@outputs.layout
 @walking.trajectory
 @walking.steps()
 @walking.guide_with

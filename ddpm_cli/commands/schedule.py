@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, listing, reading, shared
+from ddpm_cli.options import completion, listing, outputs, reading, shared
 from ddpm_cli.settings.config import resolve
 from ddpm_cli.settings.requests import Levels
 
@@ -36,7 +36,7 @@ from ddpm_cli.settings.requests import Levels
     shell_complete=completion.paths,
     help="Show what noise leaves of each frequency of an image instead.",
 )
-@shared.force("Replace the picture if it exists.")
+@outputs.force("Replace the picture if it exists.")
 @listing.list_kinds
 @shared.common
 @click.pass_context

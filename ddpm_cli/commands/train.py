@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.foreign import missing, telling
 from ddpm_cli.foreign.signs import INDEX
-from ddpm_cli.options import completion, listing, numbers, reading, shared
+from ddpm_cli.options import completion, listing, numbers, outputs, reading, shared
 from ddpm_cli.pipelines import inheriting, opening
 from ddpm_cli.settings import budgets, evaluations
 from ddpm_cli.settings.checks import pixel_range, refuse_half
@@ -31,7 +31,7 @@ from ddpm_cli.settings.requests import Train
         "ddpm train --preset cifar10 --dry-run > cifar10.toml",
     ),
 )
-@shared.output(
+@outputs.output(
     "Folder of the run; by default runs/ with the name of the preset or file, or runs/custom."
 )
 @click.option(
@@ -62,7 +62,7 @@ from ddpm_cli.settings.requests import Train
     help="Plan as many steps as fit, up to --steps: 30m, 2h, 1h30m, or operations as 5e15flop.",
 )
 @shared.hardware
-@shared.force("Start over: the run in the folder is removed.")
+@outputs.force("Start over: the run in the folder is removed.")
 @shared.dry_run
 @shared.json_lines
 @listing.list_kinds

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, guiding, numbers, reading, shared, walking
+from ddpm_cli.options import completion, guiding, numbers, outputs, reading, shared, walking
 from ddpm_cli.settings import code_names, guides, methods
 from ddpm_cli.settings.requests import Upscale
 
@@ -52,7 +52,7 @@ def parse_noises(text: str) -> list[float]:
     ),
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, shell_complete=completion.paths)
-@shared.output("PNG, JPEG or WebP, folder/, name with {name} and {seed} in it, or - for stdout.")
+@outputs.output("PNG, JPEG or WebP, folder/, name with {name} and {seed} in it, or - for stdout.")
 @shared.model("Model to restore with.", default="newest run that fits in ./runs, else bundled")
 @click.option(
     "--method",
@@ -99,7 +99,7 @@ def parse_noises(text: str) -> list[float]:
     callback=lambda ctx, param, value: parse_noises(value),
     help="Noise that hides faults of the input from a trained model; first:last:step for several.",
 )
-@shared.layout
+@outputs.layout
 @walking.downscale("an input")
 @shared.count(1, "How many proposals for each input.")
 @walking.steps()

@@ -1,4 +1,4 @@
-"""The options that several commands share, and the layers of settings they stand for."""
+"""The options that several commands share: of the model, seeds, inputs, settings and hardware."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,10 +7,8 @@ from typing import Any, TypeVar
 import click
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError
 from ddpm_cli.options import completion, numbers
 from ddpm_cli.options.completion import ComponentChoice
-from ddpm_cli.settings import layouts
 from ddpm_cli.settings import seeds as seed_lists
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -35,34 +33,6 @@ def count(default: int, help: str = "How many images.") -> Callable[[_Command], 
         default=default,
         show_default=True,
         help=help,
-    )
-
-
-def output(help: str, required: bool = False) -> Callable[[_Command], _Command]:
-    """Make the -o/--output option; commands take the text, as `-` and templates are legal."""
-    return click.option(
-        "-o",
-        "--output",
-        metavar="PATH",
-        required=required,
-        help=help,
-        shell_complete=completion.paths,
-        callback=_named,
-    )
-
-
-def _named(ctx: click.Context, param: click.Parameter, place: str | None) -> str | None:
-    """An output as it was given; an empty one is a variable that was not set."""
-    if place is not None and not place.strip():
-        raise ConfigError("-o: an empty name; leave it out for the usual place")
-    return place
-
-
-def results(default: str) -> Callable[[_Command], _Command]:
-    """Make the -o/--output option of a command that edits inputs, for files.results."""
-    return output(
-        "PNG, folder/, a name with {name} or {seed} in it, or - for stdout; by default "
-        f"{default}.png, or a folder {default}/ for several results."
     )
 
 
@@ -128,14 +98,14 @@ def seeds(command: _Command) -> _Command:
 
 
 def inputs(command: _Command) -> _Command:
-    """Add the INPUT... arguments, a tuple of paths that files.inputs.sources resolves."""
+    """Add the INPUT... arguments, a tuple of paths that files.images.inputs.sources resolves."""
     return click.argument(
         "inputs", metavar="INPUT...", nargs=-1, required=True, shell_complete=completion.paths
     )(command)
 
 
 def fitting(command: _Command) -> _Command:
-    """Add --fit and --background, which files.inputs.read takes."""
+    """Add --fit and --background, which files.images.inputs.read takes."""
     command = click.option(
         "--background",
         metavar="COLOUR",
@@ -175,43 +145,6 @@ def mask_keeps(default: str | None) -> Callable[[_Command], _Command]:
         help="What stays of a mask: black or white, which turns it round, or by its transparency "
         "what is clear or opaque; auto: black, or of a layer in one colour what is clear.",
     )
-
-
-def zoom(command: _Command) -> _Command:
-    """Add --zoom of a sheet."""
-    return click.option(
-        "--zoom",
-        type=numbers.whole(1, layouts.ZOOM_LIMIT),
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="Show each pixel of a sheet as a square of N x N.",
-    )(command)
-
-
-def layout(command: _Command) -> _Command:
-    """Add --columns, --zoom and --labels of a sheet, which options.reading.layout reads."""
-    command = click.option(
-        "--labels",
-        metavar="KEY,...",
-        shell_complete=completion.labels,
-        help="Write below each image of a sheet what its record says, as seed,class,sampler or "
-        "guidance.scale.",
-    )(command)
-    command = zoom(command)
-    return click.option(
-        "--columns",
-        type=numbers.whole(1, layouts.COLUMN_LIMIT),
-        metavar="N",
-        help="Images in a row of a sheet; by default it is nearly a square.",
-    )(command)
-
-
-def skip_existing(command: _Command) -> _Command:
-    """Add the --skip-existing flag."""
-    return click.option(
-        "--skip-existing", is_flag=True, help="Leave out files that exist already."
-    )(command)
 
 
 def settings(command: _Command) -> _Command:
@@ -280,11 +213,6 @@ def json_lines(command: _Command) -> _Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")(
         command
     )
-
-
-def force(help: str = "Replace files that exist.") -> Callable[[_Command], _Command]:
-    """Make the --force flag."""
-    return click.option("--force", is_flag=True, help=help)
 
 
 def common(command: _Command) -> _Command:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import completion, listing, model_names, numbers, shared
+from ddpm_cli.options import completion, listing, model_names, numbers, outputs, shared
 from ddpm_cli.settings import asking, catalog, shards, showing
 
 # What --image leaves nothing to do for.
@@ -248,9 +248,9 @@ def rest(
 
     def add(command: _Command) -> _Command:
         command = listing.list_kinds(shared.common(command), lists)
-        command = shared.force()(shared.dry_run(shared.json_lines(command)))
+        command = outputs.force()(shared.dry_run(shared.json_lines(command)))
         command = shard(command) if deals else command
-        command = shared.skip_existing(command) if skips else command
+        command = outputs.skip_existing(command) if skips else command
         return shared.settings(shared.hardware(command))
 
     return add

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError
-from ddpm_cli.options import listing, reading, shared
+from ddpm_cli.options import listing, outputs, reading, shared
 from ddpm_cli.settings import config, seeds
 from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.request_parts import Seeds
@@ -28,10 +28,10 @@ HEADER = Layer("model", {"train": {"steps": 1}, "compute": {"device": "header"}}
 @shared.batch()
 @shared.settings
 @shared.hardware
-@shared.output("Where to write.")
+@outputs.output("Where to write.")
 @shared.dry_run
 @shared.json_lines
-@shared.force()
+@outputs.force()
 @listing.list_kinds
 @shared.common
 @click.pass_context
@@ -235,8 +235,8 @@ def test_completion(
 @click.command()
 @shared.inputs
 @shared.fitting
-@shared.results("edited")
-@shared.skip_existing
+@outputs.results("edited")
+@outputs.skip_existing
 @shared.common
 @click.pass_context
 def edit(ctx: click.Context, /, **values: Any) -> None:
