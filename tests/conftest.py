@@ -2,14 +2,17 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 # Networks of a few thousand weights are faster with one thread; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import random_encoders
 import runs
 import torch
 from golden.load_golden import golden_tests
@@ -168,6 +171,27 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("people") / "run"
     runs.train_table(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small CLIP of random weights; copy it before changing it."""
+    return random_encoders.clip_folder(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test reaches for no network: an exception alone could be caught on its way."""
+    asked: list[Any] = []
+
+    def refuse(*where: Any, **_: Any) -> None:
+        asked.append(where)
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    yield
+    assert not asked
 
 
 @pytest.fixture

@@ -28,6 +28,11 @@ def images(count: int, channels: int, size: int) -> Tensor:
     return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(size))
 
 
+def x0(count: int = 2, channels: int = 3, height: int = 28, width: int = 28) -> Tensor:
+    """Images of evenly spread values in [-1, 1], the same at every call."""
+    return torch.rand(count, channels, height, width, generator=torch.manual_seed(1)) * 2 - 1
+
+
 class Smooth(nn.Module):
     """A smooth network of two channels and its variance channels."""
 

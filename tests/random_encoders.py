@@ -16,6 +16,7 @@ CLIP: dict[str, Any] = {
         "context_length": 12, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1,
     },
 }  # fmt: skip
+LOOKS = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
 WORDS = ("<pad>", "</s>", "<unk>", "red", "blue", "heart", "红", "蓝")
 
 
@@ -26,12 +27,11 @@ def clip_folder(place: Path, seed: int = 0, **changes: Any) -> Path:
     torch.manual_seed(seed)
     custom = changes.get("custom_text", False)
     network = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**CLIP)
-    for weight in network.parameters():
+    for weight in network.parameters():  # so that what is different is far from each other
         if weight.ndim > 1:
             torch.nn.init.normal_(weight, std=weight.shape[-1] ** -0.5)
     place.mkdir(parents=True, exist_ok=True)
-    looks = {"mean": [0.5] * 3, "std": [0.5] * 3}
-    config = {"model_cfg": CLIP | changes, "preprocess_cfg": looks}
+    config = {"model_cfg": CLIP | changes, "preprocess_cfg": LOOKS}
     (place / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
     save_file(network.state_dict(), place / "open_clip_model.safetensors")
     return place

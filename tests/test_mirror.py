@@ -146,9 +146,7 @@ ELSEWHERE = {
     "files/test_provenance.py": "files/records options/reading",
     "golden/test_weights.py": "diffusion/weights",
     "diffusion/losses/test_contrasting.py": "diffusion/contrast",
-    "guides/parts/test_clip_judge.py": (
-        "diffusion/cutouts guides/clip encoders/clip_files guides/parts/faults"
-    ),
+    "guides/parts/test_clip_judge.py": "guides/clip guides/parts/faults",
     "guides/parts/test_rewards.py": "guides/parts/programs",
     "guides/parts/test_user_code.py": "guides/parts/user_functions",
     "commands/test_particles.py": "guides/parts/particles",
