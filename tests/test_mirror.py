@@ -50,7 +50,7 @@ ELSEWHERE = {
     "commands/test_fit_levels.py": (
         "files/checkpoints/level_fits pipelines/level_search settings/fit_requests"
     ),
-    "commands/test_guide.py": "guides/restore guides/scorer options/guiding settings/guides",
+    "commands/test_guide.py": "guides/scorer options/guiding settings/guides",
     "commands/test_guide_by_method.py": ("guides/parts/known_images pipelines/guided_restoring"),
     "commands/test_guide_with.py": "files/checkpoints/guide_models models/second",
     "diffusion/guiders/test_contract.py": "diffusion/directed",
