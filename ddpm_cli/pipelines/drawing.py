@@ -153,7 +153,9 @@ def _drawn(work: Work, planned: Cost, group: Group, meets: bool, say: Callable[[
     familiar.look_known(drawer, work.steering, work.flags, work.use)
     size = work.use.size
     rows = min(work.size, len(work.seeds)) * checks.particles(config)
-    memory.refuse_large(drawer, max(rows, min(size, rows * work.windows)))
+    windows, is_traced = work.windows, planned.gradients > 0
+    at_once = rows * windows if is_traced else max(rows, min(size, rows * windows))
+    memory.refuse_large(drawer, at_once, is_traced=is_traced, windows=windows)
     enlarge = work.cascade.loaded(compute, work.scale, len(work.seeds), size, work.asked.negative)
     complete = work.steering.load(compute)
     with target or nullcontext():
@@ -162,7 +164,7 @@ def _drawn(work: Work, planned: Cost, group: Group, meets: bool, say: Callable[[
         own = {**work.asked.alone(0), "class": ""}
         captions.refuse(record, work.draw.layout.labels, seed=0, **own)
         every, mine = work.cascade.calls, len(deal.mine)
-        calls = planned.times(work.windows).calls
+        calls = planned.times(windows).calls
         total = None if calls is None or every is None else (calls + every) * mine
         with console.progress(total, "network calls") as bar:
             laps = Watch(bar)

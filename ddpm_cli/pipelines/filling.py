@@ -1,7 +1,7 @@
 """Holes in images, filled window by window, or images with noise made anew as a whole."""
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 import torch
@@ -104,13 +104,16 @@ class Filler(NamedTuple):
     def fill(self, jobs: Sequence[Job]) -> bool:
         """Fill the windows of jobs, all at once and each job's in order; False if stopped."""
         noisy = [job for job in jobs if job.is_noisy]
-        for _, same in groupby(noisy, lambda job: job.canvas.shape):
-            alike = list(same)
-            filled = self._filled([job.all() for job in alike], [job.seed for job in alike])
-            if filled is None:
-                return False
-            for job, image in zip(alike, filled, strict=True):
-                job.take_all(image)
+        for (shape, count), same in groupby(
+            noisy, lambda job: (job.canvas.shape, len(job.windows))
+        ):
+            rows = count * shape[0] // self.model.info.shape[0]
+            while alike := list(islice(same, max(1, self.size // rows))):
+                filled = self._filled([job.all() for job in alike], [job.seed for job in alike])
+                if filled is None:
+                    return False
+                for job, image in zip(alike, filled, strict=True):
+                    job.take_all(image)
         while left := [job for job in jobs if job.windows]:
             seen = [job.seen() for job in left]
             seeds = [job.window_seed(self.model.randomness) for job in left]

@@ -21,6 +21,7 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.models import cost, memory, model
 from ddpm_cli.models.asked import Asked
+from ddpm_cli.models.cost import Cost
 from ddpm_cli.pipelines import (
     editing,
     familiar,
@@ -38,13 +39,13 @@ from ddpm_cli.settings.requests import Inpaint
 
 
 class Work(NamedTuple):
-    """What to do with each image; calls: of a window; price: what that takes, in words."""
+    """What to do with each image; cost: of a window; price: what that takes, in words."""
 
     request: Inpaint
     opened: Opened
     asked: Asked
     canvas: Canvas
-    calls: int | None
+    cost: Cost
     price: str
     lines: Lines
     steering: Steering
@@ -68,7 +69,8 @@ def run(request: Inpaint, opened: Opened) -> None:
     drawer = model.opened(work.opened.place, work.opened.config)
     filler = Filler.of(drawer, work.asked, request.noise, use.size)
     filler = filler._replace(complete=work.steering.load(filler.model.compute))
-    memory.refuse_large(filler.model, min(use.size, mine))
+    is_traced = work.cost.gradients > 0
+    memory.refuse_large(filler.model, min(use.size, mine), is_traced=is_traced)
     _inpaint(work, filler, sources, target)
 
 
@@ -98,7 +100,7 @@ def _planned(request: Inpaint, opened: Opened) -> Work:
     price += steering.described(config) if config["guides"] else ""
     told = Lines.of_walk(request.use.as_json, place.name, header, config, each.moves)
     opened = opened._replace(config=config)
-    return Work(request, opened, found.asked, page, each.calls, price, told, found)
+    return Work(request, opened, found.asked, page, each, price, told, found)
 
 
 def told_of(request: Inpaint, opened: Opened, schedule: Schedule) -> Steering:
@@ -142,7 +144,7 @@ def _inpaint(work: Work, filler: Filler, sources: Sequence[Source], target: Resu
     count = sum(target.deals(source.name) for source in sources)
     failures, shares = Failures(count), list[float]()
     jobs = _jobs(work, filler, sources, target, failures, shares)
-    calls, total, done = work.calls, len(target.paths) or 1, 0
+    calls, total, done = work.cost.calls, len(target.paths) or 1, 0
     told, shape = EditLines(work.lines, target), filler.model.info.shape
     told.skip(lambda name: {"input": name, **_told(work)})
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
@@ -199,11 +201,19 @@ def _jobs(
             console.say(f"{image.name}: {many(len(order), 'windows')}")
         if is_noisy and len(order) > 1:
             guided_windows.refuse(work.opened.config, image.name, "leave the guide out")
-            memory.refuse_large(filler.model, min(work.request.use.size, len(order)))
+            _refuse_large(work, filler, len(order))
         familiar.look(filler.model, filler.asked, filler.task, image, hole, order)
         for seed in target.missing(image.name):
             made = torch.ones_like(hole) if is_noisy else hole
             yield image, Job(image.image, hole, seed, order, image.scale, is_noisy=is_noisy), made
+
+
+def _refuse_large(work: Work, filler: Filler, windows: int) -> None:
+    """Refuse an image of so many windows, all made at once, that does not fit."""
+    rows = windows * (work.canvas.shape[0] // filler.model.info.shape[0])
+    is_traced = work.cost.gradients > 0
+    at_once = rows if is_traced else min(work.request.use.size, rows)
+    memory.refuse_large(filler.model, at_once, is_traced=is_traced, windows=rows)
 
 
 def _told(work: Work) -> dict[str, Any]:

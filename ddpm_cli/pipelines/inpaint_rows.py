@@ -150,10 +150,11 @@ def _fill(
     """Fill and write file by file; ready: those that are read already."""
     place, header, config = work.opened
     core = model.opened(place, config)
-    memory.refuse_large(core, work.request.use.size)
+    joint = opening_inpaint.is_joint(config, header)
+    is_traced = joint or steering.goes_back(config)
+    memory.refuse_large(core, work.request.use.size, is_traced=is_traced)
     complete = work.steering.load(core.compute)
     failures = Failures(len(files))
-    joint = opening_inpaint.is_joint(config, header)
     with console.progress(None if work.calls is None else 0, "network calls") as bar:
         laps = Watch(bar)
         core = core.counting(bar.advance, laps.differentiated)

@@ -147,7 +147,7 @@ def refuse_ends(request: Interpolate, count: int, noun: str) -> None:
 def _interpolate(work: Work, target: Frames) -> None:
     """Make the frames, say how close the ends came, and write them."""
     coder = opened_coder(work)
-    memory.refuse_large(coder.model, min(work.request.use.size, len(work.places)))
+    refuse_large(work, coder)
     captions.refuse(recorded(work, coder), work.request.layout.labels, frame=0, place="")
     ends = _ends_read(work, coder)
     images = torch.stack([end.values for end in ends]) if ends else None
@@ -166,6 +166,13 @@ def _interpolate(work: Work, target: Frames) -> None:
     seeds = work.request.seeds or [work.request.seed]
     for path in paths:
         work.lines.tell(path, spent, **lines.seeded(seeds), **work.asked.named)
+
+
+def refuse_large(work: Work, coder: Coder) -> None:
+    """Refuse more frames at a time than fit into memory."""
+    is_traced = steering.goes_back(work.opened.config)
+    rows = min(work.request.use.size, len(work.places))
+    memory.refuse_large(coder.model, rows, is_traced=is_traced)
 
 
 def opened_coder(work: Work) -> Coder:

@@ -6,7 +6,7 @@ from ddpm_cli import console
 from ddpm_cli.data import given_rows
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.outputs import samples
-from ddpm_cli.models import memory, walks
+from ddpm_cli.models import walks
 from ddpm_cli.pipelines import given, interpolate, inversion, lines, opening
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.settings.requests import Interpolate
@@ -41,7 +41,7 @@ def run(request: Interpolate, opened: Opened) -> None:
     console.say(work.price)
     with target:
         coder = interpolate.opened_coder(work)
-        memory.refuse_large(coder.model, min(request.use.size, len(work.places)))
+        interpolate.refuse_large(work, coder)
         x0, began = given.seen(ends, info) if ends else None, time.monotonic()
         made, spent = interpolate.walked(work, coder, x0)
         if made is None:

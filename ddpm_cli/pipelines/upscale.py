@@ -97,12 +97,13 @@ def run(request: Upscale, opened: Opened) -> None:
         restore = restorer.opened(
             opened, compute, exact=request.is_consistent, size=use.size, undo=undo
         )._replace(noise=request.noise)
-        memory.refuse_large(restore.model, min(use.size, mine))
+        is_traced = planned.gradients > 0
+        memory.refuse_large(restore.model, min(use.size, mine), is_traced=is_traced)
         if found:
             restore = restore._replace(complete=found.load(compute))
         record = _common(request, opened, restore, [code.sha256] if code else [])
         record = {**record, **(found.record if found else {})}
-        kept = (results, record, planned.calls, told, found)
+        kept = (results, record, planned, told, found)
         _restore(Job(request, opened, restore, wanted, *kept))
 
 
@@ -135,13 +136,13 @@ def _restore(job: Job) -> None:
     """Make all results and report each; an input that cannot be read fails alone."""
     failures = Failures(sum(map(job.deals, job.wanted.sources)))
     total = sum(len(job.results.missing(source.name)) for source in job.wanted.named)
-    calls, done, told = job.calls, 0, EditLines(job.lines, job.results)
+    calls, done, told = job.cost.calls, 0, EditLines(job.lines, job.results)
     told.skip(job.about.__getitem__)
     with console.progress(None if calls is None else calls * total, "network calls") as bar:
         laps = Watch(bar)
         drawer = job.restore.model.counting(bar.advance, laps.differentiated)
         counted = job.restore._replace(model=drawer)
-        for batch in _batches(job.restore, _items(job, failures)):
+        for batch in _batches(job, _items(job, failures)):
             windows = len(counted.at(batch[0].row.shape).windows)
             bar.expect((calls or 0) * (windows - 1) * len(batch))
             restored = counted([item.row for item in batch])
@@ -158,14 +159,20 @@ def _restore(job: Job) -> None:
     failures.finish()
 
 
-def _batches(restore: Restorer, items: Iterator[_Item]) -> Iterator[list[_Item]]:
-    """Results whose inputs are of one size, as many as have their windows computed at once."""
+def _batches(job: Job, items: Iterator[_Item]) -> Iterator[list[_Item]]:
+    """Results whose inputs are of one size, as many as have their windows computed at once.
+
+    Gradients go back through all windows of an image, in however many parts they are computed.
+    """
+    restore, is_traced = job.restore, job.cost.gradients > 0
     for (shape, count), same in groupby(items, lambda item: (item.row.shape, len(item.row.low))):
         planes, is_first = count // restore.operator.shape[0], True
         windows = len(restore.at(shape).windows) * planes
         while batch := list(islice(same, max(1, restore.size // windows))):
             if windows > 1 and is_first:  # sizes are known only now; none after it is larger
-                memory.refuse_large(restore.model, min(restore.size, len(batch) * windows))
+                rows = len(batch) * windows
+                rows = rows if is_traced else min(restore.size, rows)
+                memory.refuse_large(restore.model, rows, is_traced=is_traced, windows=windows)
             is_first = False
             yield batch
 

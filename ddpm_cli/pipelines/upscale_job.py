@@ -8,6 +8,7 @@ from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import classes
+from ddpm_cli.models.cost import Cost
 from ddpm_cli.pipelines.lines import Lines
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer
@@ -41,7 +42,10 @@ class Wanted(NamedTuple):
 
 
 class Job(NamedTuple):
-    """All that the results depend on; steering: the guides of the walks, if there are any."""
+    """All that the results depend on, and what each costs.
+
+    cost: of a window; steering: the guides of the walks, if there are any.
+    """
 
     request: Upscale
     opened: Opened
@@ -49,7 +53,7 @@ class Job(NamedTuple):
     wanted: Wanted
     results: Results
     record: Record
-    calls: int | None
+    cost: Cost
     lines: Lines
     steering: Steering | None
 
