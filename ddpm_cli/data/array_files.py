@@ -13,6 +13,7 @@ import numpy as np
 from ddpm_cli.data import array_faults
 from ddpm_cli.data.array_set import VALUE_LIMIT
 from ddpm_cli.errors import Refusal
+from ddpm_cli.files import array_file
 from ddpm_cli.files.array_file import IMAGES
 from ddpm_cli.files.records import METADATA_KEY
 from ddpm_cli.files.row_places import SUFFIXES
@@ -83,6 +84,8 @@ def entries(place: Path) -> dict[str, Any]:
     except (OSError, Refusal):
         raise
     except Exception as error:  # NumPy reads the headers with Python's own parser
+        if damaged := array_file.damage(place):
+            raise damaged from error
         if told := telling.told(place, "data", texts=False):
             raise told.refusal(place, "no readable .npz file of columns") from error
         raise Refusal(f"{place}: no readable .npz file", array_faults.UNREADABLE) from error

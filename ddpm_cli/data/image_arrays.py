@@ -3,7 +3,6 @@
 Nothing in them is ever unpickled.
 """
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ddpm_cli.data.image_set import ImageSet
 from ddpm_cli.data.image_stacks import FORM, Stack
 from ddpm_cli.data.npz_entries import Entries
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files import tensor_file
+from ddpm_cli.files import array_file, tensor_file
 from ddpm_cli.files.array_file import IMAGES, LABELS
 from ddpm_cli.files.records import METADATA_KEY, parsed
 
@@ -34,9 +33,11 @@ def image_arrays(path: Path) -> ImageSet:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             return _set(path, array, None)
         return _of_safetensors(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, *array_file.DAMAGED) as error:
         if isinstance(error, OSError) and error.strerror:
             raise Refusal(f"{path}: {error.strerror}") from error
+        if path.suffix == ".npz" and (damaged := array_file.damage(path)):
+            raise damaged from error
         why = "pickled objects are never read" if "pickle" in str(error) else "damaged"
         raise Refusal(f"{path}: no readable {path.suffix} file: {why}", FORM) from error
     except safetensors.SafetensorError as error:

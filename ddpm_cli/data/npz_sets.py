@@ -10,6 +10,7 @@ from ddpm_cli.data.npz_entries import UNREADABLE, Entries
 from ddpm_cli.data.npz_names import Pair, pairs
 from ddpm_cli.data.row_files import Part, words
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import array_file
 from ddpm_cli.foreign import missing, telling
 
 WITHOUT = "save whole numbers or words, one for each image, or add --set data.labels=none"
@@ -45,6 +46,8 @@ def parts(
         told = telling.told(path, "data")
         if told is not None and not begins(path, b"PK"):
             raise told.refusal(path, "no .npz file") from error
+        if damaged := array_file.damage(path):
+            raise damaged from error
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise Refusal(f"{path}: damaged: {reason}", UNREADABLE) from error
 

@@ -16,7 +16,7 @@ import torch
 
 from ddpm_cli.errors import Refusal
 from ddpm_cli.evaluation.evidence import Moments
-from ddpm_cli.files import atomic
+from ddpm_cli.files import array_file, atomic
 from ddpm_cli.files.outputs.numbers import add_arrays
 from ddpm_cli.files.records import METADATA_KEY, parsed
 
@@ -56,7 +56,9 @@ def read(path: Path) -> Statistics:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:HASH]
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except array_file.DAMAGED as error:
+        if damaged := array_file.damage(path):
+            raise damaged from None
         raise Refusal(f"{path}: no readable .npz file of statistics: {error}") from None
     about = parsed(str(arrays[METADATA_KEY])) if METADATA_KEY in arrays else {}
     count = about.get("n", 0)

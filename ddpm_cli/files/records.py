@@ -4,13 +4,12 @@ import io
 import json
 import math
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files import tensor_file
+from ddpm_cli.files import array_file, tensor_file
 
 METADATA_KEY = "ddpm"
 SIZE_LIMIT = 2**24  # bytes of a record
@@ -92,9 +91,11 @@ def _archived(path: Path) -> dict[str, Any]:
     """What an .npz file of samples says of its making."""
     try:
         record = parsed(_text_of(path))
-    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile):
+    except (OSError, KeyError, *array_file.DAMAGED):
         record = {}
     if not record:
+        if damaged := array_file.damage(path):
+            raise damaged
         raise Refusal(f"{path}: no ddpm made this file, or it is corrupt")
     return record
 

@@ -11,7 +11,7 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 from ddpm_cli.errors import Refusal
-from ddpm_cli.files import records, tensor_file
+from ddpm_cli.files import array_file, records, tensor_file
 from ddpm_cli.files.records import METADATA_KEY, Record
 from ddpm_cli.pipelines.stores import BLOCK, Sample, Shelf
 
@@ -141,9 +141,11 @@ def _of_archive(path: Path, shelf: Shelf) -> tuple[Array, Any, Any, Record]:
             seeds = loaded["seeds"] if "seeds" in names else None
             label = next((key for key in ("classes", "arr_1") if key in names), None)
             classes = None if label is None else loaded[label].reshape(-1)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, *array_file.DAMAGED) as error:
         if isinstance(error, OSError) and error.errno:
             raise
+        if damaged := array_file.damage(path):
+            raise damaged from error
         raise Refusal(f"{path}: corrupt: {error}") from error
     record = records.of_samples(path) if METADATA_KEY in names else None
     return array, seeds, classes, record or {}
