@@ -38,7 +38,7 @@ ELSEWHERE = {
     ),
     "commands/test_eval.py": (
         "data/image_arrays evaluation/extractor evaluation/features/lenet evaluation/statistics "
-        "files/array_file files/cache pipelines/eval_drawing pipelines/eval_evidence "
+        "files/cache pipelines/eval_drawing pipelines/eval_evidence "
         "pipelines/eval_features pipelines/eval_figures pipelines/eval_floor "
         "pipelines/eval_report pipelines/eval_sides pipelines/eval_statistics "
         "pipelines/eval_words settings/eval_requests settings/protocols"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from ddpm_cli.errors import ConfigError, Refusal
 from ddpm_cli.files import cells, row_places
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.inputs import Source
-from ddpm_cli.files.row_places import LISTED, SUFFIXES
+from ddpm_cli.files.row_places import LISTED, SUFFIXES, shaped
 from ddpm_cli.files.titles import Titles, is_gap, is_number
 
 
@@ -95,7 +96,7 @@ def sources(paths: Sequence[str], info: DataInfo, *, repeated: bool = False) -> 
     """
     for place in (Path(path) for path in paths if path not in ("", "-")):
         if place.is_file() and place.suffix.lower() not in SUFFIXES:
-            what = f"the model makes arrays {'x'.join(map(str, info.row))}, no images"
+            what = f"the model makes {shaped(info.row)}, no images"
             fix = f"choose another with -m, or give it {LISTED}"
             raise Refusal(f"{place}: {what}", fix)
     found = [source for path in paths for source in _listed(path)]
@@ -137,19 +138,31 @@ def _of_array(source: Source, found: Any, info: DataInfo) -> Given:
     """The rows of an array."""
     if found.ndim == 1 and info.row == (1,):
         found = found[:, None]
-    have, want = ("x".join(map(str, shape)) for shape in (found.shape, ("N", *info.row)))
+    what = f"{source.name}: an array of shape {'x'.join(map(str, found.shape)) or '()'}"
     if found.ndim and not len(found):
-        raise Refusal(f"{source.name}: an array {have}, which has no rows")
-    if tuple(found.shape[1:]) != info.row or not len(found):
-        fix = "a .csv file with names has its columns in any order, and may have more"
-        more = [fix] if len(info.row) == 1 else []
-        raise Refusal(f"{source.name}: an array {have}, the model takes {want}", *more)
+        raise Refusal(f"{what}, which has no rows")
+    if tuple(found.shape[1:]) != info.row or not found.ndim:
+        want = "x".join(map(str, ("N", *info.row)))
+        what += f"; the model takes {shaped(info.row)}, {want}"
+        raise Refusal(what, _fitting(found.shape, info.row))
     values = torch.from_numpy(np.array(found, dtype=np.float64))
     if bool(values.isinf().any()):
         raise Refusal(f"{source.name}: infinite values; write NaN for what is not known")
     is_single = found.dtype.kind == "f" and found.dtype.itemsize <= 4
     dtype = "float32" if is_single else "float64"
     return Given(source, values, range(len(values)), dtype=dtype)
+
+
+def _fitting(shape: tuple[int, ...], row: tuple[int, ...]) -> str:
+    """What makes an array of a shape one of rows that a model takes."""
+    if shape == row:
+        return "if it is one of them: numpy.save('FILE.npy', a[None])"
+    if shape[1:] and math.prod(shape[1:]) == math.prod(row):
+        axes = ", ".join(map(str, (-1, *row)))
+        return f"if the values are in the same order: numpy.save('FILE.npy', a.reshape({axes}))"
+    if len(row) == 1 and len(shape) <= 2:
+        return "a .csv file with names has its columns in any order, and may have more"
+    return "choose another model with -m, or take out what it knows of them"
 
 
 def _sheet_of(values: Tensor, info: DataInfo, source: Source) -> Sheet:
@@ -171,7 +184,8 @@ def _of_text(
     """The rows of a table of cells."""
     if len(info.row) > 1:
         want = "x".join(map(str, ("N", *info.row)))
-        raise Refusal(f"{place}: the model takes arrays {want}; give a .npy file of them")
+        what = f"{place}: a table, whose rows have one axis; the model takes {shaped(info.row)}"
+        raise Refusal(what, f"give a .npy file of shape {want}")
     sheet, numbers, values = table(place, text, info.columns, added)
     label, labels = info.columns.label, None
     if label is not None and sheet.names is not None and label in sheet.names:

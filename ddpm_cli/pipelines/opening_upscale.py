@@ -1,6 +1,7 @@
 """What `ddpm upscale` does before its work: find the model, and settle what is to be undone."""
 
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import row_places
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.pipelines.opening import (
     UPSCALE,
@@ -29,10 +30,8 @@ def restoring(request: Upscale, known: Known | None = None) -> Opened:
     methods.refuse_noise(method, request.noise)
     place, header = restorer(use.model, method, request.task, known, request.asking)
     if not header.data.is_image:
-        shape = "x".join(map(str, header.data.shape))
-        raise Refusal(
-            f"{place.name}: it makes arrays {shape}, no images", "choose another with -m"
-        )
+        shown = row_places.shaped(header.data.shape)
+        raise Refusal(f"{place.name}: it makes {shown}, no images", "choose another with -m")
     refuse_noise(max(request.noises), header)
     if request.noise and request.is_consistent:
         what = "--consistent makes what is given exact, noise and all"

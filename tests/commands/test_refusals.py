@@ -128,9 +128,9 @@ class TestModelsOfArrays:
         [
             ("guide --class 3", 2, "trained without classes|--classifier FILE"),
             ("sample --class 1", 2, "trained without classes; leave it out"),
-            ("upscale a.png", 1, "makes arrays 2, no images|-m"),
-            ("encode a.png", 1, "makes arrays 2, no images|-m"),
-            (INPAINT.format("a.png"), 1, "makes arrays 2, no images|-m"),
+            ("upscale a.png", 1, "makes rows of 2 values, no images|-m"),
+            ("encode a.png", 1, "makes rows of 2 values, no images|-m"),
+            (INPAINT.format("a.png"), 1, "makes rows of 2 values, no images|-m"),
         ],
     )
     def test_they_are_told_apart(

@@ -212,6 +212,24 @@ class TestArrays:
         assert torch.equal(tails[2, [0, 2], 0], points[[0, 2], 0])
         assert not torch.equal(tails[0, :, 1], tails[1, :, 1])
 
+    @pytest.mark.parametrize(
+        ("shape", "fix"),
+        [
+            ((2,), "if it is one of them: numpy.save('FILE.npy', a[None])"),
+            ((6, 2, 1), "numpy.save('FILE.npy', a.reshape(-1, 2))"),
+            ((6, 3), "a .csv file with names"),
+            ((6, 2, 4), "choose another model with -m"),
+        ],
+    )
+    def test_other_shapes(self, shape: tuple[int, ...], fix: str, points: Tensor) -> None:
+        np.save("other.npy", np.zeros(shape))
+        refused = ddpm("nll", "other.npy", "--steps", 4)
+        shown = "x".join(map(str, shape))
+        what = (
+            f"Error: other.npy: an array of shape {shown}; the model takes rows of 2 values, Nx2"
+        )
+        assert (refused.code, what in refused.err, fix in refused.err) == (1, True, True)
+
     def test_as_text(self, points: Tensor) -> None:
         names, *rows = table(done("inpaint", "points.npy", "-o", "-").out)
         assert names == ["x1", "x2"]
@@ -344,7 +362,7 @@ class TestOthers:
 
     def test_upscale_refuses(self) -> None:
         refused: Outcome = ddpm("upscale", "gappy.csv")
-        assert (refused.code, "it makes arrays 5, no images" in refused.err) == (1, True)
+        assert (refused.code, "it makes rows of 5 values, no images" in refused.err) == (1, True)
 
 
 class TestPython:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ddpm_cli import console
 from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.files import row_places
 from ddpm_cli.files.images import decoding, deep, lossy, pixels
 from ddpm_cli.files.images.decoding import OWN, Picture, Ranges
 from ddpm_cli.files.images.opening import SUFFIXES, is_image_name
@@ -169,8 +170,8 @@ def _refuse_opacity(name: str, picture: Picture, mode: Mode) -> None:
 def mode_of(shape: Sequence[int]) -> Mode:
     """The mode of a model's images [C,H,W]; models of anything else are refused."""
     if len(shape) != 3 or shape[0] not in MODES:
-        shown = "x".join(map(str, shape))
-        raise Refusal(f"the model makes arrays {shown}, no images", "choose another with -m")
+        shown = row_places.shaped(shape)
+        raise Refusal(f"the model makes {shown}, no images", "choose another with -m")
     return MODES[shape[0]]
 
 
