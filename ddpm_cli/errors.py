@@ -99,13 +99,20 @@ def visible(text: str, kept: str = "\n\t") -> str:
     return _STEERING.sub(lambda match: match[0] if match[0] in kept else one_line(match[0]), text)
 
 
+def spelled(name: str, marks: str = ',"') -> str:
+    """A name among others, between double quotes, as in .csv files, where it has such marks."""
+    if name and name == name.strip() and not {*marks} & {*name}:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Say which of the choices was meant, or list them: the fix part of a message."""
     legal = sorted(choices)
     meant = get_close_matches(name.lower(), legal, n=1, cutoff=0.5)
     if meant:
-        return f"did you mean {meant[0]}?"
+        return f"did you mean {spelled(meant[0])}?"
     if not legal:
         return "there is none to choose from"
-    shown = ", ".join(legal[:12]) + (", ..." if len(legal) > 12 else "")
+    shown = ", ".join(map(spelled, legal[:12])) + (", ..." if len(legal) > 12 else "")
     return f"choose from {shown}"

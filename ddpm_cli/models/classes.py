@@ -1,5 +1,6 @@
 """The class of each image: asked for, taking turns, the null class, or drawn from its seed."""
 
+import csv
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ import torch
 
 from ddpm_cli import console
 from ddpm_cli.diffusion.rng import Randomness
-from ddpm_cli.errors import ConfigError, nearest, one_line
+from ddpm_cli.errors import ConfigError, nearest, one_line, spelled
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.titles import is_number
 from ddpm_cli.settings import checks, passes
@@ -68,7 +69,9 @@ def listed(label: str, names: Sequence[str]) -> list[int]:
 
 
 def _parts(label: str, names: Sequence[str]) -> list[str]:
-    """What stands between commas; names that have commas in them stay whole."""
+    """What stands between commas; names that have commas in them stay whole, quoted or not."""
+    if '"' in label and {*(quoted := _unquoted(label))} <= {*names}:
+        return quoted
     known, most = set(names), 1 + max(name.count(",") for name in names)
     words, parts = label.split(","), []
     while words:
@@ -77,6 +80,11 @@ def _parts(label: str, names: Sequence[str]) -> list[str]:
         parts.append(runs[length - 1])
         words = words[length:]
     return parts
+
+
+def _unquoted(label: str) -> list[str]:
+    """What stands between commas as in a line of a .csv file, where names may have quotes."""
+    return next(csv.reader([label], skipinitialspace=True), [])
 
 
 def _numbers(part: str, names: Sequence[str]) -> list[int]:
@@ -129,7 +137,7 @@ def say(label: str | None, config: Config, info: DataInfo) -> None:
     if label is None or label == OWN:
         return
     known_names = [*known(config, info), NULL]
-    chosen = [one_line(known_names[number]) for number in listed(label, known_names[:-1])]
+    chosen = [one_line(spelled(known_names[number])) for number in listed(label, known_names[:-1])]
     more = f", ... ({len(chosen)} in all)" if len(chosen) > SHOWN else ""
     console.say(f"classes: {', '.join(chosen[:SHOWN])}{more}")
 

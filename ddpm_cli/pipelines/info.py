@@ -8,7 +8,7 @@ from typing import Any
 from ddpm_cli import console
 from ddpm_cli.data import recognizing
 from ddpm_cli.data.recognizing import Recognized
-from ddpm_cli.errors import ConfigError, Refusal, nearest
+from ddpm_cli.errors import ConfigError, Refusal, nearest, spelled
 from ddpm_cli.files import captions, provenance, records
 from ddpm_cli.files.checkpoints import averages, best, find, latents, level_fits, moments
 from ddpm_cli.files.checkpoints.header import Header, parameters, read_header, shapes
@@ -287,7 +287,7 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
         elif key == "fits":
             value = level_fits.told(value)
         elif isinstance(value, list):
-            value = " ".join(str(item) or '""' for item in value)
+            value = " ".join(spelled(str(item), ' ,"') for item in value)
         elif key in ("seconds", "seconds_left") and value is not None:
             value = console.duration(value)
         elif value is None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ddpm_cli.data.array_set import ArraySet
 from ddpm_cli.data.image_set import Data
+from ddpm_cli.errors import spelled
 from ddpm_cli.files.titles import Titles
 
 SKEWED = 2.0  # skewness of a column from which normal scores pay: that of an exponential
@@ -68,7 +69,7 @@ def words(each: Mapping[str, Any]) -> str:
     if each["type"] == "category":
         most = sorted(each["words"].items(), key=lambda item: -item[1])
         more = f", ... ({len(most) - WORDS} more)" if len(most) > WORDS else ""
-        listed = ", ".join(f"{word} {count}" for word, count in most[:WORDS])
+        listed = ", ".join(f"{spelled(word)} {count}" for word, count in most[:WORDS])
         return f"{each['name']}: category, {listed}{more}{gaps}"
     skewed = ", skewed" if abs(each["skewness"]) >= SKEWED else ""
     extent = "" if each["low"] is None else f" {each['low']:.6g} to {each['high']:.6g}"

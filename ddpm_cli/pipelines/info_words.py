@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ddpm_cli.data import recognizing
+from ddpm_cli.errors import spelled
 from ddpm_cli.pipelines import info_columns
 
 CLASSES = 20  # that are named with their counts
@@ -73,7 +74,7 @@ def _of_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _of_classes(classes: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if classes is None:
         return [("classes", "none")]
-    rows = [f"{name} {count}" for name, count in classes["rows"].items()]
+    rows = [f"{spelled(name)} {count}" for name, count in classes["rows"].items()]
     more = f", ... ({len(rows) - CLASSES} more)" if len(rows) > CLASSES else ""
     listed = ", ".join(rows[:CLASSES])
     return [("classes", f"{classes['count']} from {classes['from']}: {listed}{more}")]

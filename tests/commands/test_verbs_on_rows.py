@@ -189,6 +189,34 @@ class TestInpaint:
         assert [row[3] for row in pulled[1::4]] == ["red"] * 8
 
 
+def test_words_with_commas_and_quotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read from a table, learned, asked for, said and written as the same text."""
+    monkeypatch.chdir(tmp_path)
+    kinds, sites = ("red, dark", 'say "hi"', "it's"), ("New York, NY", 'the "old" one')
+    with Path("q.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("age", "kind", "site"))
+        writer.writerows((20 + row, kinds[row % 3], sites[row % 2]) for row in range(40))
+    told = done("info", "q.csv", "--set", "data.label=site").out
+    assert 'category, "red, dark" 14, it\'s 13, "say ""hi""" 13' in told
+    assert 'site: "New York, NY" 20, "the ""old"" one" 20' in told
+    done(
+        "train", "--preset", "swiss-roll", "--set", "data.name=array",
+        "--set", "data.path=q.csv", "--set", "data.label=site", "--set", "network.classes=2",
+        "--set", "network.width=16", "--set", "train.warmup=0", "--steps", 2, "-o", "run",
+    )  # fmt: skip
+    assert '"New York, NY" "the ""old"" one"' in done("info", "run").out
+    for label in (*sites, '"New York, NY","the ""old"" one"'):
+        drawn = done("sample", "-m", "run", "-n", 4, "--steps", 2, "--class", label, "-o", "-").out
+        rows = list(csv.DictReader(drawn.splitlines()))
+        assert {row["kind"] for row in rows} <= {*kinds}
+        assert {row["site"] for row in rows} == ({label} if label in sites else {*sites})
+    scored = ddpm("nll", "q.csv", "-m", "run", "--class", sites[0], "--steps", 4)
+    assert 'classes: "New York, NY"' in scored.err
+    refused = ddpm("sample", "-m", "run", "--class", "new york").err
+    assert "no class is named 'new york'; did you mean \"New York, NY\"?" in refused
+
+
 class TestArrays:
     """Arrays of any shape, and points without names."""
 

@@ -42,6 +42,34 @@ def test_others_are_refused_with_the_nearest_name(label: str) -> None:
         classes.listed(label, PETS)
 
 
+CITIES = ["Lyon", "New York, NY", 'the "old" one']
+
+
+@pytest.mark.parametrize(
+    ("label", "numbers"),
+    [
+        ("New York, NY", [1]),
+        ('"New York, NY"', [1]),
+        ('Lyon,"New York, NY"', [0, 1]),
+        ('"New York, NY", "the ""old"" one"', [1, 2]),
+        ('Lyon,the "old" one', [0, 2]),
+        ('the "old" one', [2]),
+    ],
+)
+def test_names_with_commas_and_quotes(label: str, numbers: list[int]) -> None:
+    assert classes.listed(label, CITIES) == numbers
+
+
+def test_they_are_said_as_they_may_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    config = CONFIG | {"network": {"name": "unet", "classes": 3}}
+    classes.say("all", config, DataInfo((1, 8, 8), classes=tuple(CITIES)))
+    said = capsys.readouterr().err.removeprefix("classes: ").rstrip("\n")
+    assert said == 'Lyon, "New York, NY", "the ""old"" one"'
+    assert classes.listed(said, CITIES) == [0, 1, 2]
+    with pytest.raises(ConfigError, match='did you mean "New York, NY"'):
+        classes.listed("new york", CITIES)
+
+
 MONTHS = list(in_order([str(month) for month in range(1, 13)]))
 ANGLES = list(in_order(["0", "90", "180", "270", "1000"]))
 SIGNED = list(in_order(["0.5", "-1", "0", "1e3"]))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_cli import __version__
-from ddpm_cli.errors import one_line
+from ddpm_cli.errors import one_line, spelled
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.settings.checks import CLASSIFIER, CLIP, JUDGES
 from ddpm_cli.settings.toml import toml_value
@@ -119,7 +119,7 @@ def _summary(header: Header) -> str:
         "pairs": f"A diffusion model that makes {noun} of shape {shape} of others given to it",
     }[header.task]
     classes = int(header.config["network"].get("classes", 0))
-    names = one_line(", ".join(header.data.classes or ()))
+    names = one_line(", ".join(map(spelled, header.data.classes or ())))
     of = f", of {classes} classes" if classes else ""
     told = f": {names}" if classes and names and len(names) <= 200 else ""
     said = header.config.get("summary")
