@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ddpm_cli import console
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.api.wording import spoken
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.models import classes
@@ -40,17 +41,12 @@ Undone = Literal["upscale", "colorize", "deblur", "jpeg"]
 
 
 def refusing(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let what the command line would refuse be a ValueError of the same text, and be quiet."""
+    """Let what the command line would refuse be a ValueError in words of Python, and be quiet."""
 
     @wraps(function)
     def call(*arguments: _P.args, **options: _P.kwargs) -> _R:
-        try:
-            with console.silenced():
-                return function(*arguments, **options)
-        except Refusal as refusal:
-            raise ValueError(refusal.message) from None
-        except FileNotFoundError as error:
-            raise ValueError(f"{error.filename}: {error.strerror}") from None
+        with spoken(function), console.silenced():
+            return function(*arguments, **options)
 
     return call
 
@@ -249,8 +245,11 @@ def refuse_measure(request: Nll) -> None:
 def interval(values: object) -> str:
     """The noise levels between which there is guidance, as --interval takes them."""
     listed = _listed(values)
-    if len(listed) != 2:
-        raise ConfigError(f"--interval {values!r}: write two noise levels LOW,HIGH, as 0.2,5")
+    for level in listed:
+        refuse_number("interval", level, 0.0)
+    if len(listed) != 2 or not listed[0] < listed[1]:
+        fix = "give two noise levels, the lower one first, as (0.2, 5)"
+        raise ConfigError(f"interval: {values!r} does not fit; {fix}")
     return ",".join(map(str, listed))
 
 

@@ -31,7 +31,7 @@ class Model:
 
     Images are tensors [N, C, H, W], bytes or floats in [-1, 1]; arrays [N, ...] are in the units
     of their data. What comes back is float32 on the CPU. What the command line would refuse is a
-    ValueError of the same text.
+    ValueError that speaks of parameters where the command line speaks of options.
     """
 
     def __init__(self, name: str | PathLike[str] | None, layers: Sequence[Layer]) -> None:

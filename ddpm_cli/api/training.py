@@ -10,8 +10,9 @@ from ddpm_cli.api import arguments
 from ddpm_cli.api.arguments import Settings
 from ddpm_cli.api.loading import load
 from ddpm_cli.api.model import Model
+from ddpm_cli.api.wording import spoken
 from ddpm_cli.data.python_sets import HOLDOUT, PythonSets, sets
-from ddpm_cli.errors import ConfigError, Refusal
+from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.models import kinds
 from ddpm_cli.pipelines import inheriting, opening
@@ -51,34 +52,37 @@ def train(
     {"age": [...]}; texts: what is written of each. See data.python_sets for what else is said of
     it. preset, settings: as for `ddpm train`; the network takes as many
     classes as the data have, unless told; without preset a run that is there goes on under its
-    own settings. What the command line would refuse is a ValueError of the same text.
+    own settings. What the command line would refuse is a ValueError.
     """
-    arguments.refuse_number("holdout", holdout, 0.0)
+    with spoken(train), console.silenced() if quiet else contextlib.nullcontext():
+        arguments.refuse_number("holdout", holdout, 0.0)
+        folder = _folder(output, preset)
+        is_new = preset is not None or output is None or force
+        own = None if is_new else opening.own_settings(folder)
+        noise = [] if own or force else opening.own_randomness(folder)
+        more = {"beside": beside, "values": values, "texts": texts}
+        for name, given in {"test": test, **more}.items():
+            if data is None and given is not None:
+                raise ConfigError(f"{name}: of no use without data; leave it out")
+        if data is None:
+            config, pair = _config(own, preset, settings, None, noise), None
+        else:
+            how = {"holdout": holdout, "as_arrays": as_arrays, **more}
+            rows = sets(data, test, classes=classes, **how)
+            config = _config(own, preset, settings, rows, noise)
+            pair = Sets(*(kinds.told(config, each) for each in (rows.train, rows.test)))
+        request = Train(config=config, folder=folder, force=force)
+        return pipeline.trained(request, pair).model
+
+
+def _folder(output: str | Path | None, preset: str | None) -> Path:
+    """The folder of a run."""
     if not isinstance(output, str | Path | None):
         raise ConfigError(f"output: {type(output).__name__}; give the path of a folder")
     folder = Path(output) if output is not None else Path("runs") / (preset or "custom")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"output: {folder} is a file; name a folder")
-    try:
-        with console.silenced() if quiet else contextlib.nullcontext():
-            is_new = preset is not None or output is None or force
-            own = None if is_new else opening.own_settings(folder)
-            noise = [] if own or force else opening.own_randomness(folder)
-            more = {"beside": beside, "values": values, "texts": texts}
-            for name, given in {"test": test, **more}.items():
-                if data is None and given is not None:
-                    raise ConfigError(f"{name}: of no use without data; leave it out")
-            if data is None:
-                config, pair = _config(own, preset, settings, None, noise), None
-            else:
-                how = {"holdout": holdout, "as_arrays": as_arrays, **more}
-                rows = sets(data, test, classes=classes, **how)
-                config = _config(own, preset, settings, rows, noise)
-                pair = Sets(*(kinds.told(config, each) for each in (rows.train, rows.test)))
-            request = Train(config=config, folder=folder, force=force)
-            return pipeline.trained(request, pair).model
-    except Refusal as refusal:
-        raise ValueError(refusal.message) from None
+    return folder
 
 
 def trained(data: Any, **options: Any) -> Model | None:

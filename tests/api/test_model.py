@@ -215,7 +215,7 @@ class TestGuides:
         assert torch.equal(
             made, model.guide(0, 3, scorer=lambda x: x.mean((1, 2, 3)), scale=300.0)
         )
-        with pytest.raises(ValueError, match=r"add --trust if you trust"):
+        with pytest.raises(ValueError, match=r"add trust=True if you trust"):
             model.guide(0, 3, scorer="mine.pt2")
 
     def test_particles_are_chosen_by_a_reward_as_on_the_command_line(
@@ -335,17 +335,17 @@ TYPO: Any = "zeroshot"
 BYTES = torch.arange(784).reshape(1, 1, 28, 28).remainder(256).byte()
 CLAMPED, JUDGE = {"wrappers": [{"name": "clamp"}]}, "mnist-classifier"
 WRONG: list[tuple[str, Callable[[Model], object]]] = [
-    ("--class: no class is named '12'; did you mean 9?", lambda m: m.sample([0], classes=[12])),
-    ("--class: no class is named 'x'", lambda m: m.sample([0], classes=["x"])),
+    ("classes: no class is named '12'; did you mean 9?", lambda m: m.sample([0], classes=[12])),
+    ("classes: no class is named 'x'", lambda m: m.sample([0], classes=["x"])),
     ("classes: 1 for 2 images", lambda m: m.sample([0, 1], classes=[7])),
-    ("--class 0-4: several classes", lambda m: m.sample([0], classes=["0-4"])),
+    ("classes='0-4': several classes", lambda m: m.sample([0], classes=["0-4"])),
     ("seeds: -1 is no seed", lambda m: m.sample([-1])),
     ("seeds: 0.5 is no seed", lambda m: m.sample([0.5])),  # type: ignore[list-item]
     ("seeds: there is none", lambda m: m.sample([])),
     ("seeds: None is no seed", lambda m: m.sample(None)),  # type: ignore[arg-type]
     ("seeds: True is no seed", lambda m: m.sample([True])),
-    ("--class: no class is named '3.5'", lambda m: m.sample(0, 3.5)),  # type: ignore[arg-type]
-    ("--class: no class is named 'None'", lambda m: m.sample(0, [None])),  # type: ignore[list-item]
+    ("classes: no class is named '3.5'", lambda m: m.sample(0, 3.5)),  # type: ignore[arg-type]
+    ("classes: no class is named 'None'", lambda m: m.sample(0, [None])),  # type: ignore[list-item]
     ("batch: 0 does not fit", lambda m: m.sample(0, batch=0)),
     ("trace: 'foo' does not fit", lambda m: m.nll(IMAGE, trace="foo")),  # type: ignore[arg-type]
     ("method: 'foo' does not fit", lambda m: m.nll(IMAGE, method="foo")),  # type: ignore[arg-type]
@@ -366,7 +366,7 @@ WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("holdout: 'a' does not fit", lambda m: ddpm_cli.train(IMAGE, holdout="a")),  # type: ignore[arg-type]
     ("is a file; name a folder", lambda m: ddpm_cli.train(IMAGE, output=__file__)),
     ("x: NoneType", lambda m: m.denoise(None, 1.0)),  # type: ignore[arg-type]
-    ("--scorer a.pkl: a pickle", lambda m: m.guide(0, scorer="a.pkl")),
+    ("scorer='a.pkl': a pickle", lambda m: m.guide(0, scorer="a.pkl")),
     ("particles: which reward", lambda m: m.guide(0, particles=2)),
     ("particles: 0 does not fit", lambda m: m.guide(0, reward=len, particles=0)),
     ("reward: 3 is none", lambda m: m.guide(0, reward=3)),  # type: ignore[arg-type]
@@ -380,17 +380,17 @@ WRONG: list[tuple[str, Callable[[Model], object]]] = [
     ("images: list", lambda m: m.encode([0])),  # type: ignore[arg-type]
     ("masks: 784 different values", lambda m: m.inpaint(IMAGE, RAMP)),
     ("masks: values that are NaN", lambda m: m.inpaint(IMAGE, IMAGE[0, 0] * torch.nan)),
-    ("--class all: several classes", lambda m: m.inpaint(IMAGE, IMAGE[0, 0], classes="all")),
+    ("classes='all': several classes", lambda m: m.inpaint(IMAGE, IMAGE[0, 0], classes="all")),
     ("masks: of shape 8x8", lambda m: m.inpaint(IMAGE, torch.ones(8, 8))),
     ("seeds: 2 for 1 images", lambda m: m.inpaint(IMAGE, torch.ones(28, 28), seeds=[1, 2])),
     ("latents: torch.float32 of shape 2x3", lambda m: m.decode(torch.zeros(2, 3))),
     ("sigma: give one level above 0", lambda m: m.denoise(IMAGE, 0.0)),
     ("x: torch.float32 of shape 1x3x28x28", lambda m: m.denoise(IMAGE.expand(1, 3, -1, -1), 1.0)),
-    ("--method model: mnist was not trained", lambda m: m.inpaint(IMAGE, IMAGE, method="model")),
+    ("method='model': mnist was not trained", lambda m: m.inpaint(IMAGE, IMAGE, method="model")),
     ("was not trained to upscale", lambda m: m.upscale(IMAGE, method="model")),
     ("wrappers.clamp: no image would", lambda m: m.encode(IMAGE, settings=CLAMPED)),
     ("a classifier knows no such class", lambda m: m.guide(0, "none", classifier=JUDGE)),
-    ("--unconditional: only with a classifier", lambda m: m.guide(0, 7, unconditional=True)),
+    ("unconditional=True: only with a classifier", lambda m: m.guide(0, 7, unconditional=True)),
 ]  # fmt: skip
 
 

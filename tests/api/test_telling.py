@@ -106,7 +106,7 @@ def test_each_verb_tells(path: Path, model: Model) -> None:
         ({"text": ["a", 3]}, "text: 3 is no text"),
         ({"text": torch.zeros(2, 3)}, "text: rows of shape 2x3; the network takes 2x16"),
         ({"negative": ["a", "b"]}, "negative: one text for all images"),
-        ({"negative": "a"}, "--negative: of no use without classifier-free guidance"),
+        ({"negative": "a"}, "negative: of no use without classifier-free guidance"),
     ],
 )
 def test_what_cannot_be_told_is_refused(more: dict[str, Any], said: str, model: Model) -> None:
