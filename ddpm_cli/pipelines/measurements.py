@@ -17,8 +17,8 @@ from ddpm_cli.diffusion.measuring import Adjoint, Measured, Operator
 from ddpm_cli.diffusion.rng import Randomness, Rng
 from ddpm_cli.errors import ConfigError, Refusal, many
 from ddpm_cli.files.checkpoints.data_info import DataInfo
-from ddpm_cli.files.images import pixels
-from ddpm_cli.files.images.inputs import MODES, STDIN, Input, Source
+from ddpm_cli.files.images import inputs, pixels
+from ddpm_cli.files.images.inputs import MODES, Input, Source
 from ddpm_cli.guides.parts.faults import blamed
 from ddpm_cli.guides.parts.user_code import Code
 from ddpm_cli.models import walk_parts
@@ -209,9 +209,9 @@ def refuse_pictures(name: str, config: Config, shape: Sequence[int]) -> None:
 def size(source: Source) -> tuple[int, ...]:
     """The shape of the array of a source, or the height and width of its image.
 
-    None of stdin, which can be read but once, and of a file that holds neither.
+    None of what can be read but once, and of a file that holds neither.
     """
-    if source.name == STDIN:
+    if inputs.is_read_once(source):
         return ()
     if not source.name.endswith(SUFFIX):
         wide, high = pixels.inspected(source.name)[0]

@@ -1,6 +1,9 @@
 """How large images are that are made of given ones, and by how many windows they are made."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -8,12 +11,48 @@ from torch import Tensor
 from ddpm_cli import console
 from ddpm_cli.data.degradations import resize
 from ddpm_cli.errors import Refusal, many
+from ddpm_cli.files.images import inputs
+from ddpm_cli.files.images.inputs import Source
 from ddpm_cli.files.images.scales import BYTES, Scale
 from ddpm_cli.pipelines import windows
 from ddpm_cli.settings.config import Config
 
 Shape = tuple[int, ...]
 WINDOWS_LIMIT = 10_000  # in one image: hours on a GPU
+
+
+class Windows(NamedTuple):
+    """By how many windows results are made, by the names of what they are made of.
+
+    is_all: whether all of them are known; what is read but once tells nothing before.
+    """
+
+    of: Mapping[str, int]
+    is_all: bool
+
+    @classmethod
+    def known(
+        cls, sources: Sequence[Source], shape: Callable[[Source], Shape | None], trained: Shape
+    ) -> "Windows":
+        """What the headers of files tell; shape: of what is made of a source, None if unknown."""
+        found = dict[str, int]()
+        for source in sources:
+            with suppress(Refusal):  # it fails alone, when it is read
+                made = shape(source)
+                if made is not None:
+                    found[source.name] = windows_of(inputs.shown(source), made, trained)
+        return cls(found, all(s.name in found or not inputs.is_read_once(s) for s in sources))
+
+    @property
+    def one(self) -> str:
+        """Of what a network call is, in words: of an image if all are of one window."""
+        return "an image" if self.is_all and {*self.of.values()} <= {1} else "a window"
+
+    def words(self, times: int) -> str:
+        """How many there are in all, of so many results of each source, where that is known."""
+        if not self.is_all or self.one == "an image":
+            return ""
+        return f" by {many(times * sum(self.of.values()), 'windows')}"
 
 
 def larger(low: Shape, takes: Shape, trained: Shape, config: Config) -> Shape:

@@ -20,9 +20,10 @@ from ddpm_cli.files.outputs.edits import Results
 from ddpm_cli.files.records import Record
 from ddpm_cli.models import cost, memory
 from ddpm_cli.models.asked import Asked
-from ddpm_cli.pipelines import editing, opening, restorer, sizes, translating
+from ddpm_cli.pipelines import editing, measurements, opening, restorer, sizes, translating
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch, digest
 from ddpm_cli.pipelines.opening import Opened
+from ddpm_cli.pipelines.sizes import Shape, Windows
 from ddpm_cli.pipelines.translating import Row, Translator
 from ddpm_cli.settings.requests import Translate
 
@@ -59,8 +60,10 @@ def run(request: Translate, opened: Opened) -> None:
     sources, seeds = inputs.sources(request.inputs), request.seeds.numbers()
     planned = cost.plan(config, schedule)
     mine = editing.share(request, len(sources) * len(seeds))
-    count = f"{many(mine, 'images')} of {len(sources)}"
-    console.say(f"{count}, {many(planned.moves, 'steps')}, {planned.words()}")
+    known = _windows(request, sources, header.data.shape)
+    each = "" if use.shard else known.words(len(seeds))
+    count = f"{many(mine, 'images')} of {len(sources)}{each}"
+    console.say(f"{count}, {many(planned.moves, 'steps')}, {planned.words(known.one)}")
     if use.dry_run:
         opening.shown(config)
         return
@@ -68,6 +71,18 @@ def run(request: Translate, opened: Opened) -> None:
     if mine:
         told = Lines.of_walk(use.as_json, place.name, header, config, planned.moves)
         _translate(_job(request, opened, sources, results, planned.calls, told, mine))
+
+
+def _windows(request: Translate, sources: Sequence[Source], trained: Shape) -> Windows:
+    """By how many windows results are made, as far as files say that before they are read."""
+
+    def shape(source: Source) -> Shape | None:
+        if request.look.fit != "error":
+            return trained
+        found = measurements.size(source)
+        return sizes.given(found, trained) if found else None
+
+    return Windows.known(sources, shape, trained)
 
 
 def _job(

@@ -1,5 +1,6 @@
 """Images enlarged, coloured or sharpened, for `ddpm upscale`."""
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any, NamedTuple
@@ -32,9 +33,10 @@ from ddpm_cli.pipelines import (
 from ddpm_cli.pipelines.lines import EditLines, Lines, Spent, Watch
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer, Row
+from ddpm_cli.pipelines.sizes import Shape, Windows
 from ddpm_cli.pipelines.steering import Steering
 from ddpm_cli.pipelines.upscale_job import Job, Wanted
-from ddpm_cli.settings.config import RESTORING
+from ddpm_cli.settings.config import RESTORING, Config
 from ddpm_cli.settings.requests import Upscale
 
 RESULTS = {"upscale": "upscaled", "colorize": "colorized", "deblur": "deblurred"}  # else restored
@@ -83,9 +85,11 @@ def run(request: Upscale, opened: Opened) -> None:
     how = "a trained model" if header.task else "data consistency"
     how = request.chosen_method if "method" in config else how
     how += " with data consistency" if header.task and request.is_consistent else ""
-    count = f"{many(mine, 'images')}, {many(planned.moves, 'steps')}"
+    known = _windows(request, config, wanted.sources, header.data.shape, undo.shape)
+    each = "" if use.shard else known.words(len(wanted.seeds) * len(wanted.noises))
+    count = f"{many(mine, 'images')}{each}, {many(planned.moves, 'steps')}"
     steers = steering.described(config) if found else ""
-    console.say(f"{request.named} by {how}: {count}, {planned.words()}{steers}")
+    console.say(f"{request.named} by {how}: {count}, {planned.words(known.one)}{steers}")
     if use.dry_run:
         opening.shown(config)
         return
@@ -103,8 +107,19 @@ def run(request: Upscale, opened: Opened) -> None:
             restore = restore._replace(complete=found.load(compute))
         record = _common(request, opened, restore, [code.sha256] if code else [])
         record = {**record, **(found.record if found else {})}
-        kept = (results, record, planned, told, found)
+        kept = (results, record, planned, told, found, known)
         _restore(Job(request, opened, restore, wanted, *kept))
+
+
+def _windows(
+    request: Upscale, config: Config, sources: Sequence[Source], trained: Shape, left: Shape
+) -> Windows:
+    """By how many windows results are made, as far as files say that before they are read."""
+
+    def shape(source: Source) -> Shape | None:
+        return upscale_inputs.shape(request, source, config, trained, left)
+
+    return Windows.known(sources, shape, trained)
 
 
 def steered(request: Upscale, opened: Opened, schedule: Schedule) -> Steering | None:
@@ -135,16 +150,18 @@ def _common(request: Upscale, opened: Opened, restore: Restorer, hashes: Sequenc
 def _restore(job: Job) -> None:
     """Make all results and report each; an input that cannot be read fails alone."""
     failures = Failures(sum(map(job.deals, job.wanted.sources)))
-    total = sum(len(job.results.missing(source.name)) for source in job.wanted.named)
+    total = sum(count for count, _ in job.left)
     calls, done, told = job.cost.calls, 0, EditLines(job.lines, job.results)
+    every = None if calls is None else calls * sum(math.prod(pair) for pair in job.left)
     told.skip(job.about.__getitem__)
-    with console.progress(None if calls is None else calls * total, "network calls") as bar:
+    with console.progress(every, "network calls") as bar:
         laps = Watch(bar)
         drawer = job.restore.model.counting(bar.advance, laps.differentiated)
         counted = job.restore._replace(model=drawer)
         for batch in _batches(job, _items(job, failures)):
             windows = len(counted.at(batch[0].row.shape).windows)
-            bar.expect((calls or 0) * (windows - 1) * len(batch))
+            known = [job.windows.of.get(item.image.name, 1) for item in batch]
+            bar.expect((calls or 0) * (windows * len(batch) - sum(known)))
             restored = counted([item.row for item in batch])
             if restored is None:
                 return

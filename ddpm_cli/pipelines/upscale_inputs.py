@@ -11,6 +11,8 @@ from ddpm_cli.files.images.inputs import Input, Source
 from ddpm_cli.pipelines import guided_windows, measurements, sizes
 from ddpm_cli.pipelines.sizes import Shape
 from ddpm_cli.pipelines.upscale_job import Job
+from ddpm_cli.settings.config import Config
+from ddpm_cli.settings.requests import Upscale
 
 
 class Given(NamedTuple):
@@ -38,6 +40,29 @@ def given(job: Job, source: Source) -> Given:
     shape = job.restore.whole(low)
     _say(job, source, low, takes, shape)
     return Given(image, image.image, shape)
+
+
+def shape(
+    request: Upscale, source: Source, config: Config, trained: Shape, left: Shape
+) -> Shape | None:
+    """The shape of what is made of a source, by its header alone; None if that tells nothing.
+
+    left: what the operator leaves of an image of the model's own shape, `trained`.
+    """
+    look, is_whole = request.look, request.degrades
+    is_array = source.name.endswith(measurements.SUFFIX)
+    takes = left if is_array else look.shape(trained if is_whole else left)
+    if look.fit != "error" and not is_array:
+        return trained
+    if not (found := measurements.size(source)):
+        return None
+    is_local = config["operator"]["name"] not in measurements.GLOBAL
+    low = sizes.given(found[-2:], takes) if is_local or not is_array else takes
+    if request.is_downscaled and not is_array:
+        low = sizes.brought_down(low, takes)
+    if is_whole:
+        return trained[0], *low[1:]
+    return trained if low == left else sizes.larger(low, left, trained, config)
 
 
 def _numbers(job: Job, source: Source, takes: Shape) -> Given:

@@ -1,6 +1,6 @@
 """The work of `ddpm upscale`: which results are wanted, and all that they depend on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from ddpm_cli.models.cost import Cost
 from ddpm_cli.pipelines.lines import Lines
 from ddpm_cli.pipelines.opening import Opened
 from ddpm_cli.pipelines.restorer import Restorer
+from ddpm_cli.pipelines.sizes import Windows
 from ddpm_cli.pipelines.steering import Steering
 from ddpm_cli.settings.request_parts import Use
 from ddpm_cli.settings.requests import Upscale
@@ -44,7 +45,8 @@ class Wanted(NamedTuple):
 class Job(NamedTuple):
     """All that the results depend on, and what each costs.
 
-    cost: of a window; steering: the guides of the walks, if there are any.
+    cost: of a window; windows: of results, as far as they are known before; steering: the guides
+    of the walks, if there are any.
     """
 
     request: Upscale
@@ -56,6 +58,7 @@ class Job(NamedTuple):
     cost: Cost
     lines: Lines
     steering: Steering | None
+    windows: Windows
 
     @property
     def told(self) -> Use:
@@ -74,6 +77,14 @@ class Job(NamedTuple):
             for source in self.wanted.sources
             for noise in self.wanted.noises
         }
+
+    @property
+    def left(self) -> Iterator[tuple[int, int]]:
+        """Of each source at each noise how many results are missing, and the windows of one."""
+        for source in self.wanted.sources:
+            for noise in self.wanted.noises:
+                missing = self.results.missing(self.wanted.at(source, noise).name)
+                yield len(missing), self.windows.of.get(source.name, 1)
 
     def noise(self, added: float) -> float:
         """The noise of a result: of its measurement, or what was added to be told of."""

@@ -394,7 +394,8 @@ class TestModels:
     ) -> None:
         outcome = upscale(small, "-m", finished, "--dry-run", "--factor", 4, "-n", 3)
         assert "factor = 4.0" in outcome.out
-        assert "upscale by data consistency: 9 images, 4 steps, 4 network calls" in outcome.err
+        said = "9 images by 81 windows, 4 steps, 4 network calls a window"
+        assert f"upscale by data consistency: {said}" in outcome.err
         assert sorted(p.name for p in Path().iterdir()) == ["small"]
 
 

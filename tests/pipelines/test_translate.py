@@ -145,6 +145,7 @@ def test_larger_images_are_made_by_windows(several: Path, given: Path) -> None:
     Path("wide.png").write_bytes(encode_png(wide))
     told = make(several, "--task", "blur", "--image", "wide.png", "-n", 2, "-o", "w/", "--json")
     assert told.code == 0, told.err
+    assert "2 images of 1 by 6 windows, 4 steps, 4 network calls a window" in told.err
     assert "16x8 pixels, trained on 8x8: by 3 windows" in told.err
     assert json.loads(told.out.splitlines()[0])["calls"] == 3 * 4
     assert pixels(Path("w/wide-000000.png")).shape == (1, 8, 16)

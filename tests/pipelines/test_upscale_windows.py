@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import torch
 from large_images import stroke, values
 from runs import contents, ddpm, done, replayed
 
+from ddpm_cli import console
 from ddpm_cli.data import operators
 from ddpm_cli.files.images.pixels import encode_png
 from ddpm_cli.settings import methods
@@ -44,6 +48,50 @@ def test_each_method_makes_windows(name: str) -> None:
     before = path.read_bytes()
     done(*replayed(path), "--force")
     assert path.read_bytes() == before
+
+
+def test_windows_are_announced_as_far_as_headers_tell_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And the calls of all of them are those that progress counts from its begin on."""
+    Path("usual.png").write_bytes(encode_png(torch.zeros(1, 28, 28, dtype=torch.uint8)))
+    words = ("--task", "deblur", *STEPS, "--method", "ddnm")
+
+    def said(*given: object) -> str:
+        return done("upscale", *words, *given, "--dry-run", "-o", "x/").err
+
+    assert "1 image, 5 steps, 5 network calls an image" in said("usual.png")
+    assert "3 images, 5 steps, 5 network calls an image" in said("usual.png", "-n", 3)
+    both = ("usual.png", "wide.png", "-n", 2)
+    assert "4 images by 14 windows, 5 steps, 5 network calls a window" in said(*both)
+    assert "1 image by 2 windows" in said("wide.png", "--task", "upscale", "--downscale")
+    assert "1 image, 5 steps, 5 network calls an image" in said("wide.png", "--fit", "crop")
+    assert "2 images, 5 steps, 5 network calls a window" in said(*both, "--shard", "1/2")
+    np.save("y.npy", np.zeros((1, 28, 42), dtype=np.float32))
+    assert "1 image by 2 windows" in said("y.npy")
+    bars, real = list[int | None](), console.Progress.__init__
+
+    def start(self: console.Progress, total: int | None, *rest: Any) -> None:
+        bars.append(total)
+        real(self, total, *rest)
+
+    monkeypatch.setattr(console.Progress, "__init__", start)
+    rows = done("upscale", *both, *words, "--json", "-o", "x/").out.splitlines()
+    assert bars == [14 * 5] == [sum(json.loads(row)["calls"] for row in rows)]
+
+
+def test_what_is_read_but_once_is_not_looked_at_before(tmp_path: Path) -> None:
+    """A pipe, whatever its name is, tells no size; it is there to be read when work begins."""
+    os.mkfifo("pipe.png")
+    words = ("pipe.png", "--task", "deblur", *STEPS, "--method", "ddnm", "-o", "x.png")
+    assert "1 image, 5 steps, 5 network calls a window" in done("upscale", *words, "--dry-run").err
+    data = Path("wide.png").read_bytes()
+    writer = threading.Thread(target=Path("pipe.png").write_bytes, args=(data,))
+    writer.start()
+    told = done("upscale", *words)
+    writer.join()
+    assert "by 6 windows" in told.err
+    assert values("x.png").shape[1:] == SHAPE
 
 
 @pytest.mark.parametrize("task", ["upscale", "deblur", "jpeg"])

@@ -98,6 +98,14 @@ def _listed(path: str) -> list[Source]:
     return images
 
 
+def is_read_once(source: Source) -> bool:
+    """Whether what a source holds is gone once it was read: stdin, and pipes that have names."""
+    try:
+        return source.name == STDIN or Path(source.name).is_fifo()
+    except OSError:  # reading it will say why
+        return False
+
+
 def read(
     source: Source,
     shape: Sequence[int],
