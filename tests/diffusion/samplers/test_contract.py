@@ -44,7 +44,7 @@ def test_reaches_the_mean_and_deviation_of_normal_data(name: str, settings: Any)
 
 
 # How far the deviation may be off, by the number of levels, for orders 1 and above.
-CROWDED = {20: (0.4, 0.12), 50: (0.13, 0.02), 100: (0.07, 0.005), 500: (0.015, 0.001)}
+CROWDED = {20: (0.4, 0.12), 50: (0.13, 0.02), 200: (0.035, 0.0015)}
 
 
 @every_stepper
@@ -92,7 +92,7 @@ def test_converges_with_its_declared_order(name: str, settings: Any) -> None:
     data = gaussian(0.4, 0.25)
     denoise = informed(by_sigma(data, linear(), channel=torch.zeros_like), data, step)
     errors = []
-    for count in (64, 128, 256):
+    for count in (64, 128):
         levels = geometric(top, bottom, count)
         mean, variance = moments(denoise, levels, step, 0.4, 0.25, draws)
         assert mean == pytest.approx(0.4, abs=1e-9)
