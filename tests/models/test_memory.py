@@ -15,11 +15,11 @@ from ddpm_cli.settings.config import Layer
 from ddpm_cli.settings.request_parts import Use
 
 VERBS: list[tuple[str, ...]] = [
-    ("sample", "-n", "99999"),
-    ("guide", "-n", "99999"),
-    ("inpaint", "a.png", "--mask", "0,0,4,4", "-n", "99999"),
-    ("upscale", "a.png", "--method", "zero-shot", "--fit", "resize", "-n", "99999"),
-    ("interpolate", "a.png", "b.png", "-n", "99999"),
+    ("sample", "-n", "30000"),
+    ("guide", "-n", "30000"),
+    ("inpaint", "a.png", "--mask", "0,0,4,4", "-n", "30000"),
+    ("upscale", "a.png", "--method", "zero-shot", "--fit", "resize", "-n", "30000"),
+    ("interpolate", "a.png", "b.png", "-n", "30000"),
 ]
 RESTORED = ("--restore", "deblur", "--image", "a.png")
 
@@ -32,11 +32,11 @@ def test_a_batch_that_does_not_fit_is_refused_before_work(
     ddpm("sample", "-m", finished, "--steps", 1, "-o", "a.png")
     ddpm("sample", "-m", finished, "--steps", 1, "-o", "b.png")
     monkeypatch.setattr(hardware, "free_memory", lambda _: 10**8)
-    words = (*words, "-m", str(finished), "--dtype", "float32", "--batch", "99999")
+    words = (*words, "-m", str(finished), "--dtype", "float32", "--batch", "30000")
     outcome = ddpm(*words, "-o", "out/")
     assert outcome.code == 1, outcome.err
     error, fix = outcome.err.splitlines()[-2:]
-    assert error.startswith("Error: --batch 99999: needs about ")
+    assert error.startswith("Error: --batch 30000: needs about ")
     assert error.endswith("GB of memory, 0.1 GB are free")
     assert 100 < int(fix.split()[1]) < 20_000
     assert not list(tmp_path.glob("out/*"))
@@ -109,7 +109,7 @@ def test_a_batch_with_gradients_is_refused_earlier(
     ddpm("sample", "-m", finished, "--steps", 1, "-o", "a.png")
     monkeypatch.setattr(hardware, "free_memory", lambda _: 10**8)
     words = ("guide", "-m", str(finished), "--dtype", "float32", *RESTORED, *words, "--steps", "1")
-    outcome = ddpm(*words, "-n", "99999", "--batch", "99999", "-o", "out/")
+    outcome = ddpm(*words, "-n", "30000", "--batch", "30000", "-o", "out/")
     assert outcome.code == 1, outcome.err
     fitting = int(outcome.err.splitlines()[-1].split()[1])
     plain = memory.row_bytes(drawer_of(finished))
@@ -141,15 +141,15 @@ def test_a_gradient_goes_through_all_windows_of_an_image(
 
 def test_a_training_batch(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "free_memory", lambda _: 10**8)
-    outcome = train(data, tmp_path / "run", "--batch", 99999)
+    outcome = train(data, tmp_path / "run", "--batch", 30000)
     assert outcome.code == 1
     error, fix = outcome.err.splitlines()[-2:]
-    assert error.startswith("Error: --batch 99999: needs about ")
+    assert error.startswith("Error: --batch 30000: needs about ")
     assert 50 < int(fix.split()[1]) < 20_000
     parts = ("--set", "train.accumulate=3")
     assert (
-        "of which each part has 33333: needs"
-        in train(data, tmp_path / "run", "--batch", 99999, *parts).err
+        "of which each part has 10000: needs"
+        in train(data, tmp_path / "run", "--batch", 30000, *parts).err
     )
 
 

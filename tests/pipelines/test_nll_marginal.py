@@ -14,6 +14,8 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.pipelines.nll_marginal import mixed
 
+pytestmark = pytest.mark.small
+
 BOUND = ("--method", "vlb", "--steps", 4, *PLAIN)
 QUICK = ("--steps", 4, *PLAIN)
 
