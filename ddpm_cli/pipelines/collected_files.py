@@ -176,7 +176,7 @@ def folder(together: Gathered, request: Collect) -> Write:
             raise Refusal(
                 f"{place / name}: is an input, which stays as it is", "choose another -o"
             )
-        targets.refuse_existing(place / name, request.force)
+        targets.refuse_in_the_way(place / name, request.force)
 
     def write() -> None:
         with console.progress(len(names), "files") as bar:

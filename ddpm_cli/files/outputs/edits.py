@@ -147,7 +147,7 @@ def open_results(
         if skip_existing and path.is_file():
             skipped.setdefault(path, Skipped(path, name, [])).seeds.append(seed)
             continue
-        targets.refuse_existing(path, force)
+        targets.refuse_in_the_way(path, force)
         left[name][seed] = path
     results = Results(left, Existing(force, skip_existing), layout, [*skipped.values()])
     encoding.announce(Path(template))

@@ -91,7 +91,7 @@ def open_frames(
         layout.refuse_idle(place)
         targets.refuse_unwritable(path, count * targets.LEAST)
         for number in range(count):
-            targets.refuse_existing(named(place, number), force)
+            targets.refuse_in_the_way(named(place, number), force)
     elif timing is None and not encoding.is_picture(path):
         endings = ", ".join((*encoding.SUFFIXES, ".gif"))
         raise ConfigError(f"-o {place}: unknown ending; use {endings} or a folder")

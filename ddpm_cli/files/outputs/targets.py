@@ -48,11 +48,16 @@ def fields(template: str, known: Sequence[str], option: str = "-o") -> set[str]:
 
 def refuse_existing(path: Path, force: bool, option: str = "-o") -> None:
     """Refuse to replace a file unasked, and places where no file can be made at all."""
+    refuse_in_the_way(path, force, option)
+    refuse_unwritable(path.parent, 0, option)
+
+
+def refuse_in_the_way(path: Path, force: bool, option: str = "-o") -> None:
+    """Refuse to replace what is there; of many files whose folders are looked at once."""
     other = f"another {option}"
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        refuse_unwritable(path.parent, 0, option)
         return
     if stat.S_ISDIR(mode):
         raise Refusal(f"{path}: is a folder, where a file is wanted", f"choose {other}")
@@ -60,7 +65,6 @@ def refuse_existing(path: Path, force: bool, option: str = "-o") -> None:
         raise Refusal(f"{path}: a pipe or a device, where a file is wanted", f"choose {other}")
     if not force:
         raise Refusal(f"{path}: exists already", f"use --force to replace it, or {other}")
-    refuse_unwritable(path.parent, 0, option)
 
 
 def put(path: Path, data: Content, existing: Existing) -> list[Path]:
