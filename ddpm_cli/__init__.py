@@ -1,17 +1,20 @@
 """Diffusion models on the command line, and from Python: `ddpm_cli.load("mnist")`."""
 
-from collections.abc import Mapping, Sequence
-from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from ddpm_cli.errors import ConfigError, Refusal
+from __future__ import annotations
 
 __version__ = "0.1.0"
 __all__ = ["ConfigError", "Model", "Refusal", "load", "train"]
 
+# `ddpm` comes through here before it hears of Ctrl-C: nothing is imported, not even `typing`.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+    from pathlib import Path
+    from typing import Any
+
     from ddpm_cli.api.model import Model
+    from ddpm_cli.errors import ConfigError, Refusal
 
 
 def load(
@@ -20,7 +23,7 @@ def load(
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
     dtype: str = "auto",
-) -> "Model":
+) -> Model:
     """Load a checkpoint file, a run folder or a bundled model, as -m finds it.
 
     settings: as --set takes them, {"sampler.eta": 0.5} or {"sampler": {"eta": 0.5}}.
@@ -45,7 +48,7 @@ def train(
     texts: Any = None,
     force: bool = False,
     quiet: bool = False,
-) -> "Model | None":
+) -> Model | None:
     """Train in the folder `output`, or go on with the run there; None of a classifier.
 
     data: a tensor, a pair (tensor, labels), or a data set with a length, of tensors or images or
@@ -77,9 +80,13 @@ def train(
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is asked for."""
+    """Import the model, which needs torch, and the errors when they are asked for."""
     if name == "Model":
         from ddpm_cli.api.model import Model
 
         return Model
+    if name in ("ConfigError", "Refusal"):
+        from ddpm_cli import errors
+
+        return getattr(errors, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

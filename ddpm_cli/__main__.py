@@ -2,7 +2,10 @@
 
 import sys
 
-from ddpm_cli import signals
+try:
+    from ddpm_cli import signals
+except KeyboardInterrupt:  # before there is anything that could hear it
+    sys.exit(130)
 
 
 def main() -> int:

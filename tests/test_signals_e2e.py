@@ -1,49 +1,30 @@
 """Real processes, really killed: the exit code, what is on the disk, and the exact resume."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
+import processes
 import pytest
 import runs
+from processes import PATIENCE, started, wait_for
 from runs import SETTINGS, assert_same, result, signal_after, train
 
-import ddpm_cli
 from ddpm_cli.files.checkpoints import checkpoint
 from ddpm_cli.files.checkpoints.header import read_header
 from ddpm_cli.files.images.pixels import open_image
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(ddpm_cli.__file__).parent.parent)}
-
-
-def start(*words: object, group: bool = False) -> subprocess.Popen[str]:
-    """Start `ddpm WORDS`, in a process group of its own if asked for."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "ddpm_cli", *map(str, words)], start_new_session=group,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
-    )  # fmt: skip
-
 
 def training(
     data: Path, folder: Path, *words: object, group: bool = False
-) -> subprocess.Popen[str]:
+) -> AbstractContextManager[Any]:
     place = ("--set", f"data.path={data}", "-o", folder)
-    return start("train", *SETTINGS, *place, *words, group=group)
-
-
-def wait_for(path: Path, process: subprocess.Popen[str], older: int = 0) -> None:
-    """Wait until the file is there, changed later than the time `older` in nanoseconds."""
-    for _ in range(20_000):
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime_ns > older:
-                return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
-    raise AssertionError(f"{path} did not come")
+    return processes.ddpm("train", *SETTINGS, *place, *words, group=group)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -67,7 +48,7 @@ def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
 def strike(process: subprocess.Popen[str], number: int) -> tuple[str, str]:
     """Signal a process and all its children at once, as schedulers do; none may be left."""
     os.killpg(process.pid, number)
-    spoken = process.communicate(timeout=60)
+    spoken = process.communicate(timeout=PATIENCE)
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     return spoken
@@ -111,7 +92,7 @@ def test_a_signal_during_start_up(delay: float, data: Path, tmp_path: Path) -> N
     with training(data, tmp_path / "run", "--steps", 10**6) as process:
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode in (130, -signal.SIGINT), err
     assert "Traceback" not in err or process.returncode < 0
     for path in (tmp_path / "run").glob("*.safetensors"):
@@ -143,10 +124,10 @@ def test_a_signal_while_a_process_samples(
     number: signal.Signals, finished: Path, tmp_path: Path
 ) -> None:
     words = ["-m", finished, "-n", 10**5, "--batch", 4, "-o", tmp_path / "out/"]
-    with start("sample", *words) as process:
+    with processes.ddpm("sample", *words) as process:
         wait_for(tmp_path / "out" / "000009.png", process)
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     killed = number == signal.SIGKILL
     assert process.returncode == (-number if killed else 128 + number), err
     made = sorted((tmp_path / "out").glob("*.png"))
@@ -174,10 +155,10 @@ def test_a_signal_during_the_imports_is_heard(wait: float, tmp_path: Path) -> No
         "-o",
         "x.png",
     ]
-    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    with started(words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         time.sleep(wait)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
     # The interpreter itself may not have come to our first line yet.
     assert process.returncode in (130, -signal.SIGINT)
     assert "ddpm_cli/" not in err

@@ -6,14 +6,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import groups
+import processes
 import pytest
 import runs
 import torch
+from processes import started, wait_for
 from runs import CLASSIFIER, GAME, SETTINGS, result
 
 import ddpm_cli
@@ -21,11 +22,7 @@ from ddpm_cli.training import distributed
 from ddpm_cli.training.distributed import Group
 
 pytestmark = pytest.mark.slow
-ENVIRONMENT = {
-    **os.environ,
-    "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": str(Path(ddpm_cli.__file__).parent.parent),
-}
+ENVIRONMENT = {**processes.ENVIRONMENT, "OMP_NUM_THREADS": "1"}
 
 
 def command(data: Path, folder: Path, *words: object) -> list[str]:
@@ -164,27 +161,15 @@ def test_sigterm_saves_in_all_processes(
     """torchrun passes on to its processes what all of the group have heard already."""
     often = ("--set", "train.log_every=1", "--set", "train.workers=1")
     words = command(data, tmp_path / "run", "--steps", 100_000, *often)
-    with subprocess.Popen(
-        words, start_new_session=True, env=ENVIRONMENT,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        wait_for(tmp_path / "run" / "metrics.jsonl", process)
+    heard = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with started(words, start_new_session=True, env=ENVIRONMENT, **heard) as process:
+        wait_for(tmp_path / "run" / "metrics.jsonl", process, least=1)
         send(process.pid, signal.SIGTERM)
         _, err = process.communicate(timeout=100)
     saved = re.search(r"saved at step (\d+) of 100000", err)
     assert saved, err
     assert result(tmp_path / "run").step == int(saved[1])
     assert "Error: " not in err
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    for _ in range(3000):
-        if path.exists() and path.stat().st_size:
-            return
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.terminate()
-    raise AssertionError(f"{path} did not come")
 
 
 def test_one_process_needs_no_group() -> None:
@@ -232,8 +217,8 @@ def test_a_process_that_is_killed_ends_all(data: Path, tmp_path: Path) -> None:
     """The state of before is whole."""
     often = ("--set", "train.log_every=1", "--set", "train.save_every=1")
     words = command(data, tmp_path / "run", "--steps", 100_000, *often)
-    with subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
-        wait_for(tmp_path / "run" / "metrics.jsonl", process)
+    with started(words, env=ENVIRONMENT, stderr=subprocess.PIPE) as process:
+        wait_for(tmp_path / "run" / "metrics.jsonl", process, least=1)
         wait_for(tmp_path / "run" / "state.previous.safetensors", process)
         listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         ranks = {
