@@ -32,7 +32,7 @@ LEAST = 1e-3  # bits/dim: a band that hardly varies is not worth more than that
 
 def bands(model: Model, pixels: Tensor, batch: int) -> Tensor:
     """Bits per dimension [N, BANDS + 2] of images: the prior's, those of bands, the decoder's."""
-    meter, found = Meter(model, Measure("vlb"), lambda calls: None), []
+    meter, found = Meter(model, Measure("vlb")), []
     for start in range(0, len(pixels), batch):
         x0 = model.placed(model.to_values(pixels[start : start + batch]))
         parts = meter.parts(x0, range(start, start + len(x0)), {})

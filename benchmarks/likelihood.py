@@ -62,7 +62,7 @@ def measured(model: Model, measure: Measure, count: int, batch: int, is_told: bo
 
     is_told: the model knows the class of each digit, instead of the null class.
     """
-    counted, bits = Meter(model, measure, lambda calls: None), list[float]()
+    counted, bits = Meter(model, measure), list[float]()
     began = time.perf_counter()
     label = classes.fixed(None, model.config)
     data, nulls = sets.mnist("test"), kinds.nulls(model.config, model.info)

@@ -31,7 +31,7 @@ def measured(
     x0 = rows.seen(images, info).double()
     x0 = arguments.on_levels(x0, bits, info) if info.is_image else x0
     seen = handle.told(telling, len(x0), core.config)
-    counted, each = Meter(core, measure, lambda calls: None), []
+    counted, each = Meter(core, measure), []
     for part in parts(len(x0), batch):
         own = seen.at(part).told
         each.append(finished(counted(x0[part], range(len(x0))[part], own)))

@@ -27,17 +27,27 @@ _PROBES = {
 }
 
 
+def _unseen(rows: int) -> None:
+    """Nobody counts."""
+
+
 class Meter:
     """Measures batches: bits per dimension of each row, and what they cost."""
 
-    def __init__(self, model: Model, measure: Measure, advance: Callable[[int], None]) -> None:
-        """Take a model, and what counts the network calls of single images."""
-        self.model, self.measure = model.counting(self._count), measure
-        self.calls, self.rows = 0, 0
+    def __init__(
+        self,
+        model: Model,
+        measure: Measure,
+        advance: Callable[[int], None] = _unseen,
+        differentiated: Callable[[int], None] = _unseen,
+    ) -> None:
+        """Take a model, and what counts network calls of single images, and gradients of them."""
+        self.model, self.measure = model.counting(self._count, self._differentiate), measure
+        self.calls, self.gradients, self.rows = 0, 0, 0
         self.walk = model.prepared()
         self.curve = Curve(self.walk.levels)
         self.stages: Decompression | None = None  # if they are wanted
-        self._advance = advance
+        self._advance, self._differentiated = advance, differentiated
 
     @property
     def offset(self) -> float:
@@ -79,6 +89,10 @@ class Meter:
     def _count(self, rows: int) -> None:
         self.calls += rows
         self._advance(rows)
+
+    def _differentiate(self, rows: int) -> None:
+        self.gradients += rows
+        self._differentiated(rows)
 
     def _exact(self, x0: Tensor, seeds: Sequence[int], told: Conditions) -> Tensor | None:
         """By the ODE; images whose solver chooses its steps are taken one by one."""

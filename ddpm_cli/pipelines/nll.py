@@ -52,7 +52,7 @@ def run(request: Nll, opened: Opened | None = None) -> None:
     work = _planned(request, opened)
     _, header, config = work.opened
     sequel = rows.of_request(request, config, header.data, request.use.size)
-    console.say(f"{sequel.what}, {cost.words(work.calls, header.data.one)}")
+    console.say(f"{sequel.what}, {work.cost.words(header.data.one)}")
     if request.use.dry_run:
         opening.shown(config)
         return
@@ -91,12 +91,12 @@ def _planned(request: Nll, opened: Opened | None) -> Work:
     config = cost.sized(config, schedule, request.use.calls)
     _check_files(request, header.data.is_image)
     measure = Measure.of(request, header.data)
-    calls = nll_plan.plan(config, measure, header.data, schedule)
+    planned = nll_plan.plan(config, measure, header.data, schedule)
     shares = nll_marginal.shares(request, config, header.data)
-    if calls is not None:
-        calls *= nll_marginal.times(shares, measure)
+    planned = planned.times(nll_marginal.times(shares, measure))
     asked = _asked(request.use, config, header.data)
-    return Work(request, opened._replace(config=config), measure, schedule, asked, calls, shares)
+    opened = opened._replace(config=config)
+    return Work(request, opened, measure, schedule, asked, planned, shares)
 
 
 def _asked(use: Use, config: Config, info: DataInfo) -> Asked:
@@ -187,10 +187,14 @@ def _measure(work: Work, sequel: Sequel) -> None:
     if kept:
         console.say(f"{many(len(kept), 'rows')} are measured already, and kept in {kept.path}")
     measured = model.opened(place, config, moments_file=work.request.moments)
-    memory.refuse_large(measured, min(work.request.use.size, sequel.left))
-    total = None if work.calls is None else work.calls * sequel.left
+    at_once, is_traced = min(work.request.use.size, sequel.left), work.cost.gradients > 0
+    memory.refuse_large(measured, at_once, is_traced=is_traced)
+    calls = work.cost.calls
+    total = None if calls is None else calls * sequel.left
     with console.progress(total, "network calls") as bar:
-        tally = Tally(work, sequel, Meter(measured, work.measure, bar.advance), Watch(bar), kept)
+        laps = Watch(bar)
+        counted = Meter(measured, work.measure, bar.advance, laps.differentiated)
+        tally = Tally(work, sequel, counted, laps, kept)
         is_whole = all(tally.take(batch) for batch in sequel.rows)
     if not is_whole:
         say_stopped(tally, sequel, kept)
@@ -208,6 +212,7 @@ def _sum_up(work: Work, sequel: Sequel, tally: Tally) -> None:
     request, (place, header, config) = work.request, work.opened
     measure, (mean, error) = tally.measure, meter.mean(tally.bits)
     times = nll_marginal.times(work.shares, work.measure)
+    gradients = measure.gradients / max(measure.rows, 1) * times
     values = {
         "model": place.name,
         "hash": header.hash,
@@ -225,6 +230,7 @@ def _sum_up(work: Work, sequel: Sequel, tally: Tally) -> None:
         **nll_words.states(header.data, work.measure),
         "method": nll_words.described(config, work.measure),
         "calls": measure.calls / max(measure.rows, 1) * times,
+        **({"gradients": gradients} if gradients else {}),
         "seconds": round(tally.seconds, 1),
     }
     found = list[Baseline]()
@@ -264,7 +270,8 @@ def _say(work: Work, sequel: Sequel, values: dict[str, Any]) -> None:
     unit = "bits/dim" if info.is_image else "bits/dim of density"
     within = f", standard error {error:.4f}" if error is not None else ""
     console.result(f"{mean:.4f} {unit}{within} ({mean * math.log(2):.4f} nats)")
-    console.say(
-        f"{values['data']}; {values['method']}; {values['calls']:.0f} network calls {info.one}"
-    )
+    took = f"{values['calls']:.0f} network calls"
+    if gradients := values.get("gradients"):
+        took += f" and {gradients:.0f} gradients"
+    console.say(f"{values['data']}; {values['method']}; {took} {info.one}")
     console.say(f"{nll_words.unit(info, work.measure)}; {values['seconds']:.1f} s")

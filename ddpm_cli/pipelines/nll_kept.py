@@ -31,7 +31,7 @@ class Kept:
         if lines:
             self._refuse_other(lines[0], about, f"{option} {path}")
             for line in lines[1:]:
-                spent = Spent(1, line["calls"], line["seconds"])
+                spent = Spent(1, line["calls"], line["seconds"], line.get("gradients", 0.0))
                 self._rows[line["row"]] = (line["bits"], spent)
                 self._digests[line["row"]] = line.get("digest", "")
         try:
@@ -59,7 +59,7 @@ class Kept:
     def add(self, number: int, bits: float, spent: Spent, values: Tensor) -> None:
         """Keep what a row of these values takes."""
         self._rows[number], self._digests[number] = (bits, spent), digest(values)
-        cost = {"calls": spent.calls, "seconds": spent.seconds}
+        cost = {"calls": spent.calls, "seconds": spent.seconds, "gradients": spent.gradients}
         self._write({"row": number, "bits": bits, "digest": self._digests[number], **cost})
 
     def finish(self) -> None:

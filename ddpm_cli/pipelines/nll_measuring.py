@@ -16,6 +16,7 @@ from ddpm_cli.files.outputs import curves
 from ddpm_cli.models import classes
 from ddpm_cli.models.asked import Asked
 from ddpm_cli.models.classes import ALL
+from ddpm_cli.models.cost import Cost
 from ddpm_cli.pipelines import meter, nll_baselines, nll_scores, rows
 from ddpm_cli.pipelines.lines import Lines, Spent, Watch
 from ddpm_cli.pipelines.meter import Meter
@@ -41,7 +42,7 @@ class Work(NamedTuple):
     measure: Measure
     schedule: Schedule
     asked: Asked
-    calls: int | None
+    cost: Cost
     shares: Sequence[float] = ()
 
 

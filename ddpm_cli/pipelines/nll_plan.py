@@ -7,6 +7,7 @@ from ddpm_cli.diffusion.schedules import Schedule
 from ddpm_cli.errors import ConfigError
 from ddpm_cli.files.checkpoints.data_info import DataInfo
 from ddpm_cli.models import walks
+from ddpm_cli.models.cost import Cost
 from ddpm_cli.pipelines import inversion
 from ddpm_cli.settings import passes
 from ddpm_cli.settings.checks import refuse_no_mean
@@ -99,13 +100,14 @@ def bits(info: DataInfo, asked: int | None) -> float:
     return info.scale.bits
 
 
-def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -> int | None:
-    """Network calls an image, None if a tolerance decides; what gives no likelihood is refused."""
+def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -> Cost:
+    """What a likelihood costs; what gives none is refused."""
     refuse_no_mean(config, "likelihood")
     if passes.is_guiding(config.get("guidance", {})):
         raise ConfigError("guidance.scale: guided predictions have no likelihood; leave it out")
     if measure.method == "vlb":
-        return measure.repeats * _drawn(measure, _plan_bound(config, schedule))
+        moves = _drawn(measure, _plan_bound(config, schedule))
+        return Cost(moves, moves).times(measure.repeats)
     for settings in config["wrappers"]:
         if settings["name"] in inversion.LOSSY:
             fix = "leave it out, nothing is clamped here"
@@ -114,10 +116,17 @@ def plan(config: Config, measure: Measure, info: DataInfo, schedule: Schedule) -
     if measure.trace == "exact" and size > EXACT_LIMIT:
         fix = "use --trace rademacher"
         raise ConfigError(f"--trace exact: one gradient for each of {size} dimensions; {fix}")
-    calls = inversion.plan(config, schedule).calls
-    if calls is None:
-        return None
-    return measure.repeats * measure.samples * (calls + (measure.dequantize == "truncated"))
+    way = inversion.plan(config, schedule)
+    return _traced(way, measure, size).times(measure.repeats * measure.samples)
+
+
+def _traced(way: Cost, measure: Measure, size: int) -> Cost:
+    """What a way costs that takes a trace at each level: a gradient a probe, or a dimension."""
+    each = size if measure.trace == "exact" else measure.probes
+    if way.calls is None:
+        return way._replace(gradients=each)
+    begun = way.calls + (measure.dequantize == "truncated")
+    return way._replace(calls=begun, gradients=each * way.moves)
 
 
 def _plan_bound(config: Config, schedule: Schedule) -> int:

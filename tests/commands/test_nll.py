@@ -62,6 +62,34 @@ class TestDrawn:
         assert "3 terms drawn an image" in some["method"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--steps", 5, "--sampler", "heun"),
+        ("--probes", 3, "--trace", "gaussian"),
+        ("--samples", 2, "--dequantize", "truncated"),
+        ("--repeats", 2),
+        ("--class", "all"),
+        ("--trace", "exact", "--sampler", "ddim"),
+        ("--method", "vlb"),
+    ],
+    ids=lambda words: " ".join(map(str, words)) or "ode",
+)
+def test_what_is_planned_is_what_is_done(words: tuple[object, ...]) -> None:
+    words = ("--split", "test", "-n", 2, *QUICK, *words)
+    *rows, last = map(json.loads, ddpm("nll", *words, "--json").out.splitlines())
+    gradients = f" and {last['gradients']:.0f} gradients" if "gradients" in last else ""
+    assert ("vlb" in words) == (not gradients)
+    planned = ddpm("nll", *words, "--dry-run").err
+    assert f"{last['calls']:.0f} network calls{gradients} an image" in planned
+    for row in rows:
+        assert [row.get(key, 0) for key in ("calls", "gradients")] == [
+            last["calls"],
+            last.get("gradients", 0),
+        ]
+
+
 @pytest.mark.parametrize("way", [QUICK, BOUND, DRAWN], ids=["ode", "vlb", "drawn"])
 class TestEither:
     def test_summary(self, way: tuple[object, ...]) -> None:
