@@ -22,7 +22,7 @@ from ddpm_cli.settings.config import Config
 from ddpm_cli.settings.usual import CODING
 
 LOSSY = ("clamp", "threshold")
-POOR = 30.0  # decibels: an image that comes back at less is seen to be another one
+POOR = 20.0  # decibels: an image that comes back at less is seen to be another one
 FAR = 0.1  # the same of rows, in deviations of the data
 
 

@@ -75,21 +75,21 @@ class TestRoundTrip:
     )
     def test_a_poor_way_back_is_warned_of(self, words: tuple[object, ...], fix: str) -> None:
         said = encode("a.png", *words).err
-        assert f"Warning: the image comes back at less than 30 dB; {fix} does better" in said
+        assert f"Warning: the image comes back at less than 20 dB; {fix} does better" in said
         said = encode("a.png", *fix.split(), "--force").err
         assert "Warning" not in said
         assert "come back" not in encode("a.png", *words, "--fast", "--force").err
 
     def test_of_several_the_poor_are_counted(self, capsys: pytest.CaptureFixture[str]) -> None:
         config = resolve([*presets.layers("tiny"), CODING], begins=True)
-        inversion.warn_of_images(config, [40.0, math.inf])
+        inversion.warn_of_images(config, [20.1, math.inf])
         inversion.warn_of_rows(config, [0.01])
         assert not capsys.readouterr().err
-        inversion.warn_of_images(config, [40.0, 29.9, -3.0])
+        inversion.warn_of_images(config, [20.1, 19.9, -3.0])
         inversion.warn_of_rows(config, [0.01, 2.5])
         more = "--steps 100 does better"
         assert capsys.readouterr().err.splitlines() == [
-            f"Warning: 2 of 3 images come back at less than 30 dB; {more}",
+            f"Warning: 2 of 3 images come back at less than 20 dB; {more}",
             f"Warning: rows come back up to 2.5 deviations away; {more}",
         ]
 
