@@ -174,7 +174,9 @@ def guides(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _spelled(text: str) -> dict[str, Any]:
     """The guide that --guide NAME:knob=value,... names."""
     if code_names.is_code(text):
-        raise ConfigError(f"--guide {text}: code of yours; give --scorer {text}")
+        flag = "classifier" if text.startswith("classifier:") else "scorer"
+        code = text.rpartition("=")[2]
+        raise ConfigError(f"--guide {text}: code of yours; give --{flag} {code}")
     table = protocols.given(text, "--guide")
     return table | {"name": catalog.find("guides", table["name"]).name}
 

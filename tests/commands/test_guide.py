@@ -228,6 +228,8 @@ class TestRefusals:
             (("--guide", "scorer:skale=2"), "skale"),
             (("--guide", "scorer:2"), "--guide scorer:2: write NAME:knob=value"),
             (("--guide", "a.py:f"), "--guide a.py:f: code of yours; give --scorer a.py:f"),
+            (("--guide", "scorer:model=a.py:f"), "code of yours; give --scorer a.py:f"),
+            (("--guide", "classifier:model=a.py:f"), "code of yours; give --classifier a.py:f"),
             (("--guide", "scorer"), "guides.scorer: which function? Give --scorer"),
             (("--guide", "scorer:scale=2", "--scorer", "a.py:f", "--scale", 3), "says already"),
             (("--scale", 3), "--scale: of a guide, and none is given"),
