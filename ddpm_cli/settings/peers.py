@@ -218,17 +218,20 @@ def component(table: str, name: str, choices: Iterable[str]) -> str:
     if table == "guidance" and (meant := GUIDERS.get(_plain(name))):
         return meant
     if table == "operator" and (meant := _operator(name)):
-        if meant not in names:
-            return f"holes are filled by ddpm inpaint; choose from {', '.join(sorted(names))}"
         others = ", ".join(sorted({*names} - {meant}))
-        return f"did you mean {meant}? Others: {others}"
+        if meant in names:
+            return f"did you mean {meant}? Others: {others}"
+        elsewhere = f"{meant} is an operator of the command line"
+        elsewhere = "holes are filled by ddpm inpaint" if meant == "mask" else elsewhere
+        return f"{elsewhere}; choose from {others}"
     return nearest(name, names)
 
 
 def _operator(name: str) -> str:
     """Which operator undoes what is called so, or `mask`; empty if none is known to."""
     plain = _plain(name)
-    return next((ours for ours, theirs in OPERATORS.items() if plain in theirs.split()), "")
+    known = OPERATORS.items()
+    return next((ours for ours, theirs in known if plain in (ours, *theirs.split())), "")
 
 
 def _plain(name: str) -> str:

@@ -50,6 +50,9 @@ def test_operators_are_there() -> None:
     )
     inpaint = "holes are filled by ddpm inpaint; choose from colorize, upscale"
     assert peers.component("operator", "inpainting", few) == inpaint
+    assert peers.component("operator", "mask", few) == inpaint
+    other = "fourier is an operator of the command line; choose from colorize, upscale"
+    assert peers.component("operator", "MRI", few) == other
 
 
 @pytest.mark.parametrize("verb", VERBS)
