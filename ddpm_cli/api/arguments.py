@@ -76,19 +76,19 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value).removeprefix("torch.")
 
 
-def seeds(values: Sequence[int] | int) -> list[int]:
-    """Seeds as whole numbers from 0 to 2^32 - 1."""
-    listed = [_seed(value) for value in _listed(values)]
+def seeds(values: Sequence[int] | int, name: str = "seeds") -> list[int]:
+    """Seeds as whole numbers from 0 to 2^32 - 1; name: of the parameter."""
+    listed = [_seed(value, name) for value in _listed(values)]
     if not listed:
-        raise ConfigError("seeds: there is none; give one or more")
+        raise ConfigError(f"{name}: there is none; give one or more")
     return listed
 
 
-def _seed(value: Any) -> int:
+def _seed(value: Any, name: str) -> int:
     number = _whole(value)
     if number is None or not 0 <= number < LIMIT:
         fix = f"give whole numbers from 0 to {LIMIT - 1}"
-        raise ConfigError(f"seeds: {value!r} is no seed; {fix}")
+        raise ConfigError(f"{name}: {value!r} is no seed; {fix}")
     return number
 
 
@@ -211,11 +211,12 @@ def refuse_other(name: str, value: object, choices: Sequence[str], kind: str = "
         raise ConfigError(f"{name}: {value!r} does not fit; {fix}")
 
 
-def refuse_number(name: str, value: object, least: float) -> None:
-    """Refuse what is no finite number from `least` on."""
+def refuse_number(name: str, value: object, least: float, most: float = math.inf) -> None:
+    """Refuse what is no finite number from `least` on, or more than `most`."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (is_number and least <= float(str(value)) < math.inf):
-        raise ConfigError(f"{name}: {value!r} does not fit; give a number, at least {least:g}")
+    if not (is_number and least <= float(str(value)) <= most and value != math.inf):
+        span = f"at least {least:g}" if most == math.inf else f"{least:g} to {most:,.0f}"
+        raise ConfigError(f"{name}: {value!r} does not fit; give a number, {span}")
 
 
 def refuse_measure(request: Nll) -> None:
@@ -228,7 +229,7 @@ def refuse_measure(request: Nll) -> None:
     for name in ("probes", "repeats", "samples", "bits"):
         if name != "probes" or probes is not None:
             count(name, getattr(request, name))
-    seeds(request.seed)
+    seeds(request.seed, "seed")
     if request.drawn is not None:
         refuse_number("drawn", count("drawn", request.drawn), 2)
     if bits is not None and bits > 8:

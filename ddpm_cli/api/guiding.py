@@ -11,6 +11,7 @@ from ddpm_cli.settings.request_parts import Guiding
 
 CODE = "FILE.py:NAME"  # stands for a function, which has no file
 _KINDS = ("scorer", "classifier", "reward")
+_MOST = {"scale": 1e6, "rescale": 1.0}  # numbers from 0 on
 
 
 def guiding(options: Mapping[str, Any], *, is_guide: bool = False) -> Guiding:
@@ -18,6 +19,9 @@ def guiding(options: Mapping[str, Any], *, is_guide: bool = False) -> Guiding:
 
     is_guide: of `ddpm guide`, which has more of them.
     """
+    for name, most in _MOST.items():
+        if (number := options.get(name)) is not None:
+            arguments.refuse_number(name, number, 0.0, most)
     of_guide = (*guides.OF_DRAWING, *guides.OF_GUIDE)
     names = (*guides.NAMES, *of_guide) if is_guide else guides.NAMES
     code = {name: options[name] for name in _KINDS if _is_code(name, options)}

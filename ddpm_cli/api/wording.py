@@ -33,7 +33,10 @@ _SET = r"--set (?P<set>'[^']*'|[^\s;,:]+)"
 _OPTION = r"(?<![\w-])--?(?P<flag>[a-z][a-z-]*)(?![\w-])"
 _VALUE = r"(?P<value>'[^']*'|(?:[^\s;:,()]|:(?=\S))+)(?P<last>(?=[;:,)]|$))?"
 _WORDS = re.compile(rf"{_SHELL}|{_SET}|{_OPTION}(?: {_VALUE})?", re.MULTILINE)
-_PLAIN = re.compile(r"[A-Z]+|[+-]?[0-9.]+(e[+-]?[0-9]+)?")  # what stands for a value, and numbers
+_PLACEHOLDER = re.compile(r"[A-Z]+")  # what stands for a value
+_PLAIN = re.compile(rf"{_PLACEHOLDER.pattern}|[+-]?[0-9.]+(e[+-]?[0-9]+)?")  # that, and numbers
+# An option and the setting that it is short for are one in Python.
+_TWICE = re.compile(r"(settings=\{[^}]*\}), or \1")
 
 Parameters = Mapping[str, inspect.Parameter]
 
@@ -55,7 +58,8 @@ def spoken(function: Callable[..., Any]) -> Iterator[None]:
 
 def worded(text: str, parameters: Parameters) -> str:
     """A message with options as these parameters, or as settings; commands stay."""
-    return _WORDS.sub(partial(_worded, parameters=parameters), text)
+    said = _WORDS.sub(partial(_worded, parameters=parameters), text)
+    return _TWICE.sub(r"\1", said)
 
 
 def _worded(match: re.Match[str], parameters: Parameters) -> str:
@@ -105,8 +109,8 @@ def _assigned(assignment: str) -> str:
     key, equals, value = assignment.partition("=")
     if not equals:
         return key
-    if value in ("", "..."):
-        return f"settings={{{key!r}: ...}}"
+    if value in ("", "...") or _PLACEHOLDER.fullmatch(value):
+        return f"settings={{{key!r}: {value or '...'}}}"
     given: Any = parse_set(assignment)
     for part in key.split("."):
         given = given[part]

@@ -85,7 +85,8 @@ def operator(header: Header, task: str, factor: float | None) -> Layer:
         knobs = {key: trained[key] for key in ("factor", "filter")}
     else:
         knobs = {} if factor is None else {"factor": factor}
-    return Layer("--task", {"operator": {"name": task, **knobs}})
+    source = "--task" if factor is None else "--factor"
+    return Layer(source, {"operator": {"name": task, **knobs}})
 
 
 def refuse_operator(config: Config, task: str) -> None:

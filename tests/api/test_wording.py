@@ -1,5 +1,6 @@
 """What Python callers are told: parameters and settings in place of options."""
 
+import math
 import re
 from collections.abc import Callable
 from inspect import signature
@@ -37,6 +38,11 @@ from ddpm_cli.api.wording import worded
         (Model.nll, "--set guidance.scale=1", "settings={'guidance.scale': 1}"),
         (Model.nll, "as --set data.path=..., x", "as settings={'data.path': ...}, x"),
         (Model.nll, "is --set guidance.scale", "is guidance.scale"),
+        (
+            Model.guide,
+            "give --guide-with MODEL, or --set guidance.model=MODEL, now",
+            "give settings={'guidance.model': MODEL}, now",
+        ),
         (
             Model.inpaint,
             """--set 'edits=[{name="jumps", lengths=[2]}]'""",
@@ -87,6 +93,25 @@ CALLS: list[Callable[[Model, Model], Any]] = [
     lambda m, r: ddpm_cli.train(torch.zeros(9, 2), output="x", settings={"train.batch": 0}),
     lambda m, r: ddpm_cli.train(torch.zeros(9, 2), output="x", preset="mnist-distill"),
 ]
+
+
+WRONG: dict[str, Callable[[Model], Any]] = {
+    "scale: -1": lambda m: m.inpaint(X, HOLE, scorer=lambda x: x.mean((1, 2, 3)), scale=-1),
+    "scale: 'x'": lambda m: m.guide(0, scale="x"),  # type: ignore[arg-type]
+    "scale: inf": lambda m: m.guide(0, scale=math.inf),
+    "rescale: 3": lambda m: m.guide(0, rescale=3),
+    "(from factor)": lambda m: m.upscale(X[..., :4, :4], factor=0.5),
+    "seed: -1": lambda m: m.nll(X, seed=-1),
+    "seeds: -1": lambda m: m.guide(-1),
+    "fourier is an operator of the command line; choose": lambda m: m.upscale(X, task="fourier"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_what_does_not_fit_is_named_as_the_parameter_is(words: str, model: Model) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        WRONG[words](model)
+    assert "(from the command line)" not in str(caught.value)
 
 
 @pytest.mark.parametrize("number", range(len(CALLS)))
