@@ -73,8 +73,9 @@ def refuse_large(model: Model, rows: int, *, is_traced: bool = False, windows: i
         return
     each, device = row_bytes(model, is_traced=is_traced), model.compute.device
     if is_traced and windows > 1:
-        what, fix = f"a gradient through {windows} windows of an image", "a smaller image"
-        _refuse(what, windows * each, device, lambda free: f"choose {fix}, or --method ddnm")
+        what = f"a gradient through {windows} windows of an image"
+        fix = "choose a smaller image, or --method ddnm without guides"
+        _refuse(what, windows * each, device, lambda free: fix)
     refuse("--batch", rows, each, device)
 
 

@@ -131,7 +131,7 @@ def test_a_gradient_goes_through_all_windows_of_an_image(
     assert outcome.code == 1, outcome.err
     what, fix = outcome.err.splitlines()[-2:]
     assert "Error: a gradient through 841 windows of an image: needs about" in what
-    assert fix == "choose a smaller image, or --method ddnm"
+    assert fix == "choose a smaller image, or --method ddnm without guides"
     told = ("inpaint", *words, "--mask", "2,2,8,8", "--noise", 0.1, "-o", "y.png")
     assert "through 841 windows of an image" in ddpm(*told, "--method", "pigdm").err
     guided = ("guide", *words[1:], "--restore", "deblur", "--image", "a.png", "-o", "z.png")
