@@ -18,7 +18,7 @@ from ddpm_cli.files.checkpoints.find import Place
 from ddpm_cli.files.checkpoints.header import Header
 from ddpm_cli.files.images.inputs import mode_of
 from ddpm_cli.hardware import Compute
-from ddpm_cli.models import build, model, saved, second
+from ddpm_cli.models import build, cost, model, saved, second
 from ddpm_cli.models.model import Model
 from ddpm_cli.models.second import Second
 from ddpm_cli.pipelines import inversion, opening
@@ -91,6 +91,7 @@ class Handle(NamedTuple):
         known: Any = self.trained(compute)
         beside = Second()
         if isinstance(known, Denoiser):
+            cost.refuse_unguided(config, known.schedule)
             beside = second.made(config, known, compute)
             known = saved.known(known, model.fitted(config, self.header, self.place))
         settings = level_fits.inlined(config)

@@ -158,6 +158,14 @@ def counted(
     return one.times(checks.particles(config))
 
 
+def refuse_unguided(config: Config, schedule: Schedule) -> None:
+    """Refuse guidance between levels that no call falls between, of a walk that is not planned."""
+    settings = passes.two_passes(config)
+    is_bounded = settings.get("low", 0.0) > 0 or settings.get("high") is not None
+    if is_bounded and passes.is_guiding(settings):
+        counted(config, schedule)
+
+
 def _guided(counting: _Counting, settings: Mapping[str, Any]) -> Denoise:
     """A denoiser that is asked as often as settings of `guidance` ask the network."""
     if not passes.is_guiding(settings):

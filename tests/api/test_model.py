@@ -208,6 +208,12 @@ class TestGuides:
         )
         assert float(rough.diff().square().mean()) > 1.1 * float(plain.diff().square().mean())
 
+    def test_an_interval_that_no_call_falls_into_is_refused(self, model: Model) -> None:
+        with pytest.raises(ddpm_cli.ConfigError, match="so nothing is guided; calls go from 80"):
+            model.guide(1, 4, interval=(100, 300))
+        with pytest.raises(ddpm_cli.ConfigError, match="no call of the network lies above 90"):
+            ddpm_cli.load("mnist", settings={"guidance.low": 90, "guidance.scale": 3})
+
     def test_code_in_a_file_needs_its_name(self, model: Model, tmp_path: Path) -> None:
         path = tmp_path / "mine.py"
         path.write_text("def bright(x):\n    return x.mean((1, 2, 3))\n")
