@@ -39,7 +39,7 @@ def plan(config: Config, schedule: Schedule, *, is_steered: bool = False) -> Cos
         raise ConfigError("edits: between images and latents the way is straight; leave them out")
     planned = cost.plan(config, schedule, rng=latents.Silent(), is_steered=is_steered)
     if planned.moves < 3:
-        few = f"levels: {planned.moves} moves are no way to noise; use --steps 3 or more"
+        few = f"levels: no way to noise in {many(planned.moves, 'moves')}; use --steps 3 or more"
         raise ConfigError(few)
     return planned
 

@@ -43,13 +43,13 @@ class Canvas(NamedTuple):
         picture = inputs.decode(source, self.ranges, comes_back=True)
         size, growth = picture.image.size, self.growth
         if self.panorama is not None:
-            growth = _around(source.name, size, self.panorama)
-        picture = _grown(source.name, picture, growth)
+            growth = _around(inputs.shown(source), size, self.panorama)
+        picture = _grown(inputs.shown(source), picture, growth)
         page = self._page(picture.image.size)
         before = inputs.arranged(source, picture, page, self.fit, self.background, self.channels)
         hole = masks.hole(self.mask, source, size, growth, before)
         if growth == NONE:
-            _warn(source.name, masks.share(hole, before), self.mask)
+            _warn(inputs.shown(source), masks.share(hole, before), self.mask)
         return before, hole
 
     def _page(self, size: Size) -> tuple[int, ...]:

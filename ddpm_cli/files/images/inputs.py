@@ -54,6 +54,11 @@ class Input(NamedTuple):
     scale: Scale = BYTES
 
     @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return shown(self)
+
+    @property
     def is_deep(self) -> bool:
         """Whether the file has 16 bits, which come back."""
         return self.original.dtype != torch.uint8
@@ -132,7 +137,7 @@ def decode(source: Source, ranges: Ranges = OWN, *, comes_back: bool = False) ->
     return decoding.decode(stream, shown(source), ranges, comes_back=comes_back)
 
 
-def shown(source: Source) -> str:
+def shown(source: Source | Input) -> str:
     """What messages call a source."""
     return "<stdin>" if source.name == STDIN else source.name
 
