@@ -263,7 +263,7 @@ class TestAModelOfTwelveBits:
         assert float(same) == pytest.approx(json.loads(lines.splitlines()[0])["bits"], abs=1e-3)
         with pytest.raises(ValueError, match="0 to 4095"):
             model.nll(pixels + 1)
-        with pytest.raises(ValueError, match="--bits 4"):
+        with pytest.raises(ValueError, match="bits=4"):
             model.nll(floats, bits=4)
 
     def test_python_keeps_pixels(self, twelve: Path) -> None:
