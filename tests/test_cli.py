@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 import pytest
+from processes import ENVIRONMENT
 
 from ddpm_cli import __version__, cli, console
 from ddpm_cli.errors import ConfigError, PartialFailure, Refusal
 
 Fail = Callable[..., tuple[int, list[str]]]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent.parent)}
 
 
 def python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,6 @@
 """What says or refuses something imports none of the packages that take seconds."""
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -9,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import runs
+from processes import ENVIRONMENT
 
 from ddpm_cli import cli
 from ddpm_cli.files.checkpoints import find
 from ddpm_cli.settings import catalog
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent.parent)}
 
 LIGHT = """
 import json, sys

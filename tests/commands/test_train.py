@@ -1,6 +1,5 @@
 """`ddpm train`: what it asks of the pipeline, and what it refuses before torch is there."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,16 +9,15 @@ from typing import Any
 import pytest
 import runs
 from PIL import Image
+from processes import ENVIRONMENT
 from runs import ddpm
 
-import ddpm_cli
 from ddpm_cli.pipelines import journal
 from ddpm_cli.pipelines import train as pipeline
 from ddpm_cli.settings.config import Layer, resolve
 from ddpm_cli.settings.presets import layers
 from ddpm_cli.settings.requests import Train
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(ddpm_cli.__file__).parent.parent)}
 UNLOADED = """
 import sys
 from ddpm_cli import cli

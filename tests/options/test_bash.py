@@ -12,11 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import ENVIRONMENT
 
-from ddpm_cli import cli
 from ddpm_cli.options import completion
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent.parent)}
 
 
 @pytest.mark.parametrize(

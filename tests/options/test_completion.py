@@ -1,6 +1,5 @@
 """What the shell offers, through Click's own interface."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +8,11 @@ import click
 import pytest
 import random_models
 from click.shell_completion import ShellComplete
+from processes import ENVIRONMENT
 
 from ddpm_cli import cli
 from ddpm_cli.files.quantities import Quantities
 from ddpm_cli.settings import catalog, recipes
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent.parent)}
 
 
 def offered(*words: str) -> list[str]:
