@@ -56,7 +56,7 @@ def look(
                 none = torch.zeros(len(LEVELS), *known.shape).to(x0)
                 told["image"] = task.image(_rows(x0[None]), none)
             values.append(found(own.bound(told), x0[None], known.to(x0).mul))
-    warn(model, image.shown, values)
+    warn(model, inputs.shown(image), values)
 
 
 def look_through(restore: Restorer, name: str, row: Row) -> None:

@@ -192,14 +192,13 @@ def _given(job: Job, image: Input) -> tuple[Tensor, Tensor]:
     if job.request.degrades:
         return translate.filtered(values)
     if not translate.fills:
-        clear = inputs.opacity(image) if len(image.image) != 4 else None
-        if clear is not None and int(clear.min()) < inputs.OPAQUE:
-            console.warn(f"{image.shown}: comes back opaque, on {job.request.look.background}")
+        if len(image.image) != 4:
+            inputs.warn_opaque(image, job.request.look.background)
         return values, everything
     known = inputs.solid(image)
     if bool(known.all()):
         fix = "make that clear, or --fit pad leaves room around it"
-        console.warn(f"{image.shown}: nothing of it is missing; {fix}")
+        console.warn(f"{inputs.shown(image)}: nothing of it is missing; {fix}")
     return values, known
 
 

@@ -211,16 +211,15 @@ def _opened(job: Job, source: Source) -> list[_Item]:
         return []
     image, low, shape, clean = upscale_inputs.given(job, source)
     if image.is_deep and job.request.task == "colorize":
-        console.warn(f"{image.shown}: 16 bits become 8, as only grey keeps them")
-    opacity = inputs.opacity(image) if job.opened.header.data.shape[0] != 4 else None
-    if opacity is not None and int(opacity.min()) < inputs.OPAQUE:
-        console.warn(f"{image.shown}: comes back opaque, on {job.request.look.background}")
+        console.warn(f"{inputs.shown(image)}: 16 bits become 8, as only grey keeps them")
+    if job.opened.header.data.shape[0] != 4:
+        inputs.warn_opaque(image, job.request.look.background)
     asked = restorer.asked(job.told, image.record, job.opened)
     told, against = asked.alike()
     stage = restorer.stage_after(image.record)
     row = Row(low, shape, left[0][2], told, against, 0.0, stage, image.scale)
     if not job.request.noise:
-        familiar.look_through(job.restore, image.shown, row)
+        familiar.look_through(job.restore, inputs.shown(image), row)
     return [
         _Item(name, image, asked, row._replace(seed=seed, noise=noise), clean)
         for name, noise, seed in left

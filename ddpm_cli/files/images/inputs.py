@@ -54,11 +54,6 @@ class Input(NamedTuple):
     scale: Scale = BYTES
 
     @property
-    def shown(self) -> str:
-        """What messages call it."""
-        return shown(self)
-
-    @property
     def is_deep(self) -> bool:
         """Whether the file has 16 bits, which come back."""
         return self.original.dtype != torch.uint8
@@ -256,6 +251,13 @@ def opacity(before: Input) -> Tensor | None:
         return None
     page = (before.image.shape[2], before.image.shape[1])
     return _padded(before.original[-1:], page, torch.full((1, 1, 1), OPAQUE, dtype=torch.uint8))
+
+
+def warn_opaque(before: Input, background: str) -> None:
+    """Warn of an input with clear parts that a model without opacity gives back opaque."""
+    clear = opacity(before)
+    if clear is not None and int(clear.min()) < OPAQUE:
+        console.warn(f"{shown(before)}: comes back opaque, on {background}")
 
 
 def solid(before: Input) -> Tensor:
